@@ -1,0 +1,53 @@
+# Helpers shared by every folder: one library per folder, the same warnings everywhere.
+
+function(gradc_compile_options target)
+  target_compile_options(${target} PRIVATE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wdouble-promotion
+    $<$<COMPILE_LANGUAGE:CXX>:-Wnon-virtual-dtor -Woverloaded-virtual>
+    -ffp-contract=off)   # numbers do not depend on the host compiler's choice of FMA
+  if(GRADC_WERROR)
+    target_compile_options(${target} PRIVATE -Werror)
+  endif()
+  if(GRADC_SANITIZE)
+    target_compile_options(${target} PRIVATE -fsanitize=${GRADC_SANITIZE} -fno-omit-frame-pointer
+                           -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=${GRADC_SANITIZE})
+  endif()
+  if(GRADC_COVERAGE)
+    target_compile_options(${target} PRIVATE --coverage)
+    target_link_options(${target} PUBLIC --coverage)
+  endif()
+endfunction()
+
+# gradc_library(NAME [PUBLIC deps...] [PRIVATE deps...]): all sources of the current folder (and its sub-folders).
+function(gradc_library name)
+  cmake_parse_arguments(ARG "" "" "PUBLIC;PRIVATE;EXCLUDE" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/*.cpp ${CMAKE_CURRENT_SOURCE_DIR}/*.c)
+  foreach(pattern IN LISTS ARG_EXCLUDE)
+    list(FILTER sources EXCLUDE REGEX "${pattern}")
+  endforeach()
+  if(sources)
+    add_library(${name} STATIC ${sources})
+    target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+    target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+    gradc_compile_options(${name})
+  else()
+    add_library(${name} INTERFACE)
+    target_include_directories(${name} INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+    target_link_libraries(${name} INTERFACE ${ARG_PUBLIC} ${ARG_PRIVATE})
+  endif()
+endfunction()
+
+# gradc_test(NAME libs...): tests/unit/NAME/*.cpp as one gtest program.
+function(gradc_test name)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/unit/${name}/*.cpp)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(gradc_${name}_tests ${sources})
+  target_link_libraries(gradc_${name}_tests PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
+  target_compile_definitions(gradc_${name}_tests PRIVATE GRADC_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                             GRADC_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  gradc_compile_options(gradc_${name}_tests)
+  add_test(NAME ${name} COMMAND gradc_${name}_tests)
+endfunction()
