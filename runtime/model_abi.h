@@ -1,0 +1,201 @@
+/* The binary contract between compiled models and the runtime core: a compiled model is one
+ * constant gradc_rt_model. The JIT builds it in memory, AOT output holds it as data. Plain C, no
+ * dependencies. Every field of the tables is 8 bytes wide (int64_t, double or pointer), so an
+ * emitter never meets padding. */
+#ifndef GRADC_RUNTIME_MODEL_ABI_H_
+#define GRADC_RUNTIME_MODEL_ABI_H_
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define GRADC_RT_ABI_VERSION 1
+#define GRADC_RT_MAX_RANK 8
+/* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
+ * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
+ * element there. */
+#define GRADC_RT_ALIGNMENT 64
+
+/* One thread of the pool, as the compiled code sees it. All `count` threads call the same entry;
+ * work is partitioned by (index, count), and between dependent kernels each thread calls
+ * barrier(pool) once. With count == 1 the barrier may be skipped. */
+typedef struct gradc_rt_thread {
+  int32_t index;
+  int32_t count;
+  void (*barrier)(void* pool);
+  void* pool;
+} gradc_rt_thread;
+
+/* Element types, in the order of the IR's. bool is one byte, 0 or 1. */
+enum gradc_rt_dtype {
+  GRADC_RT_F32 = 0,
+  GRADC_RT_F64 = 1,
+  GRADC_RT_BF16 = 2,
+  GRADC_RT_F16 = 3,
+  GRADC_RT_I32 = 4,
+  GRADC_RT_I64 = 5,
+  GRADC_RT_U8 = 6,
+  GRADC_RT_BOOL = 7,
+  GRADC_RT_DTYPE_COUNT = 8
+};
+
+/* What a tensor is; its name begins as shown. */
+enum gradc_rt_tensor_kind {
+  GRADC_RT_PARAMETER = 0, /* "<layer>/<parameter>", trained, initialised from its initializer */
+  GRADC_RT_STATE = 1, /* "<layer>/<parameter>", not trained: moving averages, frozen parameters */
+  GRADC_RT_OPTIMIZER_STATE = 2, /* "optimizer/<layer>/<parameter>/<slot>", "optimizer/iteration" */
+  GRADC_RT_INPUT = 3,           /* "input/<name>", first dimension is the batch */
+  GRADC_RT_TARGET = 4,          /* "target/<name>", first dimension is the batch */
+  GRADC_RT_OUTPUT = 5,          /* "output/<name>", written by predict */
+  GRADC_RT_LOSS = 6,        /* "loss", f32 scalar, mean over the (valid) examples of the batch */
+  GRADC_RT_METRIC = 7,      /* "metric/<name>", f32 scalar, mean over the (valid) examples */
+  GRADC_RT_GRADIENT = 8,    /* "gradient/<layer>/<parameter>", written by the gradients entry */
+  GRADC_RT_TAIL_WEIGHT = 9, /* "tail/weight", f32[batch]: 1/n for the n valid rows, then zeros */
+  GRADC_RT_SEED =
+      10, /* "seed", i64 scalar holding the bits of the 64-bit seed: key of random ops */
+  GRADC_RT_TENSOR_KIND_COUNT = 11
+};
+
+enum gradc_rt_initializer_kind {
+  GRADC_RT_INIT_ZEROS = 0,
+  GRADC_RT_INIT_ONES = 1,
+  GRADC_RT_INIT_CONSTANT = 2,         /* a = value */
+  GRADC_RT_INIT_RANDOM_NORMAL = 3,    /* a = mean, b = standard deviation */
+  GRADC_RT_INIT_RANDOM_UNIFORM = 4,   /* [a, b) */
+  GRADC_RT_INIT_TRUNCATED_NORMAL = 5, /* a = mean, b = standard deviation; redrawn beyond 2 b */
+  GRADC_RT_INIT_VARIANCE_SCALING =
+      6, /* a = scale; mode, distribution, fan_in, fan_out (glorot, he, lecun) */
+  GRADC_RT_INIT_ORTHOGONAL = 7, /* a = gain; matrix [product of all dims but the last, last dim] */
+  GRADC_RT_INIT_IDENTITY = 8,   /* a = gain; rank 2 */
+  GRADC_RT_INIT_DATA = 9,       /* data points at the dense values, dtype and size of the tensor */
+  GRADC_RT_INIT_KIND_COUNT = 10
+};
+
+enum gradc_rt_fan_mode { GRADC_RT_FAN_IN = 0, GRADC_RT_FAN_OUT = 1, GRADC_RT_FAN_AVG = 2 };
+
+enum gradc_rt_distribution {
+  GRADC_RT_DIST_TRUNCATED_NORMAL = 0,
+  GRADC_RT_DIST_UNTRUNCATED_NORMAL = 1,
+  GRADC_RT_DIST_UNIFORM = 2
+};
+
+/* How a parameter gets its first value. Random values depend on (seed, stream, element) only. */
+typedef struct gradc_rt_initializer {
+  int64_t kind; /* gradc_rt_initializer_kind */
+  double a;
+  double b;
+  int64_t mode;         /* gradc_rt_fan_mode */
+  int64_t distribution; /* gradc_rt_distribution */
+  int64_t fan_in;
+  int64_t fan_out;
+  uint64_t stream;  /* distinct for every parameter of the model */
+  int64_t has_seed; /* 1: the initializer's own seed replaces the run's */
+  uint64_t seed;
+  const void* data; /* GRADC_RT_INIT_DATA only */
+} gradc_rt_initializer;
+
+enum gradc_rt_standardize {
+  GRADC_RT_STANDARDIZE_NONE = 0,
+  GRADC_RT_STANDARDIZE_GIVEN = 1,    /* mean and std below */
+  GRADC_RT_STANDARDIZE_FROM_DATA = 2 /* computed from the training set, kept with the weights */
+};
+
+/* What happens to one input or target between the file and the model, in this order:
+ * crop/flip/shift (training only, except the centred crop), x*scale + offset, (x - mean)/std, noise
+ * (training only). Integer class targets become one-hot rows if one_hot_depth > 0. Shapes that
+ * differ but have equal element counts are reshaped. */
+typedef struct gradc_rt_data {
+  double scale; /* 1 = none */
+  double offset;
+  int64_t standardize; /* gradc_rt_standardize */
+  int64_t
+      stat_count; /* 1: one pair for all; size of the last dimension; or elements of one example */
+  const double* mean; /* stat_count values, GIVEN only */
+  const double* std;
+  int64_t one_hot_depth; /* 0 = none */
+  int64_t value_count; /* integer data: every value must lie in [0, value_count); 0 = not checked */
+  int64_t flip_horizontal; /* 1: mirror the width axis of [height, width(, channels)] with
+                              probability 1/2 */
+  int64_t shift_height;    /* random shift by up to this many rows, zeros move in */
+  int64_t shift_width;
+  int64_t
+      crop; /* 1: the source may be higher and wider: random crop in training, centred otherwise */
+  double noise_stddev; /* Gaussian noise added in training */
+} gradc_rt_data;
+
+typedef struct gradc_rt_tensor {
+  const char* name;
+  int64_t kind;  /* gradc_rt_tensor_kind */
+  int64_t dtype; /* gradc_rt_dtype */
+  int64_t rank;
+  int64_t dims[GRADC_RT_MAX_RANK];
+  int64_t bytes;
+  int64_t slot; /* index into the slot table; every tensor has its own slot */
+  const gradc_rt_initializer*
+      initializer;           /* NULL = zeros (states and optimizer state have one too) */
+  const gradc_rt_data* data; /* inputs and targets; NULL = as it is */
+} gradc_rt_tensor;
+
+enum gradc_rt_entry_kind {
+  GRADC_RT_PREDICT = 0,       /* inputs -> outputs, inference mode */
+  GRADC_RT_EVALUATE = 1,      /* inputs, targets -> loss, metrics, inference mode */
+  GRADC_RT_EVALUATE_TAIL = 2, /* the same weighted by tail/weight */
+  GRADC_RT_TRAIN_STEP =
+      3, /* forward, backward, update in place; adds 1 to optimizer/iteration; loss, metrics */
+  GRADC_RT_TRAIN_STEP_TAIL = 4, /* the same weighted by tail/weight */
+  GRADC_RT_GRADIENTS = 5,       /* inputs, targets -> loss, gradients, training mode */
+  GRADC_RT_ENTRY_COUNT = 6
+};
+
+typedef void (*gradc_rt_entry_fn)(void* const* slots, void* arena, const gradc_rt_thread* thread);
+
+typedef struct gradc_rt_entry {
+  const char* name;
+  gradc_rt_entry_fn fn; /* NULL: absent, or not compiled yet (see ensure_entry) */
+  int64_t arena_bytes;
+} gradc_rt_entry;
+
+/* Defaults of the training loop, from the model's "training" section. The learning-rate schedule is
+ * inside the compiled step, a function of optimizer/iteration. */
+typedef struct gradc_rt_training {
+  int64_t epochs;
+  int64_t shuffle; /* 0/1 */
+  double validation_split;
+  uint64_t seed;
+  int64_t early_stopping; /* 0/1 */
+  const char* monitor;    /* "val_loss", "loss", "val_accuracy", ...; NULL = val_loss */
+  int64_t patience;       /* epochs without improvement before stopping */
+  double min_delta;
+  int64_t mode; /* 0 = by name (accuracies up, losses down), -1 = smaller is better, 1 = larger */
+  int64_t restore_best_weights; /* 0/1 */
+} gradc_rt_training;
+
+typedef struct gradc_rt_model {
+  int64_t abi_version; /* GRADC_RT_ABI_VERSION */
+  const char* name;
+  int64_t batch_size;
+  int64_t num_tensors;
+  const gradc_rt_tensor* tensors; /* order of kinds is free; order within a kind is the model's */
+  int64_t num_slots;
+  const gradc_rt_entry* entries; /* GRADC_RT_ENTRY_COUNT of them, indexed by gradc_rt_entry_kind */
+  gradc_rt_training training;
+  const char* compiler; /* "gradc 0.1.0, LLVM 19.1.7" */
+  const char* target_triple;
+  const char* target_cpu;
+  const char* target_features; /* comma separated, without '+': what the code needs of the
+                                  processor; may be NULL */
+  int64_t train_step_flops;    /* 0 = unknown */
+  /* A JIT host compiles entries when they are first needed: called with entries[kind].fn == NULL,
+   * it fills the entry in place and returns 0, or returns another value with a text in *message
+   * (owned by the host, valid until the next call). NULL in AOT models. */
+  int64_t (*ensure_entry)(void* user, int64_t kind, const char** message);
+  void* user;
+} gradc_rt_model;
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* GRADC_RUNTIME_MODEL_ABI_H_ */
