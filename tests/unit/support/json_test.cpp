@@ -1,0 +1,88 @@
+// parse_json: what it accepts, and where it puts each complaint.
+#include "support/json.h"
+
+#include "support/diagnostic_render.h"
+
+#include <gtest/gtest.h>
+
+namespace gradc {
+namespace {
+
+std::string errors_of(const std::string& text) {
+  SourceSet sources;
+  const SourceFile& file = sources.add(SourceFile("m.json", text));
+  const Result<Json> result = parse_json(file);
+  return result.ok() ? std::string("ok") : render_diagnostics(result.diagnostics(), sources);
+}
+
+TEST(Json, KeepsMemberOrder) {
+  const SourceFile file("m.json", R"({"b": 1, "a": [1.5, true, null, "x"]})");
+  const Result<Json> result = parse_json(file);
+  ASSERT_TRUE(result.ok());
+  EXPECT_EQ(result.value().dump(), R"({"b":1,"a":[1.5,true,null,"x"]})");
+}
+
+TEST(Json, TrailingCommaIsExplained) {
+  EXPECT_EQ(errors_of("{\n  \"a\": [1, 2,],\n  \"b\": 2\n}\n"),
+            "m.json:2:14: error: invalid JSON while parsing value: unexpected ']'; expected '[', "
+            "'{', or a literal [json-syntax]\n"
+            "   2 |   \"a\": [1, 2,],\n"
+            "     |              ^\n"
+            "  help: remove the comma before the closing bracket\n");
+}
+
+TEST(Json, EndOfFileHasAPlace) {
+  const std::string text = errors_of("{\"a\": [1, 2");
+  EXPECT_NE(text.find("m.json:1:12: error: invalid JSON"), std::string::npos) << text;
+  EXPECT_NE(text.find("help: the file ends too early"), std::string::npos) << text;
+}
+
+TEST(Json, EmptyTextIsAnError) {
+  EXPECT_NE(errors_of(""), "ok");
+}
+
+TEST(Json, DuplicateKeysAreAllReported) {
+  EXPECT_EQ(errors_of(R"({"a": 1, "b": [{"x": 1, "x": 2, "x": 3}]})"),
+            "m.json:1:25: error: member \"x\" is given more than once [json-duplicate-key]\n"
+            "   1 | {\"a\": 1, \"b\": [{\"x\": 1, \"x\": 2, \"x\": 3}]}\n"
+            "     |                         ^~~\n"
+            "  at /b/0/x\n"
+            "  note: first given here (m.json:1:17 at /b/0/x)\n"
+            "m.json:1:33: error: member \"x\" is given more than once [json-duplicate-key]\n"
+            "   1 | {\"a\": 1, \"b\": [{\"x\": 1, \"x\": 2, \"x\": 3}]}\n"
+            "     |                                 ^~~\n"
+            "  at /b/0/x\n"
+            "  note: first given here (m.json:1:17 at /b/0/x)\n");
+}
+
+TEST(Json, NumbersOutOfRange) {
+  EXPECT_NE(errors_of(R"({"a": [1, 99999999999999999999]})")
+                .find("m.json:1:11: error: integer 99999999999999999999"),
+            std::string::npos);
+  EXPECT_NE(errors_of(R"({"a": 9223372036854775808})").find("number-out-of-range"),
+            std::string::npos);
+  EXPECT_EQ(errors_of(R"({"a": 9223372036854775807, "b": -9223372036854775808})"), "ok");
+  EXPECT_NE(errors_of(R"({"a": 1e999})").find("m.json:1:7: error: number 1e999 is too large"),
+            std::string::npos);
+}
+
+TEST(Json, DeepNestingIsRefusedWithoutRecursion) {
+  const std::string deep = std::string(1000000, '[');
+  const std::string text = errors_of(deep);
+  EXPECT_NE(text.find("m.json:1:201: error: nested more than 200 levels deep [json-depth]"),
+            std::string::npos)
+      << text;
+  EXPECT_EQ(errors_of(std::string(200, '[') + std::string(200, ']')), "ok");
+}
+
+TEST(Json, WritingMistakesGetAdvice) {
+  EXPECT_NE(errors_of("{'a': 1}").find("help: JSON strings stand in double quotes"),
+            std::string::npos);
+  EXPECT_NE(errors_of("{\"a\": NaN}").find("help: JSON has no NaN or Infinity"), std::string::npos);
+  EXPECT_NE(errors_of("// x\n{}").find("help: JSON has no comments"), std::string::npos);
+  EXPECT_NE(errors_of("{\"a\": True}").find("help: JSON writes true and false"), std::string::npos);
+  EXPECT_NE(errors_of("{\"a\": \"\xff\"}").find("json-syntax"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace gradc
