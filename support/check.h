@@ -1,4 +1,5 @@
-// Broken invariants of gradc itself: print what broke and stop. User mistakes are Diagnostics, never checks.
+// Broken invariants of gradc itself: print what broke and stop. User mistakes are Diagnostics,
+// never checks.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,8 +13,8 @@ namespace gradc {
 
 }  // namespace gradc
 
-#define GRADC_CHECK(condition, ...)                                                        \
-  do {                                                                                     \
+#define GRADC_CHECK(condition, ...)                                                          \
+  do {                                                                                       \
     if (!(condition)) ::gradc::internal_error(__FILE__, __LINE__, fmt::format(__VA_ARGS__)); \
   } while (false)
 

@@ -19,7 +19,8 @@ Diagnostic& DiagnosticSink::add(Diagnostic diagnostic) {
 }
 
 void DiagnosticSink::append(std::vector<Diagnostic> diagnostics) {
-  for (Diagnostic& diagnostic : diagnostics) add(std::move(diagnostic));
+  for (Diagnostic& diagnostic : diagnostics)
+    add(std::move(diagnostic));
 }
 
 std::vector<Diagnostic> DiagnosticSink::take() {

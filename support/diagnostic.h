@@ -1,5 +1,6 @@
 // Diagnostics: what is wrong in the input, where, by which rule, and what to do about it.
-// Wording: lower case, no final period; what was seen, then the rule, then the advice; both shapes always.
+// Wording: lower case, no final period; what was seen, then the rule, then the advice; both shapes
+// always.
 #pragma once
 
 #include <fmt/format.h>
@@ -25,9 +26,10 @@ enum class Severity : uint8_t { kError, kWarning };
 
 /// Where in the input. Any part may be empty: a file alone, a JSON pointer in it, or a byte range.
 struct Place {
-  std::string file;          ///< path as the user gave it; empty: the command itself
-  std::string pointer;       ///< JSON pointer ("/layers/2/type"); rendered to line:column when the text is known
-  bool at_key = false;       ///< the caret goes under the member's key, not its value
+  std::string file;  ///< path as the user gave it; empty: the command itself
+  std::string
+      pointer;  ///< JSON pointer ("/layers/2/type"); rendered to line:column when the text is known
+  bool at_key = false;           ///< the caret goes under the member's key, not its value
   size_t byte_begin = SIZE_MAX;  ///< byte range in the file's text, when known directly (parsers)
   size_t byte_end = SIZE_MAX;
 };
@@ -55,16 +57,29 @@ struct Diagnostic {
   }
 };
 
-/// Collects the diagnostics of one input; reading goes on after an error so that all are reported at once.
+/// Collects the diagnostics of one input; reading goes on after an error so that all are reported
+/// at once.
 class DiagnosticSink {
  public:
   template <class... Args>
-  Diagnostic& error(DiagKind kind, Place place, fmt::format_string<Args...> format, Args&&... args) {
-    return add({kind, Severity::kError, fmt::format(format, std::forward<Args>(args)...), std::move(place), {}, {}});
+  Diagnostic& error(DiagKind kind, Place place, fmt::format_string<Args...> format,
+                    Args&&... args) {
+    return add({kind,
+                Severity::kError,
+                fmt::format(format, std::forward<Args>(args)...),
+                std::move(place),
+                {},
+                {}});
   }
   template <class... Args>
-  Diagnostic& warning(DiagKind kind, Place place, fmt::format_string<Args...> format, Args&&... args) {
-    return add({kind, Severity::kWarning, fmt::format(format, std::forward<Args>(args)...), std::move(place), {}, {}});
+  Diagnostic& warning(DiagKind kind, Place place, fmt::format_string<Args...> format,
+                      Args&&... args) {
+    return add({kind,
+                Severity::kWarning,
+                fmt::format(format, std::forward<Args>(args)...),
+                std::move(place),
+                {},
+                {}});
   }
   Diagnostic& add(Diagnostic diagnostic);
   void append(std::vector<Diagnostic> diagnostics);
@@ -79,8 +94,14 @@ class DiagnosticSink {
 };
 
 template <class... Args>
-Diagnostic make_error(DiagKind kind, Place place, fmt::format_string<Args...> format, Args&&... args) {
-  return {kind, Severity::kError, fmt::format(format, std::forward<Args>(args)...), std::move(place), {}, {}};
+Diagnostic make_error(DiagKind kind, Place place, fmt::format_string<Args...> format,
+                      Args&&... args) {
+  return {kind,
+          Severity::kError,
+          fmt::format(format, std::forward<Args>(args)...),
+          std::move(place),
+          {},
+          {}};
 }
 
 }  // namespace gradc

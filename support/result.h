@@ -1,12 +1,12 @@
 // Result<T>: a value, or the diagnostics that say why there is none. For what users can get wrong.
 #pragma once
 
+#include "support/check.h"
+#include "support/diagnostic.h"
+
 #include <utility>
 #include <variant>
 #include <vector>
-
-#include "support/check.h"
-#include "support/diagnostic.h"
 
 namespace gradc {
 
@@ -15,7 +15,9 @@ struct Failure {
   std::vector<Diagnostic> diagnostics;
   Failure() = default;
   explicit Failure(std::vector<Diagnostic> list) : diagnostics(std::move(list)) {}
-  Failure(Diagnostic one) { diagnostics.push_back(std::move(one)); }  // NOLINT(google-explicit-constructor)
+  Failure(Diagnostic one) {
+    diagnostics.push_back(std::move(one));
+  }  // NOLINT(google-explicit-constructor)
 };
 
 struct Ok {};
@@ -23,9 +25,10 @@ struct Ok {};
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::move(value)) {}                // NOLINT(google-explicit-constructor)
-  Result(Failure failure) : state_(std::move(failure)) {}      // NOLINT(google-explicit-constructor)
-  Result(Diagnostic one) : state_(Failure(std::move(one))) {}  // NOLINT(google-explicit-constructor)
+  Result(T value) : state_(std::move(value)) {}            // NOLINT(google-explicit-constructor)
+  Result(Failure failure) : state_(std::move(failure)) {}  // NOLINT(google-explicit-constructor)
+  Result(Diagnostic one)
+      : state_(Failure(std::move(one))) {}  // NOLINT(google-explicit-constructor)
 
   bool ok() const { return std::holds_alternative<T>(state_); }
   explicit operator bool() const { return ok(); }
@@ -43,7 +46,9 @@ class [[nodiscard]] Result {
   const T* operator->() const { return &value(); }
   T take() { return std::move(value()); }
 
-  const std::vector<Diagnostic>& diagnostics() const { return std::get<Failure>(state_).diagnostics; }
+  const std::vector<Diagnostic>& diagnostics() const {
+    return std::get<Failure>(state_).diagnostics;
+  }
   Failure failure() && { return std::move(std::get<Failure>(state_)); }
   /// The first message, for logs and internal errors.
   std::string message() const {
@@ -63,13 +68,13 @@ using Status = Result<Ok>;
 #define GRADC_CONCAT_INNER(a, b) a##b
 #define GRADC_CONCAT(a, b) GRADC_CONCAT_INNER(a, b)
 /// GRADC_TRY(auto x, expression): x = value, or return the failure from the enclosing function.
-#define GRADC_TRY(declaration, expression)                                              \
-  auto GRADC_CONCAT(gradc_result_, __LINE__) = (expression);                            \
-  if (!GRADC_CONCAT(gradc_result_, __LINE__).ok())                                      \
-    return std::move(GRADC_CONCAT(gradc_result_, __LINE__)).failure();                  \
+#define GRADC_TRY(declaration, expression)                             \
+  auto GRADC_CONCAT(gradc_result_, __LINE__) = (expression);           \
+  if (!GRADC_CONCAT(gradc_result_, __LINE__).ok())                     \
+    return std::move(GRADC_CONCAT(gradc_result_, __LINE__)).failure(); \
   declaration = GRADC_CONCAT(gradc_result_, __LINE__).take()
-#define GRADC_TRY_STATUS(expression)                                                    \
-  do {                                                                                  \
-    auto gradc_status = (expression);                                                   \
-    if (!gradc_status.ok()) return std::move(gradc_status).failure();                   \
+#define GRADC_TRY_STATUS(expression)                                  \
+  do {                                                                \
+    auto gradc_status = (expression);                                 \
+    if (!gradc_status.ok()) return std::move(gradc_status).failure(); \
   } while (false)

@@ -1,0 +1,162 @@
+#include "ir/attrs.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <bit>
+#include <cmath>
+
+namespace gradc {
+
+namespace {
+
+uint64_t mix(uint64_t h, uint64_t v) {
+  return (h ^ v) * 0x9E3779B97F4A7C15ULL + (h >> 29);
+}
+
+/// Shortest text that reads back to the same double and is recognisably not an integer.
+std::string print_double(double value) {
+  if (std::isnan(value)) return "nan";
+  if (std::isinf(value)) return value > 0 ? "inf" : "-inf";
+  std::string text = fmt::format("{}", value);
+  if (text.find_first_of(".en") == std::string::npos) text += ".0";
+  return text;
+}
+
+std::string print_string(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+bool equal_attr(const AttrValue& a, const AttrValue& b) {
+  if (a.index() != b.index()) return false;
+  if (const auto* dense = std::get_if<Dense>(&a)) {
+    const Dense& other = std::get<Dense>(b);
+    if (*dense == other) return true;
+    if (!*dense || !other || (*dense)->size() != other->size()) return false;
+    for (size_t i = 0; i < other->size(); ++i) {
+      if (std::bit_cast<uint64_t>((**dense)[i]) != std::bit_cast<uint64_t>((*other)[i]))
+        return false;
+    }
+    return true;
+  }
+  if (const auto* number = std::get_if<double>(&a)) {
+    return std::bit_cast<uint64_t>(*number) == std::bit_cast<uint64_t>(std::get<double>(b));
+  }
+  return a == b;
+}
+
+uint64_t hash_attr(const AttrValue& value) {
+  uint64_t h = mix(0x51ED270B, value.index());
+  std::visit(
+      [&](const auto& v) {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_same_v<T, std::string>) {
+          for (char c : v)
+            h = mix(h, static_cast<unsigned char>(c));
+        } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
+          for (int64_t x : v)
+            h = mix(h, static_cast<uint64_t>(x));
+        } else if constexpr (std::is_same_v<T, Dense>) {
+          if (v) {
+            for (double x : *v)
+              h = mix(h, std::bit_cast<uint64_t>(x));
+          }
+        } else if constexpr (std::is_same_v<T, double>) {
+          h = mix(h, std::bit_cast<uint64_t>(v));
+        } else {
+          h = mix(h, static_cast<uint64_t>(v));
+        }
+      },
+      value);
+  return h;
+}
+
+std::string print_attr(const AttrValue& value) {
+  return std::visit(
+      [](const auto& v) -> std::string {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_same_v<T, bool>) {
+          return v ? "true" : "false";
+        } else if constexpr (std::is_same_v<T, double>) {
+          return print_double(v);
+        } else if constexpr (std::is_same_v<T, std::string>) {
+          return print_string(v);
+        } else if constexpr (std::is_same_v<T, DType>) {
+          return std::string(dtype_name(v));
+        } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
+          return fmt::format("[{}]", fmt::join(v, ", "));
+        } else if constexpr (std::is_same_v<T, Dense>) {
+          std::string out = "dense<";
+          for (size_t i = 0; v && i < v->size(); ++i) {
+            if (i > 0) out += ", ";
+            out += print_double((*v)[i]);
+          }
+          return out + ">";
+        } else {
+          return fmt::format("{}", v);
+        }
+      },
+      value);
+}
+
+std::vector<NamedAttr> AttrRef::changed_fields() const {
+  std::vector<NamedAttr> result;
+  if (empty()) return result;
+  for (auto& [attr, changed] : vtable_->fields(data_.get())) {
+    if (changed) result.push_back(std::move(attr));
+  }
+  return result;
+}
+
+std::vector<NamedAttr> AttrRef::all_fields() const {
+  std::vector<NamedAttr> result;
+  if (empty()) return result;
+  for (auto& [attr, changed] : vtable_->fields(data_.get()))
+    result.push_back(std::move(attr));
+  return result;
+}
+
+bool AttrRef::operator==(const AttrRef& other) const {
+  if (vtable_ != other.vtable_) return false;
+  if (data_ == other.data_) return true;
+  const std::vector<NamedAttr> a = all_fields();
+  const std::vector<NamedAttr> b = other.all_fields();
+  for (size_t i = 0; i < a.size(); ++i) {
+    if (!equal_attr(a[i].second, b[i].second)) return false;
+  }
+  return true;
+}
+
+uint64_t AttrRef::hash() const {
+  uint64_t h = 17;
+  for (const auto& [name, value] : all_fields())
+    h = mix(h, hash_attr(value));
+  return h;
+}
+
+namespace attr_detail {
+
+Diagnostic wrong_type(std::string_view field, const AttrValue& value, std::string_view) {
+  return make_error(DiagKind::kIrInvalid, {}, "attribute \"{}\" cannot hold {}", field,
+                    print_attr(value));
+}
+
+Diagnostic unknown_field(std::string_view field, std::span<const std::string_view> known) {
+  return make_error(DiagKind::kIrInvalid, {}, "unknown attribute \"{}\"; known: {}", field,
+                    fmt::join(known.begin(), known.end(), ", "));
+}
+
+}  // namespace attr_detail
+
+}  // namespace gradc

@@ -1,0 +1,260 @@
+#include "ir/graph.h"
+
+#include "ir/op.h"
+#include "support/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace gradc {
+
+std::string_view phase_name(Phase phase) {
+  switch (phase) {
+    case Phase::kForward:
+      return "forward";
+    case Phase::kBackward:
+      return "backward";
+    case Phase::kUpdate:
+      return "update";
+  }
+  GRADC_UNREACHABLE();
+}
+
+std::string_view input_kind_name(InputKind kind) {
+  switch (kind) {
+    case InputKind::kInput:
+      return "input";
+    case InputKind::kParam:
+      return "param";
+    case InputKind::kState:
+      return "state";
+    case InputKind::kArg:
+      return "arg";
+  }
+  GRADC_UNREACHABLE();
+}
+
+std::shared_ptr<Graph> Graph::clone() const {
+  auto copy = std::make_shared<Graph>(name_);
+  copy->nodes_ = nodes_;
+  for (Node& n : copy->nodes_) {
+    if (n.body) n.body = n.body->clone();
+  }
+  copy->values_ = values_;
+  copy->inputs_ = inputs_;
+  copy->outputs_ = outputs_;
+  copy->locations_ = locations_;
+  copy->location_ids_ = location_ids_;
+  copy->names_ = names_;
+  copy->first_ = first_;
+  copy->last_ = last_;
+  copy->num_live_ = num_live_;
+  copy->next_number_ = next_number_;
+  return copy;
+}
+
+std::string Graph::unique_name(std::string_view hint) {
+  if (hint.empty()) {
+    std::string name;
+    do {
+      name = fmt::format("{}", next_number_++);
+    } while (names_.contains(name));
+    names_.emplace(name, 1);
+    return name;
+  }
+  std::string base(hint);
+  for (char& c : base) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '.';
+    if (!plain) c = '_';
+  }
+  if (names_.emplace(base, 1).second) return base;
+  for (;;) {
+    std::string name = fmt::format("{}.{}", base, names_[base]++);
+    if (names_.emplace(name, 1).second) return name;
+  }
+}
+
+ValueId Graph::new_value(const TensorType& type, std::string_view hint, NodeId def,
+                         uint32_t index) {
+  const ValueId id(values_.size());
+  values_.push_back({type, unique_name(hint), def, index, {}});
+  return id;
+}
+
+ValueId Graph::add_input(InputKind kind, const TensorType& type, std::string name,
+                         std::string_view hint, InitSpec init, LocId loc) {
+  const ValueId id = new_value(type, hint, NodeId(), static_cast<uint32_t>(inputs_.size()));
+  inputs_.push_back({id, kind, std::move(name), std::move(init), loc});
+  return id;
+}
+
+NodeId Graph::add_node(Op op, std::vector<ValueId> operands, AttrRef attrs,
+                       std::span<const TensorType> result_types, Phase phase, LocId loc,
+                       std::string_view hint, std::shared_ptr<Graph> body) {
+  return insert_node(NodeId(), op, std::move(operands), std::move(attrs), result_types, phase, loc,
+                     hint, std::move(body));
+}
+
+NodeId Graph::insert_node(NodeId before, Op op, std::vector<ValueId> operands, AttrRef attrs,
+                          std::span<const TensorType> result_types, Phase phase, LocId loc,
+                          std::string_view hint, std::shared_ptr<Graph> body) {
+  const NodeId id(nodes_.size());
+  Node node;
+  node.op = op;
+  node.phase = phase;
+  node.attrs = std::move(attrs);
+  node.operands = std::move(operands);
+  node.loc = loc;
+  node.body = std::move(body);
+  for (size_t i = 0; i < node.operands.size(); ++i) {
+    GRADC_CHECK(node.operands[i].valid(), "operand {} of {} is invalid", i, op_name(op));
+    values_[node.operands[i].index].uses.push_back({id, static_cast<uint32_t>(i)});
+  }
+  for (size_t i = 0; i < result_types.size(); ++i) {
+    node.results.push_back(new_value(result_types[i], hint, id, static_cast<uint32_t>(i)));
+  }
+  nodes_.push_back(std::move(node));
+  link_before(id, before);
+  ++num_live_;
+  return id;
+}
+
+void Graph::link_before(NodeId id, NodeId before) {
+  Node& n = nodes_[id.index];
+  n.next = before;
+  n.prev = before.valid() ? nodes_[before.index].prev : last_;
+  (n.prev.valid() ? nodes_[n.prev.index].next : first_) = id;
+  (before.valid() ? nodes_[before.index].prev : last_) = id;
+}
+
+void Graph::unlink(NodeId id) {
+  Node& n = nodes_[id.index];
+  (n.prev.valid() ? nodes_[n.prev.index].next : first_) = n.next;
+  (n.next.valid() ? nodes_[n.next.index].prev : last_) = n.prev;
+  n.prev = n.next = NodeId();
+}
+
+void Graph::set_operand(NodeId node, size_t operand, ValueId value) {
+  ValueId& slot = nodes_[node.index].operands[operand];
+  if (slot == value) return;
+  std::vector<Use>& uses = values_[slot.index].uses;
+  uses.erase(std::find(uses.begin(), uses.end(), Use{node, static_cast<uint32_t>(operand)}));
+  slot = value;
+  values_[value.index].uses.push_back({node, static_cast<uint32_t>(operand)});
+}
+
+void Graph::replace_all_uses(ValueId from, ValueId to) {
+  GRADC_CHECK(type(from) == type(to), "replacing %{} : {} by %{} : {}", value(from).name,
+              to_string(type(from)), value(to).name, to_string(type(to)));
+  if (from == to) return;
+  const std::vector<Use> uses = values_[from.index].uses;
+  for (const Use& use : uses)
+    set_operand(use.node, use.operand, to);
+  for (GraphOutput& output : outputs_) {
+    if (output.value == from) output.value = to;
+  }
+}
+
+void Graph::erase(NodeId id) {
+  Node& n = nodes_[id.index];
+  GRADC_CHECK(!n.erased, "a node is erased twice");
+  for (ValueId result : n.results) {
+    GRADC_CHECK(!has_uses(result), "erasing {} whose result %{} is used", op_name(n.op),
+                value(result).name);
+    names_.erase(value(result).name);
+  }
+  for (size_t i = 0; i < n.operands.size(); ++i) {
+    std::vector<Use>& uses = values_[n.operands[i].index].uses;
+    uses.erase(std::find(uses.begin(), uses.end(), Use{id, static_cast<uint32_t>(i)}));
+  }
+  unlink(id);
+  n.operands.clear();
+  n.body = nullptr;
+  n.erased = true;
+  --num_live_;
+}
+
+void Graph::move_before(NodeId node, NodeId before) {
+  if (node == before) return;
+  unlink(node);
+  link_before(node, before);
+}
+
+void Graph::set_order(std::span<const NodeId> order) {
+  GRADC_CHECK(order.size() == num_live_, "an order of {} nodes for a graph of {}", order.size(),
+              num_live_);
+  first_ = last_ = NodeId();
+  for (NodeId id : order) {
+    nodes_[id.index].prev = nodes_[id.index].next = NodeId();
+  }
+  for (NodeId id : order)
+    link_before(id, NodeId());
+}
+
+void Graph::add_output(std::string name, ValueId value) {
+  outputs_.push_back({value, std::move(name)});
+}
+
+void Graph::set_output(size_t index, ValueId value) {
+  outputs_[index].value = value;
+}
+
+void Graph::remove_output(size_t index) {
+  outputs_.erase(outputs_.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+void Graph::remove_input(size_t index) {
+  GRADC_CHECK(!has_uses(inputs_[index].value), "removing an input that is used");
+  names_.erase(value(inputs_[index].value).name);
+  inputs_.erase(inputs_.begin() + static_cast<std::ptrdiff_t>(index));
+  for (size_t i = index; i < inputs_.size(); ++i)
+    values_[inputs_[i].value.index].index = static_cast<uint32_t>(i);
+}
+
+void Graph::set_name_hint(ValueId id, std::string_view hint) {
+  names_.erase(values_[id.index].name);
+  values_[id.index].name = unique_name(hint);
+}
+
+LocId Graph::add_location(std::string text) {
+  if (text.empty()) return LocId();
+  const auto [it, inserted] = location_ids_.emplace(text, LocId(locations_.size()));
+  if (inserted) locations_.push_back({std::move(text)});
+  return it->second;
+}
+
+std::optional<ValueId> Graph::find_input(std::string_view name) const {
+  for (const GraphInput& input : inputs_) {
+    if (input.name == name) return input.value;
+  }
+  return std::nullopt;
+}
+
+std::optional<ValueId> Graph::find_output(std::string_view name) const {
+  for (const GraphOutput& output : outputs_) {
+    if (output.name == name) return output.value;
+  }
+  return std::nullopt;
+}
+
+bool Graph::is_output(ValueId id) const {
+  return std::any_of(outputs_.begin(), outputs_.end(),
+                     [&](const GraphOutput& o) { return o.value == id; });
+}
+
+const std::string& Graph::location(LocId id) const {
+  static const std::string kEmpty;
+  return id.valid() ? locations_[id.index].text : kEmpty;
+}
+
+std::vector<NodeId> Graph::nodes() const {
+  std::vector<NodeId> result;
+  result.reserve(num_live_);
+  for (NodeId id = first_; id.valid(); id = nodes_[id.index].next)
+    result.push_back(id);
+  return result;
+}
+
+}  // namespace gradc

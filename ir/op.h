@@ -1,0 +1,144 @@
+// The op table: everything there is to know about an op stands in one OpDef (law 1). ir/ops.def
+// lists the names; each has a `constinit const OpDef` in ir/ops/<family>.cpp, and a missing one is
+// a link error.
+#pragma once
+
+#include "ir/attrs.h"
+#include "ir/scalar_op.h"
+#include "ir/tensor.h"
+#include "ir/type.h"
+#include "support/result.h"
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gradc {
+
+class Graph;
+class Builder;
+class Val;
+
+enum class Op : uint16_t {
+#define GRADC_OP(enumerator, name) enumerator,
+#include "ir/ops.def"
+#undef GRADC_OP
+};
+inline constexpr int kNumOps = 0
+#define GRADC_OP(enumerator, name) +1
+#include "ir/ops.def"
+#undef GRADC_OP
+    ;
+
+/// How codegen treats an op; codegen switches over this, never over Op.
+enum class Lowering : uint8_t {
+  kScalar,     ///< one ScalarOp per element
+  kReduce,     ///< a reduction over axes (ReduceAttrs)
+  kMatmul,     ///< contraction, MatmulAttrs
+  kConv,       ///< convolution or one of its gradients
+  kPool,       ///< pooling or one of its gradients
+  kGather,     ///< gather, scatter-add: data-dependent indices
+  kView,       ///< index maps: broadcast, reshape, transpose, slice, pad, concat, reverse
+  kSource,     ///< no data operand: constant, iota, random bits
+  kStructure,  ///< kernel (fused group), scan, update
+  kComposite,  ///< expands into other ops before codegen
+};
+std::string_view lowering_name(Lowering lowering);
+
+/// Properties that passes ask for, as a bit set.
+enum Trait : uint32_t {
+  kTraitNone = 0,
+  kTraitElementwise =
+      1U << 0,  ///< result element i depends on operand elements i only; equal shapes
+  kTraitCommutative = 1U << 1,
+  kTraitEffect = 1U << 2,  ///< must not be removed or merged (update)
+  kTraitSmooth = 1U << 3,  ///< twice differentiable at the samples: second derivatives are checked
+  kTraitLinear = 1U << 4,  ///< linear in every operand taken alone
+  kTraitRandom = 1U << 5,  ///< a random stream: equal attributes and operands give equal numbers
+};
+
+struct InferArgs {
+  std::span<const TensorType> operands;
+  const AttrRef& attrs;
+  const Graph* body = nullptr;
+  template <class T>
+  const T& attr() const {
+    return attrs.as<T>();
+  }
+};
+using Types = std::vector<TensorType>;
+using InferFn = Result<Types> (*)(const InferArgs&);
+
+/// Reference evaluation, in double; outputs come with their types set and zeroed data.
+struct EvalArgs {
+  std::span<const Tensor* const> inputs;
+  std::span<Tensor> outputs;
+  const AttrRef& attrs;
+  const Graph* body = nullptr;
+  const Tensor& in(size_t i) const { return *inputs[i]; }
+  Tensor& out(size_t i = 0) const { return outputs[i]; }
+  template <class T>
+  const T& attr() const {
+    return attrs.as<T>();
+  }
+};
+using EvalFn = void (*)(const EvalArgs&);
+/// One element: x holds the operands' elements.
+using ScalarEvalFn = double (*)(std::span<const double> x);
+
+struct GradArgs;
+struct ExpandArgs;
+/// One gradient per operand; an empty Val where there is none (integer operands, or not needed).
+using Grads = std::vector<Val>;
+using GradFn = Grads (*)(const GradArgs&);
+/// The results in terms of other ops.
+using ExpandFn = std::vector<Val> (*)(const ExpandArgs&);
+
+/// One example call of an op, from which the generic tests are made: gradient check, round trip,
+/// evaluation against compiled code. Float operands are drawn from [low, high] with a minimum
+/// distance between elements where asked.
+struct Sample {
+  std::vector<TensorType> operands;
+  AttrRef attrs;
+  double low = -2.0;
+  double high = 2.0;
+  int64_t index_limit = 0;  ///< integer operands are drawn from [0, index_limit)
+  bool distinct = false;    ///< elements at least 1e-2 apart (max, sort-like ops; kinks)
+  bool away_from_zero = false;
+};
+using SamplesFn = std::vector<Sample> (*)();
+
+struct OpDef {
+  Op op{};
+  std::string_view name;
+  std::string_view summary;  ///< one sentence
+  std::string_view formula;  ///< optional
+  std::string_view
+      operands;  ///< names, separated by spaces; a last name ending in "..." is variadic
+  std::string_view results = "result";
+  const AttrVtable* attrs = nullptr;
+  uint32_t traits = kTraitNone;
+  InferFn infer = nullptr;
+  EvalFn eval = nullptr;
+  ScalarEvalFn eval_scalar = nullptr;  ///< for elementwise ops, in place of eval
+  GradFn grad = nullptr;
+  std::string_view no_grad =
+      {};  ///< why there is no gradient; exactly one of grad, expand-inherited, no_grad
+  ExpandFn expand = nullptr;
+  Lowering lowering = Lowering::kScalar;
+  ScalarOp scalar = ScalarOp::kNone;
+  SamplesFn samples = nullptr;
+
+  bool has(Trait trait) const { return (traits & trait) != 0; }
+};
+
+const OpDef& def(Op op);
+const OpDef* find_op(std::string_view name);
+std::string_view op_name(Op op);
+/// All entries in the order of ops.def.
+std::span<const OpDef* const> all_ops();
+
+}  // namespace gradc

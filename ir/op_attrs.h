@@ -1,0 +1,218 @@
+// The attribute structs of all ops. Conventions: data is channels-last [n, spatial..., c], filters
+// are [spatial..., c_in / groups, c_out]; axes are non-negative.
+#pragma once
+
+#include "ir/attrs.h"
+
+#include <array>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace gradc {
+
+using Ints = std::vector<int64_t>;
+
+struct ConstantAttrs {
+  DType dtype = DType::kF32;
+  Ints shape;
+  Dense value;  ///< one element (a splat) or all of them in row-major order
+  static constexpr auto kFields =
+      std::tuple{field("dtype", &ConstantAttrs::dtype), field("shape", &ConstantAttrs::shape),
+                 field("value", &ConstantAttrs::value)};
+};
+
+struct IotaAttrs {
+  DType dtype = DType::kI32;
+  Ints shape;
+  int64_t axis = 0;
+  static constexpr auto kFields =
+      std::tuple{field("dtype", &IotaAttrs::dtype), field("shape", &IotaAttrs::shape),
+                 field("axis", &IotaAttrs::axis)};
+};
+
+/// Random numbers are a pure function of (seed, iteration, stream, element index): Philox 4x32-10
+/// with key = seed and counter = (element / 4, iteration, stream); element i takes word i % 4.
+struct RandomAttrs {
+  Ints shape;
+  int64_t stream = 0;
+  static constexpr auto kFields =
+      std::tuple{field("shape", &RandomAttrs::shape), field("stream", &RandomAttrs::stream)};
+};
+
+struct BernoulliAttrs {
+  Ints shape;
+  int64_t stream = 0;
+  double probability = 0.5;  ///< of 1.0
+  static constexpr auto kFields =
+      std::tuple{field("shape", &BernoulliAttrs::shape), field("stream", &BernoulliAttrs::stream),
+                 field("probability", &BernoulliAttrs::probability)};
+};
+
+struct CastAttrs {
+  DType dtype = DType::kF32;
+  static constexpr auto kFields = std::tuple{field("dtype", &CastAttrs::dtype)};
+};
+
+/// Operand axis i becomes axis dims[i] of shape; dims increase strictly.
+struct BroadcastAttrs {
+  Ints shape;
+  Ints dims;
+  static constexpr auto kFields =
+      std::tuple{field("shape", &BroadcastAttrs::shape), field("dims", &BroadcastAttrs::dims)};
+};
+
+struct ReshapeAttrs {
+  Ints shape;
+  static constexpr auto kFields = std::tuple{field("shape", &ReshapeAttrs::shape)};
+};
+
+/// Result axis i is operand axis perm[i].
+struct TransposeAttrs {
+  Ints perm;
+  static constexpr auto kFields = std::tuple{field("perm", &TransposeAttrs::perm)};
+};
+
+struct SliceAttrs {
+  Ints start, limit;
+  Ints stride;  ///< empty: all 1
+  static constexpr auto kFields =
+      std::tuple{field("start", &SliceAttrs::start), field("limit", &SliceAttrs::limit),
+                 field("stride", &SliceAttrs::stride)};
+};
+
+struct PadAttrs {
+  Ints low, high;
+  Ints interior;  ///< empty: all 0
+  double value = 0.0;
+  static constexpr auto kFields =
+      std::tuple{field("low", &PadAttrs::low), field("high", &PadAttrs::high),
+                 field("interior", &PadAttrs::interior), field("value", &PadAttrs::value)};
+};
+
+struct AxisAttrs {
+  int64_t axis = 0;
+  static constexpr auto kFields = std::tuple{field("axis", &AxisAttrs::axis)};
+};
+
+struct AxesAttrs {
+  Ints axes;  ///< increasing
+  static constexpr auto kFields = std::tuple{field("axes", &AxesAttrs::axes)};
+};
+
+struct MatmulAttrs {
+  bool transpose_a = false;
+  bool transpose_b = false;
+  static constexpr auto kFields = std::tuple{field("transpose_a", &MatmulAttrs::transpose_a),
+                                             field("transpose_b", &MatmulAttrs::transpose_b)};
+};
+
+/// A convolution y = x * w over 1 to 3 spatial dimensions. For conv_input_grad (operands dy, w) and
+/// conv_filter_grad (operands x, dy) `shape` is the shape of the result; for conv itself it is
+/// empty.
+struct ConvAttrs {
+  Ints strides;
+  Ints pad_low, pad_high;
+  Ints dilation;
+  int64_t groups = 1;
+  Ints shape;
+  static constexpr auto kFields =
+      std::tuple{field("strides", &ConvAttrs::strides),   field("pad_low", &ConvAttrs::pad_low),
+                 field("pad_high", &ConvAttrs::pad_high), field("dilation", &ConvAttrs::dilation),
+                 field("groups", &ConvAttrs::groups),     field("shape", &ConvAttrs::shape)};
+};
+
+/// Pooling over the spatial dimensions. Padding never wins a maximum and is not counted in an
+/// average.
+struct PoolAttrs {
+  Ints window, strides;
+  Ints pad_low, pad_high;
+  Ints shape;  ///< avg_pool_grad: the shape of the pooled input; else empty
+  static constexpr auto kFields =
+      std::tuple{field("window", &PoolAttrs::window), field("strides", &PoolAttrs::strides),
+                 field("pad_low", &PoolAttrs::pad_low), field("pad_high", &PoolAttrs::pad_high),
+                 field("shape", &PoolAttrs::shape)};
+};
+
+/// scatter_add: result[indices[i]] += updates[i] over rows, from zero.
+struct ScatterAttrs {
+  int64_t rows = 0;
+  static constexpr auto kFields = std::tuple{field("rows", &ScatterAttrs::rows)};
+};
+
+struct OneHotAttrs {
+  int64_t depth = 0;
+  static constexpr auto kFields = std::tuple{field("depth", &OneHotAttrs::depth)};
+};
+
+/// Normalises over the last `num_axes` axes; gamma and beta have the shape of those axes.
+struct LayerNormAttrs {
+  int64_t num_axes = 1;
+  double epsilon = 1e-3;
+  static constexpr auto kFields = std::tuple{field("num_axes", &LayerNormAttrs::num_axes),
+                                             field("epsilon", &LayerNormAttrs::epsilon)};
+};
+
+/// What a fused kernel is built around.
+enum class KernelKind : uint8_t { kElementwise, kRow, kColumn, kContraction, kOpaque };
+inline constexpr std::array<std::string_view, 5> kKernelKindNames = {"elementwise", "row", "column",
+                                                                     "contraction", "opaque"};
+constexpr std::span<const std::string_view> enum_names(KernelKind) {
+  return kKernelKindNames;
+}
+
+struct KernelAttrs {
+  std::string label;
+  KernelKind kind = KernelKind::kElementwise;
+  static constexpr auto kFields =
+      std::tuple{field("label", &KernelAttrs::label), field("kind", &KernelAttrs::kind)};
+};
+
+// ---- optimizer steps (Keras 3 formulas)
+// -------------------------------------------------------------
+struct SgdAttrs {
+  double weight_decay = 0.0;  ///< decoupled: w -= lr * weight_decay * w before the step
+  static constexpr auto kFields = std::tuple{field("weight_decay", &SgdAttrs::weight_decay)};
+};
+
+struct MomentumAttrs {
+  double momentum = 0.9;
+  bool nesterov = false;
+  double weight_decay = 0.0;
+  static constexpr auto kFields = std::tuple{field("momentum", &MomentumAttrs::momentum),
+                                             field("nesterov", &MomentumAttrs::nesterov),
+                                             field("weight_decay", &MomentumAttrs::weight_decay)};
+};
+
+struct AdagradAttrs {
+  double epsilon = 1e-7;
+  double weight_decay = 0.0;
+  static constexpr auto kFields = std::tuple{field("epsilon", &AdagradAttrs::epsilon),
+                                             field("weight_decay", &AdagradAttrs::weight_decay)};
+};
+
+struct RmspropAttrs {
+  double rho = 0.9;
+  double momentum = 0.0;
+  double epsilon = 1e-7;
+  bool centered = false;
+  double weight_decay = 0.0;
+  static constexpr auto kFields = std::tuple{
+      field("rho", &RmspropAttrs::rho), field("momentum", &RmspropAttrs::momentum),
+      field("epsilon", &RmspropAttrs::epsilon), field("centered", &RmspropAttrs::centered),
+      field("weight_decay", &RmspropAttrs::weight_decay)};
+};
+
+struct AdamAttrs {
+  double beta_1 = 0.9;
+  double beta_2 = 0.999;
+  double epsilon = 1e-7;
+  bool amsgrad = false;
+  double weight_decay = 0.0;
+  static constexpr auto kFields =
+      std::tuple{field("beta_1", &AdamAttrs::beta_1), field("beta_2", &AdamAttrs::beta_2),
+                 field("epsilon", &AdamAttrs::epsilon), field("amsgrad", &AdamAttrs::amsgrad),
+                 field("weight_decay", &AdamAttrs::weight_decay)};
+};
+
+}  // namespace gradc
