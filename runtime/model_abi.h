@@ -26,6 +26,8 @@ typedef struct gradc_rt_thread {
   int32_t count;
   void (*barrier)(void* pool);
   void* pool;
+  void* scratch; /* this thread's own gradc_rt_entry.scratch_bytes, GRADC_RT_ALIGNMENT aligned
+                    (packed panels) */
 } gradc_rt_thread;
 
 /* Element types, in the order of the IR's. bool is one byte, 0 or 1. */
@@ -155,6 +157,7 @@ typedef struct gradc_rt_entry {
   const char* name;
   gradc_rt_entry_fn fn; /* NULL: absent, or not compiled yet (see ensure_entry) */
   int64_t arena_bytes;
+  int64_t scratch_bytes; /* per thread */
 } gradc_rt_entry;
 
 /* Defaults of the training loop, from the model's "training" section. The learning-rate schedule is
