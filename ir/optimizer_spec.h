@@ -1,0 +1,37 @@
+// How the update phase is made: which step op, with which slots, after which clipping. Made by the
+// frontend, used by the apply_optimizer pass. The learning rate is a value of the graph, so that
+// schedules are ordinary ops.
+#pragma once
+
+#include "ir/attrs.h"
+#include "ir/op.h"
+
+#include <string>
+#include <vector>
+
+namespace gradc {
+
+/// The graph output (f32[]) that names the learning rate of the current iteration; apply_optimizer
+/// uses and removes it.
+inline constexpr const char* kLearningRateOutput = "optimizer/learning_rate";
+/// The state (i64[]) that counts finished steps; apply_optimizer adds 1 to it.
+inline constexpr const char* kIterationInput = "optimizer/iteration";
+
+struct OptimizerSlot {
+  std::string name;  ///< "momentum", "velocity", ...: state "optimizer/<layer>/<parameter>/<name>"
+  double initial_value = 0.0;  ///< of every element
+};
+
+struct OptimizerSpec {
+  std::string name;  ///< "adam", for messages
+  Op step{};
+  AttrRef attrs;
+  std::vector<OptimizerSlot> slots;  ///< in the order of the step op's operands and results
+
+  // Gradient clipping before the step, at most one of them; 0 is off.
+  double clip_value = 0.0;        ///< each element to [-v, v]
+  double clip_norm = 0.0;         ///< each gradient scaled to at most this L2 norm
+  double global_clip_norm = 0.0;  ///< all gradients scaled by their common L2 norm
+};
+
+}  // namespace gradc
