@@ -1,0 +1,73 @@
+// cse - computes equal things once: nodes with the same op, attributes and operands become one.
+// Random ops take part: equal stream, seed and iteration give equal numbers by definition. A node
+// is replaced by an earlier one only, so the order stays topological; a forward value may serve the
+// backward phase, never the other way round, so phases stay meaningful. Nodes with bodies are left
+// alone: cse runs before fusion.
+#include "ir/op.h"
+#include "passes/passes.h"
+
+#include <unordered_map>
+#include <vector>
+
+namespace gradc::passes {
+
+namespace {
+
+uint64_t mix(uint64_t hash, uint64_t value) {
+  return (hash ^ value) * 0x9E3779B97F4A7C15ULL + (hash >> 29);
+}
+
+/// The operands that identify a node: sorted when their order does not matter.
+std::vector<ValueId> key_operands(const Node& node) {
+  std::vector<ValueId> operands = node.operands;
+  if (def(node.op).has(kTraitCommutative) && operands.size() == 2 && operands[1] < operands[0])
+    std::swap(operands[0], operands[1]);
+  return operands;
+}
+
+uint64_t key_hash(const Node& node) {
+  uint64_t hash = mix(static_cast<uint64_t>(node.op), node.attrs.empty() ? 0 : node.attrs.hash());
+  for (ValueId operand : key_operands(node))
+    hash = mix(hash, operand.index);
+  return hash;
+}
+
+bool same_computation(const Graph& graph, const Node& a, const Node& b) {
+  if (a.op != b.op || a.results.size() != b.results.size()) return false;
+  if (a.attrs.empty() != b.attrs.empty() || (!a.attrs.empty() && !(a.attrs == b.attrs)))
+    return false;
+  for (size_t i = 0; i < a.results.size(); ++i) {
+    if (!(graph.type(a.results[i]) == graph.type(b.results[i]))) return false;
+  }
+  return key_operands(a) == key_operands(b);
+}
+
+}  // namespace
+
+Result<bool> cse(Graph& graph, PassContext& context) {
+  bool changed = false;
+  std::unordered_multimap<uint64_t, NodeId> seen;
+  for (NodeId id : graph.nodes()) {
+    if (def(graph.node(id).op).has(kTraitEffect) || graph.node(id).body != nullptr) continue;
+    const uint64_t hash = key_hash(graph.node(id));
+    NodeId earlier;
+    const auto [begin, end] = seen.equal_range(hash);
+    for (auto it = begin; it != end && !earlier.valid(); ++it) {
+      const Node& other = graph.node(it->second);
+      if (other.phase <= graph.node(id).phase && same_computation(graph, other, graph.node(id)))
+        earlier = it->second;
+    }
+    if (!earlier.valid() || !context.may_rewrite()) {
+      seen.emplace(hash, id);
+      continue;
+    }
+    for (size_t i = 0; i < graph.node(id).results.size(); ++i)
+      graph.replace_all_uses(graph.node(id).results[i], graph.node(earlier).results[i]);
+    graph.erase(id);
+    context.count("nodes merged");
+    changed = true;
+  }
+  return changed;
+}
+
+}  // namespace gradc::passes

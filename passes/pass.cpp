@@ -1,0 +1,43 @@
+#include "passes/pass.h"
+
+#include "passes/passes.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace gradc {
+
+namespace {
+
+constexpr std::array kPasses = {
+#define GRADC_PASS(name, summary) PassInfo{#name, &passes::name, summary},
+#include "passes/passes.def"
+#undef GRADC_PASS
+};
+
+}  // namespace
+
+std::span<const PassInfo> all_passes() {
+  return kPasses;
+}
+
+const PassInfo* find_pass(std::string_view name) {
+  for (const PassInfo& pass : kPasses) {
+    if (pass.name == name) return &pass;
+  }
+  return nullptr;
+}
+
+void PassContext::count(std::string_view what, int64_t amount) {
+  statistics.add(fmt::format("{}: {}", pass_, what), amount);
+}
+
+bool PassContext::may_rewrite() {
+  const auto limits = debug_counters.find(pass_);
+  if (limits == debug_counters.end()) return true;
+  const int64_t number = rewrites_[pass_]++;
+  return limits->second.first <= number && number <= limits->second.last;
+}
+
+}  // namespace gradc

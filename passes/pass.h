@@ -1,0 +1,67 @@
+// What a pass is and what it may use. A pass is one function on a graph, `Result<bool> name(Graph&,
+// PassContext&)`, that says whether it changed anything, and a row in passes/passes.def. Printing,
+// timing, verifying and stopping belong to the pass manager.
+#pragma once
+
+#include "ir/graph.h"
+#include "ir/optimizer_spec.h"
+#include "passes/memory_plan.h"
+#include "support/diagnostic.h"
+#include "support/result.h"
+#include "support/statistics.h"
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace gradc {
+
+/// What passes are told about the compilation; the driver fills it.
+struct PassOptions {
+  std::string file;                            ///< the model's file, for diagnostics
+  std::optional<OptimizerSpec> optimizer;      ///< needed by apply_optimizer
+  std::optional<int64_t> memory_budget_bytes;  ///< of the arena
+};
+
+/// Lets through the rewrites first..last (counted from 0) of one pass, to find the one that breaks
+/// a model.
+struct DebugCounter {
+  int64_t first = 0;
+  int64_t last = INT64_MAX;
+};
+
+/// One run of a pipeline: what is shared between its passes.
+class PassContext {
+ public:
+  explicit PassContext(PassOptions pass_options = {}) : options(std::move(pass_options)) {}
+
+  /// Adds to the counter "<pass>: <what>".
+  void count(std::string_view what, int64_t amount = 1);
+  /// Asked before each optional rewrite; false when the pass's debug counter excludes it.
+  bool may_rewrite();
+
+  PassOptions options;
+  DiagnosticSink sink;             ///< warnings; errors are returned
+  Statistics statistics;           ///< the counters
+  std::optional<MemoryPlan> plan;  ///< made by plan_memory
+  std::map<std::string, DebugCounter, std::less<>> debug_counters;  ///< by pass name
+
+  /// The manager calls this before each pass.
+  void begin_pass(std::string_view name) { pass_ = name; }
+
+ private:
+  std::string pass_;
+  std::map<std::string, int64_t, std::less<>> rewrites_;
+};
+
+using PassFn = Result<bool> (*)(Graph&, PassContext&);
+
+struct PassInfo {
+  std::string_view name;
+  PassFn run = nullptr;
+  std::string_view summary;
+};
+
+}  // namespace gradc
