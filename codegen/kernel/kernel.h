@@ -3,7 +3,8 @@
 //
 // A kernel is run by all threads of a pool at once. It holds at most one parallel statement at its
 // top level (a parallel `for` or a parallel contraction), whose work is split statically by (thread
-// index, thread count); a kernel without one runs on thread 0 alone. Barriers stand between
+// index, thread count), and it is then its only statement; a kernel without one runs on thread 0
+// alone. Barriers stand between
 // kernels, never inside.
 //
 // Expressions are pure trees evaluated where their statement stands; sharing is explicit, by Let. A
@@ -82,7 +83,15 @@ struct Expr {
   Affine index;
 };
 
-enum class LoopKind : uint8_t { kSerial, kParallel, kVector, kUnroll };
+enum class LoopKind : uint8_t {
+  kSerial,
+  kParallel,
+  kVector,
+  kUnroll,
+  kParallelVector,  ///< top level: each thread runs one contiguous piece as a vector loop; pieces
+                    ///< begin at multiples of 64 iterations, so any thread count gives the same
+                    ///< bits
+};
 enum class AccumulateOp : uint8_t { kSum, kProd, kMax, kMin };
 
 struct Local {
@@ -95,13 +104,14 @@ struct For;
 struct If;
 struct Contract;
 
-/// local = expr, once. Also the initialisation of an accumulator.
+/// local = expr. An immutable local has one Let; an accumulator's Let (re)starts it.
 struct Let {
   LocalId local;
   ExprId expr;
 };
-/// local = local op expr, for accumulators. Across a vector loop the lanes combine at the end of
-/// the loop.
+/// local = local op expr, for accumulators. An accumulator started outside a vector loop that
+/// accumulates into it is reduced over the lanes at the end of that loop; one started inside is one
+/// per lane.
 struct Accumulate {
   LocalId local;
   AccumulateOp op{};
@@ -121,7 +131,8 @@ using Stmt = std::variant<Let, Accumulate, Store, std::unique_ptr<For>, std::uni
 using Block = std::vector<Stmt>;
 
 /// for var in [begin, end), step 1. Vector loops may hold serial and unrolled loops (each lane runs
-/// them), no further vector loop; parallel loops stand at the top level only.
+/// them), no further vector loop; parallel loops stand at the top level only. A kParallelVector
+/// loop is both and accumulates only into locals started inside it.
 struct For {
   VarId var;
   int64_t begin = 0;
