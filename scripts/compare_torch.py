@@ -1,0 +1,163 @@
+#!/usr/bin/env python3
+"""Compares gradc with PyTorch, tensor by tensor, through `gradc run`.
+
+  compare_torch.py [--gradc build/tools/gradc] [--full] [--store DIR] [--only PREFIX]
+
+Gradients: every activation, loss, convolution and pooling setting of peer_cases.py. Weights: three MLPs and a LeNet,
+every optimizer, 20 steps on one batch. The reference is PyTorch in float64 with autograd; gradc computes in float32.
+The difference of two tensors is max |a - b| / max |b|. --full adds the full-size LeNet (28x28, 225,034 parameters).
+--store writes model, inputs and PyTorch's results as files that the normal tests replay without PyTorch.
+Exits 0 if all differences are in bounds, 1 if not, 77 (skip) where PyTorch is not installed.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy as np
+    import torch
+except ImportError as error:
+    print(f"skipped: {error} (Debian: apt-get install python3-torch)")
+    sys.exit(77)
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import peer_cases as cases
+import safetensors_io as st
+
+GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-4, 20
+
+
+def initial_parameters(case):
+    g = cases.rng(case.name + "/init")
+    result = {}
+    for name, shape in case.params.items():
+        fan_in = max(int(np.prod(shape[:-1])), 1)
+        scale = 0.3 if name.endswith("bias") else 1.0 / np.sqrt(fan_in)
+        result[name] = (g.standard_normal(shape) * scale).astype("f4")
+    return result
+
+
+def run_gradc(gradc, case, entry, tensors, directory, steps=None):
+    model_path = os.path.join(directory, "model.json")
+    with open(model_path, "w") as file:
+        json.dump(case.model, file)
+    paths = [os.path.join(directory, n) for n in ("in.safetensors", "out.safetensors")]
+    st.save(paths[0], tensors)
+    command = [gradc, "run", model_path, "--entry", entry, "--in", paths[0], "--out", paths[1]]
+    if steps is not None:
+        command += ["--steps", str(steps)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} exited {done.returncode}:\n{done.stderr}")
+    return st.load(paths[1])
+
+
+def inputs_of(case, params):
+    return {"input/x": case.x, f"target/{case.target}": case.y, **params}
+
+
+def as_double(array):
+    t = torch.from_numpy(np.array(array))
+    return t.double() if t.is_floating_point() else t.long()
+
+
+def torch_gradients(case, params):
+    p = {k: as_double(v).requires_grad_() for k, v in params.items()}
+    loss = case.loss(case.forward(p, as_double(case.x)), as_double(case.y))
+    loss.backward()
+    result = {f"gradient/{k}": v.grad.numpy() for k, v in p.items()}
+    result["loss"] = loss.detach().numpy()
+    return result
+
+
+def torch_training(case, params, update):
+    p = {k: as_double(v) for k, v in params.items()}
+    states = {k: {} for k in p}
+    losses = []
+    for step in range(1, STEPS + 1):
+        leaf = {k: v.detach().requires_grad_() for k, v in p.items()}
+        loss = case.loss(case.forward(leaf, as_double(case.x)), as_double(case.y))
+        loss.backward()
+        losses.append(loss.item())
+        p = {k: update(v.detach(), v.grad, states[k], step) for k, v in leaf.items()}
+    result = {k: v.numpy() for k, v in p.items()}
+    result["loss"] = np.array(losses)
+    return result
+
+
+def worst(expected, actual):
+    """The largest relative difference over all expected tensors, and its name."""
+    result = (0.0, "")
+    for name, want in expected.items():
+        if name not in actual:
+            return (float("inf"), f"{name} is missing")
+        got = actual[name].astype("f8")
+        if got.shape != want.shape and got.size != want.size:
+            return (float("inf"), f"{name} has shape {got.shape}, expected {want.shape}")
+        scale = max(np.abs(want).max(), 1e-12)
+        result = max(result, (float(np.abs(got.reshape(want.shape) - want).max() / scale), name))
+    return result
+
+
+def store(directory, case, kind, params, expected):
+    base = os.path.join(directory, f"{case.name}.{kind}")
+    with open(base + ".json", "w") as file:
+        json.dump(case.model, file, indent=1)
+        file.write("\n")
+    tensors = inputs_of(case, params)
+    tensors.update({f"expected/{k}": v.astype("f4") for k, v in expected.items()})
+    st.save(base + ".safetensors", tensors)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--gradc", default="build/tools/gradc")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--store")
+    parser.add_argument("--only", default="")
+    options = parser.parse_args()
+    if options.store:
+        os.makedirs(options.store, exist_ok=True)
+
+    jobs = [(case, "gradients", None) for case in cases.gradient_cases()]
+    networks = dict(cases.NETWORKS)
+    if options.full:
+        networks["lenet"] = lambda opt: cases.lenet("lenet", 28, 32, 64, 128, 16, opt)
+        jobs.append((networks["lenet"](None), "gradients", None))
+    for make in networks.values():
+        for key, (optimizer, update) in cases.OPTIMIZERS.items():
+            case = make(optimizer)
+            case.name += f"_{key}"
+            jobs.append((case, "train_step", update))
+
+    failures, largest = 0, {"gradients": (0.0, ""), "train_step": (0.0, "")}
+    with tempfile.TemporaryDirectory() as directory:
+        for case, entry, update in jobs:
+            if not case.name.startswith(options.only):
+                continue
+            params = initial_parameters(case)
+            expected = torch_gradients(case, params) if update is None else torch_training(case, params, update)
+            if options.store and not case.name.startswith("lenet_") or options.store and "small" in case.name:
+                store(options.store, case, entry, params, expected)
+            bound = GRADIENT_BOUND if update is None else WEIGHT_BOUND
+            try:
+                actual = run_gradc(options.gradc, case, entry, inputs_of(case, params), directory,
+                                   None if update is None else STEPS)
+                difference = worst(expected, actual)
+            except RuntimeError as error:
+                difference = (float("inf"), str(error))
+            ok = difference[0] < bound
+            failures += not ok
+            largest[entry] = max(largest[entry], (difference[0], f"{case.name}: {difference[1]}"))
+            print(f"{'ok  ' if ok else 'FAIL'} {entry:10s} {case.name:32s} {difference[0]:.2e}  {difference[1]}")
+    for entry, (value, where) in largest.items():
+        print(f"largest relative difference, {entry}: {value:.2e} ({where})")
+    print(f"{failures} outside the bounds")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
