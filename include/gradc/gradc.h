@@ -1,0 +1,95 @@
+/* gradc's C API, for every other language: the functions of session.h with handles and status
+ * codes. No C++ exception or type crosses it. Strings are UTF-8 and zero-terminated. A handle is
+ * used by one caller at a time. */
+#ifndef GRADC_GRADC_H_
+#define GRADC_GRADC_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define GRADC_API __attribute__((visibility("default")))
+#else
+#define GRADC_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct gradc_session gradc_session;
+
+typedef enum gradc_status {
+  GRADC_OK = 0,
+  GRADC_ERROR = 1, /* a diagnosed error in what was given: gradc_last_error has the text */
+  GRADC_INVALID_ARGUMENT = 2 /* a null handle, a wrong count, an unknown name */
+} gradc_status;
+
+typedef struct gradc_options {
+  int64_t batch_size; /* 0: the model's own */
+  int32_t threads;    /* 0: one per core */
+  int32_t has_seed;   /* 0: the model's own seed */
+  uint64_t seed;
+} gradc_options;
+
+typedef struct gradc_tensor_info {
+  const char* name; /* lives as long as the session */
+  const char*
+      kind; /* parameter, state, optimizer_state, input, target, output, loss, metric, gradient */
+  const char* dtype; /* f32, i32, ... */
+  int32_t rank;
+  const int64_t* shape; /* rank extents; inputs, targets and outputs: with the batch first */
+  int64_t bytes;
+} gradc_tensor_info;
+
+/* Version of the library, e.g. "0.1.0". */
+GRADC_API const char* gradc_version(void);
+
+/* Reads and checks a model file. On failure returns NULL and writes the rendered diagnostics into
+ * error (up to error_size bytes, always zero-terminated). options may be NULL. */
+GRADC_API gradc_session* gradc_session_load(const char* path, const gradc_options* options,
+                                            char* error, size_t error_size);
+GRADC_API gradc_session* gradc_session_parse(const char* json, const gradc_options* options,
+                                             char* error, size_t error_size);
+GRADC_API void gradc_session_destroy(gradc_session* session);
+
+/* Text of the last failed call on this session; "" if none. */
+GRADC_API const char* gradc_last_error(const gradc_session* session);
+
+/* Compiles everything now; else each entry is compiled at its first use. */
+GRADC_API gradc_status gradc_session_warm_up(gradc_session* session);
+GRADC_API int64_t gradc_session_batch_size(const gradc_session* session);
+GRADC_API size_t gradc_session_num_tensors(const gradc_session* session);
+GRADC_API gradc_status gradc_session_tensor(const gradc_session* session, size_t index,
+                                            gradc_tensor_info* info);
+
+/* One training step on a whole batch; inputs and targets in the model's order, read in place. loss
+ * may be NULL. */
+GRADC_API gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
+                                          size_t num_inputs, const void* const* targets,
+                                          size_t num_targets, float* loss);
+/* Loss and metrics of a whole batch, in inference mode. metrics may be NULL with num_metrics 0. */
+GRADC_API gradc_status gradc_session_evaluate(gradc_session* session, const void* const* inputs,
+                                              size_t num_inputs, const void* const* targets,
+                                              size_t num_targets, float* loss, float* metrics,
+                                              size_t num_metrics);
+GRADC_API gradc_status gradc_session_predict(gradc_session* session, const void* const* inputs,
+                                             size_t num_inputs, void* const* outputs,
+                                             size_t num_outputs);
+
+/* Copies a parameter or state out of, or into, the session; bytes must be the tensor's size. */
+GRADC_API gradc_status gradc_session_get(gradc_session* session, const char* name, void* data,
+                                         size_t bytes);
+GRADC_API gradc_status gradc_session_set(gradc_session* session, const char* name, const void* data,
+                                         size_t bytes);
+GRADC_API gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed);
+/* safetensors files. */
+GRADC_API gradc_status gradc_session_save(gradc_session* session, const char* path,
+                                          int32_t with_optimizer);
+GRADC_API gradc_status gradc_session_load_weights(gradc_session* session, const char* path);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* GRADC_GRADC_H_ */

@@ -1,0 +1,118 @@
+// gradc's C++ host API: load a model description, have its training step compiled in this process,
+// and call it on your own buffers.
+//
+//   gradc::Status status;
+//   auto session = gradc::Session::load("mnist.json", {.threads = 2}, &status);
+//   if (!session) { std::cerr << status.message; return 1; }
+//   const void* images[] = {image_batch};   // f32[64x28x28], row-major
+//   const void* labels[] = {label_batch};   // i32[64]
+//   for (...) session->step(images, labels, &loss);
+//   session->save("weights.safetensors");
+//
+// A Session is used by one caller at a time; several sessions live side by side and share nothing.
+// After warm_up() a step, an evaluation and a prediction allocate nothing and copy nothing but what
+// they compute.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gradc {
+
+/// What went wrong, rendered as the command would print it; ok() when nothing did.
+struct SessionStatus {
+  std::string message;
+  bool ok() const { return message.empty(); }
+};
+
+struct SessionOptions {
+  int64_t batch_size = 0;  ///< 0: the model's own
+  int threads = 1;         ///< 0: one per core
+  uint64_t seed = 0;       ///< for initial weights, dropout and shuffling
+  bool has_seed = false;   ///< false: the model's own seed
+};
+
+enum class TensorKind : uint8_t {
+  kParameter,
+  kState,
+  kOptimizerState,
+  kInput,
+  kTarget,
+  kOutput,
+  kLoss,
+  kMetric,
+  kGradient,
+};
+
+/// One named tensor of a model. Dense, row-major, channels-last; names are Keras's
+/// ("dense_1/kernel").
+struct TensorInfo {
+  std::string name;
+  TensorKind kind{};
+  std::string dtype;           ///< "f32", "i32", ...
+  std::vector<int64_t> shape;  ///< inputs, targets and outputs: with the batch first
+  int64_t bytes = 0;
+};
+
+struct TrainOptions {
+  std::string data;    ///< as --data of the command: a folder of IDX files, .npz, .safetensors,
+                       ///< file.csv:target=COLUMN
+  int64_t epochs = 0;  ///< 0: the model's own
+  double validation_split = -1.0;  ///< negative: the model's own
+};
+
+class Session {
+ public:
+  /// Reads and checks a model file. On failure returns null and puts all its problems into *status.
+  static std::unique_ptr<Session> load(const std::string& path, const SessionOptions& options = {},
+                                       SessionStatus* status = nullptr);
+  /// The same from JSON text; `name` stands for the file in messages.
+  static std::unique_ptr<Session> parse(const std::string& json, const std::string& name,
+                                        const SessionOptions& options = {},
+                                        SessionStatus* status = nullptr);
+  virtual ~Session() = default;
+
+  /// Compiles everything now (else each entry is compiled at its first use) and allocates its
+  /// memory.
+  virtual SessionStatus warm_up() = 0;
+  virtual int64_t batch_size() const = 0;
+  virtual std::vector<TensorInfo> tensors() const = 0;
+  /// Milliseconds spent compiling so far.
+  virtual double compile_milliseconds() const = 0;
+
+  /// One training step on a whole batch. inputs and targets are in the model's order, each pointing
+  /// at the bytes that tensors() states; they are read in place. *loss (may be null) gets the loss
+  /// before the update.
+  virtual SessionStatus step(std::span<const void* const> inputs,
+                             std::span<const void* const> targets, float* loss = nullptr) = 0;
+  /// Loss and metrics (in the order of tensors()) of a whole batch, in inference mode.
+  virtual SessionStatus evaluate(std::span<const void* const> inputs,
+                                 std::span<const void* const> targets, float* loss,
+                                 std::span<float> metrics = {}) = 0;
+  /// Outputs of a whole batch, in inference mode, written to the caller's buffers.
+  virtual SessionStatus predict(std::span<const void* const> inputs,
+                                std::span<void* const> outputs) = 0;
+  /// Trains as the command does, from files; *history (may be null) gets one training loss per
+  /// epoch.
+  virtual SessionStatus train(const TrainOptions& options,
+                              std::vector<double>* history = nullptr) = 0;
+
+  /// The memory of a parameter or state, to read or write in place between calls; empty for an
+  /// unknown name.
+  virtual std::span<std::byte> tensor_memory(const std::string& name) = 0;
+  /// The same as floats, for f32 tensors; empty for other types or an unknown name.
+  virtual std::span<float> parameter(const std::string& name) = 0;
+
+  /// Sets all parameters and states to their initial values.
+  virtual SessionStatus initialize(uint64_t seed) = 0;
+  /// safetensors: parameters and states; with_optimizer adds the optimizer's, to go on training
+  /// later.
+  virtual SessionStatus save(const std::string& path, bool with_optimizer = false) = 0;
+  virtual SessionStatus load_weights(const std::string& path) = 0;
+};
+
+}  // namespace gradc
