@@ -1,0 +1,168 @@
+#include "driver/model_tables.h"
+
+#include <algorithm>
+#include <array>
+
+#include "support/check.h"
+
+namespace gradc {
+
+namespace {
+
+bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+
+gradc_rt_tensor_kind kind_of_input(const GraphInput& input) {
+  switch (input.kind) {
+    case InputKind::kParam: return GRADC_RT_PARAMETER;
+    case InputKind::kState: return starts_with(input.name, "optimizer/") ? GRADC_RT_OPTIMIZER_STATE : GRADC_RT_STATE;
+    case InputKind::kInput:
+      if (starts_with(input.name, "input/")) return GRADC_RT_INPUT;
+      if (starts_with(input.name, "target/")) return GRADC_RT_TARGET;
+      if (input.name == "tail/weight") return GRADC_RT_TAIL_WEIGHT;
+      GRADC_CHECK(input.name == "seed", "a graph input of unknown meaning: {}", input.name);
+      return GRADC_RT_SEED;
+    case InputKind::kArg: break;
+  }
+  GRADC_UNREACHABLE();
+}
+
+gradc_rt_tensor_kind kind_of_output(std::string_view name) {
+  if (name == "loss") return GRADC_RT_LOSS;
+  if (starts_with(name, "metric/")) return GRADC_RT_METRIC;
+  if (starts_with(name, "gradient/")) return GRADC_RT_GRADIENT;
+  GRADC_CHECK(starts_with(name, "output/"), "a graph output of unknown meaning: {}", name);
+  return GRADC_RT_OUTPUT;
+}
+
+template <size_t N>
+int64_t index_of(const std::array<std::string_view, N>& names, std::string_view name, std::string_view what) {
+  const auto it = std::find(names.begin(), names.end(), name);
+  GRADC_CHECK(it != names.end(), "unknown {} \"{}\"", what, name);
+  return it - names.begin();
+}
+
+gradc_rt_initializer initializer_of(const InitSpec& init) {
+  static constexpr std::array<std::string_view, 9> kKinds = {
+      "zeros",          "ones",       "constant", "random_normal", "random_uniform", "truncated_normal", "variance_scaling",
+      "orthogonal", "identity"};
+  static constexpr std::array<std::string_view, 3> kModes = {"fan_in", "fan_out", "fan_avg"};
+  static constexpr std::array<std::string_view, 3> kDistributions = {"truncated_normal", "untruncated_normal", "uniform"};
+  gradc_rt_initializer result{};
+  result.kind = index_of(kKinds, init.kind, "initializer");
+  result.a = init.a;
+  result.b = init.b;
+  if (result.kind == GRADC_RT_INIT_VARIANCE_SCALING) {
+    result.mode = index_of(kModes, init.mode, "fan mode");
+    result.distribution = index_of(kDistributions, init.distribution, "distribution");
+  }
+  result.fan_in = init.fan_in;
+  result.fan_out = init.fan_out;
+  result.stream = static_cast<uint64_t>(init.stream);
+  return result;
+}
+
+constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
+    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
+
+}  // namespace
+
+ModelTables::ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs) {
+  for (const auto& graph : graphs) add_inputs(*graph);
+  for (const auto& graph : graphs) add_outputs(*graph);
+  for (gradc_rt_tensor& tensor : tensors_) {
+    if (tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET) add_data_rule(tensor, model);
+  }
+  for (const char* name : kEntryNames) entries_.push_back({name, nullptr, 0, 0});
+  model_.abi_version = GRADC_RT_ABI_VERSION;
+  model_.name = keep(model.name);
+  model_.batch_size = batch;
+  model_.num_tensors = static_cast<int64_t>(tensors_.size());
+  model_.tensors = tensors_.data();
+  model_.num_slots = model_.num_tensors;
+  model_.entries = entries_.data();
+  set_training(model);
+}
+
+int64_t ModelTables::slot(std::string_view name) const {
+  const auto it = slots_.find(std::string(name));
+  return it == slots_.end() ? -1 : it->second;
+}
+
+const char* ModelTables::keep(std::string text) { return strings_.emplace_back(std::move(text)).c_str(); }
+
+void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type, const InitSpec* init) {
+  const auto [it, inserted] = slots_.emplace(std::string(name), static_cast<int64_t>(tensors_.size()));
+  if (!inserted) return;
+  gradc_rt_tensor tensor{};
+  tensor.name = keep(std::string(name));
+  tensor.kind = kind;
+  tensor.dtype = static_cast<int64_t>(type.dtype);
+  tensor.rank = type.rank();
+  std::copy(type.shape.begin(), type.shape.end(), tensor.dims);
+  tensor.bytes = type.bytes();
+  tensor.slot = it->second;
+  if (init != nullptr && !init->kind.empty()) {
+    tensor.initializer = &initializers_.emplace_back(initializer_of(*init));
+  }
+  tensors_.push_back(tensor);
+}
+
+void ModelTables::add_inputs(const Graph& graph) {
+  for (const GraphInput& input : graph.inputs()) {
+    add(input.name, kind_of_input(input), graph.type(input.value), &input.init);
+  }
+}
+
+void ModelTables::add_outputs(const Graph& graph) {
+  for (const GraphOutput& output : graph.outputs()) {
+    add(output.name, kind_of_output(output.name), graph.type(output.value), nullptr);
+  }
+}
+
+void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model) {
+  const bool is_target = tensor.kind == GRADC_RT_TARGET;
+  const std::string name = std::string(tensor.name).substr(std::string_view(is_target ? "target/" : "input/").size());
+  gradc_rt_data rule{};
+  rule.scale = 1.0;
+  if (const DataRule* given = model.data_rule(name, is_target)) {
+    rule.scale = given->scale;
+    rule.offset = given->offset;
+    rule.standardize = static_cast<int64_t>(given->standardize);
+    if (given->standardize == DataRule::Standardize::kGiven) {
+      rule.stat_count = static_cast<int64_t>(given->mean.size());
+      rule.mean = numbers_.emplace_back(given->mean).data();
+      rule.std = numbers_.emplace_back(given->stddev).data();
+    } else {
+      rule.stat_count = 1;
+    }
+    rule.one_hot_depth = given->one_hot;
+    rule.flip_horizontal = given->flip_horizontal ? 1 : 0;
+    rule.shift_height = given->shift_height;
+    rule.shift_width = given->shift_width;
+    rule.crop = given->crop ? 1 : 0;
+    rule.noise_stddev = given->noise_stddev;
+  }
+  tensor.data = &data_rules_.emplace_back(rule);
+}
+
+void ModelTables::set_training(const Model& model) {
+  gradc_rt_training& out = model_.training;
+  out.epochs = 1;
+  out.shuffle = 1;
+  if (!model.training) return;
+  const Training& in = *model.training;
+  out.epochs = in.epochs;
+  out.shuffle = in.shuffle ? 1 : 0;
+  out.validation_split = in.validation_split;
+  out.seed = static_cast<uint64_t>(in.seed);
+  if (in.early_stopping) {
+    out.early_stopping = 1;
+    out.monitor = keep(in.early_stopping->monitor);
+    out.patience = in.early_stopping->patience;
+    out.min_delta = in.early_stopping->min_delta;
+    out.mode = in.early_stopping->mode == "min" ? -1 : in.early_stopping->mode == "max" ? 1 : 0;
+    out.restore_best_weights = in.early_stopping->restore_best_weights ? 1 : 0;
+  }
+}
+
+}  // namespace gradc

@@ -1,0 +1,52 @@
+// The runtime's description of a model (runtime/model_abi.h), built from its entry graphs. Owns every string and table
+// that the description points at; the slot of a tensor is its position in the table.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "frontend/model.h"
+#include "ir/graph.h"
+#include "runtime/model_abi.h"
+
+namespace gradc {
+
+class ModelTables {
+ public:
+  /// Tensors are the union over the graphs' inputs and outputs, in the order met; batch is the graphs' batch size.
+  ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs);
+  ModelTables(const ModelTables&) = delete;
+  ModelTables& operator=(const ModelTables&) = delete;
+
+  gradc_rt_model& model() { return model_; }
+  const gradc_rt_model& model() const { return model_; }
+  gradc_rt_entry& entry(gradc_rt_entry_kind kind) { return entries_[static_cast<size_t>(kind)]; }
+  /// The slot of a tensor by its name; -1 if the model has none of that name.
+  int64_t slot(std::string_view name) const;
+  std::span<const gradc_rt_tensor> tensors() const { return tensors_; }
+
+ private:
+  const char* keep(std::string text);
+  void add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type, const InitSpec* init);
+  void add_inputs(const Graph& graph);
+  void add_outputs(const Graph& graph);
+  void add_data_rule(gradc_rt_tensor& tensor, const Model& model);
+  void set_training(const Model& model);
+
+  gradc_rt_model model_{};
+  std::vector<gradc_rt_tensor> tensors_;
+  std::vector<gradc_rt_entry> entries_;
+  std::deque<std::string> strings_;
+  std::deque<gradc_rt_initializer> initializers_;
+  std::deque<gradc_rt_data> data_rules_;
+  std::deque<std::vector<double>> numbers_;
+  std::unordered_map<std::string, int64_t> slots_;
+};
+
+}  // namespace gradc
