@@ -1,27 +1,32 @@
 #include "driver/model_tables.h"
 
+#include "support/check.h"
+
 #include <algorithm>
 #include <array>
-
-#include "support/check.h"
 
 namespace gradc {
 
 namespace {
 
-bool starts_with(std::string_view text, std::string_view prefix) { return text.substr(0, prefix.size()) == prefix; }
+bool starts_with(std::string_view text, std::string_view prefix) {
+  return text.substr(0, prefix.size()) == prefix;
+}
 
 gradc_rt_tensor_kind kind_of_input(const GraphInput& input) {
   switch (input.kind) {
-    case InputKind::kParam: return GRADC_RT_PARAMETER;
-    case InputKind::kState: return starts_with(input.name, "optimizer/") ? GRADC_RT_OPTIMIZER_STATE : GRADC_RT_STATE;
+    case InputKind::kParam:
+      return GRADC_RT_PARAMETER;
+    case InputKind::kState:
+      return starts_with(input.name, "optimizer/") ? GRADC_RT_OPTIMIZER_STATE : GRADC_RT_STATE;
     case InputKind::kInput:
       if (starts_with(input.name, "input/")) return GRADC_RT_INPUT;
       if (starts_with(input.name, "target/")) return GRADC_RT_TARGET;
       if (input.name == "tail/weight") return GRADC_RT_TAIL_WEIGHT;
       GRADC_CHECK(input.name == "seed", "a graph input of unknown meaning: {}", input.name);
       return GRADC_RT_SEED;
-    case InputKind::kArg: break;
+    case InputKind::kArg:
+      break;
   }
   GRADC_UNREACHABLE();
 }
@@ -35,18 +40,26 @@ gradc_rt_tensor_kind kind_of_output(std::string_view name) {
 }
 
 template <size_t N>
-int64_t index_of(const std::array<std::string_view, N>& names, std::string_view name, std::string_view what) {
+int64_t index_of(const std::array<std::string_view, N>& names, std::string_view name,
+                 std::string_view what) {
   const auto it = std::find(names.begin(), names.end(), name);
   GRADC_CHECK(it != names.end(), "unknown {} \"{}\"", what, name);
   return it - names.begin();
 }
 
 gradc_rt_initializer initializer_of(const InitSpec& init) {
-  static constexpr std::array<std::string_view, 9> kKinds = {
-      "zeros",          "ones",       "constant", "random_normal", "random_uniform", "truncated_normal", "variance_scaling",
-      "orthogonal", "identity"};
+  static constexpr std::array<std::string_view, 9> kKinds = {"zeros",
+                                                             "ones",
+                                                             "constant",
+                                                             "random_normal",
+                                                             "random_uniform",
+                                                             "truncated_normal",
+                                                             "variance_scaling",
+                                                             "orthogonal",
+                                                             "identity"};
   static constexpr std::array<std::string_view, 3> kModes = {"fan_in", "fan_out", "fan_avg"};
-  static constexpr std::array<std::string_view, 3> kDistributions = {"truncated_normal", "untruncated_normal", "uniform"};
+  static constexpr std::array<std::string_view, 3> kDistributions = {
+      "truncated_normal", "untruncated_normal", "uniform"};
   gradc_rt_initializer result{};
   result.kind = index_of(kKinds, init.kind, "initializer");
   result.a = init.a;
@@ -66,13 +79,18 @@ constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
 
 }  // namespace
 
-ModelTables::ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs) {
-  for (const auto& graph : graphs) add_inputs(*graph);
-  for (const auto& graph : graphs) add_outputs(*graph);
+ModelTables::ModelTables(const Model& model, int64_t batch,
+                         std::span<const std::shared_ptr<Graph>> graphs) {
+  for (const auto& graph : graphs)
+    add_inputs(*graph);
+  for (const auto& graph : graphs)
+    add_outputs(*graph);
   for (gradc_rt_tensor& tensor : tensors_) {
-    if (tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET) add_data_rule(tensor, model);
+    if (tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET)
+      add_data_rule(tensor, model);
   }
-  for (const char* name : kEntryNames) entries_.push_back({name, nullptr, 0, 0});
+  for (const char* name : kEntryNames)
+    entries_.push_back({name, nullptr, 0, 0});
   model_.abi_version = GRADC_RT_ABI_VERSION;
   model_.name = keep(model.name);
   model_.batch_size = batch;
@@ -88,10 +106,14 @@ int64_t ModelTables::slot(std::string_view name) const {
   return it == slots_.end() ? -1 : it->second;
 }
 
-const char* ModelTables::keep(std::string text) { return strings_.emplace_back(std::move(text)).c_str(); }
+const char* ModelTables::keep(std::string text) {
+  return strings_.emplace_back(std::move(text)).c_str();
+}
 
-void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type, const InitSpec* init) {
-  const auto [it, inserted] = slots_.emplace(std::string(name), static_cast<int64_t>(tensors_.size()));
+void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type,
+                      const InitSpec* init) {
+  const auto [it, inserted] =
+      slots_.emplace(std::string(name), static_cast<int64_t>(tensors_.size()));
   if (!inserted) return;
   gradc_rt_tensor tensor{};
   tensor.name = keep(std::string(name));
@@ -121,7 +143,8 @@ void ModelTables::add_outputs(const Graph& graph) {
 
 void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model) {
   const bool is_target = tensor.kind == GRADC_RT_TARGET;
-  const std::string name = std::string(tensor.name).substr(std::string_view(is_target ? "target/" : "input/").size());
+  const std::string name =
+      std::string(tensor.name).substr(std::string_view(is_target ? "target/" : "input/").size());
   gradc_rt_data rule{};
   rule.scale = 1.0;
   if (const DataRule* given = model.data_rule(name, is_target)) {

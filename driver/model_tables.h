@@ -1,6 +1,11 @@
-// The runtime's description of a model (runtime/model_abi.h), built from its entry graphs. Owns every string and table
-// that the description points at; the slot of a tensor is its position in the table.
+// The runtime's description of a model (runtime/model_abi.h), built from its entry graphs. Owns
+// every string and table that the description points at; the slot of a tensor is its position in
+// the table.
 #pragma once
+
+#include "frontend/model.h"
+#include "ir/graph.h"
+#include "runtime/model_abi.h"
 
 #include <cstdint>
 #include <deque>
@@ -11,15 +16,12 @@
 #include <unordered_map>
 #include <vector>
 
-#include "frontend/model.h"
-#include "ir/graph.h"
-#include "runtime/model_abi.h"
-
 namespace gradc {
 
 class ModelTables {
  public:
-  /// Tensors are the union over the graphs' inputs and outputs, in the order met; batch is the graphs' batch size.
+  /// Tensors are the union over the graphs' inputs and outputs, in the order met; batch is the
+  /// graphs' batch size.
   ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs);
   ModelTables(const ModelTables&) = delete;
   ModelTables& operator=(const ModelTables&) = delete;
@@ -33,7 +35,8 @@ class ModelTables {
 
  private:
   const char* keep(std::string text);
-  void add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type, const InitSpec* init);
+  void add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type,
+           const InitSpec* init);
   void add_inputs(const Graph& graph);
   void add_outputs(const Graph& graph);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model);
