@@ -31,7 +31,7 @@ Result<std::vector<Val>> Builder::try_add(Op op, std::vector<Val> operands, Attr
   }
   if (attrs.empty() && entry.attrs != nullptr)
     attrs = AttrRef(entry.attrs->make_default(), entry.attrs);
-  GRADC_TRY(const Types results, entry.infer({types, attrs, body.get()}));
+  GRADC_TRY(const Types results, infer_types(op, types, attrs, body.get()));
   const NodeId node = graph_.insert_node(before_, op, std::move(ids), std::move(attrs), results,
                                          phase_, loc_, hint, std::move(body));
   std::vector<Val> vals;

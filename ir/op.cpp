@@ -1,5 +1,8 @@
 #include "ir/op.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <array>
 
 namespace gradc {
@@ -26,6 +29,37 @@ const OpDef& def(Op op) {
 
 std::string_view op_name(Op op) {
   return def(op).name;
+}
+
+Arity arity(const OpDef& entry) {
+  Arity count;
+  for (std::string_view rest = entry.operands; !rest.empty();) {
+    const std::string_view word = rest.substr(0, rest.find(' '));
+    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+    if (word.ends_with("...")) {
+      count.max = SIZE_MAX;
+      break;
+    }
+    ++count.max;
+    if (!word.ends_with('?')) ++count.min;
+  }
+  return count;
+}
+
+Result<Types> infer_types(Op op, std::span<const TensorType> operands, const AttrRef& attrs,
+                          const Graph* body) {
+  const OpDef& entry = def(op);
+  const auto [min, max] = arity(entry);
+  if (operands.size() < min || operands.size() > max) {
+    const std::string expected = max == SIZE_MAX ? fmt::format("at least {}", min)
+                                 : min == max    ? fmt::format("{}", min)
+                                                 : fmt::format("{} to {}", min, max);
+    return make_error(DiagKind::kIrInvalid, {}, "{} has {} operands, expected {} ({})", entry.name,
+                      operands.size(), expected, entry.operands);
+  }
+  if (entry.attrs != nullptr ? attrs.empty() || attrs.vtable() != entry.attrs : !attrs.empty())
+    return make_error(DiagKind::kIrInvalid, {}, "{} has the attributes of another op", entry.name);
+  return entry.infer({operands, attrs, body, entry.name});
 }
 
 const OpDef* find_op(std::string_view name) {

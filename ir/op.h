@@ -58,12 +58,16 @@ enum Trait : uint32_t {
   kTraitSmooth = 1U << 3,  ///< twice differentiable at the samples: second derivatives are checked
   kTraitLinear = 1U << 4,  ///< linear in every operand taken alone
   kTraitRandom = 1U << 5,  ///< a random stream: equal attributes and operands give equal numbers
+  kTraitPiecewiseConstant = 1U << 6,  ///< the gradient is zero almost everywhere: none is passed on
 };
 
+/// What inference sees. Call it through infer_types(), which fills the name and checks the number
+/// of operands and the kind of the attributes first.
 struct InferArgs {
   std::span<const TensorType> operands;
   const AttrRef& attrs;
   const Graph* body = nullptr;
+  std::string_view name = "op";
   template <class T>
   const T& attr() const {
     return attrs.as<T>();
@@ -113,11 +117,12 @@ using SamplesFn = std::vector<Sample> (*)();
 
 struct OpDef {
   Op op{};
-  std::string_view name;
-  std::string_view summary;  ///< one sentence
-  std::string_view formula;  ///< optional
-  std::string_view
-      operands;  ///< names, separated by spaces; a last name ending in "..." is variadic
+  std::string_view name = {};
+  std::string_view summary = {};  ///< one sentence
+  std::string_view formula = {};  ///< optional
+  /// Names, separated by spaces; "name..." (last) stands for any number, "name?" may be absent,
+  /// which the attributes decide.
+  std::string_view operands = {};
   std::string_view results = "result";
   const AttrVtable* attrs = nullptr;
   uint32_t traits = kTraitNone;
@@ -129,11 +134,23 @@ struct OpDef {
       {};  ///< why there is no gradient; exactly one of grad, expand-inherited, no_grad
   ExpandFn expand = nullptr;
   Lowering lowering = Lowering::kScalar;
-  ScalarOp scalar = ScalarOp::kNone;
+  ScalarOp scalar = ScalarOp::kNone;  ///< kScalar: the function; kReduce: what combines elements
   SamplesFn samples = nullptr;
 
   bool has(Trait trait) const { return (traits & trait) != 0; }
 };
+
+/// The number of operands an entry takes; max is SIZE_MAX for variadic ops.
+struct Arity {
+  size_t min = 0;
+  size_t max = 0;
+};
+Arity arity(const OpDef& entry);
+
+/// Result types of a call, or diagnostics that name the op and both shapes. Safe for any input:
+/// checks operand count and attribute kind before the entry's own rule.
+Result<Types> infer_types(Op op, std::span<const TensorType> operands, const AttrRef& attrs,
+                          const Graph* body = nullptr);
 
 const OpDef& def(Op op);
 const OpDef* find_op(std::string_view name);
