@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 
@@ -23,20 +25,56 @@ std::string print_double(double value) {
   return text;
 }
 
-std::string print_string(const std::string& text) {
+/// NaNs are all one value, as in the text form.
+uint64_t double_bits(double value) {
+  return std::isnan(value) ? 0x7FF8000000000000ULL : std::bit_cast<uint64_t>(value);
+}
+
+std::string print_dense(const Dense& dense, size_t max_dense) {
+  const size_t count = dense ? dense->size() : 0;
+  if (count == 1) return print_double((*dense)[0]);
+  std::string out = "dense<";
+  for (size_t i = 0; i < count; ++i) {
+    if (i > 0) out += ", ";
+    if (i == max_dense) {
+      out += fmt::format("... of {}", count);
+      break;
+    }
+    out += print_double((*dense)[i]);
+  }
+  return out + ">";
+}
+
+}  // namespace
+
+bool is_plain_word(std::string_view text) {
+  static constexpr std::array<std::string_view, 4> kReserved = {"true", "false", "inf", "nan"};
+  if (text.empty() || find_dtype(text)) return false;
+  if (std::find(kReserved.begin(), kReserved.end(), text) != kReserved.end()) return false;
+  const auto is_letter = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+  };
+  return is_letter(text.front()) && std::all_of(text.begin(), text.end(), [&](char c) {
+           return is_letter(c) || (c >= '0' && c <= '9') || c == '.';
+         });
+}
+
+std::string quote(std::string_view text) {
   std::string out = "\"";
   for (char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (c == '\n') {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
       out += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned>(c));
     } else {
       out += c;
     }
   }
   return out + "\"";
 }
-
-}  // namespace
 
 bool equal_attr(const AttrValue& a, const AttrValue& b) {
   if (a.index() != b.index()) return false;
@@ -45,13 +83,12 @@ bool equal_attr(const AttrValue& a, const AttrValue& b) {
     if (*dense == other) return true;
     if (!*dense || !other || (*dense)->size() != other->size()) return false;
     for (size_t i = 0; i < other->size(); ++i) {
-      if (std::bit_cast<uint64_t>((**dense)[i]) != std::bit_cast<uint64_t>((*other)[i]))
-        return false;
+      if (double_bits((**dense)[i]) != double_bits((*other)[i])) return false;
     }
     return true;
   }
   if (const auto* number = std::get_if<double>(&a)) {
-    return std::bit_cast<uint64_t>(*number) == std::bit_cast<uint64_t>(std::get<double>(b));
+    return double_bits(*number) == double_bits(std::get<double>(b));
   }
   return a == b;
 }
@@ -70,10 +107,10 @@ uint64_t hash_attr(const AttrValue& value) {
         } else if constexpr (std::is_same_v<T, Dense>) {
           if (v) {
             for (double x : *v)
-              h = mix(h, std::bit_cast<uint64_t>(x));
+              h = mix(h, double_bits(x));
           }
         } else if constexpr (std::is_same_v<T, double>) {
-          h = mix(h, std::bit_cast<uint64_t>(v));
+          h = mix(h, double_bits(v));
         } else {
           h = mix(h, static_cast<uint64_t>(v));
         }
@@ -82,27 +119,22 @@ uint64_t hash_attr(const AttrValue& value) {
   return h;
 }
 
-std::string print_attr(const AttrValue& value) {
+std::string print_attr(const AttrValue& value, size_t max_dense) {
   return std::visit(
-      [](const auto& v) -> std::string {
+      [max_dense](const auto& v) -> std::string {
         using T = std::decay_t<decltype(v)>;
         if constexpr (std::is_same_v<T, bool>) {
           return v ? "true" : "false";
         } else if constexpr (std::is_same_v<T, double>) {
           return print_double(v);
         } else if constexpr (std::is_same_v<T, std::string>) {
-          return print_string(v);
+          return is_plain_word(v) ? v : quote(v);
         } else if constexpr (std::is_same_v<T, DType>) {
           return std::string(dtype_name(v));
         } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
           return fmt::format("[{}]", fmt::join(v, ", "));
         } else if constexpr (std::is_same_v<T, Dense>) {
-          std::string out = "dense<";
-          for (size_t i = 0; v && i < v->size(); ++i) {
-            if (i > 0) out += ", ";
-            out += print_double((*v)[i]);
-          }
-          return out + ">";
+          return print_dense(v, max_dense);
         } else {
           return fmt::format("{}", v);
         }

@@ -8,6 +8,9 @@
 //                                                field("transpose_b", &MatmulAttrs::transpose_b)};
 //   };
 //
+// A struct with `static constexpr bool kNamesResultType = true` has fields `shape` and/or `dtype`
+// that are those of the node's one result: the text form leaves them to the written type.
+//
 // Field types: bool, int64_t, double, std::string, DType, std::vector<int64_t>, Dense, and enums
 // that have an `enum_names(E)` overload (found by ADL) giving a span of names in enumerator order.
 #pragma once
@@ -39,8 +42,15 @@ using NamedAttr = std::pair<std::string, AttrValue>;
 
 bool equal_attr(const AttrValue& a, const AttrValue& b);
 uint64_t hash_attr(const AttrValue& value);
-/// The text form: true, 3, 0.5, "text", f32, [1, 2], dense<...>.
-std::string print_attr(const AttrValue& value);
+/// The text form: true, 3, 0.5, word, "text", f32, [1, 2], dense<...>. A dense of one element
+/// prints as its number; one with more than `max_dense` elements is cut short (and does not read
+/// back).
+std::string print_attr(const AttrValue& value, size_t max_dense = SIZE_MAX);
+/// Letters, digits, '_' and '.', not beginning with a digit or '.', and no word of its own meaning
+/// (true, inf, f32, ...): needs no quotes in the text form.
+bool is_plain_word(std::string_view text);
+/// The text in double quotes, with escapes for quotes, backslashes and control characters.
+std::string quote(std::string_view text);
 
 template <class Struct, class Member>
 struct Field {
@@ -60,6 +70,7 @@ struct AttrVtable {
   std::vector<std::pair<NamedAttr, bool>> (*fields)(const void* attrs);
   /// Builds a struct from named values; unknown names and wrong types are diagnosed.
   Result<std::shared_ptr<const void>> (*from_fields)(std::span<const NamedAttr> fields);
+  bool names_result_type = false;
 };
 
 /// A reference to an immutable attribute struct; empty for ops without attributes.
@@ -126,6 +137,15 @@ bool from_value(const AttrValue& value, T& out) {
     const auto* number = std::get_if<double>(&value);
     if (number != nullptr) out = *number;
     return number != nullptr;
+  } else if constexpr (std::same_as<T, Dense>) {
+    double number = 0.0;
+    if (from_value(value, number)) {
+      out = std::make_shared<const std::vector<double>>(1, number);
+      return true;
+    }
+    const auto* dense = std::get_if<Dense>(&value);
+    if (dense != nullptr) out = *dense;
+    return dense != nullptr;
   } else {
     const auto* typed = std::get_if<T>(&value);
     if (typed != nullptr) out = *typed;
@@ -182,12 +202,18 @@ std::shared_ptr<const void> make_default_struct() {
   return std::make_shared<const Struct>();
 }
 
+template <class Struct>
+constexpr bool names_result_type() {
+  if constexpr (requires { Struct::kNamesResultType; }) return Struct::kNamesResultType;
+  return false;
+}
+
 }  // namespace attr_detail
 
 template <class Struct>
-inline constexpr AttrVtable kAttrVtable = {&attr_detail::make_default_struct<Struct>,
-                                           &attr_detail::fields_of<Struct>,
-                                           &attr_detail::struct_from_fields<Struct>};
+inline constexpr AttrVtable kAttrVtable = {
+    &attr_detail::make_default_struct<Struct>, &attr_detail::fields_of<Struct>,
+    &attr_detail::struct_from_fields<Struct>, attr_detail::names_result_type<Struct>()};
 
 template <class Struct>
 AttrRef make_attrs(Struct value) {

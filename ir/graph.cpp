@@ -218,6 +218,13 @@ void Graph::set_name_hint(ValueId id, std::string_view hint) {
   values_[id.index].name = unique_name(hint);
 }
 
+void Graph::rename_values(std::span<const std::pair<ValueId, std::string>> names) {
+  for (const auto& [id, name] : names)
+    names_.erase(values_[id.index].name);
+  for (const auto& [id, name] : names)
+    values_[id.index].name = unique_name(name);
+}
+
 LocId Graph::add_location(std::string text) {
   if (text.empty()) return LocId();
   const auto [it, inserted] = location_ids_.emplace(text, LocId(locations_.size()));

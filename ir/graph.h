@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace gradc {
@@ -55,6 +56,12 @@ struct InitSpec {
   int64_t fan_out = 0;
   int64_t stream = 0;  ///< Philox stream, unique per parameter
   bool operator==(const InitSpec&) const = default;
+  /// All but the kind, for the text form.
+  static constexpr auto kFields =
+      std::tuple{field("a", &InitSpec::a),           field("b", &InitSpec::b),
+                 field("mode", &InitSpec::mode),     field("distribution", &InitSpec::distribution),
+                 field("fan_in", &InitSpec::fan_in), field("fan_out", &InitSpec::fan_out),
+                 field("stream", &InitSpec::stream)};
 };
 
 struct Use {
@@ -144,6 +151,8 @@ class Graph {
   /// The input's value must have no uses; later inputs move down by one.
   void remove_input(size_t index);
   void set_name_hint(ValueId value, std::string_view hint);
+  /// Renames many at once, so that names can be exchanged; distinct free names are taken as given.
+  void rename_values(std::span<const std::pair<ValueId, std::string>> names);
   void set_phase(NodeId node, Phase phase) { nodes_[node.index].phase = phase; }
   void set_attrs(NodeId node, AttrRef attrs) { nodes_[node.index].attrs = std::move(attrs); }
   void set_body(NodeId node, std::shared_ptr<Graph> body) {

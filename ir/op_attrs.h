@@ -17,6 +17,7 @@ struct ConstantAttrs {
   DType dtype = DType::kF32;
   Ints shape;
   Dense value;  ///< one element (a splat) or all of them in row-major order
+  static constexpr bool kNamesResultType = true;
   static constexpr auto kFields =
       std::tuple{field("dtype", &ConstantAttrs::dtype), field("shape", &ConstantAttrs::shape),
                  field("value", &ConstantAttrs::value)};
@@ -26,6 +27,7 @@ struct IotaAttrs {
   DType dtype = DType::kI32;
   Ints shape;
   int64_t axis = 0;
+  static constexpr bool kNamesResultType = true;
   static constexpr auto kFields =
       std::tuple{field("dtype", &IotaAttrs::dtype), field("shape", &IotaAttrs::shape),
                  field("axis", &IotaAttrs::axis)};
@@ -36,6 +38,7 @@ struct IotaAttrs {
 struct RandomAttrs {
   Ints shape;
   int64_t stream = 0;
+  static constexpr bool kNamesResultType = true;
   static constexpr auto kFields =
       std::tuple{field("shape", &RandomAttrs::shape), field("stream", &RandomAttrs::stream)};
 };
@@ -44,6 +47,7 @@ struct BernoulliAttrs {
   Ints shape;
   int64_t stream = 0;
   double probability = 0.5;  ///< of 1.0
+  static constexpr bool kNamesResultType = true;
   static constexpr auto kFields =
       std::tuple{field("shape", &BernoulliAttrs::shape), field("stream", &BernoulliAttrs::stream),
                  field("probability", &BernoulliAttrs::probability)};
@@ -51,6 +55,7 @@ struct BernoulliAttrs {
 
 struct CastAttrs {
   DType dtype = DType::kF32;
+  static constexpr bool kNamesResultType = true;
   static constexpr auto kFields = std::tuple{field("dtype", &CastAttrs::dtype)};
 };
 
@@ -58,12 +63,14 @@ struct CastAttrs {
 struct BroadcastAttrs {
   Ints shape;
   Ints dims;
+  static constexpr bool kNamesResultType = true;
   static constexpr auto kFields =
       std::tuple{field("shape", &BroadcastAttrs::shape), field("dims", &BroadcastAttrs::dims)};
 };
 
 struct ReshapeAttrs {
   Ints shape;
+  static constexpr bool kNamesResultType = true;
   static constexpr auto kFields = std::tuple{field("shape", &ReshapeAttrs::shape)};
 };
 
