@@ -1,0 +1,221 @@
+#include "codegen/kernel/kernel_bounds.h"
+
+#include "support/check.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace gradc::kernel {
+
+namespace {
+
+int64_t saturate(__int128 x) {
+  if (x > Interval::kUnbounded) return Interval::kUnbounded;
+  if (x < -Interval::kUnbounded) return -Interval::kUnbounded;
+  return static_cast<int64_t>(x);
+}
+
+Interval plus(Interval a, Interval b) {
+  if (!a.bounded() || !b.bounded()) {
+    Interval result;
+    if (a.lo > -Interval::kUnbounded && b.lo > -Interval::kUnbounded) result.lo = a.lo + b.lo;
+    if (a.hi < Interval::kUnbounded && b.hi < Interval::kUnbounded) result.hi = a.hi + b.hi;
+    return result;
+  }
+  return {saturate(static_cast<__int128>(a.lo) + b.lo),
+          saturate(static_cast<__int128>(a.hi) + b.hi)};
+}
+
+Interval times(Interval a, int64_t factor) {
+  const auto scaled = [factor](int64_t x) {
+    const bool unbounded = x <= -Interval::kUnbounded || x >= Interval::kUnbounded;
+    if (unbounded)
+      return factor == 0 ? 0
+                         : ((x > 0) == (factor > 0) ? Interval::kUnbounded : -Interval::kUnbounded);
+    return saturate(static_cast<__int128>(x) * factor);
+  };
+  Interval result{scaled(a.lo), scaled(a.hi)};
+  if (result.lo > result.hi) std::swap(result.lo, result.hi);
+  return result;
+}
+
+int64_t floor_divide(int64_t x, int64_t d) {
+  return x >= 0 ? x / d : -((-x + d - 1) / d);
+}
+
+Interval intersect(Interval a, Interval b) {
+  return {std::max(a.lo, b.lo), std::min(a.hi, b.hi)};
+}
+
+/// The factor c for which `affine` contains c times every term of `part`, or 0.
+int64_t contained_factor(const Affine& affine, const Affine& part) {
+  if (part.terms.empty()) return 0;
+  int64_t factor = 0;
+  for (const auto& [var, coefficient] : part.terms) {
+    const int64_t have = affine.coefficient(var);
+    if (have == 0 || have % coefficient != 0) return 0;
+    const int64_t here = have / coefficient;
+    if (factor != 0 && here != factor) return 0;
+    factor = here;
+  }
+  return factor;
+}
+
+}  // namespace
+
+void Bounds::set_range(VarId var, std::optional<Interval> range) {
+  ranges_[var.index] = range;
+}
+
+Interval Bounds::range(VarId var) const {
+  return ranges_[var.index].value_or(Interval{});
+}
+
+Interval Bounds::of(const Affine& affine) const {
+  Interval result{affine.offset, affine.offset};
+  for (const auto& [var, coefficient] : affine.terms)
+    result = plus(result, times(range(var), coefficient));
+  // A guard on a part of the sum bounds that part more tightly than the ranges of its variables do;
+  // guards on disjoint parts combine.
+  Affine rest = affine;
+  Interval guarded{0, 0};
+  for (const Constraint& c : constraints_) {
+    const int64_t factor = contained_factor(rest, c.affine);
+    if (factor == 0) continue;
+    rest.add(c.affine, -factor);
+    Interval part = c.interval;
+    for (const Constraint& other : constraints_) {
+      if (other.affine == c.affine) part = intersect(part, other.interval);
+    }
+    Interval natural{c.affine.offset, c.affine.offset};
+    for (const auto& [var, coefficient] : c.affine.terms)
+      natural = plus(natural, times(range(var), coefficient));
+    guarded = plus(guarded, times(intersect(part, natural), factor));
+  }
+  Interval other{rest.offset, rest.offset};
+  for (const auto& [var, coefficient] : rest.terms)
+    other = plus(other, times(range(var), coefficient));
+  return intersect(result, plus(other, guarded));
+}
+
+Interval Bounds::of(ExprId id) const {
+  const Expr& e = kernel_.expr(id);
+  switch (e.kind) {
+    case ExprKind::kConst:
+      return {static_cast<int64_t>(e.value), static_cast<int64_t>(e.value)};
+    case ExprKind::kIndex:
+      return of(e.index);
+    case ExprKind::kLoad:
+      if (e.dtype == DType::kBool) return {0, 1};
+      if (e.dtype == DType::kU8) return {0, 255};
+      return {};
+    case ExprKind::kLocal:
+      return lets_[e.local.index].valid() ? of(lets_[e.local.index]) : Interval{};
+    case ExprKind::kScalar:
+      return of_scalar(e);
+    case ExprKind::kFloorDiv: {
+      const Interval x = of(e.args[0]);
+      if (!x.bounded()) return {};
+      return {floor_divide(x.lo, e.imm), floor_divide(x.hi, e.imm)};
+    }
+    case ExprKind::kFloorMod: {
+      const Interval x = of(e.args[0]);
+      if (x.bounded() && floor_divide(x.lo, e.imm) == floor_divide(x.hi, e.imm)) {
+        const int64_t base = floor_divide(x.lo, e.imm) * e.imm;
+        return {x.lo - base, x.hi - base};
+      }
+      return {0, e.imm - 1};
+    }
+    case ExprKind::kGuard: {
+      const Interval a = of(e.args[1]);
+      const Interval b = of(e.args[2]);
+      return {std::min(a.lo, b.lo), std::max(a.hi, b.hi)};
+    }
+    case ExprKind::kRandom:
+      return {};
+  }
+  GRADC_UNREACHABLE();
+}
+
+Interval Bounds::of_scalar(const Expr& e) const {
+  const auto arg = [&](size_t i) { return of(e.args[i]); };
+  if (e.op == ScalarOp::kAdd) return plus(arg(0), arg(1));
+  if (e.op == ScalarOp::kSub) return plus(arg(0), times(arg(1), -1));
+  if (e.op == ScalarOp::kNeg) return times(arg(0), -1);
+  if (e.op == ScalarOp::kMul) {
+    const Interval a = arg(0);
+    const Interval b = arg(1);
+    if (a.lo == a.hi && a.bounded()) return times(b, a.lo);
+    if (b.lo == b.hi && b.bounded()) return times(a, b.lo);
+    return {};
+  }
+  if (e.op == ScalarOp::kMin)
+    return {std::min(arg(0).lo, arg(1).lo), std::min(arg(0).hi, arg(1).hi)};
+  if (e.op == ScalarOp::kMax)
+    return {std::max(arg(0).lo, arg(1).lo), std::max(arg(0).hi, arg(1).hi)};
+  if (e.op == ScalarOp::kSelect)
+    return {std::min(arg(1).lo, arg(2).lo), std::max(arg(1).hi, arg(2).hi)};
+  if (e.op == ScalarOp::kCast && is_integer(e.dtype) && !is_float(kernel_.expr(e.args[0]).dtype))
+    return arg(0);
+  return {};
+}
+
+std::optional<Affine> Bounds::affine_of(ExprId id) const {
+  const Expr& e = kernel_.expr(id);
+  if (e.kind == ExprKind::kIndex) return e.index;
+  if (e.kind == ExprKind::kConst && is_integer(e.dtype))
+    return Affine::constant(static_cast<int64_t>(e.value));
+  if (e.kind == ExprKind::kLocal && lets_[e.local.index].valid())
+    return affine_of(lets_[e.local.index]);
+  if (e.kind != ExprKind::kScalar) return std::nullopt;
+  if (e.op == ScalarOp::kCast && is_integer(e.dtype)) return affine_of(e.args[0]);
+  if (e.op != ScalarOp::kAdd && e.op != ScalarOp::kSub && e.op != ScalarOp::kMul)
+    return std::nullopt;
+  std::optional<Affine> a = affine_of(e.args[0]);
+  std::optional<Affine> b = affine_of(e.args[1]);
+  if (!a || !b) return std::nullopt;
+  if (e.op != ScalarOp::kMul) return a->add(*b, e.op == ScalarOp::kAdd ? 1 : -1);
+  if (!a->is_constant()) std::swap(a, b);
+  if (!a->is_constant()) return std::nullopt;
+  return Affine{}.add(*b, a->offset);
+}
+
+void Bounds::assume_comparison(const Expr& e) {
+  const std::optional<Affine> a = affine_of(e.args[0]);
+  const std::optional<Affine> b = affine_of(e.args[1]);
+  if (!a || !b) return;
+  Affine difference = *a;
+  difference.add(*b, -1);
+  // Kept without the offset, so that two comparisons of the same sum are recognised as such.
+  const int64_t offset = difference.offset;
+  difference.offset = 0;
+  Interval interval;
+  if (e.op == ScalarOp::kGe) interval.lo = -offset;
+  if (e.op == ScalarOp::kGt) interval.lo = 1 - offset;
+  if (e.op == ScalarOp::kLe) interval.hi = -offset;
+  if (e.op == ScalarOp::kLt) interval.hi = -1 - offset;
+  if (e.op == ScalarOp::kEq) interval = {-offset, -offset};
+  if (interval == Interval{} || difference.terms.empty()) return;
+  std::sort(difference.terms.begin(), difference.terms.end());
+  if (difference.terms.front().second < 0) {
+    interval = times(interval, -1);
+    for (auto& term : difference.terms)
+      term.second = -term.second;
+  }
+  constraints_.push_back({std::move(difference), interval});
+}
+
+void Bounds::assume(ExprId condition) {
+  const Expr& e = kernel_.expr(condition);
+  if (e.kind == ExprKind::kLocal && lets_[e.local.index].valid())
+    return assume(lets_[e.local.index]);
+  if (e.kind != ExprKind::kScalar) return;
+  if (e.op == ScalarOp::kAnd) {
+    assume(e.args[0]);
+    assume(e.args[1]);
+  } else if (e.op >= ScalarOp::kEq && e.op <= ScalarOp::kGe) {
+    assume_comparison(e);
+  }
+}
+
+}  // namespace gradc::kernel

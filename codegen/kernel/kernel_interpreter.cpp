@@ -1,0 +1,344 @@
+#include "codegen/kernel/kernel_interpreter.h"
+
+#include "codegen/kernel/kernel_printer.h"
+#include "support/check.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace gradc::kernel {
+
+namespace {
+
+/// Elements of a buffer: data[i * stride].
+struct View {
+  double* data = nullptr;
+  int64_t stride = 1;
+  int64_t size = 0;
+};
+
+int64_t floor_divide(int64_t x, int64_t d) {
+  return x >= 0 ? x / d : -((-x + d - 1) / d);
+}
+
+uint32_t philox_word(uint64_t seed, uint64_t iteration, uint32_t stream, uint64_t element) {
+  const uint64_t block = element / 4;
+  std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32U),
+                               static_cast<uint32_t>(iteration), stream};
+  auto key0 = static_cast<uint32_t>(seed);
+  auto key1 = static_cast<uint32_t>(seed >> 32U);
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t p0 = uint64_t{0xD2511F53} * c[0];
+    const uint64_t p1 = uint64_t{0xCD9E8D57} * c[2];
+    c = {static_cast<uint32_t>(p1 >> 32U) ^ c[1] ^ key0, static_cast<uint32_t>(p1),
+         static_cast<uint32_t>(p0 >> 32U) ^ c[3] ^ key1, static_cast<uint32_t>(p0)};
+    key0 += 0x9E3779B9;
+    key1 += 0xBB67AE85;
+  }
+  return c[element % 4];
+}
+
+double convert(double x, DType from, DType to) {
+  if (to == DType::kBool) return x != 0.0 ? 1.0 : 0.0;
+  if (is_integer(to) && is_float(from)) return std::trunc(x);
+  return x;
+}
+
+double unary(ScalarOp op, double x) {
+  switch (op) {
+    case ScalarOp::kNeg:
+      return -x;
+    case ScalarOp::kAbs:
+      return std::fabs(x);
+    case ScalarOp::kSign:
+      return static_cast<double>(x > 0.0) - static_cast<double>(x < 0.0);
+    case ScalarOp::kExp:
+      return std::exp(x);
+    case ScalarOp::kExpm1:
+      return std::expm1(x);
+    case ScalarOp::kLog:
+      return std::log(x);
+    case ScalarOp::kLog1p:
+      return std::log1p(x);
+    case ScalarOp::kSqrt:
+      return std::sqrt(x);
+    case ScalarOp::kRsqrt:
+      return 1.0 / std::sqrt(x);
+    case ScalarOp::kSin:
+      return std::sin(x);
+    case ScalarOp::kCos:
+      return std::cos(x);
+    case ScalarOp::kTanh:
+      return std::tanh(x);
+    case ScalarOp::kErf:
+      return std::erf(x);
+    case ScalarOp::kSigmoid:
+      return 1.0 / (1.0 + std::exp(-x));
+    case ScalarOp::kRelu:
+      return x > 0.0 || std::isnan(x) ? x : 0.0;
+    case ScalarOp::kFloor:
+      return std::floor(x);
+    case ScalarOp::kCeil:
+      return std::ceil(x);
+    case ScalarOp::kRound:
+      return std::nearbyint(x);
+    case ScalarOp::kNot:
+      return x == 0.0 ? 1.0 : 0.0;
+    case ScalarOp::kIsFinite:
+      return std::isfinite(x) ? 1.0 : 0.0;
+    case ScalarOp::kCast:
+    case ScalarOp::kAdd:
+    case ScalarOp::kSub:
+    case ScalarOp::kMul:
+    case ScalarOp::kDiv:
+    case ScalarOp::kMax:
+    case ScalarOp::kMin:
+    case ScalarOp::kPow:
+    case ScalarOp::kAnd:
+    case ScalarOp::kOr:
+    case ScalarOp::kEq:
+    case ScalarOp::kNe:
+    case ScalarOp::kLt:
+    case ScalarOp::kLe:
+    case ScalarOp::kGt:
+    case ScalarOp::kGe:
+    case ScalarOp::kSelect:
+    case ScalarOp::kNone:
+      break;
+  }
+  GRADC_UNREACHABLE();
+}
+
+double truth(bool x) {
+  return x ? 1.0 : 0.0;
+}
+
+double binary(ScalarOp op, double x, double y, bool integer) {
+  if (op == ScalarOp::kAdd) return x + y;
+  if (op == ScalarOp::kSub) return x - y;
+  if (op == ScalarOp::kMul) return x * y;
+  if (op == ScalarOp::kDiv) return integer ? (y == 0.0 ? 0.0 : std::trunc(x / y)) : x / y;
+  if (op == ScalarOp::kMax) return x > y || std::isnan(x) ? x : y;
+  if (op == ScalarOp::kMin) return x < y || std::isnan(x) ? x : y;
+  if (op == ScalarOp::kPow) return std::pow(x, y);
+  if (op == ScalarOp::kAnd) return truth(x != 0.0 && y != 0.0);
+  if (op == ScalarOp::kOr) return truth(x != 0.0 || y != 0.0);
+  if (op == ScalarOp::kEq) return truth(x == y);
+  if (op == ScalarOp::kNe) return truth(x != y);
+  if (op == ScalarOp::kLt) return truth(x < y);
+  if (op == ScalarOp::kLe) return truth(x <= y);
+  if (op == ScalarOp::kGt) return truth(x > y);
+  if (op == ScalarOp::kGe) return truth(x >= y);
+  GRADC_UNREACHABLE();
+}
+
+class Machine {
+ public:
+  Machine(const Kernel& kernel, std::span<const View> arguments, const InterpretOptions& options)
+      : kernel_(kernel),
+        options_(options),
+        views_(arguments.begin(), arguments.end()),
+        vars_(kernel.vars.size(), 0),
+        locals_(kernel.locals.size(), 0.0) {
+    local_arrays_.reserve(kernel.buffers.size());
+    for (size_t i = arguments.size(); i < kernel.buffers.size(); ++i) {
+      const auto count = static_cast<size_t>(kernel.buffers[i].shape.num_elements());
+      local_arrays_.emplace_back(count, std::numeric_limits<double>::quiet_NaN());
+      views_.push_back({local_arrays_.back().data(), 1, static_cast<int64_t>(count)});
+    }
+  }
+
+  void run() { block(kernel_.body); }
+
+ private:
+  double round_to(double x, DType dtype) const {
+    return dtype == DType::kF32 && options_.round_f32 ? static_cast<double>(static_cast<float>(x))
+                                                      : x;
+  }
+
+  int64_t affine(const Affine& a) const {
+    int64_t result = a.offset;
+    for (const auto& [var, coefficient] : a.terms)
+      result += coefficient * vars_[var.index];
+    return result;
+  }
+
+  double& element(BufferId buffer, const Affine& index, ExprId dynamic) {
+    int64_t i = affine(index);
+    if (dynamic.valid()) i += static_cast<int64_t>(eval(dynamic));
+    const View& view = views_[buffer.index];
+    GRADC_CHECK(i >= 0 && i < view.size, "kernel @{}: {}[{}] of {} elements", kernel_.name,
+                kernel_.buffer(buffer).name, i, view.size);
+    return view.data[i * view.stride];
+  }
+
+  double eval(ExprId id) {
+    const Expr& e = kernel_.expr(id);
+    switch (e.kind) {
+      case ExprKind::kConst:
+        return e.value;
+      case ExprKind::kIndex:
+        return static_cast<double>(affine(e.index));
+      case ExprKind::kLoad:
+        return element(e.buffer, e.index, e.args[0]);
+      case ExprKind::kLocal:
+        return locals_[e.local.index];
+      case ExprKind::kScalar:
+        return scalar(e);
+      case ExprKind::kFloorDiv:
+        return static_cast<double>(floor_divide(static_cast<int64_t>(eval(e.args[0])), e.imm));
+      case ExprKind::kFloorMod: {
+        const auto x = static_cast<int64_t>(eval(e.args[0]));
+        return static_cast<double>(x - floor_divide(x, e.imm) * e.imm);
+      }
+      case ExprKind::kGuard:
+        return eval(eval(e.args[0]) != 0.0 ? e.args[1] : e.args[2]);
+      case ExprKind::kRandom: {
+        const uint32_t word =
+            philox_word(static_cast<uint64_t>(static_cast<int64_t>(eval(e.args[0]))),
+                        static_cast<uint64_t>(static_cast<int64_t>(eval(e.args[1]))),
+                        static_cast<uint32_t>(e.imm), static_cast<uint64_t>(eval(e.args[2])));
+        return static_cast<double>(word >> 8U) * 0x1p-24;
+      }
+    }
+    GRADC_UNREACHABLE();
+  }
+
+  double scalar(const Expr& e) {
+    if (e.op == ScalarOp::kSelect) return eval(eval(e.args[0]) != 0.0 ? e.args[1] : e.args[2]);
+    const double x = eval(e.args[0]);
+    if (e.op == ScalarOp::kCast) return convert(x, kernel_.expr(e.args[0]).dtype, e.dtype);
+    if (scalar_op_arity(e.op) == 1) return unary(e.op, x);
+    return binary(e.op, x, eval(e.args[1]), is_integer(e.dtype));
+  }
+
+  static double combine(AccumulateOp op, double a, double b) {
+    switch (op) {
+      case AccumulateOp::kSum:
+        return a + b;
+      case AccumulateOp::kProd:
+        return a * b;
+      case AccumulateOp::kMax:
+        return binary(ScalarOp::kMax, a, b, false);
+      case AccumulateOp::kMin:
+        return binary(ScalarOp::kMin, a, b, false);
+    }
+    GRADC_UNREACHABLE();
+  }
+
+  void block(const Block& body) {
+    for (const Stmt& stmt : body)
+      std::visit([this](const auto& s) { statement(s); }, stmt);
+  }
+
+  void statement(const Let& s) {
+    locals_[s.local.index] = round_to(eval(s.expr), kernel_.locals[s.local.index].dtype);
+  }
+
+  void statement(const Accumulate& s) {
+    double& local = locals_[s.local.index];
+    local = round_to(combine(s.op, local, eval(s.expr)), kernel_.locals[s.local.index].dtype);
+  }
+
+  void statement(const Store& s) {
+    const double value = eval(s.expr);
+    double& target = element(s.buffer, s.index, s.dynamic);
+    target = round_to(s.add ? target + value : value, kernel_.buffer(s.buffer).dtype);
+  }
+
+  void statement(const std::unique_ptr<For>& s) {
+    for (int64_t i = s->begin; i < s->end; ++i) {
+      vars_[s->var.index] = i;
+      block(s->body);
+    }
+  }
+
+  void statement(const std::unique_ptr<If>& s) {
+    if (eval(s->condition) != 0.0) block(s->body);
+  }
+
+  template <class Visit>
+  void each(const std::vector<ContractDim>& dims, size_t at, const Visit& visit) {
+    if (at == dims.size()) return visit();
+    for (int64_t i = 0; i < dims[at].extent; ++i) {
+      vars_[dims[at].var.index] = i;
+      each(dims, at + 1, visit);
+    }
+  }
+
+  void statement(const std::unique_ptr<Contract>& s) {
+    std::vector<ContractDim> outer = s->batch;
+    outer.insert(outer.end(), s->m.begin(), s->m.end());
+    outer.insert(outer.end(), s->n.begin(), s->n.end());
+    each(outer, 0, [&] {
+      double sum = 0.0;
+      each(s->k, 0, [&] { sum += eval(s->a) * eval(s->b); });
+      locals_[s->acc.index] = round_to(sum, DType::kF32);
+      block(s->epilogue);
+    });
+  }
+
+  const Kernel& kernel_;
+  const InterpretOptions options_;
+  std::vector<View> views_;
+  std::vector<std::vector<double>> local_arrays_;
+  std::vector<int64_t> vars_;
+  std::vector<double> locals_;
+};
+
+}  // namespace
+
+void interpret(const Kernel& kernel, std::span<Tensor* const> arguments,
+               const InterpretOptions& options) {
+  GRADC_CHECK(arguments.size() == kernel.num_arguments(), "kernel @{} wants {} arguments, not {}",
+              kernel.name, kernel.num_arguments(), arguments.size());
+  std::vector<View> views;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const Buffer& b = kernel.buffers[i];
+    GRADC_CHECK(
+        arguments[i]->size() == b.shape.num_elements() && arguments[i]->type.dtype == b.dtype,
+        "kernel @{}: {} is given {}", kernel.name, b.name, to_string(arguments[i]->type));
+    views.push_back({arguments[i]->data.data(), 1, arguments[i]->size()});
+  }
+  Machine(kernel, views, options).run();
+}
+
+void interpret(const Program& program, const Entry& entry, std::span<Tensor* const> slots,
+               const InterpretOptions& options) {
+  // One cell per byte; an element lives in the cell of its first byte, so buffers that overlap
+  // overwrite each other as they would in memory.
+  std::vector<double> arena(static_cast<size_t>(entry.arena_bytes),
+                            std::numeric_limits<double>::quiet_NaN());
+  std::vector<std::vector<double>> constants;
+  for (const ConstantData& data : program.constants)
+    constants.push_back(data.elements);
+  for (const Call& call : entry.calls) {
+    const Kernel& kernel = program.kernels[call.kernel];
+    std::vector<View> views;
+    for (size_t i = 0; i < call.arguments.size(); ++i) {
+      const BufferRef& ref = call.arguments[i];
+      const Buffer& b = kernel.buffers[i];
+      const int64_t size = b.shape.num_elements();
+      const auto index = static_cast<size_t>(ref.index);
+      switch (ref.where) {
+        case BufferRef::Where::kSlot:
+          GRADC_CHECK(
+              index < slots.size() && slots[index] != nullptr && slots[index]->size() == size,
+              "slot {} is missing or has another size than {}", ref.index, b.name);
+          views.push_back({slots[index]->data.data(), 1, size});
+          break;
+        case BufferRef::Where::kArena:
+          views.push_back({arena.data() + index, dtype_bytes(b.dtype), size});
+          break;
+        case BufferRef::Where::kConstant:
+          views.push_back({constants[index].data(), 1, size});
+          break;
+      }
+    }
+    Machine(kernel, views, options).run();
+  }
+}
+
+}  // namespace gradc::kernel

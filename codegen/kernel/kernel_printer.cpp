@@ -1,0 +1,350 @@
+#include "codegen/kernel/kernel_printer.h"
+
+#include "support/check.h"
+
+#include <fmt/format.h>
+
+#include <iterator>
+#include <string_view>
+
+namespace gradc::kernel {
+
+namespace {
+
+std::string_view role_name(BufferRole role) {
+  switch (role) {
+    case BufferRole::kIn:
+      return "in";
+    case BufferRole::kOut:
+      return "out";
+    case BufferRole::kInOut:
+      return "inout";
+    case BufferRole::kLocal:
+      return "local";
+  }
+  GRADC_UNREACHABLE();
+}
+
+std::string_view loop_name(LoopKind kind) {
+  switch (kind) {
+    case LoopKind::kSerial:
+      return "for";
+    case LoopKind::kParallel:
+      return "parallel";
+    case LoopKind::kVector:
+      return "vector";
+    case LoopKind::kUnroll:
+      return "unroll";
+    case LoopKind::kParallelVector:
+      return "parallel_vector";
+  }
+  GRADC_UNREACHABLE();
+}
+
+std::string_view accumulate_sign(AccumulateOp op) {
+  switch (op) {
+    case AccumulateOp::kSum:
+      return "+=";
+    case AccumulateOp::kProd:
+      return "*=";
+    case AccumulateOp::kMax:
+      return "max=";
+    case AccumulateOp::kMin:
+      return "min=";
+  }
+  GRADC_UNREACHABLE();
+}
+
+std::string_view infix_sign(ScalarOp op) {
+  if (op == ScalarOp::kAdd) return "+";
+  if (op == ScalarOp::kSub) return "-";
+  if (op == ScalarOp::kMul) return "*";
+  if (op == ScalarOp::kDiv) return "/";
+  if (op == ScalarOp::kEq) return "==";
+  if (op == ScalarOp::kNe) return "!=";
+  if (op == ScalarOp::kLt) return "<";
+  if (op == ScalarOp::kLe) return "<=";
+  if (op == ScalarOp::kGt) return ">";
+  if (op == ScalarOp::kGe) return ">=";
+  if (op == ScalarOp::kAnd) return "and";
+  if (op == ScalarOp::kOr) return "or";
+  return {};
+}
+
+class Printer {
+ public:
+  Printer(const Kernel& kernel, bool canonical) : kernel_(kernel), canonical_(canonical) {}
+
+  std::string kernel() {
+    write("kernel @{}(", canonical_ ? std::string_view("k") : std::string_view(kernel_.name));
+    for (size_t i = 0; i < kernel_.buffers.size(); ++i) {
+      if (kernel_.buffers[i].role == BufferRole::kLocal) continue;
+      if (i > 0) write(", ");
+      declare(BufferId(i));
+    }
+    write(") {{\n");
+    depth_ = 1;
+    for (size_t i = 0; i < kernel_.buffers.size(); ++i) {
+      if (kernel_.buffers[i].role != BufferRole::kLocal) continue;
+      indent();
+      declare(BufferId(i));
+      write("\n");
+    }
+    block(kernel_.body);
+    write("}}\n");
+    return std::move(out_);
+  }
+
+  std::string expr_text(ExprId id) {
+    expr(id);
+    return std::move(out_);
+  }
+
+  std::string affine_text(const Affine& value) {
+    affine(value);
+    return std::move(out_);
+  }
+
+ private:
+  template <class... Args>
+  void write(fmt::format_string<Args...> format, Args&&... args) {
+    fmt::format_to(std::back_inserter(out_), format, std::forward<Args>(args)...);
+  }
+  void indent() { out_.append(depth_ * 2, ' '); }
+
+  std::string name(BufferId id) const {
+    return canonical_ ? fmt::format("b{}", id.index) : kernel_.buffer(id).name;
+  }
+  std::string name(VarId id) const {
+    return canonical_ ? fmt::format("i{}", id.index) : kernel_.vars[id.index];
+  }
+  std::string name(LocalId id) const {
+    return canonical_ ? fmt::format("%{}", id.index) : "%" + kernel_.locals[id.index].name;
+  }
+
+  void declare(BufferId id) {
+    const Buffer& b = kernel_.buffer(id);
+    write("{}: {} {}", name(id), role_name(b.role), to_string(TensorType{b.dtype, b.shape}));
+    if (b.may_alias) write(" alias");
+    if (canonical_ || b.alignment != dtype_bytes(b.dtype)) write(" align={}", b.alignment);
+  }
+
+  void affine(const Affine& value) {
+    bool first = true;
+    for (const auto& [var, coefficient] : value.terms) {
+      if (!first) out_ += coefficient < 0 ? " - " : " + ";
+      const int64_t shown = first || coefficient > 0 ? coefficient : -coefficient;
+      if (shown != 1) write("{}*", shown);
+      write("{}", name(var));
+      first = false;
+    }
+    if (first) {
+      write("{}", value.offset);
+    } else if (value.offset != 0) {
+      write(" {} {}", value.offset < 0 ? '-' : '+',
+            value.offset < 0 ? -value.offset : value.offset);
+    }
+  }
+
+  void place(BufferId buffer, const Affine& index, ExprId dynamic) {
+    write("{}[", name(buffer));
+    if (!dynamic.valid() || !index.is_constant() || index.offset != 0) affine(index);
+    if (dynamic.valid()) {
+      if (!index.is_constant() || index.offset != 0) write(" + ");
+      expr(dynamic);
+    }
+    write("]");
+  }
+
+  void call(std::string_view function, const Expr& e) {
+    write("{}(", function);
+    for (size_t i = 0; i < e.args.size() && e.args[i].valid(); ++i) {
+      if (i > 0) write(", ");
+      expr(e.args[i]);
+    }
+    if (e.imm != 0 || e.kind == ExprKind::kRandom) write(", {}", e.imm);
+    write(")");
+  }
+
+  void scalar(const Expr& e) {
+    if (e.op == ScalarOp::kCast) return call(dtype_name(e.dtype), e);
+    const std::string_view sign = infix_sign(e.op);
+    if (sign.empty()) return call(scalar_op_name(e.op), e);
+    write("(");
+    expr(e.args[0]);
+    write(" {} ", sign);
+    expr(e.args[1]);
+    write(")");
+  }
+
+  void expr(ExprId id) {
+    const Expr& e = kernel_.expr(id);
+    switch (e.kind) {
+      case ExprKind::kConst:
+        if (canonical_) {
+          write("{}:{:a}", dtype_name(e.dtype), e.value);
+        } else {
+          write("{}", e.value);
+        }
+        return;
+      case ExprKind::kIndex:
+        if (canonical_) write("{}", dtype_name(e.dtype));
+        write("(");
+        affine(e.index);
+        write(")");
+        return;
+      case ExprKind::kLoad:
+        return place(e.buffer, e.index, e.args[0]);
+      case ExprKind::kLocal:
+        write("{}", name(e.local));
+        return;
+      case ExprKind::kScalar:
+        return scalar(e);
+      case ExprKind::kFloorDiv:
+        return call("floor_div", e);
+      case ExprKind::kFloorMod:
+        return call("floor_mod", e);
+      case ExprKind::kGuard:
+        return call("guard", e);
+      case ExprKind::kRandom:
+        return call("random", e);
+    }
+    GRADC_UNREACHABLE();
+  }
+
+  void block(const Block& body) {
+    for (const Stmt& stmt : body) {
+      indent();
+      std::visit([this](const auto& s) { statement(s); }, stmt);
+    }
+  }
+
+  void nested(const Block& body) {
+    write(" {{\n");
+    ++depth_;
+    block(body);
+    --depth_;
+    indent();
+    write("}}\n");
+  }
+
+  void statement(const Let& s) {
+    const Local& local = kernel_.locals[s.local.index];
+    write("{} {}: {} = ", local.mutable_ ? "var" : "let", name(s.local), dtype_name(local.dtype));
+    expr(s.expr);
+    write("\n");
+  }
+
+  void statement(const Accumulate& s) {
+    write("{} {} ", name(s.local), accumulate_sign(s.op));
+    expr(s.expr);
+    write("\n");
+  }
+
+  void statement(const Store& s) {
+    place(s.buffer, s.index, s.dynamic);
+    write(" {} ", s.add ? "+=" : "=");
+    expr(s.expr);
+    write("\n");
+  }
+
+  void statement(const std::unique_ptr<For>& s) {
+    write("{} {} in {}..{}", loop_name(s->kind), name(s->var), s->begin, s->end);
+    if (s->grain != 1) write(" grain={}", s->grain);
+    nested(s->body);
+  }
+
+  void statement(const std::unique_ptr<If>& s) {
+    write("if ");
+    expr(s->condition);
+    nested(s->body);
+  }
+
+  void dims(std::string_view label, const std::vector<ContractDim>& list) {
+    if (list.empty()) return;
+    write(" {}=(", label);
+    for (size_t i = 0; i < list.size(); ++i)
+      write("{}{}:{}", i > 0 ? ", " : "", name(list[i].var), list[i].extent);
+    write(")");
+  }
+
+  void statement(const std::unique_ptr<Contract>& s) {
+    write("contract{}", s->parallel ? "" : " serial");
+    dims("batch", s->batch);
+    dims("m", s->m);
+    dims("n", s->n);
+    dims("k", s->k);
+    write(" a=");
+    expr(s->a);
+    write(" b=");
+    expr(s->b);
+    const GemmSchedule& g = s->schedule;
+    write(" tile={}x{}", g.mr, g.nr);
+    write(" blocks={}x{}x{}", g.mc, g.nc, g.kc);
+    if (g.pack_a || g.pack_b) write(" pack={}{}", g.pack_a ? "a" : "", g.pack_b ? "b" : "");
+    write(" acc={}", name(s->acc));
+    nested(s->epilogue);
+  }
+
+  const Kernel& kernel_;
+  const bool canonical_;
+  std::string out_;
+  size_t depth_ = 0;
+};
+
+void print_ref(std::string& out, const BufferRef& ref) {
+  switch (ref.where) {
+    case BufferRef::Where::kSlot:
+      fmt::format_to(std::back_inserter(out), "slot{}", ref.index);
+      return;
+    case BufferRef::Where::kArena:
+      fmt::format_to(std::back_inserter(out), "arena+{}", ref.index);
+      return;
+    case BufferRef::Where::kConstant:
+      fmt::format_to(std::back_inserter(out), "constant{}", ref.index);
+      return;
+  }
+  GRADC_UNREACHABLE();
+}
+
+}  // namespace
+
+std::string to_string(const Kernel& kernel) {
+  return Printer(kernel, false).kernel();
+}
+
+std::string to_string(const Kernel& kernel, ExprId expr) {
+  return Printer(kernel, false).expr_text(expr);
+}
+
+std::string to_string(const Kernel& kernel, const Affine& affine) {
+  return Printer(kernel, false).affine_text(affine);
+}
+
+std::string canonical_text(const Kernel& kernel) {
+  return Printer(kernel, true).kernel();
+}
+
+std::string to_string(const Program& program) {
+  std::string out = fmt::format("program @{}\n", program.name);
+  for (const Kernel& kernel : program.kernels)
+    out += "\n" + to_string(kernel);
+  for (const Entry& entry : program.entries) {
+    out += fmt::format("\nentry @{} {{  // arena {} bytes\n", entry.name, entry.arena_bytes);
+    for (const Call& call : entry.calls) {
+      if (call.barrier_before) out += "  barrier\n";
+      out += fmt::format("  @{}(", program.kernels[call.kernel].name);
+      for (size_t i = 0; i < call.arguments.size(); ++i) {
+        if (i > 0) out += ", ";
+        print_ref(out, call.arguments[i]);
+      }
+      out += ")";
+      if (!call.location.empty()) out += "  // " + call.location;
+      out += "\n";
+    }
+    out += "}\n";
+  }
+  return out;
+}
+
+}  // namespace gradc::kernel
