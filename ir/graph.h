@@ -54,14 +54,17 @@ struct InitSpec {
   std::string distribution;  ///< variance_scaling: uniform, truncated_normal, untruncated_normal
   int64_t fan_in = 0;
   int64_t fan_out = 0;
-  int64_t stream = 0;  ///< Philox stream, unique per parameter
+  int64_t stream = 0;     ///< Philox stream, unique per parameter
+  bool has_seed = false;  ///< true: `seed` replaces the run's seed for this parameter
+  int64_t seed = 0;
   bool operator==(const InitSpec&) const = default;
   /// All but the kind, for the text form.
   static constexpr auto kFields =
       std::tuple{field("a", &InitSpec::a),           field("b", &InitSpec::b),
                  field("mode", &InitSpec::mode),     field("distribution", &InitSpec::distribution),
                  field("fan_in", &InitSpec::fan_in), field("fan_out", &InitSpec::fan_out),
-                 field("stream", &InitSpec::stream)};
+                 field("stream", &InitSpec::stream), field("has_seed", &InitSpec::has_seed),
+                 field("seed", &InitSpec::seed)};
 };
 
 struct Use {
