@@ -33,8 +33,17 @@ struct IotaAttrs {
                  field("axis", &IotaAttrs::axis)};
 };
 
-/// Random numbers are a pure function of (seed, iteration, stream, element index): Philox 4x32-10
-/// with key = seed and counter = (element / 4, iteration, stream); element i takes word i % 4.
+/// Random numbers are a pure function of (seed, iteration, stream, element index i in row-major
+/// order), whatever the order or the thread. With 64-bit seed, iteration, stream and block = i / 4:
+///   key     = (lo32(seed), hi32(seed))
+///   counter = (lo32(block), lo32(iteration), lo32(stream),
+///              hi32(block) ^ hi32(iteration) ^ hi32(stream))
+///   bits    = word i % 4 of Philox4x32-10(counter, key);  uniform = (bits >> 8) * 2^-24.
+/// Streams are in [0, 2^32). random_normal draws its second uniform from stream + 2^32:
+///   normal  = sqrt(-2 log1p(-u(stream))) * cos(2 pi u(stream + 2^32)).
+/// ir/philox.h is the reference.
+inline constexpr int64_t kSecondStream = int64_t{1} << 32;
+
 struct RandomAttrs {
   Ints shape;
   int64_t stream = 0;

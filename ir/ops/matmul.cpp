@@ -1,0 +1,103 @@
+// Matrix products with any number of batch dimensions.
+#include "ir/ops/common.h"
+
+namespace gradc::ops {
+
+namespace {
+
+// Sizes of op(A) [batch, m, k] and op(B) [batch, k, n].
+struct Sizes {
+  int64_t m, n, k_a, k_b;
+  Sizes(const Shape& a, const Shape& b, const MatmulAttrs& t)
+      : m(a[a.rank() - (t.transpose_a ? 1 : 2)]),
+        n(b[b.rank() - (t.transpose_b ? 2 : 1)]),
+        k_a(a[a.rank() - (t.transpose_a ? 2 : 1)]),
+        k_b(b[b.rank() - (t.transpose_b ? 1 : 2)]) {}
+};
+
+std::string described(const TensorType& type, bool transposed) {
+  return to_string(type) + (transposed ? " transposed" : "");
+}
+
+Result<Types> infer_matmul(const InferArgs& args) {
+  const auto& attrs = args.attr<MatmulAttrs>();
+  const TensorType& a = args.operands[0];
+  const TensorType& b = args.operands[1];
+  GRADC_TRY_STATUS(check_float(args));
+  const std::string shown =
+      described(a, attrs.transpose_a) + " x " + described(b, attrs.transpose_b);
+  if (a.dtype != b.dtype) return shape_error("matmul dtypes differ: {}", shown);
+  if (a.rank() < 2 || b.rank() != a.rank())
+    return shape_error("matmul takes two operands of one rank, at least 2: {}", shown);
+  Shape shape;
+  for (int axis = 0; axis < a.rank() - 2; ++axis) {
+    if (a.shape[axis] != b.shape[axis]) return shape_error("matmul batch sizes differ: {}", shown);
+    shape.push_back(a.shape[axis]);
+  }
+  const Sizes sizes(a.shape, b.shape, attrs);
+  if (sizes.k_a != sizes.k_b) return shape_error("matmul inner sizes differ: {}", shown);
+  shape.push_back(sizes.m);
+  shape.push_back(sizes.n);
+  return one_result(args.name, a.dtype, shape.dims());
+}
+
+void eval_matmul(const EvalArgs& e) {
+  const auto [ta, tb] = e.attr<MatmulAttrs>();
+  const Sizes s(e.in(0).type.shape, e.in(1).type.shape, e.attr<MatmulAttrs>());
+  const int64_t k = s.k_a;
+  const int64_t batches = e.out().size() / (s.m * s.n);
+  for (int64_t batch = 0; batch < batches; ++batch) {
+    for (int64_t i = 0; i < s.m; ++i) {
+      for (int64_t j = 0; j < s.n; ++j) {
+        double sum = 0.0;
+        for (int64_t p = 0; p < k; ++p) {
+          const int64_t in_a = ta ? p * s.m + i : i * k + p;
+          const int64_t in_b = tb ? j * k + p : p * s.n + j;
+          sum += e.in(0)[batch * s.m * k + in_a] * e.in(1)[batch * k * s.n + in_b];
+        }
+        e.out()[(batch * s.m + i) * s.n + j] = sum;
+      }
+    }
+  }
+}
+
+// C = op(A) op(B). With op = identity: dA = dC B^T, dB = A^T dC; the flags fold the other three
+// cases in.
+Grads matmul_grad(const GradArgs& g) {
+  const auto [ta, tb] = g.attr<MatmulAttrs>();
+  Grads grads(2);
+  if (g.needs(0))
+    grads[0] = ta ? matmul(g.in(1), g.dout(), tb, true) : matmul(g.dout(), g.in(1), false, !tb);
+  if (g.needs(1))
+    grads[1] = tb ? matmul(g.dout(), g.in(0), true, ta) : matmul(g.in(0), g.dout(), !ta, false);
+  return grads;
+}
+
+Samples matmul_samples() {
+  return {sample({f32({3, 4}), f32({4, 5})}, MatmulAttrs{}),
+          sample({f32({4, 3}), f32({4, 5})}, MatmulAttrs{true, false}),
+          sample({f32({3, 4}), f32({5, 4})}, MatmulAttrs{false, true}),
+          sample({f32({4, 3}), f32({5, 4})}, MatmulAttrs{true, true}),
+          sample({f32({2, 3, 4}), f32({2, 4, 2})}, MatmulAttrs{}),
+          sample({f32({2, 2, 4, 3}), f32({2, 2, 2, 4})}, MatmulAttrs{true, true}),
+          sample({f32({1, 7}), f32({7, 1})}, MatmulAttrs{})};
+}
+
+}  // namespace
+
+constinit const OpDef kMatmul{
+    .op = Op::kMatmul,
+    .name = "matmul",
+    .summary = "The matrix product of the last two axes, for each index of the leading axes.",
+    .formula = "c[b, i, j] = sum over p of op(a)[b, i, p] * op(b)[b, p, j]",
+    .operands = "a b",
+    .attrs = &kAttrVtable<MatmulAttrs>,
+    .traits = kTraitLinear | kTraitSmooth,
+    .infer = infer_matmul,
+    .eval = eval_matmul,
+    .grad = matmul_grad,
+    .lowering = Lowering::kMatmul,
+    .samples = matmul_samples,
+};
+
+}  // namespace gradc::ops

@@ -1,0 +1,81 @@
+// Ops around other ops: the update of a parameter or state, and fused kernels with a body.
+#include "ir/graph.h"
+#include "ir/ops/common.h"
+
+namespace gradc::ops {
+
+namespace {
+
+// ---- update
+// --------------------------------------------------------------------------------------
+
+Result<Types> infer_update(const InferArgs& args) {
+  if (args.operands[0] != args.operands[1])
+    return shape_error("update of a {} to a {}", to_string(args.operands[0]),
+                       to_string(args.operands[1]));
+  return Types{};
+}
+
+// The new value is an operand; whoever runs the graph reads it there.
+void eval_update(const EvalArgs&) {}
+
+Samples update_samples() {
+  return {sample({f32({2, 3}), f32({2, 3})})};
+}
+
+// ---- kernel
+// --------------------------------------------------------------------------------------
+
+Result<Types> infer_kernel(const InferArgs& args) {
+  if (args.body == nullptr) return attr_error("kernel has no body");
+  const std::vector<GraphInput>& inputs = args.body->inputs();
+  if (inputs.size() != args.operands.size())
+    return attr_error("kernel has {} operands, its body takes {}", args.operands.size(),
+                      inputs.size());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorType& expected = args.body->type(inputs[i].value);
+    if (args.operands[i] != expected)
+      return shape_error("kernel operand {} is {}, its body takes {}", i,
+                         to_string(args.operands[i]), to_string(expected));
+  }
+  Types results;
+  for (const GraphOutput& output : args.body->outputs())
+    results.push_back(args.body->type(output.value));
+  return results;
+}
+
+// A kernel's samples would need bodies; the fusion tests make them.
+Samples no_samples() {
+  return {};
+}
+
+}  // namespace
+
+constinit const OpDef kUpdate{
+    .op = Op::kUpdate,
+    .name = "update",
+    .summary = "Names the next value of a parameter or state; reads in this graph see the old one.",
+    .operands = "target value",
+    .results = "",
+    .traits = kTraitEffect,
+    .infer = infer_update,
+    .eval = eval_update,
+    .no_grad = "updates come after the gradients",
+    .lowering = Lowering::kStructure,
+    .samples = update_samples,
+};
+
+constinit const OpDef kKernel{
+    .op = Op::kKernel,
+    .name = "kernel",
+    .summary = "A fused group: its body applied to the operands.",
+    .operands = "inputs...",
+    .results = "outputs...",
+    .attrs = &kAttrVtable<KernelAttrs>,
+    .infer = infer_kernel,
+    .no_grad = "fusion comes after differentiation",
+    .lowering = Lowering::kStructure,
+    .samples = no_samples,
+};
+
+}  // namespace gradc::ops
