@@ -1,6 +1,9 @@
 // Ops around other ops: the update of a parameter or state, and fused kernels with a body.
 #include "ir/graph.h"
+#include "ir/interpreter.h"
 #include "ir/ops/common.h"
+
+#include <algorithm>
 
 namespace gradc::ops {
 
@@ -44,6 +47,11 @@ Result<Types> infer_kernel(const InferArgs& args) {
   return results;
 }
 
+void eval_kernel(const EvalArgs& e) {
+  std::vector<Tensor> results = interpret_body(*e.body, e.inputs);
+  std::move(results.begin(), results.end(), e.outputs.begin());
+}
+
 // A kernel's samples would need bodies; the fusion tests make them.
 Samples no_samples() {
   return {};
@@ -73,6 +81,7 @@ constinit const OpDef kKernel{
     .results = "outputs...",
     .attrs = &kAttrVtable<KernelAttrs>,
     .infer = infer_kernel,
+    .eval = eval_kernel,
     .no_grad = "fusion comes after differentiation",
     .lowering = Lowering::kStructure,
     .samples = no_samples,
