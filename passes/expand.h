@@ -1,0 +1,18 @@
+// Replacing one composite node by what OpDef::expand says. Shared by expand_composites and
+// differentiate.
+#pragma once
+
+#include "ir/graph.h"
+
+#include <vector>
+
+namespace gradc {
+
+/// Whether the node's op is defined by other ops.
+bool has_expansion(const Graph& graph, NodeId node);
+
+/// Replaces a node that has an expansion; the new nodes stand in its place with its phase and
+/// location and are returned in order. They may have expansions themselves.
+std::vector<NodeId> expand_node(Graph& graph, NodeId node);
+
+}  // namespace gradc
