@@ -26,10 +26,10 @@ enum class Severity : uint8_t { kError, kWarning };
 
 /// Where in the input. Any part may be empty: a file alone, a JSON pointer in it, or a byte range.
 struct Place {
-  std::string file;  ///< path as the user gave it; empty: the command itself
-  std::string
-      pointer;  ///< JSON pointer ("/layers/2/type"); rendered to line:column when the text is known
-  bool at_key = false;           ///< the caret goes under the member's key, not its value
+  std::string file{};     ///< path as the user gave it; empty: the command itself
+  std::string pointer{};  ///< JSON pointer ("/layers/2/type"); rendered to line:column when the
+                          ///< text is known
+  bool at_key = false;    ///< the caret goes under the member's key, not its value
   size_t byte_begin = SIZE_MAX;  ///< byte range in the file's text, when known directly (parsers)
   size_t byte_end = SIZE_MAX;
 };
