@@ -1,0 +1,54 @@
+// Array: a named tensor read from a file, row-major in native byte order, as the readers give it.
+#pragma once
+
+#include "runtime/dtype.h"
+#include "runtime/file.h"
+#include "runtime/status.h"
+
+namespace gradc::rt {
+
+struct Array {
+  Str name;    // inside its file; empty for formats that hold one array
+  Str source;  // "data.npz: x_train": for messages
+  Dtype dtype = Dtype::kF32;
+  Vec<int64_t> dims;
+  Bytes data;
+
+  size_t count() const {
+    size_t n = 1;
+    for (int64_t d : dims)
+      n *= static_cast<size_t>(d);
+    return n;
+  }
+  /// Rows along the first dimension; 0 for scalars.
+  int64_t rows() const { return dims.empty() ? 0 : dims[0]; }
+  Array clone() const;
+};
+
+/// "[60000, 28, 28]".
+Str dims_text(Span<const int64_t> dims);
+/// "f32[60000, 28, 28]".
+Str array_type_text(const Array& array);
+
+/// Multiplies dimensions into *count and *bytes; false on negative sizes or 64-bit overflow.
+bool checked_size(Span<const int64_t> dims, size_t element_bytes, size_t* count, size_t* bytes);
+
+/// What a file's element type is before conversion to ours.
+enum class FileType { kI8, kI16, kU16, kU32, kU64, kNative };
+
+/// Widens file-only integer types: i8 i16 u16 to i32; u32 to i64; u64 to i64 if all values fit.
+Status widen(FileType type, size_t count, const Bytes& raw, Array* array);
+
+/// Reverses the bytes of each of `count` elements in place.
+void swap_bytes(uint8_t* data, size_t element_bytes, size_t count);
+
+/// IDX (MNIST's format), already unpacked; `path` is for messages.
+Status parse_idx(const Bytes& bytes, const char* path, Array* out);
+/// NumPy's .npy, versions 1 to 3, C or Fortran order, either byte order.
+Status parse_npy(const uint8_t* bytes, size_t size, const char* path, Array* out);
+/// A .npz: a zip of .npy members, stored or deflated.
+Status parse_npz(const Bytes& bytes, const char* path, Vec<Array>* out);
+/// Writes one array as .npy version 1 (f32 f64 i32 i64 u8 bool f16; bf16 is written as f32).
+Status write_npy(const char* path, const Array& array);
+
+}  // namespace gradc::rt

@@ -1,0 +1,135 @@
+// Files on POSIX calls: errors keep errno's text.
+#include "runtime/file.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace gradc::rt {
+namespace {
+
+Str folder_of(const char* path) {
+  const char* slash = strrchr(path, '/');
+  if (slash == nullptr) return Str(".");
+  if (slash == path) return Str("/");
+  return Str(path, static_cast<size_t>(slash - path));
+}
+
+}  // namespace
+
+Status read_file(const char* path, Bytes* out) {
+  const int descriptor = ::open(path, O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) return error("%s: cannot open: %s", path, strerror(errno));
+  struct stat info;
+  if (fstat(descriptor, &info) != 0 || S_ISDIR(info.st_mode)) {
+    const bool folder = S_ISDIR(info.st_mode);
+    close(descriptor);
+    return error("%s: %s", path, folder ? "is a directory, a file was expected" : strerror(errno));
+  }
+  out->clear();
+  if (S_ISREG(info.st_mode)) out->reserve(static_cast<size_t>(info.st_size) + 1);
+  Status status;
+  while (true) {  // pipes have no size, so read until the end in any case
+    const size_t old = out->size();
+    if (out->capacity() - old < 4096) out->reserve(out->capacity() * 2 + 65536);
+    uint8_t* place = out->data() + old;
+    const ssize_t n = ::read(descriptor, place, std::min<size_t>(out->capacity() - old, 1u << 30));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) status = error("%s: cannot read: %s", path, strerror(errno));
+    if (n <= 0) break;
+    out->set_size_within_capacity(old + static_cast<size_t>(n));
+  }
+  close(descriptor);
+  return status;
+}
+
+bool is_directory(const char* path) {
+  struct stat info;
+  return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool file_exists(const char* path) {
+  struct stat info;
+  return stat(path, &info) == 0;
+}
+
+Status list_directory(const char* path, Vec<Str>* names) {
+  DIR* folder = opendir(path);
+  if (folder == nullptr) return error("%s: cannot list: %s", path, strerror(errno));
+  while (const dirent* entry = readdir(folder)) {
+    if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
+      names->push(Str(entry->d_name));
+    }
+  }
+  closedir(folder);
+  std::sort(names->begin(), names->end(),
+            [](const Str& a, const Str& b) { return strcmp(a.c_str(), b.c_str()) < 0; });
+  return {};
+}
+
+Str base_name(const char* path) {
+  const char* slash = strrchr(path, '/');
+  return Str(slash == nullptr ? path : slash + 1);
+}
+
+Str join_path(const char* folder, const char* name) {
+  Str path(folder);
+  if (!path.ends_with("/")) path.push('/');
+  path.append(name);
+  return path;
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) {
+    close(descriptor_);
+    unlink(temporary_.c_str());
+  }
+}
+
+Status AtomicFile::open(const char* path) {
+  path_ = Str(path);
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    temporary_ = format("%s.tmp-%ld-%d", path, static_cast<long>(getpid()), attempt);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ >= 0) return {};
+    if (errno != EEXIST) break;
+  }
+  return error("%s: cannot create: %s", path, strerror(errno));
+}
+
+Status AtomicFile::write(const void* data, size_t bytes) {
+  const char* next = static_cast<const char*>(data);
+  while (bytes > 0) {
+    const ssize_t n = ::write(descriptor_, next, std::min<size_t>(bytes, 1u << 30));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return error("%s: cannot write: %s", path_.c_str(), strerror(errno));
+    next += n;
+    bytes -= static_cast<size_t>(n);
+  }
+  return {};
+}
+
+Status AtomicFile::commit() {
+  const int descriptor = descriptor_;
+  descriptor_ = -1;
+  const bool synced = fsync(descriptor) == 0;
+  const bool closed = close(descriptor) == 0;
+  if (!synced || !closed || rename(temporary_.c_str(), path_.c_str()) != 0) {
+    Status status = error("%s: cannot write: %s", path_.c_str(), strerror(errno));
+    unlink(temporary_.c_str());
+    return status;
+  }
+  const int folder = ::open(folder_of(path_.c_str()).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >=
+      0) {  // makes the rename itself durable; some file systems refuse, which loses nothing
+    (void)fsync(folder);
+    close(folder);
+  }
+  return {};
+}
+
+}  // namespace gradc::rt

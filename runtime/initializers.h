@@ -1,0 +1,14 @@
+// Keras's initializers. Arithmetic is in double; each random value depends on (seed, stream,
+// element) only.
+#pragma once
+
+#include "runtime/model_abi.h"
+#include "runtime/status.h"
+
+namespace gradc::rt {
+
+/// Fills `out` (tensor.bytes long) with the tensor's initial value under `seed`; NULL initializer
+/// gives zeros.
+Status initialize_tensor(const gradc_rt_tensor& tensor, uint64_t seed, void* out);
+
+}  // namespace gradc::rt

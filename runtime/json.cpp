@@ -1,0 +1,159 @@
+// Strict JSON pieces (RFC 8259).
+#include "runtime/json.h"
+
+#include <cmath>
+
+namespace gradc::rt {
+namespace {
+
+void append_utf8(Str* out, uint32_t code) {
+  if (code < 0x80) {
+    out->push(static_cast<char>(code));
+  } else if (code < 0x800) {
+    out->push(static_cast<char>(0xC0 | (code >> 6)));
+    out->push(static_cast<char>(0x80 | (code & 63)));
+  } else if (code < 0x10000) {
+    out->push(static_cast<char>(0xE0 | (code >> 12)));
+    out->push(static_cast<char>(0x80 | ((code >> 6) & 63)));
+    out->push(static_cast<char>(0x80 | (code & 63)));
+  } else {
+    out->push(static_cast<char>(0xF0 | (code >> 18)));
+    out->push(static_cast<char>(0x80 | ((code >> 12) & 63)));
+    out->push(static_cast<char>(0x80 | ((code >> 6) & 63)));
+    out->push(static_cast<char>(0x80 | (code & 63)));
+  }
+}
+
+}  // namespace
+
+void append_json_string(Str& out, const char* text, size_t length) {
+  out.push('"');
+  for (size_t i = 0; i < length; ++i) {
+    const unsigned char c = static_cast<unsigned char>(text[i]);
+    if (c == '"' || c == '\\') {
+      out.push('\\');
+      out.push(static_cast<char>(c));
+    } else if (c < 0x20) {
+      out.appendf("\\u%04x", c);
+    } else {
+      out.push(static_cast<char>(c));
+    }
+  }
+  out.push('"');
+}
+
+void append_json_number(Str& out, double value) {
+  if (!std::isfinite(value)) {
+    out.append("null");
+    return;
+  }
+  // The shortest of these that reads back to the same value.
+  for (int digits : {6, 9, 15, 17}) {
+    const Str text = format("%.*g", digits, value);
+    if (digits == 17 || strtod(text.c_str(), nullptr) == value) {
+      out.append(text);
+      return;
+    }
+  }
+}
+
+void JsonReader::skip_space() {
+  while (at_ < end_ && (*at_ == ' ' || *at_ == '\t' || *at_ == '\n' || *at_ == '\r'))
+    ++at_;
+}
+
+bool JsonReader::peek(char c) {
+  skip_space();
+  return at_ < end_ && *at_ == c;
+}
+
+bool JsonReader::eat(char c) {
+  if (!peek(c)) return false;
+  ++at_;
+  return true;
+}
+
+bool JsonReader::at_end() {
+  skip_space();
+  return at_ == end_;
+}
+
+bool JsonReader::hex4(uint32_t* out) {
+  if (end_ - at_ < 4) return false;
+  uint32_t value = 0;
+  for (int i = 0; i < 4; ++i, ++at_) {
+    const char c = *at_;
+    uint32_t digit = 0;
+    if (c >= '0' && c <= '9') {
+      digit = static_cast<uint32_t>(c - '0');
+    } else if (c >= 'a' && c <= 'f') {
+      digit = static_cast<uint32_t>(c - 'a' + 10);
+    } else if (c >= 'A' && c <= 'F') {
+      digit = static_cast<uint32_t>(c - 'A' + 10);
+    } else {
+      return false;
+    }
+    value = value * 16 + digit;
+  }
+  *out = value;
+  return true;
+}
+
+bool JsonReader::escape(Str* out) {
+  if (at_ == end_) return false;
+  const char c = *at_++;
+  constexpr char kFrom[] = "\"\\/bfnrt";
+  constexpr char kTo[] = "\"\\/\b\f\n\r\t";
+  for (size_t i = 0; i + 1 < sizeof kFrom; ++i) {
+    if (c == kFrom[i]) {
+      out->push(kTo[i]);
+      return true;
+    }
+  }
+  uint32_t code = 0;
+  if (c != 'u' || !hex4(&code)) return false;
+  if (code >= 0xDC00 && code < 0xE000) return false;
+  if (code >= 0xD800 && code < 0xDC00) {
+    uint32_t low = 0;
+    if (end_ - at_ < 2 || at_[0] != '\\' || at_[1] != 'u') return false;
+    at_ += 2;
+    if (!hex4(&low) || low < 0xDC00 || low >= 0xE000) return false;
+    code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+  }
+  append_utf8(out, code);
+  return true;
+}
+
+bool JsonReader::string(Str* out) {
+  out->clear();
+  if (!eat('"')) return false;
+  while (at_ < end_) {
+    const char c = *at_++;
+    if (c == '"') return true;
+    if (static_cast<unsigned char>(c) < 0x20) return false;
+    if (c != '\\') {
+      out->push(c);
+    } else if (!escape(out)) {
+      return false;
+    }
+  }
+  return false;
+}
+
+bool JsonReader::integer(int64_t* out) {
+  skip_space();
+  const char* first = at_;
+  int64_t value = 0;
+  while (at_ < end_ && *at_ >= '0' && *at_ <= '9') {
+    if (__builtin_mul_overflow(value, int64_t{10}, &value) ||
+        __builtin_add_overflow(value, int64_t{*at_ - '0'}, &value)) {
+      return false;
+    }
+    ++at_;
+  }
+  const bool leading_zero = at_ - first > 1 && *first == '0';
+  *out = value;
+  return at_ > first && !leading_zero;
+}
+
+}  // namespace gradc::rt

@@ -1,0 +1,167 @@
+// Waiting protocol: a waiter re-checks the word, spins up to spin_limit_, then counts itself as a
+// sleeper and sleeps on the word; a publisher changes the word first and wakes only if there are
+// sleepers. Both sides use sequentially consistent order on (word, sleepers), so no wake-up is
+// lost.
+#include "runtime/thread_pool.h"
+
+#include <climits>
+#include <cstring>
+#include <sched.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#endif
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
+
+namespace gradc::rt {
+namespace {
+
+// Long enough to cover the gaps between kernels, short enough to be harmless when a thread has lost
+// its core.
+constexpr int32_t kSpinLimit = 4000;
+constexpr int32_t kLeastSpin = 32;
+
+void spin_pause() {
+#if defined(__x86_64__) || defined(__i386__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+void sleep_while_equal(std::atomic<uint32_t>* word, uint32_t value) {
+#if defined(__linux__)
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAIT_PRIVATE, value, nullptr, nullptr,
+          0);
+#else
+  if (word->load() == value) sched_yield();
+#endif
+}
+
+void wake_all(std::atomic<uint32_t>* word) {
+#if defined(__linux__)
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAKE_PRIVATE, INT_MAX, nullptr,
+          nullptr, 0);
+#else
+  (void)word;
+#endif
+}
+
+}  // namespace
+
+int32_t available_processors() {
+#if defined(__linux__)
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) {
+    const int n = CPU_COUNT(&set);
+    if (n > 0) return n;
+  }
+#endif
+  const long n = sysconf(_SC_NPROCESSORS_ONLN);
+  return n > 0 ? static_cast<int32_t>(n) : 1;
+}
+
+Status ThreadPool::start(int32_t count) {
+  stop();
+  count_ = count < 1 ? 1 : (count > kMaxThreads ? kMaxThreads : count);
+  // Spinning helps only if every thread can have a core of its own.
+  max_spin_ = count_ <= available_processors() ? kSpinLimit : 0;
+  spin_limit_.store(max_spin_);
+  stopping_.store(false);
+  arrived_.store(0);
+  for (int32_t i = 1; i < count_; ++i) {
+    workers_[i].pool = this;
+    workers_[i].index = i;
+    workers_[i].count = count_;
+    const int failure = pthread_create(&workers_[i].handle, nullptr, worker_main, &workers_[i]);
+    if (failure != 0) {
+      const int32_t wanted = count_;
+      count_ = i;
+      stop();
+      return error("cannot start %d threads: %s", wanted, strerror(failure));
+    }
+  }
+  return {};
+}
+
+void ThreadPool::stop() {
+  if (count_ > 1) {
+    stopping_.store(true);
+    publish(generation_, generation_.load() + 1);
+    for (int32_t i = 1; i < count_; ++i)
+      pthread_join(workers_[i].handle, nullptr);
+    generation_.store(0);
+  }
+  count_ = 1;
+}
+
+void ThreadPool::wait_while_equal(std::atomic<uint32_t>& word, uint32_t value) {
+  const int32_t limit = spin_limit_.load(std::memory_order_relaxed);
+  for (int32_t i = 0; i < limit; ++i) {
+    if (word.load(std::memory_order_acquire) != value) {
+      if (limit < max_spin_) spin_limit_.store(limit + 1, std::memory_order_relaxed);
+      return;
+    }
+    spin_pause();
+  }
+  // Spinning was in vain: spin less from now on, success brings it back.
+  if (limit > kLeastSpin) spin_limit_.store(limit / 2, std::memory_order_relaxed);
+  sleepers_.fetch_add(1);
+  while (word.load() == value)
+    sleep_while_equal(&word, value);
+  sleepers_.fetch_sub(1);
+}
+
+void ThreadPool::publish(std::atomic<uint32_t>& word, uint32_t value) {
+  word.store(value);
+  if (sleepers_.load() > 0) wake_all(&word);
+}
+
+void ThreadPool::barrier() {
+  if (count_ == 1) return;
+  const uint32_t phase = phase_.load(std::memory_order_acquire);
+  if (arrived_.fetch_add(1) + 1 == static_cast<uint32_t>(count_)) {
+    arrived_.store(0);
+    publish(phase_, phase + 1);
+  } else {
+    wait_while_equal(phase_, phase);
+  }
+}
+
+void ThreadPool::barrier_entry(void* pool) {
+  static_cast<ThreadPool*>(pool)->barrier();
+}
+
+void* ThreadPool::worker_main(void* argument) {
+  Worker* worker = static_cast<Worker*>(argument);
+  ThreadPool* pool = worker->pool;
+  const gradc_rt_thread thread{worker->index, worker->count, barrier_entry, pool};
+  uint32_t seen = 0;
+  while (true) {
+    pool->wait_while_equal(pool->generation_, seen);
+    ++seen;
+    if (pool->stopping_.load()) return nullptr;
+    pool->job_(pool->context_, &thread);
+    pool->barrier();  // the end of the job: nobody leaves before all have finished
+  }
+}
+
+void ThreadPool::run(Job job, void* context) {
+  const gradc_rt_thread thread{0, count_, barrier_entry, this};
+  if (count_ == 1) {
+    job(context, &thread);
+    return;
+  }
+  job_ = job;
+  context_ = context;
+  publish(generation_, generation_.load() + 1);
+  job(context, &thread);
+  barrier();
+}
+
+}  // namespace gradc::rt

@@ -1,0 +1,64 @@
+// The thread pool: N threads that run one function together and meet at barriers. Thread 0 is the
+// caller. Waiting spins for a bounded time, then sleeps in the kernel (futex), so that occupied
+// cores cost little. After create() nothing is allocated. One caller at a time.
+#pragma once
+
+#include "runtime/model_abi.h"
+#include "runtime/status.h"
+
+#include <atomic>
+#include <cstdint>
+#include <pthread.h>
+
+namespace gradc::rt {
+
+class ThreadPool {
+ public:
+  static constexpr int32_t kMaxThreads = 256;
+  using Job = void (*)(void* context, const gradc_rt_thread* thread);
+
+  ThreadPool() = default;
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+  ~ThreadPool() { stop(); }
+
+  /// Starts count - 1 workers; count is clamped to [1, kMaxThreads].
+  Status start(int32_t count);
+  /// Ends and joins the workers; start() may follow.
+  void stop();
+  /// Runs job(context, thread) once on every thread and returns when all have finished.
+  void run(Job job, void* context);
+  int32_t count() const { return count_; }
+
+ private:
+  struct Worker {
+    ThreadPool* pool;
+    pthread_t handle;
+    int32_t index;
+    int32_t count;
+  };
+
+  static void* worker_main(void* worker);
+  static void barrier_entry(void* pool);
+  void barrier();
+  void wait_while_equal(std::atomic<uint32_t>& word, uint32_t value);
+  void publish(std::atomic<uint32_t>& word, uint32_t value);
+
+  // Shared words live on cache lines of their own.
+  alignas(64) std::atomic<uint32_t> arrived_{0};
+  alignas(64) std::atomic<uint32_t> phase_{0};       // of the barrier
+  alignas(64) std::atomic<uint32_t> generation_{0};  // of run()
+  alignas(64) std::atomic<int32_t> sleepers_{0};
+  std::atomic<int32_t> spin_limit_{0};
+  std::atomic<bool> stopping_{false};
+  Job job_ = nullptr;
+  void* context_ = nullptr;
+  int32_t count_ = 1;
+  int32_t max_spin_ = 0;
+  Worker workers_[kMaxThreads];
+};
+
+/// Processors this process may run on, at least 1.
+int32_t available_processors();
+
+}  // namespace gradc::rt
