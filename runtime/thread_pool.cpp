@@ -140,19 +140,19 @@ void ThreadPool::barrier_entry(void* pool) {
 void* ThreadPool::worker_main(void* argument) {
   Worker* worker = static_cast<Worker*>(argument);
   ThreadPool* pool = worker->pool;
-  const gradc_rt_thread thread{worker->index, worker->count, barrier_entry, pool};
   uint32_t seen = 0;
   while (true) {
     pool->wait_while_equal(pool->generation_, seen);
     ++seen;
     if (pool->stopping_.load()) return nullptr;
+    const gradc_rt_thread thread = pool->thread_view(worker->index, worker->count);
     pool->job_(pool->context_, &thread);
     pool->barrier();  // the end of the job: nobody leaves before all have finished
   }
 }
 
 void ThreadPool::run(Job job, void* context) {
-  const gradc_rt_thread thread{0, count_, barrier_entry, this};
+  const gradc_rt_thread thread = thread_view(0, count_);
   if (count_ == 1) {
     job(context, &thread);
     return;

@@ -29,6 +29,11 @@ class ThreadPool {
   /// Runs job(context, thread) once on every thread and returns when all have finished.
   void run(Job job, void* context);
   int32_t count() const { return count_; }
+  /// Thread i gets base + i * stride as its scratch in the following runs.
+  void set_scratch(void* base, size_t stride) {
+    scratch_ = static_cast<char*>(base);
+    scratch_stride_ = stride;
+  }
 
  private:
   struct Worker {
@@ -40,6 +45,10 @@ class ThreadPool {
 
   static void* worker_main(void* worker);
   static void barrier_entry(void* pool);
+  gradc_rt_thread thread_view(int32_t index, int32_t count) {
+    return {index, count, barrier_entry, this,
+            scratch_ + static_cast<size_t>(index) * scratch_stride_};
+  }
   void barrier();
   void wait_while_equal(std::atomic<uint32_t>& word, uint32_t value);
   void publish(std::atomic<uint32_t>& word, uint32_t value);
@@ -55,6 +64,8 @@ class ThreadPool {
   void* context_ = nullptr;
   int32_t count_ = 1;
   int32_t max_spin_ = 0;
+  char* scratch_ = nullptr;
+  size_t scratch_stride_ = 0;
   Worker workers_[kMaxThreads];
 };
 

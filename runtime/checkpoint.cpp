@@ -1,0 +1,201 @@
+// Numbers in the metadata are decimal integers; doubles are hexadecimal floats, so that they read
+// back exactly.
+#include "runtime/checkpoint.h"
+
+#include "runtime/weights.h"
+
+#include <cerrno>
+#include <cstdlib>
+
+namespace gradc::rt {
+namespace {
+
+constexpr char kFormat[] = "gradc-checkpoint/1";
+
+void put(Vec<Metadata>* list, const char* key, Str value) {
+  list->push({Str(key), static_cast<Str&&>(value)});
+}
+
+Str integer_text(int64_t value) {
+  return format("%lld", static_cast<long long>(value));
+}
+Str double_text(double value) {
+  return format("%a", value);
+}
+
+Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& facts,
+                            const TrainState& state) {
+  Vec<Metadata> list;
+  put(&list, "format", Str(kFormat));
+  put(&list, "model", Str(instance.model().name));
+  put(&list, "rows", integer_text(facts.rows));
+  put(&list, "batch_size", integer_text(facts.batch_size));
+  put(&list, "shuffle", integer_text(facts.shuffle ? 1 : 0));
+  put(&list, "seed", format("%llu", static_cast<unsigned long long>(facts.seed)));
+  put(&list, "epoch", integer_text(state.epoch));
+  put(&list, "step", integer_text(state.step));
+  put(&list, "total_steps", integer_text(state.total_steps));
+  put(&list, "sum_examples", double_text(state.sums.examples));
+  put(&list, "sum_loss", double_text(state.sums.loss));
+  for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m) {
+    put(&list, format("sum_metric_%lld", static_cast<long long>(m)).c_str(),
+        double_text(state.sums.metric[m]));
+  }
+  put(&list, "has_best", integer_text(state.has_best ? 1 : 0));
+  put(&list, "best", double_text(state.best));
+  put(&list, "best_epoch", integer_text(state.best_epoch));
+  put(&list, "wait", integer_text(state.wait));
+  put(&list, "finished", integer_text(state.finished ? 1 : 0));
+  return list;
+}
+
+// Reads metadata values; remembers the first that is missing or not a number.
+class MetadataReader {
+  template <class Parse>
+  auto value(const char* key, Parse parse) {
+    const char* text = file_.meta(key);
+    char* end = nullptr;
+    errno = 0;
+    const auto result = parse(text != nullptr ? text : "", &end);
+    const bool good = text != nullptr && end != text && *end == '\0' && errno == 0;
+    if (!good && status_.ok()) {
+      status_ = error("%s: the checkpoint's \"%s\" is %s%s, a number was expected", path_, key,
+                      text != nullptr ? "" : "missing", text != nullptr ? text : "");
+    }
+    return good ? result : decltype(result){};
+  }
+
+ public:
+  MetadataReader(const SafetensorsFile& file, const char* path) : file_(file), path_(path) {}
+
+  int64_t integer(const char* key) {
+    return static_cast<int64_t>(value(key, [](const char* text, char** end) {
+      return static_cast<uint64_t>(strtoll(text, end, 10));
+    }));
+  }
+  uint64_t unsigned_integer(const char* key) {
+    return value(key, [](const char* text, char** end) {
+      return static_cast<uint64_t>(strtoull(text, end, 10));
+    });
+  }
+  double number(const char* key) {
+    return value(key, [](const char* text, char** end) { return strtod(text, end); });
+  }
+  Status status() { return static_cast<Status&&>(status_); }
+
+ private:
+  const SafetensorsFile& file_;
+  const char* path_;
+  Status status_;
+};
+
+Status read_state(const Instance& instance, const SafetensorsFile& file, const char* path,
+                  const CheckpointFacts& facts, TrainState* state) {
+  MetadataReader reader(file, path);
+  const int64_t rows = reader.integer("rows");
+  const int64_t batch_size = reader.integer("batch_size");
+  const bool shuffle = reader.integer("shuffle") != 0;
+  state->seed = reader.unsigned_integer("seed");
+  state->epoch = reader.integer("epoch");
+  state->step = reader.integer("step");
+  state->total_steps = reader.integer("total_steps");
+  state->sums.examples = reader.number("sum_examples");
+  state->sums.loss = reader.number("sum_loss");
+  for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m) {
+    state->sums.metric[m] =
+        reader.number(format("sum_metric_%lld", static_cast<long long>(m)).c_str());
+  }
+  state->has_best = reader.integer("has_best") != 0;
+  state->best = reader.number("best");
+  state->best_epoch = reader.integer("best_epoch");
+  state->wait = reader.integer("wait");
+  state->finished = reader.integer("finished") != 0;
+  GRADC_RT_TRY(reader.status());
+  Status problems;
+  const auto differ = [&](const char* what, long long seen, long long now) {
+    if (seen != now) {
+      add_problem(problems, "%s: the checkpoint was made with %s %lld, this run has %lld", path,
+                  what, seen, now);
+    }
+  };
+  differ("training examples:", rows, facts.rows);
+  differ("batch size", batch_size, facts.batch_size);
+  differ("shuffling", shuffle ? 1 : 0, facts.shuffle ? 1 : 0);
+  differ("seed", static_cast<long long>(state->seed), static_cast<long long>(facts.seed));
+  const int64_t steps = (facts.rows + facts.batch_size - 1) / facts.batch_size;
+  if (problems.ok() && (state->epoch < 0 || state->step < 0 || state->step >= steps)) {
+    return error("%s: the checkpoint stands at epoch %lld, step %lld, which this run does not have",
+                 path, static_cast<long long>(state->epoch), static_cast<long long>(state->step));
+  }
+  return problems;
+}
+
+bool is_weight(const gradc_rt_tensor& tensor) {
+  return tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE;
+}
+
+Status read_best(const Instance& instance, const SafetensorsFile& file, const char* path,
+                 Span<uint8_t> best) {
+  uint8_t* at = best.data();
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    const gradc_rt_tensor& tensor = instance.tensor(i);
+    if (!is_weight(tensor)) continue;
+    const Array* array = file.find(format("best/%s", tensor.name).c_str());
+    if (array == nullptr || array->data.size() != static_cast<size_t>(tensor.bytes)) {
+      return error("%s: the checkpoint lacks \"best/%s\", the best weights of early stopping", path,
+                   tensor.name);
+    }
+    memcpy(at, array->data.data(), array->data.size());
+    at += array->data.size();
+  }
+  return {};
+}
+
+}  // namespace
+
+Status save_checkpoint(const Instance& instance, const char* path, const CheckpointFacts& facts,
+                       const TrainState& state, Span<uint8_t> best) {
+  Vec<TensorView> views;
+  Vec<Str> statistics_names;
+  collect_tensors(instance, true, &views, &statistics_names);
+  Vec<Str> best_names;
+  if (!best.empty() && state.has_best) {
+    for (size_t i = 0; i < instance.num_tensors(); ++i) {
+      if (is_weight(instance.tensor(i)))
+        best_names.push(format("best/%s", instance.tensor(i).name));
+    }
+    const uint8_t* at = best.data();
+    size_t next = 0;
+    for (size_t i = 0; i < instance.num_tensors(); ++i) {
+      const gradc_rt_tensor& tensor = instance.tensor(i);
+      if (!is_weight(tensor)) continue;
+      views.push({best_names[next++].c_str(), static_cast<Dtype>(tensor.dtype), tensor_dims(tensor),
+                  at, static_cast<size_t>(tensor.bytes)});
+      at += tensor.bytes;
+    }
+  }
+  const Vec<Metadata> metadata = make_metadata(instance, facts, state);
+  return write_safetensors(path, {views.data(), views.size()}, {metadata.data(), metadata.size()});
+}
+
+Status load_checkpoint(Instance& instance, const char* path, const CheckpointFacts& facts,
+                       TrainState* state, Span<uint8_t> best) {
+  SafetensorsFile file;
+  GRADC_RT_TRY(read_safetensors(path, &file));
+  const char* kind = file.meta("format");
+  if (kind == nullptr || strcmp(kind, kFormat) != 0) {
+    return error(
+        "%s: is not a checkpoint (its \"format\" is %s, expected %s); weights are loaded "
+        "with --weights",
+        path, kind != nullptr ? kind : "missing", kFormat);
+  }
+  TrainState loaded;
+  GRADC_RT_TRY(read_state(instance, file, path, facts, &loaded));
+  if (!best.empty() && loaded.has_best) GRADC_RT_TRY(read_best(instance, file, path, best));
+  GRADC_RT_TRY(load_arrays(instance, {file.arrays.data(), file.arrays.size()}, path,
+                           LoadMode::kComplete, true));
+  *state = loaded;
+  return {};
+}
+
+}  // namespace gradc::rt

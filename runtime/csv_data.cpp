@@ -1,0 +1,209 @@
+// CSV and text files as data sets.
+#include "runtime/csv.h"
+#include "runtime/dataset.h"
+#include "runtime/weights.h"
+
+#include <algorithm>
+
+namespace gradc::rt {
+namespace {
+
+// "target=a,b:drop=c" into lists of column numbers.
+struct CsvOptions {
+  Vec<size_t> targets;
+  Vec<size_t> dropped;
+};
+
+Str header_names(const CsvTable& table) {
+  Str names;
+  for (const Str& name : table.header)
+    names.appendf("%s\"%s\"", names.empty() ? "" : ", ", name.c_str());
+  return names;
+}
+
+Status read_columns(const CsvTable& table, const Str& list, const char* option,
+                    Vec<size_t>* columns) {
+  size_t first = 0;
+  while (first <= list.size()) {
+    const char* comma = strchr(list.c_str() + first, ',');
+    const size_t last = comma != nullptr ? static_cast<size_t>(comma - list.c_str()) : list.size();
+    const Str name = list.part(first, last - first);
+    const int64_t column = table.column(name.c_str());
+    if (column < 0) {
+      return error("%s: %s=%s: there is no such column, the header has %s", table.path.c_str(),
+                   option, name.c_str(), header_names(table).c_str());
+    }
+    columns->push(static_cast<size_t>(column));
+    first = last + 1;
+  }
+  return {};
+}
+
+Status parse_options(const CsvTable& table, const char* options, CsvOptions* out) {
+  const char* at = options;
+  while (*at != '\0') {
+    const char* colon = strchr(at, ':');
+    const size_t length = colon != nullptr ? static_cast<size_t>(colon - at) : strlen(at);
+    const Str item(at, length);
+    if (item.starts_with("target=")) {
+      GRADC_RT_TRY(read_columns(table, item.part(7, length - 7), "target", &out->targets));
+    } else if (item.starts_with("drop=")) {
+      GRADC_RT_TRY(read_columns(table, item.part(5, length - 5), "drop", &out->dropped));
+    } else {
+      return error("%s: unknown option \"%s\", expected target=COLUMN[,COLUMN] or drop=COLUMN",
+                   table.path.c_str(), item.c_str());
+    }
+    at += length + (colon != nullptr ? 1 : 0);
+  }
+  return {};
+}
+
+bool contains(const Vec<size_t>& list, size_t value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+// Columns side by side as f64 [rows, columns] ([rows] for one).
+Status matrix(const CsvTable& table, const Vec<size_t>& columns, const char* name, Array* out) {
+  const size_t rows = table.rows.size();
+  out->name = Str(name);
+  out->source = columns.size() == 1
+                    ? format("%s: %s", table.path.c_str(), table.header[columns[0]].c_str())
+                    : Str(table.path.c_str());
+  out->dtype = Dtype::kF64;
+  out->dims.push(static_cast<int64_t>(rows));
+  if (columns.size() != 1) out->dims.push(static_cast<int64_t>(columns.size()));
+  out->data.resize(rows * columns.size() * sizeof(double));
+  Vec<double> values;
+  for (size_t c = 0; c < columns.size(); ++c) {
+    GRADC_RT_TRY(numeric_column(table, columns[c], &values));
+    for (size_t r = 0; r < rows; ++r)
+      store_f64(out->data.data(), Dtype::kF64, r * columns.size() + c, values[r]);
+  }
+  return {};
+}
+
+bool wants_classes(const gradc_rt_tensor& tensor) {
+  return !is_float(static_cast<Dtype>(tensor.dtype)) ||
+         (tensor.data != nullptr && tensor.data->one_hot_depth > 0);
+}
+
+Status add_targets(const gradc_rt_model& model, const CsvTable& table, const CsvOptions& options,
+                   Vec<Array>* arrays, Vec<Str>* class_names) {
+  Vec<const gradc_rt_tensor*> targets;
+  for (int64_t i = 0; i < model.num_tensors; ++i) {
+    if (model.tensors[i].kind == GRADC_RT_TARGET) targets.push(&model.tensors[i]);
+  }
+  if (options.targets.empty()) return {};
+  const bool one_each = targets.size() == options.targets.size() && targets.size() > 1;
+  if (targets.size() != 1 && !one_each) {
+    return error("%s: target= names %zu columns, the model has %zu targets", table.path.c_str(),
+                 options.targets.size(), targets.size());
+  }
+  for (size_t t = 0; t < targets.size(); ++t) {
+    Array array;
+    Vec<size_t> columns;
+    if (one_each) {
+      columns.push(options.targets[t]);
+    } else {
+      columns = options.targets.clone();
+    }
+    if (columns.size() == 1 && wants_classes(*targets[t])) {
+      GRADC_RT_TRY(class_column(table, columns[0], &array, class_names));
+    } else {
+      GRADC_RT_TRY(matrix(table, columns, targets[t]->name, &array));
+    }
+    array.name = Str(targets[t]->name);
+    arrays->push(static_cast<Array&&>(array));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
+                Vec<Array>* arrays, Vec<Str>* class_names) {
+  Bytes bytes;
+  GRADC_RT_TRY(read_maybe_gzip(path, &bytes));
+  CsvTable table;
+  GRADC_RT_TRY(parse_csv(bytes, path, &table));
+  CsvOptions columns;
+  GRADC_RT_TRY(parse_options(table, options, &columns));
+  GRADC_RT_TRY(add_targets(model, table, columns, arrays, class_names));
+  Vec<const gradc_rt_tensor*> inputs;
+  for (int64_t i = 0; i < model.num_tensors; ++i) {
+    if (model.tensors[i].kind == GRADC_RT_INPUT) inputs.push(&model.tensors[i]);
+  }
+  if (inputs.size() == 1) {
+    Vec<size_t> features;
+    for (size_t c = 0; c < table.header.size(); ++c) {
+      if (!contains(columns.targets, c) && !contains(columns.dropped, c)) features.push(c);
+    }
+    Array array;
+    GRADC_RT_TRY(matrix(table, features, inputs[0]->name, &array));
+    arrays->push(static_cast<Array&&>(array));
+    return {};
+  }
+  for (const gradc_rt_tensor* input : inputs) {  // several inputs: each is a column of its name
+    const int64_t column = table.column(short_name(*input));
+    if (column < 0) {
+      return error("%s: no column for input \"%s\", the header has %s", path, short_name(*input),
+                   header_names(table).c_str());
+    }
+    Vec<size_t> one;
+    one.push(static_cast<size_t>(column));
+    Array array;
+    GRADC_RT_TRY(matrix(table, one, input->name, &array));
+    arrays->push(static_cast<Array&&>(array));
+  }
+  return {};
+}
+
+Status load_text(const gradc_rt_model& model, const char* path, bool characters,
+                 Vec<Array>* arrays) {
+  const gradc_rt_tensor* input = nullptr;
+  const gradc_rt_tensor* target = nullptr;
+  for (int64_t i = 0; i < model.num_tensors; ++i) {
+    const gradc_rt_tensor& tensor = model.tensors[i];
+    if (tensor.kind == GRADC_RT_INPUT) input = input == nullptr ? &tensor : input;
+    if (tensor.kind == GRADC_RT_TARGET) target = target == nullptr ? &tensor : target;
+  }
+  if (input == nullptr || target == nullptr || input->rank < 2) {
+    return error("%s: text needs a model with one input [batch, length] and one target", path);
+  }
+  Bytes text;
+  GRADC_RT_TRY(read_maybe_gzip(path, &text));
+  const size_t length = static_cast<size_t>(input->dims[1]);
+  const bool next_only = target->rank < 2;  // [batch]: only the byte after the window
+  if (text.size() < length + 1) {
+    return error("%s: has %zu bytes, one window of the model needs %zu", path, text.size(),
+                 length + 1);
+  }
+  int32_t id_of[256];
+  int32_t next_id = 0;
+  for (int b = 0; b < 256; ++b) {
+    const bool used =
+        !characters || std::find(text.begin(), text.end(), static_cast<uint8_t>(b)) != text.end();
+    id_of[b] = used ? next_id++ : -1;
+  }
+  const size_t rows = (text.size() - 1) / length;
+  for (const gradc_rt_tensor* tensor : {input, target}) {
+    const size_t shift = tensor == target ? 1 : 0;
+    const bool last = tensor == target && next_only;
+    Array array;
+    array.name = Str(tensor->name);
+    array.source = Str(path);
+    array.dtype = Dtype::kI32;
+    array.dims.push(static_cast<int64_t>(rows));
+    if (!last) array.dims.push(static_cast<int64_t>(length));
+    array.data.resize(rows * (last ? 1 : length) * sizeof(int32_t));
+    size_t at = 0;
+    for (size_t r = 0; r < rows; ++r) {
+      for (size_t k = last ? length - 1 : 0; k < length; ++k)
+        store_i64(array.data.data(), Dtype::kI32, at++, id_of[text[r * length + k + shift]]);
+    }
+    arrays->push(static_cast<Array&&>(array));
+  }
+  return {};
+}
+
+}  // namespace gradc::rt

@@ -1,0 +1,73 @@
+// Data sets: what a --data SPEC (or --input/--target files) means, resolved against a model's
+// inputs and targets.
+//
+//   DIR                      IDX files with MNIST's names (train-images..., t10k-labels...), .gz or
+//   not; or .npy files FILE.npz, .safetensors   arrays named as the inputs and targets, or x_train
+//   y_train x_val y_val x_test y_test FILE.npy, FILE.idx[.gz]  one array, for a model with one
+//   input and no targets needed (predict) FILE.csv:target=COLUMN[,COLUMN...][:drop=COLUMN,...]
+//   FILE.txt:chars or :bytes windows of the input's length, the target shifted by one
+#pragma once
+
+#include "runtime/array.h"
+#include "runtime/model_abi.h"
+
+namespace gradc::rt {
+
+/// A file for one input or target by name.
+struct NamedFile {
+  Str name;
+  Str path;
+};
+
+struct DataSource {
+  Str spec;  // empty: only the named files
+  Vec<NamedFile> inputs;
+  Vec<NamedFile> targets;
+};
+
+/// One part of a data set: for every input and target of the model, in the order of model.tensors,
+/// its array (other tensors' and absent targets' entries have no dims).
+struct DataPart {
+  bool present = false;
+  Vec<Array> arrays;
+  int64_t rows = 0;
+};
+
+struct DataSet {
+  DataPart train;
+  DataPart validation;
+  DataPart test;
+  Vec<Str> class_names;  // of a CSV's text target
+};
+
+enum class TargetNeed { kRequired, kOptional };
+
+/// Reads everything and assigns arrays to inputs and targets by name; checks counts of rows. Values
+/// and shapes are checked by check_part().
+Status load_dataset(const gradc_rt_model& model, const DataSource& source, TargetNeed need,
+                    DataSet* out);
+
+/// Reads the arrays of any supported file or folder without assigning them.
+Status load_arrays_of(const char* path, Vec<Array>* out);
+
+/// Checks one part against the model before anything runs: element counts and shapes, dtypes,
+/// ranges of labels, NaN and infinities. All problems are reported together; each names the file,
+/// the array, what was seen and what was expected.
+Status check_part(const gradc_rt_model& model, const DataPart& part, TargetNeed need);
+
+/// Is this tensor fed from data?
+inline bool is_fed(const gradc_rt_tensor& tensor) {
+  return tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET;
+}
+
+/// Reads "NAME=FILE".
+Status parse_named_file(const char* text, const char* option, NamedFile* out);
+
+/// Turns a CSV or text SPEC into arrays named as the model's tensors (implementation of
+/// load_dataset).
+Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
+                Vec<Array>* arrays, Vec<Str>* class_names);
+Status load_text(const gradc_rt_model& model, const char* path, bool characters,
+                 Vec<Array>* arrays);
+
+}  // namespace gradc::rt

@@ -1,0 +1,222 @@
+// Preparation of data for batches: statistics, conversion, tables.
+#include "runtime/feed.h"
+
+#include "runtime/weights.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gradc::rt {
+namespace {
+
+// out = x * scale + offset, then (out - mean) / std. One rounding to the model's dtype at the end.
+struct Transform {
+  double scale = 1;
+  double offset = 0;
+  int64_t count = 0;  // statistics per example element, cyclic: 0, 1, channels or elements
+  const double* mean = nullptr;
+  const double* std = nullptr;
+
+  double apply(double x, size_t element) const {
+    double value = x * scale + offset;
+    if (count > 0) {
+      const size_t s = element % static_cast<size_t>(count);
+      value = (value - mean[s]) / std[s];
+    }
+    return value;
+  }
+  bool identity() const { return scale == 1 && offset == 0 && count == 0; }
+};
+
+size_t product(const int64_t* dims, size_t count) {
+  size_t n = 1;
+  for (size_t i = 0; i < count; ++i)
+    n *= static_cast<size_t>(dims[i]);
+  return n;
+}
+
+// Mean and population standard deviation of the scaled values; constant features get 1, so that
+// they become 0.
+void fit(const Array& array, size_t first, size_t elements, const Transform& scaled,
+         DataStatistics* statistics) {
+  const size_t groups = static_cast<size_t>(statistics->count);
+  const double per_group = static_cast<double>(elements) / static_cast<double>(groups);
+  for (size_t g = 0; g < groups; ++g)
+    statistics->mean[g] = statistics->std[g] = 0;
+  for (size_t i = 0; i < elements; ++i) {
+    statistics->mean[i % groups] +=
+        scaled.apply(load_f64(array.data.data(), array.dtype, first + i), 0);
+  }
+  for (size_t g = 0; g < groups; ++g)
+    statistics->mean[g] /= per_group;
+  for (size_t i = 0; i < elements; ++i) {
+    const double d = scaled.apply(load_f64(array.data.data(), array.dtype, first + i), 0) -
+                     statistics->mean[i % groups];
+    statistics->std[i % groups] += d * d;
+  }
+  for (size_t g = 0; g < groups; ++g) {
+    const double std = std::sqrt(statistics->std[g] / per_group);
+    statistics->std[g] = std > 0 ? std : 1.0;
+  }
+  statistics->known = true;
+}
+
+Status resolve_transform(Instance& instance, size_t tensor, const Array& array, size_t first,
+                         size_t elements, bool fit_statistics, Transform* transform) {
+  const gradc_rt_data* data = instance.tensor(tensor).data;
+  if (data == nullptr) return {};
+  transform->scale = data->scale;
+  transform->offset = data->offset;
+  if (data->standardize == GRADC_RT_STANDARDIZE_GIVEN) {
+    transform->count = data->stat_count;
+    transform->mean = data->mean;
+    transform->std = data->std;
+  } else if (data->standardize == GRADC_RT_STANDARDIZE_FROM_DATA) {
+    DataStatistics& statistics = instance.statistics(tensor);
+    if (fit_statistics) fit(array, first, elements, *transform, &statistics);
+    if (!statistics.known) {
+      return error(
+          "%s: the model standardizes this input with statistics of its training data, and "
+          "the weights hold none (data/%s/mean, data/%s/std)",
+          array.source.c_str(), short_name(instance.tensor(tensor)),
+          short_name(instance.tensor(tensor)));
+    }
+    transform->count = statistics.count;
+    transform->mean = statistics.mean;
+    transform->std = statistics.std;
+  }
+  return {};
+}
+
+void set_geometry(const gradc_rt_tensor& tensor, const Array& array, FeedColumn* column) {
+  column->out_elements = product(tensor.dims + 1, static_cast<size_t>(tensor.rank - 1));
+  column->row_elements = product(array.dims.data() + 1, array.dims.size() - 1);
+  if (column->data == nullptr || tensor.rank < 3) return;
+  const gradc_rt_data& data = *column->data;
+  column->height = column->source_height = tensor.dims[1];
+  column->width = column->source_width = tensor.dims[2];
+  column->channels = static_cast<int64_t>(
+      product(tensor.dims + 3, static_cast<size_t>(std::max<int64_t>(tensor.rank - 3, 0))));
+  column->crops = data.crop != 0 && column->row_elements != column->out_elements;
+  if (column->crops) {
+    column->source_height = array.dims[1];
+    column->source_width = array.dims[2];
+  }
+  column->augments =
+      data.flip_horizontal != 0 || data.shift_height > 0 || data.shift_width > 0 || column->crops;
+}
+
+// Bytes stay bytes when one table serves every element.
+void make_table(const Transform& transform, FeedColumn* column) {
+  column->table.resize(256 * dtype_bytes(column->dtype));
+  for (size_t b = 0; b < 256; ++b) {
+    const double value = transform.apply(static_cast<double>(b), 0);
+    store_f64(column->table.data(), column->dtype, b, value);
+  }
+}
+
+void convert_rows(const Array& array, size_t first, size_t elements, const Transform& transform,
+                  FeedColumn* column) {
+  column->rows.resize(elements * dtype_bytes(column->dtype));
+  for (size_t i = 0; i < elements; ++i) {
+    if (is_float(column->dtype)) {
+      const double x = load_f64(array.data.data(), array.dtype, first + i);
+      store_f64(column->rows.data(), column->dtype, i,
+                transform.apply(x, i % column->row_elements));
+    } else {
+      store_i64(column->rows.data(), column->dtype, i,
+                load_i64(array.data.data(), array.dtype, first + i));
+    }
+  }
+}
+
+void make_fill(const Transform& transform, FeedColumn* column) {
+  if (!column->augments) return;
+  column->fill.resize(column->out_elements * dtype_bytes(column->dtype));
+  for (size_t i = 0; i < column->out_elements; ++i)
+    store_f64(column->fill.data(), column->dtype, i, transform.apply(0, i));
+}
+
+}  // namespace
+
+Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& array, int64_t first,
+                            bool fit_statistics, FeedColumn* column) {
+  const gradc_rt_tensor& description = instance.tensor(tensor);
+  column->tensor = tensor;
+  column->dtype = static_cast<Dtype>(description.dtype);
+  column->data = description.data;
+  set_geometry(description, array, column);
+  const size_t elements = static_cast<size_t>(rows_) * column->row_elements;
+  const size_t skip = static_cast<size_t>(first) * column->row_elements;
+  if (column->data != nullptr && column->data->one_hot_depth > 0 &&
+      column->row_elements != column->out_elements) {
+    column->form = RowForm::kOneHot;
+    column->rows.resize(elements * sizeof(int32_t));
+    for (size_t i = 0; i < elements; ++i) {
+      store_i64(column->rows.data(), Dtype::kI32, i,
+                load_i64(array.data.data(), array.dtype, skip + i));
+    }
+    return {};
+  }
+  Transform transform;
+  GRADC_RT_TRY(
+      resolve_transform(instance, tensor, array, skip, elements, fit_statistics, &transform));
+  make_fill(transform, column);
+  const size_t element_bytes = dtype_bytes(array.dtype);
+  const bool as_is = array.dtype == column->dtype && array.dtype != Dtype::kBool &&
+                     (transform.identity() || !is_float(column->dtype));
+  if (array.dtype == Dtype::kU8 && is_float(column->dtype) && transform.count <= 1) {
+    column->form = RowForm::kLookup;
+    make_table(transform, column);
+    column->rows.append(array.data.data() + skip, elements);
+  } else if (as_is) {
+    column->rows.append(array.data.data() + skip * element_bytes, elements * element_bytes);
+  } else {
+    convert_rows(array, skip, elements, transform, column);
+  }
+  return {};
+}
+
+Status Feed::prepare(Instance& instance, const DataPart& part, int64_t first, int64_t count,
+                     bool fit_statistics, TargetNeed need) {
+  rows_ = count;
+  columns_ = Vec<FeedColumn>();
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    const gradc_rt_tensor& tensor = instance.tensor(i);
+    const Array& array = part.arrays[i];
+    if (!is_fed(tensor) || array.source.empty()) continue;
+    if (tensor.kind == GRADC_RT_TARGET && need == TargetNeed::kOptional) continue;
+    FeedColumn column;
+    GRADC_RT_TRY(prepare_column(instance, i, array, first, fit_statistics, &column));
+    columns_.push(static_cast<FeedColumn&&>(column));
+  }
+  return {};
+}
+
+void Feed::gather(const Instance& instance, const BatchRequest& request,
+                  const gradc_rt_thread& thread) const {
+  const int64_t batch = instance.model().batch_size;
+  const int64_t begin = batch * thread.index / thread.count;
+  const int64_t end = batch * (thread.index + 1) / thread.count;
+  for (const FeedColumn& column : columns_) {
+    const size_t row_bytes = column.out_elements * dtype_bytes(column.dtype);
+    uint8_t* out = static_cast<uint8_t*>(instance.data(column.tensor));
+    for (int64_t row = begin; row < end; ++row) {
+      const int64_t example = request.order[row % request.valid];
+      copy_example(column, example, request, out + static_cast<size_t>(row) * row_bytes);
+    }
+  }
+}
+
+void set_tail_weight(Instance& instance, int64_t valid) {
+  const int64_t index = instance.nth(GRADC_RT_TAIL_WEIGHT, 0);
+  if (index < 0) return;
+  const size_t i = static_cast<size_t>(index);
+  const Dtype dtype = static_cast<Dtype>(instance.tensor(i).dtype);
+  for (int64_t row = 0; row < instance.model().batch_size; ++row) {
+    store_f64(instance.data(i), dtype, static_cast<size_t>(row),
+              row < valid ? 1.0 / static_cast<double>(valid) : 0.0);
+  }
+}
+
+}  // namespace gradc::rt

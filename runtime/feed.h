@@ -1,0 +1,71 @@
+// Feed: one part of a data set made ready for batches of one instance. Preparation converts arrays
+// once to the model's dtypes with scale, offset and standardisation applied in double (bytes stay
+// bytes and go through a 256-entry table); gathering a batch then only copies, looks up, or expands
+// rows, on all threads of the pool.
+#pragma once
+
+#include "runtime/dataset.h"
+#include "runtime/instance.h"
+
+namespace gradc::rt {
+
+/// How the rows of one tensor are stored.
+enum class RowForm {
+  kReady,   // the model's dtype: copied
+  kLookup,  // u8: each byte through `table` to the model's dtype
+  kOneHot,  // i32 class ids: expanded to rows of 0 and 1
+};
+
+struct FeedColumn {
+  size_t tensor = 0;
+  RowForm form = RowForm::kReady;
+  Dtype dtype = Dtype::kF32;  // of the model's tensor
+  Bytes rows;                 // row_elements per example
+  size_t row_elements = 0;    // stored per example
+  size_t out_elements = 0;    // per example in the model
+  Vec<uint8_t> table;         // kLookup: 256 elements of dtype
+  Vec<uint8_t> fill;  // one source example's worth of transformed zeros (shift), dtype elements
+  const gradc_rt_data* data = nullptr;
+  bool augments = false;                        // flip, shift or random crop in training
+  bool crops = false;                           // source larger than the model's rows
+  int64_t height = 0, width = 0, channels = 0;  // of the model's example, if image-like
+  int64_t source_height = 0, source_width = 0;
+};
+
+/// The rows and randomness of one batch.
+struct BatchRequest {
+  const int64_t* order;  // indices of examples
+  int64_t valid;         // how many; the batch's other rows repeat them in turn
+  bool training;         // augmentation on
+  uint64_t seed;
+  int64_t epoch;
+};
+
+class Feed {
+ public:
+  /// Takes the arrays of `part`, rows [first, first + count). With `fit_statistics` the inputs'
+  /// statistics are computed from these rows; otherwise they must be known already if the model
+  /// needs them.
+  Status prepare(Instance& instance, const DataPart& part, int64_t first, int64_t count,
+                 bool fit_statistics, TargetNeed need);
+  int64_t rows() const { return rows_; }
+
+  /// Fills the batch buffers of the instance: this thread's share of the rows.
+  void gather(const Instance& instance, const BatchRequest& request,
+              const gradc_rt_thread& thread) const;
+
+ private:
+  Status prepare_column(Instance& instance, size_t tensor, const Array& array, int64_t first,
+                        bool fit_statistics, FeedColumn* column);
+  Vec<FeedColumn> columns_;
+  int64_t rows_ = 0;
+};
+
+/// Writes tail/weight for n valid rows: 1/n each, then zeros.
+void set_tail_weight(Instance& instance, int64_t valid);
+
+/// Copies one example of a column to `out` as the model sees it (implementation of Feed::gather).
+void copy_example(const FeedColumn& column, int64_t example, const BatchRequest& request,
+                  uint8_t* out);
+
+}  // namespace gradc::rt

@@ -1,0 +1,134 @@
+// The hot part of batch assembly: one example from its stored form to the model's buffer.
+// Augmentation depends on (seed, epoch, example) only, never on the order of examples or on
+// threads.
+#include "runtime/feed.h"
+#include "runtime/philox.h"
+
+namespace gradc::rt {
+namespace {
+
+// Eight bytes are fetched at once; the table stays in the first-level cache.
+template <class T>
+void lookup(const uint8_t* in, size_t count, const uint8_t* table_bytes, uint8_t* out_bytes) {
+  const T* table = reinterpret_cast<const T*>(table_bytes);
+  T* out = reinterpret_cast<T*>(out_bytes);
+  size_t i = 0;
+  for (; i + 8 <= count; i += 8) {
+    uint64_t eight;
+    memcpy(&eight, in + i, 8);
+    for (size_t k = 0; k < 8; ++k)
+      out[i + k] = table[(eight >> (8 * k)) & 255];
+  }
+  for (; i < count; ++i)
+    out[i] = table[in[i]];
+}
+
+// `count` stored elements starting at element `at` of the column's rows, as the model's dtype.
+void copy_elements(const FeedColumn& column, size_t at, size_t count, uint8_t* out) {
+  const size_t bytes = dtype_bytes(column.dtype);
+  if (column.form != RowForm::kLookup) {
+    memcpy(out, column.rows.data() + at * bytes, count * bytes);
+    return;
+  }
+  const uint8_t* in = column.rows.data() + at;
+  switch (bytes) {
+    case 2:
+      return lookup<uint16_t>(in, count, column.table.data(), out);
+    case 4:
+      return lookup<uint32_t>(in, count, column.table.data(), out);
+    case 8:
+      return lookup<uint64_t>(in, count, column.table.data(), out);
+  }
+}
+
+void copy_one_hot(const FeedColumn& column, size_t example, uint8_t* out) {
+  const size_t depth = static_cast<size_t>(column.data->one_hot_depth);
+  const size_t bytes = dtype_bytes(column.dtype);
+  memset(out, 0, column.out_elements * bytes);
+  for (size_t k = 0; k < column.row_elements; ++k) {
+    const int64_t id = load_i64(column.rows.data(), Dtype::kI32, example * column.row_elements + k);
+    store_f64(out, column.dtype, k * depth + static_cast<size_t>(id), 1.0);
+  }
+}
+
+struct Placement {
+  int64_t top = 0;  // source row and column of the output's first pixel; may be negative (filled)
+  int64_t left = 0;
+  bool flip = false;
+};
+
+int64_t draw(RandomStream& random, int64_t low, int64_t high) {  // both ends included
+  return low + static_cast<int64_t>(random.below(static_cast<uint64_t>(high - low + 1)));
+}
+
+Placement place(const FeedColumn& column, int64_t example, const BatchRequest& request) {
+  const int64_t spare_height = column.source_height - column.height;
+  const int64_t spare_width = column.source_width - column.width;
+  Placement at{spare_height / 2, spare_width / 2, false};
+  if (!request.training) return at;
+  RandomStream random(random_key(request.seed, RandomUse::kAugment), static_cast<uint64_t>(example),
+                      static_cast<uint32_t>(request.epoch) * 2 + 1);
+  const gradc_rt_data& data = *column.data;
+  if (column.crops) {
+    at.top = draw(random, 0, spare_height);
+    at.left = draw(random, 0, spare_width);
+  }
+  if (data.shift_height > 0) at.top += draw(random, -data.shift_height, data.shift_height);
+  if (data.shift_width > 0) at.left += draw(random, -data.shift_width, data.shift_width);
+  if (data.flip_horizontal != 0) at.flip = random.below(2) == 1;
+  return at;
+}
+
+void copy_placed(const FeedColumn& column, size_t example, const Placement& at, uint8_t* out) {
+  const size_t pixel = static_cast<size_t>(column.channels);
+  const size_t pixel_bytes = pixel * dtype_bytes(column.dtype);
+  const size_t base = example * column.row_elements;
+  for (int64_t y = 0; y < column.height; ++y) {
+    const int64_t sy = y + at.top;
+    for (int64_t x = 0; x < column.width; ++x) {
+      const int64_t sx = (at.flip ? column.width - 1 - x : x) + at.left;
+      const size_t here = static_cast<size_t>(y * column.width + x);
+      uint8_t* place_out = out + here * pixel_bytes;
+      const bool inside =
+          sy >= 0 && sy < column.source_height && sx >= 0 && sx < column.source_width;
+      if (inside) {
+        const size_t source = static_cast<size_t>(sy * column.source_width + sx);
+        copy_elements(column, base + source * pixel, pixel, place_out);
+      } else {
+        memcpy(place_out, column.fill.data() + here * pixel_bytes, pixel_bytes);
+      }
+    }
+  }
+}
+
+void add_noise(const FeedColumn& column, int64_t example, const BatchRequest& request,
+               uint8_t* out) {
+  RandomStream random(random_key(request.seed, RandomUse::kAugment), static_cast<uint64_t>(example),
+                      static_cast<uint32_t>(request.epoch) * 2);
+  for (size_t i = 0; i < column.out_elements; ++i) {
+    const double value = load_f64(out, column.dtype, i);
+    store_f64(out, column.dtype, i, value + column.data->noise_stddev * random.normal());
+  }
+}
+
+}  // namespace
+
+void copy_example(const FeedColumn& column, int64_t example, const BatchRequest& request,
+                  uint8_t* out) {
+  const size_t e = static_cast<size_t>(example);
+  if (column.form == RowForm::kOneHot) {
+    copy_one_hot(column, e, out);
+    return;
+  }
+  if (column.augments && (request.training || column.crops)) {
+    copy_placed(column, e, place(column, example, request), out);
+  } else {
+    copy_elements(column, e * column.row_elements, column.row_elements, out);
+  }
+  if (request.training && column.data != nullptr && column.data->noise_stddev > 0 &&
+      is_float(column.dtype)) {
+    add_noise(column, example, request, out);
+  }
+}
+
+}  // namespace gradc::rt

@@ -1,0 +1,310 @@
+// Memory layout of an instance, in one block: the object, slot tables, statistics, tensors, arena,
+// scratch; each part aligned to GRADC_RT_ALIGNMENT. Gradient tensors are placed only when the model
+// has a gradients entry.
+#include "runtime/instance.h"
+
+#include "runtime/initializers.h"
+
+#include <cstdlib>
+
+namespace gradc::rt {
+namespace {
+
+constexpr size_t kAlign = GRADC_RT_ALIGNMENT;
+
+size_t align_up(size_t bytes) {
+  return (bytes + kAlign - 1) / kAlign * kAlign;
+}
+
+bool is_gradient(const gradc_rt_tensor& tensor) {
+  return tensor.kind == GRADC_RT_GRADIENT;
+}
+
+int32_t resolve_threads(int32_t threads) {
+  const int32_t wanted = threads > 0 ? threads : available_processors();
+  return wanted > ThreadPool::kMaxThreads ? ThreadPool::kMaxThreads : wanted;
+}
+
+int64_t statistics_count(const gradc_rt_tensor& tensor) {
+  const bool from_data =
+      tensor.data != nullptr && tensor.data->standardize == GRADC_RT_STANDARDIZE_FROM_DATA;
+  return from_data ? tensor.data->stat_count : 0;
+}
+
+}  // namespace
+
+struct Instance::Layout {
+  size_t slots = 0;
+  size_t own_slots = 0;
+  size_t statistics = 0;
+  size_t statistics_values = 0;
+  size_t tensors = 0;
+  size_t arena = 0;
+  size_t arena_bytes = 0;
+  size_t scratch = 0;
+  size_t scratch_stride = 0;
+  size_t total = 0;
+};
+
+Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads) {
+  Layout layout;
+  size_t at = 0;
+  const auto take = [&at](size_t bytes) {
+    const size_t offset = at;
+    at += align_up(bytes);
+    return offset;
+  };
+  take(sizeof(Instance));
+  const size_t num_slots = static_cast<size_t>(model.num_slots);
+  const size_t num_tensors = static_cast<size_t>(model.num_tensors);
+  layout.slots = take(num_slots * sizeof(void*));
+  layout.own_slots = take(num_slots * sizeof(void*));
+  layout.statistics = take(num_tensors * sizeof(DataStatistics));
+  size_t values = 0;
+  for (size_t i = 0; i < num_tensors; ++i)
+    values += 2 * static_cast<size_t>(statistics_count(model.tensors[i]));
+  layout.statistics_values = take(values * sizeof(double));
+  layout.tensors = at;
+  const bool gradients = model.entries[GRADC_RT_GRADIENTS].fn != nullptr;
+  for (size_t i = 0; i < num_tensors; ++i) {
+    if (gradients || !is_gradient(model.tensors[i]))
+      take(static_cast<size_t>(model.tensors[i].bytes));
+  }
+  for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
+    const gradc_rt_entry& entry = model.entries[e];
+    if (entry.fn == nullptr) continue;
+    const size_t arena = align_up(static_cast<size_t>(entry.arena_bytes));
+    const size_t scratch = align_up(static_cast<size_t>(entry.scratch_bytes));
+    if (arena > layout.arena_bytes) layout.arena_bytes = arena;
+    if (scratch > layout.scratch_stride) layout.scratch_stride = scratch;
+  }
+  layout.arena = take(layout.arena_bytes);
+  layout.scratch = take(layout.scratch_stride * static_cast<size_t>(threads));
+  layout.total = at;
+  return layout;
+}
+
+size_t Instance::memory_bytes(const gradc_rt_model& model, int32_t threads) {
+  return plan(model, resolve_threads(threads)).total + kAlign - 1;  // the caller's may be unaligned
+}
+
+void Instance::place(const Layout& layout, char* base) {
+  slots_ = reinterpret_cast<void**>(base + layout.slots);
+  own_slots_ = reinterpret_cast<void**>(base + layout.own_slots);
+  statistics_ = reinterpret_cast<DataStatistics*>(base + layout.statistics);
+  double* values = reinterpret_cast<double*>(base + layout.statistics_values);
+  char* next = base + layout.tensors;
+  const bool gradients = model_->entries[GRADC_RT_GRADIENTS].fn != nullptr;
+  for (size_t i = 0; i < num_tensors(); ++i) {
+    DataStatistics* statistics = new (static_cast<void*>(&statistics_[i])) DataStatistics;
+    statistics->count = statistics_count(tensor(i));
+    statistics->mean = values;
+    statistics->std = values + statistics->count;
+    values += 2 * statistics->count;
+    if (!gradients && is_gradient(tensor(i))) continue;
+    slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = next;
+    next += align_up(static_cast<size_t>(tensor(i).bytes));
+  }
+  arena_ = base + layout.arena;
+  arena_bytes_ = layout.arena_bytes;
+  scratch_ = base + layout.scratch;
+  scratch_stride_ = layout.scratch_stride;
+  block_bytes_ = layout.total;
+}
+
+Status Instance::create(const gradc_rt_model& model, const InstanceOptions& options, void* memory,
+                        size_t bytes, Instance** out) {
+  *out = nullptr;
+  if (model.abi_version != GRADC_RT_ABI_VERSION) {
+    return internal_error("the model was compiled for runtime ABI %lld, this runtime has %d",
+                          static_cast<long long>(model.abi_version), GRADC_RT_ABI_VERSION);
+  }
+  GRADC_RT_TRY(check_processor(model));
+  const int32_t threads = resolve_threads(options.threads);
+  const Layout layout = plan(model, threads);
+  const size_t need = layout.total + kAlign - 1;
+  void* owned = nullptr;
+  if (memory == nullptr) {
+    bytes = need;
+    memory = owned = malloc(need);
+    if (owned == nullptr) return error("out of memory: the model needs %zu bytes", need);
+  }
+  if (bytes < need) {
+    return error("the memory given has %zu bytes, the model needs %zu", bytes, need);
+  }
+  const uintptr_t address = reinterpret_cast<uintptr_t>(memory);
+  char* base = static_cast<char*>(memory) + (align_up(address) - address);
+  memset(base, 0, layout.total);
+  Instance* instance = new (static_cast<void*>(base)) Instance;
+  instance->model_ = &model;
+  instance->owned_block_ = owned;
+  instance->place(layout, base);
+  Status status = instance->pool_.start(threads);
+  if (!status.ok()) {
+    destroy(instance);
+    return status;
+  }
+  instance->pool_.set_scratch(instance->scratch_, instance->scratch_stride_);
+  *out = instance;
+  return {};
+}
+
+void Instance::destroy(Instance* instance) {
+  if (instance == nullptr) return;
+  void* block = instance->owned_block_;
+  free(instance->owned_arena_);
+  free(instance->owned_scratch_);
+  free(instance->owned_gradients_);
+  instance->~Instance();
+  free(block);
+}
+
+bool Instance::has_entry(gradc_rt_entry_kind entry) const {
+  return model_->entries[entry].fn != nullptr || model_->ensure_entry != nullptr;
+}
+
+Status Instance::grow(const gradc_rt_entry& entry) {
+  const size_t arena = align_up(static_cast<size_t>(entry.arena_bytes));
+  if (arena > arena_bytes_) {
+    void* fresh = aligned_alloc(kAlign, arena);
+    if (fresh == nullptr) return error("out of memory: the arena needs %zu bytes", arena);
+    free(owned_arena_);
+    owned_arena_ = fresh;
+    arena_ = static_cast<char*>(fresh);
+    arena_bytes_ = arena;
+  }
+  const size_t scratch = align_up(static_cast<size_t>(entry.scratch_bytes));
+  if (scratch > scratch_stride_) {
+    void* fresh = aligned_alloc(kAlign, scratch * static_cast<size_t>(threads()));
+    if (fresh == nullptr) return error("out of memory: scratch needs %zu bytes a thread", scratch);
+    free(owned_scratch_);
+    owned_scratch_ = fresh;
+    scratch_ = static_cast<char*>(fresh);
+    scratch_stride_ = scratch;
+    pool_.set_scratch(scratch_, scratch_stride_);
+  }
+  return {};
+}
+
+Status Instance::grow_gradients() {
+  size_t bytes = 0;
+  for (size_t i = 0; i < num_tensors(); ++i) {
+    if (!is_gradient(tensor(i))) continue;
+    if (own_slots_[tensor(i).slot] != nullptr) return {};
+    bytes += align_up(static_cast<size_t>(tensor(i).bytes));
+  }
+  if (bytes == 0) return {};
+  char* next = static_cast<char*>(aligned_alloc(kAlign, bytes));
+  if (next == nullptr) return error("out of memory: the gradients need %zu bytes", bytes);
+  memset(next, 0, bytes);
+  owned_gradients_ = next;
+  for (size_t i = 0; i < num_tensors(); ++i) {
+    if (!is_gradient(tensor(i))) continue;
+    slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = next;
+    next += align_up(static_cast<size_t>(tensor(i).bytes));
+  }
+  return {};
+}
+
+Status Instance::prepare(gradc_rt_entry_kind kind) {
+  const gradc_rt_entry& entry = model_->entries[kind];
+  if (entry.fn == nullptr) {
+    if (model_->ensure_entry == nullptr) {
+      return error("model \"%s\" was compiled without its entry %s", model_->name,
+                   entry.name != nullptr ? entry.name : "?");
+    }
+    const char* message = nullptr;
+    if (model_->ensure_entry(model_->user, kind, &message) != 0) {
+      return error("%s", message != nullptr ? message : "the entry could not be compiled");
+    }
+    if (entry.fn == nullptr) return internal_error("entry %s was not compiled", entry.name);
+  }
+  GRADC_RT_TRY(grow(entry));
+  return kind == GRADC_RT_GRADIENTS ? grow_gradients() : Status{};
+}
+
+namespace {
+
+struct Call {
+  gradc_rt_entry_fn fn;
+  void* const* slots;
+  void* arena;
+  ThreadPool::Job before;
+  void* context;
+};
+
+void call_entry(void* context, const gradc_rt_thread* thread) {
+  const Call* call = static_cast<const Call*>(context);
+  if (call->before != nullptr) {
+    call->before(call->context, thread);
+    if (thread->count > 1) thread->barrier(thread->pool);
+  }
+  call->fn(call->slots, call->arena, thread);
+}
+
+}  // namespace
+
+void Instance::run(gradc_rt_entry_kind entry) {
+  run_after(nullptr, nullptr, entry);
+}
+
+void Instance::run_after(ThreadPool::Job before, void* context, gradc_rt_entry_kind entry) {
+  Call call{model_->entries[entry].fn, slots_, arena_, before, context};
+  pool_.run(call_entry, &call);
+}
+
+Status Instance::initialize(uint64_t seed) {
+  set_seed(seed);
+  for (size_t i = 0; i < num_tensors(); ++i) {
+    const int64_t kind = tensor(i).kind;
+    if (kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE || kind == GRADC_RT_OPTIMIZER_STATE) {
+      GRADC_RT_TRY(initialize_tensor(tensor(i), seed, data(i)));
+    }
+  }
+  return {};
+}
+
+void Instance::set_seed(uint64_t seed) {
+  seed_ = seed;
+  const int64_t index = nth(GRADC_RT_SEED, 0);
+  if (index >= 0) memcpy(data(static_cast<size_t>(index)), &seed, sizeof seed);
+}
+
+int64_t Instance::find(const char* name) const {
+  for (size_t i = 0; i < num_tensors(); ++i) {
+    if (strcmp(tensor(i).name, name) == 0) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+int64_t Instance::nth(gradc_rt_tensor_kind kind, int64_t n) const {
+  for (size_t i = 0; i < num_tensors(); ++i) {
+    if (tensor(i).kind == kind && n-- == 0) return static_cast<int64_t>(i);
+  }
+  return -1;
+}
+
+int64_t Instance::count_of(gradc_rt_tensor_kind kind) const {
+  int64_t count = 0;
+  for (size_t i = 0; i < num_tensors(); ++i)
+    count += tensor(i).kind == kind ? 1 : 0;
+  return count;
+}
+
+void Instance::bind(size_t index, void* memory) {
+  const int64_t slot = tensor(index).slot;
+  slots_[slot] = memory != nullptr ? memory : own_slots_[slot];
+}
+
+double Instance::scalar(size_t index) const {
+  return load_f64(data(index), static_cast<Dtype>(tensor(index).dtype), 0);
+}
+
+int64_t Instance::iteration() const {
+  const int64_t index = find("optimizer/iteration");
+  if (index < 0) return 0;
+  const size_t i = static_cast<size_t>(index);
+  return load_i64(data(i), static_cast<Dtype>(tensor(i).dtype), 0);
+}
+
+}  // namespace gradc::rt

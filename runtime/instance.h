@@ -1,0 +1,112 @@
+// Instance: one live copy of a compiled model: parameters, state, batch buffers, arena, per-thread
+// scratch and thread pool. Everything lies in one block (the caller's or allocated); after create()
+// running an entry allocates nothing. Instances share nothing and are used by one caller at a time.
+#pragma once
+
+#include "runtime/dtype.h"
+#include "runtime/model_abi.h"
+#include "runtime/status.h"
+#include "runtime/thread_pool.h"
+
+namespace gradc::rt {
+
+struct InstanceOptions {
+  int32_t threads = 1;  // 0 = as many as there are processors
+};
+
+/// Mean and standard deviation of one input, computed from training data
+/// (GRADC_RT_STANDARDIZE_FROM_DATA).
+struct DataStatistics {
+  bool known = false;
+  int64_t count = 0;
+  double* mean = nullptr;
+  double* std = nullptr;
+};
+
+class Instance {
+ public:
+  /// Bytes of memory that create() needs for a model whose entries are all compiled (AOT); for a
+  /// lazily compiled model the arena is added later by prepare().
+  static size_t memory_bytes(const gradc_rt_model& model, int32_t threads);
+  /// Makes an instance in `memory` (of `bytes`, any alignment) or, with memory == NULL, in a block
+  /// of its own. All tensors are zero until initialize() or a load. Does not compile anything.
+  static Status create(const gradc_rt_model& model, const InstanceOptions& options, void* memory,
+                       size_t bytes, Instance** out);
+  static void destroy(Instance* instance);
+
+  /// Makes an entry runnable: has it compiled if need be, grows the arena. Allocates; call it
+  /// before the loop.
+  Status prepare(gradc_rt_entry_kind entry);
+  bool has_entry(gradc_rt_entry_kind entry) const;
+
+  /// Runs a prepared entry on all threads. Never fails, never allocates.
+  void run(gradc_rt_entry_kind entry);
+  /// Each thread first calls before(context, thread); all meet; then the entry runs.
+  void run_after(ThreadPool::Job before, void* context, gradc_rt_entry_kind entry);
+
+  /// Sets every parameter, state and optimizer state to its initial value, and the seed of random
+  /// ops.
+  Status initialize(uint64_t seed);
+  void set_seed(uint64_t seed);
+  uint64_t seed() const { return seed_; }
+
+  const gradc_rt_model& model() const { return *model_; }
+  size_t num_tensors() const { return static_cast<size_t>(model_->num_tensors); }
+  const gradc_rt_tensor& tensor(size_t index) const { return model_->tensors[index]; }
+  /// Index of the tensor of that exact name, or -1.
+  int64_t find(const char* name) const;
+  /// Index of the n-th tensor of a kind, or -1.
+  int64_t nth(gradc_rt_tensor_kind kind, int64_t n) const;
+  int64_t count_of(gradc_rt_tensor_kind kind) const;
+
+  /// The memory that a tensor's slot points at now.
+  void* data(size_t index) const { return slots_[tensor(index).slot]; }
+  /// Points the slot of an input, target or output at other memory (of tensor.bytes); NULL restores
+  /// the instance's own.
+  void bind(size_t index, void* memory);
+  /// The scalar in a loss or metric tensor.
+  double scalar(size_t index) const;
+  /// optimizer/iteration, or 0 if the model keeps none.
+  int64_t iteration() const;
+
+  DataStatistics& statistics(size_t index) { return statistics_[index]; }
+  const DataStatistics& statistics(size_t index) const { return statistics_[index]; }
+
+  int32_t threads() const { return pool_.count(); }
+  size_t block_bytes() const { return block_bytes_; }
+  size_t arena_bytes() const { return arena_bytes_; }
+  /// Room for the text of the last error (the C ABI's).
+  char* error_text() { return error_text_; }
+  static constexpr size_t kErrorTextBytes = 1024;
+
+ private:
+  struct Layout;
+  Instance() = default;
+  static Layout plan(const gradc_rt_model& model, int32_t threads);
+  void place(const Layout& layout, char* base);
+  Status grow(const gradc_rt_entry& entry);
+  Status grow_gradients();
+
+  const gradc_rt_model* model_ = nullptr;
+  ThreadPool pool_;
+  void** slots_ = nullptr;
+  void** own_slots_ = nullptr;
+  DataStatistics* statistics_ = nullptr;
+  char* arena_ = nullptr;
+  size_t arena_bytes_ = 0;
+  char* scratch_ = nullptr;
+  size_t scratch_stride_ = 0;
+  size_t block_bytes_ = 0;
+  uint64_t seed_ = 0;
+  void* owned_block_ = nullptr;  // freed by destroy(); NULL when the caller gave the memory
+  void* owned_arena_ = nullptr;  // an arena that prepare() had to add
+  void* owned_scratch_ = nullptr;
+  void* owned_gradients_ = nullptr;
+  char error_text_[kErrorTextBytes] = {};
+};
+
+/// Ok if this processor has every feature that the model's code needs, else an error that names
+/// what is missing.
+Status check_processor(const gradc_rt_model& model);
+
+}  // namespace gradc::rt

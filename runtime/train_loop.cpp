@@ -1,0 +1,397 @@
+// Epochs, steps, early stopping. Everything that grows is allocated before the first step.
+#include "runtime/train_loop.h"
+
+#include "runtime/checkpoint.h"
+#include "runtime/shuffle.h"
+#include "runtime/weights.h"
+
+#include <cmath>
+#include <ctime>
+
+namespace gradc::rt {
+
+double now_seconds() {
+  timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
+void ScoreSums::add(const Instance& instance, int64_t examples_of_batch) {
+  const double weight = static_cast<double>(examples_of_batch);
+  examples += weight;
+  int64_t next = 0;
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    const int64_t kind = instance.tensor(i).kind;
+    if (kind == GRADC_RT_LOSS) loss += weight * instance.scalar(i);
+    if (kind == GRADC_RT_METRIC && next < kMaxMetrics) {
+      metric[next++] += weight * instance.scalar(i);
+    }
+  }
+}
+
+Scores ScoreSums::mean(const Instance& instance) const {
+  Scores scores;
+  scores.metric_count = instance.count_of(GRADC_RT_METRIC);
+  if (scores.metric_count > kMaxMetrics) scores.metric_count = kMaxMetrics;
+  if (examples <= 0) return scores;
+  scores.loss = loss / examples;
+  for (int64_t m = 0; m < scores.metric_count; ++m)
+    scores.metric[m] = metric[m] / examples;
+  return scores;
+}
+
+bool monitored_value(const Instance& instance, const char* monitor, const EpochReport& report,
+                     double* value) {
+  const bool validation = strncmp(monitor, "val_", 4) == 0;
+  if (validation && !report.has_validation) return false;
+  const char* name = validation ? monitor + 4 : monitor;
+  const Scores& scores = validation ? report.validation : report.scores;
+  if (strcmp(name, "loss") == 0) {
+    *value = scores.loss;
+    return true;
+  }
+  for (int64_t m = 0; m < scores.metric_count; ++m) {
+    const int64_t index = instance.nth(GRADC_RT_METRIC, m);
+    if (strcmp(short_name(instance.tensor(static_cast<size_t>(index))), name) == 0) {
+      *value = scores.metric[m];
+      return true;
+    }
+  }
+  return false;
+}
+
+namespace {
+
+struct GatherCall {
+  const Feed* feed;
+  const Instance* instance;
+  const BatchRequest* request;
+};
+
+void gather_job(void* context, const gradc_rt_thread* thread) {
+  const GatherCall* call = static_cast<const GatherCall*>(context);
+  call->feed->gather(*call->instance, *call->request, *thread);
+}
+
+// One batch through an entry or, for a smaller batch, through its tail twin.
+void run_batch(Instance& instance, const Feed& feed, const BatchRequest& request,
+               gradc_rt_entry_kind entry, gradc_rt_entry_kind tail) {
+  GatherCall call{&feed, &instance, &request};
+  const bool whole = request.valid == instance.model().batch_size;
+  if (!whole) set_tail_weight(instance, request.valid);
+  instance.run_after(gather_job, &call, whole ? entry : tail);
+}
+
+Status prepare_entries(Instance& instance, int64_t rows, gradc_rt_entry_kind entry,
+                       gradc_rt_entry_kind tail) {
+  const int64_t batch = instance.model().batch_size;
+  if (rows >= batch) GRADC_RT_TRY(instance.prepare(entry));
+  if (rows % batch != 0) GRADC_RT_TRY(instance.prepare(tail));
+  return {};
+}
+
+int64_t batches_of(int64_t rows, int64_t batch) {
+  return (rows + batch - 1) / batch;
+}
+
+int64_t valid_rows(int64_t rows, int64_t batch, int64_t step) {
+  const int64_t left = rows - step * batch;
+  return left < batch ? left : batch;
+}
+
+void evaluate_prepared(Instance& instance, const Feed& feed, Span<int64_t> order, Scores* scores) {
+  const int64_t batch = instance.model().batch_size;
+  ScoreSums sums;
+  for (int64_t step = 0; step < batches_of(feed.rows(), batch); ++step) {
+    const int64_t valid = valid_rows(feed.rows(), batch, step);
+    const BatchRequest request{order.data() + step * batch, valid, false, 0, 0};
+    run_batch(instance, feed, request, GRADC_RT_EVALUATE, GRADC_RT_EVALUATE_TAIL);
+    sums.add(instance, valid);
+  }
+  *scores = sums.mean(instance);
+}
+
+// The state of one call of train(), so that its parts stay small.
+class Trainer {
+ public:
+  Trainer(Instance& instance, const Feed& feed, const Feed* validation, const TrainOptions& options,
+          TrainResult* result)
+      : instance_(instance),
+        feed_(feed),
+        validation_(validation),
+        options_(options),
+        result_(*result) {}
+
+  Status run() {
+    GRADC_RT_TRY(prepare());
+    if (options_.resume && options_.checkpoint != nullptr && file_exists(options_.checkpoint)) {
+      GRADC_RT_TRY(load_checkpoint(instance_, options_.checkpoint, check_, &state_, best_span()));
+      result_.resumed_at_epoch = state_.epoch;
+    }
+    while (state_.epoch < options_.epochs && !state_.finished)
+      GRADC_RT_TRY(epoch());
+    if (options_.early_stopping.enabled && options_.early_stopping.restore_best && state_.has_best)
+      copy_best(false);
+    result_.epochs_done = state_.epoch;
+    result_.steps = state_.total_steps;
+    result_.early_stopped = state_.finished;
+    result_.best_epoch = state_.best_epoch;
+    return {};
+  }
+
+ private:
+  Status prepare() {
+    batch_ = instance_.model().batch_size;
+    if (instance_.count_of(GRADC_RT_METRIC) > kMaxMetrics) {
+      return error("the model has %lld metrics, at most %lld are supported",
+                   static_cast<long long>(instance_.count_of(GRADC_RT_METRIC)),
+                   static_cast<long long>(kMaxMetrics));
+    }
+    steps_ = batches_of(feed_.rows(), batch_);
+    order_.resize(static_cast<size_t>(feed_.rows()));
+    GRADC_RT_TRY(
+        prepare_entries(instance_, feed_.rows(), GRADC_RT_TRAIN_STEP, GRADC_RT_TRAIN_STEP_TAIL));
+    if (validation_ != nullptr) {
+      GRADC_RT_TRY(prepare_entries(instance_, validation_->rows(), GRADC_RT_EVALUATE,
+                                   GRADC_RT_EVALUATE_TAIL));
+      validation_order_.resize(static_cast<size_t>(validation_->rows()));
+      epoch_order(0, 0, false, {validation_order_.data(), validation_order_.size()});
+    }
+    state_.seed = options_.seed;
+    instance_.set_seed(options_.seed);
+    check_ = {feed_.rows(), batch_, options_.shuffle, options_.seed};
+    if (options_.early_stopping.enabled && options_.early_stopping.restore_best) {
+      size_t bytes = 0;
+      for (size_t i = 0; i < instance_.num_tensors(); ++i)
+        bytes += is_weight(i) ? static_cast<size_t>(instance_.tensor(i).bytes) : 0;
+      best_.resize(bytes);
+    }
+    return check_monitor();
+  }
+
+  // A monitor that does not exist is found before hours of training, not after.
+  Status check_monitor() {
+    if (!options_.early_stopping.enabled) return {};
+    EpochReport report{};
+    report.has_validation = validation_ != nullptr;
+    report.scores = report.validation = ScoreSums{}.mean(instance_);
+    double value = 0;
+    if (monitored_value(instance_, monitor(), report, &value)) return {};
+    Str names("\"loss\"");
+    for (int64_t m = 0; m < report.scores.metric_count; ++m) {
+      const size_t index = static_cast<size_t>(instance_.nth(GRADC_RT_METRIC, m));
+      names.appendf(", \"%s\"", short_name(instance_.tensor(index)));
+    }
+    return error("early stopping monitors \"%s\", there is %s%s", monitor(), names.c_str(),
+                 report.has_validation ? " and each with \"val_\""
+                                       : " and no validation data for \"val_...\"");
+  }
+
+  const char* monitor() const {
+    const char* name = options_.early_stopping.monitor;
+    return name != nullptr && name[0] != '\0' ? name : "val_loss";
+  }
+  bool larger_is_better() const {
+    if (options_.early_stopping.mode != 0) return options_.early_stopping.mode > 0;
+    return strstr(monitor(), "acc") != nullptr || strstr(monitor(), "auc") != nullptr;
+  }
+  bool is_weight(size_t index) const {
+    const int64_t kind = instance_.tensor(index).kind;
+    return kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE;
+  }
+  Span<uint8_t> best_span() { return {best_.data(), best_.size()}; }
+
+  void copy_best(bool save) {
+    uint8_t* at = best_.data();
+    for (size_t i = 0; i < instance_.num_tensors() && !best_.empty(); ++i) {
+      if (!is_weight(i)) continue;
+      const size_t bytes = static_cast<size_t>(instance_.tensor(i).bytes);
+      if (save) {
+        memcpy(at, instance_.data(i), bytes);
+      } else {
+        memcpy(instance_.data(i), at, bytes);
+      }
+      at += bytes;
+    }
+  }
+
+  Status save() {
+    if (options_.checkpoint == nullptr) return {};
+    return save_checkpoint(instance_, options_.checkpoint, check_, state_, best_span());
+  }
+
+  Status epoch() {
+    epoch_order(options_.seed, state_.epoch, options_.shuffle, {order_.data(), order_.size()});
+    const double begin = now_seconds();
+    const int64_t first_step = state_.step;
+    while (state_.step < steps_) {
+      GRADC_RT_TRY(step());
+      if (options_.on_step != nullptr && !report_step(begin, first_step)) {
+        if (state_.step < steps_) {
+          GRADC_RT_TRY(save());
+          Status stopped =
+              error("stopped in epoch %lld after step %lld of %lld",
+                    static_cast<long long>(state_.epoch + 1), static_cast<long long>(state_.step),
+                    static_cast<long long>(steps_));
+          stopped.code = Code::kStopped;
+          return stopped;
+        }
+        stop_after_epoch_ = true;
+      }
+    }
+    const double seconds = now_seconds() - begin;
+    finish_epoch(seconds, first_step);
+    GRADC_RT_TRY(save());
+    if (stop_after_epoch_ && state_.epoch < options_.epochs && !state_.finished) {
+      Status stopped = error("stopped after epoch %lld", static_cast<long long>(state_.epoch));
+      stopped.code = Code::kStopped;
+      return stopped;
+    }
+    return {};
+  }
+
+  Status step() {
+    const int64_t valid = valid_rows(feed_.rows(), batch_, state_.step);
+    const BatchRequest request{order_.data() + state_.step * batch_, valid, true, options_.seed,
+                               state_.epoch};
+    run_batch(instance_, feed_, request, GRADC_RT_TRAIN_STEP, GRADC_RT_TRAIN_STEP_TAIL);
+    state_.sums.add(instance_, valid);
+    ++state_.step;
+    ++state_.total_steps;
+    if (!std::isfinite(state_.sums.loss)) {
+      return error(
+          "the loss became %s at epoch %lld, step %lld: the learning rate may be too large "
+          "(gradient clipping or a smaller rate helps), or the data need scaling",
+          std::isnan(state_.sums.loss) ? "NaN" : "infinite",
+          static_cast<long long>(state_.epoch + 1), static_cast<long long>(state_.step));
+    }
+    return {};
+  }
+
+  double speed(double seconds, int64_t first_step) const {
+    const double examples = static_cast<double>(valid_total(state_.step) - valid_total(first_step));
+    return seconds > 0 ? examples / seconds : 0;
+  }
+  int64_t valid_total(int64_t step) const {
+    const int64_t rows = step * batch_;
+    return rows < feed_.rows() ? rows : feed_.rows();
+  }
+
+  bool report_step(double begin, int64_t first_step) {
+    StepReport report{};
+    report.epoch = state_.epoch + 1;
+    report.epochs = options_.epochs;
+    report.step = state_.step;
+    report.steps = steps_;
+    report.scores = state_.sums.mean(instance_);
+    report.loss = report.scores.loss;
+    report.seconds = now_seconds() - begin;
+    report.examples_per_second = speed(report.seconds, first_step);
+    return options_.on_step(options_.user, report);
+  }
+
+  void finish_epoch(double seconds, int64_t first_step) {
+    EpochReport report{};
+    report.epoch = state_.epoch + 1;
+    report.epochs = options_.epochs;
+    report.step = state_.total_steps;
+    report.scores = state_.sums.mean(instance_);
+    report.seconds = seconds;
+    report.examples_per_second = speed(seconds, first_step);
+    if (validation_ != nullptr) {
+      report.has_validation = true;
+      evaluate_prepared(instance_, *validation_,
+                        {validation_order_.data(), validation_order_.size()}, &report.validation);
+    }
+    state_.epoch += 1;
+    state_.step = 0;
+    state_.sums = ScoreSums{};
+    if (options_.early_stopping.enabled) watch(&report);
+    result_.scores = report.scores;
+    result_.has_validation = report.has_validation;
+    result_.validation = report.validation;
+    if (options_.on_epoch != nullptr) options_.on_epoch(options_.user, report);
+  }
+
+  void watch(EpochReport* report) {
+    double value = 0;
+    monitored_value(instance_, monitor(), *report, &value);
+    const double gain = larger_is_better() ? value - state_.best : state_.best - value;
+    // Keras: an improvement is more than min_delta better than the best.
+    report->improved = !state_.has_best || gain > options_.early_stopping.min_delta;
+    if (report->improved) {
+      state_.has_best = true;
+      state_.best = value;
+      state_.best_epoch = state_.epoch;
+      state_.wait = 0;
+      copy_best(true);
+      return;
+    }
+    state_.wait += 1;
+    state_.finished = state_.wait >= options_.early_stopping.patience;
+    report->stopping = state_.finished;
+  }
+
+  Instance& instance_;
+  const Feed& feed_;
+  const Feed* validation_;
+  const TrainOptions& options_;
+  TrainResult& result_;
+  TrainState state_;
+  CheckpointFacts check_{};
+  Vec<int64_t> order_;
+  Vec<int64_t> validation_order_;
+  Vec<uint8_t> best_;
+  int64_t batch_ = 1;
+  int64_t steps_ = 0;
+  bool stop_after_epoch_ = false;
+};
+
+}  // namespace
+
+Status train(Instance& instance, const Feed& feed, const Feed* validation,
+             const TrainOptions& options, TrainResult* result) {
+  return Trainer(instance, feed, validation, options, result).run();
+}
+
+Status evaluate(Instance& instance, const Feed& feed, Scores* scores) {
+  GRADC_RT_TRY(prepare_entries(instance, feed.rows(), GRADC_RT_EVALUATE, GRADC_RT_EVALUATE_TAIL));
+  Vec<int64_t> order(static_cast<size_t>(feed.rows()));
+  epoch_order(0, 0, false, {order.data(), order.size()});
+  evaluate_prepared(instance, feed, {order.data(), order.size()}, scores);
+  return {};
+}
+
+Status predict(Instance& instance, const Feed& feed, Vec<Array>* outputs) {
+  GRADC_RT_TRY(instance.prepare(GRADC_RT_PREDICT));
+  const int64_t batch = instance.model().batch_size;
+  Vec<int64_t> order(static_cast<size_t>(feed.rows()));
+  epoch_order(0, 0, false, {order.data(), order.size()});
+  for (int64_t n = 0; n < instance.count_of(GRADC_RT_OUTPUT); ++n) {
+    const gradc_rt_tensor& tensor =
+        instance.tensor(static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, n)));
+    Array array;
+    array.name = Str(tensor.name);
+    array.source = Str(tensor.name);
+    array.dtype = static_cast<Dtype>(tensor.dtype);
+    array.dims.append(tensor.dims, static_cast<size_t>(tensor.rank));
+    array.dims[0] = feed.rows();
+    array.data.reserve(static_cast<size_t>(tensor.bytes / batch * feed.rows()));
+    outputs->push(static_cast<Array&&>(array));
+  }
+  for (int64_t step = 0; step < batches_of(feed.rows(), batch); ++step) {
+    const int64_t valid = valid_rows(feed.rows(), batch, step);
+    const BatchRequest request{order.data() + step * batch, valid, false, 0, 0};
+    GatherCall call{&feed, &instance, &request};
+    instance.run_after(gather_job, &call, GRADC_RT_PREDICT);
+    for (size_t n = 0; n < outputs->size(); ++n) {
+      const size_t index =
+          static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, static_cast<int64_t>(n)));
+      const size_t bytes = static_cast<size_t>(instance.tensor(index).bytes / batch * valid);
+      (*outputs)[n].data.append(static_cast<const uint8_t*>(instance.data(index)), bytes);
+    }
+  }
+  return {};
+}
+
+}  // namespace gradc::rt

@@ -1,0 +1,118 @@
+// The training loop, evaluation and prediction over feeds. Numbers depend on seed, data and model
+// only: not on threads, not on being stopped and resumed.
+#pragma once
+
+#include "runtime/feed.h"
+#include "runtime/instance.h"
+
+namespace gradc::rt {
+
+constexpr int64_t kMaxMetrics = 32;
+
+/// Loss and metrics averaged over examples, as Keras reports them.
+struct Scores {
+  double loss = 0;
+  int64_t metric_count = 0;
+  double metric[kMaxMetrics] = {};
+};
+
+/// Sums of batch means weighted by their examples.
+struct ScoreSums {
+  double examples = 0;
+  double loss = 0;
+  double metric[kMaxMetrics] = {};
+
+  void add(const Instance& instance, int64_t examples_of_batch);
+  Scores mean(const Instance& instance) const;
+};
+
+struct StepReport {
+  int64_t epoch;   // from 1
+  int64_t epochs;  // planned
+  int64_t step;    // of this epoch, from 1
+  int64_t steps;   // of an epoch
+  double loss;     // mean over the epoch so far
+  Scores scores;   // likewise
+  double seconds;  // of this epoch
+  double examples_per_second;
+};
+
+struct EpochReport {
+  int64_t epoch;
+  int64_t epochs;
+  int64_t step;  // steps since training began, over all epochs
+  Scores scores;
+  bool has_validation;
+  Scores validation;
+  double seconds;
+  double examples_per_second;
+  bool improved;  // the monitored value did (early stopping only)
+  bool stopping;  // early stopping ends training here
+};
+
+struct EarlyStopping {
+  bool enabled = false;
+  const char* monitor = nullptr;  // NULL = "val_loss"
+  int64_t patience = 0;
+  double min_delta = 0;
+  int64_t mode = 0;  // 0 by name, -1 smaller is better, 1 larger
+  bool restore_best = false;
+};
+
+struct TrainOptions {
+  int64_t epochs = 1;
+  uint64_t seed = 0;
+  bool shuffle = true;
+  EarlyStopping early_stopping;
+  const char* checkpoint = nullptr;  // written after each epoch, and when stopped
+  bool resume = false;               // continue from `checkpoint` if the file exists
+  void* user = nullptr;
+  /// After every step; false stops training (with a checkpoint, if there is a path). May be NULL.
+  bool (*on_step)(void* user, const StepReport& report) = nullptr;
+  void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
+};
+
+struct TrainResult {
+  int64_t epochs_done = 0;
+  int64_t steps = 0;
+  int64_t resumed_at_epoch = 0;  // epochs found done in the checkpoint
+  Scores scores;                 // of the last epoch
+  bool has_validation = false;
+  Scores validation;
+  bool early_stopped = false;
+  int64_t best_epoch = 0;  // early stopping only
+};
+
+/// Where training stands; with the tensors, all that a checkpoint holds.
+struct TrainState {
+  uint64_t seed = 0;
+  int64_t epoch = 0;  // epochs done
+  int64_t step = 0;   // steps done of the current epoch
+  int64_t total_steps = 0;
+  ScoreSums sums;         // of the current epoch
+  bool has_best = false;  // early stopping
+  double best = 0;
+  int64_t best_epoch = 0;
+  int64_t wait = 0;
+  bool finished = false;  // early stopping ended training
+};
+
+/// Runs training on prepared parameters (initialised, loaded, or resumed from options.checkpoint).
+Status train(Instance& instance, const Feed& feed, const Feed* validation,
+             const TrainOptions& options, TrainResult* result);
+
+/// Loss and metrics in inference mode over all rows.
+Status evaluate(Instance& instance, const Feed& feed, Scores* scores);
+
+/// Runs predict over all rows; outputs[i] becomes the i-th output as an array of `rows` rows.
+Status predict(Instance& instance, const Feed& feed, Vec<Array>* outputs);
+
+/// The value a monitor names ("loss", "val_loss", "accuracy", "val_accuracy") in an epoch; false if
+/// there is no such.
+bool monitored_value(const Instance& instance, const char* monitor, const EpochReport& report,
+                     double* value);
+
+/// Seconds of the monotonic clock.
+double now_seconds();
+
+}  // namespace gradc::rt

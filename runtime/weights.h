@@ -1,0 +1,40 @@
+// Weights and tensors of an instance in safetensors files and arrays.
+#pragma once
+
+#include "runtime/instance.h"
+#include "runtime/safetensors.h"
+
+namespace gradc::rt {
+
+enum class LoadMode {
+  kComplete,  // every parameter and state must be there, and nothing unknown
+  kPartial,   // what is there is loaded, the rest keeps its value; unknown names are still errors
+};
+
+/// Copies an array into a tensor: the shapes must agree; floats convert to floats and integers to
+/// integers.
+Status set_tensor(Instance& instance, size_t index, const Array& array);
+/// A copy of a tensor as an array with the tensor's name.
+Array get_tensor(const Instance& instance, size_t index);
+
+/// Sets parameters, states and optimizer state from arrays named as the tensors, all problems
+/// reported at once. Names under "input/", "target/", "best/" and "data/" statistics are not its
+/// business and pass.
+Status load_arrays(Instance& instance, Span<const Array> arrays, const char* path, LoadMode mode,
+                   bool with_optimizer);
+Status load_weights(Instance& instance, const char* path, LoadMode mode);
+/// Parameters, states and data statistics.
+Status save_weights(const Instance& instance, const char* path);
+
+/// Appends views of all tensors that make up the instance's lasting values (optimizer state too if
+/// asked), and of its data statistics; `names` owns the statistics' names.
+void collect_tensors(const Instance& instance, bool with_optimizer, Vec<TensorView>* views,
+                     Vec<Str>* names);
+
+/// The tensor's name without "input/", "target/", "output/" or "metric/".
+const char* short_name(const gradc_rt_tensor& tensor);
+/// "f32[64, 10]".
+Str tensor_type_text(const gradc_rt_tensor& tensor);
+Span<const int64_t> tensor_dims(const gradc_rt_tensor& tensor);
+
+}  // namespace gradc::rt
