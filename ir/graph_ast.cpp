@@ -279,8 +279,7 @@ void GraphAssembler::add_nodes() {
   }
   if (visited == ast_.nodes.size()) return;
   for (size_t i = 0; i < missing_.size(); ++i) {
-    if (missing_[i] > 0)
-      context_.error(ast_.nodes[i].range, "the operands depend on the node's own result");
+    if (missing_[i] > 0) context_.error(ast_.nodes[i].range, "an operand depends on itself");
   }
 }
 
@@ -308,7 +307,10 @@ std::shared_ptr<Graph> GraphAssembler::run(const AstNode* outer,
   }
   add_nodes();
   add_outputs();
-  if (context_.sink.all().size() != errors_before || !ast_.unreadable.empty()) return nullptr;
+  const bool all_built = std::all_of(built_.begin(), built_.end(),
+                                     [](NodeId id) { return id.valid(); });  // also of bodies
+  const bool reported = context_.sink.all().size() != errors_before;
+  if (reported || !all_built || !ast_.unreadable.empty()) return nullptr;
   graph_->set_order(built_);
   std::vector<std::pair<ValueId, std::string>> names;
   for (size_t i = 0; i < built_.size(); ++i) {

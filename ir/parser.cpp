@@ -8,9 +8,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <tuple>
 
 namespace gradc {
 
@@ -523,8 +525,12 @@ Result<std::vector<std::shared_ptr<Graph>>> parse_graphs(std::string_view text,
   std::vector<std::shared_ptr<Graph>> graphs;
   for (const AstGraph& ast : asts)
     graphs.push_back(build_graph(ast, file_name, sink));
-  if (sink.has_errors()) return Failure(sink.take());
-  return graphs;
+  if (!sink.has_errors()) return graphs;
+  std::vector<Diagnostic> errors = sink.take();
+  std::sort(errors.begin(), errors.end(), [](const Diagnostic& a, const Diagnostic& b) {
+    return std::tie(a.place.byte_begin, a.message) < std::tie(b.place.byte_begin, b.message);
+  });
+  return Failure(std::move(errors));
 }
 
 Result<std::shared_ptr<Graph>> parse_graph(std::string_view text, const std::string& file_name) {

@@ -15,11 +15,13 @@ namespace gradc {
 
 namespace {
 
-constexpr size_t kMaxAlignedLeft = 56;   // longer statements do not push the others' types right
-constexpr size_t kMaxAlignedRight = 24;  // the same for comments behind types
+constexpr size_t kMaxAlignedResults = 16;  // longer ones do not push the others' "=" right
+constexpr size_t kMaxAlignedLeft = 56;     // longer statements do not push the others' types right
+constexpr size_t kMaxAlignedRight = 24;    // the same for comments behind types
 
 struct Row {
-  std::string left;     // "%0 = matmul %x, %w"
+  std::string results;  // "%0"; empty when there are none
+  std::string left;     // "matmul %x, %w", the whole statement once aligned
   std::string right;    // ": f32[2x3]"
   std::string comment;  // "// /layers/1"
   std::string tail;     // whole lines that follow: a body, notes
@@ -171,8 +173,7 @@ Row Printer::node_row(NodeId id) const {
                            value_text(graph_, node.operands[1]));
   } else {
     for (ValueId result : node.results)
-      row.left += (row.left.empty() ? "" : ", ") + value_text(graph_, result);
-    if (!node.results.empty()) row.left += " = ";
+      row.results += (row.results.empty() ? "" : ", ") + value_text(graph_, result);
     row.left += op_name(node.op);
     std::optional<std::string> label;
     const std::vector<NamedAttr> attrs = shown_attrs(node, label);
@@ -225,8 +226,16 @@ std::string Printer::outputs_text(std::string_view keyword, bool named) const {
 }
 
 void Printer::flush() {
+  size_t results = 0;
   size_t left = 0;
   size_t right = 0;
+  for (const Row& row : rows_) {
+    if (row.results.size() <= kMaxAlignedResults) results = std::max(results, row.results.size());
+  }
+  for (Row& row : rows_) {
+    if (row.results.empty()) continue;
+    row.left = fmt::format("{:<{}} = {}", row.results, results, row.left);
+  }
   for (const Row& row : rows_) {
     if (!row.right.empty() && row.left.size() <= kMaxAlignedLeft)
       left = std::max(left, row.left.size());
@@ -297,7 +306,8 @@ std::string print_graph(const Graph& graph, const PrintOptions& options) {
 std::string print_node(const Graph& graph, NodeId node) {
   PrintOptions options;
   options.max_dense = 8;
-  const Row row = Printer(graph, options, 0).node_row(node);
+  Row row = Printer(graph, options, 0).node_row(node);
+  if (!row.results.empty()) row.left = row.results + " = " + row.left;
   return row.right.empty() ? row.left : row.left + " " + row.right;
 }
 
