@@ -36,7 +36,7 @@ size_t Kernel::num_arguments() const {
 bool Kernel::is_parallel() const {
   return std::any_of(body.begin(), body.end(), [](const Stmt& stmt) {
     if (const auto* loop = std::get_if<std::unique_ptr<For>>(&stmt))
-      return (*loop)->kind == LoopKind::kParallel;
+      return (*loop)->kind == LoopKind::kParallel || (*loop)->kind == LoopKind::kParallelVector;
     if (const auto* contract = std::get_if<std::unique_ptr<Contract>>(&stmt))
       return (*contract)->parallel;
     return false;

@@ -3,9 +3,9 @@
 //
 // A kernel is run by all threads of a pool at once. It holds at most one parallel statement at its
 // top level (a parallel `for` or a parallel contraction), whose work is split statically by (thread
-// index, thread count), and it is then its only statement; a kernel without one runs on thread 0
-// alone. Barriers stand between
-// kernels, never inside.
+// index, thread count); only Lets may stand beside it, before it, and every thread evaluates them.
+// A kernel without a parallel statement runs on thread 0 alone. Barriers stand between kernels,
+// never inside.
 //
 // Expressions are pure trees evaluated where their statement stands; sharing is explicit, by Let. A
 // vector loop means the same as a serial one except that sums and products accumulated in it may be

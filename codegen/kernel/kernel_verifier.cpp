@@ -24,9 +24,12 @@ class Verifier {
 
   std::vector<Diagnostic> run() {
     buffers();
-    for (const Stmt& stmt : kernel_.body) {
-      if (is_parallel(stmt) && kernel_.body.size() != 1)
-        error("a parallel statement is not the only statement of its kernel");
+    for (size_t i = 0; i < kernel_.body.size(); ++i) {
+      if (is_parallel(kernel_.body[i]) && i + 1 != kernel_.body.size())
+        error("a parallel statement is not the last statement of its kernel");
+      if (!kernel_.body.empty() && is_parallel(kernel_.body.back()) &&
+          i + 1 < kernel_.body.size() && !std::holds_alternative<Let>(kernel_.body[i]))
+        error("more than a let stands before a parallel statement");
     }
     block(kernel_.body, true);
     return std::move(errors_);

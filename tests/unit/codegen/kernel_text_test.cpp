@@ -125,7 +125,7 @@ TEST(KernelVerifier, ReportsEveryMisuse) {
   for (const char* expected :
        {"%unset is used before it is defined", "store to wrong_x, which is only read",
         "has another dtype", "outside its loop", "vector loop other inside a vector loop",
-        "not the only statement", "does not depend on the parallel variable i"})
+        "more than a let stands before a parallel", "does not depend on the parallel variable i"})
     EXPECT_NE(all.find(expected), std::string::npos) << expected << "\n" << all;
 }
 
