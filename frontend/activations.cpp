@@ -120,8 +120,8 @@ Val on_last_axis(Val x, int64_t axis, F&& f) {
   return transpose(f(transpose(x, swap)), swap);
 }
 
-Val last_axis_op(Op op, Val x) {
-  return x.builder().add(op, {x}, make_attrs(AxisAttrs{x.rank() - 1}));
+Val axis_op(Op op, Val x, int64_t axis) {
+  return x.builder().add(op, {x}, make_attrs(AxisAttrs{axis < 0 ? axis + x.rank() : axis}));
 }
 
 // First half times the sigmoid of the second half.
@@ -211,15 +211,9 @@ constexpr ActivationDef kActivations[] = {
     {{"softplus", "log(1 + exp(x))"}, [](Val x, const Options&) { return softplus(x); }},
     {{"softsign", "x / (1 + |x|)"}, [](Val x, const Options&) { return x / (abs(x) + 1.0); }},
     {{"softmax", "exp(x) / sum of exp(x) along the axis", kAxisOptions},
-     [](Val x, const Options& o) {
-       return on_last_axis(x, o.integer("axis"),
-                           [](Val v) { return last_axis_op(Op::kSoftmax, v); });
-     }},
+     [](Val x, const Options& o) { return axis_op(Op::kSoftmax, x, o.integer("axis")); }},
     {{"log_softmax", "x - log(sum of exp(x)) along the axis", kAxisOptions},
-     [](Val x, const Options& o) {
-       return on_last_axis(x, o.integer("axis"),
-                           [](Val v) { return last_axis_op(Op::kLogSoftmax, v); });
-     }},
+     [](Val x, const Options& o) { return axis_op(Op::kLogSoftmax, x, o.integer("axis")); }},
     {{"sparsemax", "the point of the simplex nearest to x along the axis", kAxisOptions},
      [](Val x, const Options& o) { return on_last_axis(x, o.integer("axis"), sparsemax_rows); }},
     {{"sigmoid", "1 / (1 + exp(-x))"}, [](Val x, const Options&) { return sigmoid(x); }},

@@ -55,12 +55,12 @@ struct LayerBuildArgs {
   std::span<const Val> inputs;
   Builder& builder;
   bool training = false;
-  Val tail_weight;      ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
-  Val seed, iteration;  ///< of random ops; only in training
-  std::function<Val(std::string_view)> parameter;
-  std::function<void(std::string_view, Val)>
-      update_state;                      ///< next value of a parameter that is not trained
-  std::function<int64_t()> next_stream;  ///< a new random stream, unique in the model
+  Val tail_weight = {};           ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
+  Val seed = {}, iteration = {};  ///< of random ops; only in training
+  std::function<Val(std::string_view)> parameter = {};
+  std::function<void(std::string_view, Val)> update_state =
+      {};                                     ///< next value of a parameter that is not trained
+  std::function<int64_t()> next_stream = {};  ///< a new random stream, unique in the model
 
   const Options& options() const { return layer.component.options; }
   Val in(size_t i = 0) const { return inputs[i]; }
@@ -74,6 +74,7 @@ struct LayerDef {
   int64_t min_inputs = 1;
   int64_t max_inputs = 1;  ///< -1: any number
   bool integers = false;   ///< inputs may be integers
+  bool random = false;     ///< draws random numbers in training
   bool (*infer)(LayerInferArgs&) = nullptr;
   Val (*build)(const LayerBuildArgs&) = nullptr;
 };

@@ -172,8 +172,8 @@ void make_rmsprop(const Options& o, OptimizerSpec& spec) {
                                        .centered = o.flag("centered"),
                                        .weight_decay = o.number_or("weight_decay", 0.0)});
   spec.slots = {{"velocity", 0.0}};
-  if (o.number("momentum") > 0.0) spec.slots.push_back({"momentum", 0.0});
   if (o.flag("centered")) spec.slots.push_back({"average_gradient", 0.0});
+  if (o.number("momentum") > 0.0) spec.slots.push_back({"momentum", 0.0});
 }
 
 void make_adam(const Options& o, OptimizerSpec& spec) {
