@@ -107,8 +107,13 @@ std::vector<std::string> split_words(std::string_view words) {
 
 bool has_name(const ComponentDef& def, std::string_view name) {
   if (def.type == name) return true;
-  for (const std::string& alias : split_words(def.aliases)) {
-    if (alias == name) return true;
+  if (name.empty() || name.find(' ') != std::string_view::npos) return false;
+  for (size_t at = def.aliases.find(name); at != std::string_view::npos;
+       at = def.aliases.find(name, at + 1)) {
+    const size_t end = at + name.size();
+    const bool starts = at == 0 || def.aliases[at - 1] == ' ';
+    const bool ends = end == def.aliases.size() || def.aliases[end] == ' ';
+    if (starts && ends) return true;
   }
   return false;
 }
