@@ -101,6 +101,7 @@ inline std::string sample_name(const OpDef& op, size_t index) {
 /// Equal within `tolerance`, relative for numbers over one; NaN equals NaN.
 inline bool near(double a, double b, double tolerance) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);
+  if (std::isinf(a) || std::isinf(b)) return a == b;
   return std::fabs(a - b) <= tolerance * std::max({1.0, std::fabs(a), std::fabs(b)});
 }
 

@@ -25,13 +25,13 @@ TEST(OpTable, EveryEntryIsComplete) {
     EXPECT_NE(op.infer, nullptr);
     EXPECT_TRUE((op.eval != nullptr) != (op.eval_scalar != nullptr)) << "exactly one evaluation";
     EXPECT_NE(op.samples, nullptr);
-    if (op.op != Op::kKernel) EXPECT_FALSE(op.samples().empty());
+    EXPECT_EQ(op.samples().empty(), op.op == Op::kKernel);
     EXPECT_FALSE(op.grad != nullptr && !op.no_grad.empty()) << "a gradient and a reason for none";
     EXPECT_TRUE(op.grad != nullptr || !op.no_grad.empty() || op.expand != nullptr);
     EXPECT_EQ(op.expand != nullptr, op.lowering == Lowering::kComposite);
     EXPECT_EQ(op.lowering == Lowering::kScalar,
               op.scalar != ScalarOp::kNone && op.lowering != Lowering::kReduce);
-    if (op.eval_scalar != nullptr) EXPECT_TRUE(op.has(kTraitElementwise));
+    EXPECT_TRUE(op.eval_scalar == nullptr || op.has(kTraitElementwise));
     if (op.lowering == Lowering::kScalar) {
       EXPECT_TRUE(op.has(kTraitElementwise));
       EXPECT_EQ(scalar_op_arity(op.scalar), static_cast<int>(arity(op).min));

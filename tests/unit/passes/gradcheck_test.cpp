@@ -165,7 +165,9 @@ TEST_P(GradientCheck, FirstAndSecondDerivatives) {
   } else {
     EXPECT_GT(largest_first, 1e-3) << "all gradients are zero";
   }
-  if (op.has(kTraitSmooth)) EXPECT_GT(largest_second, 1e-3) << "all second derivatives are zero";
+  if (op.has(kTraitSmooth)) {
+    EXPECT_GT(largest_second, 1e-3) << "all second derivatives are zero";
+  }
 }
 
 std::vector<const OpDef*> differentiable_ops() {

@@ -19,8 +19,7 @@ struct FakeModelOptions {
   bool classes = false;  // the target is i32 class ids in [0, 2) used as numbers
 };
 
-/// Owns the tables of one fake model; must outlive its instances and not move. Entries of all fake
-/// models use the sizes of the one made last.
+/// Owns the tables of one fake model; must outlive its instances and not move.
 class FakeModel {
  public:
   explicit FakeModel(const FakeModelOptions& options = {});

@@ -1,0 +1,73 @@
+// The messages of shape inference: both shapes, the rule, nothing else.
+#include "ir/op.h"
+#include "ir/op_attrs.h"
+
+#include <gtest/gtest.h>
+
+namespace gradc {
+namespace {
+
+std::string message(Op op, const Types& operands, const AttrRef& attrs = {}) {
+  const OpDef& entry = def(op);
+  const bool use_default = attrs.empty() && entry.attrs != nullptr;
+  const auto result = infer_types(
+      op, operands, use_default ? AttrRef(entry.attrs->make_default(), entry.attrs) : attrs);
+  return result.ok() ? "ok" : result.message();
+}
+
+const TensorType kLabels = {DType::kI32, {4}};
+
+TEST(OpInference, NamesBothShapes) {
+  EXPECT_EQ(message(Op::kMatmul, {f32({32, 784}), f32({512, 128})}),
+            "matmul inner sizes differ: f32[32x784] x f32[512x128]");
+  EXPECT_EQ(
+      message(Op::kMatmul, {f32({784, 32}), f32({512, 128})}, make_attrs(MatmulAttrs{true, false})),
+      "matmul inner sizes differ: f32[784x32] transposed x f32[512x128]");
+  EXPECT_EQ(message(Op::kMatmul, {f32({2, 3, 4}), f32({5, 4, 3})}),
+            "matmul batch sizes differ: f32[2x3x4] x f32[5x4x3]");
+  EXPECT_EQ(message(Op::kAdd, {f32({2, 3}), f32({3})}), "add operands differ: f32[2x3] and f32[3]");
+  EXPECT_EQ(message(Op::kReshape, {f32({2, 3})}, make_attrs(ReshapeAttrs{{4}})),
+            "reshape of f32[2x3] to f32[4]: 6 elements and 4 elements");
+  EXPECT_EQ(message(Op::kBroadcast, {f32({3})}, make_attrs(BroadcastAttrs{{2, 4}, {1}})),
+            "broadcast of f32[3] to f32[2x4] along dims [1]: extents differ");
+  EXPECT_EQ(message(Op::kConcat, {f32({2, 3}), f32({3, 3})}, make_attrs(AxisAttrs{1})),
+            "concat along axis 1: f32[2x3] and f32[3x3] differ elsewhere");
+  EXPECT_EQ(message(Op::kConv, {f32({1, 8, 8, 3}), f32({3, 3, 4, 16})}),
+            "conv filter has 4 input channels, expected 3 / 1 groups: f32[1x8x8x3] * "
+            "f32[3x3x4x16]");
+  EXPECT_EQ(message(Op::kConv, {f32({1, 2, 8, 3}), f32({3, 3, 3, 16})}),
+            "conv window of 3 is over the padded extent 2: f32[1x2x8x3] * f32[3x3x3x16]");
+  EXPECT_EQ(message(Op::kSparseSoftmaxCrossEntropy, {f32({8, 10}), kLabels}),
+            "sparse_softmax_cross_entropy of logits f32[8x10] takes integer labels of shape [8], "
+            "got i32[4]");
+  EXPECT_EQ(message(Op::kUpdate, {f32({2}), f32({3})}), "update of a f32[2] to a f32[3]");
+}
+
+TEST(OpInference, CountsOperandsAndChecksAttributes) {
+  EXPECT_EQ(message(Op::kTanh, {}), "tanh has 0 operands, expected 1 (x)");
+  EXPECT_EQ(message(Op::kSgdStep, {f32({2})}),
+            "sgd_step has 1 operands, expected 3 to 4 (w g lr decay?)");
+  EXPECT_EQ(message(Op::kSgdStep, {f32({2}), f32({2}), f32({})}, make_attrs(SgdAttrs{0.1})),
+            "sgd_step with these attributes takes 4 operands, got 3");
+  EXPECT_EQ(message(Op::kTanh, {f32({2})}, make_attrs(AxisAttrs{})),
+            "tanh has the attributes of another op");
+  EXPECT_EQ(message(Op::kSoftmax, {f32({2, 3})}, make_attrs(AxisAttrs{2})),
+            "softmax axis 2 is outside f32[2x3]");
+  EXPECT_EQ(message(Op::kReduceSum, {f32({2, 3})}, make_attrs(AxesAttrs{{1, 0}})),
+            "reduce_sum axes [1, 0] do not increase");
+  EXPECT_EQ(message(Op::kExp, {kLabels}), "exp takes float operands, got i32[4]");
+}
+
+TEST(OpInference, RefusesSizesThatOverflow) {
+  const int64_t large = int64_t{1} << 40;
+  EXPECT_EQ(message(Op::kBroadcast, {f32({})}, make_attrs(BroadcastAttrs{{large, large}, {}})),
+            "broadcast has a result of shape [1099511627776x1099511627776], more than "
+            "281474976710656 bytes");
+  EXPECT_EQ(message(Op::kPad, {f32({2})}, make_attrs(PadAttrs{{INT64_MAX}, {1}, {}, 0.0})),
+            "pad of f32[2] is too large at axis 0");
+  EXPECT_EQ(message(Op::kIota, {}, make_attrs(IotaAttrs{DType::kI32, {0}, 0})),
+            "iota has a result of shape [0], extents must be at least 1");
+}
+
+}  // namespace
+}  // namespace gradc
