@@ -71,6 +71,8 @@ gradc_rt_initializer initializer_of(const InitSpec& init) {
   result.fan_in = init.fan_in;
   result.fan_out = init.fan_out;
   result.stream = static_cast<uint64_t>(init.stream);
+  result.has_seed = init.has_seed ? 1 : 0;
+  result.seed = static_cast<uint64_t>(init.seed);
   return result;
 }
 

@@ -42,7 +42,7 @@ class Interpreter {
   const Tensor& read(ValueId id) const {
     return graph_.is_input(id) ? *args_[graph_.value(id).index] : values_[id.index];
   }
-  void eval(const Node& node);
+  void eval(NodeId id);
   void free_dead(const Node& node, NodeId id);
 
   const Graph& graph_;
@@ -67,22 +67,15 @@ void Interpreter::free_dead(const Node& node, NodeId id) {
   }
 }
 
-void Interpreter::eval(const Node& node) {
-  const OpDef& op = def(node.op);
-  std::vector<const Tensor*> inputs;
+void Interpreter::eval(NodeId id) {
+  const Node& node = graph_.node(id);
+  std::vector<const Tensor*> operands;
   for (ValueId operand : node.operands)
-    inputs.push_back(&read(operand));
-  std::vector<Tensor> outputs;
-  for (ValueId result : node.results)
-    outputs.emplace_back(graph_.type(result));
-  if (op.eval_scalar != nullptr) {
-    eval_elementwise(op, inputs, outputs[0]);
-  } else {
-    GRADC_CHECK(op.eval != nullptr, "{} has no reference evaluation", op.name);
-    op.eval({inputs, outputs, node.attrs, node.body.get()});
+    operands.push_back(&read(operand));
+  std::vector<Tensor> results = interpret_node(graph_, id, operands);
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (graph_.has_uses(node.results[i])) values_[node.results[i].index] = std::move(results[i]);
   }
-  for (size_t i = 0; i < outputs.size(); ++i)
-    if (graph_.has_uses(node.results[i])) values_[node.results[i].index] = std::move(outputs[i]);
 }
 
 std::vector<Tensor> Interpreter::run(std::span<const Tensor* const> args,
@@ -95,7 +88,7 @@ std::vector<Tensor> Interpreter::run(std::span<const Tensor* const> args,
       GRADC_CHECK(updates != nullptr, "update in a body");
       updates->emplace_back(graph_.input_of(node.operands[0]).name, read(node.operands[1]));
     } else {
-      eval(node);
+      eval(id);
     }
     free_dead(node, id);
   }
@@ -124,6 +117,22 @@ Result<InterpretResult> interpret(const Graph& graph, std::span<const Tensor> in
   InterpretResult result;
   result.outputs = Interpreter(graph).run(args, &result.updates);
   return result;
+}
+
+std::vector<Tensor> interpret_node(const Graph& graph, NodeId id,
+                                   std::span<const Tensor* const> operands) {
+  const Node& node = graph.node(id);
+  const OpDef& op = def(node.op);
+  std::vector<Tensor> results;
+  for (ValueId result : node.results)
+    results.emplace_back(graph.type(result));
+  if (op.eval_scalar != nullptr) {
+    eval_elementwise(op, operands, results[0]);
+  } else {
+    GRADC_CHECK(op.eval != nullptr, "{} has no reference evaluation", op.name);
+    op.eval({operands, results, node.attrs, node.body.get()});
+  }
+  return results;
 }
 
 std::vector<Tensor> interpret_body(const Graph& body, std::span<const Tensor* const> args) {

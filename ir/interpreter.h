@@ -22,6 +22,10 @@ struct InterpretResult {
 /// is diagnosed (kShapeMismatch).
 Result<InterpretResult> interpret(const Graph& graph, std::span<const Tensor> inputs);
 
+/// Evaluates one node of a graph that verifies: its results for these operands.
+std::vector<Tensor> interpret_node(const Graph& graph, NodeId node,
+                                   std::span<const Tensor* const> operands);
+
 /// Runs a nested body: its outputs for these arguments, which have the types of its inputs.
 std::vector<Tensor> interpret_body(const Graph& body, std::span<const Tensor* const> args);
 

@@ -1,6 +1,8 @@
 // apply_optimizer - turns a graph with gradients into a training step: clips the gradients, applies
-// the optimizer's step op to each parameter, updates parameters, slots and the iteration. The step
-// op's operands are bound by the names its entry gives them, so this pass knows no optimizer.
+// the optimizer's step op to each parameter, updates parameters, slots and the iteration. Every
+// step op takes (parameter, gradient, slots..., rate, decay if weight_decay is not 0) and gives
+// (parameter, slots...); a rate named lr_t is corrected for the bias of the moments. No optimizer
+// is named.
 //
 // Order of things as in Keras: clip, then (inside the step op) weight decay, then the step. The
 // outputs "gradient/..." and the learning rate are used up.
@@ -10,8 +12,11 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace gradc::passes {
@@ -25,16 +30,6 @@ struct Trained {
   Val parameter;
   Val gradient;
 };
-
-std::vector<std::string_view> split_names(std::string_view names) {
-  std::vector<std::string_view> result;
-  while (!names.empty()) {
-    const size_t end = std::min(names.find(' '), names.size());
-    if (end > 0) result.push_back(names.substr(0, end));
-    names.remove_prefix(std::min(end + 1, names.size()));
-  }
-  return result;
-}
 
 Val sum_of_squares(Val x) {
   std::vector<int64_t> axes;
@@ -77,25 +72,58 @@ void clip(std::vector<Trained>& all, const OptimizerSpec& spec) {
   if (spec.global_clip_norm > 0.0 && !all.empty()) clip_by_global_norm(all, spec.global_clip_norm);
 }
 
+/// The number attribute of that name, or nothing.
+std::optional<double> attr_number(const AttrRef& attrs, std::string_view name) {
+  for (const auto& [field, value] : attrs.all_fields()) {
+    const auto* number = std::get_if<double>(&value);
+    if (field == name && number != nullptr) return *number;
+  }
+  return std::nullopt;
+}
+
+/// 1 - beta^t, accurate also where beta^t is near 1: log(beta) is computed in double here, and
+/// expm1 does not cancel.
+Val bias_of_moment(double beta, Val step_number) {
+  if (beta == 0.0) return step_number.builder().scalar(1.0);
+  return -expm1(step_number * std::log(beta));
+}
+
+/// lr sqrt(1 - beta_2^t) / (1 - beta_1^t) with t = iteration + 1 (Keras Adam).
+Val bias_corrected(Val learning_rate, Val iteration, const AttrRef& attrs) {
+  const std::optional<double> beta_1 = attr_number(attrs, "beta_1");
+  const std::optional<double> beta_2 = attr_number(attrs, "beta_2");
+  GRADC_CHECK(beta_1 && beta_2, "a bias-corrected rate without beta_1 and beta_2");
+  const Val t = cast(iteration, DType::kF32) + 1.0;
+  return learning_rate * sqrt(bias_of_moment(*beta_2, t)) / bias_of_moment(*beta_1, t);
+}
+
+/// Whether the entry lists an operand of that name.
+bool takes_operand(const OpDef& entry, std::string_view name) {
+  const std::string list = fmt::format(" {} ", entry.operands);
+  return list.find(fmt::format(" {} ", name)) != std::string::npos;
+}
+
 class StepMaker {
  public:
   StepMaker(Builder& builder, const OptimizerSpec& spec, Val learning_rate, Val iteration)
-      : builder_(builder), spec_(spec), learning_rate_(learning_rate), iteration_(iteration) {}
+      : builder_(builder), spec_(spec), rate_(learning_rate) {
+    if (takes_operand(def(spec.step), "lr_t"))
+      rate_ = bias_corrected(learning_rate, iteration, spec.attrs);
+    const double decay = attr_number(spec.attrs, "weight_decay").value_or(0.0);
+    if (decay != 0.0) decay_ = learning_rate * decay;
+  }
 
   /// The step op on one parameter, and the updates of the parameter and its slots.
   void make(const Trained& one) {
-    std::vector<Val> slots;
+    const DType dtype = one.parameter.dtype();
+    std::vector<Val> operands = {one.parameter, one.gradient};
     for (const OptimizerSlot& slot : spec_.slots)
-      slots.push_back(add_slot(one, slot));
-    std::vector<Val> operands;
-    size_t next_slot = 0;
-    for (std::string_view name : split_names(def(spec_.step).operands))
-      operands.push_back(operand(name, one, slots, next_slot));
-    GRADC_CHECK(next_slot == slots.size(), "{} takes {} slots, the optimizer has {}",
-                op_name(spec_.step), next_slot, slots.size());
-    const std::vector<Val> results =
-        builder_.add_multi(spec_.step, operands, spec_.attrs,
-                           builder_.graph().value(one.parameter.id()).name + ".next");
+      operands.push_back(add_slot(one, slot));
+    const std::vector<Val> slots(operands.begin() + 2, operands.end());
+    operands.push_back(cast(rate_, dtype));
+    if (decay_.valid()) operands.push_back(cast(decay_, dtype));
+    const std::string hint = builder_.graph().value(one.parameter.id()).name + ".next";
+    const std::vector<Val> results = builder_.add_multi(spec_.step, operands, spec_.attrs, hint);
     GRADC_CHECK(results.size() == slots.size() + 1, "{} gave {} results for {} slots",
                 op_name(spec_.step), results.size(), slots.size());
     builder_.update(one.parameter, results[0]);
@@ -114,21 +142,10 @@ class StepMaker {
     return builder_.input(InputKind::kState, one.parameter.type(), name, hint, std::move(init));
   }
 
-  Val operand(std::string_view name, const Trained& one, const std::vector<Val>& slots,
-              size_t& next_slot) const {
-    if (name == "parameter") return one.parameter;
-    if (name == "gradient") return one.gradient;
-    if (name == "learning_rate") return learning_rate_;
-    if (name == "iteration") return iteration_;
-    GRADC_CHECK(next_slot < slots.size(), "{} has an operand \"{}\" that no slot stands for",
-                op_name(spec_.step), name);
-    return slots[next_slot++];
-  }
-
   Builder& builder_;
   const OptimizerSpec& spec_;
-  Val learning_rate_;
-  Val iteration_;
+  Val rate_;   // f32[]
+  Val decay_;  // f32[]; empty: none
 };
 
 Val find_or_add_iteration(Builder& builder) {

@@ -299,6 +299,11 @@ Status load_dataset(const gradc_rt_model& model, const DataSource& source, Targe
   if (!source.spec.empty()) {
     GRADC_RT_TRY(load_spec(model, source.spec, &arrays, &out->class_names));
   }
+  // One array and one input need no name to meet (predict).
+  if (need == TargetNeed::kOptional && arrays.size() == 1 &&
+      count_kind(model, GRADC_RT_INPUT) == 1) {
+    arrays[0].name = Str("x");
+  }
   const char* where = source.spec.empty() ? "--input/--target" : source.spec.c_str();
   GRADC_RT_TRY(assign_part(model, arrays, kValidation, need, where, &out->validation));
   GRADC_RT_TRY(assign_part(model, arrays, kTest, need, where, &out->test));

@@ -77,8 +77,9 @@ Str tensor_type_text(const gradc_rt_tensor& tensor) {
   return text;
 }
 
-Status set_tensor(Instance& instance, size_t index, const Array& array) {
-  const gradc_rt_tensor& tensor = instance.tensor(index);
+namespace {
+
+Status check_tensor(const gradc_rt_tensor& tensor, const Array& array) {
   const Dtype dtype = static_cast<Dtype>(tensor.dtype);
   const Span<const int64_t> dims = tensor_dims(tensor);
   const bool same_kind = is_float(dtype) == is_float(array.dtype);
@@ -89,6 +90,15 @@ Status set_tensor(Instance& instance, size_t index, const Array& array) {
     return error("%s: is %s, the model's tensor is %s", array.source.c_str(),
                  array_type_text(array).c_str(), tensor_type_text(tensor).c_str());
   }
+  return {};
+}
+
+}  // namespace
+
+Status set_tensor(Instance& instance, size_t index, const Array& array) {
+  const gradc_rt_tensor& tensor = instance.tensor(index);
+  const Dtype dtype = static_cast<Dtype>(tensor.dtype);
+  GRADC_RT_TRY(check_tensor(tensor, array));
   void* out = instance.data(index);
   if (dtype == array.dtype) {
     memcpy(out, array.data.data(), array.data.size());
@@ -131,13 +141,22 @@ Status load_arrays(Instance& instance, Span<const Array> arrays, const char* pat
       }
       continue;
     }
-    if (!is_lasting(instance.tensor(static_cast<size_t>(index)), with_optimizer)) continue;
-    const Status one = set_tensor(instance, static_cast<size_t>(index), array);
+    const gradc_rt_tensor& tensor = instance.tensor(static_cast<size_t>(index));
+    if (!is_lasting(tensor, with_optimizer)) continue;
+    const Status one = check_tensor(tensor, array);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }
   if (mode == LoadMode::kComplete) check_missing(instance, arrays, path, with_optimizer, problems);
   if (!problems.ok()) return problems;
-  return load_statistics(instance, arrays, path);
+  GRADC_RT_TRY(load_statistics(instance, arrays, path));
+  for (const Array& array : arrays) {  // nothing is written before everything is known to fit
+    const int64_t index = instance.find(array.name.c_str());
+    if (index < 0 || !is_lasting(instance.tensor(static_cast<size_t>(index)), with_optimizer)) {
+      continue;
+    }
+    GRADC_RT_TRY(set_tensor(instance, static_cast<size_t>(index), array));
+  }
+  return {};
 }
 
 Status load_weights(Instance& instance, const char* path, LoadMode mode) {
@@ -176,9 +195,13 @@ void collect_tensors(const Instance& instance, bool with_optimizer, Vec<TensorVi
 }
 
 Status save_weights(const Instance& instance, const char* path) {
+  return save_tensors(instance, path, false);
+}
+
+Status save_tensors(const Instance& instance, const char* path, bool with_optimizer) {
   Vec<TensorView> views;
   Vec<Str> names;
-  collect_tensors(instance, false, &views, &names);
+  collect_tensors(instance, with_optimizer, &views, &names);
   Vec<Metadata> metadata;
   metadata.push({Str("format"), Str("gradc-weights/1")});
   metadata.push({Str("model"), Str(instance.model().name)});

@@ -25,6 +25,8 @@ Status load_arrays(Instance& instance, Span<const Array> arrays, const char* pat
 Status load_weights(Instance& instance, const char* path, LoadMode mode);
 /// Parameters, states and data statistics.
 Status save_weights(const Instance& instance, const char* path);
+/// The same, with the optimizer's state if asked.
+Status save_tensors(const Instance& instance, const char* path, bool with_optimizer);
 
 /// Appends views of all tensors that make up the instance's lasting values (optimizer state too if
 /// asked), and of its data statistics; `names` owns the statistics' names.

@@ -29,14 +29,15 @@ enum Slot {
   kSlots
 };
 
-// Sizes are compiled into real models; here they travel behind the seed slot's 8 bytes.
+// Compiled into real models; here those of the FakeModel made last.
 struct Constants {
-  uint64_t seed;
   int64_t batch;
   int64_t features;
   double rate;
-  int64_t classes;
+  bool classes;
 };
+
+Constants constants;
 
 struct Frame {
   const float* x;
@@ -52,13 +53,13 @@ Frame open_frame(void* const* slots, void* arena) {
           static_cast<float*>(slots[kW]),
           static_cast<float*>(slots[kB]),
           static_cast<float*>(arena),
-          static_cast<const Constants*>(slots[kSeed]),
+          &constants,
           slots};
 }
 
 float target_of(const Frame& f, int64_t row) {
-  return f.k->classes != 0 ? static_cast<float>(static_cast<const int32_t*>(f.slots[kY])[row])
-                           : static_cast<const float*>(f.slots[kY])[row];
+  return f.k->classes ? static_cast<float>(static_cast<const int32_t*>(f.slots[kY])[row])
+                      : static_cast<const float*>(f.slots[kY])[row];
 }
 
 float predict_row(const Frame& f, int64_t row) {
@@ -168,6 +169,7 @@ void FakeModel::add(const char* name, int64_t kind, int64_t dtype, std::vector<i
 }
 
 FakeModel::FakeModel(const FakeModelOptions& options) : options_(options) {
+  constants = {options.batch, options.features, 0.05, options.classes};
   weight_init_.kind = GRADC_RT_INIT_VARIANCE_SCALING;
   weight_init_.a = 1;
   weight_init_.mode = GRADC_RT_FAN_AVG;
@@ -189,7 +191,6 @@ FakeModel::FakeModel(const FakeModelOptions& options) : options_(options) {
   add("metric/mae", GRADC_RT_METRIC, GRADC_RT_F32, {});
   add("tail/weight", GRADC_RT_TAIL_WEIGHT, GRADC_RT_F32, {b});
   add("seed", GRADC_RT_SEED, GRADC_RT_I64, {});
-  tensors_.back().bytes = sizeof(Constants);
   add("gradient/linear/kernel", GRADC_RT_GRADIENT, GRADC_RT_F32, {n, 1});
   tensors_[kX].data = &input_data_;
   tensors_[kY].data = &target_data_;
@@ -235,11 +236,6 @@ OwnedInstance::OwnedInstance(const gradc_rt_model& model, int32_t threads) {
     fprintf(stderr, "%s\n", status.text.c_str());
     abort();
   }
-  Constants* constants = static_cast<Constants*>(it->data(kSeed));
-  constants->batch = model.batch_size;
-  constants->features = model.tensors[kX].dims[1];
-  constants->rate = 0.05;
-  constants->classes = model.tensors[kY].dtype == GRADC_RT_I32 ? 1 : 0;
 }
 
 std::vector<float> OwnedInstance::values(const char* name) const {

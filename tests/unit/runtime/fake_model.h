@@ -19,7 +19,8 @@ struct FakeModelOptions {
   bool classes = false;  // the target is i32 class ids in [0, 2) used as numbers
 };
 
-/// Owns the tables of one fake model; must outlive its instances and not move.
+/// Owns the tables of one fake model; must outlive its instances and not move. Entries of all fake
+/// models use the sizes of the one made last.
 class FakeModel {
  public:
   explicit FakeModel(const FakeModelOptions& options = {});

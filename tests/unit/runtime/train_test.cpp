@@ -31,7 +31,8 @@ bool stop_later(void* user, const StepReport&) {
   return --static_cast<StopAt*>(user)->countdown > 0;
 }
 
-Outcome train_fake(int32_t threads, int64_t rows, TrainOptions options, int64_t validation_rows = 0) {
+Outcome train_fake(int32_t threads, int64_t rows, TrainOptions options,
+                   int64_t validation_rows = 0) {
   FakeModel model;
   OwnedInstance instance(model.get(), threads);
   EXPECT_TRUE(instance->initialize(options.seed).ok());

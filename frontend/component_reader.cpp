@@ -1,0 +1,211 @@
+// Table-driven reading of options. Defaults are JSON text and go through the same functions as a
+// user's values.
+#include "frontend/component_reader.h"
+
+#include "support/check.h"
+#include "support/suggest.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+
+namespace gradc {
+namespace {
+
+std::optional<Ints> read_int_list(DiagnosticSink& sink, const JsonCursor& at,
+                                  const OptionDef& def) {
+  if (!at.value().is_array()) {
+    report_wrong_type(sink, at, "a list of integers");
+    return std::nullopt;
+  }
+  Ints list;
+  bool good = true;
+  for (size_t i = 0; i < at.value().size(); ++i) {
+    const auto element = read_integer(sink, at.element(i), def);
+    good = good && element.has_value();
+    list.push_back(element.value_or(0));
+  }
+  if (!good) return std::nullopt;
+  return list;
+}
+
+std::optional<std::vector<double>> read_float_list(DiagnosticSink& sink, const JsonCursor& at,
+                                                   const OptionDef& def) {
+  if (!at.value().is_array()) {
+    report_wrong_type(sink, at, "a list of numbers");
+    return std::nullopt;
+  }
+  std::vector<double> list;
+  bool good = true;
+  for (size_t i = 0; i < at.value().size(); ++i) {
+    const auto element = read_number(sink, at.element(i), def);
+    good = good && element.has_value();
+    list.push_back(element.value_or(0));
+  }
+  if (!good) return std::nullopt;
+  return list;
+}
+
+std::optional<Ints> read_pair(DiagnosticSink& sink, const JsonCursor& at, const OptionDef& def) {
+  if (at.value().is_number()) {
+    const auto one = read_integer(sink, at, def);
+    if (!one) return std::nullopt;
+    return Ints{*one, *one};
+  }
+  if (!at.value().is_array() || at.value().size() != 2) {
+    report_wrong_type(sink, at, "an integer or a list of two integers");
+    return std::nullopt;
+  }
+  return read_int_list(sink, at, def);
+}
+
+std::optional<Ints> read_padding(DiagnosticSink& sink, const JsonCursor& at, const OptionDef& def) {
+  const bool nested = at.value().is_array() && at.value().size() == 2 && at.value()[0].is_array() &&
+                      at.value()[1].is_array();
+  if (!nested) {
+    const auto pair = read_pair(sink, at, def);
+    if (!pair) return std::nullopt;
+    return Ints{(*pair)[0], (*pair)[0], (*pair)[1], (*pair)[1]};
+  }
+  const auto vertical = read_pair(sink, at.element(0), def);
+  const auto horizontal = read_pair(sink, at.element(1), def);
+  if (!vertical || !horizontal) return std::nullopt;
+  return Ints{(*vertical)[0], (*vertical)[1], (*horizontal)[0], (*horizontal)[1]};
+}
+
+std::optional<std::string> read_choice(DiagnosticSink& sink, const JsonCursor& at,
+                                       const OptionDef& def) {
+  const auto text = read_string(sink, at);
+  if (!text) return std::nullopt;
+  const std::vector<std::string> choices = split_words(def.choices);
+  if (std::find(choices.begin(), choices.end(), *text) != choices.end()) return text;
+  sink.error(DiagKind::kBadValue, at.place(), "{} is \"{}\", but must be one of: {}",
+             place_name(at.pointer()), *text, fmt::join(choices, ", "))
+      .with_help(nearest_name(*text, choices) ? suggestion(*text, choices) : "");
+  return std::nullopt;
+}
+
+/// A plain number where a schedule may stand.
+std::shared_ptr<const Component> read_constant_schedule(DiagnosticSink& sink,
+                                                        const JsonCursor& at) {
+  auto component = std::make_shared<Component>(default_component(Family::kSchedule, "constant"));
+  const OptionDef& rate = component->def->options.front();
+  const auto value = read_number(sink, at, rate);
+  if (!value) return nullptr;
+  component->options.set(rate.name, *value);
+  component->place = at.place();
+  return component;
+}
+
+/// Turns optional<T> into optional<OptionValue>.
+template <class T>
+std::optional<OptionValue> lift(std::optional<T> value) {
+  if (!value) return std::nullopt;
+  return OptionValue(std::move(*value));
+}
+
+}  // namespace
+
+std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& at,
+                                       const OptionDef& def) {
+  if (at.value().is_null() && def.nullable()) return OptionValue();
+  switch (def.type) {
+    case OptionType::kBool:
+      return lift(read_bool(sink, at));
+    case OptionType::kInt:
+      return lift(read_integer(sink, at, def));
+    case OptionType::kFloat:
+      return lift(read_number(sink, at, def));
+    case OptionType::kString:
+      return lift(read_string(sink, at));
+    case OptionType::kEnum:
+      return lift(read_choice(sink, at, def));
+    case OptionType::kInts:
+      return lift(read_int_list(sink, at, def));
+    case OptionType::kFloats:
+      return lift(read_float_list(sink, at, def));
+    case OptionType::kPair:
+      return lift(read_pair(sink, at, def));
+    case OptionType::kPadding2d:
+      return lift(read_padding(sink, at, def));
+    case OptionType::kIntOrInts: {
+      if (!at.value().is_number()) return lift(read_int_list(sink, at, def));
+      const auto one = read_integer(sink, at, def);
+      if (!one) return std::nullopt;
+      return OptionValue(Ints{*one});
+    }
+    case OptionType::kComponent: {
+      auto component = read_component(sink, at, def.family);
+      if (!component) return std::nullopt;
+      return OptionValue(std::move(component));
+    }
+  }
+  GRADC_UNREACHABLE();
+}
+
+void fill_defaults(std::span<const OptionDef> table, Options& options) {
+  for (const OptionDef& def : table) {
+    if (def.required()) continue;
+    const Json parsed = Json::parse(def.default_json, nullptr, /*allow_exceptions=*/false);
+    DiagnosticSink sink;
+    auto value = read_option(sink, JsonCursor(parsed, {}, {}), def);
+    GRADC_CHECK(value && !sink.has_errors(),
+                "the default {} of option \"{}\" does not fit its table entry", def.default_json,
+                def.name);
+    options.set(def.name, std::move(*value));
+  }
+}
+
+void read_options(ObjectReader& reader, std::span<const OptionDef> table, Options& options) {
+  fill_defaults(table, options);
+  for (const OptionDef& def : table) {
+    const auto member = def.required() ? reader.require(def.name) : reader.get(def.name);
+    if (!member) continue;
+    if (auto value = read_option(reader.sink(), *member, def))
+      options.set(def.name, std::move(*value));
+  }
+}
+
+std::shared_ptr<const Component> read_component(DiagnosticSink& sink, const JsonCursor& at,
+                                                Family family) {
+  auto component = std::make_shared<Component>();
+  component->place = at.place();
+  std::optional<JsonCursor> type_at;
+  const Json& value = at.value();
+  const Json empty = Json::object();
+  if (family == Family::kSchedule && value.is_number()) return read_constant_schedule(sink, at);
+  if (value.is_string()) {
+    type_at = at;
+  } else if (value.is_object()) {
+    ObjectReader probe(sink, at, family_name(family));
+    type_at = probe.require("type");
+    if (!type_at) return nullptr;
+  } else {
+    report_wrong_type(
+        sink, at,
+        fmt::format("the name of a {0} or an object with its \"type\"", family_name(family)));
+    return nullptr;
+  }
+  if (type_at) {
+    const auto type = read_string(sink, *type_at);
+    if (!type) return nullptr;
+    component->written_type = *type;
+  }
+  component->def = find_member(family, component->written_type);
+  if (component->def == nullptr) {
+    sink.error(DiagKind::kUnknownName, type_at->place(), "unknown {} \"{}\"", family_name(family),
+               component->written_type)
+        .with_help(suggestion(component->written_type, member_names(family)));
+    return nullptr;
+  }
+  const size_t errors_before = sink.all().size();
+  const JsonCursor body(value.is_object() ? value : empty, at.file(), at.pointer());
+  ObjectReader reader(sink, body,
+                      fmt::format("{} \"{}\"", family_name(family), component->written_type));
+  reader.get("type");
+  read_options(reader, component->def->options, component->options);
+  reader.finish();
+  return sink.all().size() == errors_before ? component : nullptr;
+}
+
+}  // namespace gradc

@@ -1,0 +1,212 @@
+// The "data" section: what happens to each input and target between the file and the model.
+#include "frontend/component_reader.h"
+#include "frontend/families.h"
+#include "frontend/layer_def.h"
+#include "frontend/training_reader.h"
+#include "support/suggest.h"
+
+namespace gradc {
+namespace {
+
+constexpr OptionDef kNumber = {.name = "number", .type = OptionType::kFloat};
+constexpr OptionDef kNotNegative = {.name = "number", .type = OptionType::kFloat, .min = 0};
+constexpr OptionDef kPositive = {
+    .name = "number", .type = OptionType::kFloat, .min = 0, .above_min = true};
+constexpr OptionDef kClasses = {.name = "one_hot", .type = OptionType::kInt, .min = 2};
+constexpr OptionDef kShift = {.name = "shift", .type = OptionType::kPair, .min = 0};
+constexpr OptionDef kShape = {.name = "reshape", .type = OptionType::kInts, .min = 1};
+
+class RuleReader {
+ public:
+  RuleReader(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec, DataRule& rule)
+      : reader_(sink, at, fmt::format("the data rule of \"{}\"", rule.name)),
+        sink_(sink),
+        spec_(spec),
+        rule_(rule) {}
+
+  void run() {
+    if (!reader_.is_object()) return;
+    rule_.place = reader_.cursor().place();
+    if (const auto at = reader_.get("scale")) rule_.scale = float_rule(*at).value_or(1.0);
+    if (const auto at = reader_.get("offset")) rule_.offset = float_rule(*at).value_or(0.0);
+    if (const auto at = reader_.get("standardize")) read_standardize(*at);
+    if (const auto at = reader_.get("one_hot")) read_one_hot(*at);
+    if (const auto at = reader_.get("flatten")) read_flatten(*at);
+    if (const auto at = reader_.get("reshape")) read_reshape(*at);
+    if (const auto at = reader_.get("augment")) read_augment(*at);
+    reader_.finish();
+  }
+
+ private:
+  /// A number; refused for integer data, which is indices.
+  std::optional<double> float_rule(const JsonCursor& at) {
+    const auto number = read_number(sink_, at, kNumber);
+    if (number && !is_float(spec_.dtype)) {
+      sink_.error(DiagKind::kTypeMismatch, at.key_place(),
+                  "\"{}\" holds integers ({}), which cannot be scaled", rule_.name,
+                  to_string(spec_));
+      return std::nullopt;
+    }
+    return number;
+  }
+
+  std::vector<double> numbers(const JsonCursor& at, const OptionDef& limits) {
+    std::vector<double> list;
+    if (!at.value().is_array()) {
+      list.push_back(read_number(sink_, at, limits).value_or(1.0));
+      return list;
+    }
+    for (size_t i = 0; i < at.value().size(); ++i)
+      list.push_back(read_number(sink_, at.element(i), limits).value_or(1.0));
+    return list;
+  }
+
+  void read_standardize(const JsonCursor& at) {
+    if (!is_float(spec_.dtype)) {
+      sink_.error(DiagKind::kTypeMismatch, at.key_place(),
+                  "\"{}\" holds integers ({}), which cannot be standardized", rule_.name,
+                  to_string(spec_));
+      return;
+    }
+    if (at.value().is_boolean()) {
+      rule_.standardize =
+          at.value().get<bool>() ? DataRule::Standardize::kFromData : DataRule::Standardize::kNone;
+      return;
+    }
+    if (!at.value().is_object()) {
+      report_wrong_type(sink_, at, "true, false or {\"mean\", \"std\"}");
+      return;
+    }
+    ObjectReader reader(sink_, at, "\"standardize\"");
+    const auto mean = reader.require("mean");
+    const auto stddev = reader.require("std");
+    reader.finish();
+    if (!mean || !stddev) return;
+    rule_.standardize = DataRule::Standardize::kGiven;
+    rule_.mean = numbers(*mean, kNumber);
+    rule_.stddev = numbers(*stddev, kPositive);
+    const auto elements = static_cast<size_t>(checked_product(spec_.shape).value_or(0));
+    const size_t last = spec_.shape.empty() ? 1 : static_cast<size_t>(spec_.shape.back());
+    const size_t count = rule_.mean.size();
+    if (count != rule_.stddev.size() || (count != 1 && count != last && count != elements)) {
+      sink_.error(DiagKind::kShapeMismatch, at.place(),
+                  "{} means and {} deviations do not fit \"{}\" of shape {}: 1, {} or {} of each "
+                  "are possible",
+                  count, rule_.stddev.size(), rule_.name, shape_text(spec_.shape), last, elements);
+    }
+  }
+
+  void read_one_hot(const JsonCursor& at) {
+    const auto classes = read_integer(sink_, at, kClasses);
+    if (!classes) return;
+    if (!is_float(spec_.dtype) || spec_.shape.empty() || spec_.shape.back() != *classes) {
+      sink_
+          .error(DiagKind::kShapeMismatch, at.place(), "one_hot makes rows of {}, but \"{}\" is {}",
+                 *classes, rule_.name, to_string(spec_))
+          .with_help(is_float(spec_.dtype)
+                         ? ""
+                         : "this loss takes class indices as they are; leave one_hot out");
+      return;
+    }
+    rule_.one_hot = *classes;
+  }
+
+  void read_flatten(const JsonCursor& at) {
+    const auto flatten = read_bool(sink_, at);
+    if (!flatten || !*flatten) return;
+    if (spec_.shape.size() != 1) {
+      sink_.error(DiagKind::kShapeMismatch, at.key_place(),
+                  "flatten gives one axis, but \"{}\" is {}", rule_.name, to_string(spec_));
+      return;
+    }
+    rule_.reshape = spec_.shape;
+  }
+
+  void read_reshape(const JsonCursor& at) {
+    const auto shape = read_option(sink_, at, kShape);
+    if (!shape) return;
+    if (std::get<Ints>(*shape) != spec_.shape) {
+      sink_.error(DiagKind::kShapeMismatch, at.place(), "reshape gives {}, but \"{}\" is {}",
+                  shape_text(std::get<Ints>(*shape)), rule_.name, to_string(spec_));
+      return;
+    }
+    rule_.reshape = spec_.shape;
+  }
+
+  void read_augment(const JsonCursor& at) {
+    ObjectReader reader(sink_, at, "\"augment\"");
+    const bool image =
+        is_float(spec_.dtype) && (spec_.shape.size() == 2 || spec_.shape.size() == 3);
+    const auto need_image = [&](const JsonCursor& option) {
+      if (image) return true;
+      sink_.error(
+          DiagKind::kShapeMismatch, option.key_place(),
+          "{} needs an image [height, width] or [height, width, channels], but \"{}\" is {}",
+          place_name(option.pointer()), rule_.name, to_string(spec_));
+      return false;
+    };
+    if (const auto flip = reader.get("flip_horizontal"); flip && need_image(*flip)) {
+      rule_.flip_horizontal = read_bool(sink_, *flip).value_or(false);
+    }
+    if (const auto crop = reader.get("crop"); crop && need_image(*crop))
+      rule_.crop = read_bool(sink_, *crop).value_or(false);
+    if (const auto shift = reader.get("shift"); shift && need_image(*shift)) {
+      if (const auto pair = read_option(sink_, *shift, kShift)) {
+        rule_.shift_height = std::get<Ints>(*pair)[0];
+        rule_.shift_width = std::get<Ints>(*pair)[1];
+        if (rule_.shift_height >= spec_.shape[0] || rule_.shift_width >= spec_.shape[1]) {
+          sink_.error(DiagKind::kBadValue, shift->place(),
+                      "a shift by {} moves all of \"{}\" of shape {} away",
+                      shape_text(std::get<Ints>(*pair)), rule_.name, shape_text(spec_.shape));
+        }
+      }
+    }
+    if (const auto noise = reader.get("noise"))
+      rule_.noise_stddev = read_number(sink_, *noise, kNotNegative).value_or(0.0);
+    reader.finish();
+  }
+
+  ObjectReader reader_;
+  DiagnosticSink& sink_;
+  const TensorSpec& spec_;
+  DataRule& rule_;
+};
+
+}  // namespace
+
+void read_data(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
+  if (!at.value().is_object()) {
+    report_wrong_type(sink, at, "an object with one rule per input or target");
+    return;
+  }
+  std::vector<std::string> known;
+  for (const ModelInput& input : model.inputs)
+    known.push_back(input.name);
+  for (const ModelOutput& output : model.outputs)
+    known.push_back(output.name);
+  for (const auto& [name, value] : at.value().items()) {
+    DataRule rule;
+    rule.name = name;
+    std::optional<TensorSpec> spec;
+    for (const ModelInput& input : model.inputs) {
+      if (input.name == name) spec = input.spec;
+    }
+    if (!spec && model.training) {
+      for (const OutputLoss& loss : model.training->losses) {
+        if (model.outputs[loss.output].name != name) continue;
+        spec = model.target_spec(loss);
+        rule.is_target = true;
+      }
+    }
+    if (!spec) {
+      sink.error(DiagKind::kUnknownReference, at.member(name).key_place(),
+                 "no input or target is named \"{}\"", name)
+          .with_help(suggestion(name, known));
+      continue;
+    }
+    RuleReader(at.member(name), sink, *spec, rule).run();
+    model.data.push_back(std::move(rule));
+  }
+}
+
+}  // namespace gradc

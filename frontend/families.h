@@ -1,0 +1,66 @@
+// The tables of the component families: each entry is its ComponentDef plus what the graph builder
+// needs of it.
+#pragma once
+
+#include "frontend/options.h"
+#include "ir/builder.h"
+#include "ir/optimizer_spec.h"
+
+#include <cstdint>
+#include <span>
+
+namespace gradc {
+
+std::span<const ComponentDef* const> activation_components();
+std::span<const ComponentDef* const> initializer_components();
+std::span<const ComponentDef* const> regularizer_components();
+std::span<const ComponentDef* const> loss_components();
+std::span<const ComponentDef* const> metric_components();
+std::span<const ComponentDef* const> optimizer_components();
+std::span<const ComponentDef* const> schedule_components();
+
+/// y = f(x) in ops of the graph.
+Val build_activation(const Component& activation, Val x);
+/// Like build_activation; null or linear gives x itself.
+Val apply_activation(const Component* activation, Val x);
+/// The shape that an activation makes of an example's shape (only glu changes it), or a diagnostic
+/// text.
+bool infer_activation(const Component& activation, const Ints& input, Ints& output,
+                      std::string& problem);
+
+/// How a parameter of that shape starts.
+InitSpec make_init_spec(const Component& initializer, const Ints& shape);
+/// True when the initializer can make a tensor of that rank (identity and orthogonal cannot make
+/// all).
+bool initializer_fits(const Component& initializer, size_t rank);
+
+/// The scalar penalty of one parameter.
+Val build_regularizer(const Component& regularizer, Val parameter);
+
+/// What a loss or metric expects beside an output: same shape and f32, or one class index per row.
+enum class TargetKind : uint8_t { kSameShape, kClassIndex };
+
+TargetKind loss_target(const Component& loss);
+/// False, with the reason, when a loss cannot work on an output of that shape (without the batch
+/// axis).
+bool loss_fits(const Component& loss, const Ints& output, std::string& problem);
+/// One loss value per example, f32[batch]; `target` is f32 like the output, or i32 class indices
+/// without the output's last axis.
+Val build_loss(const Component& loss, Val output, Val target);
+
+/// "accuracy" and "top_k" stand for several; the concrete one depends on the output's and target's
+/// shapes, as in Keras. Null when the metric does not fit; then `problem` says why.
+const ComponentDef* resolve_metric(const Component& metric, const Ints& output, TargetKind target,
+                                   std::string& problem);
+/// The name in logs: Keras's name of the metric as it was written ("accuracy", "mae", ...).
+std::string metric_name(const Component& metric);
+/// One metric value per example, f32[batch].
+Val build_metric(const Component& metric, const ComponentDef& resolved, Val output, Val target);
+
+/// The step op, slots and clipping of an optimizer. The learning rate is a value of the graph, see
+/// build_schedule.
+OptimizerSpec make_optimizer_spec(const Component& optimizer);
+/// The learning rate, f32[], as a function of the iteration (f32[], from 0).
+Val build_schedule(const Component& schedule, Val iteration);
+
+}  // namespace gradc

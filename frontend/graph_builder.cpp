@@ -1,0 +1,250 @@
+// Walks the calls in order; every layer builds itself from its table entry.
+#include "frontend/graph_builder.h"
+
+#include "frontend/families.h"
+#include "frontend/layer_def.h"
+#include "frontend/wiring.h"
+#include "ir/builder.h"
+#include "support/check.h"
+
+#include <map>
+
+namespace gradc {
+namespace {
+
+TensorType batched(const TensorSpec& spec, int64_t batch) {
+  Ints dims = {batch};
+  dims.insert(dims.end(), spec.shape.begin(), spec.shape.end());
+  return {spec.dtype, Shape(dims)};
+}
+
+/// A name that may stand after '%'.
+std::string value_hint(std::string text) {
+  for (char& c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '_' || c == '.';
+    if (!plain) c = c == '/' ? '.' : '_';
+  }
+  return text;
+}
+
+class EntryBuilder {
+ public:
+  EntryBuilder(const Model& model, const EntryRequest& request)
+      : model_(model),
+        request_(request),
+        graph_(std::make_shared<Graph>(value_hint(model.name))),
+        builder_(*graph_) {}
+
+  Result<EntryGraph> build() {
+    DiagnosticSink sink;
+    check_batch_size(model_, request_.batch_size, sink);
+    const bool needs_training = request_.kind != EntryKind::kPredict;
+    if (needs_training && !model_.training) {
+      sink.error(DiagKind::kMissingOption, {.file = model_.file},
+                 "the model has no \"training\" section, so it has no loss")
+          .with_help("add \"training\": {\"loss\": ..., \"optimizer\": ...}");
+    }
+    if (sink.has_errors()) return Failure(sink.take());
+    add_inputs();
+    add_parameters();
+    for (const Call& call : model_.calls)
+      build_call(call);
+    if (!needs_training) {
+      for (const ModelOutput& output : model_.outputs) {
+        graph_->add_output("output/" + output.name, values_[output.value].id());
+      }
+      return EntryGraph{graph_, {}};
+    }
+    build_losses();
+    EntryGraph entry{graph_, {}};
+    if (training()) {
+      entry.optimizer = make_optimizer_spec(model_.training->optimizer);
+      build_learning_rate();
+    }
+    return entry;
+  }
+
+ private:
+  bool training() const { return request_.kind == EntryKind::kTrain; }
+
+  void locate(const Place& place) { builder_.set_location(place.pointer); }
+
+  void add_inputs() {
+    for (const ModelInput& input : model_.inputs) {
+      locate(input.place);
+      values_.push_back(builder_.input(InputKind::kInput, batched(input.spec, request_.batch_size),
+                                       "input/" + input.name, value_hint(input.name)));
+    }
+    if (request_.tail && request_.kind != EntryKind::kPredict) {
+      builder_.set_location("");
+      tail_ = builder_.input(InputKind::kInput, {DType::kF32, Shape{request_.batch_size}},
+                             "tail/weight", "tail.weight");
+    }
+  }
+
+  /// All parameters of the model, in the file's order, so that every entry has the same ones with
+  /// the same streams.
+  void add_parameters() {
+    int64_t stream = 0;
+    for (const Layer& layer : model_.layers) {
+      locate(layer.place);
+      for (const ParameterSpec& spec : layer.parameters) {
+        InitSpec init = make_init_spec(spec.initializer, spec.shape);
+        init.stream = stream++;
+        const std::string name = layer.name + "/" + spec.name;
+        parameters_[name] = builder_.input(spec.trainable ? InputKind::kParam : InputKind::kState,
+                                           {DType::kF32, Shape(spec.shape)}, name,
+                                           value_hint(layer.name + "." + spec.name), init);
+      }
+    }
+  }
+
+  Val seed() {
+    if (!seed_.valid())
+      seed_ = builder_.input(InputKind::kInput, {DType::kI64, {}}, "seed", "seed");
+    return seed_;
+  }
+
+  Val iteration() {
+    if (!iteration_.valid()) {
+      InitSpec init;
+      init.kind = "zeros";
+      iteration_ =
+          builder_.input(InputKind::kState, {DType::kI64, {}}, kIterationInput, "iteration", init);
+    }
+    return iteration_;
+  }
+
+  void build_call(const Call& call) {
+    const Layer& layer = model_.layers[call.layer];
+    locate(call.place);
+    std::vector<Val> inputs;
+    for (const ModelValue value : call.inputs)
+      inputs.push_back(values_[value]);
+    const bool random = training() && layer.def->random;
+    LayerBuildArgs args{.layer = layer, .inputs = inputs, .builder = builder_};
+    args.training = training();
+    args.tail_weight = tail_;
+    if (random) {
+      args.seed = seed();
+      args.iteration = iteration();
+    }
+    args.parameter = [&](std::string_view name) { return parameter(layer, name); };
+    args.update_state = [&](std::string_view name, Val value) {
+      states_[layer.name + "/" + std::string(name)] = value;
+    };
+    args.next_stream = [this] { return random_stream_++; };
+    const Val result = layer.def->build(args);
+    const TensorType expected = batched(call.output, request_.batch_size);
+    GRADC_CHECK(result.type() == expected, "layer \"{}\" was inferred as {} but built as {}",
+                call.name, to_string(expected), to_string(result.type()));
+    graph_->set_name_hint(result.id(), value_hint(call.name));
+    values_.push_back(result);
+  }
+
+  /// A parameter's value; a moving average that a shared layer has already moved is its new value.
+  Val parameter(const Layer& layer, std::string_view name) {
+    const std::string full = layer.name + "/" + std::string(name);
+    const auto found = parameters_.find(full);
+    GRADC_CHECK(found != parameters_.end(), "layer \"{}\" has no parameter \"{}\"", layer.name,
+                name);
+    const auto moved = states_.find(full);
+    return moved == states_.end() ? found->second : moved->second;
+  }
+
+  // ---- loss and metrics
+  // -------------------------------------------------------------------------------------------
+
+  /// The mean over the batch, or the sum; rows weigh as the tail weight says.
+  Val over_batch(Val rows, bool sum) {
+    if (!tail_.valid()) return sum ? reduce_sum(rows, {0}) : reduce_mean(rows, {0});
+    if (!sum) return reduce_sum(rows * tail_, {0});
+    return reduce_sum(rows * cast(greater(tail_, 0.0), DType::kF32), {0});
+  }
+
+  void build_losses() {
+    const Training& section = *model_.training;
+    std::map<size_t, Val> targets;
+    Val total;
+    std::vector<std::pair<std::string, Val>> parts;
+    for (const OutputLoss& loss : section.losses) {
+      locate(loss.loss.place);
+      const ModelOutput& output = model_.outputs[loss.output];
+      const Val target =
+          builder_.input(InputKind::kInput, batched(model_.target_spec(loss), request_.batch_size),
+                         "target/" + output.name, value_hint(output.name + ".target"));
+      targets[loss.output] = target;
+      const Val rows = build_loss(loss.loss, values_[output.value], target);
+      const Val part = over_batch(rows, loss.loss.options.text("reduction") == "sum");
+      parts.emplace_back(output.name + "_loss", part);
+      const Val weighted = loss.weight == 1.0 ? part : part * loss.weight;
+      total = total.valid() ? total + weighted : weighted;
+    }
+    total = add_regularizers(total);
+    graph_->set_name_hint(total.id(), "loss");
+    graph_->add_output("loss", total.id());
+    if (parts.size() > 1) {
+      for (const auto& [name, part] : parts)
+        graph_->add_output("metric/" + name, part.id());
+    }
+    for (const OutputMetric& metric : section.metrics) {
+      locate(metric.metric.place);
+      const Val rows =
+          build_metric(metric.metric, *metric.resolved,
+                       values_[model_.outputs[metric.output].value], targets.at(metric.output));
+      const Val mean = over_batch(rows, false);
+      graph_->set_name_hint(mean.id(), value_hint(metric.name));
+      graph_->add_output("metric/" + metric.name, mean.id());
+    }
+    builder_.set_phase(Phase::kUpdate);
+    for (const auto& [name, value] : states_)
+      builder_.update(parameters_.at(name), value);
+    builder_.set_phase(Phase::kForward);
+  }
+
+  Val add_regularizers(Val total) {
+    for (const Layer& layer : model_.layers) {
+      for (const ParameterSpec& spec : layer.parameters) {
+        if (!spec.regularizer) continue;
+        locate(spec.regularizer->place);
+        const Val penalty =
+            build_regularizer(*spec.regularizer, parameters_.at(layer.name + "/" + spec.name));
+        if (penalty.valid()) total = total + penalty;
+      }
+    }
+    return total;
+  }
+
+  void build_learning_rate() {
+    const Component& schedule = *model_.training->optimizer.options.component("learning_rate");
+    locate(schedule.place);
+    builder_.set_phase(Phase::kUpdate);
+    const Val step = cast(iteration(), DType::kF32);
+    const Val rate = build_schedule(schedule, step);
+    graph_->set_name_hint(rate.id(), "learning_rate");
+    graph_->add_output(kLearningRateOutput, rate.id());
+    builder_.set_phase(Phase::kForward);
+  }
+
+  const Model& model_;
+  const EntryRequest& request_;
+  std::shared_ptr<Graph> graph_;
+  Builder builder_;
+  std::vector<Val> values_;  ///< by ModelValue
+  std::map<std::string, Val> parameters_;
+  std::map<std::string, Val> states_;  ///< next values of moving averages
+  Val tail_, seed_, iteration_;
+  int64_t random_stream_ = kFirstRandomStream;
+
+  /// Streams of random ops are kept apart from those of initial values.
+  static constexpr int64_t kFirstRandomStream = int64_t{1} << 20;
+};
+
+}  // namespace
+
+Result<EntryGraph> build_entry_graph(const Model& model, const EntryRequest& request) {
+  return EntryBuilder(model, request).build();
+}
+
+}  // namespace gradc

@@ -1,0 +1,41 @@
+// Model + batch size + entry -> Graph: forward pass, loss and metrics. The backward pass and the
+// update are made from it by the passes differentiate and apply_optimizer.
+//
+// Names (DESIGN 2.2): inputs "input/<name>", "target/<output>", "tail/weight", "seed"; parameters
+// "<layer>/<parameter>"; outputs "output/<name>" (predict), "loss", "metric/<name>", and in
+// training kLearningRateOutput.
+#pragma once
+
+#include "frontend/model.h"
+#include "ir/graph.h"
+#include "ir/optimizer_spec.h"
+#include "support/result.h"
+
+#include <memory>
+#include <string>
+
+namespace gradc {
+
+enum class EntryKind : uint8_t {
+  kPredict,   ///< outputs, inference mode
+  kEvaluate,  ///< loss and metrics, inference mode
+  kTrain,     ///< loss and metrics in training mode, learning rate, updates of moving averages
+};
+
+struct EntryRequest {
+  EntryKind kind = EntryKind::kPredict;
+  int64_t batch_size = 1;
+  bool tail =
+      false;  ///< means over the batch are weighted by the extra input "tail/weight" f32[batch]
+};
+
+struct EntryGraph {
+  std::shared_ptr<Graph> graph;
+  OptimizerSpec optimizer;  ///< kTrain only
+};
+
+/// Builds one entry. Errors: a batch size that makes a tensor too large, evaluate or train of a
+/// model without "training". The graph verifies.
+Result<EntryGraph> build_entry_graph(const Model& model, const EntryRequest& request);
+
+}  // namespace gradc

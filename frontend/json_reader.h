@@ -1,0 +1,82 @@
+// Typed, checked access to JSON with pointer tracking. Every problem goes to the sink and reading
+// goes on, so that all problems of a file are reported at once.
+#pragma once
+
+#include "frontend/options.h"
+#include "support/diagnostic.h"
+#include "support/json.h"
+
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gradc {
+
+/// A JSON value and where it stands.
+class JsonCursor {
+ public:
+  JsonCursor(const Json& value, std::string file, std::string pointer = {})
+      : value_(&value), file_(std::move(file)), pointer_(std::move(pointer)) {}
+
+  const Json& value() const { return *value_; }
+  const std::string& file() const { return file_; }
+  const std::string& pointer() const { return pointer_; }
+  Place place() const { return {.file = file_, .pointer = pointer_}; }
+  Place key_place() const { return {.file = file_, .pointer = pointer_, .at_key = true}; }
+  /// The member or element; it must exist.
+  JsonCursor member(std::string_view key) const;
+  JsonCursor element(size_t index) const;
+  bool has(std::string_view key) const {
+    return value_->is_object() && value_->contains(std::string(key));
+  }
+
+ private:
+  const Json* value_;
+  std::string file_;
+  std::string pointer_;
+};
+
+/// "a string", "an integer", ...: what a value is, for messages.
+std::string json_kind(const Json& value);
+/// The value as text, shortened.
+std::string json_text(const Json& value);
+/// "/layers/2/units" -> what a person calls it: "units", or "units[1]" for elements of lists.
+std::string place_name(std::string_view pointer);
+
+/// Reports "<name> is <what>, but must be <rule>".
+Diagnostic& report_wrong_type(DiagnosticSink& sink, const JsonCursor& at, std::string_view rule);
+
+std::optional<int64_t> read_integer(DiagnosticSink& sink, const JsonCursor& at,
+                                    const OptionDef& limits);
+std::optional<double> read_number(DiagnosticSink& sink, const JsonCursor& at,
+                                  const OptionDef& limits);
+std::optional<bool> read_bool(DiagnosticSink& sink, const JsonCursor& at);
+std::optional<std::string> read_string(DiagnosticSink& sink, const JsonCursor& at);
+
+/// Reads an object's members one by one; finish() reports those nobody asked for.
+class ObjectReader {
+ public:
+  /// Reports a wrong type when the value is no object; then it has no members.
+  ObjectReader(DiagnosticSink& sink, const JsonCursor& at, std::string_view what);
+
+  bool is_object() const { return is_object_; }
+  const JsonCursor& cursor() const { return at_; }
+  DiagnosticSink& sink() { return sink_; }
+  /// The member, if it is there; it counts as known from now on.
+  std::optional<JsonCursor> get(std::string_view key);
+  /// Like get, and reports when it is missing.
+  std::optional<JsonCursor> require(std::string_view key);
+  /// Reports every member that was not asked for.
+  void finish();
+
+ private:
+  DiagnosticSink& sink_;
+  JsonCursor at_;
+  std::string what_;
+  bool is_object_ = false;
+  std::vector<std::string> known_;
+};
+
+}  // namespace gradc

@@ -1,0 +1,104 @@
+// Layers that multiply by a matrix or look rows up in one: dense, embedding.
+#include "frontend/layer_def.h"
+
+namespace gradc::layers {
+namespace {
+
+constexpr OptionDef kDenseOptions[] = {
+    {.name = "units", .type = OptionType::kInt, .doc = "size of the result's last axis", .min = 1},
+    GRADC_ACTIVATION_OPTION,
+    {.name = "use_bias",
+     .type = OptionType::kBool,
+     .default_json = "true",
+     .doc = "add a trained vector"},
+    GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),
+    GRADC_INITIALIZER("bias_initializer", "zeros"),
+    GRADC_REGULARIZER("kernel_regularizer"),
+    GRADC_REGULARIZER("bias_regularizer"),
+};
+
+bool infer_dense(LayerInferArgs& a) {
+  if (a.shape().empty())
+    return a.mismatch("needs an input of at least one axis beside the batch, got a scalar");
+  const int64_t units = a.options().integer("units");
+  a.parameter("kernel", {a.shape().back(), units});
+  if (a.options().flag("use_bias")) a.parameter("bias", {units});
+  a.output.shape = a.shape();
+  a.output.shape.back() = units;
+  std::string problem;
+  const Component* activation = a.options().component("activation");
+  if (activation != nullptr &&
+      !infer_activation(*activation, Ints(a.output.shape), a.output.shape, problem)) {
+    return a.mismatch("{}", problem);
+  }
+  return true;
+}
+
+// [batch, ..., in] is one matrix with batch * ... rows.
+Val build_dense(const LayerBuildArgs& a) {
+  const Val x = a.in();
+  const Val kernel = a.parameter("kernel");
+  const int64_t in = kernel.shape()[0];
+  const int64_t units = kernel.shape()[1];
+  const bool flat = x.rank() == 2;
+  Val y = flat ? x : reshape(x, Shape{x.type().num_elements() / in, in});
+  y = matmul(y, kernel);
+  if (a.options().flag("use_bias")) y = y + broadcast(a.parameter("bias"), y.shape(), {1});
+  if (!flat) {
+    std::vector<int64_t> dims = x.shape().to_vector();
+    dims.back() = units;
+    y = reshape(y, Shape(dims));
+  }
+  return apply_activation(a.options().component("activation"), y);
+}
+
+constexpr OptionDef kEmbeddingOptions[] = {
+    {.name = "input_dim",
+     .type = OptionType::kInt,
+     .doc = "number of rows; indices are below it",
+     .min = 1},
+    {.name = "output_dim", .type = OptionType::kInt, .doc = "length of a row", .min = 1},
+    GRADC_INITIALIZER("embeddings_initializer", "random_uniform"),
+    GRADC_REGULARIZER("embeddings_regularizer"),
+};
+
+bool infer_embedding(LayerInferArgs& a) {
+  if (!is_integer(a.inputs[0].dtype)) {
+    a.sink
+        .error(DiagKind::kTypeMismatch, a.place, "{} looks up integer indices, but its input is {}",
+               a.who(), to_string(a.inputs[0]))
+        .with_help("give the model's input \"dtype\": \"int32\"");
+    return false;
+  }
+  const int64_t rows = a.options().integer("input_dim");
+  const int64_t width = a.options().integer("output_dim");
+  a.parameter("embeddings", {rows, width});
+  a.output.shape = a.shape();
+  a.output.shape.push_back(width);
+  return true;
+}
+
+Val build_embedding(const LayerBuildArgs& a) {
+  return a.builder.add(Op::kGather, {a.parameter("embeddings"), a.in()});
+}
+
+}  // namespace
+
+extern constinit const LayerDef kDense{
+    .base = {.type = "dense",
+             .summary = "y = activation(x kernel + bias) over the last axis.",
+             .options = kDenseOptions},
+    .infer = infer_dense,
+    .build = build_dense,
+};
+
+extern constinit const LayerDef kEmbedding{
+    .base = {.type = "embedding",
+             .summary = "Each integer index becomes a trained row.",
+             .options = kEmbeddingOptions},
+    .integers = true,
+    .infer = infer_embedding,
+    .build = build_embedding,
+};
+
+}  // namespace gradc::layers

@@ -1,0 +1,204 @@
+// The metric family: one value per example, averaged over the batch and then over the epoch by the
+// runtime.
+#include "frontend/families.h"
+#include "ir/op_attrs.h"
+#include "support/check.h"
+
+#include <array>
+
+namespace gradc {
+namespace {
+
+enum class MetricTarget : uint8_t { kSameShape, kClassIndex, kEither };
+
+constexpr OptionDef kName = {
+    .name = "name", .type = OptionType::kString, .default_json = "null", .doc = "name in logs"};
+constexpr OptionDef kFromLogits = {.name = "from_logits",
+                                   .type = OptionType::kBool,
+                                   .default_json = "false",
+                                   .doc = "the output is before softmax or sigmoid"};
+constexpr OptionDef kLabelSmoothing = {.name = "label_smoothing",
+                                       .type = OptionType::kFloat,
+                                       .default_json = "0",
+                                       .doc = "share of the target spread evenly",
+                                       .min = 0,
+                                       .max = 1};
+
+constexpr OptionDef kNameOptions[] = {kName};
+constexpr OptionDef kThresholdOptions[] = {{.name = "threshold",
+                                            .type = OptionType::kFloat,
+                                            .default_json = "0.5",
+                                            .doc = "outputs above count as 1"},
+                                           kName};
+constexpr OptionDef kTopOptions[] = {{.name = "k",
+                                      .type = OptionType::kInt,
+                                      .default_json = "5",
+                                      .doc = "how many guesses count",
+                                      .min = 1},
+                                     kName};
+constexpr OptionDef kHuberOptions[] = {{.name = "delta",
+                                        .type = OptionType::kFloat,
+                                        .default_json = "1",
+                                        .doc = "where the square becomes a line",
+                                        .min = 0,
+                                        .above_min = true},
+                                       kName};
+constexpr OptionDef kCrossEntropyOptions[] = {kFromLogits, kLabelSmoothing, kName};
+constexpr OptionDef kSparseOptions[] = {kFromLogits, kName};
+
+struct MetricDef {
+  ComponentDef base;
+  MetricTarget target;
+  Val (*build)(const Component&, Val output, Val target);  ///< [batch, ...]; the rest is averaged
+};
+
+Val as_float(Val condition) {
+  return cast(condition, DType::kF32);
+}
+
+Val build_binary_accuracy(const Component& metric, Val output, Val target) {
+  const double threshold =
+      metric.def->type == "accuracy" ? 0.5 : metric.options.number("threshold");
+  const Val guess = as_float(greater(output, threshold));
+  return as_float(equal(guess, target));
+}
+
+Val build_categorical_accuracy(const Component&, Val output, Val target) {
+  const int64_t last = output.rank() - 1;
+  return as_float(equal(argmax(output, last), argmax(target, last)));
+}
+
+Val build_sparse_accuracy(const Component&, Val output, Val target) {
+  return as_float(equal(argmax(output, output.rank() - 1), cast(target, DType::kI32)));
+}
+
+// In the top k when fewer than k outputs are larger than the target class's; equal ones do not push
+// it out.
+Val top_k(const Component& metric, Val output, Val classes) {
+  const int64_t last = output.rank() - 1;
+  const Val picked = output.builder().add(Op::kOneHot, {classes},
+                                          make_attrs(OneHotAttrs{.depth = output.shape().back()}));
+  const Val chosen = reduce_sum(cast(picked, output.dtype()) * output, {last});
+  Ints dims;
+  for (int64_t i = 0; i < last; ++i)
+    dims.push_back(i);
+  const Val larger =
+      reduce_sum(as_float(greater(output, broadcast(chosen, output.shape(), dims))), {last});
+  return as_float(less(larger, static_cast<double>(metric.options.integer("k"))));
+}
+
+Val build_top_k(const Component& metric, Val output, Val target) {
+  return top_k(metric, output, argmax(target, target.rank() - 1));
+}
+
+constexpr MetricDef kMetrics[] = {
+    {{"accuracy", "share of right guesses: binary, categorical or sparse by the shapes",
+      kNameOptions, "acc"},
+     MetricTarget::kEither,
+     nullptr},
+    {{"binary_accuracy", "share of outputs on the right side of the threshold", kThresholdOptions},
+     MetricTarget::kSameShape,
+     build_binary_accuracy},
+    {{"categorical_accuracy", "share of rows whose largest output is the target's", kNameOptions},
+     MetricTarget::kSameShape,
+     build_categorical_accuracy},
+    {{"sparse_categorical_accuracy", "share of rows whose largest output is the target class",
+      kNameOptions},
+     MetricTarget::kClassIndex,
+     build_sparse_accuracy},
+    {{"top_k_accuracy", "share of rows with the target among the k largest outputs", kTopOptions,
+      "top_k"},
+     MetricTarget::kEither,
+     nullptr},
+    {{"top_k_categorical_accuracy", "top_k_accuracy for one-hot targets", kTopOptions},
+     MetricTarget::kSameShape,
+     build_top_k},
+    {{"sparse_top_k_categorical_accuracy", "top_k_accuracy for class indices", kTopOptions},
+     MetricTarget::kClassIndex,
+     top_k},
+    {{"mean_squared_error", "mean of (output - target)^2", kNameOptions, "mse"},
+     MetricTarget::kSameShape,
+     build_loss},
+    {{"mean_absolute_error", "mean of |output - target|", kNameOptions, "mae"},
+     MetricTarget::kSameShape,
+     build_loss},
+    {{"huber", "half the square up to delta, then a line", kHuberOptions},
+     MetricTarget::kSameShape,
+     build_loss},
+    {{"binary_crossentropy", "as the loss", kCrossEntropyOptions, "bce"},
+     MetricTarget::kSameShape,
+     build_loss},
+    {{"categorical_crossentropy", "as the loss", kCrossEntropyOptions, "cce"},
+     MetricTarget::kSameShape,
+     build_loss},
+    {{"sparse_categorical_crossentropy", "as the loss", kSparseOptions, "scce"},
+     MetricTarget::kClassIndex,
+     build_loss},
+};
+
+const MetricDef& metric_def(const ComponentDef& def) {
+  for (const MetricDef& metric : kMetrics) {
+    if (&metric.base == &def) return metric;
+  }
+  GRADC_UNREACHABLE();
+}
+
+}  // namespace
+
+std::span<const ComponentDef* const> metric_components() {
+  static const auto list = [] {
+    std::array<const ComponentDef*, std::size(kMetrics)> pointers{};
+    for (size_t i = 0; i < pointers.size(); ++i)
+      pointers[i] = &kMetrics[i].base;
+    return pointers;
+  }();
+  return list;
+}
+
+const ComponentDef* resolve_metric(const Component& metric, const Ints& output, TargetKind target,
+                                   std::string& problem) {
+  const bool sparse = target == TargetKind::kClassIndex;
+  std::string_view type = metric.def->type;
+  if (type == "accuracy") {
+    const bool binary = output.empty() || output.back() == 1;
+    type = sparse   ? "sparse_categorical_accuracy"
+           : binary ? "binary_accuracy"
+                    : "categorical_accuracy";
+  } else if (type == "top_k_accuracy") {
+    type = sparse ? "sparse_top_k_categorical_accuracy" : "top_k_categorical_accuracy";
+  }
+  const ComponentDef* resolved = find_member(Family::kMetric, type);
+  const MetricDef& def = metric_def(*resolved);
+  if ((def.target == MetricTarget::kClassIndex) != sparse) {
+    problem =
+        sparse ? fmt::format(
+                     "metric {} compares equal shapes, but this output's loss takes class indices",
+                     type)
+               : fmt::format(
+                     "metric {} takes class indices, but this output's loss takes targets of the "
+                     "output's shape",
+                     type);
+    return nullptr;
+  }
+  const bool needs_classes = type.find("categorical") != std::string_view::npos;
+  if (needs_classes && (output.empty() || output.back() < 2)) {
+    problem = fmt::format("metric {} needs an output with one value per class", type);
+    return nullptr;
+  }
+  return resolved;
+}
+
+std::string metric_name(const Component& metric) {
+  return metric.options.has("name") ? metric.options.text("name") : metric.written_type;
+}
+
+Val build_metric(const Component& metric, const ComponentDef& resolved, Val output, Val target) {
+  const Val values = metric_def(resolved).build(metric, output, target);
+  if (values.rank() == 1) return values;
+  Ints axes;
+  for (int64_t i = 1; i < values.rank(); ++i)
+    axes.push_back(i);
+  return reduce_mean(values, axes);
+}
+
+}  // namespace gradc

@@ -1,0 +1,47 @@
+// Questions about a parsed model.
+#include "frontend/model.h"
+
+#include "frontend/families.h"
+
+namespace gradc {
+
+TensorSpec Model::target_spec(const OutputLoss& loss) const {
+  TensorSpec target = spec(outputs[loss.output].value);
+  if (loss_target(loss.loss) == TargetKind::kClassIndex) {
+    target.dtype = DType::kI32;
+    target.shape.pop_back();
+  }
+  return target;
+}
+
+namespace {
+int64_t count_elements(const Model& model, bool trainable) {
+  int64_t total = 0;
+  for (const Layer& layer : model.layers) {
+    for (const ParameterSpec& parameter : layer.parameters) {
+      if (parameter.trainable != trainable) continue;
+      int64_t count = 1;
+      for (const int64_t extent : parameter.shape)
+        count *= extent;
+      total += count;
+    }
+  }
+  return total;
+}
+}  // namespace
+
+int64_t Model::num_trainable() const {
+  return count_elements(*this, true);
+}
+int64_t Model::num_not_trainable() const {
+  return count_elements(*this, false);
+}
+
+const DataRule* Model::data_rule(std::string_view rule_name, bool is_target) const {
+  for (const DataRule& rule : data) {
+    if (rule.name == rule_name && rule.is_target == is_target) return &rule;
+  }
+  return nullptr;
+}
+
+}  // namespace gradc

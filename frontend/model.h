@@ -1,0 +1,152 @@
+// The parsed description of a network: inputs, layers, how they are connected, training options,
+// data rules. Shapes are of one example (no batch axis), so one Model serves every batch size.
+#pragma once
+
+#include "frontend/options.h"
+#include "ir/attrs.h"
+#include "ir/op.h"
+#include "support/diagnostic.h"
+#include "support/result.h"
+#include "support/source_file.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace gradc {
+
+struct LayerDef;
+
+/// Type of a tensor without its batch axis.
+struct TensorSpec {
+  DType dtype = DType::kF32;
+  Ints shape;
+  bool operator==(const TensorSpec&) const = default;
+};
+/// "f32[28x28]".
+std::string to_string(const TensorSpec& spec);
+
+struct ModelInput {
+  std::string name;
+  TensorSpec spec;
+  Place place;
+};
+
+/// A trained tensor of a layer, or one that it keeps (moving averages: not trainable).
+struct ParameterSpec {
+  std::string name;  ///< "kernel"
+  Ints shape;
+  Component initializer;
+  std::shared_ptr<const Component> regularizer;  ///< may be null
+  bool trainable = true;
+};
+
+/// A layer with its parameters; a shared layer is called more than once.
+struct Layer {
+  const LayerDef* def = nullptr;
+  std::string name;
+  Component component;  ///< type and options
+  Op raw_op{};          ///< type "op.NAME" only
+  AttrRef raw_attrs;
+  bool trainable = true;
+  std::vector<ParameterSpec> parameters;
+  Place place;
+};
+
+/// Index of a value: inputs come first, then calls.
+using ModelValue = size_t;
+
+/// One use of a layer. Calls are in topological order.
+struct Call {
+  std::string name;  ///< the layer's name, or the name of the "shared" entry
+  size_t layer = 0;
+  std::vector<ModelValue> inputs;
+  TensorSpec output;
+  Place place;
+};
+
+struct ModelOutput {
+  std::string name;
+  ModelValue value = 0;
+  Place place;
+};
+
+struct OutputLoss {
+  size_t output = 0;
+  Component loss;
+  double weight = 1.0;
+};
+
+struct OutputMetric {
+  size_t output = 0;
+  Component metric;
+  const ComponentDef* resolved = nullptr;  ///< "accuracy" made concrete
+  std::string name;  ///< as logged: "accuracy", "digit_accuracy" with several outputs
+};
+
+struct EarlyStopping {
+  std::string monitor = "val_loss";
+  int64_t patience = 0;
+  double min_delta = 0.0;
+  std::string mode = "auto";  ///< auto, min, max
+  bool restore_best_weights = false;
+};
+
+struct Training {
+  std::vector<OutputLoss> losses;
+  Component optimizer;
+  std::vector<OutputMetric> metrics;
+  int64_t batch_size = 32;
+  int64_t epochs = 1;
+  bool shuffle = true;
+  double validation_split = 0.0;
+  int64_t seed = 0;
+  std::optional<EarlyStopping> early_stopping;
+};
+
+/// What happens to one input or target between file and model; order as in runtime/model_abi.h.
+struct DataRule {
+  std::string name;  ///< of the input or output
+  bool is_target = false;
+  double scale = 1.0;
+  double offset = 0.0;
+  enum class Standardize : uint8_t { kNone, kGiven, kFromData } standardize = Standardize::kNone;
+  std::vector<double> mean, stddev;  ///< kGiven
+  int64_t one_hot = 0;               ///< classes; 0: off
+  Ints reshape;                      ///< shape in the file is changed to this; empty: as it is
+  bool flip_horizontal = false;
+  int64_t shift_height = 0;
+  int64_t shift_width = 0;
+  bool crop = false;
+  double noise_stddev = 0.0;
+  Place place;
+};
+
+struct Model {
+  std::string name = "model";
+  std::string file;
+  std::vector<ModelInput> inputs;
+  std::vector<Layer> layers;
+  std::vector<Call> calls;
+  std::vector<ModelOutput> outputs;
+  std::optional<Training> training;
+  std::vector<DataRule> data;
+  std::vector<Diagnostic> warnings;
+
+  const TensorSpec& spec(ModelValue value) const {
+    return value < inputs.size() ? inputs[value].spec : calls[value - inputs.size()].output;
+  }
+  const std::string& value_name(ModelValue value) const {
+    return value < inputs.size() ? inputs[value].name : calls[value - inputs.size()].name;
+  }
+  /// The spec of an output's target as its loss wants it.
+  TensorSpec target_spec(const OutputLoss& loss) const;
+  /// Elements of all trained / of all other parameters.
+  int64_t num_trainable() const;
+  int64_t num_not_trainable() const;
+  const DataRule* data_rule(std::string_view name, bool is_target) const;
+};
+
+}  // namespace gradc

@@ -1,0 +1,145 @@
+// The top level of a model file: which members there are, and in which order they are understood.
+#include "frontend/native_reader.h"
+
+#include "frontend/expand.h"
+#include "frontend/json_reader.h"
+#include "frontend/training_reader.h"
+#include "frontend/wiring.h"
+#include "support/json.h"
+
+#include <filesystem>
+
+namespace gradc {
+namespace {
+
+constexpr std::string_view kFormat = "gradc/1";
+constexpr size_t kMaxIndirections = 8;
+
+void check_format(ObjectReader& top) {
+  const auto at = top.get("format");
+  if (!at) return;
+  const auto format = read_string(top.sink(), *at);
+  if (!format || *format == kFormat) return;
+  top.sink()
+      .error(DiagKind::kFormatVersion, at->place(),
+             "the file says format \"{}\", but this gradc reads \"{}\"", *format, kFormat)
+      .with_help("use the gradc version that wrote the file");
+}
+
+/// A description with its own layers.
+void read_network(ObjectReader& top, const std::optional<JsonCursor>& training, Model& model) {
+  DiagnosticSink& sink = top.sink();
+  Expansion expansion;
+  expand_layers(top, expansion);
+  connect_layers(expansion, top.get("outputs"), peek_batch_size(training), sink, model);
+}
+
+class FileReader {
+ public:
+  explicit FileReader(SourceSet& sources) : sources_(sources) {}
+
+  Result<Model> read(const std::string& path) {
+    GRADC_TRY(SourceFile file, read_source_file(path));
+    return read(std::move(file));
+  }
+
+  Result<Model> read(SourceFile text) {
+    const SourceFile& file = sources_.add(std::move(text));
+    open_.push_back(std::filesystem::path(file.path()).lexically_normal().string());
+    auto json = parse_json(file);
+    if (!json) return std::move(json).failure();
+    const JsonCursor root(json.value(), file.path());
+    DiagnosticSink sink;
+    ObjectReader top(sink, root, "the model");
+    Model model;
+    if (top.is_object()) read_members(top, model);
+    if (sink.has_errors()) return Failure(distinct(sink.take()));
+    for (Diagnostic& warning : sink.take())
+      model.warnings.push_back(std::move(warning));
+    return model;
+  }
+
+ private:
+  void read_members(ObjectReader& top, Model& model) {
+    DiagnosticSink& sink = top.sink();
+    model.file = top.cursor().file();
+    check_format(top);
+    const auto name = top.get("name");
+    const auto training = top.get("training");
+    const auto data = top.get("data");
+    if (const auto base = top.get("model")) {
+      if (!read_base(*base, sink, model)) return top.finish();
+    } else {
+      read_network(top, training, model);
+    }
+    if (name) {
+      if (auto text = read_string(sink, *name)) model.name = *text;
+    }
+    if (training) {
+      model.training.reset();
+      model.data.clear();
+      read_training(*training, sink, model);
+    }
+    if (data && (!training || model.training)) read_data(*data, sink, model);
+    top.finish();
+  }
+
+  /// The network of another file; this one may then only add "name", "training" and "data".
+  bool read_base(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
+    const auto written = read_string(sink, at);
+    if (!written) return false;
+    std::filesystem::path path(*written);
+    if (path.is_relative()) path = std::filesystem::path(at.file()).parent_path() / path;
+    const std::string normal = path.lexically_normal().string();
+    for (const std::string& open : open_) {
+      if (open != normal) continue;
+      sink.error(DiagKind::kCycle, at.place(), "\"model\" leads back to \"{}\"", normal);
+      return false;
+    }
+    if (open_.size() >= kMaxIndirections) {
+      sink.error(DiagKind::kTooLarge, at.place(), "more than {} files lead from one to the next",
+                 kMaxIndirections);
+      return false;
+    }
+    Result<Model> base = read(normal);
+    if (!base) {
+      std::vector<Diagnostic> problems = std::move(base).failure().diagnostics;
+      for (Diagnostic& problem : problems) {
+        if (problem.kind == DiagKind::kFileNotFound || problem.kind == DiagKind::kFileUnreadable)
+          problem.place = at.place();
+      }
+      sink.append(std::move(problems));
+      return false;
+    }
+    model = base.take();
+    return true;
+  }
+
+  /// Layers of a block may report the same place more than once.
+  static std::vector<Diagnostic> distinct(std::vector<Diagnostic> list) {
+    std::set<std::string> seen;
+    std::vector<Diagnostic> kept;
+    for (Diagnostic& diagnostic : list) {
+      const std::string key =
+          fmt::format("{} {} {} {}", diag_name(diagnostic.kind), diagnostic.place.file,
+                      diagnostic.place.pointer, diagnostic.message);
+      if (seen.insert(key).second) kept.push_back(std::move(diagnostic));
+    }
+    return kept;
+  }
+
+  SourceSet& sources_;
+  std::vector<std::string> open_;
+};
+
+}  // namespace
+
+Result<Model> read_model_file(const std::string& path, SourceSet& sources) {
+  return FileReader(sources).read(path);
+}
+
+Result<Model> read_model_text(const std::string& path, std::string text, SourceSet& sources) {
+  return FileReader(sources).read(SourceFile(path, std::move(text)));
+}
+
+}  // namespace gradc

@@ -1,0 +1,236 @@
+// Learning-rate schedules: functions of the iteration, built as graph ops so that the compiled step
+// needs no host. Formulas are Keras 3's; `warmup` wraps any of them.
+#include "frontend/families.h"
+#include "support/check.h"
+
+#include <array>
+#include <cmath>
+#include <numbers>
+
+namespace gradc {
+namespace {
+
+constexpr OptionDef rate(std::string_view name, std::string_view doc,
+                         std::string_view initial = {}) {
+  return {.name = name, .type = OptionType::kFloat, .default_json = initial, .doc = doc, .min = 0};
+}
+constexpr OptionDef steps(std::string_view name, std::string_view doc,
+                          std::string_view initial = {}) {
+  return {.name = name, .type = OptionType::kInt, .default_json = initial, .doc = doc, .min = 1};
+}
+constexpr OptionDef flag(std::string_view name, std::string_view doc) {
+  return {.name = name, .type = OptionType::kBool, .default_json = "false", .doc = doc};
+}
+constexpr OptionDef kInitial = rate("initial_learning_rate", "where it starts");
+constexpr OptionDef kDecaySteps = steps("decay_steps", "steps of one decay");
+
+constexpr OptionDef kConstantOptions[] = {rate("learning_rate", "the rate at every step")};
+constexpr OptionDef kDecayOptions[] = {kInitial, kDecaySteps,
+                                       rate("decay_rate", "factor of one decay"),
+                                       flag("staircase", "in whole decays only")};
+constexpr OptionDef kStepOptions[] = {kInitial, steps("step_size", "steps between two drops"),
+                                      rate("factor", "factor of each drop", "0.1")};
+constexpr OptionDef kPolynomialOptions[] = {
+    kInitial, kDecaySteps, rate("end_learning_rate", "where it ends", "0.0001"),
+    rate("power", "exponent", "1"), flag("cycle", "start again with longer cycles")};
+constexpr OptionDef kPiecewiseOptions[] = {
+    {.name = "boundaries",
+     .type = OptionType::kInts,
+     .doc = "last steps of each value, increasing",
+     .min = 0},
+    {.name = "values",
+     .type = OptionType::kFloats,
+     .doc = "one rate more than boundaries",
+     .min = 0},
+};
+constexpr OptionDef kCosineOptions[] = {
+    kInitial,
+    kDecaySteps,
+    rate("alpha", "least rate as a share of the first", "0"),
+    {.name = "warmup_target",
+     .type = OptionType::kFloat,
+     .default_json = "null",
+     .doc = "rate after a linear warm-up",
+     .min = 0},
+    {.name = "warmup_steps",
+     .type = OptionType::kInt,
+     .default_json = "0",
+     .doc = "steps of the warm-up",
+     .min = 0},
+};
+constexpr OptionDef kRestartOptions[] = {
+    kInitial,
+    steps("first_decay_steps", "steps of the first cosine"),
+    {.name = "t_mul",
+     .type = OptionType::kFloat,
+     .default_json = "2",
+     .doc = "each cosine is longer by this factor",
+     .min = 1},
+    rate("m_mul", "each cosine starts at this share of the last", "1"),
+    rate("alpha", "least rate as a share of the first", "0"),
+};
+constexpr OptionDef kWarmupOptions[] = {
+    steps("warmup_steps", "steps of the linear rise"),
+    rate("initial_learning_rate", "rate at step 0", "0"),
+    {.name = "learning_rate",
+     .type = OptionType::kComponent,
+     .doc = "number or schedule that follows; its steps begin after the warm-up",
+     .family = Family::kSchedule},
+};
+
+struct ScheduleDef {
+  ComponentDef base;
+  Val (*build)(const Options&, Val step);
+};
+
+double integer(const Options& o, std::string_view name) {
+  return static_cast<double>(o.integer(name));
+}
+Val floor_of(Val x) {
+  return x.builder().add(Op::kFloor, {x});
+}
+Val constant(Val like, double value) {
+  return like.builder().splat(value, like.type());
+}
+/// base^x for a constant base.
+Val power_of(double base, Val x) {
+  return base == 0.0 ? select(greater(x, 0.0), constant(x, 0.0), 1.0) : exp(x * std::log(base));
+}
+
+Val decays(const Options& o, Val step) {
+  const Val count = step * (1.0 / integer(o, "decay_steps"));
+  return o.flag("staircase") ? floor_of(step / integer(o, "decay_steps")) : count;
+}
+
+Val build_exponential(const Options& o, Val step) {
+  return power_of(o.number("decay_rate"), decays(o, step)) * o.number("initial_learning_rate");
+}
+
+Val build_inverse_time(const Options& o, Val step) {
+  return o.number("initial_learning_rate") / (decays(o, step) * o.number("decay_rate") + 1.0);
+}
+
+Val build_step(const Options& o, Val step) {
+  return power_of(o.number("factor"), floor_of(step / integer(o, "step_size"))) *
+         o.number("initial_learning_rate");
+}
+
+Val build_polynomial(const Options& o, Val step) {
+  const double last = integer(o, "decay_steps");
+  const double start = o.number("initial_learning_rate");
+  const double end = o.number("end_learning_rate");
+  Val length = constant(step, last);
+  if (o.flag("cycle")) {
+    const Val cycles = step.builder().add(Op::kCeil, {step / last});
+    length = maximum(cycles, 1.0) * last;
+  } else {
+    step = minimum(step, last);
+  }
+  const Val left = maximum(1.0 - step / length, 0.0);
+  const double power = o.number("power");
+  const Val shape = power == 1.0 ? left : pow(left, power);
+  return shape * (start - end) + end;
+}
+
+Val build_piecewise(const Options& o, Val step) {
+  const Ints& boundaries = o.ints("boundaries");
+  const std::vector<double>& values = o.numbers("values");
+  Val result = constant(step, values.back());
+  for (size_t i = boundaries.size(); i-- > 0;) {
+    result = select(less_equal(step, static_cast<double>(boundaries[i])), constant(step, values[i]),
+                    result);
+  }
+  return result;
+}
+
+/// 1 to 0 along half a cosine while `progress` goes from 0 to 1.
+Val half_cosine(Val progress) {
+  return (cos(progress * std::numbers::pi) + 1.0) * 0.5;
+}
+
+Val build_cosine(const Options& o, Val step) {
+  const double length = integer(o, "decay_steps");
+  const double alpha = o.number("alpha");
+  const double warm = integer(o, "warmup_steps");
+  const double start = o.number("initial_learning_rate");
+  const bool warms = o.has("warmup_target") && warm > 0;
+  const double top = o.has("warmup_target") ? o.number("warmup_target") : start;
+  const Val since = warms ? maximum(step - warm, 0.0) : step;
+  const Val decayed = (half_cosine(minimum(since, length) / length) * (1.0 - alpha) + alpha) * top;
+  if (!warms) return decayed;
+  const Val rising = (step / warm) * (top - start) + start;
+  return select(less(step, warm), rising, decayed);
+}
+
+// Cycle i has length first t_mul^i; with t_mul > 1, i = floor(log(1 - x (1 - t_mul)) / log(t_mul))
+// at x first cycles.
+Val build_restarts(const Options& o, Val step) {
+  const double t_mul = o.number("t_mul");
+  const Val done = step / integer(o, "first_decay_steps");
+  Val cycle = floor_of(done);
+  Val progress = done - cycle;
+  if (t_mul != 1.0) {
+    cycle = floor_of(log(1.0 - done * (1.0 - t_mul)) * (1.0 / std::log(t_mul)));
+    const Val scale = power_of(t_mul, cycle);
+    const Val begin = (1.0 - scale) / (1.0 - t_mul);
+    progress = (done - begin) / scale;
+  }
+  const double alpha = o.number("alpha");
+  const Val height = power_of(o.number("m_mul"), cycle);
+  return (half_cosine(progress) * height * (1.0 - alpha) + alpha) *
+         o.number("initial_learning_rate");
+}
+
+Val build_warmup(const Options& o, Val step) {
+  const double warm = integer(o, "warmup_steps");
+  const Component& then = *o.component("learning_rate");
+  const Val top = build_schedule(then, constant(step, 0.0));
+  const Val after = build_schedule(then, maximum(step - warm, 0.0));
+  const double start = o.number("initial_learning_rate");
+  const Val rising = (step / warm) * (top - start) + start;
+  return select(less(step, warm), rising, after);
+}
+
+constexpr ScheduleDef kSchedules[] = {
+    {{"constant", "the same rate at every step", kConstantOptions},
+     [](const Options& o, Val step) { return constant(step, o.number("learning_rate")); }},
+    {{"exponential_decay", "initial decay_rate^(step / decay_steps)", kDecayOptions, "exponential"},
+     build_exponential},
+    {{"inverse_time_decay", "initial / (1 + decay_rate step / decay_steps)", kDecayOptions,
+      "inverse_time"},
+     build_inverse_time},
+    {{"step_decay", "initial factor^floor(step / step_size)", kStepOptions, "step"}, build_step},
+    {{"polynomial_decay", "(initial - end) (1 - step / decay_steps)^power + end",
+      kPolynomialOptions, "polynomial"},
+     build_polynomial},
+    {{"piecewise_constant_decay", "values[i] until boundaries[i]", kPiecewiseOptions,
+      "piecewise_constant piecewise"},
+     build_piecewise},
+    {{"cosine_decay", "half a cosine from initial to alpha initial, after an optional warm-up",
+      kCosineOptions, "cosine"},
+     build_cosine},
+    {{"cosine_decay_restarts", "cosines one after another", kRestartOptions, "cosine_restarts"},
+     build_restarts},
+    {{"warmup", "linear rise, then another schedule", kWarmupOptions, "warm_up"}, build_warmup},
+};
+
+}  // namespace
+
+std::span<const ComponentDef* const> schedule_components() {
+  static const auto list = [] {
+    std::array<const ComponentDef*, std::size(kSchedules)> pointers{};
+    for (size_t i = 0; i < pointers.size(); ++i)
+      pointers[i] = &kSchedules[i].base;
+    return pointers;
+  }();
+  return list;
+}
+
+Val build_schedule(const Component& schedule, Val step) {
+  for (const ScheduleDef& def : kSchedules) {
+    if (&def.base == schedule.def) return def.build(schedule.options, step);
+  }
+  GRADC_UNREACHABLE();
+}
+
+}  // namespace gradc

@@ -1,0 +1,335 @@
+// Losses may be one ("loss"), or one per output ("losses", "loss_weights"); metrics a list, or
+// lists per output.
+#include "frontend/training_reader.h"
+
+#include "frontend/component_reader.h"
+#include "frontend/families.h"
+#include "frontend/layer_def.h"
+#include "support/suggest.h"
+
+#include <algorithm>
+
+namespace gradc {
+namespace {
+
+constexpr OptionDef kTrainingOptions[] = {
+    {.name = "optimizer",
+     .type = OptionType::kComponent,
+     .doc = "how parameters follow their gradients",
+     .family = Family::kOptimizer},
+    {.name = "batch_size",
+     .type = OptionType::kInt,
+     .default_json = "32",
+     .doc = "examples per step",
+     .min = 1,
+     .max = 1 << 30},
+    {.name = "epochs",
+     .type = OptionType::kInt,
+     .default_json = "1",
+     .doc = "passes over the data",
+     .min = 1},
+    {.name = "shuffle",
+     .type = OptionType::kBool,
+     .default_json = "true",
+     .doc = "a new order each epoch"},
+    {.name = "validation_split",
+     .type = OptionType::kFloat,
+     .default_json = "0",
+     .doc = "last share of the data, kept for validation",
+     .min = 0,
+     .max = 1,
+     .below_max = true},
+    {.name = "seed",
+     .type = OptionType::kInt,
+     .default_json = "0",
+     .doc = "of initial values, order and dropout"},
+};
+constexpr OptionDef kEarlyStoppingOptions[] = {
+    {.name = "monitor",
+     .type = OptionType::kString,
+     .default_json = "\"val_loss\"",
+     .doc = "what is watched"},
+    {.name = "patience",
+     .type = OptionType::kInt,
+     .default_json = "0",
+     .doc = "epochs without improvement before stopping",
+     .min = 0},
+    {.name = "min_delta",
+     .type = OptionType::kFloat,
+     .default_json = "0",
+     .doc = "least change that counts",
+     .min = 0},
+    {.name = "mode",
+     .type = OptionType::kEnum,
+     .default_json = "\"auto\"",
+     .doc = "which direction is better",
+     .choices = "auto min max"},
+    {.name = "restore_best_weights",
+     .type = OptionType::kBool,
+     .default_json = "false",
+     .doc = "end with the best epoch's weights"},
+};
+
+class TrainingReader {
+ public:
+  TrainingReader(const JsonCursor& at, DiagnosticSink& sink, Model& model)
+      : reader_(sink, at, "\"training\""), sink_(sink), model_(model) {}
+
+  void run() {
+    if (!reader_.is_object()) return;
+    read_losses();
+    Options options;
+    read_options(reader_, kTrainingOptions, options);
+    if (const auto metrics = reader_.get("metrics")) read_metrics(*metrics);
+    if (const auto stopping = reader_.get("early_stopping")) read_early_stopping(*stopping);
+    reader_.finish();
+    training_.batch_size = options.integer("batch_size");
+    training_.epochs = options.integer("epochs");
+    training_.shuffle = options.flag("shuffle");
+    training_.validation_split = options.number("validation_split");
+    training_.seed = options.integer("seed");
+    if (sink_.has_errors()) return;
+    training_.optimizer = *options.component("optimizer");
+    check_optimizer();
+    if (!sink_.has_errors()) model_.training = std::move(training_);
+  }
+
+ private:
+  std::vector<std::string> output_names() const {
+    std::vector<std::string> names;
+    for (const ModelOutput& output : model_.outputs)
+      names.push_back(output.name);
+    return names;
+  }
+
+  std::optional<size_t> find_output(const JsonCursor& member, const std::string& name) {
+    for (size_t i = 0; i < model_.outputs.size(); ++i) {
+      if (model_.outputs[i].name == name) return i;
+    }
+    if (!model_.outputs.empty()) {
+      sink_
+          .error(DiagKind::kUnknownReference, member.key_place(), "no output is named \"{}\"", name)
+          .with_help(suggestion(name, output_names()));
+    }
+    return std::nullopt;
+  }
+
+  const Ints& output_shape(size_t output) const {
+    return model_.spec(model_.outputs[output].value).shape;
+  }
+
+  void add_loss(const JsonCursor& at, size_t output) {
+    const auto loss = read_component(sink_, at, Family::kLoss);
+    if (!loss || output >= model_.outputs.size()) return;
+    std::string problem;
+    if (!is_float(model_.spec(model_.outputs[output].value).dtype)) {
+      sink_.error(DiagKind::kTypeMismatch, at.place(),
+                  "output \"{}\" is {}, but a loss needs floats", model_.outputs[output].name,
+                  to_string(model_.spec(model_.outputs[output].value)));
+    } else if (!loss_fits(*loss, output_shape(output), problem)) {
+      sink_
+          .error(DiagKind::kShapeMismatch, at.place(), "output \"{}\": {}",
+                 model_.outputs[output].name, problem)
+          .with_help(loss->def->type.find("categorical") != std::string_view::npos &&
+                             !output_shape(output).empty()
+                         ? "for two classes in one unit, use binary_crossentropy"
+                         : "");
+    }
+    training_.losses.push_back({output, *loss, 1.0});
+  }
+
+  void read_losses() {
+    const auto one = reader_.get("loss");
+    const auto many = reader_.get("losses");
+    const auto weights = reader_.get("loss_weights");
+    if (one && many) {
+      sink_.error(DiagKind::kBadValue, many->key_place(),
+                  "\"loss\" and \"losses\" are both given; one of them is enough");
+    } else if (one && model_.outputs.size() > 1) {
+      sink_
+          .error(DiagKind::kBadValue, one->place(),
+                 "the model has {} outputs, so \"loss\" is not clear", model_.outputs.size())
+          .with_help(fmt::format("use \"losses\": {{\"{}\": ..., \"{}\": ...}}",
+                                 model_.outputs[0].name, model_.outputs[1].name));
+    } else if (one) {
+      add_loss(*one, 0);
+    } else if (many && !many->value().is_object()) {
+      report_wrong_type(sink_, *many, "an object with one loss per output");
+    } else if (many) {
+      for (const auto& [name, value] : many->value().items()) {
+        const JsonCursor member = many->member(name);
+        if (const auto output = find_output(member, name)) {
+          add_loss(member, *output);
+        } else {
+          read_component(sink_, member, Family::kLoss);
+        }
+      }
+    }
+    if (!one && (!many || (many->value().is_object() && many->value().empty()))) {
+      sink_.error(DiagKind::kMissingOption, reader_.cursor().place(),
+                  "\"training\" has no \"loss\", which must be given");
+    }
+    if (weights) read_weights(*weights);
+  }
+
+  void read_weights(const JsonCursor& weights) {
+    if (!weights.value().is_object()) {
+      report_wrong_type(sink_, weights, "an object with one number per output");
+      return;
+    }
+    static constexpr OptionDef kWeight = {.name = "weight", .type = OptionType::kFloat, .min = 0};
+    for (const auto& [name, value] : weights.value().items()) {
+      const JsonCursor member = weights.member(name);
+      const auto weight = read_number(sink_, member, kWeight);
+      const auto output = find_output(member, name);
+      if (!weight || !output) continue;
+      bool found = false;
+      for (OutputLoss& loss : training_.losses) {
+        if (loss.output != *output) continue;
+        loss.weight = *weight;
+        found = true;
+      }
+      if (!found && !sink_.has_errors()) {
+        sink_.error(DiagKind::kBadValue, member.key_place(),
+                    "output \"{}\" has a weight but no loss", name);
+      }
+    }
+  }
+
+  void read_metrics(const JsonCursor& at) {
+    if (at.value().is_array() || at.value().is_string()) {
+      if (model_.outputs.size() > 1) {
+        sink_
+            .error(DiagKind::kBadValue, at.place(),
+                   "the model has {} outputs, so \"metrics\" must say which output each belongs to",
+                   model_.outputs.size())
+            .with_help(fmt::format("use \"metrics\": {{\"{}\": [...]}}", model_.outputs[0].name));
+        return;
+      }
+      add_metrics(at, 0);
+    } else if (at.value().is_object()) {
+      for (const auto& [name, value] : at.value().items()) {
+        const JsonCursor member = at.member(name);
+        if (const auto output = find_output(member, name)) add_metrics(member, *output);
+      }
+    } else {
+      report_wrong_type(sink_, at, "a list of metrics, or an object with a list per output");
+    }
+  }
+
+  void add_metrics(const JsonCursor& at, size_t output) {
+    if (!at.value().is_array()) return add_metric(at, output);
+    for (size_t i = 0; i < at.value().size(); ++i)
+      add_metric(at.element(i), output);
+  }
+
+  void add_metric(const JsonCursor& at, size_t output) {
+    if (at.value().is_string() && at.value().get<std::string>() == "loss") return;  // always there
+    const auto metric = read_component(sink_, at, Family::kMetric);
+    if (!metric || output >= model_.outputs.size()) return;
+    const auto loss = std::find_if(training_.losses.begin(), training_.losses.end(),
+                                   [&](const OutputLoss& l) { return l.output == output; });
+    if (loss == training_.losses.end()) {
+      if (!sink_.has_errors()) {
+        sink_.error(DiagKind::kBadValue, at.place(), "output \"{}\" has a metric but no loss",
+                    model_.outputs[output].name);
+      }
+      return;
+    }
+    OutputMetric entry{
+        .output = output, .metric = *metric, .resolved = nullptr, .name = metric_name(*metric)};
+    std::string problem;
+    entry.resolved =
+        resolve_metric(*metric, output_shape(output), loss_target(loss->loss), problem);
+    if (entry.resolved == nullptr) {
+      sink_.error(DiagKind::kShapeMismatch, at.place(), "output \"{}\" of shape {}: {}",
+                  model_.outputs[output].name, shape_text(output_shape(output)), problem);
+      return;
+    }
+    if (model_.outputs.size() > 1) entry.name = model_.outputs[output].name + "_" + entry.name;
+    for (const OutputMetric& other : training_.metrics) {
+      if (other.name != entry.name) continue;
+      sink_.error(DiagKind::kDuplicateName, at.place(), "two metrics are named \"{}\"", entry.name)
+          .with_help("give one of them another \"name\"");
+      return;
+    }
+    training_.metrics.push_back(std::move(entry));
+  }
+
+  void read_early_stopping(const JsonCursor& at) {
+    ObjectReader reader(sink_, at, "\"early_stopping\"");
+    Options options;
+    read_options(reader, kEarlyStoppingOptions, options);
+    reader.finish();
+    EarlyStopping& stopping = training_.early_stopping.emplace();
+    stopping.monitor = options.text("monitor");
+    stopping.patience = options.integer("patience");
+    stopping.min_delta = options.number("min_delta");
+    stopping.mode = options.text("mode");
+    stopping.restore_best_weights = options.flag("restore_best_weights");
+  }
+
+  void check_optimizer() {
+    const Component& optimizer = training_.optimizer;
+    const auto place = [&](const char* option) {
+      Place at = optimizer.place;
+      at.pointer += std::string("/") + option;
+      return at;
+    };
+    std::vector<const char*> clips;
+    for (const char* option : {"clipnorm", "clipvalue", "global_clipnorm"}) {
+      if (optimizer.options.has(option)) clips.push_back(option);
+    }
+    if (clips.size() > 1) {
+      sink_.error(DiagKind::kBadValue, place(clips[1]),
+                  "\"{}\" and \"{}\" are both given; at most one clipping is possible", clips[0],
+                  clips[1]);
+    }
+    check_schedule(*optimizer.options.component("learning_rate"));
+  }
+
+  void check_schedule(const Component& schedule) {
+    if (schedule.def->type == "warmup")
+      return check_schedule(*schedule.options.component("learning_rate"));
+    if (schedule.def->type != "piecewise_constant_decay") return;
+    const Ints& boundaries = schedule.options.ints("boundaries");
+    const size_t values = schedule.options.numbers("values").size();
+    if (values != boundaries.size() + 1) {
+      sink_.error(DiagKind::kBadValue, schedule.place, "{} boundaries need {} values, got {}",
+                  boundaries.size(), boundaries.size() + 1, values);
+    }
+    if (!std::is_sorted(boundaries.begin(), boundaries.end())) {
+      sink_.error(DiagKind::kBadValue, schedule.place, "boundaries {} do not increase",
+                  shape_text(boundaries));
+    }
+  }
+
+  ObjectReader reader_;
+  DiagnosticSink& sink_;
+  Model& model_;
+  Training training_;
+};
+
+}  // namespace
+
+void read_training(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
+  TrainingReader(at, sink, model).run();
+}
+
+int64_t peek_batch_size(const std::optional<JsonCursor>& training) {
+  constexpr int64_t kDefault = 32;
+  if (!training || !training->has("batch_size")) return kDefault;
+  const Json& value = training->member("batch_size").value();
+  const bool sound =
+      value.is_number_integer() && value.get<int64_t>() >= 1 && value.get<int64_t>() <= (1 << 30);
+  return sound ? value.get<int64_t>() : kDefault;
+}
+
+std::span<const OptionDef> training_options() {
+  return kTrainingOptions;
+}
+std::span<const OptionDef> early_stopping_options() {
+  return kEarlyStoppingOptions;
+}
+
+}  // namespace gradc

@@ -1,0 +1,22 @@
+// The "training" and "data" sections.
+#pragma once
+
+#include "frontend/json_reader.h"
+#include "frontend/model.h"
+
+namespace gradc {
+
+/// Reads losses, optimizer, metrics and the loop's options; the model's outputs must be known.
+void read_training(const JsonCursor& at, DiagnosticSink& sink, Model& model);
+
+/// Reads the rules for inputs and targets.
+void read_data(const JsonCursor& at, DiagnosticSink& sink, Model& model);
+
+/// The "batch_size" of a training section when it is a sound one, else Keras's default of 32.
+int64_t peek_batch_size(const std::optional<JsonCursor>& training);
+
+/// The option tables of the training section's own members, for the schema.
+std::span<const OptionDef> training_options();
+std::span<const OptionDef> early_stopping_options();
+
+}  // namespace gradc

@@ -1,0 +1,21 @@
+// Connecting the expanded layers: references, topological order, cycles, shapes, outputs, layers
+// that nothing uses.
+#pragma once
+
+#include "frontend/expand.h"
+#include "frontend/model.h"
+
+#include <optional>
+
+namespace gradc {
+
+/// Reads the layers' options, connects them and infers shapes; fills the model's layers, calls and
+/// outputs. `batch_size` is only for size limits and raw ops.
+void connect_layers(const Expansion& expansion, const std::optional<JsonCursor>& outputs,
+                    int64_t batch_size, DiagnosticSink& sink, Model& model);
+
+/// Infers the shapes of a complete model for another batch size; reports tensors that become too
+/// large.
+void check_batch_size(const Model& model, int64_t batch_size, DiagnosticSink& sink);
+
+}  // namespace gradc

@@ -1,0 +1,188 @@
+// What work costs, by the op table's lowering class and scalar function.
+#include "passes/fusion_cost.h"
+
+#include "ir/op.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace gradc {
+namespace {
+
+double scalar_cost(ScalarOp op) {
+  switch (op) {
+    case ScalarOp::kNeg:
+    case ScalarOp::kAbs:
+    case ScalarOp::kSign:
+    case ScalarOp::kRelu:
+    case ScalarOp::kFloor:
+    case ScalarOp::kCeil:
+    case ScalarOp::kRound:
+    case ScalarOp::kNot:
+    case ScalarOp::kIsFinite:
+    case ScalarOp::kAdd:
+    case ScalarOp::kSub:
+    case ScalarOp::kMul:
+    case ScalarOp::kMax:
+    case ScalarOp::kMin:
+    case ScalarOp::kAnd:
+    case ScalarOp::kOr:
+    case ScalarOp::kEq:
+    case ScalarOp::kNe:
+    case ScalarOp::kLt:
+    case ScalarOp::kLe:
+    case ScalarOp::kGt:
+    case ScalarOp::kGe:
+    case ScalarOp::kSelect:
+    case ScalarOp::kCast:
+      return 1;
+    case ScalarOp::kDiv:
+    case ScalarOp::kSqrt:
+    case ScalarOp::kRsqrt:
+      return 8;
+    case ScalarOp::kExp:
+    case ScalarOp::kExpm1:
+    case ScalarOp::kLog:
+    case ScalarOp::kLog1p:
+    case ScalarOp::kSin:
+    case ScalarOp::kCos:
+    case ScalarOp::kTanh:
+    case ScalarOp::kErf:
+    case ScalarOp::kSigmoid:
+      return 16;
+    case ScalarOp::kPow:
+      return 40;
+    case ScalarOp::kNone:
+      return 0;
+  }
+  GRADC_UNREACHABLE();
+}
+
+/// How often each element of an anchor's operand is asked for.
+double operand_repeats(const Graph& graph, const Node& node) {
+  const auto product = [](const Ints& dims) {
+    double p = 1;
+    for (int64_t d : dims)
+      p *= static_cast<double>(d);
+    return p;
+  };
+  switch (def(node.op).lowering) {
+    case Lowering::kMatmul:
+      return 2;  // packed once for each block of the other operand's columns
+    case Lowering::kConv:
+      return 4;  // im2col asks for each input once per filter tap, most from cache
+    case Lowering::kPool:
+      return std::max(1.0, product(node.attrs.as<PoolAttrs>().window) /
+                               product(node.attrs.as<PoolAttrs>().strides));
+    case Lowering::kScalar:
+    case Lowering::kReduce:
+    case Lowering::kGather:
+    case Lowering::kView:
+    case Lowering::kSource:
+    case Lowering::kStructure:
+    case Lowering::kComposite:
+      break;
+  }
+  (void)graph;
+  return 1;
+}
+
+double elements(const Graph& graph, ValueId value) {
+  return static_cast<double>(graph.type(value).num_elements());
+}
+
+}  // namespace
+
+double op_cost(const Node& node) {
+  const OpDef& entry = def(node.op);
+  switch (entry.lowering) {
+    case Lowering::kScalar:
+      return scalar_cost(entry.scalar);
+    case Lowering::kView:
+      return node.op == Op::kPad || node.op == Op::kConcat ? 1 : 0;
+    case Lowering::kSource:
+      return node.op == Op::kRandomUniform ? 20 : 0;
+    case Lowering::kReduce:
+      return 1;
+    case Lowering::kMatmul:
+    case Lowering::kConv:
+    case Lowering::kPool:
+    case Lowering::kGather:
+    case Lowering::kStructure:
+    case Lowering::kComposite:
+      return 0;
+  }
+  GRADC_UNREACHABLE();
+}
+
+double kernel_work(const Graph& graph, std::span<const NodeId> nodes,
+                   std::span<const ValueId> outputs, const KernelForm& form,
+                   const FormFinder& classes) {
+  std::unordered_map<ValueId, double> points;
+  for (ValueId output : outputs)
+    points[output] = elements(graph, output);
+  double work = 0;
+  for (size_t i = nodes.size(); i-- > 0;) {
+    const Node& node = graph.node(nodes[i]);
+    double at = 0;
+    for (ValueId result : node.results) {
+      const auto found = points.find(result);
+      if (found != points.end()) at = std::max(at, found->second);
+      if (classes.point_class(result) == PointClass::kPerRow)
+        at = std::min(at, static_cast<double>(form.rows()));
+    }
+    const bool counts_operand = is_plain_reduction(node) || nodes[i] == form.anchor;
+    for (ValueId operand : node.operands) {
+      const double asked =
+          counts_operand ? elements(graph, operand) * operand_repeats(graph, node) : at;
+      double& known = points[operand];
+      known = std::max(known, asked);
+    }
+    if (is_plain_reduction(node)) at = elements(graph, node.operands[0]);
+    work += at * op_cost(node);
+  }
+  return work;
+}
+
+int64_t node_flops(const Graph& graph, const Node& node) {
+  const auto count = [&](ValueId value) { return graph.type(value).num_elements(); };
+  switch (def(node.op).lowering) {
+    case Lowering::kScalar:
+      return count(node.results[0]);
+    case Lowering::kReduce:
+      return count(node.operands[0]);
+    case Lowering::kMatmul: {
+      const Shape& a = graph.type(node.operands[0]).shape;
+      const bool transposed = node.attrs.as<MatmulAttrs>().transpose_a;
+      return 2 * count(node.results[0]) * a[a.rank() - (transposed ? 2 : 1)];
+    }
+    case Lowering::kConv: {
+      // All three do the same multiplications: one per output pixel and filter element.
+      const bool forward = node.op == Op::kConv;
+      const ValueId filter = node.op == Op::kConvFilterGrad ? node.results[0] : node.operands[1];
+      ValueId output = forward ? node.results[0] : node.operands[0];
+      if (node.op == Op::kConvFilterGrad) output = node.operands[1];
+      const int64_t pixels = count(output) / graph.type(output).shape.back();
+      return 2 * pixels * count(filter);
+    }
+    case Lowering::kPool: {
+      int64_t window = 1;
+      for (int64_t d : node.attrs.as<PoolAttrs>().window)
+        window *= d;
+      int64_t pooled = count(node.results[0]);
+      for (ValueId operand : node.operands)
+        pooled = std::min(pooled, count(operand));
+      return pooled * window;
+    }
+    case Lowering::kGather:
+      return node.op == Op::kScatterAdd ? count(node.operands.back()) : 0;
+    case Lowering::kView:
+    case Lowering::kSource:
+    case Lowering::kStructure:
+    case Lowering::kComposite:
+      return 0;
+  }
+  GRADC_UNREACHABLE();
+}
+
+}  // namespace gradc

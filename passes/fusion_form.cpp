@@ -1,0 +1,202 @@
+#include "passes/fusion_form.h"
+
+#include "ir/op.h"
+
+#include <algorithm>
+
+namespace gradc {
+namespace {
+
+/// Whether the operand's row-major position is the result's position divided by `repeat`: the
+/// operand's axes are the leading ones of the result (axes of extent 1 aside).
+bool broadcasts_trailing(const Shape& from, const BroadcastAttrs& attrs, int64_t repeat) {
+  const Shape to(attrs.shape);
+  std::vector<bool> kept(static_cast<size_t>(to.rank()), false);
+  for (size_t i = 0; i < attrs.dims.size(); ++i) {
+    if (from[static_cast<int>(i)] != 1) kept[static_cast<size_t>(attrs.dims[i])] = true;
+  }
+  int64_t repeated = 1;
+  bool trailing = false;
+  for (int axis = 0; axis < to.rank(); ++axis) {
+    if (kept[static_cast<size_t>(axis)]) {
+      if (trailing) return false;
+    } else if (to[axis] != 1) {
+      trailing = true;
+      repeated *= to[axis];
+    }
+  }
+  return repeated == repeat;
+}
+
+}  // namespace
+
+bool is_plain_reduction(const Node& node) {
+  return def(node.op).lowering == Lowering::kReduce && node.op != Op::kArgmax;
+}
+
+bool is_splat_constant(const Node& node) {
+  if (node.op != Op::kConstant) return false;
+  const Dense& value = node.attrs.as<ConstantAttrs>().value;
+  return std::all_of(value->begin(), value->end(), [&](double x) { return x == value->front(); });
+}
+
+void FormFinder::set_class(ValueId value, PointClass point_class) {
+  stamp_of_[value.index] = stamp_;
+  class_of_[value.index] = point_class;
+}
+
+std::optional<KernelForm> FormFinder::find(std::span<const NodeId> nodes,
+                                           std::span<const ValueId> outputs) {
+  ++stamp_;
+  reason_.clear();
+  KernelForm form;
+  if (outputs.empty()) {
+    no("nothing is stored");
+    return std::nullopt;
+  }
+  if (!find_anchor(nodes, form)) return std::nullopt;
+  if (form.kind == KernelKind::kElementwise) form.full = form.space = graph_.type(outputs[0]).shape;
+  for (NodeId node : nodes) {
+    if (!classify(node, form)) return std::nullopt;
+  }
+  for (ValueId output : outputs) {
+    if (!check_output(output, form)) return std::nullopt;
+  }
+  return form;
+}
+
+/// Sets the kind by the nodes that are more than elementwise.
+bool FormFinder::find_anchor(std::span<const NodeId> nodes, KernelForm& form) {
+  int anchors = 0;
+  NodeId reduction;
+  for (NodeId id : nodes) {
+    const Node& node = graph_.node(id);
+    switch (def(node.op).lowering) {
+      case Lowering::kScalar:
+      case Lowering::kView:
+      case Lowering::kSource:
+        if (node.op == Op::kConstant && !is_splat_constant(node))
+          return no("a constant of many numbers is data");
+        break;
+      case Lowering::kReduce:
+        if (is_plain_reduction(node)) {
+          if (!reduction.valid()) reduction = id;
+          break;
+        }
+        [[fallthrough]];
+      case Lowering::kPool:
+      case Lowering::kGather:
+        form.kind = KernelKind::kOpaque;
+        form.anchor = id;
+        ++anchors;
+        break;
+      case Lowering::kMatmul:
+      case Lowering::kConv:
+        form.kind = KernelKind::kContraction;
+        form.anchor = id;
+        ++anchors;
+        break;
+      case Lowering::kStructure:
+      case Lowering::kComposite:
+        return no("not a primitive op");
+    }
+  }
+  if (anchors > 1) return no("two contractions or the like");
+  if (anchors == 1 && reduction.valid()) return no("a contraction and a reduction");
+  if (anchors == 1) {
+    form.full = form.space = graph_.type(graph_.node(form.anchor).results[0]).shape;
+    return true;
+  }
+  return !reduction.valid() || set_reduction_form(reduction, form);
+}
+
+bool FormFinder::set_reduction_form(NodeId id, KernelForm& form) {
+  const Node& node = graph_.node(id);
+  const Ints& axes = node.attrs.as<AxesAttrs>().axes;
+  const TensorType& operand = graph_.type(node.operands[0]);
+  form.anchor = id;
+  form.space = operand.shape;
+  const Shape& result = graph_.type(node.results[0]).shape;
+  const int64_t first_trailing = operand.rank() - static_cast<int64_t>(axes.size());
+  const bool trailing = axes.empty() || axes.front() == first_trailing;
+  form.kind = trailing ? KernelKind::kRow : KernelKind::kColumn;
+  form.full = trailing ? form.space : result;
+  form.per_row = result;
+  return true;
+}
+
+bool FormFinder::classify(NodeId id, const KernelForm& form) {
+  const Node& node = graph_.node(id);
+  if (is_plain_reduction(node)) return classify_reduction(id, form);
+  PointClass operand = PointClass::kFree;
+  for (ValueId value : node.operands) {
+    const PointClass c = point_class(value);
+    if (c == PointClass::kFree) continue;
+    if (operand != PointClass::kFree && operand != c) return no("row and element values mixed");
+    operand = c;
+  }
+  if (id == form.anchor) {
+    for (ValueId result : node.results)
+      set_class(result, PointClass::kFull);
+    return true;
+  }
+  if (operand == PointClass::kFree) {
+    for (ValueId result : node.results)
+      set_class(result, PointClass::kFree);
+    return true;
+  }
+  if (form.kind == KernelKind::kOpaque && graph_.node(form.anchor).op == Op::kScatterAdd)
+    return no("scatter_add is complete only at its end");
+  if (def(node.op).lowering == Lowering::kView) return classify_view(id, form, operand);
+  set_class(node.results[0], operand);
+  return true;
+}
+
+bool FormFinder::classify_reduction(NodeId id, const KernelForm& form) {
+  const Node& node = graph_.node(id);
+  const ValueId operand = node.operands[0];
+  if (graph_.type(operand).shape != form.space ||
+      node.attrs.as<AxesAttrs>().axes != graph_.node(form.anchor).attrs.as<AxesAttrs>().axes) {
+    return no("reductions over different axes");
+  }
+  if (form.kind == KernelKind::kRow) {
+    if (point_class(operand) == PointClass::kPerRow) return no("a row value reduced");
+    set_class(node.results[0], PointClass::kPerRow);
+    return true;
+  }
+  if (point_class(operand) != PointClass::kFree) return no("a reduction of a reduction");
+  set_class(node.results[0], PointClass::kFull);
+  return true;
+}
+
+bool FormFinder::classify_view(NodeId id, const KernelForm& form, PointClass operand) {
+  const Node& node = graph_.node(id);
+  const TensorType& from = graph_.type(node.operands[0]);
+  const TensorType& to = graph_.type(node.results[0]);
+  if (node.op == Op::kReshape) {
+    set_class(node.results[0], operand);
+    return true;
+  }
+  if (node.op != Op::kBroadcast) return no("a dependent value read at another point");
+  const auto& attrs = node.attrs.as<BroadcastAttrs>();
+  if (from.num_elements() == to.num_elements()) {
+    set_class(node.results[0], operand);
+    return true;
+  }
+  const bool per_row = form.kind == KernelKind::kRow && operand == PointClass::kPerRow &&
+                       to.num_elements() == form.space.num_elements();
+  if (!per_row || !broadcasts_trailing(from.shape, attrs, form.cols()))
+    return no("a dependent value is repeated");
+  set_class(node.results[0], PointClass::kFull);
+  return true;
+}
+
+bool FormFinder::check_output(ValueId value, const KernelForm& form) {
+  const TensorType& type = graph_.type(value);
+  if (point_class(value) != PointClass::kFree) return true;
+  if (type.shape == form.full) return true;
+  if (form.kind == KernelKind::kRow && type.shape == form.per_row) return true;
+  return no("outputs of different shapes");
+}
+
+}  // namespace gradc

@@ -1,0 +1,82 @@
+// Which sets of nodes make one kernel: the rules between fusion and lowering, in one place. Used by
+// fuse to decide and by verify_fused to check.
+//
+// A kernel runs over points. Values that depend on its contraction, pooling or reductions exist at
+// the kernel's points only and may be used there only; all others are "free": functions of any
+// index, evaluated wherever they are needed.
+#pragma once
+
+#include "ir/graph.h"
+#include "ir/op_attrs.h"
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gradc {
+
+struct KernelForm {
+  KernelKind kind = KernelKind::kElementwise;
+  NodeId anchor;  ///< contraction, opaque: the one; row, column: the first reduction
+  Shape space;    ///< row, column: the shape that is reduced; else equal to `full`
+  Shape full;     ///< elementwise: the outputs; row: as space; else the anchor's result
+  Shape per_row;  ///< row: the reductions' results
+  int64_t rows() const { return per_row.num_elements(); }
+  int64_t cols() const { return space.num_elements() / per_row.num_elements(); }
+};
+
+/// Where a value exists.
+enum class PointClass : uint8_t {
+  kFree,    ///< at any index
+  kFull,    ///< at the points of KernelForm::full only
+  kPerRow,  ///< once per row
+};
+
+/// Finds the form of sets of nodes of one graph. Keeps scratch tables, so that many sets can be
+/// asked about.
+class FormFinder {
+ public:
+  explicit FormFinder(const Graph& graph) : graph_(graph), stamp_of_(graph.value_capacity(), 0) {
+    class_of_.resize(graph.value_capacity(), PointClass::kFree);
+  }
+
+  /// The form of a kernel of these nodes (in topological order) that stores these values; none when
+  /// they cannot be one kernel, see reason().
+  std::optional<KernelForm> find(std::span<const NodeId> nodes, std::span<const ValueId> outputs);
+  const std::string& reason() const { return reason_; }
+  /// Of a value defined by the nodes last asked about; kFree for others.
+  PointClass point_class(ValueId value) const {
+    return stamp_of_[value.index] == stamp_ ? class_of_[value.index] : PointClass::kFree;
+  }
+
+ private:
+  bool no(std::string why) {
+    reason_ = std::move(why);
+    return false;
+  }
+  bool find_anchor(std::span<const NodeId> nodes, KernelForm& form);
+  bool set_reduction_form(NodeId node, KernelForm& form);
+  bool classify(NodeId node, const KernelForm& form);
+  bool classify_reduction(NodeId node, const KernelForm& form);
+  bool classify_view(NodeId node, const KernelForm& form, PointClass operand);
+  bool check_output(ValueId value, const KernelForm& form);
+  void set_class(ValueId value, PointClass point_class);
+
+  const Graph& graph_;
+  std::vector<uint32_t> stamp_of_;  ///< by ValueId
+  std::vector<PointClass> class_of_;
+  uint32_t stamp_ = 0;
+  std::string reason_;
+};
+
+/// Reductions that give sums, products and extremes (argmax gives an index, and is opaque).
+bool is_plain_reduction(const Node& node);
+/// A constant whose elements are all equal, so that it can be part of any kernel.
+bool is_splat_constant(const Node& node);
+
+/// Checks a fused graph against the rules: every node a kernel, update or large constant; every
+/// body of the kind it says. One line per violation.
+std::vector<std::string> verify_fused(const Graph& graph);
+
+}  // namespace gradc

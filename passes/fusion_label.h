@@ -1,0 +1,13 @@
+// Readable names of fused kernels, made from what is in them: "dense_relu",
+// "softmax_cross_entropy_grad", "dense_wgrad_adam".
+#pragma once
+
+#include "passes/fusion_groups.h"
+
+#include <string>
+
+namespace gradc {
+
+std::string kernel_label(const Graph& graph, const FusionGroup& group);
+
+}  // namespace gradc

@@ -1,0 +1,64 @@
+#include "passes/pipeline.h"
+
+#include "support/check.h"
+
+#include <array>
+
+namespace gradc {
+
+namespace {
+
+using enum PipelineStage;
+
+constexpr PipelineEntry kSimplifyModel{
+    kGradient, "(canonicalize,constant_fold,cse,dce)*",
+    "what the frontend wrote twice or for nothing would be differentiated too"};
+constexpr PipelineEntry kDifferentiate{
+    kGradient, "differentiate", "composites are still whole: their own gradients are better"};
+constexpr PipelineEntry kApplyOptimizer{kGradient, "apply_optimizer",
+                                        "the update is part of the step"};
+constexpr PipelineEntry kExpand{kOptimized, "expand_composites", "codegen knows primitives only"};
+constexpr PipelineEntry kSimplifyAll{
+    kOptimized, "(canonicalize,constant_fold,cse,dce)*",
+    "forward, backward and update share values, and gradients are full of trivial algebra"};
+constexpr PipelineEntry kFuse{kFused, "fuse", "memory traffic is what elementwise work costs"};
+constexpr PipelineEntry kSchedule{kScheduled, "schedule",
+                                  "the order decides how much is alive at once"};
+constexpr PipelineEntry kInPlace{kPlanned, "in_place",
+                                 "a kernel may overwrite what it reads for the last time"};
+constexpr PipelineEntry kPlan{kPlanned, "plan_memory",
+                              "every buffer gets its place before run time"};
+
+constexpr std::array kForward = {kSimplifyModel, kExpand,  kSimplifyAll, kFuse,
+                                 kSchedule,      kInPlace, kPlan};
+constexpr std::array kGradients = {kSimplifyModel, kDifferentiate, kExpand,  kSimplifyAll,
+                                   kFuse,          kSchedule,      kInPlace, kPlan};
+constexpr std::array kTrainStep = {kSimplifyModel, kDifferentiate, kApplyOptimizer,
+                                   kExpand,        kSimplifyAll,   kFuse,
+                                   kSchedule,      kInPlace,       kPlan};
+
+}  // namespace
+
+std::span<const PipelineEntry> pipeline_entries(PipelineKind kind) {
+  switch (kind) {
+    case PipelineKind::kForward:
+      return kForward;
+    case PipelineKind::kGradients:
+      return kGradients;
+    case PipelineKind::kTrainStep:
+      return kTrainStep;
+  }
+  GRADC_UNREACHABLE();
+}
+
+std::string pipeline_text(PipelineKind kind, PipelineStage last) {
+  std::string text;
+  for (const PipelineEntry& entry : pipeline_entries(kind)) {
+    if (entry.stage > last) break;
+    if (!text.empty()) text += ",";
+    text += entry.passes;
+  }
+  return text;
+}
+
+}  // namespace gradc

@@ -1,0 +1,53 @@
+// train, eval and predict as commands: what the compiled executables and the gradc command both do
+// once they have an instance. Results go to stdout, progress to stderr; output files appear whole
+// or not at all.
+#pragma once
+
+#include "runtime/dataset.h"
+#include "runtime/instance.h"
+#include "runtime/train_loop.h"
+
+namespace gradc::rt {
+
+struct TrainCommand {
+  DataSource data;
+  int64_t epochs = -1;    // -1: the model's
+  bool has_seed = false;  // else the model's
+  uint64_t seed = 0;
+  double validation_split = -1;  // -1: the data's own validation part, else the model's split
+  const char* weights = nullptr;
+  const char* out = nullptr;
+  const char* checkpoint = nullptr;
+  bool resume = false;
+  const char* log = nullptr;
+  bool quiet = false;          // no progress, no results (library use)
+  bool handle_signals = true;  // SIGINT and SIGTERM stop after the step, with a checkpoint
+  void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
+  void* user = nullptr;
+};
+
+/// Loads data, checks it, initialises or loads or resumes, trains, evaluates the data's test part,
+/// writes weights.
+Status run_train(Instance& instance, const TrainCommand& command, TrainResult* result);
+
+struct EvalCommand {
+  DataSource data;
+  const char* weights = nullptr;
+  bool json = false;
+};
+
+/// Loss and metrics on the test part if the data has one, else on all of it; printed to stdout.
+Status run_eval(Instance& instance, const EvalCommand& command);
+
+struct PredictCommand {
+  DataSource data;
+  const char* weights = nullptr;
+  const char* out = nullptr;  // .npy (one output) or .safetensors
+};
+
+Status run_predict(Instance& instance, const PredictCommand& command);
+
+/// What the model is, for `info`: inputs, outputs, sizes, entries, target, defaults. To stdout.
+void print_info(const gradc_rt_model& model);
+
+}  // namespace gradc::rt

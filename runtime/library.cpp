@@ -1,0 +1,275 @@
+// The C ABI of compiled libraries over Instance.
+#include "runtime/library.h"
+
+#include "runtime/feed.h"
+#include "runtime/instance.h"
+#include "runtime/weights.h"
+
+#include <cstdio>
+
+namespace gradc::rt {
+namespace {
+
+Instance* from(gradc_rt_handle* handle) {
+  return reinterpret_cast<Instance*>(handle);
+}
+const Instance* from(const gradc_rt_handle* handle) {
+  return reinterpret_cast<const Instance*>(handle);
+}
+
+int fail(const Instance* instance, int status, const char* text) {
+  // The text is the handle's own scratch: writing it does not change what the handle means.
+  snprintf(const_cast<Instance*>(instance)->error_text(), Instance::kErrorTextBytes, "%s", text);
+  return status;
+}
+
+// Whole batches run on the caller's buffers; smaller ones on the instance's own, where rows can be
+// repeated.
+void bind_all(Instance& instance, gradc_rt_tensor_kind kind, const void* const* buffers,
+              bool whole) {
+  for (int64_t n = 0; n < instance.count_of(kind); ++n) {
+    const size_t index = static_cast<size_t>(instance.nth(kind, n));
+    // Compiled code only reads inputs and targets; the slot table has one type for all.
+    instance.bind(index, whole ? const_cast<void*>(buffers[n]) : nullptr);
+  }
+}
+
+void copy_rows(Instance& instance, gradc_rt_tensor_kind kind, const void* const* buffers,
+               int64_t rows) {
+  const int64_t batch = instance.model().batch_size;
+  for (int64_t n = 0; n < instance.count_of(kind); ++n) {
+    const size_t index = static_cast<size_t>(instance.nth(kind, n));
+    const size_t row_bytes = static_cast<size_t>(instance.tensor(index).bytes / batch);
+    char* own = static_cast<char*>(instance.data(index));
+    for (int64_t row = 0; row < batch; ++row) {
+      memcpy(own + static_cast<size_t>(row) * row_bytes,
+             static_cast<const char*>(buffers[n]) + static_cast<size_t>(row % rows) * row_bytes,
+             row_bytes);
+    }
+  }
+}
+
+void unbind_all(Instance& instance) {
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    const int64_t kind = instance.tensor(i).kind;
+    if (kind == GRADC_RT_INPUT || kind == GRADC_RT_TARGET || kind == GRADC_RT_OUTPUT) {
+      instance.bind(i, nullptr);
+    }
+  }
+}
+
+int check_call(Instance& instance, gradc_rt_entry_kind entry, int64_t rows) {
+  if (rows < 1 || rows > instance.model().batch_size) {
+    char text[128];
+    snprintf(text, sizeof text, "rows is %lld, expected 1 to the batch size %lld",
+             static_cast<long long>(rows), static_cast<long long>(instance.model().batch_size));
+    return fail(&instance, GRADC_RT_INVALID_ARGUMENT, text);
+  }
+  if (instance.model().entries[entry].fn != nullptr) return GRADC_RT_OK;
+  const Status status = instance.prepare(entry);
+  return status.ok() ? GRADC_RT_OK : fail(&instance, GRADC_RT_NO_ENTRY, status.text.c_str());
+}
+
+bool any_null(const void* const* buffers, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) {
+    if (buffers == nullptr || buffers[i] == nullptr) return true;
+  }
+  return false;
+}
+
+int run_supervised(Instance& instance, const void* const* inputs, const void* const* targets,
+                   int64_t rows, gradc_rt_entry_kind entry, gradc_rt_entry_kind tail) {
+  const bool whole = rows == instance.model().batch_size;
+  const int status = check_call(instance, whole ? entry : tail, rows);
+  if (status != GRADC_RT_OK) return status;
+  if (any_null(inputs, instance.count_of(GRADC_RT_INPUT)) ||
+      any_null(targets, instance.count_of(GRADC_RT_TARGET))) {
+    return fail(&instance, GRADC_RT_INVALID_ARGUMENT, "an input or target is NULL");
+  }
+  bind_all(instance, GRADC_RT_INPUT, inputs, whole);
+  bind_all(instance, GRADC_RT_TARGET, targets, whole);
+  if (!whole) {
+    copy_rows(instance, GRADC_RT_INPUT, inputs, rows);
+    copy_rows(instance, GRADC_RT_TARGET, targets, rows);
+    set_tail_weight(instance, rows);
+  }
+  instance.run(whole ? entry : tail);
+  unbind_all(instance);
+  return GRADC_RT_OK;
+}
+
+float loss_of(const Instance& instance) {
+  const int64_t index = instance.nth(GRADC_RT_LOSS, 0);
+  return index < 0 ? 0.0f : static_cast<float>(instance.scalar(static_cast<size_t>(index)));
+}
+
+// Parameters, states and optimizer state have lasting values that a caller may read and write.
+int find_lasting(const Instance* instance, const char* name, size_t bytes, size_t* index) {
+  const int64_t found = instance->find(name);
+  const int64_t kind = found < 0 ? -1 : instance->tensor(static_cast<size_t>(found)).kind;
+  if (kind != GRADC_RT_PARAMETER && kind != GRADC_RT_STATE && kind != GRADC_RT_OPTIMIZER_STATE) {
+    return fail(instance, GRADC_RT_UNKNOWN_NAME, name);
+  }
+  *index = static_cast<size_t>(found);
+  if (static_cast<size_t>(instance->tensor(*index).bytes) != bytes) {
+    char text[256];
+    snprintf(text, sizeof text, "\"%s\" has %lld bytes, the buffer %zu", name,
+             static_cast<long long>(instance->tensor(*index).bytes), bytes);
+    return fail(instance, GRADC_RT_WRONG_SIZE, text);
+  }
+  return GRADC_RT_OK;
+}
+
+}  // namespace
+}  // namespace gradc::rt
+
+using namespace gradc::rt;  // NOLINT(google-build-using-namespace): C functions only below
+
+const char* gradc_rt_status_text(int status) {
+  switch (status) {
+    case GRADC_RT_OK:
+      return "ok";
+    case GRADC_RT_INVALID_ARGUMENT:
+      return "invalid argument";
+    case GRADC_RT_MEMORY_TOO_SMALL:
+      return "the memory given is too small";
+    case GRADC_RT_CANNOT_CREATE:
+      return "the instance cannot be created";
+    case GRADC_RT_UNKNOWN_NAME:
+      return "no tensor of this name";
+    case GRADC_RT_WRONG_SIZE:
+      return "the buffer has another size than the tensor";
+    case GRADC_RT_FILE_ERROR:
+      return "a file could not be read or written, or does not fit the model";
+    case GRADC_RT_NO_ENTRY:
+      return "the model was compiled without this entry";
+    case GRADC_RT_INTERNAL:
+      return "internal error";
+    default:
+      return "unknown status";
+  }
+}
+
+const char* gradc_rt_last_error(const gradc_rt_handle* handle) {
+  return handle == nullptr ? "" : const_cast<Instance*>(from(handle))->error_text();
+}
+
+size_t gradc_rt_memory_bytes(const gradc_rt_model* model, int32_t threads) {
+  return Instance::memory_bytes(*model, threads);
+}
+
+int gradc_rt_create(const gradc_rt_model* model, void* memory, size_t bytes, int32_t threads,
+                    gradc_rt_handle** out) {
+  if (out == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  *out = nullptr;
+  if (threads < 0 || threads > ThreadPool::kMaxThreads) return GRADC_RT_INVALID_ARGUMENT;
+  if (memory != nullptr && bytes < Instance::memory_bytes(*model, threads)) {
+    return GRADC_RT_MEMORY_TOO_SMALL;
+  }
+  Instance* instance = nullptr;
+  const Status status = Instance::create(*model, {threads}, memory, bytes, &instance);
+  if (!status.ok()) {
+    return status.code == Code::kInternal ? GRADC_RT_INTERNAL : GRADC_RT_CANNOT_CREATE;
+  }
+  *out = reinterpret_cast<gradc_rt_handle*>(instance);
+  return GRADC_RT_OK;
+}
+
+void gradc_rt_destroy(gradc_rt_handle* handle) {
+  Instance::destroy(from(handle));
+}
+
+int gradc_rt_init(gradc_rt_handle* handle, uint64_t seed) {
+  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  const Status status = from(handle)->initialize(seed);
+  return status.ok() ? GRADC_RT_OK : fail(from(handle), GRADC_RT_INTERNAL, status.text.c_str());
+}
+
+int gradc_rt_train_step(gradc_rt_handle* handle, const void* const* inputs,
+                        const void* const* targets, int64_t rows, float* loss) {
+  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  Instance& instance = *from(handle);
+  const int status = run_supervised(instance, inputs, targets, rows, GRADC_RT_TRAIN_STEP,
+                                    GRADC_RT_TRAIN_STEP_TAIL);
+  if (status == GRADC_RT_OK && loss != nullptr) *loss = loss_of(instance);
+  return status;
+}
+
+int gradc_rt_evaluate(gradc_rt_handle* handle, const void* const* inputs,
+                      const void* const* targets, int64_t rows, float* loss, float* metrics) {
+  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  Instance& instance = *from(handle);
+  const int status =
+      run_supervised(instance, inputs, targets, rows, GRADC_RT_EVALUATE, GRADC_RT_EVALUATE_TAIL);
+  if (status != GRADC_RT_OK) return status;
+  if (loss != nullptr) *loss = loss_of(instance);
+  for (int64_t m = 0; metrics != nullptr && m < instance.count_of(GRADC_RT_METRIC); ++m) {
+    const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_METRIC, m));
+    metrics[m] = static_cast<float>(instance.scalar(index));
+  }
+  return GRADC_RT_OK;
+}
+
+int gradc_rt_predict(gradc_rt_handle* handle, const void* const* inputs, int64_t rows,
+                     void* const* outputs) {
+  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  Instance& instance = *from(handle);
+  const int status = check_call(instance, GRADC_RT_PREDICT, rows);
+  if (status != GRADC_RT_OK) return status;
+  const int64_t num_outputs = instance.count_of(GRADC_RT_OUTPUT);
+  if (any_null(inputs, instance.count_of(GRADC_RT_INPUT)) ||
+      any_null(const_cast<const void* const*>(outputs), num_outputs)) {
+    return fail(&instance, GRADC_RT_INVALID_ARGUMENT, "an input or output is NULL");
+  }
+  const int64_t batch = instance.model().batch_size;
+  const bool whole = rows == batch;
+  bind_all(instance, GRADC_RT_INPUT, inputs, whole);
+  bind_all(instance, GRADC_RT_OUTPUT, const_cast<const void* const*>(outputs), whole);
+  if (!whole) copy_rows(instance, GRADC_RT_INPUT, inputs, rows);
+  instance.run(GRADC_RT_PREDICT);
+  for (int64_t n = 0; !whole && n < num_outputs; ++n) {
+    const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, n));
+    memcpy(outputs[n], instance.data(index),
+           static_cast<size_t>(instance.tensor(index).bytes / batch * rows));
+  }
+  unbind_all(instance);
+  return GRADC_RT_OK;
+}
+
+int gradc_rt_get_parameter(const gradc_rt_handle* handle, const char* name, void* data,
+                           size_t bytes) {
+  if (handle == nullptr || name == nullptr || data == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  size_t index = 0;
+  const int status = find_lasting(from(handle), name, bytes, &index);
+  if (status == GRADC_RT_OK) memcpy(data, from(handle)->data(index), bytes);
+  return status;
+}
+
+int gradc_rt_set_parameter(gradc_rt_handle* handle, const char* name, const void* data,
+                           size_t bytes) {
+  if (handle == nullptr || name == nullptr || data == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  size_t index = 0;
+  const int status = find_lasting(from(handle), name, bytes, &index);
+  if (status == GRADC_RT_OK) memcpy(from(handle)->data(index), data, bytes);
+  return status;
+}
+
+int gradc_rt_save(gradc_rt_handle* handle, const char* path, int with_optimizer) {
+  if (handle == nullptr || path == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  const Status status = save_tensors(*from(handle), path, with_optimizer != 0);
+  return status.ok() ? GRADC_RT_OK : fail(from(handle), GRADC_RT_FILE_ERROR, status.text.c_str());
+}
+
+int gradc_rt_load(gradc_rt_handle* handle, const char* path) {
+  if (handle == nullptr || path == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  SafetensorsFile file;
+  Status status = read_safetensors(path, &file);
+  if (status.ok()) {
+    bool optimizer = false;
+    for (const Array& array : file.arrays)
+      optimizer = optimizer || array.name.starts_with("optimizer/");
+    status = load_arrays(*from(handle), {file.arrays.data(), file.arrays.size()}, path,
+                         LoadMode::kComplete, optimizer);
+  }
+  return status.ok() ? GRADC_RT_OK : fail(from(handle), GRADC_RT_FILE_ERROR, status.text.c_str());
+}

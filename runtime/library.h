@@ -1,0 +1,73 @@
+/* The functions behind the headers that gradc generates for libraries: NAME_create and so on are
+ * thin wrappers that pass their model. Plain C. No global state: handles are independent of each
+ * other, each used by one caller at a time. After create only save and load allocate. */
+#ifndef GRADC_RUNTIME_LIBRARY_H_
+#define GRADC_RUNTIME_LIBRARY_H_
+
+#include "runtime/model_abi.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct gradc_rt_handle gradc_rt_handle;
+
+enum gradc_rt_status {
+  GRADC_RT_OK = 0,
+  GRADC_RT_INVALID_ARGUMENT = 1, /* a null pointer, a count or size out of range */
+  GRADC_RT_MEMORY_TOO_SMALL = 2, /* less than memory_bytes was given */
+  GRADC_RT_CANNOT_CREATE = 3, /* out of memory, threads refused, or the processor lacks a feature */
+  GRADC_RT_UNKNOWN_NAME = 4,  /* no tensor of that name */
+  GRADC_RT_WRONG_SIZE = 5,    /* the buffer's size is not the tensor's */
+  GRADC_RT_FILE_ERROR = 6,    /* a file could not be read or written, or does not fit the model */
+  GRADC_RT_NO_ENTRY = 7,      /* the model was compiled without this entry */
+  GRADC_RT_INTERNAL = 8,
+  GRADC_RT_STATUS_COUNT = 9
+};
+
+/* A fixed text for each status. */
+const char* gradc_rt_status_text(int status);
+/* The text of the handle's last failed call, with names and sizes; "" if none. NULL handle: "". */
+const char* gradc_rt_last_error(const gradc_rt_handle* handle);
+
+/* Bytes that gradc_rt_create needs when memory is given. threads: 0 = one per processor. */
+size_t gradc_rt_memory_bytes(const gradc_rt_model* model, int32_t threads);
+/* memory may be NULL: then it is allocated. Parameters are zero until init or load. */
+int gradc_rt_create(const gradc_rt_model* model, void* memory, size_t bytes, int32_t threads,
+                    gradc_rt_handle** out);
+void gradc_rt_destroy(gradc_rt_handle* handle);
+
+/* Sets parameters and state to their initial values. */
+int gradc_rt_init(gradc_rt_handle* handle, uint64_t seed);
+
+/* One training step on `rows` examples (1 to batch size). inputs[i] and targets[i] point at `rows`
+ * rows in the model's order, dtype and layout; whole batches are read in place. loss (may be NULL)
+ * gets the loss before the update. */
+int gradc_rt_train_step(gradc_rt_handle* handle, const void* const* inputs,
+                        const void* const* targets, int64_t rows, float* loss);
+/* Loss and metrics (may be NULL; as many as the model has) of `rows` examples in inference mode. */
+int gradc_rt_evaluate(gradc_rt_handle* handle, const void* const* inputs,
+                      const void* const* targets, int64_t rows, float* loss, float* metrics);
+/* Outputs of `rows` examples: outputs[i] gets `rows` rows. */
+int gradc_rt_predict(gradc_rt_handle* handle, const void* const* inputs, int64_t rows,
+                     void* const* outputs);
+
+/* Copies a parameter, state or optimizer state by name; bytes must be exactly its size. */
+int gradc_rt_get_parameter(const gradc_rt_handle* handle, const char* name, void* data,
+                           size_t bytes);
+int gradc_rt_set_parameter(gradc_rt_handle* handle, const char* name, const void* data,
+                           size_t bytes);
+
+/* safetensors files; with_optimizer != 0 includes the optimizer's state. */
+int gradc_rt_save(gradc_rt_handle* handle, const char* path, int with_optimizer);
+/* Everything the model has must be in the file; optimizer state is taken if it is there. */
+int gradc_rt_load(gradc_rt_handle* handle, const char* path);
+
+#ifdef __cplusplus
+} /* extern "C" */
+#endif
+
+#endif /* GRADC_RUNTIME_LIBRARY_H_ */

@@ -1,0 +1,88 @@
+// Fusion: fused graphs follow the rules of fusion_form, verify, compute the same numbers, and have
+// the kernels that the networks call for.
+#include "ir/printer.h"
+#include "ir/structural_hash.h"
+#include "ir/verifier.h"
+#include "passes/fusion_form.h"
+#include "passes/passes.h"
+
+#include "training_graphs.h"
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <map>
+
+namespace gradc {
+namespace {
+
+using test::Step;
+
+std::shared_ptr<Graph> fused(const Graph& graph) {
+  auto result = graph.clone();
+  PassContext context;
+  const auto changed = passes::fuse(*result, context);
+  EXPECT_TRUE(changed.ok()) << changed.message();
+  return result;
+}
+
+std::map<std::string, int> labels(const Graph& graph) {
+  std::map<std::string, int> result;
+  for (NodeId id : graph.nodes()) {
+    if (graph.node(id).op == Op::kKernel) ++result[graph.node(id).attrs.as<KernelAttrs>().label];
+  }
+  return result;
+}
+
+void check(const Graph& graph, uint64_t seed) {
+  const auto result = fused(graph);
+  const std::vector<Diagnostic> errors = verify(*result);
+  ASSERT_TRUE(errors.empty()) << errors.front().message << "\n" << print_graph(*result);
+  for (const std::string& wrong : verify_fused(*result))
+    ADD_FAILURE() << wrong << "\n" << print_graph(*result);
+  EXPECT_EQ(test::difference(graph, *result, seed), "") << print_graph(graph);
+  PassContext context;
+  const auto again = passes::fuse(*result, context);
+  ASSERT_TRUE(again.ok());
+  EXPECT_FALSE(*again);
+}
+
+TEST(Fuse, TrainingStepsComputeTheSame) {
+  for (const auto& graph : test::all_training_graphs())
+    check(*graph, 7);
+}
+
+TEST(Fuse, RandomGraphsComputeTheSame) {
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    check(*test::random_graph(seed, 6 + static_cast<int>(seed % 40)), seed);
+    if (HasFailure()) {
+      std::cerr << "seed " << seed << "\n";
+      return;
+    }
+  }
+}
+
+TEST(Fuse, TheMlpStepHasTheseKernels) {
+  const auto graph = fused(*test::mlp_step({784, 128, 10}, 32, Step::kAdam));
+  if (std::getenv("GRADC_SHOW") != nullptr) std::cout << print_graph(*graph);
+  const std::map<std::string, int> expected = {{"argmax", 1},
+                                               {"bias_grad_adam", 2},
+                                               {"dense", 1},
+                                               {"dense_dinput_masked", 1},
+                                               {"dense_relu", 1},
+                                               {"dense_wgrad_adam", 2},
+                                               {"reduce_sum_all", 2},
+                                               {"scalars_div", 1},
+                                               {"softmax_cross_entropy_grad", 1}};
+  EXPECT_EQ(labels(*graph), expected);
+}
+
+TEST(Fuse, ShowsOthers) {
+  if (std::getenv("GRADC_SHOW") == nullptr) GTEST_SKIP() << "only with GRADC_SHOW";
+  std::cout << print_graph(*fused(*test::conv_step(2, Step::kMomentum)));
+  std::cout << print_graph(*fused(*test::mixed_step(4, Step::kAdam)));
+  std::cout << print_graph(*fused(*test::embedding_step(3, Step::kClippedAdam)));
+}
+
+}  // namespace
+}  // namespace gradc
