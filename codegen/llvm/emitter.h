@@ -1,0 +1,187 @@
+// Emits the statements and expressions of one kernel into one LLVM function, mechanically: every
+// decision was taken in the kernel IR. Values that do not depend on the lane variable stay scalar
+// and are splatted where they meet a vector.
+//
+// The class is split over emit_*.cpp by what they emit. An Emitter belongs to one LLVM function;
+// the contraction engine makes further ones for its tile and packing functions.
+#pragma once
+
+#include "codegen/kernel/kernel.h"
+#include "codegen/llvm/math/math.h"
+#include "codegen/llvm/types.h"
+#include "codegen/target_info.h"
+
+#include <llvm/IR/Instructions.h>
+#include <llvm/IR/Module.h>
+
+#include <functional>
+#include <vector>
+
+namespace gradc::cg {
+
+/// Closed interval of 64-bit integers.
+struct Interval {
+  int64_t low = INT64_MIN;
+  int64_t high = INT64_MAX;
+  bool fits_i32() const { return low >= INT32_MIN && high <= INT32_MAX; }
+  bool non_negative() const { return low >= 0; }
+};
+
+/// What a loop variable is worth at the point of emission: base + offset. In a vector loop this is
+/// lane 0's value.
+struct VarValue {
+  llvm::Value* base = nullptr;  ///< i64; null: 0
+  int64_t offset = 0;
+  Interval range;
+  int depth = 0;  ///< order of binding; outer variables are added up first
+};
+
+/// The lanes in which expressions are evaluated.
+struct Lanes {
+  unsigned width = 1;
+  kernel::VarId var;              ///< runs along the lanes
+  llvm::Value* mask = nullptr;    ///< <width x i1>; null: all lanes
+  bool guarded = false;           ///< the mask may be empty
+};
+
+struct LocalValue {
+  llvm::Value* value = nullptr;        ///< immutable
+  llvm::AllocaInst* slot = nullptr;    ///< accumulator
+};
+
+class Emitter {
+ public:
+  Emitter(llvm::Function* function, const kernel::Kernel& kernel, const TargetInfo& target);
+
+  Builder& ir() { return ir_; }
+  llvm::Function* function() { return function_; }
+  llvm::LLVMContext& context() { return function_->getContext(); }
+  const TargetInfo& target() const { return target_; }
+  const kernel::Kernel& kernel() const { return kernel_; }
+  const Lanes& lanes() const { return lanes_; }
+  math::MathBuilder math() { return {ir_, target_.has_fma}; }
+
+  // ---- environment
+  /// Expressions looked up from now on; the contraction engine works on a rewritten copy.
+  void use_exprs(const std::vector<kernel::Expr>* exprs) { exprs_ = exprs; }
+  const kernel::Expr& expr(kernel::ExprId id) const { return (*exprs_)[id.index]; }
+  void bind_buffer(kernel::BufferId id, llvm::Value* pointer) { buffers_[id.index] = pointer; }
+  llvm::Value* buffer_pointer(kernel::BufferId id) const { return buffers_[id.index]; }
+  void bind_var(kernel::VarId id, llvm::Value* base, int64_t offset, Interval range);
+  const VarValue& var(kernel::VarId id) const { return vars_[id.index]; }
+  void bind_local(kernel::LocalId id, llvm::Value* value) { locals_[id.index] = {value, nullptr}; }
+  llvm::Value* read_local(kernel::LocalId id);
+  void set_threads(llvm::Value* index, llvm::Value* count);
+  /// Stores from now on are done by thread 0 alone: statements beside a parallel one.
+  void set_first_thread_stores(bool on) { first_thread_stores_ = on; }
+  void set_scratch(llvm::Value* scratch) { scratch_ = scratch; }
+  llvm::Value* scratch() const { return scratch_; }
+  llvm::Value* thread_index() const { return thread_index_; }
+  llvm::Value* thread_count() const { return thread_count_; }
+  /// Bytes of per-thread scratch that emission has reserved.
+  int64_t scratch_bytes() const { return scratch_bytes_; }
+  llvm::Value* reserve_scratch(int64_t bytes);
+
+  // ---- constants
+  llvm::ConstantInt* i64(int64_t value) { return ir_.getInt64(static_cast<uint64_t>(value)); }
+  llvm::ConstantInt* i32(int64_t value) { return ir_.getInt32(static_cast<uint32_t>(value)); }
+
+  // ---- expressions (emit_expr.cpp, emit_scalar_op.cpp, emit_int.cpp, emit_random.cpp)
+  /// Scalar if the same on all lanes, else a vector of lanes().width.
+  llvm::Value* eval(kernel::ExprId id);
+  /// eval, splatted to the width of the lanes.
+  llvm::Value* eval_lanes(kernel::ExprId id);
+  Interval range_of(kernel::ExprId id) const;
+  Interval range_of(const kernel::Affine& affine) const;
+  /// Lane 0's value of an affine index (i64).
+  llvm::Value* affine(const kernel::Affine& index);
+
+  // ---- memory (emit_memory.cpp)
+  llvm::Value* load(kernel::BufferId buffer, const kernel::Affine& index, kernel::ExprId dynamic);
+  void store(kernel::BufferId buffer, const kernel::Affine& index, kernel::ExprId dynamic,
+             llvm::Value* value);
+  /// Address of lane 0's element.
+  llvm::Value* address(kernel::BufferId buffer, const kernel::Affine& index);
+  llvm::Value* masked_load(llvm::Type* type, llvm::Value* pointer, int64_t align);
+  void masked_store(llvm::Value* value, llvm::Value* pointer, int64_t align);
+  llvm::Value* from_memory(llvm::Value* value, DType dtype);
+  llvm::Value* to_memory(llvm::Value* value, DType dtype);
+
+  // ---- statements (emit_stmt.cpp, emit_loop.cpp)
+  void emit_block(const kernel::Block& block);
+  /// Calls body(iv) for iv = low, low + step, ... while iv < high; known_non_empty skips the first
+  /// test.
+  void loop(llvm::Value* low, llvm::Value* high, int64_t step, bool known_non_empty,
+            const std::function<void(llvm::Value*)>& body, const char* name = "i");
+  /// Evaluates body with other lanes, restoring the present ones afterwards.
+  template <class Body>
+  auto with(const Lanes& lanes, Body body) {
+    const Lanes saved = lanes_;
+    lanes_ = lanes;
+    struct Restore {
+      Lanes& slot;
+      const Lanes& saved;
+      ~Restore() { slot = saved; }
+    } restore{lanes_, saved};
+    return body();
+  }
+  /// Runs `body` once for all of [low, high), as vectors over `var`: whole vectors of `width` first,
+  /// then the rest under a mask (or lane by lane where masked memory is dear).
+  void vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* high, Interval range,
+                    unsigned width, const std::function<void(llvm::Value*)>& body);
+  /// Branches on a scalar condition.
+  void when(llvm::Value* condition, const std::function<void()>& body);
+  llvm::AllocaInst* entry_alloca(llvm::Type* type, const char* name);
+  unsigned vector_width(const kernel::Block& body) const;
+
+ private:
+  friend class VectorLoop;
+
+  llvm::Value* eval_scalar_op(const kernel::Expr& e);
+  llvm::Value* eval_compare(const kernel::Expr& e);
+  llvm::Value* eval_cast(llvm::Value* x, DType from, DType to);
+  llvm::Value* eval_guard(const kernel::Expr& e);
+  llvm::Value* eval_random(const kernel::Expr& e);
+  llvm::Value* eval_index(const kernel::Affine& index, DType dtype);
+  llvm::Value* eval_narrow(kernel::ExprId id);
+  bool is_narrow(kernel::ExprId id) const;
+  bool widens(kernel::ExprId id) const;
+  llvm::Value* widen(llvm::Value* narrow);
+  llvm::Value* divide_floor(llvm::Value* x, int64_t divisor, bool modulo, bool non_negative);
+  std::pair<llvm::Value*, int64_t> affine_parts(const kernel::Affine& index);
+  llvm::Value* lane_pointers(kernel::BufferId buffer, const kernel::Affine& index,
+                             llvm::Value* dynamic);
+  llvm::Value* lane_mask();
+
+  void emit(const kernel::Let& let);
+  void emit(const kernel::Accumulate& accumulate);
+  void emit(const kernel::Store& store);
+  void emit(const kernel::For& loop);
+  void emit(const kernel::If& branch);
+  void emit(const kernel::Contract& contract);
+  void emit_serial(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
+  void emit_parallel(const kernel::For& loop);
+  void emit_vector(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
+  std::pair<llvm::Value*, llvm::Value*> thread_range(int64_t count, int64_t grain);
+  llvm::Value* combine(kernel::AccumulateOp op, llvm::Value* a, llvm::Value* b);
+  llvm::Value* combine_lanes(kernel::AccumulateOp op, llvm::Value* vector, unsigned width);
+  llvm::Constant* identity(kernel::AccumulateOp op, DType dtype);
+
+  llvm::Function* function_;
+  Builder ir_;
+  const kernel::Kernel& kernel_;
+  const TargetInfo& target_;
+  const std::vector<kernel::Expr>* exprs_;
+  std::vector<llvm::Value*> buffers_;
+  std::vector<VarValue> vars_;
+  std::vector<LocalValue> locals_;
+  Lanes lanes_;
+  llvm::Value* thread_index_ = nullptr;
+  llvm::Value* thread_count_ = nullptr;
+  llvm::Value* scratch_ = nullptr;
+  int64_t scratch_bytes_ = 0;
+  int depth_ = 0;
+  bool first_thread_stores_ = false;  ///< stores belong to thread 0 (outside parallel statements)
+};
+
+}  // namespace gradc::cg

@@ -1,0 +1,226 @@
+// JIT: kernels are emitted and compiled in groups, one LLVM context and thread per group, and the
+// objects linked into the process by ORC's object layer. Entries live in a module of their own.
+#include "codegen/jit.h"
+
+#include "codegen/llvm/machine.h"
+#include "codegen/llvm/program_module.h"
+
+#include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
+#if __has_include(<llvm/ExecutionEngine/Orc/AbsoluteSymbols.h>)
+#include <llvm/ExecutionEngine/Orc/AbsoluteSymbols.h>
+#endif
+#include <llvm/ExecutionEngine/Orc/Core.h>
+#include <llvm/ExecutionEngine/Orc/ExecutorProcessControl.h>
+#include <llvm/ExecutionEngine/Orc/ObjectLinkingLayer.h>
+#if __has_include(<llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h>)
+#include <llvm/ExecutionEngine/Orc/SelfExecutorProcessControl.h>
+#endif
+#include <llvm/Support/MemoryBuffer.h>
+#include <llvm/Support/Process.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <thread>
+
+namespace gradc {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+/// One group of kernels on its way to object code.
+struct Group {
+  std::vector<size_t> kernels;
+  bool has_entries = false;
+  int64_t cost = 0;
+  llvm::SmallVector<char, 0> object;
+  CompileTimings timings;
+  std::vector<Diagnostic> errors;
+};
+
+void compile_group(const kernel::Program& program, const TargetInfo& target,
+                   const cg::SymbolNames& names, Group& group, std::vector<int64_t>& scratch) {
+  auto machine = cg::make_machine(target);
+  if (!machine.ok()) {
+    group.errors = machine.diagnostics();
+    return;
+  }
+  auto begin = Clock::now();
+  llvm::LLVMContext context;
+  llvm::Module module(program.name, context);
+  cg::prepare_module(module, **machine);
+  for (const size_t k : group.kernels)
+    scratch[k] = cg::emit_kernel(module, program.kernels[k], names.kernel(program, k), target,
+                                 /*is_internal=*/false);
+  if (group.has_entries) {
+    for (const kernel::Entry& entry : program.entries)
+      cg::emit_entry(module, program, entry, names);
+  }
+  group.timings.emit_ms = milliseconds_since(begin);
+  begin = Clock::now();
+  cg::optimize(module, **machine);
+  group.timings.optimize_ms = milliseconds_since(begin);
+  begin = Clock::now();
+  group.object = cg::emit_file(module, **machine, cg::FileKind::kObject);
+  group.timings.codegen_ms = milliseconds_since(begin);
+  group.timings.code_bytes = static_cast<int64_t>(group.object.size());
+}
+
+/// Kernels spread over groups, the dearest first, each to the group with the least work.
+std::vector<Group> make_groups(const kernel::Program& program, size_t count) {
+  std::vector<Group> groups(count);
+  std::vector<size_t> order(program.kernels.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  const auto cost = [&](size_t k) {
+    const kernel::Kernel& kernel = program.kernels[k];
+    return static_cast<int64_t>(kernel.exprs.size()) + (kernel.flops > 0 ? 200 : 0) + 10;
+  };
+  std::sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return std::pair(-cost(a), a) < std::pair(-cost(b), b); });
+  for (const size_t k : order) {
+    Group& least = *std::min_element(
+        groups.begin(), groups.end(),
+        [](const Group& a, const Group& b) { return a.cost < b.cost; });
+    least.kernels.push_back(k);
+    least.cost += cost(k);
+  }
+  std::min_element(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
+    return a.cost < b.cost;
+  })->has_entries = true;
+  return groups;
+}
+
+template <class Function>
+llvm::orc::ExecutorSymbolDef symbol_of(Function* function) {
+  return {llvm::orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported};
+}
+
+/// What compiled code may call: the C library's memory functions and libm.
+llvm::orc::SymbolMap runtime_symbols(llvm::orc::ExecutionSession& session, char global_prefix) {
+  llvm::orc::SymbolMap symbols;
+  const auto add = [&](const char* name, llvm::orc::ExecutorSymbolDef symbol) {
+    std::string mangled = global_prefix == '\0' ? name : std::string(1, global_prefix) + name;
+    symbols[session.intern(mangled)] = symbol;
+  };
+  using Unary = double(double);
+  using Binary = double(double, double);
+  using UnaryF = float(float);
+  add("memcpy", symbol_of(&std::memcpy));
+  add("memset", symbol_of(&std::memset));
+  add("memmove", symbol_of(&std::memmove));
+  const std::pair<const char*, Unary*> unary[] = {
+      {"exp", std::exp},   {"expm1", std::expm1}, {"log", std::log},     {"log1p", std::log1p},
+      {"sin", std::sin},   {"cos", std::cos},     {"tanh", std::tanh},   {"erf", std::erf},
+      {"floor", std::floor}, {"ceil", std::ceil}, {"rint", std::rint}};
+  for (const auto& [name, function] : unary) add(name, symbol_of(function));
+  const std::pair<const char*, UnaryF*> unary_float[] = {
+      {"floorf", std::floor}, {"ceilf", std::ceil}, {"rintf", std::rint}};
+  for (const auto& [name, function] : unary_float) add(name, symbol_of(function));
+  add("pow", symbol_of(static_cast<Binary*>(std::pow)));
+  return symbols;
+}
+
+Diagnostic link_error(llvm::Error error) {
+  return make_error(DiagKind::kUnsupported, {}, "linking compiled code failed: {}",
+                    llvm::toString(std::move(error)));
+}
+
+class OrcProgram final : public JitProgram {
+ public:
+  OrcProgram() = default;
+  OrcProgram(const OrcProgram&) = delete;
+  OrcProgram& operator=(const OrcProgram&) = delete;
+  ~OrcProgram() override {
+    if (session_ != nullptr) llvm::consumeError(session_->endSession());
+  }
+
+  Status link(const kernel::Program& program, const cg::SymbolNames& names,
+              std::vector<Group>& groups, const std::vector<int64_t>& scratch) {
+    auto control = llvm::orc::SelfExecutorProcessControl::Create(
+        nullptr, std::make_unique<llvm::orc::InPlaceTaskDispatcher>());
+    if (!control) return link_error(control.takeError());
+    session_ = std::make_unique<llvm::orc::ExecutionSession>(std::move(*control));
+    memory_ = std::make_unique<llvm::jitlink::InProcessMemoryManager>(
+        llvm::sys::Process::getPageSizeEstimate());
+    layer_ = std::make_unique<llvm::orc::ObjectLinkingLayer>(*session_, *memory_);
+    llvm::orc::JITDylib& library = session_->createBareJITDylib("gradc");
+    llvm::consumeError(library.define(llvm::orc::absoluteSymbols(
+        runtime_symbols(*session_, '\0'))));
+    for (Group& group : groups) {
+      auto buffer = llvm::MemoryBuffer::getMemBufferCopy(
+          llvm::StringRef(group.object.data(), group.object.size()), program.name);
+      if (llvm::Error error = layer_->add(library, std::move(buffer)))
+        return link_error(std::move(error));
+    }
+    for (const kernel::Entry& entry : program.entries) {
+      auto symbol = session_->lookup({&library}, session_->intern(names.entry(entry)));
+      if (!symbol) return link_error(symbol.takeError());
+      entries_.push_back({entry.name, symbol->getAddress().toPtr<EntryFunction>(),
+                          entry.arena_bytes, cg::entry_scratch(entry, scratch)});
+    }
+    return Ok{};
+  }
+
+  CompileTimings& mutable_timings() { return timings_; }
+
+ private:
+  std::unique_ptr<llvm::orc::ExecutionSession> session_;
+  std::unique_ptr<llvm::jitlink::InProcessMemoryManager> memory_;
+  std::unique_ptr<llvm::orc::ObjectLinkingLayer> layer_;
+};
+
+void run_groups(const kernel::Program& program, const TargetInfo& target,
+                const cg::SymbolNames& names, std::vector<Group>& groups,
+                std::vector<int64_t>& scratch) {
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < groups.size(); ++i)
+    threads.emplace_back(
+        [&, i] { compile_group(program, target, names, groups[i], scratch); });
+  compile_group(program, target, names, groups[0], scratch);
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+
+const JitEntry* JitProgram::find(std::string_view name) const {
+  const auto it = std::find_if(entries_.begin(), entries_.end(),
+                               [&](const JitEntry& entry) { return entry.name == name; });
+  return it == entries_.end() ? nullptr : &*it;
+}
+
+Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
+                                                const TargetInfo& target,
+                                                const JitOptions& options) {
+  const auto begin = Clock::now();
+  const cg::SymbolNames names{"gradc_", /*internal_kernels=*/false};
+  const int64_t wanted = options.threads > 0 ? options.threads : target.cores;
+  const size_t count =
+      std::clamp<size_t>(static_cast<size_t>(wanted), 1, std::max<size_t>(1, program.kernels.size()));
+  std::vector<Group> groups = make_groups(program, count);
+  std::vector<int64_t> scratch(program.kernels.size());
+  run_groups(program, target, names, groups, scratch);
+  auto result = std::make_unique<OrcProgram>();
+  CompileTimings& timings = result->mutable_timings();
+  for (const Group& group : groups) {
+    if (!group.errors.empty()) return Failure(group.errors);
+    timings.emit_ms += group.timings.emit_ms;
+    timings.optimize_ms += group.timings.optimize_ms;
+    timings.codegen_ms += group.timings.codegen_ms;
+    timings.code_bytes += group.timings.code_bytes;
+  }
+  const auto link_begin = Clock::now();
+  GRADC_TRY_STATUS(result->link(program, names, groups, scratch));
+  timings.link_ms = milliseconds_since(link_begin);
+  timings.kernels = static_cast<int64_t>(program.kernels.size());
+  timings.wall_ms = milliseconds_since(begin);
+  return std::unique_ptr<JitProgram>(std::move(result));
+}
+
+}  // namespace gradc

@@ -1,0 +1,120 @@
+// Target machines, the pipeline, emission.
+#include "codegen/llvm/machine.h"
+
+#include <llvm/Analysis/AliasAnalysis.h>
+#include <llvm/IR/LegacyPassManager.h>
+#include <llvm/IR/PassManager.h>
+#include <llvm/IR/Verifier.h>
+#include <llvm/MC/TargetRegistry.h>
+#include <llvm/Passes/PassBuilder.h>
+#include <llvm/Support/TargetSelect.h>
+#include <llvm/Support/raw_ostream.h>
+#include <llvm/TargetParser/Host.h>
+#include <llvm/TargetParser/Triple.h>
+#include <llvm/Transforms/Scalar/DCE.h>
+#include <llvm/Transforms/Scalar/EarlyCSE.h>
+#include <llvm/Transforms/Scalar/LICM.h>
+#include <llvm/Transforms/Scalar/LoopPassManager.h>
+#include <llvm/Transforms/Utils/Mem2Reg.h>
+
+#include <mutex>
+
+namespace gradc::cg {
+
+namespace {
+
+void initialize_targets(const llvm::Triple& triple) {
+  static std::once_flag native;
+  static std::once_flag all;
+  std::call_once(native, [] {
+    llvm::InitializeNativeTarget();
+    llvm::InitializeNativeTargetAsmPrinter();
+  });
+  if (triple.getArch() == llvm::Triple(llvm::sys::getProcessTriple()).getArch()) return;
+  std::call_once(all, [] {
+    llvm::InitializeAllTargetInfos();
+    llvm::InitializeAllTargets();
+    llvm::InitializeAllTargetMCs();
+    llvm::InitializeAllAsmPrinters();
+  });
+}
+
+}  // namespace
+
+Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& target) {
+  const llvm::Triple triple(llvm::Triple::normalize(target.triple));
+  initialize_targets(triple);
+  std::string error;
+#if LLVM_VERSION_MAJOR >= 22
+  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple, error);
+#else
+  const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple.str(), error);
+#endif
+  if (found == nullptr)
+    return make_error(DiagKind::kUnsupported, {}, "target '{}' is not supported: {}",
+                      target.triple, error)
+        .with_help("'llc --version' lists the targets of this LLVM");
+  llvm::TargetOptions options;
+  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
+#if LLVM_VERSION_MAJOR >= 21
+  const llvm::Triple& name = triple;
+#else
+  const std::string& name = triple.str();
+#endif
+  std::unique_ptr<llvm::TargetMachine> machine(found->createTargetMachine(
+      name, target.cpu, target.features, options, llvm::Reloc::PIC_, std::nullopt,
+      llvm::CodeGenOptLevel::Default));
+  if (machine == nullptr)
+    return make_error(DiagKind::kUnsupported, {}, "no code generator for target '{}'",
+                      target.triple);
+  return machine;
+}
+
+void prepare_module(llvm::Module& module, const llvm::TargetMachine& machine) {
+#if LLVM_VERSION_MAJOR >= 21
+  module.setTargetTriple(machine.getTargetTriple());
+#else
+  module.setTargetTriple(machine.getTargetTriple().str());
+#endif
+  module.setDataLayout(machine.createDataLayout());
+  module.setPICLevel(llvm::PICLevel::SmallPIC);
+}
+
+void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
+  llvm::LoopAnalysisManager loops;
+  llvm::FunctionAnalysisManager functions;
+  llvm::CGSCCAnalysisManager components;
+  llvm::ModuleAnalysisManager modules;
+  llvm::PassBuilder builder(&machine);
+  builder.registerModuleAnalyses(modules);
+  builder.registerCGSCCAnalyses(components);
+  builder.registerFunctionAnalyses(functions);
+  builder.registerLoopAnalyses(loops);
+  builder.crossRegisterProxies(loops, functions, components, modules);
+
+  llvm::FunctionPassManager passes;
+  passes.addPass(llvm::PromotePass());
+  passes.addPass(llvm::EarlyCSEPass());
+  passes.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()),
+                                                       /*UseMemorySSA=*/true));
+  passes.addPass(llvm::DCEPass());
+  for (llvm::Function& function : module) {
+    if (!function.isDeclaration()) passes.run(function, functions);
+  }
+}
+
+llvm::SmallVector<char, 0> emit_file(llvm::Module& module, llvm::TargetMachine& machine,
+                                     FileKind kind) {
+  llvm::SmallVector<char, 0> buffer;
+  llvm::raw_svector_ostream stream(buffer);
+  llvm::legacy::PassManager passes;
+  const auto type = kind == FileKind::kObject ? llvm::CodeGenFileType::ObjectFile
+                                              : llvm::CodeGenFileType::AssemblyFile;
+  const bool failed = machine.addPassesToEmitFile(passes, stream, nullptr, type,
+                                                  /*DisableVerify=*/true);
+  GRADC_CHECK(!failed, "target '{}' cannot emit files", machine.getTargetTriple().str());
+  passes.run(module);
+  return buffer;
+}
+
+}  // namespace gradc::cg

@@ -1,0 +1,81 @@
+// AOT emission: one module with every kernel (internal), every entry, and the model's tables.
+#include "codegen/object_writer.h"
+
+#include "codegen/llvm/machine.h"
+#include "codegen/llvm/model_tables.h"
+#include "codegen/llvm/program_module.h"
+
+#include <llvm/IR/Verifier.h>
+#include <llvm/Support/raw_ostream.h>
+
+#include <chrono>
+
+namespace gradc {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+std::string text_of(const llvm::Module& module) {
+  std::string text;
+  llvm::raw_string_ostream stream(text);
+  module.print(stream, nullptr);
+  stream.flush();
+  return text;
+}
+
+void verify(const llvm::Module& module) {
+  std::string error;
+  llvm::raw_string_ostream stream(error);
+  GRADC_CHECK(!llvm::verifyModule(module, &stream), "broken LLVM IR: {}", stream.str());
+}
+
+}  // namespace
+
+Result<ObjectFile> write_object(const kernel::Program& program, const TargetInfo& target,
+                                const ObjectOptions& options) {
+  const auto begin = Clock::now();
+  GRADC_TRY(auto machine, cg::make_machine(target));
+  llvm::LLVMContext context;
+  llvm::Module module(program.name, context);
+  cg::prepare_module(module, *machine);
+  const cg::SymbolNames names{options.symbol_prefix, /*internal_kernels=*/true};
+  ObjectFile file;
+  std::vector<int64_t> scratch;
+  for (size_t k = 0; k < program.kernels.size(); ++k)
+    scratch.push_back(cg::emit_kernel(module, program.kernels[k], names.kernel(program, k), target,
+                                      /*is_internal=*/true));
+  for (const kernel::Entry& entry : program.entries) {
+    cg::emit_entry(module, program, entry, names);
+    if (!options.export_entries)
+      module.getFunction(names.entry(entry))->setVisibility(llvm::GlobalValue::HiddenVisibility);
+    file.entry_scratch_bytes.push_back(cg::entry_scratch(entry, scratch));
+  }
+  if (options.model != nullptr)
+    cg::emit_model_tables(module, *options.model, program, names, file.entry_scratch_bytes);
+  file.timings.emit_ms = milliseconds_since(begin);
+  verify(module);
+  auto stage = Clock::now();
+  cg::optimize(module, *machine);
+  file.timings.optimize_ms = milliseconds_since(stage);
+  stage = Clock::now();
+  if (options.kind == ObjectKind::kLlvm) {
+    file.bytes = text_of(module);
+  } else {
+    const auto kind =
+        options.kind == ObjectKind::kObject ? cg::FileKind::kObject : cg::FileKind::kAssembly;
+    const llvm::SmallVector<char, 0> bytes = cg::emit_file(module, *machine, kind);
+    file.bytes.assign(bytes.data(), bytes.size());
+  }
+  file.timings.codegen_ms = milliseconds_since(stage);
+  file.timings.kernels = static_cast<int64_t>(program.kernels.size());
+  file.timings.code_bytes = static_cast<int64_t>(file.bytes.size());
+  file.timings.wall_ms = milliseconds_since(begin);
+  return file;
+}
+
+}  // namespace gradc
