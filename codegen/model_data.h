@@ -57,7 +57,7 @@ struct ModelTensor {
 
 /// gradc_rt_entry: which entry of the program it is. Absent entries have an empty name.
 struct ModelEntry {
-  std::string name;     ///< as the runtime knows it
+  std::string name;           ///< as the runtime knows it
   std::string program_entry;  ///< Program::entries[].name; empty: absent
 };
 

@@ -90,11 +90,17 @@ Result<TargetInfo> TargetInfo::from(const std::string& triple, const std::string
   return from_facts(facts);
 }
 
-TargetInfo TargetInfo::generic_sse() { return generic("x86_64-unknown-linux-gnu", "x86-64"); }
-TargetInfo TargetInfo::generic_avx2() { return generic("x86_64-unknown-linux-gnu", "x86-64-v3"); }
+TargetInfo TargetInfo::generic_sse() {
+  return generic("x86_64-unknown-linux-gnu", "x86-64");
+}
+TargetInfo TargetInfo::generic_avx2() {
+  return generic("x86_64-unknown-linux-gnu", "x86-64-v3");
+}
 TargetInfo TargetInfo::generic_avx512() {
   return generic("x86_64-unknown-linux-gnu", "x86-64-v4");
 }
-TargetInfo TargetInfo::generic_neon() { return generic("aarch64-unknown-linux-gnu", "generic"); }
+TargetInfo TargetInfo::generic_neon() {
+  return generic("aarch64-unknown-linux-gnu", "generic");
+}
 
 }  // namespace gradc

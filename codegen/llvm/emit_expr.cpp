@@ -96,7 +96,9 @@ llvm::Value* Emitter::eval_index(const Affine& index, DType dtype) {
   return ir_.CreateAdd(splat(ir_, scalar, lanes_.width), offsets);
 }
 
-llvm::Value* Emitter::eval_lanes(ExprId id) { return splat(ir_, eval(id), lanes_.width); }
+llvm::Value* Emitter::eval_lanes(ExprId id) {
+  return splat(ir_, eval(id), lanes_.width);
+}
 
 llvm::Value* Emitter::eval(ExprId id) {
   const Expr& e = expr(id);
@@ -134,8 +136,8 @@ namespace {
 bool has_load(const std::vector<Expr>& exprs, ExprId id) {
   if (!id.valid()) return false;
   const Expr& e = exprs[id.index];
-  return e.kind == ExprKind::kLoad ||
-         std::any_of(e.args.begin(), e.args.end(), [&](ExprId arg) { return has_load(exprs, arg); });
+  return e.kind == ExprKind::kLoad || std::any_of(e.args.begin(), e.args.end(),
+                                                  [&](ExprId arg) { return has_load(exprs, arg); });
 }
 
 }  // namespace
@@ -157,10 +159,9 @@ llvm::Value* Emitter::eval_guard(const Expr& e) {
       return with(inner, [&] { return eval(id); });
     };
     llvm::Value* yes = under(condition, e.args[1]);
-    llvm::Value* no = has_load(*exprs_, e.args[2]) ? under(ir_.CreateNot(condition), e.args[2])
-                                                    : eval(e.args[2]);
-    return ir_.CreateSelect(condition, splat(ir_, yes, lanes_.width),
-                            splat(ir_, no, lanes_.width));
+    llvm::Value* no =
+        has_load(*exprs_, e.args[2]) ? under(ir_.CreateNot(condition), e.args[2]) : eval(e.args[2]);
+    return ir_.CreateSelect(condition, splat(ir_, yes, lanes_.width), splat(ir_, no, lanes_.width));
   }
   if (!has_load(*exprs_, e.args[1]) && !has_load(*exprs_, e.args[2])) {
     llvm::Value* yes = eval(e.args[1]);

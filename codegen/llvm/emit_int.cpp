@@ -31,10 +31,13 @@ Interval scaled(Interval x, int64_t factor) {
 }
 
 Interval plus(Interval a, Interval b) {
-  return {clamp(static_cast<__int128>(a.low) + b.low), clamp(static_cast<__int128>(a.high) + b.high)};
+  return {clamp(static_cast<__int128>(a.low) + b.low),
+          clamp(static_cast<__int128>(a.high) + b.high)};
 }
 
-int64_t floor_div(int64_t x, int64_t d) { return x >= 0 ? x / d : -((-x + d - 1) / d); }
+int64_t floor_div(int64_t x, int64_t d) {
+  return x >= 0 ? x / d : -((-x + d - 1) / d);
+}
 
 }  // namespace
 
@@ -63,8 +66,7 @@ Interval Emitter::range_of(ExprId id) const {
       return {0, e.imm - 1};
     case ExprKind::kScalar:
       if (e.op == ScalarOp::kAdd) return plus(range_of(e.args[0]), range_of(e.args[1]));
-      if (e.op == ScalarOp::kSub)
-        return plus(range_of(e.args[0]), scaled(range_of(e.args[1]), -1));
+      if (e.op == ScalarOp::kSub) return plus(range_of(e.args[0]), scaled(range_of(e.args[1]), -1));
       if (e.op == ScalarOp::kMul && expr(e.args[1]).kind == ExprKind::kConst)
         return scaled(range_of(e.args[0]), static_cast<int64_t>(expr(e.args[1]).value));
       return kUnknown;
@@ -132,12 +134,10 @@ llvm::Value* Emitter::divide_floor(llvm::Value* x, int64_t divisor, bool modulo,
                                    bool non_negative) {
   GRADC_CHECK(divisor > 0, "{}: floor division by {}", kernel_.name, divisor);
   llvm::Type* element = x->getType()->getScalarType();
-  llvm::Value* d =
-      splat(ir_, llvm::ConstantInt::getSigned(element, divisor), lanes_of(x));
+  llvm::Value* d = splat(ir_, llvm::ConstantInt::getSigned(element, divisor), lanes_of(x));
   if (non_negative) return modulo ? ir_.CreateURem(x, d) : ir_.CreateUDiv(x, d);
   llvm::Value* remainder = ir_.CreateSRem(x, d);
-  llvm::Value* negative =
-      ir_.CreateICmpSLT(remainder, llvm::Constant::getNullValue(x->getType()));
+  llvm::Value* negative = ir_.CreateICmpSLT(remainder, llvm::Constant::getNullValue(x->getType()));
   if (modulo) return ir_.CreateSelect(negative, ir_.CreateAdd(remainder, d), remainder);
   llvm::Value* quotient = ir_.CreateSDiv(x, d);
   return ir_.CreateAdd(quotient, ir_.CreateSExt(negative, x->getType()));

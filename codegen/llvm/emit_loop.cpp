@@ -24,7 +24,7 @@ constexpr int64_t kFullUnrollLimit = 16;
 constexpr int64_t kPieceUnit = 64;
 
 struct BodyFacts {
-  int64_t cost = 0;          ///< vector instructions, roughly
+  int64_t cost = 0;  ///< vector instructions, roughly
   bool has_double = false;
   bool gathers = false;
   std::map<uint32_t, AccumulateOp> accumulated;
@@ -91,7 +91,8 @@ class FactCollector {
     facts.cost += op_cost(e);
     if (e.dtype == DType::kF64) facts.has_double = true;
     if (e.kind == ExprKind::kLoad && e.args[0].valid()) facts.gathers = true;
-    for (const ExprId arg : e.args) visit(arg);
+    for (const ExprId arg : e.args)
+      visit(arg);
   }
 
   void visit(const Block& block) {
@@ -182,8 +183,7 @@ void Emitter::vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* hig
   }
   when(ir_.CreateICmpSLT(middle, high), [&] {
     llvm::Value* left = ir_.CreateTrunc(ir_.CreateNSWSub(high, middle), ir_.getInt32Ty());
-    llvm::Value* mask =
-        ir_.CreateICmpULT(iota(ir_.getInt32Ty(), width), splat(ir_, left, width));
+    llvm::Value* mask = ir_.CreateICmpULT(iota(ir_.getInt32Ty(), width), splat(ir_, left, width));
     at({width, var, mask}, middle);
   });
 }
@@ -204,12 +204,13 @@ std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(int64_t count, int64
 
 void Emitter::emit_serial(const For& loop_stmt, llvm::Value* low, llvm::Value* high) {
   const Interval range{loop_stmt.begin, loop_stmt.end - 1};
-  loop(low, high, 1, false,
-       [&](llvm::Value* iv) {
-         bind_var(loop_stmt.var, iv, 0, range);
-         emit_block(loop_stmt.body);
-       },
-       kernel_.vars[loop_stmt.var.index].c_str());
+  loop(
+      low, high, 1, false,
+      [&](llvm::Value* iv) {
+        bind_var(loop_stmt.var, iv, 0, range);
+        emit_block(loop_stmt.body);
+      },
+      kernel_.vars[loop_stmt.var.index].c_str());
 }
 
 void Emitter::emit_parallel(const For& loop_stmt) {
@@ -238,11 +239,13 @@ class VectorLoop {
     FactCollector collector(*em.exprs_, em.kernel());
     collector.visit(loop.body);
     facts_ = std::move(collector.facts);
-    for (const uint32_t local : facts_.started) facts_.accumulated.erase(local);
+    for (const uint32_t local : facts_.started)
+      facts_.accumulated.erase(local);
     width_ = static_cast<unsigned>(em.target().lanes(facts_.has_double ? 8 : 4));
     const int64_t count = loop.end - loop.begin;
     if (count < width_) width_ = std::bit_ceil(static_cast<unsigned>(count));
-    while (unroll_ < max_unroll() && count >= int64_t{2} * unroll_ * width_) unroll_ *= 2;
+    while (unroll_ < max_unroll() && count >= int64_t{2} * unroll_ * width_)
+      unroll_ *= 2;
   }
 
   void emit() {
@@ -278,8 +281,7 @@ class VectorLoop {
   llvm::AllocaInst* make_slot(uint32_t local, AccumulateOp op, unsigned width) {
     const DType dtype = em_.kernel().locals[local].dtype;
     llvm::Constant* zero = em_.identity(op, dtype);
-    llvm::AllocaInst* slot =
-        em_.entry_alloca(with_lanes(zero->getType(), width), "lanes");
+    llvm::AllocaInst* slot = em_.entry_alloca(with_lanes(zero->getType(), width), "lanes");
     em_.ir().CreateStore(splat(em_.ir(), zero, width), slot);
     return slot;
   }

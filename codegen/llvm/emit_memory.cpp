@@ -57,7 +57,9 @@ llvm::Value* Emitter::lane_pointers(BufferId buffer, const Affine& index, llvm::
 
 namespace {
 
-llvm::Value* reversed(Builder& ir, llvm::Value* vector) { return ir.CreateVectorReverse(vector); }
+llvm::Value* reversed(Builder& ir, llvm::Value* vector) {
+  return ir.CreateVectorReverse(vector);
+}
 
 }  // namespace
 
@@ -73,9 +75,9 @@ llvm::Value* Emitter::load(BufferId buffer, const Affine& index, ExprId dynamic)
   const bool varying = offset != nullptr && lanes_of(offset) > 1;
   if (varying || (step != 0 && step != 1 && step != -1)) {
     llvm::Value* pointers = lane_pointers(buffer, index, offset);
-    llvm::Value* value = ir_.CreateMaskedGather(
-        type, pointers, llvm::Align(static_cast<uint64_t>(align)), lane_mask(),
-        llvm::Constant::getNullValue(type));
+    llvm::Value* value =
+        ir_.CreateMaskedGather(type, pointers, llvm::Align(static_cast<uint64_t>(align)),
+                               lane_mask(), llvm::Constant::getNullValue(type));
     return from_memory(value, dtype);
   }
   llvm::Value* pointer = address(buffer, index);
@@ -83,8 +85,8 @@ llvm::Value* Emitter::load(BufferId buffer, const Affine& index, ExprId dynamic)
   if (step == 0) {
     if (lanes_.guarded && lanes_.width > 1)
       pointer = ir_.CreateSelect(ir_.CreateOrReduce(lane_mask()), pointer, buffers_[buffer.index]);
-    llvm::Value* value = ir_.CreateAlignedLoad(element, pointer,
-                                               llvm::Align(static_cast<uint64_t>(align)));
+    llvm::Value* value =
+        ir_.CreateAlignedLoad(element, pointer, llvm::Align(static_cast<uint64_t>(align)));
     return from_memory(value, dtype);
   }
   if (step == 1) return from_memory(masked_load(type, pointer, align), dtype);

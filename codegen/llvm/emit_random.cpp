@@ -66,18 +66,16 @@ llvm::Value* Emitter::eval_random(const kernel::Expr& e) {
   const auto stream = static_cast<uint64_t>(e.imm);
   const unsigned lanes = lanes_of(element);
   llvm::Value* block = ir_.CreateLShr(element, 2);
-  llvm::Value* mixed_high = ir_.CreateXor(
-      high(iteration), ir_.getInt32(static_cast<uint32_t>(stream >> 32U)));
+  llvm::Value* mixed_high =
+      ir_.CreateXor(high(iteration), ir_.getInt32(static_cast<uint32_t>(stream >> 32U)));
   const std::array<llvm::Value*, 4> words =
-      Philox(ir_)
-          .run({low(block), low(iteration), ir_.getInt32(static_cast<uint32_t>(stream)),
-                ir_.CreateXor(high(block), splat(ir_, mixed_high, lanes))},
-               {low(seed), high(seed)});
+      Philox(ir_).run({low(block), low(iteration), ir_.getInt32(static_cast<uint32_t>(stream)),
+                       ir_.CreateXor(high(block), splat(ir_, mixed_high, lanes))},
+                      {low(seed), high(seed)});
   llvm::Value* word = ir_.CreateAnd(low(element), 3);
   llvm::Value* bits = splat(ir_, words[3], lanes);
   for (int64_t i = 2; i >= 0; --i) {
-    llvm::Value* here =
-        ir_.CreateICmpEQ(word, splat(ir_, i32(i), lanes));
+    llvm::Value* here = ir_.CreateICmpEQ(word, splat(ir_, i32(i), lanes));
     bits = ir_.CreateSelect(here, splat(ir_, words[static_cast<size_t>(i)], lanes), bits);
   }
   llvm::Value* top = ir_.CreateLShr(bits, 8);

@@ -36,8 +36,7 @@ llvm::Value* divide_integers(Builder& ir, llvm::Value* a, llvm::Value* b, bool i
   llvm::Value* by_zero = ir.CreateICmpEQ(b, zero);
   if (is_unsigned)
     return ir.CreateSelect(by_zero, zero, ir.CreateUDiv(a, ir.CreateSelect(by_zero, one, b)));
-  llvm::Value* by_minus_one =
-      ir.CreateICmpEQ(b, llvm::ConstantInt::getSigned(a->getType(), -1));
+  llvm::Value* by_minus_one = ir.CreateICmpEQ(b, llvm::ConstantInt::getSigned(a->getType(), -1));
   llvm::Value* safe = ir.CreateSelect(ir.CreateOr(by_zero, by_minus_one), one, b);
   llvm::Value* quotient = ir.CreateSDiv(a, safe);
   quotient = ir.CreateSelect(by_minus_one, ir.CreateNeg(a), quotient);
@@ -58,22 +57,30 @@ llvm::Value* extremum(Builder& ir, llvm::Value* a, llvm::Value* b, bool larger, 
 
 llvm::Value* relu_of(Builder& ir, llvm::Value* x) {
   llvm::Constant* zero = llvm::Constant::getNullValue(x->getType());
-  if (x->getType()->isFPOrFPVectorTy())
-    return ir.CreateSelect(ir.CreateFCmpOGT(zero, x), zero, x);
+  if (x->getType()->isFPOrFPVectorTy()) return ir.CreateSelect(ir.CreateFCmpOGT(zero, x), zero, x);
   return ir.CreateSelect(ir.CreateICmpSGT(zero, x), zero, x);
 }
 
 const char* libm_name(ScalarOp op) {
   switch (op) {
-    case ScalarOp::kExp: return "exp";
-    case ScalarOp::kExpm1: return "expm1";
-    case ScalarOp::kLog: return "log";
-    case ScalarOp::kLog1p: return "log1p";
-    case ScalarOp::kSin: return "sin";
-    case ScalarOp::kCos: return "cos";
-    case ScalarOp::kTanh: return "tanh";
-    case ScalarOp::kErf: return "erf";
-    case ScalarOp::kPow: return "pow";
+    case ScalarOp::kExp:
+      return "exp";
+    case ScalarOp::kExpm1:
+      return "expm1";
+    case ScalarOp::kLog:
+      return "log";
+    case ScalarOp::kLog1p:
+      return "log1p";
+    case ScalarOp::kSin:
+      return "sin";
+    case ScalarOp::kCos:
+      return "cos";
+    case ScalarOp::kTanh:
+      return "tanh";
+    case ScalarOp::kErf:
+      return "erf";
+    case ScalarOp::kPow:
+      return "pow";
     case ScalarOp::kNeg:
     case ScalarOp::kAbs:
     case ScalarOp::kSign:
@@ -102,7 +109,8 @@ const char* libm_name(ScalarOp op) {
     case ScalarOp::kGe:
     case ScalarOp::kSelect:
     case ScalarOp::kCast:
-    case ScalarOp::kNone: return nullptr;
+    case ScalarOp::kNone:
+      return nullptr;
   }
   GRADC_UNREACHABLE();
 }
@@ -119,31 +127,48 @@ llvm::Value* unary(Emitter& em, ScalarOp op, llvm::Value* x) {
   if (is_double && libm_name(op) != nullptr) return math::libm(ir, libm_name(op), x);
   llvm::Value* one = is_float ? llvm::ConstantFP::get(x->getType(), 1.0) : nullptr;
   switch (op) {
-    case ScalarOp::kNeg: return is_float ? ir.CreateFNeg(x) : ir.CreateNeg(x);
+    case ScalarOp::kNeg:
+      return is_float ? ir.CreateFNeg(x) : ir.CreateNeg(x);
     case ScalarOp::kAbs:
       if (is_float) return unary_intrinsic(ir, llvm::Intrinsic::fabs, x);
       return ir.CreateBinaryIntrinsic(llvm::Intrinsic::abs, x, ir.getFalse());
-    case ScalarOp::kSign: return sign_of(ir, x);
-    case ScalarOp::kExp: return math::exp(em.math(), x);
-    case ScalarOp::kExpm1: return math::expm1(em.math(), x);
-    case ScalarOp::kLog: return math::log(em.math(), x);
-    case ScalarOp::kLog1p: return math::log1p(em.math(), x);
-    case ScalarOp::kSqrt: return unary_intrinsic(ir, llvm::Intrinsic::sqrt, x);
+    case ScalarOp::kSign:
+      return sign_of(ir, x);
+    case ScalarOp::kExp:
+      return math::exp(em.math(), x);
+    case ScalarOp::kExpm1:
+      return math::expm1(em.math(), x);
+    case ScalarOp::kLog:
+      return math::log(em.math(), x);
+    case ScalarOp::kLog1p:
+      return math::log1p(em.math(), x);
+    case ScalarOp::kSqrt:
+      return unary_intrinsic(ir, llvm::Intrinsic::sqrt, x);
     case ScalarOp::kRsqrt:
       return ir.CreateFDiv(one, unary_intrinsic(ir, llvm::Intrinsic::sqrt, x));
-    case ScalarOp::kSin: return math::sin(em.math(), x);
-    case ScalarOp::kCos: return math::cos(em.math(), x);
-    case ScalarOp::kTanh: return math::tanh(em.math(), x);
-    case ScalarOp::kErf: return math::erf(em.math(), x);
+    case ScalarOp::kSin:
+      return math::sin(em.math(), x);
+    case ScalarOp::kCos:
+      return math::cos(em.math(), x);
+    case ScalarOp::kTanh:
+      return math::tanh(em.math(), x);
+    case ScalarOp::kErf:
+      return math::erf(em.math(), x);
     case ScalarOp::kSigmoid:
       if (!is_double) return math::sigmoid(em.math(), x);
       return ir.CreateFDiv(one, ir.CreateFAdd(one, math::libm(ir, "exp", ir.CreateFNeg(x))));
-    case ScalarOp::kRelu: return relu_of(ir, x);
-    case ScalarOp::kFloor: return unary_intrinsic(ir, llvm::Intrinsic::floor, x);
-    case ScalarOp::kCeil: return unary_intrinsic(ir, llvm::Intrinsic::ceil, x);
-    case ScalarOp::kRound: return unary_intrinsic(ir, llvm::Intrinsic::rint, x);
-    case ScalarOp::kNot: return ir.CreateNot(x);
-    case ScalarOp::kIsFinite: return is_finite(ir, x);
+    case ScalarOp::kRelu:
+      return relu_of(ir, x);
+    case ScalarOp::kFloor:
+      return unary_intrinsic(ir, llvm::Intrinsic::floor, x);
+    case ScalarOp::kCeil:
+      return unary_intrinsic(ir, llvm::Intrinsic::ceil, x);
+    case ScalarOp::kRound:
+      return unary_intrinsic(ir, llvm::Intrinsic::rint, x);
+    case ScalarOp::kNot:
+      return ir.CreateNot(x);
+    case ScalarOp::kIsFinite:
+      return is_finite(ir, x);
     case ScalarOp::kAdd:
     case ScalarOp::kSub:
     case ScalarOp::kMul:
@@ -161,7 +186,8 @@ llvm::Value* unary(Emitter& em, ScalarOp op, llvm::Value* x) {
     case ScalarOp::kGe:
     case ScalarOp::kSelect:
     case ScalarOp::kCast:
-    case ScalarOp::kNone: break;
+    case ScalarOp::kNone:
+      break;
   }
   GRADC_UNREACHABLE();
 }
@@ -196,7 +222,9 @@ llvm::CmpInst::Predicate predicate(ScalarOp op, bool is_float, bool is_unsigned)
   return is_float ? P::FCMP_OGE : is_unsigned ? P::ICMP_UGE : P::ICMP_SGE;
 }
 
-bool is_comparison(ScalarOp op) { return op >= ScalarOp::kEq && op <= ScalarOp::kGe; }
+bool is_comparison(ScalarOp op) {
+  return op >= ScalarOp::kEq && op <= ScalarOp::kGe;
+}
 
 }  // namespace
 
@@ -246,8 +274,7 @@ llvm::Value* bf16_bits(Builder& ir, llvm::Value* x) {
 llvm::Value* float_of_bf16(Builder& ir, llvm::Value* bits) {
   const unsigned lanes = lanes_of(bits);
   llvm::Type* wide = with_lanes(ir.getInt32Ty(), lanes);
-  llvm::Value* shifted =
-      ir.CreateShl(ir.CreateZExt(bits, wide), llvm::ConstantInt::get(wide, 16));
+  llvm::Value* shifted = ir.CreateShl(ir.CreateZExt(bits, wide), llvm::ConstantInt::get(wide, 16));
   return ir.CreateBitCast(shifted, with_lanes(ir.getFloatTy(), lanes));
 }
 

@@ -77,8 +77,8 @@ llvm::Constant* Emitter::identity(AccumulateOp op, DType dtype) {
                                      : llvm::ConstantFP::getInfinity(type, /*Negative=*/larger);
   if (op == AccumulateOp::kProd) return llvm::ConstantInt::get(type, 1);
   const unsigned bits = type->getScalarSizeInBits();
-  return llvm::ConstantInt::get(type, larger ? llvm::APInt::getSignedMinValue(bits)
-                                             : llvm::APInt::getSignedMaxValue(bits));
+  return llvm::ConstantInt::get(
+      type, larger ? llvm::APInt::getSignedMinValue(bits) : llvm::APInt::getSignedMaxValue(bits));
 }
 
 void Emitter::emit(const kernel::Accumulate& accumulate) {

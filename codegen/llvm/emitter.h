@@ -39,14 +39,14 @@ struct VarValue {
 /// The lanes in which expressions are evaluated.
 struct Lanes {
   unsigned width = 1;
-  kernel::VarId var;              ///< runs along the lanes
-  llvm::Value* mask = nullptr;    ///< <width x i1>; null: all lanes
-  bool guarded = false;           ///< the mask may be empty
+  kernel::VarId var;            ///< runs along the lanes
+  llvm::Value* mask = nullptr;  ///< <width x i1>; null: all lanes
+  bool guarded = false;         ///< the mask may be empty
 };
 
 struct LocalValue {
-  llvm::Value* value = nullptr;        ///< immutable
-  llvm::AllocaInst* slot = nullptr;    ///< accumulator
+  llvm::Value* value = nullptr;      ///< immutable
+  llvm::AllocaInst* slot = nullptr;  ///< accumulator
 };
 
 class Emitter {
@@ -125,8 +125,8 @@ class Emitter {
     } restore{lanes_, saved};
     return body();
   }
-  /// Runs `body` once for all of [low, high), as vectors over `var`: whole vectors of `width` first,
-  /// then the rest under a mask (or lane by lane where masked memory is dear).
+  /// Runs `body` once for all of [low, high), as vectors over `var`: whole vectors of `width`
+  /// first, then the rest under a mask (or lane by lane where masked memory is dear).
   void vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* high, Interval range,
                     unsigned width, const std::function<void(llvm::Value*)>& body);
   /// Branches on a scalar condition.

@@ -83,11 +83,11 @@ std::vector<Group> make_groups(const kernel::Program& program, size_t count) {
     return static_cast<int64_t>(kernel.exprs.size()) + (kernel.flops > 0 ? 200 : 0) + 10;
   };
   std::sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return std::pair(-cost(a), a) < std::pair(-cost(b), b); });
+            [&](size_t a, size_t b) { return std::pair(-cost(a), a) < std::pair(-cost(b), b); });
   for (const size_t k : order) {
-    Group& least = *std::min_element(
-        groups.begin(), groups.end(),
-        [](const Group& a, const Group& b) { return a.cost < b.cost; });
+    Group& least =
+        *std::min_element(groups.begin(), groups.end(),
+                          [](const Group& a, const Group& b) { return a.cost < b.cost; });
     least.kernels.push_back(k);
     least.cost += cost(k);
   }
@@ -116,13 +116,15 @@ llvm::orc::SymbolMap runtime_symbols(llvm::orc::ExecutionSession& session, char 
   add("memset", symbol_of(&std::memset));
   add("memmove", symbol_of(&std::memmove));
   const std::pair<const char*, Unary*> unary[] = {
-      {"exp", std::exp},   {"expm1", std::expm1}, {"log", std::log},     {"log1p", std::log1p},
-      {"sin", std::sin},   {"cos", std::cos},     {"tanh", std::tanh},   {"erf", std::erf},
-      {"floor", std::floor}, {"ceil", std::ceil}, {"rint", std::rint}};
-  for (const auto& [name, function] : unary) add(name, symbol_of(function));
+      {"exp", std::exp},     {"expm1", std::expm1}, {"log", std::log},   {"log1p", std::log1p},
+      {"sin", std::sin},     {"cos", std::cos},     {"tanh", std::tanh}, {"erf", std::erf},
+      {"floor", std::floor}, {"ceil", std::ceil},   {"rint", std::rint}};
+  for (const auto& [name, function] : unary)
+    add(name, symbol_of(function));
   const std::pair<const char*, UnaryF*> unary_float[] = {
       {"floorf", std::floor}, {"ceilf", std::ceil}, {"rintf", std::rint}};
-  for (const auto& [name, function] : unary_float) add(name, symbol_of(function));
+  for (const auto& [name, function] : unary_float)
+    add(name, symbol_of(function));
   add("pow", symbol_of(static_cast<Binary*>(std::pow)));
   return symbols;
 }
@@ -151,8 +153,8 @@ class OrcProgram final : public JitProgram {
         llvm::sys::Process::getPageSizeEstimate());
     layer_ = std::make_unique<llvm::orc::ObjectLinkingLayer>(*session_, *memory_);
     llvm::orc::JITDylib& library = session_->createBareJITDylib("gradc");
-    llvm::consumeError(library.define(llvm::orc::absoluteSymbols(
-        runtime_symbols(*session_, '\0'))));
+    llvm::consumeError(
+        library.define(llvm::orc::absoluteSymbols(runtime_symbols(*session_, '\0'))));
     for (Group& group : groups) {
       auto buffer = llvm::MemoryBuffer::getMemBufferCopy(
           llvm::StringRef(group.object.data(), group.object.size()), program.name);
@@ -181,10 +183,10 @@ void run_groups(const kernel::Program& program, const TargetInfo& target,
                 std::vector<int64_t>& scratch) {
   std::vector<std::thread> threads;
   for (size_t i = 1; i < groups.size(); ++i)
-    threads.emplace_back(
-        [&, i] { compile_group(program, target, names, groups[i], scratch); });
+    threads.emplace_back([&, i] { compile_group(program, target, names, groups[i], scratch); });
   compile_group(program, target, names, groups[0], scratch);
-  for (std::thread& thread : threads) thread.join();
+  for (std::thread& thread : threads)
+    thread.join();
 }
 
 }  // namespace
@@ -201,8 +203,8 @@ Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
   const auto begin = Clock::now();
   const cg::SymbolNames names{"gradc_", /*internal_kernels=*/false};
   const int64_t wanted = options.threads > 0 ? options.threads : target.cores;
-  const size_t count =
-      std::clamp<size_t>(static_cast<size_t>(wanted), 1, std::max<size_t>(1, program.kernels.size()));
+  const size_t count = std::clamp<size_t>(static_cast<size_t>(wanted), 1,
+                                          std::max<size_t>(1, program.kernels.size()));
   std::vector<Group> groups = make_groups(program, count);
   std::vector<int64_t> scratch(program.kernels.size());
   run_groups(program, target, names, groups, scratch);

@@ -51,8 +51,8 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& targ
   const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple.str(), error);
 #endif
   if (found == nullptr)
-    return make_error(DiagKind::kUnsupported, {}, "target '{}' is not supported: {}",
-                      target.triple, error)
+    return make_error(DiagKind::kUnsupported, {}, "target '{}' is not supported: {}", target.triple,
+                      error)
         .with_help("'llc --version' lists the targets of this LLVM");
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
@@ -61,9 +61,9 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& targ
 #else
   const std::string& name = triple.str();
 #endif
-  std::unique_ptr<llvm::TargetMachine> machine(found->createTargetMachine(
-      name, target.cpu, target.features, options, llvm::Reloc::PIC_, std::nullopt,
-      llvm::CodeGenOptLevel::Default));
+  std::unique_ptr<llvm::TargetMachine> machine(
+      found->createTargetMachine(name, target.cpu, target.features, options, llvm::Reloc::PIC_,
+                                 std::nullopt, llvm::CodeGenOptLevel::Default));
   if (machine == nullptr)
     return make_error(DiagKind::kUnsupported, {}, "no code generator for target '{}'",
                       target.triple);

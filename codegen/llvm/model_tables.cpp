@@ -164,11 +164,10 @@ class TableEmitter {
   llvm::Constant* entries(const ModelData& model) {
     std::vector<llvm::Constant*> rows;
     for (const ModelEntry& entry : model.entries) {
-      const auto it = std::find_if(program_.entries.begin(), program_.entries.end(),
-                                   [&](const kernel::Entry& e) {
-                                     return !entry.program_entry.empty() &&
-                                            e.name == entry.program_entry;
-                                   });
+      const auto it = std::find_if(
+          program_.entries.begin(), program_.entries.end(), [&](const kernel::Entry& e) {
+            return !entry.program_entry.empty() && e.name == entry.program_entry;
+          });
       Fields fields(module_);
       fields.pointer(text(entry.name));
       if (it == program_.entries.end()) {
@@ -207,9 +206,8 @@ class TableEmitter {
 
 }  // namespace
 
-void emit_model_tables(llvm::Module& module, const ModelData& model,
-                       const kernel::Program& program, const SymbolNames& names,
-                       const std::vector<int64_t>& entry_scratch) {
+void emit_model_tables(llvm::Module& module, const ModelData& model, const kernel::Program& program,
+                       const SymbolNames& names, const std::vector<int64_t>& entry_scratch) {
   TableEmitter(module, program, names, entry_scratch).emit(model);
 }
 

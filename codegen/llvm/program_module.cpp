@@ -75,8 +75,8 @@ void bind_locals(Emitter& em, const kernel::Kernel& kernel) {
     llvm::Value* pointer = nullptr;
     if (bytes <= kStackArrayBytes) {
       llvm::Type* element = memory_type(em.context(), buffer.dtype);
-      auto* slot = em.entry_alloca(
-          llvm::ArrayType::get(element, static_cast<uint64_t>(elements)), buffer.name.c_str());
+      auto* slot = em.entry_alloca(llvm::ArrayType::get(element, static_cast<uint64_t>(elements)),
+                                   buffer.name.c_str());
       slot->setAlignment(llvm::Align(64));
       pointer = slot;
     } else {
@@ -108,9 +108,9 @@ llvm::GlobalVariable* constant_global(llvm::Module& module, const kernel::Progra
   for (const double value : data.elements)
     elements.push_back(element_constant(module.getContext(), data.dtype, value));
   auto* type = llvm::ArrayType::get(memory_type(module.getContext(), data.dtype), elements.size());
-  auto* global = new llvm::GlobalVariable(module, type, /*isConstant=*/true,
-                                          llvm::GlobalValue::PrivateLinkage,
-                                          llvm::ConstantArray::get(type, elements), name);
+  auto* global =
+      new llvm::GlobalVariable(module, type, /*isConstant=*/true, llvm::GlobalValue::PrivateLinkage,
+                               llvm::ConstantArray::get(type, elements), name);
   global->setAlignment(llvm::Align(64));
   return global;
 }
@@ -134,7 +134,8 @@ class EntryEmitter {
     count_ = field(ir_.getInt32Ty(), kThreadCount, "count");
     scratch_ = field(pointer, kThreadScratch, "scratch");
     several_ = ir_.CreateICmpSGT(count_, ir_.getInt32(1), "several");
-    for (const kernel::Call& call : entry.calls) emit(call, &call == entry.calls.data());
+    for (const kernel::Call& call : entry.calls)
+      emit(call, &call == entry.calls.data());
     ir_.CreateRetVoid();
   }
 
@@ -189,7 +190,8 @@ class EntryEmitter {
           module_.getOrInsertFunction(names_.kernel(program_, call.kernel),
                                       kernel_type(module_.getContext(), call.arguments.size()));
       std::vector<llvm::Value*> arguments;
-      for (const kernel::BufferRef& ref : call.arguments) arguments.push_back(pointer_to(ref));
+      for (const kernel::BufferRef& ref : call.arguments)
+        arguments.push_back(pointer_to(ref));
       arguments.insert(arguments.end(), {index_, count_, scratch_});
       ir_.CreateCall(callee, arguments);
     };

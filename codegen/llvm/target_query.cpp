@@ -41,9 +41,8 @@ Status check_features(const llvm::MCSubtargetInfo& info, const TargetFacts& fact
   for (const llvm::StringRef name : names) {
     const llvm::StringRef bare = name.ltrim("+-");
     const auto all = info.getAllProcessorFeatures();
-    const bool known = std::any_of(all.begin(), all.end(), [&](const auto& feature) {
-      return bare == feature.Key;
-    });
+    const bool known = std::any_of(all.begin(), all.end(),
+                                   [&](const auto& feature) { return bare == feature.Key; });
     if (!known) return unknown("feature", bare.str(), facts.triple);
   }
   return Ok{};
@@ -88,6 +87,8 @@ Result<TargetFacts> query_target(const std::string& triple, const std::string& c
   return facts_of(*machine, facts);
 }
 
-std::string llvm_version() { return "LLVM " LLVM_VERSION_STRING; }
+std::string llvm_version() {
+  return "LLVM " LLVM_VERSION_STRING;
+}
 
 }  // namespace gradc::cg

@@ -8,7 +8,7 @@
 namespace gradc::cg {
 
 struct TargetFacts {
-  std::string triple;    ///< normalised
+  std::string triple;  ///< normalised
   std::string cpu;
   std::string features;  ///< "+a,+b,-c"
   bool x86 = false;
@@ -17,7 +17,7 @@ struct TargetFacts {
   bool avx = false;
   bool avx2 = false;
   bool fma = false;
-  bool avx512 = false;   ///< F, VL, BW and DQ: 512-bit vectors of every element type, masks
+  bool avx512 = false;  ///< F, VL, BW and DQ: 512-bit vectors of every element type, masks
 };
 
 /// The machine this runs on.

@@ -64,7 +64,8 @@ llvm::Value* splat(Builder& ir, llvm::Value* value, unsigned lanes) {
 llvm::Constant* iota(llvm::Type* element, unsigned lanes) {
   if (lanes == 1) return llvm::ConstantInt::get(element, 0);
   std::vector<llvm::Constant*> values;
-  for (unsigned i = 0; i < lanes; ++i) values.push_back(llvm::ConstantInt::get(element, i));
+  for (unsigned i = 0; i < lanes; ++i)
+    values.push_back(llvm::ConstantInt::get(element, i));
   return llvm::ConstantVector::get(values);
 }
 

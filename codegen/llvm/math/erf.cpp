@@ -8,9 +8,8 @@ namespace gradc::cg::math {
 llvm::Value* erf(MathBuilder m, llvm::Value* x) {
   llvm::Value* t = m.abs(x);
   llvm::Value* s = m.mul(x, x);
-  llvm::Value* small = m.polynomial(
-      s, {-5.96761703e-4, 4.99119423e-3, -2.67681349e-2, 1.12819925e-1, -3.76125336e-1,
-          1.28379166e-1});
+  llvm::Value* small = m.polynomial(s, {-5.96761703e-4, 4.99119423e-3, -2.67681349e-2,
+                                        1.12819925e-1, -3.76125336e-1, 1.28379166e-1});
   small = m.fma(small, x, x);
 
   llvm::Value* held = m.select(m.ir().CreateFCmpOLT(t, m.like(x, 4.5)), t, m.like(x, 4.5));

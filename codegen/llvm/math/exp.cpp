@@ -8,7 +8,7 @@ namespace gradc::cg::math {
 namespace {
 
 constexpr double kLog2E = 1.44269504088896341;
-constexpr double kLn2High = 0.693359375;          // ten bits: n * kLn2High is exact
+constexpr double kLn2High = 0.693359375;  // ten bits: n * kLn2High is exact
 constexpr double kLn2Low = -2.12194440054690583e-4;
 
 struct Reduced {

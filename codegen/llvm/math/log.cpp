@@ -22,8 +22,7 @@ llvm::Value* log_positive(MathBuilder m, llvm::Value* x, llvm::Value* correction
   llvm::Value* shifted = ir.CreateSub(bits, base);
   llvm::Value* exponent = ir.CreateAShr(shifted, m.int_like(x, 23));
   exponent = ir.CreateSub(exponent, m.select(denormal, m.int_like(x, 23), m.int_like(x, 0)));
-  llvm::Value* mantissa =
-      ir.CreateAdd(ir.CreateAnd(shifted, m.int_like(x, 0x7FFFFF)), base);
+  llvm::Value* mantissa = ir.CreateAdd(ir.CreateAnd(shifted, m.int_like(x, 0x7FFFFF)), base);
   llvm::Value* f = m.add(m.from_bits(mantissa), -1.0);
   llvm::Value* e = ir.CreateSIToFP(exponent, x->getType());
   llvm::Value* z = m.mul(f, f);

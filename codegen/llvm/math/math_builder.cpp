@@ -23,7 +23,8 @@ llvm::Value* MathBuilder::fma(llvm::Value* a, llvm::Value* b, llvm::Value* c) {
 
 llvm::Value* MathBuilder::polynomial(llvm::Value* x, std::initializer_list<double> coefficients) {
   llvm::Value* sum = nullptr;
-  for (const double c : coefficients) sum = sum == nullptr ? like(x, c) : fma(sum, x, c);
+  for (const double c : coefficients)
+    sum = sum == nullptr ? like(x, c) : fma(sum, x, c);
   return sum;
 }
 

@@ -78,8 +78,7 @@ llvm::Value* periodic(MathBuilder m, llvm::Value* x, int64_t quarter, const char
   llvm::Value* zero = m.int_like(x, 0);
   llvm::Value* swap = ir.CreateICmpNE(ir.CreateAnd(quadrant, m.int_like(x, 1)), zero);
   llvm::Value* value = m.select(swap, cos_reduced(m, red.r), sin_reduced(m, red.r));
-  llvm::Value* negative = ir.CreateShl(ir.CreateAnd(quadrant, m.int_like(x, 2)),
-                                       m.int_like(x, 30));
+  llvm::Value* negative = ir.CreateShl(ir.CreateAnd(quadrant, m.int_like(x, 2)), m.int_like(x, 30));
   value = m.from_bits(ir.CreateXor(m.bits(value), negative));
   return with_large(m, x, value, name);
 }
@@ -87,9 +86,13 @@ llvm::Value* periodic(MathBuilder m, llvm::Value* x, int64_t quarter, const char
 }  // namespace
 
 /// sin within 2 ULP.
-llvm::Value* sin(MathBuilder m, llvm::Value* x) { return periodic(m, x, 0, "sin"); }
+llvm::Value* sin(MathBuilder m, llvm::Value* x) {
+  return periodic(m, x, 0, "sin");
+}
 
 /// cos within 2 ULP.
-llvm::Value* cos(MathBuilder m, llvm::Value* x) { return periodic(m, x, 1, "cos"); }
+llvm::Value* cos(MathBuilder m, llvm::Value* x) {
+  return periodic(m, x, 1, "cos");
+}
 
 }  // namespace gradc::cg::math

@@ -22,20 +22,19 @@ void ContractEmitter::emit() {
     });
   };
   nest(nest, outer, 0, [&] {
-    em_.vector_range(
-        column.var, em_.i64(0), em_.i64(column.extent), {0, column.extent - 1}, width,
-        [&](llvm::Value*) {
-          llvm::Type* type = with_lanes(ir.getFloatTy(), em_.lanes().width);
-          llvm::AllocaInst* acc = em_.entry_alloca(type, "acc");
-          ir.CreateStore(llvm::Constant::getNullValue(type), acc);
-          nest(nest, c_.k, 0, [&] {
-            llvm::Value* a = em_.eval_lanes(c_.a);
-            llvm::Value* b = em_.eval_lanes(c_.b);
-            ir.CreateStore(em_.math().fma(a, b, ir.CreateLoad(type, acc)), acc);
-          });
-          em_.bind_local(c_.acc, ir.CreateLoad(type, acc));
-          em_.emit_block(c_.epilogue);
-        });
+    em_.vector_range(column.var, em_.i64(0), em_.i64(column.extent), {0, column.extent - 1}, width,
+                     [&](llvm::Value*) {
+                       llvm::Type* type = with_lanes(ir.getFloatTy(), em_.lanes().width);
+                       llvm::AllocaInst* acc = em_.entry_alloca(type, "acc");
+                       ir.CreateStore(llvm::Constant::getNullValue(type), acc);
+                       nest(nest, c_.k, 0, [&] {
+                         llvm::Value* a = em_.eval_lanes(c_.a);
+                         llvm::Value* b = em_.eval_lanes(c_.b);
+                         ir.CreateStore(em_.math().fma(a, b, ir.CreateLoad(type, acc)), acc);
+                       });
+                       em_.bind_local(c_.acc, ir.CreateLoad(type, acc));
+                       em_.emit_block(c_.epilogue);
+                     });
   });
   em_.set_first_thread_stores(false);
 }

@@ -21,8 +21,7 @@ Kernel axpy_kernel(int64_t n, LoopKind kind) {
   loop->end = n;
   loop->kind = kind;
   const Affine at = Affine::variable(i);
-  const ExprId scaled =
-      b.scalar(ScalarOp::kMul, DType::kF32, b.constant(2.5), b.load(x, at));
+  const ExprId scaled = b.scalar(ScalarOp::kMul, DType::kF32, b.constant(2.5), b.load(x, at));
   loop->body.push_back(
       Store{y, at, {}, b.scalar(ScalarOp::kAdd, DType::kF32, scaled, b.load(y, at))});
   k.body.push_back(std::move(loop));
@@ -35,7 +34,8 @@ TEST(EmitElementwise, AxpyOfEverySizeWritesNoFurther) {
       for (const int threads : {1, 3}) {
         std::vector<float> x(static_cast<size_t>(n) + 8, 1.0F);
         std::vector<float> y(static_cast<size_t>(n) + 8, -7.0F);
-        for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i) * 0.5F;
+        for (size_t i = 0; i < x.size(); ++i)
+          x[i] = static_cast<float>(i) * 0.5F;
         Compiled(axpy_kernel(n, kind)).run({x.data(), y.data()}, threads);
         for (size_t i = 0; i < x.size(); ++i) {
           const float expected = static_cast<int64_t>(i) < n ? 2.5F * x[i] - 7.0F : -7.0F;

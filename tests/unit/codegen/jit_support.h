@@ -4,8 +4,9 @@
 #include "codegen/jit.h"
 #include "codegen/kernel/kernel.h"
 
-#include <cstdlib>
 #include <gtest/gtest.h>
+
+#include <cstdlib>
 #include <memory>
 #include <thread>
 #include <vector>
