@@ -104,6 +104,11 @@ std::optional<int64_t> read_integer(DiagnosticSink& sink, const JsonCursor& at,
   } else if (value.is_number_float() && std::floor(value.get<double>()) == value.get<double>() &&
              std::abs(value.get<double>()) < 9e15) {
     integer = static_cast<int64_t>(value.get<double>());  // 128.0 is an integer to JSON Schema too
+  } else if (value.is_number_float() && std::floor(value.get<double>()) == value.get<double>()) {
+    sink.error(DiagKind::kNumberOutOfRange, at.place(),
+               "{} is {}, which is too large for an integer", place_name(at.pointer()),
+               json_text(value));
+    return std::nullopt;
   } else {
     report_wrong_type(sink, at, "an integer");
     return std::nullopt;

@@ -1,0 +1,86 @@
+// The layer list as Markdown.
+#include "frontend/reference.h"
+
+#include "frontend/layer_def.h"
+#include "frontend/training_reader.h"
+#include "support/check.h"
+
+#include <fmt/ranges.h>
+
+#include <cctype>
+
+namespace gradc {
+namespace {
+
+std::string type_text(const OptionDef& def) {
+  switch (def.type) {
+    case OptionType::kBool:
+      return "boolean";
+    case OptionType::kInt:
+      return "integer";
+    case OptionType::kFloat:
+      return "number";
+    case OptionType::kString:
+      return "text";
+    case OptionType::kEnum:
+      return fmt::format("{}", fmt::join(split_words(def.choices), " or "));
+    case OptionType::kInts:
+      return "integers";
+    case OptionType::kFloats:
+      return "numbers";
+    case OptionType::kPair:
+      return "integer or pair";
+    case OptionType::kIntOrInts:
+      return "integer or integers";
+    case OptionType::kPadding2d:
+      return "integer, pair or two pairs";
+    case OptionType::kComponent:
+      return std::string(family_name(def.family));
+  }
+  GRADC_UNREACHABLE();
+}
+
+void add_options(std::string& out, std::span<const OptionDef> options) {
+  if (options.empty()) return;
+  out += "\n| option | type | default | meaning |\n|---|---|---|---|\n";
+  for (const OptionDef& option : options) {
+    out += fmt::format(
+        "| `{}` | {} | {} | {} |\n", option.name, type_text(option),
+        option.required() ? "must be given" : fmt::format("`{}`", option.default_json), option.doc);
+  }
+}
+
+void add_component(std::string& out, const ComponentDef& def) {
+  out += fmt::format("\n### {}\n\n{}", def.type, def.summary);
+  if (!def.aliases.empty())
+    out += fmt::format(" (also: {})", fmt::join(split_words(def.aliases), ", "));
+  out += "\n";
+  add_options(out, def.options);
+}
+
+}  // namespace
+
+std::string layer_reference() {
+  std::string out =
+      "# Layers\n\nEvery layer also takes `name`, `inputs` (a name or a list of names) and "
+      "`trainable`.\n";
+  for (const LayerDef* def : all_layers())
+    add_component(out, def->base);
+  out += "\nEvery activation below is also a layer of that name.\n";
+  for (int f = 0; f < kNumFamilies; ++f) {
+    const auto family = static_cast<Family>(f);
+    std::string title(family_name(family));
+    title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
+    out += fmt::format("\n# {}s\n", title);
+    for (const ComponentDef* def : family_members(family))
+      add_component(out, *def);
+  }
+  out += "\n# Training\n";
+  add_options(out, training_options());
+  out +=
+      "\nBesides: `loss`, or `losses` and `loss_weights` by output; `metrics`; `early_stopping`:\n";
+  add_options(out, early_stopping_options());
+  return out;
+}
+
+}  // namespace gradc
