@@ -19,6 +19,24 @@ void release_memory(void* memory) {
   free(memory);
 }
 
+void Str::append(const char* text, size_t length) {
+  const size_t old = size();
+  const size_t need = old + length + 1;
+  if (need > bytes_.capacity()) bytes_.reserve(need > 2 * old ? need : 2 * old);
+  bytes_.resize(need);
+  if (length > 0) memcpy(bytes_.data() + old, text, length);
+  bytes_[old + length] = '\0';
+}
+
+bool Str::starts_with(const char* prefix) const {
+  return strncmp(c_str(), prefix, strlen(prefix)) == 0;
+}
+
+bool Str::ends_with(const char* suffix) const {
+  const size_t n = strlen(suffix);
+  return size() >= n && strcmp(c_str() + size() - n, suffix) == 0;
+}
+
 void Str::append_formatted(const char* format, va_list arguments) {
   va_list again;
   va_copy(again, arguments);

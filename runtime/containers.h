@@ -163,14 +163,7 @@ class Str {
 
   void append(const char* text) { append(text, strlen(text)); }
   void append(const Str& text) { append(text.c_str(), text.size()); }
-  void append(const char* text, size_t length) {
-    const size_t old = size();
-    const size_t need = old + length + 1;
-    if (need > bytes_.capacity()) bytes_.reserve(need > 2 * old ? need : 2 * old);
-    bytes_.resize(need);
-    if (length > 0) memcpy(bytes_.data() + old, text, length);
-    bytes_[old + length] = '\0';
-  }
+  void append(const char* text, size_t length);
   void push(char c) { append(&c, 1); }
   /// Appends printf-formatted text.
   void appendf(const char* format, ...) __attribute__((format(printf, 2, 3)));
@@ -181,13 +174,8 @@ class Str {
     return size() == other.size() && memcmp(c_str(), other.c_str(), size()) == 0;
   }
   bool operator==(const char* text) const { return strcmp(c_str(), text) == 0; }
-  bool starts_with(const char* prefix) const {
-    return strncmp(c_str(), prefix, strlen(prefix)) == 0;
-  }
-  bool ends_with(const char* suffix) const {
-    const size_t n = strlen(suffix);
-    return size() >= n && strcmp(c_str() + size() - n, suffix) == 0;
-  }
+  bool starts_with(const char* prefix) const;
+  bool ends_with(const char* suffix) const;
   Str part(size_t first, size_t length) const { return {c_str() + first, length}; }
 
  private:

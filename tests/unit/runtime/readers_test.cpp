@@ -437,8 +437,12 @@ TEST(Dtype, HalfAndBrainFloatsRoundTripAndRoundToEven) {
     const uint16_t b = static_cast<uint16_t>(bits);
     const float h = f16_to_f32(b);
     const float f = bf16_to_f32(b);
-    if (!std::isnan(h)) EXPECT_EQ(f64_to_f16(static_cast<double>(h)), b);
-    if (!std::isnan(f)) EXPECT_EQ(f64_to_bf16(static_cast<double>(f)), b);
+    if (!std::isnan(h)) {
+      EXPECT_EQ(f64_to_f16(static_cast<double>(h)), b);
+    }
+    if (!std::isnan(f)) {
+      EXPECT_EQ(f64_to_bf16(static_cast<double>(f)), b);
+    }
   }
   EXPECT_EQ(f64_to_f16(1.0 + 0x1.0p-11), 0x3C00);  // a tie goes to the even mantissa
   EXPECT_EQ(f64_to_f16(1.0 + 3 * 0x1.0p-11), 0x3C02);
