@@ -1,0 +1,288 @@
+// apply_optimizer against Keras's formulas written down again in plain C++, over several steps.
+#include "ir/op_attrs.h"
+#include "passes/pass_manager.h"
+#include "tests/support/graph_values.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace gradc {
+namespace {
+
+constexpr double kRate = 0.05;
+constexpr int kSteps = 5;
+
+/// loss = sum(a * w^2) + sum(b * v^4) over two parameters of different shapes; the gradients are
+/// 2 a w and 4 b v^3.
+std::shared_ptr<Graph> quadratic() {
+  auto graph = std::make_shared<Graph>("step");
+  Builder b(*graph);
+  const Val a = b.input(InputKind::kInput, f32({2, 3}), "input/a", "a");
+  const Val w = b.input(InputKind::kParam, f32({2, 3}), "dense/kernel", "w");
+  const Val v = b.input(InputKind::kParam, f32({4}), "dense/bias", "v");
+  const Val square = v * v;
+  const Val loss = reduce_sum(a * w * w, {0, 1}) + reduce_sum(square * square, {0});
+  graph->add_output("loss", loss.id());
+  graph->add_output(kLearningRateOutput, b.scalar(kRate).id());
+  return graph;
+}
+
+using State = std::map<std::string, std::vector<double>>;
+
+/// Runs the compiled step on the interpreter, feeding updates back.
+class Trained {
+ public:
+  explicit Trained(const OptimizerSpec& spec, std::string_view pipeline =
+                                                  "differentiate,"
+                                                  "apply_optimizer")
+      : graph_(quadratic()) {
+    PassOptions options;
+    options.optimizer = spec;
+    PassContext context(options);
+    const Status status = run_passes(*graph_, pipeline, context);
+    EXPECT_TRUE(status.ok()) << status.message();
+    inputs_ = test::random_inputs(*graph_, 7, 0.2, 1.0);
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const GraphInput& input = graph_->inputs()[i];
+      if (input.kind != InputKind::kState) continue;
+      const double start = input.init.kind == "constant" ? input.init.a : 0.0;
+      std::fill(inputs_[i].data.begin(), inputs_[i].data.end(), start);
+    }
+  }
+
+  void step() {
+    const auto result = interpret(*graph_, inputs_);
+    ASSERT_TRUE(result.ok()) << result.message();
+    for (const auto& [name, value] : result->updates)
+      inputs_[index(name)] = value;
+  }
+
+  const std::vector<double>& at(const std::string& name) const { return inputs_[index(name)].data; }
+  const Graph& graph() const { return *graph_; }
+
+ private:
+  size_t index(const std::string& name) const {
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      if (graph_->inputs()[i].name == name) return i;
+    }
+    ADD_FAILURE() << "no input " << name;
+    return 0;
+  }
+
+  std::shared_ptr<Graph> graph_;
+  std::vector<Tensor> inputs_;
+};
+
+/// One element: parameter, slots in order, gradient, step number t from 1.
+using Reference = std::function<void(double& w, std::vector<double>& slots, double g, int t)>;
+/// What happens to all gradients before the step.
+using Clip = std::function<void(std::vector<double>& kernel, std::vector<double>& bias)>;
+
+void expect_follows(const OptimizerSpec& spec, const Reference& reference, const Clip& clip = {}) {
+  Trained trained(spec);
+  const std::vector<std::string> names = {"dense/kernel", "dense/bias"};
+  std::map<std::string, std::vector<std::vector<double>>> slots;  // [element][slot]
+  std::map<std::string, std::vector<double>> w;
+  std::vector<double> initial;
+  for (const OptimizerSlot& slot : spec.slots)
+    initial.push_back(slot.initial_value);
+  for (const std::string& name : names) {
+    w[name] = trained.at(name);
+    slots[name].assign(w[name].size(), initial);
+  }
+  for (int t = 1; t <= kSteps; ++t) {
+    std::vector<double> kernel, bias;
+    for (size_t i = 0; i < 6; ++i)
+      kernel.push_back(2.0 * trained.at("input/a")[i] * w["dense/kernel"][i]);
+    for (double v : w["dense/bias"])
+      bias.push_back(4.0 * v * v * v);
+    if (clip) clip(kernel, bias);
+    for (const std::string& name : names) {
+      const std::vector<double>& g = name == "dense/kernel" ? kernel : bias;
+      for (size_t i = 0; i < g.size(); ++i)
+        reference(w[name][i], slots[name][i], g[i], t);
+    }
+    trained.step();
+    EXPECT_EQ(trained.at(kIterationInput)[0], t);
+    for (const std::string& name : names) {
+      for (size_t i = 0; i < w[name].size(); ++i) {
+        EXPECT_NEAR(trained.at(name)[i], w[name][i], 1e-12) << name << " step " << t;
+        for (size_t s = 0; s < spec.slots.size(); ++s)
+          EXPECT_NEAR(trained.at("optimizer/" + name + "/" + spec.slots[s].name)[i],
+                      slots[name][i][s], 1e-12)
+              << spec.slots[s].name << " step " << t;
+      }
+    }
+  }
+}
+
+OptimizerSpec sgd() {
+  return {.name = "sgd", .step = Op::kSgdStep, .attrs = make_attrs(SgdAttrs{}), .slots = {}};
+}
+
+void sgd_reference(double& w, std::vector<double>&, double g, int) {
+  w -= kRate * g;
+}
+
+TEST(ApplyOptimizer, Sgd) {
+  expect_follows(sgd(), sgd_reference);
+}
+
+TEST(ApplyOptimizer, MomentumPlainAndNesterovWithDecay) {
+  for (bool nesterov : {false, true}) {
+    const OptimizerSpec spec{.name = "sgd",
+                             .step = Op::kMomentumStep,
+                             .attrs = make_attrs(MomentumAttrs{0.8, nesterov, 0.01}),
+                             .slots = {{"momentum"}}};
+    expect_follows(spec, [nesterov](double& w, std::vector<double>& slots, double g, int) {
+      w -= w * 0.01 * kRate;
+      slots[0] = slots[0] * 0.8 - g * kRate;
+      w += nesterov ? slots[0] * 0.8 - g * kRate : slots[0];
+    });
+  }
+}
+
+TEST(ApplyOptimizer, AdagradStartsAtItsInitialValue) {
+  const OptimizerSpec spec{.name = "adagrad",
+                           .step = Op::kAdagradStep,
+                           .attrs = make_attrs(AdagradAttrs{}),
+                           .slots = {{"accumulator", 0.1}}};
+  expect_follows(spec, [](double& w, std::vector<double>& slots, double g, int) {
+    slots[0] += g * g;
+    w -= kRate * g / std::sqrt(slots[0] + 1e-7);
+  });
+}
+
+TEST(ApplyOptimizer, RmspropCenteredWithMomentum) {
+  const OptimizerSpec spec{.name = "rmsprop",
+                           .step = Op::kRmspropStep,
+                           .attrs = make_attrs(RmspropAttrs{0.9, 0.5, 1e-7, true, 0.0}),
+                           .slots = {{"velocity"}, {"average_gradient"}, {"momentum"}}};
+  expect_follows(spec, [](double& w, std::vector<double>& s, double g, int) {
+    s[0] = 0.9 * s[0] + 0.1 * g * g;
+    s[1] = 0.9 * s[1] + 0.1 * g;
+    s[2] = 0.5 * s[2] + kRate * g / std::sqrt(s[0] - s[1] * s[1] + 1e-7);
+    w -= s[2];
+  });
+}
+
+void adam_reference(double& w, std::vector<double>& s, double g, int t) {
+  const double alpha = kRate * std::sqrt(1 - std::pow(0.999, t)) / (1 - std::pow(0.9, t));
+  s[0] += (g - s[0]) * (1 - 0.9);
+  s[1] += (g * g - s[1]) * (1 - 0.999);
+  if (s.size() > 2) s[2] = std::max(s[2], s[1]);
+  w -= s[0] * alpha / (std::sqrt(s.back()) + 1e-7);
+}
+
+OptimizerSpec adam(double weight_decay = 0.0, bool amsgrad = false) {
+  OptimizerSpec spec{.name = "adam",
+                     .step = Op::kAdamStep,
+                     .attrs = make_attrs(AdamAttrs{0.9, 0.999, 1e-7, amsgrad, weight_decay}),
+                     .slots = {{"momentum"}, {"velocity"}}};
+  if (amsgrad) spec.slots.push_back({"velocity_hat"});
+  return spec;
+}
+
+TEST(ApplyOptimizer, AdamCorrectsItsBias) {
+  expect_follows(adam(), adam_reference);
+}
+
+TEST(ApplyOptimizer, AdamWithMaximum) {
+  expect_follows(adam(0.0, true), adam_reference);
+}
+
+TEST(ApplyOptimizer, AdamwDecaysByThePlainRate) {
+  expect_follows(adam(0.004), [](double& w, std::vector<double>& s, double g, int t) {
+    w -= w * 0.004 * kRate;
+    adam_reference(w, s, g, t);
+  });
+}
+
+TEST(ApplyOptimizer, ClipsByValue) {
+  OptimizerSpec spec = sgd();
+  spec.clip_value = 0.3;
+  expect_follows(spec, sgd_reference, [](std::vector<double>& kernel, std::vector<double>& bias) {
+    for (auto* all : {&kernel, &bias}) {
+      for (double& g : *all)
+        g = std::min(std::max(g, -0.3), 0.3);
+    }
+  });
+}
+
+double squares(const std::vector<double>& g) {
+  double sum = 0.0;
+  for (double x : g)
+    sum += x * x;
+  return sum;
+}
+
+TEST(ApplyOptimizer, ClipsEachGradientByItsNorm) {
+  OptimizerSpec spec = sgd();
+  spec.clip_norm = 1.0;  // the kernel's gradient is longer at first, the bias's shorter at the end
+  expect_follows(spec, sgd_reference, [](std::vector<double>& kernel, std::vector<double>& bias) {
+    for (auto* all : {&kernel, &bias}) {
+      const double norm = std::sqrt(squares(*all));
+      for (double& g : *all)
+        g = g * 1.0 / std::max(norm, 1.0);
+    }
+  });
+}
+
+TEST(ApplyOptimizer, ClipsAllGradientsByTheirCommonNorm) {
+  OptimizerSpec spec = sgd();
+  spec.global_clip_norm = 0.7;
+  expect_follows(spec, sgd_reference, [](std::vector<double>& kernel, std::vector<double>& bias) {
+    const double norm = std::sqrt(squares(kernel) + squares(bias));
+    EXPECT_GT(norm, 0.7);
+    for (auto* all : {&kernel, &bias}) {
+      for (double& g : *all)
+        g *= 0.7 * std::min(1.0 / norm, 1.0 / 0.7);
+    }
+  });
+}
+
+TEST(ApplyOptimizer, UsesUpGradientsAndLearningRate) {
+  const Trained trained(adam());
+  ASSERT_EQ(trained.graph().outputs().size(), 1U);
+  EXPECT_EQ(trained.graph().outputs()[0].name, "loss");
+}
+
+/// What the pipeline makes of a step is still that step.
+TEST(ApplyOptimizer, SimplifiedStepComputesTheSame) {
+  Trained plain(adam(0.004));
+  Trained simple(adam(0.004),
+                 "differentiate,apply_optimizer,expand_composites,"
+                 "(canonicalize,constant_fold,cse,dce)*");
+  for (int t = 0; t < kSteps; ++t) {
+    plain.step();
+    simple.step();
+  }
+  for (size_t i = 0; i < 6; ++i)
+    EXPECT_NEAR(plain.at("dense/kernel")[i], simple.at("dense/kernel")[i], 1e-12);
+}
+
+TEST(ApplyOptimizer, NeedsAnOptimizerAndALearningRate) {
+  PassContext context;
+  auto graph = quadratic();
+  const Status without_spec = run_passes(*graph, "differentiate,apply_optimizer", context);
+  ASSERT_FALSE(without_spec.ok());
+  EXPECT_EQ(without_spec.message(), "apply_optimizer needs a model that names an optimizer");
+
+  PassOptions options;
+  options.optimizer = sgd();
+  PassContext with_spec(options);
+  graph = quadratic();
+  graph->remove_output(1);
+  const Status without_rate = run_passes(*graph, "differentiate,apply_optimizer", with_spec);
+  ASSERT_FALSE(without_rate.ok());
+  EXPECT_EQ(without_rate.message(),
+            "graph @step has no output \"optimizer/learning_rate\", which apply_optimizer needs");
+}
+
+}  // namespace
+}  // namespace gradc
