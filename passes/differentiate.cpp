@@ -83,7 +83,9 @@ class ReverseWalk {
         const Node& node = graph_.node(id);
         const bool reached = std::any_of(node.results.begin(), node.results.end(),
                                          [&](ValueId result) { return dependent_[result.index]; });
-        if (!reached || def(node.op).grad != nullptr || !has_expansion(graph_, id)) continue;
+        const OpDef& entry = def(node.op);
+        const bool inherits = entry.grad == nullptr && entry.no_grad.empty();
+        if (!reached || !inherits || !has_expansion(graph_, id)) continue;
         expand(id);
         again = true;
       }
