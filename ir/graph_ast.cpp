@@ -197,7 +197,7 @@ std::optional<Types> GraphAssembler::result_types(const AstNode& node, const OpD
                                                   std::span<const ValueId> operands,
                                                   const AttrRef& attrs, const Graph* body) {
   Types types;
-  if (!node.types.empty()) {
+  if (!node.types.empty() || node.results.empty()) {
     for (const AstType& type : node.types)
       types.push_back(type.type);
   } else {

@@ -477,8 +477,8 @@ bool Parser::statement(AstGraph& graph, bool is_body, int depth) {
       take();
       return input(kind, graph);
     }
-    if (token.text == "update") return update(graph);
   }
+  if (token.is_word("update") && peek(1).kind == TokenKind::kValue) return update(graph);
   if (token.is_word(is_body ? "yield" : "return")) return outputs(graph, !is_body);
   if (token.kind == TokenKind::kValue || token.kind == TokenKind::kWord) return node(graph, depth);
   return expected("a statement");

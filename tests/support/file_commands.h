@@ -1,0 +1,20 @@
+// The commands of file tests, one function each; file_commands.cpp lists them.
+#pragma once
+
+#include "tests/support/file_test.h"
+
+namespace gradc::testing {
+
+/// The graph prints to a text that reads back to an equal graph; output: that text.
+Result<std::string> file_command_parse(const FileTest& test);
+/// Reads (and so verifies) a graph; output: "ok". For files with // error: lines.
+Result<std::string> file_command_verify(const FileTest& test);
+/// Runs a graph on "// in NAME: 1, 2, 3" (one number fills the input); output: a line per result.
+Result<std::string> file_command_interpret(const FileTest& test);
+/// The graph in Graphviz's language, or as JSON.
+Result<std::string> file_command_dot(const FileTest& test);
+Result<std::string> file_command_json(const FileTest& test);
+/// Runs a pipeline, checks that the numbers stay the same; output: the graph's text.
+Result<std::string> file_command_passes(const FileTest& test);
+
+}  // namespace gradc::testing
