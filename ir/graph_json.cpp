@@ -122,8 +122,9 @@ std::string list_text(const Json& list) {
 }  // namespace
 
 std::string graph_to_json(const Graph& graph) {
+  const Json object = graph_json(graph);
   std::string text;
-  for (const auto& [key, value] : graph_json(graph).items()) {
+  for (const auto& [key, value] : object.items()) {
     text +=
         fmt::format("{}  \"{}\": {}", text.empty() ? "{\n" : ",\n", key,
                     value.is_array() ? list_text(value)
