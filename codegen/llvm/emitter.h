@@ -63,6 +63,7 @@ class Emitter {
 
   // ---- environment
   /// Expressions looked up from now on; the contraction engine works on a rewritten copy.
+  const std::vector<kernel::Expr>* exprs() const { return exprs_; }
   void use_exprs(const std::vector<kernel::Expr>* exprs) { exprs_ = exprs; }
   const kernel::Expr& expr(kernel::ExprId id) const { return (*exprs_)[id.index]; }
   void bind_buffer(kernel::BufferId id, llvm::Value* pointer) { buffers_[id.index] = pointer; }
@@ -73,6 +74,7 @@ class Emitter {
   llvm::Value* read_local(kernel::LocalId id);
   void set_threads(llvm::Value* index, llvm::Value* count);
   /// Stores from now on are done by thread 0 alone: statements beside a parallel one.
+  bool first_thread_stores() const { return first_thread_stores_; }
   void set_first_thread_stores(bool on) { first_thread_stores_ = on; }
   void set_scratch(llvm::Value* scratch) { scratch_ = scratch; }
   llvm::Value* scratch() const { return scratch_; }
@@ -129,6 +131,8 @@ class Emitter {
   /// first, then the rest under a mask (or lane by lane where masked memory is dear).
   void vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* high, Interval range,
                     unsigned width, const std::function<void(llvm::Value*)>& body);
+  /// This thread's part [low, high) of `count` pieces, split at multiples of `grain`.
+  std::pair<llvm::Value*, llvm::Value*> thread_range(int64_t count, int64_t grain);
   /// Branches on a scalar condition.
   void when(llvm::Value* condition, const std::function<void()>& body);
   llvm::AllocaInst* entry_alloca(llvm::Type* type, const char* name);
@@ -162,7 +166,6 @@ class Emitter {
   void emit_serial(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
   void emit_parallel(const kernel::For& loop);
   void emit_vector(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
-  std::pair<llvm::Value*, llvm::Value*> thread_range(int64_t count, int64_t grain);
   llvm::Value* combine(kernel::AccumulateOp op, llvm::Value* a, llvm::Value* b);
   llvm::Value* combine_lanes(kernel::AccumulateOp op, llvm::Value* vector, unsigned width);
   llvm::Constant* identity(kernel::AccumulateOp op, DType dtype);

@@ -1,18 +1,59 @@
-// The contraction engine: one Contract statement as packed panels, register tiles and an epilogue.
+// The contraction engine: one Contract statement as packed blocks, register tiles and an epilogue.
+// Every element's sum runs over k from first to last by fused multiply-add, whatever the tiles, the
+// blocks and the number of threads, so none of them changes a bit.
 #pragma once
 
 #include "codegen/llvm/emitter.h"
+#include "codegen/llvm/micro/contract_plan.h"
+#include "codegen/llvm/micro/environment.h"
+#include "codegen/llvm/micro/pack.h"
+
+#include <functional>
+#include <memory>
 
 namespace gradc::cg {
 
 class ContractEmitter {
  public:
-  ContractEmitter(Emitter& em, const kernel::Contract& contract) : em_(em), c_(contract) {}
+  ContractEmitter(Emitter& em, const kernel::Contract& contract);
   void emit();
 
  private:
+  struct Range {
+    llvm::Value* low;
+    llvm::Value* high;
+  };
+  /// One block of work: panels [panels.low, panels.high), row tiles [tiles.low, tiles.high).
+  struct Block {
+    Range panels;
+    Range tiles;
+    llvm::Value* step = nullptr;   ///< first k
+    llvm::Value* depth = nullptr;  ///< steps
+    llvm::Value* flags = nullptr;
+  };
+
+  Range share(Split split, int64_t count);
+  void blocks(const Range& range, int64_t step, const std::function<void(const Range&)>& body);
+  void make_tiles();
+  void make_tile(size_t index, int64_t rows, int64_t columns);
+  void whole_depth(const Range& panels, const Range& tiles, const Range& outer_rows);
+  void blocked_depth(const Range& panels, const Range& tiles);
+  FlatRange rows_of(const Range& tiles);
+  void run_tiles(const Block& block);
+  void tile_column(const Block& block, llvm::Value* panel, size_t variant);
+  void call_tile(const Block& block, llvm::Value* panel, llvm::Value* tile, size_t variant);
+  void bind_steps(llvm::Value* first);
+  llvm::Value* element(llvm::Value* base, llvm::Value* index);
+
   Emitter& em_;
-  const kernel::Contract& c_;
+  ContractPlan plan_;
+  Packer packer_;
+  std::unique_ptr<Environment> environment_;
+  llvm::Value* a_block_ = nullptr;
+  llvm::Value* b_block_ = nullptr;
+  llvm::Value* partial_ = nullptr;
+  /// [full columns | last columns] x [full rows | last rows]; null where a shape does not occur.
+  llvm::Function* tiles_[4] = {nullptr, nullptr, nullptr, nullptr};
 };
 
 }  // namespace gradc::cg

@@ -1,0 +1,239 @@
+// Merging of dimensions and the choice of operand layouts. Tile and block sizes: tile_choice.cpp.
+#include "codegen/llvm/micro/contract_plan.h"
+
+#include "codegen/llvm/micro/tile_choice.h"
+#include "support/check.h"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+namespace gradc::cg {
+
+using kernel::Affine;
+using kernel::ContractDim;
+using kernel::Expr;
+using kernel::ExprId;
+using kernel::ExprKind;
+using kernel::VarId;
+
+int64_t extent_of(const Dims& dims) {
+  return std::accumulate(dims.begin(), dims.end(), int64_t{1},
+                         [](int64_t product, const ContractDim& d) { return product * d.extent; });
+}
+
+namespace {
+
+/// Every affine of a contraction, to be read and rewritten.
+class Accesses {
+ public:
+  explicit Accesses(ContractPlan& plan) {
+    visit(plan.exprs, plan.a);
+    visit(plan.exprs, plan.b);
+    for (kernel::Stmt& stmt : plan.epilogue) {
+      if (auto* let = std::get_if<kernel::Let>(&stmt)) {
+        visit(plan.exprs, let->expr);
+        continue;
+      }
+      auto* store = std::get_if<kernel::Store>(&stmt);
+      GRADC_CHECK(store != nullptr, "an epilogue holds only lets and stores");
+      affines_.push_back(&store->index);
+      visit(plan.exprs, store->expr);
+      visit(plan.exprs, store->dynamic);
+    }
+  }
+
+  /// Whether inner runs on where outer steps, in every access.
+  bool mergeable(const ContractDim& outer, const ContractDim& inner) const {
+    return std::all_of(affines_.begin(), affines_.end(), [&](const Affine* affine) {
+      return affine->coefficient(outer.var) == affine->coefficient(inner.var) * inner.extent;
+    });
+  }
+
+  void drop(VarId var) {
+    for (Affine* affine : affines_)
+      std::erase_if(affine->terms, [&](const auto& term) { return term.first == var; });
+  }
+
+ private:
+  void visit(std::vector<Expr>& exprs, ExprId id) {
+    if (!id.valid()) return;
+    Expr& e = exprs[id.index];
+    if (e.kind == ExprKind::kLoad || e.kind == ExprKind::kIndex) affines_.push_back(&e.index);
+    for (const ExprId arg : e.args)
+      visit(exprs, arg);
+  }
+
+  std::vector<Affine*> affines_;
+};
+
+/// Drops dimensions of extent 1 and merges neighbours; leaves at least one.
+void merge(Dims& dims, Accesses& accesses) {
+  for (size_t i = dims.size(); i-- > 0;) {
+    if (dims[i].extent != 1 || dims.size() == 1) continue;
+    accesses.drop(dims[i].var);
+    dims.erase(dims.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+  for (size_t i = dims.size(); i-- > 1;) {
+    if (!accesses.mergeable(dims[i - 1], dims[i])) continue;
+    accesses.drop(dims[i - 1].var);
+    dims[i].extent *= dims[i - 1].extent;
+    dims.erase(dims.begin() + static_cast<std::ptrdiff_t>(i - 1));
+  }
+}
+
+/// How many loads of an expression are contiguous in a variable.
+int64_t unit_loads(const std::vector<Expr>& exprs, ExprId id, VarId var) {
+  if (!id.valid()) return 0;
+  const Expr& e = exprs[id.index];
+  int64_t count = e.kind == ExprKind::kLoad && e.index.coefficient(var) == 1 ? 1 : 0;
+  for (const ExprId arg : e.args)
+    count += unit_loads(exprs, arg, var);
+  return count;
+}
+
+/// The load an operand is, if it is nothing else; null otherwise.
+const Expr* plain_load(const std::vector<Expr>& exprs, ExprId id) {
+  const Expr& e = exprs[id.index];
+  const bool plain = e.kind == ExprKind::kLoad && e.dtype == DType::kF32 && !e.args[0].valid();
+  return plain ? &e : nullptr;
+}
+
+/// Rows of A that a direct tile reads at the same k must not fall into one set of the first cache.
+bool rows_collide(int64_t row_stride, int64_t mr) {
+  constexpr int64_t kLine = 64;
+  constexpr int64_t kSets = 64;
+  const int64_t bytes = row_stride * 4;
+  if (bytes < kLine || bytes % kLine != 0) return false;
+  const int64_t distinct = kSets / std::gcd(bytes / kLine % kSets, kSets);
+  return mr > 4 * distinct;
+}
+
+void choose_b_layout(ContractPlan& plan, const TargetInfo& target, const kernel::GemmSchedule& s) {
+  constexpr int64_t kFewTiles = 3;
+  constexpr int64_t kNearRows = 256;  // elements: rows of B this close are read where they are
+  const VarId inner_k = plan.k.back().var;
+  const int64_t along_n = unit_loads(plan.exprs, plan.b, plan.n.var);
+  const bool transposed = along_n == 0 && unit_loads(plan.exprs, plan.b, inner_k) > 0;
+  plan.b_layout = transposed ? Layout::kPanelsTransposed : Layout::kPanels;
+  const Expr* load = plain_load(plan.exprs, plan.b);
+  const bool tail_ok = target.has_masked_memory || plan.columns % plan.lanes == 0;
+  if (load == nullptr || load->index.coefficient(plan.n.var) != 1 || !tail_ok) return;
+  if (plan.k_blocks() > 1 && plan.k.size() > 1) return;
+  const int64_t stride = std::abs(load->index.coefficient(inner_k));
+  const int64_t tiles = plan.row_tiles() * extent_of(plan.m_outer);
+  if (!s.pack_b || tiles <= kFewTiles || stride <= kNearRows) plan.b_layout = Layout::kDirect;
+}
+
+/// A as it lies, tiles inside the innermost m dimension: worth it when that is long enough.
+bool try_direct_a(ContractPlan& plan, const TargetInfo& target, int64_t max_depth) {
+  constexpr int64_t kShortRow = 6;
+  const Expr* load = plain_load(plan.exprs, plan.a);
+  if (load == nullptr) return false;
+  const int64_t stride = load->index.coefficient(plan.m.back().var);
+  if (plan.depth > max_depth && (plan.k.size() > 1 || plan.m.size() > 1)) return false;
+  if (plan.m.size() > 1 && plan.m.back().extent < kShortRow) return false;
+  const Tile tile = choose_tile(plan.m.back().extent, plan.columns, target);
+  if (rows_collide(stride, tile.mr)) return false;
+  plan.a_layout = Layout::kDirect;
+  plan.a_row_stride = stride;
+  plan.m_outer.assign(plan.m.begin(), plan.m.end() - 1);
+  plan.m = {plan.m.back()};
+  plan.rows = plan.m.back().extent;
+  return true;
+}
+
+void choose_a_layout(ContractPlan& plan, const TargetInfo& target, int64_t max_depth) {
+  if (try_direct_a(plan, target, max_depth)) return;
+  const int64_t along_k = unit_loads(plan.exprs, plan.a, plan.k.back().var);
+  const int64_t along_m = unit_loads(plan.exprs, plan.a, plan.m.back().var);
+  plan.a_layout = along_m > along_k ? Layout::kKOfRows : Layout::kRowsOfK;
+}
+
+/// Elements between packed rows: enough for a block, an odd number of cache lines.
+int64_t padded(int64_t elements) {
+  constexpr int64_t kLineElements = 16;
+  int64_t lines = (elements + kLineElements - 1) / kLineElements;
+  if (lines % 2 == 0) ++lines;
+  return lines * kLineElements;
+}
+
+/// The tile's loop over k. Packed operands are flat; direct ones step as their index says.
+void make_levels(ContractPlan& plan) {
+  const Expr& a = plan.exprs[plan.a.index];
+  const Expr& b = plan.exprs[plan.b.index];
+  const int64_t packed_a = plan.a_layout == Layout::kRowsOfK ? 1 : padded(plan.mc);
+  if (plan.a_layout == Layout::kRowsOfK) plan.a_row_stride = padded(plan.kc);
+  if (plan.a_layout == Layout::kKOfRows) plan.a_row_stride = 1;
+  int64_t inner = 1;
+  for (size_t i = plan.k.size(); i-- > 0;) {
+    const VarId var = plan.k[i].var;
+    KLevel level;
+    level.extent = plan.k[i].extent;
+    level.a_stride = plan.a_packed() ? packed_a * inner : a.index.coefficient(var);
+    level.b_stride = plan.b_packed() ? plan.nr() * inner : b.index.coefficient(var);
+    inner *= level.extent;
+    const bool joins =
+        !plan.k_levels.empty() &&
+        level.a_stride == plan.k_levels.front().a_stride * plan.k_levels.front().extent &&
+        level.b_stride == plan.k_levels.front().b_stride * plan.k_levels.front().extent;
+    if (joins)
+      plan.k_levels.front().extent *= level.extent;
+    else
+      plan.k_levels.insert(plan.k_levels.begin(), level);
+  }
+}
+
+std::vector<kernel::Stmt> copy_epilogue(const kernel::Block& block) {
+  std::vector<kernel::Stmt> copy;
+  for (const kernel::Stmt& stmt : block) {
+    if (const auto* let = std::get_if<kernel::Let>(&stmt)) {
+      copy.emplace_back(*let);
+      continue;
+    }
+    const auto* store = std::get_if<kernel::Store>(&stmt);
+    GRADC_CHECK(store != nullptr, "an epilogue holds only lets and stores");
+    copy.emplace_back(*store);
+  }
+  return copy;
+}
+
+/// A dimension list is never empty; `spare` names a variable nothing uses.
+void normalise(Dims& dims, Accesses& accesses) {
+  if (!dims.empty()) merge(dims, accesses);
+}
+
+}  // namespace
+
+ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kernel& kernel,
+                           const TargetInfo& target) {
+  ContractPlan plan;
+  plan.exprs = kernel.exprs;
+  plan.a = contract.a;
+  plan.b = contract.b;
+  plan.acc = contract.acc;
+  plan.epilogue = copy_epilogue(contract.epilogue);
+  plan.outer = contract.batch;
+  plan.m = contract.m;
+  plan.k = contract.k;
+  Dims n = contract.n;
+  GRADC_CHECK(!plan.m.empty() && !n.empty() && !plan.k.empty(),
+              "{}: a contraction needs m, n and k dimensions", kernel.name);
+  Accesses accesses(plan);
+  for (Dims* dims : {&plan.outer, &plan.m, &n, &plan.k})
+    normalise(*dims, accesses);
+  plan.outer.insert(plan.outer.end(), n.begin(), n.end() - 1);
+  plan.n = n.back();
+  plan.rows = extent_of(plan.m);
+  plan.columns = plan.n.extent;
+  plan.depth = extent_of(plan.k);
+  plan.lanes = target.lanes(4);
+  choose_a_layout(plan, target, kMaxUnblockedDepth);
+  choose_blocks(plan, contract.schedule, target);
+  choose_b_layout(plan, target, contract.schedule);
+  choose_split(plan, contract.parallel, target);
+  make_levels(plan);
+  return plan;
+}
+
+}  // namespace gradc::cg

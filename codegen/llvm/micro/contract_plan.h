@@ -1,0 +1,69 @@
+// Decisions of the contraction engine, without LLVM: dimensions merged where every access allows
+// it, how each operand reaches the register tile (directly or through a packed copy), tile sizes
+// and cache blocks, and which dimension the threads share.
+#pragma once
+
+#include "codegen/kernel/kernel.h"
+#include "codegen/target_info.h"
+
+#include <vector>
+
+namespace gradc::cg {
+
+using Dims = std::vector<kernel::ContractDim>;
+
+int64_t extent_of(const Dims& dims);
+
+/// How an operand is laid out where the tile reads it.
+enum class Layout : uint8_t {
+  kDirect,           ///< in its own buffer, affine in rows (columns) and in every k dimension
+  kRowsOfK,          ///< A packed: [row][k]
+  kKOfRows,          ///< A packed: [k][row]
+  kPanels,           ///< B packed: panels of nr columns, each [k][nr]
+  kPanelsTransposed  ///< the same, from a source that is contiguous in k
+};
+
+enum class Split : uint8_t { kNone, kOuter, kRows, kColumns };
+
+/// One level of the tile's loop over k; strides in elements.
+struct KLevel {
+  int64_t extent = 1;
+  int64_t a_stride = 0;
+  int64_t b_stride = 0;
+};
+
+struct ContractPlan {
+  std::vector<kernel::Expr> exprs;  ///< the kernel's, rewritten for the merged dimensions
+  kernel::ExprId a, b;
+  kernel::LocalId acc;
+  std::vector<kernel::Stmt> epilogue;  ///< Let and Store only
+
+  Dims outer;    ///< batch dimensions, and n dimensions but the innermost
+  Dims m_outer;  ///< m dimensions looped over outside the tiles (direct A with several m)
+  Dims m;        ///< flattened into rows
+  kernel::ContractDim n;
+  Dims k;
+
+  int64_t rows = 1, columns = 1, depth = 1;  ///< of one outer iteration: m, n, k flattened
+  Layout a_layout = Layout::kRowsOfK;
+  Layout b_layout = Layout::kPanels;
+  int64_t a_row_stride = 0;      ///< elements between rows as the tile reads A
+  std::vector<KLevel> k_levels;  ///< outermost first
+  int64_t lanes = 1;             ///< of a vector
+  int64_t mr = 1, nv = 1;        ///< rows and vectors of the register tile
+  int64_t mc = 0, nc = 0, kc = 0;
+  Split split = Split::kNone;
+
+  int64_t nr() const { return nv * lanes; }
+  int64_t row_tiles() const { return (rows + mr - 1) / mr; }
+  int64_t panels() const { return (columns + nr() - 1) / nr(); }
+  int64_t k_blocks() const { return (depth + kc - 1) / kc; }
+  bool a_packed() const { return a_layout != Layout::kDirect; }
+  bool b_packed() const { return b_layout != Layout::kDirect; }
+};
+
+/// Plans one contraction of a kernel.
+ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kernel& kernel,
+                           const TargetInfo& target);
+
+}  // namespace gradc::cg

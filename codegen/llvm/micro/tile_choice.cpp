@@ -1,0 +1,130 @@
+// Sizes from a small cost model: FMA and load throughput, the latency of a sum's chain, copies of
+// packing.
+#include "codegen/llvm/micro/tile_choice.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace gradc::cg {
+
+namespace {
+
+constexpr double kLatency = 4.0;  // cycles of one FMA
+constexpr double kLoadsPerCycle = 2.0;
+constexpr double kPackCycles = 3.0;  // per vector packed
+constexpr int64_t kMaxVectors = 4;
+
+int64_t ceil_div(int64_t a, int64_t b) {
+  return (a + b - 1) / b;
+}
+
+double step_cost(int64_t mr, int64_t nv, const TargetInfo& target) {
+  const double fma = static_cast<double>(mr * nv) / target.fma_per_cycle;
+  const double loads = static_cast<double>(mr + nv) / kLoadsPerCycle;
+  return std::max({fma, loads, kLatency}) + 0.02 * loads;
+}
+
+/// Whole matrix: full tiles, the last row of tiles, the last column of tiles, the corner.
+double matrix_cost(int64_t rows, int64_t columns, int64_t mr, int64_t nv,
+                   const TargetInfo& target) {
+  const int64_t lanes = target.lanes(4);
+  const int64_t nr = nv * lanes;
+  const int64_t full_m = rows / mr;
+  const int64_t rest_m = rows % mr;
+  const int64_t full_n = columns / nr;
+  const int64_t rest_v = ceil_div(columns % nr, lanes);
+  const auto row_of_tiles = [&](int64_t height) {
+    if (height == 0) return 0.0;
+    double cost = static_cast<double>(full_n) * step_cost(height, nv, target);
+    if (rest_v > 0) cost += step_cost(height, rest_v, target);
+    return cost;
+  };
+  return static_cast<double>(full_m) * row_of_tiles(mr) + row_of_tiles(rest_m);
+}
+
+int64_t max_rows(int64_t nv, const TargetInfo& target) {
+  // Accumulators, one row of B and one broadcast of A, and a register to spare.
+  return std::max<int64_t>(1, (target.vector_registers - nv - 2) / nv);
+}
+
+}  // namespace
+
+Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target) {
+  const int64_t lanes = target.lanes(4);
+  Tile best;
+  best.cost = std::numeric_limits<double>::infinity();
+  for (int64_t nv = 1; nv <= std::min(kMaxVectors, ceil_div(columns, lanes)); ++nv) {
+    const int64_t most = std::min(max_rows(nv, target), rows);
+    for (int64_t limit = std::max<int64_t>(1, most / 2); limit <= most; ++limit) {
+      const int64_t mr = ceil_div(rows, ceil_div(rows, limit));
+      const double cost = matrix_cost(rows, columns, mr, nv, target);
+      if (cost < best.cost * 0.999) best = {mr, nv, cost};
+    }
+  }
+  return best;
+}
+
+void choose_blocks(ContractPlan& plan, const kernel::GemmSchedule& schedule,
+                   const TargetInfo& target) {
+  const int64_t lanes = plan.lanes;
+  if (schedule.mr > 0 && schedule.nr >= lanes && schedule.nr % lanes == 0) {
+    plan.mr = std::min(schedule.mr, plan.rows);
+    plan.nv = std::min(schedule.nr / lanes, ceil_div(plan.columns, lanes));
+  } else {
+    const Tile tile = choose_tile(plan.rows, plan.columns, target);
+    plan.mr = tile.mr;
+    plan.nv = tile.nv;
+  }
+  const int64_t nr = plan.nr();
+  plan.kc = plan.depth;
+  if (plan.depth > kMaxUnblockedDepth) {
+    constexpr int64_t kUnit = 8;
+    const int64_t wanted = schedule.kc > 0 ? schedule.kc : 640;
+    plan.kc = ceil_div(ceil_div(plan.depth, ceil_div(plan.depth, wanted)), kUnit) * kUnit;
+  }
+  const bool blocked = plan.kc < plan.depth;
+  const auto blocks_of = [](int64_t total, int64_t most, int64_t unit) {
+    most = std::max(most / unit * unit, unit);
+    const int64_t count = ceil_div(total, most);
+    return std::max(ceil_div(ceil_div(total, count), unit) * unit, unit);
+  };
+  // A's block stays in half of the second cache; B's, read once per block of A, in the third.
+  const int64_t most_rows = target.l2_bytes / 2 / (plan.kc * 4);
+  const bool whole = plan.a_layout == Layout::kDirect && !blocked;
+  plan.mc = whole ? ceil_div(plan.rows, plan.mr) * plan.mr
+                  : blocks_of(plan.rows, schedule.mc > 0 ? schedule.mc : most_rows, plan.mr);
+  const int64_t share =
+      std::max(target.l2_bytes, target.l3_bytes / std::max<int64_t>(target.cores, 1) / 2);
+  const int64_t most_columns =
+      blocked ? 512 : std::max<int64_t>(nr, std::min<int64_t>(share, 8 << 20) / (plan.kc * 4));
+  plan.nc = blocks_of(plan.columns, schedule.nc > 0 ? schedule.nc : most_columns, nr);
+}
+
+void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target) {
+  if (!parallel) {
+    plan.split = Split::kNone;
+    return;
+  }
+  const auto cores = static_cast<double>(std::max<int64_t>(target.cores, 2));
+  const auto share = [&](int64_t pieces) {
+    return std::ceil(static_cast<double>(pieces) / cores) / static_cast<double>(pieces);
+  };
+  const auto rows = static_cast<double>(plan.rows * extent_of(plan.m_outer));
+  const auto columns = static_cast<double>(plan.columns);
+  const auto depth = static_cast<double>(plan.depth);
+  const auto lanes = static_cast<double>(plan.lanes);
+  const double outer = static_cast<double>(extent_of(plan.outer));
+  const double work = rows * columns * depth / lanes / target.fma_per_cycle;
+  const double pack_a = plan.a_packed() ? rows * depth / lanes * kPackCycles : 0;
+  const double pack_b = plan.b_packed() ? depth * columns / lanes * kPackCycles : 0;
+  const int64_t row_pieces = plan.m_outer.empty() ? plan.row_tiles() : extent_of(plan.m_outer);
+  const double by_outer = share(extent_of(plan.outer)) * outer * (work + pack_a + pack_b);
+  const double by_rows = outer * (share(row_pieces) * (work + pack_a) + pack_b);
+  const double by_columns = outer * (share(plan.panels()) * (work + pack_b) + pack_a);
+  plan.split = by_outer <= by_rows && by_outer <= by_columns ? Split::kOuter
+               : by_rows <= by_columns                       ? Split::kRows
+                                                             : Split::kColumns;
+}
+
+}  // namespace gradc::cg

@@ -1,0 +1,27 @@
+// Register tile, cache blocks and the threads' dimension, from sizes and the target's numbers.
+#pragma once
+
+#include "codegen/llvm/micro/contract_plan.h"
+
+namespace gradc::cg {
+
+/// Contractions up to this depth keep their sums in registers from first to last.
+inline constexpr int64_t kMaxUnblockedDepth = 1280;
+
+struct Tile {
+  int64_t mr = 1;
+  int64_t nv = 1;   ///< vectors of columns
+  double cost = 0;  ///< cycles per step of k for the whole matrix, estimated
+};
+
+/// The register tile with the least estimated time for rows x columns.
+Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target);
+
+/// Fills mr, nv, mc, nc, kc; a given schedule's register tile is kept.
+void choose_blocks(ContractPlan& plan, const kernel::GemmSchedule& schedule,
+                   const TargetInfo& target);
+
+/// Fills split: the dimension whose division among the target's cores costs least.
+void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target);
+
+}  // namespace gradc::cg

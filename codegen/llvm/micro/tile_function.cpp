@@ -1,0 +1,271 @@
+// The micro-kernel. Accumulators are allocas that promotion turns into registers; the k loop is
+// unrolled a little; nothing in it is masked but loads of B at the matrix's edge.
+#include "codegen/llvm/micro/tile_function.h"
+
+#include "support/check.h"
+
+namespace gradc::cg {
+
+namespace {
+
+/// Epilogues of up to this many expressions run on the registers, row by row unrolled; longer ones
+/// go through a copy of the tile in the first cache, in a loop over rows.
+constexpr int64_t kUnrolledEpilogue = 160;
+
+class TileEmitter {
+ public:
+  TileEmitter(llvm::Function* function, Emitter& parent, const ContractPlan& plan,
+              const Environment& environment, const TileShape& shape, int64_t partial_stride)
+      : em_(function, parent.kernel(), parent.target()),
+        plan_(plan),
+        environment_(environment),
+        shape_(shape),
+        partial_stride_(partial_stride),
+        lanes_(static_cast<unsigned>(plan.lanes)),
+        vector_(with_lanes(em_.ir().getFloatTy(), lanes_)) {
+    em_.use_exprs(&plan.exprs);
+  }
+
+  void emit() {
+    for (int64_t i = 0; i < shape_.rows * shape_.vectors; ++i)
+      sums_.push_back(em_.entry_alloca(vector_, "sum"));
+    begin();
+    walk(0, argument(TileArguments::kA), argument(TileArguments::kB));
+    finish();
+    em_.ir().CreateRetVoid();
+  }
+
+ private:
+  llvm::Argument* argument(unsigned index) { return em_.function()->getArg(index); }
+
+  llvm::Value* flag(int64_t bit) {
+    Builder& ir = em_.ir();
+    llvm::Value* set = ir.CreateAnd(argument(TileArguments::kFlags), em_.i64(bit));
+    return ir.CreateICmpNE(set, em_.i64(0));
+  }
+
+  llvm::AllocaInst* sum(int64_t row, int64_t vector) {
+    return sums_[static_cast<size_t>(row * shape_.vectors + vector)];
+  }
+
+  template <class Body>
+  void each_sum(Body body) {
+    for (int64_t row = 0; row < shape_.rows; ++row) {
+      for (int64_t v = 0; v < shape_.vectors; ++v)
+        body(row, v);
+    }
+  }
+
+  llvm::Value* element(llvm::Value* base, int64_t offset) {
+    Builder& ir = em_.ir();
+    return offset == 0 ? base : ir.CreateInBoundsGEP(ir.getFloatTy(), base, em_.i64(offset));
+  }
+
+  llvm::Value* partial(int64_t row, int64_t vector) {
+    return element(argument(TileArguments::kPartial), row * partial_stride_ + vector * plan_.lanes);
+  }
+
+  void begin() {
+    Builder& ir = em_.ir();
+    each_sum([&](int64_t row, int64_t v) {
+      ir.CreateStore(llvm::Constant::getNullValue(vector_), sum(row, v));
+    });
+    if (plan_.k_blocks() == 1) return;
+    em_.when(flag(TileArguments::kResume), [&] {
+      each_sum([&](int64_t row, int64_t v) {
+        ir.CreateStore(ir.CreateAlignedLoad(vector_, partial(row, v), llvm::Align(4)), sum(row, v));
+      });
+    });
+  }
+
+  /// The k levels from `level` inwards.
+  void walk(size_t level, llvm::Value* a, llvm::Value* b) {
+    Builder& ir = em_.ir();
+    const KLevel& k = plan_.k_levels[level];
+    if (level + 1 == plan_.k_levels.size()) {
+      innermost(k, a, b);
+      return;
+    }
+    em_.loop(em_.i64(0), em_.i64(k.extent), 1, true, [&](llvm::Value* iv) {
+      llvm::Value* next_a =
+          ir.CreateInBoundsGEP(ir.getFloatTy(), a, ir.CreateNSWMul(iv, em_.i64(k.a_stride)));
+      llvm::Value* next_b =
+          ir.CreateInBoundsGEP(ir.getFloatTy(), b, ir.CreateNSWMul(iv, em_.i64(k.b_stride)));
+      walk(level + 1, next_a, next_b);
+    });
+  }
+
+  void innermost(const KLevel& k, llvm::Value* a, llvm::Value* b) {
+    const bool blocked = plan_.k_blocks() > 1;
+    const int64_t unroll = shape_.rows * shape_.vectors >= 16 ? 2 : 4;
+    llvm::Value* count =
+        blocked ? static_cast<llvm::Value*>(argument(TileArguments::kDepth)) : em_.i64(k.extent);
+    llvm::Value* whole = em_.ir().CreateAnd(count, em_.i64(-unroll));
+    em_.loop(
+        em_.i64(0), whole, unroll, !blocked,
+        [&](llvm::Value* iv) {
+          for (int64_t u = 0; u < unroll; ++u)
+            step(k, a, b, iv, u);
+        },
+        "k");
+    const int64_t last = plan_.depth - (plan_.k_blocks() - 1) * plan_.kc;
+    const bool rest =
+        blocked ? last % unroll != 0 || plan_.kc % unroll != 0 : k.extent % unroll != 0;
+    if (rest) {
+      em_.loop(whole, count, 1, false, [&](llvm::Value* iv) { step(k, a, b, iv, 0); }, "k_rest");
+    }
+  }
+
+  /// One step of k at iv + u: a row of B, then each row's broadcast times it.
+  void step(const KLevel& k, llvm::Value* a, llvm::Value* b, llvm::Value* iv, int64_t u) {
+    Builder& ir = em_.ir();
+    const auto at = [&](llvm::Value* base, int64_t stride) {
+      llvm::Value* scaled = stride == 1 ? iv : ir.CreateNSWMul(iv, em_.i64(stride));
+      return ir.CreateInBoundsGEP(ir.getFloatTy(), base, scaled);
+    };
+    llvm::Value* a_here = at(a, k.a_stride);
+    llvm::Value* b_here = at(b, k.b_stride);
+    std::vector<llvm::Value*> row_of_b;
+    for (int64_t v = 0; v < shape_.vectors; ++v)
+      row_of_b.push_back(load_b(element(b_here, u * k.b_stride + v * plan_.lanes), v));
+    for (int64_t row = 0; row < shape_.rows; ++row) {
+      llvm::Value* pointer = element(a_here, u * k.a_stride + row * plan_.a_row_stride);
+      llvm::Value* scalar = ir.CreateAlignedLoad(ir.getFloatTy(), pointer, llvm::Align(4));
+      llvm::Value* broadcast = splat(ir, scalar, lanes_);
+      for (int64_t v = 0; v < shape_.vectors; ++v) {
+        llvm::Value* old = ir.CreateLoad(vector_, sum(row, v));
+        ir.CreateStore(em_.math().fma(broadcast, row_of_b[static_cast<size_t>(v)], old),
+                       sum(row, v));
+      }
+    }
+  }
+
+  bool is_edge(int64_t vector) const {
+    return vector + 1 == shape_.vectors && shape_.last_lanes < plan_.lanes;
+  }
+
+  llvm::Constant* edge_mask() {
+    return prefix_mask(em_.context(), lanes_, static_cast<unsigned>(shape_.last_lanes));
+  }
+
+  llvm::Value* load_b(llvm::Value* pointer, int64_t vector) {
+    if (plan_.b_packed() || !is_edge(vector))
+      return em_.ir().CreateAlignedLoad(vector_, pointer, llvm::Align(4));
+    return em_.ir().CreateMaskedLoad(vector_, pointer, llvm::Align(4), edge_mask(),
+                                     llvm::Constant::getNullValue(vector_));
+  }
+
+  void finish() {
+    if (plan_.k_blocks() == 1) return epilogue();
+    Builder& ir = em_.ir();
+    llvm::Value* unfinished = flag(TileArguments::kUnfinished);
+    em_.when(unfinished, [&] {
+      each_sum([&](int64_t row, int64_t v) {
+        ir.CreateAlignedStore(ir.CreateLoad(vector_, sum(row, v)), partial(row, v), llvm::Align(4));
+      });
+    });
+    em_.when(ir.CreateNot(unfinished), [&] { epilogue(); });
+  }
+
+  int64_t epilogue_cost() const {
+    int64_t cost = 0;
+    for (const kernel::Stmt& stmt : plan_.epilogue) {
+      const auto* let = std::get_if<kernel::Let>(&stmt);
+      cost += 1 + expr_cost(let != nullptr ? let->expr : std::get<kernel::Store>(stmt).expr);
+    }
+    return cost;
+  }
+
+  int64_t expr_cost(kernel::ExprId id) const {
+    if (!id.valid()) return 0;
+    const kernel::Expr& e = plan_.exprs[id.index];
+    int64_t cost = e.kind == kernel::ExprKind::kConst || e.kind == kernel::ExprKind::kLocal ? 0 : 1;
+    for (const kernel::ExprId arg : e.args)
+      cost += expr_cost(arg);
+    return cost;
+  }
+
+  void epilogue() {
+    Builder& ir = em_.ir();
+    environment_.load(em_, argument(TileArguments::kSurroundings));
+    const int64_t instructions = epilogue_cost() * shape_.rows * shape_.vectors;
+    if (plan_.m.size() == 1 && instructions <= kUnrolledEpilogue) {
+      for (int64_t row = 0; row < shape_.rows; ++row) {
+        bind_flat(em_, plan_.m, argument(TileArguments::kRow), row);
+        for (int64_t v = 0; v < shape_.vectors; ++v)
+          columns(v, [&] { return ir.CreateLoad(vector_, sum(row, v)); });
+      }
+      return;
+    }
+    const auto width = static_cast<uint64_t>(shape_.vectors) * lanes_;
+    auto* type = llvm::ArrayType::get(ir.getFloatTy(), static_cast<uint64_t>(shape_.rows) * width);
+    llvm::AllocaInst* copy = em_.entry_alloca(type, "tile");
+    copy->setAlignment(llvm::Align(64));
+    const auto row_stride = static_cast<int64_t>(width);
+    each_sum([&](int64_t row, int64_t v) {
+      ir.CreateAlignedStore(ir.CreateLoad(vector_, sum(row, v)),
+                            element(copy, row * row_stride + v * plan_.lanes), llvm::Align(64));
+    });
+    em_.loop(em_.i64(0), em_.i64(shape_.rows), 1, true, [&](llvm::Value* row) {
+      bind_flat(em_, plan_.m, ir.CreateNSWAdd(argument(TileArguments::kRow), row));
+      llvm::Value* begin =
+          ir.CreateInBoundsGEP(ir.getFloatTy(), copy, ir.CreateNSWMul(row, em_.i64(row_stride)));
+      for (int64_t v = 0; v < shape_.vectors; ++v)
+        columns(v, [&] {
+          return ir.CreateAlignedLoad(vector_, element(begin, v * plan_.lanes), llvm::Align(64));
+        });
+    });
+  }
+
+  /// The epilogue's statements on one vector of columns.
+  template <class Sum>
+  void columns(int64_t v, Sum read_sum) {
+    llvm::Value* value = read_sum();
+    const auto run = [&](const Lanes& lanes, llvm::Value* sums, int64_t offset) {
+      em_.with(lanes, [&] {
+        em_.bind_var(plan_.n.var, argument(TileArguments::kColumn), v * plan_.lanes + offset,
+                     {0, plan_.columns - 1});
+        em_.bind_local(plan_.acc, sums);
+        em_.emit_block(plan_.epilogue);
+      });
+    };
+    if (!is_edge(v)) return run({lanes_, plan_.n.var}, value, 0);
+    if (em_.target().has_masked_memory) return run({lanes_, plan_.n.var, edge_mask()}, value, 0);
+    for (int64_t lane = 0; lane < shape_.last_lanes; ++lane)
+      run({1, plan_.n.var}, em_.ir().CreateExtractElement(value, static_cast<uint64_t>(lane)),
+          lane);
+  }
+
+  Emitter em_;
+  const ContractPlan& plan_;
+  const Environment& environment_;
+  TileShape shape_;
+  int64_t partial_stride_;
+  unsigned lanes_;
+  llvm::Type* vector_;
+  std::vector<llvm::AllocaInst*> sums_;
+};
+
+}  // namespace
+
+llvm::Function* emit_tile(Emitter& parent, const ContractPlan& plan, const Environment& environment,
+                          const TileShape& shape, int64_t partial_stride, const std::string& name) {
+  llvm::LLVMContext& context = parent.context();
+  llvm::Type* pointer = llvm::PointerType::getUnqual(context);
+  llvm::Type* integer = llvm::Type::getInt64Ty(context);
+  auto* type = llvm::FunctionType::get(
+      llvm::Type::getVoidTy(context),
+      {pointer, pointer, pointer, pointer, integer, integer, integer, integer}, false);
+  auto* function = llvm::Function::Create(type, llvm::GlobalValue::InternalLinkage, name,
+                                          parent.function()->getParent());
+  function->copyAttributesFrom(parent.function());
+  function->setAttributes(llvm::AttributeList::get(
+      context, llvm::AttributeList::FunctionIndex,
+      llvm::AttrBuilder(context, parent.function()->getAttributes().getFnAttrs())));
+  function->setLinkage(llvm::GlobalValue::InternalLinkage);
+  function->addFnAttr(llvm::Attribute::NoInline);
+  TileEmitter(function, parent, plan, environment, shape, partial_stride).emit();
+  return function;
+}
+
+}  // namespace gradc::cg

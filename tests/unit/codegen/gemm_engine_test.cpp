@@ -1,0 +1,271 @@
+// The contraction engine against sums written out in C++. The order of summation and the use of
+// fused multiply-add are the engine's contract, so results must be equal to the last bit.
+#include "tests/unit/codegen/gemm_kernels.h"
+#include "tests/unit/codegen/jit_support.h"
+
+#include <cmath>
+#include <cstring>
+#include <random>
+
+namespace gradc {
+namespace {
+
+using test::Compiled;
+using test::ConvPart;
+using test::ConvShape;
+using test::Epilogue;
+using test::MatmulShape;
+
+std::vector<float> random_floats(int64_t count, uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<float> values(static_cast<size_t>(count));
+  for (float& value : values)
+    value = uniform(generator);
+  return values;
+}
+
+/// One multiply-add as the target does it.
+float multiply_add(float a, float b, float c, bool fused) {
+  return fused ? std::fma(a, b, c) : a * b + c;
+}
+
+float element(const std::vector<float>& values, int64_t index) {
+  return values[static_cast<size_t>(index)];
+}
+
+std::vector<float> product(const MatmulShape& s, const std::vector<float>& a,
+                           const std::vector<float>& b, bool fused) {
+  std::vector<float> c(static_cast<size_t>(s.batch * s.m * s.n));
+  for (int64_t p = 0; p < s.batch; ++p) {
+    for (int64_t i = 0; i < s.m; ++i) {
+      for (int64_t j = 0; j < s.n; ++j) {
+        float sum = 0;
+        for (int64_t r = 0; r < s.k; ++r) {
+          const float x = element(a, p * s.m * s.k + (s.transpose_a ? r * s.m + i : i * s.k + r));
+          const float y = element(b, p * s.k * s.n + (s.transpose_b ? j * s.k + r : r * s.n + j));
+          sum = multiply_add(x, y, sum, fused);
+        }
+        c[static_cast<size_t>((p * s.m + i) * s.n + j)] = sum;
+      }
+    }
+  }
+  return c;
+}
+
+void expect_equal(const std::vector<float>& got, const std::vector<float>& want,
+                  const std::string& what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i)
+    ASSERT_EQ(got[i], want[i]) << what << ", element " << i;
+}
+
+std::string describe(const MatmulShape& s) {
+  return std::to_string(s.batch) + "x" + std::to_string(s.m) + "x" + std::to_string(s.n) + "x" +
+         std::to_string(s.k) + (s.transpose_a ? " TA" : "") + (s.transpose_b ? " TB" : "");
+}
+
+void check_matmul(const MatmulShape& s, const TargetInfo& target) {
+  const std::vector<float> a = random_floats(s.batch * s.m * s.k, 1);
+  const std::vector<float> b = random_floats(s.batch * s.k * s.n, 2);
+  std::vector<float> bias = random_floats(s.n, 3);
+  std::vector<float> want = product(s, a, b, target.has_fma);
+  if (s.epilogue == Epilogue::kBiasRelu) {
+    for (size_t i = 0; i < want.size(); ++i)
+      want[i] = std::max(want[i] + bias[i % static_cast<size_t>(s.n)], 0.0F);
+  }
+  Compiled compiled(test::matmul_kernel(s), target);
+  for (const int threads : {1, 2, 3}) {
+    std::vector<float> c(want.size(), -9);
+    std::vector<void*> slots = {const_cast<float*>(a.data()), const_cast<float*>(b.data()),
+                                c.data()};
+    if (s.epilogue == Epilogue::kBiasRelu) slots.push_back(bias.data());
+    compiled.run(slots, threads);
+    expect_equal(c, want, describe(s) + ", threads " + std::to_string(threads));
+  }
+}
+
+void check_orientations(MatmulShape s, const TargetInfo& target) {
+  for (const bool transpose_a : {false, true}) {
+    for (const bool transpose_b : {false, true}) {
+      s.transpose_a = transpose_a;
+      s.transpose_b = transpose_b;
+      check_matmul(s, target);
+    }
+  }
+}
+
+TEST(GemmEngine, ShapesAndOrientations) {
+  const TargetInfo target = TargetInfo::host();
+  const int64_t shapes[][3] = {{1, 1, 1},      {1, 10, 7},   {5, 3, 2},      {64, 10, 128},
+                               {33, 47, 65},   {14, 32, 64}, {100, 129, 31}, {64, 128, 200},
+                               {150, 70, 257}, {7, 200, 5}};
+  for (const auto& [m, n, k] : shapes)
+    check_orientations({m, n, k}, target);
+}
+
+TEST(GemmEngine, DepthInBlocks) {
+  const TargetInfo target = TargetInfo::host();
+  check_orientations({37, 51, 1500}, target);
+  check_orientations({20, 16, 2601}, target);
+}
+
+TEST(GemmEngine, ManyBlocksOfRowsAndColumns) {
+  TargetInfo target = TargetInfo::host();
+  target.l1_bytes = 8 * 1024;
+  target.l2_bytes = 16 * 1024;
+  target.l3_bytes = 32 * 1024;
+  check_orientations({130, 140, 90}, target);
+  check_orientations({90, 100, 1401}, target);
+}
+
+TEST(GemmEngine, BatchesAndEpilogues) {
+  const TargetInfo target = TargetInfo::host();
+  MatmulShape s{17, 33, 20};
+  s.batch = 3;
+  check_orientations(s, target);
+  s.epilogue = Epilogue::kBiasRelu;
+  check_orientations(s, target);
+  s.batch = 1;
+  s.m = 64;
+  check_orientations(s, target);
+}
+
+#if defined(__x86_64__)
+TEST(GemmEngine, NarrowTargets) {
+  for (const TargetInfo& target : {TargetInfo::generic_sse(), TargetInfo::generic_avx2()}) {
+    if (target.vector_bytes > TargetInfo::host().vector_bytes) continue;
+    check_orientations({33, 47, 65}, target);
+    MatmulShape s{17, 6, 20};
+    s.epilogue = Epilogue::kBiasRelu;
+    check_orientations(s, target);
+  }
+}
+#endif
+
+TEST(GemmEngine, AdamInTheEpilogue) {
+  MatmulShape s{50, 37, 64};
+  s.transpose_a = true;
+  s.epilogue = Epilogue::kAdam;
+  const std::vector<float> a = random_floats(s.m * s.k, 1);
+  const std::vector<float> b = random_floats(s.k * s.n, 2);
+  const std::vector<float> g = product(s, a, b, TargetInfo::host().has_fma);
+  const std::vector<float> w0 = random_floats(s.m * s.n, 3);
+  std::vector<float> w = w0;
+  std::vector<float> m(w.size(), 0.25F);
+  std::vector<float> v(w.size(), 0.5F);
+  Compiled(test::matmul_kernel(s))
+      .run({const_cast<float*>(a.data()), const_cast<float*>(b.data()), w.data(), m.data(),
+            v.data()},
+           2);
+  for (size_t i = 0; i < w.size(); ++i) {
+    const double gradient = static_cast<double>(g[i]);
+    const double m1 = 0.9 * 0.25 + 0.1 * gradient;
+    const double v1 = 0.999 * 0.5 + 0.001 * gradient * gradient;
+    ASSERT_NEAR(static_cast<double>(m[i]), m1, 1e-6);
+    ASSERT_NEAR(static_cast<double>(v[i]), v1, 1e-6);
+    ASSERT_NEAR(static_cast<double>(w[i]),
+                static_cast<double>(w0[i]) - 0.01 * m1 / (std::sqrt(v1) + 1e-7), 1e-6);
+  }
+}
+
+/// Convolution straight from its definition, summing in the engine's order.
+std::vector<float> convolution(const ConvShape& s, ConvPart part, const std::vector<float>& first,
+                               const std::vector<float>& second) {
+  const bool fused = TargetInfo::host().has_fma;
+  const int64_t oh = s.out_height();
+  const int64_t ow = s.out_width();
+  const auto x_at = [&](int64_t n, int64_t y, int64_t x, int64_t i) {
+    return ((n * s.height + y) * s.width + x) * s.in + i;
+  };
+  const auto y_at = [&](int64_t n, int64_t y, int64_t x, int64_t o) {
+    return ((n * oh + y) * ow + x) * s.out + o;
+  };
+  const auto w_at = [&](int64_t ky, int64_t kx, int64_t i, int64_t o) {
+    return ((ky * s.window + kx) * s.in + i) * s.out + o;
+  };
+  const int64_t size = part == ConvPart::kForward         ? s.batch * oh * ow * s.out
+                       : part == ConvPart::kInputGradient ? s.batch * s.height * s.width * s.in
+                                                          : s.window * s.window * s.in * s.out;
+  std::vector<float> result(static_cast<size_t>(size), 0.0F);
+  const auto add = [&](int64_t at, float a, float b) {
+    float& sum = result[static_cast<size_t>(at)];
+    sum = multiply_add(a, b, sum, fused);
+  };
+  const auto taps = [&](auto body) {
+    for (int64_t ky = 0; ky < s.window; ++ky) {
+      for (int64_t kx = 0; kx < s.window; ++kx)
+        body(ky, kx);
+    }
+  };
+  const auto valid = [](int64_t at, int64_t extent) { return at >= 0 && at < extent; };
+  for (int64_t n = 0; n < s.batch; ++n) {
+    if (part == ConvPart::kInputGradient) {
+      for (int64_t y = 0; y < s.height; ++y) {
+        for (int64_t x = 0; x < s.width; ++x) {
+          taps([&](int64_t ky, int64_t kx) {
+            const int64_t p = y - ky + s.pad;
+            const int64_t q = x - kx + s.pad;
+            if (!valid(p, oh) || !valid(q, ow)) return;
+            for (int64_t o = 0; o < s.out; ++o) {
+              for (int64_t i = 0; i < s.in; ++i)
+                add(x_at(n, y, x, i), element(first, y_at(n, p, q, o)),
+                    element(second, w_at(ky, kx, i, o)));
+            }
+          });
+        }
+      }
+      continue;
+    }
+    for (int64_t p = 0; p < oh; ++p) {
+      for (int64_t q = 0; q < ow; ++q) {
+        taps([&](int64_t ky, int64_t kx) {
+          const int64_t y = p * s.stride + ky - s.pad;
+          const int64_t x = q * s.stride + kx - s.pad;
+          if (!valid(y, s.height) || !valid(x, s.width)) return;
+          for (int64_t i = 0; i < s.in; ++i) {
+            for (int64_t o = 0; o < s.out; ++o) {
+              if (part == ConvPart::kForward)
+                add(y_at(n, p, q, o), element(first, x_at(n, y, x, i)),
+                    element(second, w_at(ky, kx, i, o)));
+              else
+                add(w_at(ky, kx, i, o), element(first, x_at(n, y, x, i)),
+                    element(second, y_at(n, p, q, o)));
+            }
+          }
+        });
+      }
+    }
+  }
+  return result;
+}
+
+void check_conv(const ConvShape& s, ConvPart part) {
+  const int64_t x = s.batch * s.height * s.width * s.in;
+  const int64_t y = s.batch * s.out_height() * s.out_width() * s.out;
+  const int64_t w = s.window * s.window * s.in * s.out;
+  const std::vector<float> first = random_floats(part == ConvPart::kInputGradient ? y : x, 1);
+  const std::vector<float> second = random_floats(part == ConvPart::kWeightGradient ? y : w, 2);
+  const std::vector<float> want = convolution(s, part, first, second);
+  Compiled compiled(test::conv_kernel(s, part));
+  for (const int threads : {1, 2}) {
+    std::vector<float> got(want.size(), -9);
+    compiled.run({const_cast<float*>(first.data()), const_cast<float*>(second.data()), got.data()},
+                 threads);
+    expect_equal(got, want, "conv part " + std::to_string(static_cast<int>(part)));
+  }
+}
+
+TEST(GemmEngine, Convolutions) {
+  const ConvShape shapes[] = {{2, 9, 8, 3, 5},           {3, 7, 13, 16, 24},
+                              {2, 8, 8, 4, 16, 3, 1},    {2, 12, 11, 20, 33, 3, 1},
+                              {2, 9, 9, 6, 10, 3, 1, 2}, {4, 10, 10, 8, 8, 1, 0, 1}};
+  for (const ConvShape& s : shapes) {
+    check_conv(s, ConvPart::kForward);
+    check_conv(s, ConvPart::kWeightGradient);
+    if (s.stride == 1) check_conv(s, ConvPart::kInputGradient);
+  }
+}
+
+}  // namespace
+}  // namespace gradc
