@@ -231,7 +231,7 @@ FusionGroup FusionGroups::make_group(std::vector<NodeId> owned) {
     return group;
   }
   group.form = *form;
-  if (!form_is_sensible(group, forms_) && group.owned.size() > 1) {
+  if (!form_is_sensible(group) && group.owned.size() > 1) {
     group.outputs.clear();
     return group;
   }
@@ -243,15 +243,19 @@ FusionGroup FusionGroups::make_group(std::vector<NodeId> owned) {
   return group;
 }
 
-/// A few very long rows would leave the other threads idle while elements are written.
-bool FusionGroups::form_is_sensible(const FusionGroup& group, const FormFinder& forms) {
-  if (group.form.kind != KernelKind::kRow || group.form.rows() >= kMinParallelRows ||
-      group.form.space.num_elements() <= kMaxSerialElements) {
-    return true;
-  }
+/// A few very long rows would leave the other threads idle while elements are written. And row
+/// kernels go over a row several times, so that they cannot write a new parameter over the old one.
+bool FusionGroups::form_is_sensible(const FusionGroup& group) const {
+  if (group.form.kind != KernelKind::kRow) return true;
+  const bool long_rows =
+      group.form.rows() < kMinParallelRows && group.form.space.num_elements() > kMaxSerialElements;
   return std::none_of(group.outputs.begin(), group.outputs.end(), [&](ValueId output) {
-    return forms.point_class(output) == PointClass::kFull ||
-           forms.point_class(output) == PointClass::kFree;
+    if (graph_.type(output).shape != group.form.space || group.form.space.num_elements() == 1)
+      return false;
+    const std::vector<Use>& uses = graph_.value(output).uses;
+    return long_rows || std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+             return graph_.node(use.node).op == Op::kUpdate;
+           });
   });
 }
 

@@ -54,7 +54,7 @@ class FusionGroups {
   void collect(NodeId node, std::vector<NodeId>& nodes);
   bool used_outside(ValueId value);
   bool needed_outside(ValueId value, NodeId def);
-  static bool form_is_sensible(const FusionGroup& group, const FormFinder& forms);
+  bool form_is_sensible(const FusionGroup& group) const;
 
   // ---- merging
   void push_neighbours(uint32_t group);

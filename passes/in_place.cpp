@@ -1,0 +1,214 @@
+// in_place - makes every update writable in the memory of its target: where the kernel that
+// computes the new value cannot do it, a copy at the end of the step does. What is an operand of
+// the caller and changes in the step is copied first where its old value is an output.
+#include "passes/in_place.h"
+
+#include "ir/op.h"
+#include "ir/op_attrs.h"
+#include "passes/passes.h"
+
+#include <algorithm>
+
+namespace gradc {
+namespace {
+
+/// By ValueId of a body: whether it is needed at the kernel's own point only.
+std::vector<char> needed_at_own_point(const Graph& body) {
+  std::vector<char> own(body.value_capacity(), 1);
+  const std::vector<NodeId> order = body.nodes();
+  for (auto it = order.rbegin(); it != order.rend(); ++it) {
+    const Node& node = body.node(*it);
+    const Lowering lowering = def(node.op).lowering;
+    const bool same_point = lowering == Lowering::kScalar || node.op == Op::kReshape;
+    bool result_own = true;
+    for (ValueId result : node.results)
+      result_own = result_own && own[result.index] != 0;
+    if (same_point && result_own) continue;
+    for (ValueId operand : node.operands)
+      own[operand.index] = 0;
+  }
+  return own;
+}
+
+bool is_row_kernel(const Node& node) {
+  return node.op == Op::kKernel && node.attrs.as<KernelAttrs>().kind == KernelKind::kRow;
+}
+
+/// By operand of the node.
+std::vector<char> operands_at_own_point(const Graph& graph, const Node& node) {
+  std::vector<char> result(node.operands.size(), 0);
+  if (node.op == Op::kKernel) {
+    if (is_row_kernel(node)) return result;
+    const std::vector<char> own = needed_at_own_point(*node.body);
+    for (size_t i = 0; i < result.size(); ++i)
+      result[i] = own[node.body->inputs()[i].value.index];
+  } else if (def(node.op).lowering == Lowering::kScalar) {
+    result.assign(result.size(), 1);
+  }
+  // The same value may be two operands: both must be.
+  for (size_t i = 0; i < result.size(); ++i) {
+    for (size_t j = 0; j < result.size(); ++j) {
+      if (node.operands[i] == node.operands[j] && result[j] == 0) result[i] = 0;
+    }
+  }
+  const int64_t points = node.results.empty() ? 0 : graph.type(node.results[0]).num_elements();
+  for (size_t i = 0; i < result.size(); ++i) {
+    if (graph.type(node.operands[i]).num_elements() != points) result[i] = 0;
+  }
+  return result;
+}
+
+}  // namespace
+
+int64_t arena_bytes(const TensorType& type) {
+  return (type.bytes() + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+}
+
+bool reads_only_at_own_point(const Graph& graph, NodeId id, ValueId value) {
+  const Node& node = graph.node(id);
+  std::vector<char> own;
+  for (size_t i = 0; i < node.operands.size(); ++i) {
+    if (node.operands[i] != value) continue;
+    if (own.empty()) own = operands_at_own_point(graph, node);
+    if (own[i] == 0) return false;
+  }
+  return true;
+}
+
+std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, NodeId id) {
+  const Node& node = graph.node(id);
+  std::vector<std::vector<ValueId>> result(node.results.size());
+  const std::vector<char> own = operands_at_own_point(graph, node);
+  for (size_t r = 0; r < node.results.size(); ++r) {
+    for (size_t i = 0; i < node.operands.size(); ++i) {
+      if (own[i] == 0) continue;
+      if (graph.type(node.operands[i]).bytes() != graph.type(node.results[r]).bytes()) continue;
+      if (std::find(result[r].begin(), result[r].end(), node.operands[i]) == result[r].end())
+        result[r].push_back(node.operands[i]);
+    }
+  }
+  return result;
+}
+
+std::vector<int64_t> node_positions(const Graph& graph) {
+  std::vector<int64_t> positions(graph.node_capacity(), -1);
+  int64_t next = 0;
+  for (NodeId id : graph.nodes())
+    positions[id.index] = next++;
+  return positions;
+}
+
+bool update_can_be_in_place(const Graph& graph, NodeId update,
+                            const std::vector<int64_t>* positions) {
+  const ValueId target = graph.node(update).operands[0];
+  const ValueId value = graph.node(update).operands[1];
+  const NodeId writer = graph.def(value);
+  if (!writer.valid() || graph.node(writer).op == Op::kConstant || graph.is_output(target))
+    return false;
+  for (const Use& use : graph.value(target).uses) {
+    const bool is_update = graph.node(use.node).op == Op::kUpdate;
+    if (is_update) {
+      if (use.operand == 1) return false;  // some other update takes the old value
+      continue;
+    }
+    if (use.node == writer || positions == nullptr) continue;
+    if ((*positions)[use.node.index] > (*positions)[writer.index]) return false;
+  }
+  return reads_only_at_own_point(graph, writer, target);
+}
+
+std::vector<ValueId> in_place_targets(const Graph& graph, const std::vector<int64_t>* positions) {
+  std::vector<ValueId> targets(graph.value_capacity());
+  for (NodeId id : graph.nodes()) {
+    const Node& node = graph.node(id);
+    if (node.op != Op::kUpdate || targets[node.operands[1].index].valid()) continue;
+    if (update_can_be_in_place(graph, id, positions))
+      targets[node.operands[1].index] = node.operands[0];
+  }
+  return targets;
+}
+
+namespace passes {
+namespace {
+
+class Copier {
+ public:
+  explicit Copier(Graph& graph) : graph_(graph) {}
+
+  /// A kernel that copies a value, before a node (at the end when invalid).
+  ValueId copy(ValueId value, NodeId before, Phase phase) {
+    const TensorType type = graph_.type(value);
+    auto body = std::make_shared<Graph>("copy");
+    const ValueId arg = body->add_input(InputKind::kArg, type, "", graph_.value(value).name);
+    const std::vector<TensorType> types = {type};
+    const NodeId inner = body->add_node(
+        Op::kReshape, {arg}, make_attrs(ReshapeAttrs{type.shape.to_vector()}), types, phase, {});
+    body->add_output("", body->node(inner).results[0]);
+    KernelAttrs attrs;
+    attrs.label = "copy";
+    const NodeId kernel =
+        graph_.insert_node(before, Op::kKernel, {value}, make_attrs(attrs), types, phase, {},
+                           graph_.value(value).name + ".copy", std::move(body));
+    return graph_.node(kernel).results[0];
+  }
+
+ private:
+  Graph& graph_;
+};
+
+bool is_updated(const Graph& graph, ValueId input) {
+  const std::vector<Use>& uses = graph.value(input).uses;
+  return std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+    return graph.node(use.node).op == Op::kUpdate && use.operand == 0;
+  });
+}
+
+}  // namespace
+
+Result<bool> in_place(Graph& graph, PassContext& context) {
+  Copier copier(graph);
+  bool changed = false;
+  const std::vector<NodeId> nodes = graph.nodes();
+  const NodeId first = nodes.empty() ? NodeId() : nodes.front();
+  for (size_t i = 0; i < graph.outputs().size(); ++i) {
+    const ValueId value = graph.outputs()[i].value;
+    if (!graph.is_input(value) || !is_updated(graph, value)) continue;
+    graph.set_output(i, copier.copy(value, first, Phase::kForward));
+    changed = true;
+  }
+  std::vector<NodeId> updates;
+  for (NodeId id : nodes) {
+    if (graph.node(id).op == Op::kUpdate) updates.push_back(id);
+  }
+  // Old values that another update takes are saved before anything is written.
+  for (NodeId id : updates) {
+    const ValueId value = graph.node(id).operands[1];
+    if (!graph.is_input(value) || !is_updated(graph, value)) continue;
+    graph.set_operand(id, 1, copier.copy(value, first, Phase::kForward));
+    changed = true;
+  }
+  const std::vector<int64_t> positions = node_positions(graph);
+  const std::vector<ValueId> targets = in_place_targets(graph, &positions);
+  for (NodeId id : updates) {
+    const ValueId target = graph.node(id).operands[0];
+    const ValueId value = graph.node(id).operands[1];
+    if (targets[value.index] == target) {
+      context.count("updates in place");
+      continue;
+    }
+    graph.set_operand(id, 1, copier.copy(value, {}, Phase::kUpdate));
+    context.count("updates by a copy");
+    changed = true;
+    const NodeId last = graph.last_node();
+    if (last == id) continue;
+    // The update stands after its copy: take it out and append it.
+    std::vector<NodeId> order = graph.nodes();
+    order.erase(std::find(order.begin(), order.end(), id));
+    order.push_back(id);
+    graph.set_order(order);
+  }
+  return changed;
+}
+
+}  // namespace passes
+}  // namespace gradc

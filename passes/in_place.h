@@ -1,0 +1,42 @@
+// When a kernel may overwrite one of its operands, and when an update can be written straight into
+// the memory of its parameter.
+//
+// A kernel may write over an operand when it reads that operand only at the very point it writes:
+// through elementwise ops and reshapes, never through other views, reductions or the operands of a
+// contraction. Kernels keep this safe by computing all results of a point before storing any. Row
+// kernels pass over a row several times and overwrite nothing (except single numbers).
+#pragma once
+
+#include "ir/graph.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace gradc {
+
+/// The bytes a value takes in the arena: whole cache lines.
+inline constexpr int64_t kArenaAlignment = 64;
+int64_t arena_bytes(const TensorType& type);
+
+/// Whether `node` reads `value` only at the points at which it writes its results (true also when
+/// it does not read it), and the value has as many elements as the results.
+bool reads_only_at_own_point(const Graph& graph, NodeId node, ValueId value);
+
+/// For each result of a node, the operands whose memory it could take over: equal bytes, read only
+/// at the result's own point. Whether they are dead afterwards is not asked.
+std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, NodeId node);
+
+/// Positions of nodes in the graph's order, by NodeId.
+std::vector<int64_t> node_positions(const Graph& graph);
+
+/// Whether the value of this update can be written into the target's memory by its own kernel: all
+/// other readers of the target come before, and the kernel reads the target at its own point only.
+/// Without positions the order of readers is not asked.
+bool update_can_be_in_place(const Graph& graph, NodeId update,
+                            const std::vector<int64_t>* positions);
+
+/// The updates written in place, for a given order: at most one per value. By ValueId of the new
+/// value: the target, or an invalid id.
+std::vector<ValueId> in_place_targets(const Graph& graph, const std::vector<int64_t>* positions);
+
+}  // namespace gradc

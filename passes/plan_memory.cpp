@@ -1,0 +1,144 @@
+// plan_memory - gives every value its place: in the arena, in place of a parameter, in the caller's
+// output buffers, or in the code's constants.
+#include "passes/plan_memory.h"
+
+#include "ir/op.h"
+#include "passes/in_place.h"
+#include "passes/liveness.h"
+#include "passes/memory_report.h"
+#include "passes/passes.h"
+
+#include <algorithm>
+
+namespace gradc {
+namespace {
+
+class Planner {
+ public:
+  explicit Planner(const Graph& graph) : graph_(graph) {}
+
+  Result<MemoryPlan> run(const OffsetPlannerOptions& options) {
+    const std::vector<int64_t> positions = node_positions(graph_);
+    const std::vector<ValueId> targets = in_place_targets(graph_, &positions);
+    for (NodeId id : graph_.nodes()) {
+      const Node& node = graph_.node(id);
+      if (node.op != Op::kUpdate || targets[node.operands[1].index] == node.operands[0]) continue;
+      return make_error(DiagKind::kUnsupported, {},
+                        "the update of %{} cannot be written in place; run in_place before "
+                        "plan_memory",
+                        graph_.value(node.operands[0]).name);
+    }
+    const LivenessModel model(graph_, targets);
+    plan_.storage.resize(graph_.value_capacity());
+    place_outside_the_arena(model);
+    GRADC_TRY_STATUS(place_in_the_arena(model, options));
+    place_updates(targets);
+    return std::move(plan_);
+  }
+
+ private:
+  Storage& storage(ValueId value) { return plan_.storage[value.index]; }
+
+  void place_outside_the_arena(const LivenessModel& model) {
+    for (const GraphInput& input : graph_.inputs()) {
+      storage(input.value).kind = StorageKind::kInput;
+      storage(input.value).base = input.value;
+    }
+    for (NodeId id : graph_.nodes()) {
+      if (graph_.node(id).op != Op::kConstant) continue;
+      storage(graph_.node(id).results[0]).kind = StorageKind::kConstant;
+    }
+    for (size_t i = 0; i < graph_.outputs().size(); ++i) {
+      const ValueId value = graph_.outputs()[i].value;
+      const bool elsewhere =
+          storage(value).kind != StorageKind::kNone || model.target(value).valid();
+      if (elsewhere) {
+        plan_.copied_outputs.push_back(i);
+        continue;
+      }
+      storage(value).kind = StorageKind::kOutput;
+      storage(value).output = i;
+    }
+  }
+
+  Status place_in_the_arena(const LivenessModel& model, const OffsetPlannerOptions& options) {
+    const std::vector<LiveBuffer> buffers = live_buffers(graph_, model);
+    std::vector<BufferSpec> specs;
+    for (const LiveBuffer& buffer : buffers)
+      specs.push_back(buffer.spec);
+    GRADC_TRY(const OffsetPlan offsets, plan_offsets(specs, options));
+    for (size_t i = 0; i < buffers.size(); ++i) {
+      const BufferSpec& spec = specs[i];
+      plan_.buffers.push_back({spec.name, spec.bytes, offsets.offsets[i], spec.first, spec.last});
+      ValueId previous;
+      for (ValueId value : buffers[i].values) {
+        storage(value).kind = StorageKind::kArena;
+        storage(value).offset = offsets.offsets[i];
+        storage(value).in_place_of = previous;
+        previous = value;
+      }
+    }
+    plan_.arena_bytes = offsets.bytes;
+    plan_.lower_bound_bytes = offsets.lower_bound;
+    plan_.naive_bytes = naive_bytes(model);
+    return Ok{};
+  }
+
+  /// Every value in a buffer of its own.
+  int64_t naive_bytes(const LivenessModel& model) const {
+    int64_t sum = 0;
+    for (NodeId id : graph_.nodes()) {
+      for (ValueId result : model.arena_results(id))
+        sum += model.bytes(result);
+    }
+    return sum;
+  }
+
+  void place_updates(const std::vector<ValueId>& targets) {
+    for (size_t i = 0; i < targets.size(); ++i) {
+      const ValueId target = targets[i];
+      if (!target.valid()) continue;
+      Storage& s = plan_.storage[i];
+      s.kind = StorageKind::kInput;
+      s.base = target;
+      const Node& writer = graph_.node(graph_.def(ValueId(i)));
+      const auto& operands = writer.operands;
+      if (std::find(operands.begin(), operands.end(), target) != operands.end())
+        s.in_place_of = target;
+    }
+  }
+
+  const Graph& graph_;
+  MemoryPlan plan_;
+};
+
+}  // namespace
+
+Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options) {
+  return Planner(graph).run(options);
+}
+
+namespace passes {
+
+Result<bool> plan_memory(Graph& graph, PassContext& context) {
+  GRADC_TRY(MemoryPlan plan, make_memory_plan(graph));
+  context.count("arena bytes", plan.arena_bytes);
+  context.count("lower bound bytes", plan.lower_bound_bytes);
+  const std::optional<int64_t> budget = context.options.memory_budget_bytes;
+  if (budget && plan.arena_bytes > *budget) {
+    Place place;
+    place.file = context.options.file;
+    Diagnostic error = make_error(DiagKind::kMemoryBudget, std::move(place),
+                                  "graph @{} needs an arena of {} bytes, the budget is {}",
+                                  graph.name(), plan.arena_bytes, *budget);
+    const MemoryPeak peak = find_memory_peak(graph, plan);
+    error.with_note(
+        fmt::format("the peak is at step {}, {}: {}", peak.step, peak.node, peak.live_text(5)));
+    return error;
+  }
+  context.plan = std::move(plan);
+  return false;
+}
+
+}  // namespace passes
+}  // namespace gradc

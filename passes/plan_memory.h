@@ -1,0 +1,23 @@
+// From a scheduled graph to a MemoryPlan, and its independent check.
+#pragma once
+
+#include "ir/graph.h"
+#include "passes/memory_plan.h"
+#include "passes/offset_planner.h"
+#include "support/result.h"
+
+#include <string>
+#include <vector>
+
+namespace gradc {
+
+/// The plan of a graph in its present order: storage of every value, buffers and bounds. Fails
+/// (kUnsupported) when an update cannot be written in place; in_place makes all of them so.
+Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options = {});
+
+/// Runs through the graph and follows who is stored where: every read finds the value it wants,
+/// nothing is written over something still needed. One line per violation. Shares no liveness code
+/// with the planner.
+std::vector<std::string> verify_plan(const Graph& graph, const MemoryPlan& plan);
+
+}  // namespace gradc
