@@ -66,8 +66,7 @@ Val Builder::constant(const TensorType& type, std::vector<double> elements) {
                                std::make_shared<const std::vector<double>>(std::move(elements))}));
 }
 
-// ---- operators
-// ------------------------------------------------------------------------------------
+// ---- operators ----------------------------------------------------------------------------------
 
 namespace {
 
@@ -242,8 +241,7 @@ Val cast(Val x, DType dtype) {
   return x.builder().add(Op::kCast, {x}, make_attrs(CastAttrs{dtype}));
 }
 
-// ---- shapes
-// ---------------------------------------------------------------------------------------
+// ---- shapes -------------------------------------------------------------------------------------
 
 Val broadcast(Val x, const Shape& shape, std::vector<int64_t> dims) {
   return x.builder().add(Op::kBroadcast, {x},
@@ -300,8 +298,7 @@ Val reverse(Val x, std::vector<int64_t> axes) {
   return x.builder().add(Op::kReverse, {x}, make_attrs(AxesAttrs{std::move(axes)}));
 }
 
-// ---- reductions
-// -------------------------------------------------------------------------------------
+// ---- reductions ---------------------------------------------------------------------------------
 
 namespace {
 
@@ -336,8 +333,7 @@ Val argmax(Val x, int64_t axis) {
   return x.builder().add(Op::kArgmax, {x}, make_attrs(AxisAttrs{axis}));
 }
 
-// ---- contractions and sources
-// -------------------------------------------------------------------------
+// ---- contractions and sources -------------------------------------------------------------------
 
 Val matmul(Val a, Val b, bool transpose_a, bool transpose_b) {
   return a.builder().add(Op::kMatmul, {a, b}, make_attrs(MatmulAttrs{transpose_a, transpose_b}));

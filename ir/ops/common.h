@@ -22,8 +22,7 @@ namespace gradc::ops {
 #include "ir/ops.def"
 #undef GRADC_OP
 
-// ---- diagnostics and checks of inference
-// ---------------------------------------------------------
+// ---- diagnostics and checks of inference --------------------------------------------------------
 
 template <class... Args>
 Diagnostic shape_error(fmt::format_string<Args...> format, Args&&... args) {
@@ -44,22 +43,19 @@ Status check_axes(std::string_view name, std::span<const int64_t> axes, const Te
 Status check_float(const InferArgs& args);
 Status check_equal_types(const InferArgs& args);
 
-// ---- inference rules shared by several entries
-// ---------------------------------------------------
+// ---- inference rules shared by several entries --------------------------------------------------
 
 Result<Types> infer_float(const InferArgs& args);    ///< equal float types -> that type
 Result<Types> infer_numeric(const InferArgs& args);  ///< equal float or integer types -> that type
 Result<Types> infer_bool(const InferArgs& args);     ///< equal bool types -> that type
 Result<Types> infer_compare(const InferArgs& args);  ///< equal types -> bool of that shape
 
-// ---- gradients
-// -----------------------------------------------------------------------------------
+// ---- gradients ----------------------------------------------------------------------------------
 
 /// For piecewise constant ops: the gradient is zero almost everywhere.
 Grads zero_grads(const GradArgs& g);
 
-// ---- samples
-// -------------------------------------------------------------------------------------
+// ---- samples ------------------------------------------------------------------------------------
 
 using Samples = std::vector<Sample>;
 
@@ -78,8 +74,7 @@ inline TensorType typed(DType dtype, std::initializer_list<int64_t> dims) {
   return {dtype, Shape(dims)};
 }
 
-// ---- indices
-// -------------------------------------------------------------------------------------
+// ---- indices ------------------------------------------------------------------------------------
 
 using Index = std::array<int64_t, Shape::kMaxRank>;
 

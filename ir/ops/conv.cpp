@@ -7,8 +7,7 @@ namespace gradc::ops {
 
 namespace {
 
-// ---- inference
-// -----------------------------------------------------------------------------------
+// ---- inference ----------------------------------------------------------------------------------
 
 Result<Types> infer_conv(const InferArgs& args) {
   const auto& attrs = args.attr<ConvAttrs>();
@@ -43,8 +42,7 @@ Result<Types> infer_filter_grad(const InferArgs& args) {
   return Types{w};
 }
 
-// ---- evaluation
-// ----------------------------------------------------------------------------------
+// ---- evaluation ---------------------------------------------------------------------------------
 
 struct Place {
   int64_t x, w;  // spatial positions, row-major
@@ -111,8 +109,7 @@ void eval_filter_grad(const EvalArgs& e) {
                    [&](int64_t x, int64_t w, int64_t y) { e.out()[w] += e.in(0)[x] * e.in(1)[y]; });
 }
 
-// ---- gradients
-// -----------------------------------------------------------------------------------
+// ---- gradients ----------------------------------------------------------------------------------
 
 Val conv_like(const GradArgs& g, Op op, Val a, Val b, const Val* result) {
   ConvAttrs attrs = g.attr<ConvAttrs>();
@@ -147,8 +144,7 @@ Grads filter_grad_grad(const GradArgs& g) {
   return grads;
 }
 
-// ---- samples
-// -------------------------------------------------------------------------------------
+// ---- samples ------------------------------------------------------------------------------------
 
 struct Case {
   TensorType x, w;

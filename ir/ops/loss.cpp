@@ -3,13 +3,13 @@
 #include "ir/ops/common.h"
 
 #include <cmath>
+#include <limits>
 
 namespace gradc::ops {
 
 namespace {
 
-// ---- classes
-// -------------------------------------------------------------------------------------
+// ---- classes ------------------------------------------------------------------------------------
 
 // logits [.., C] -> one value per row; rank at least 1.
 Result<Types> infer_rows(const InferArgs& args) {
@@ -101,7 +101,11 @@ std::vector<Val> expand_sparse_ce(const ExpandArgs& e) {
   const Rows rows(e.in(0));
   const Val shifted = rows.shifted();
   const Val log_sum = log(rows.sum(exp(shifted)));
-  return {log_sum - rows.sum(select(rows.is_label(e.in(1)), shifted, 0.0))};
+  // A maximum rather than a sum: a label outside the classes picks nothing and costs infinity, the
+  // logarithm of an impossible event, instead of a plausible number.
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  const Val at_label = select(rows.is_label(e.in(1)), shifted, -kInfinity);
+  return {log_sum - reduce_max(at_label, {rows.last})};
 }
 
 Grads sparse_ce_grad(const GradArgs& g) {
@@ -116,9 +120,9 @@ void eval_sparse_ce(const EvalArgs& e) {
   const int64_t width = e.in(0).type.shape.back();
   for (int64_t r = 0; r < e.out().size(); ++r) {
     const auto label = static_cast<int64_t>(e.in(1)[r]);
-    // Labels are checked when data is read; one outside the classes has no entry to look up.
+    // Labels are checked when data is read; one outside the classes is an impossible event.
     e.out()[r] = label < 0 || label >= width
-                     ? std::nan("")
+                     ? std::numeric_limits<double>::infinity()
                      : log_sum_exp(e.in(0), r * width, width) - e.in(0)[r * width + label];
   }
 }
@@ -133,8 +137,7 @@ Samples sparse_ce_samples() {
           with_indices(sample({f32({2, 3, 5}), typed(DType::kI64, {2, 3})}), 5)};
 }
 
-// ---- sigmoid
-// -------------------------------------------------------------------------------------
+// ---- sigmoid ------------------------------------------------------------------------------------
 
 std::vector<Val> expand_sigmoid_ce(const ExpandArgs& e) {
   const Val x = e.in(0);
@@ -160,8 +163,7 @@ Samples sigmoid_ce_samples() {
   return {sample({f32({3, 4}), f32({3, 4})}), sample_between({f32({5}), f32({5})}, -9.0, 9.0)};
 }
 
-// ---- one_hot
-// -------------------------------------------------------------------------------------
+// ---- one_hot ------------------------------------------------------------------------------------
 
 Result<Types> infer_one_hot(const InferArgs& args) {
   const TensorType& indices = args.operands[0];
@@ -216,7 +218,9 @@ constinit const OpDef kSoftmaxCrossEntropy{
 constinit const OpDef kSparseSoftmaxCrossEntropy{
     .op = Op::kSparseSoftmaxCrossEntropy,
     .name = "sparse_softmax_cross_entropy",
-    .summary = "Cross-entropy of the softmax of the last axis against integer labels.",
+    .summary =
+        "Cross-entropy of the softmax of the last axis against integer labels; infinite for a "
+        "label that is no class.",
     .formula = "-log_softmax(logits)[label]",
     .operands = "logits labels",
     .traits = kTraitSmooth,

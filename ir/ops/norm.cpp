@@ -11,8 +11,7 @@ namespace gradc::ops {
 
 namespace {
 
-// ---- softmax and log_softmax
-// ---------------------------------------------------------------------
+// ---- softmax and log_softmax --------------------------------------------------------------------
 
 Result<Types> infer_softmax(const InferArgs& args) {
   GRADC_TRY_STATUS(check_float(args));
@@ -97,8 +96,7 @@ Samples softmax_samples() {
           sample({f32({2, 3, 2})}, AxisAttrs{1}), sample({f32({5})}, AxisAttrs{0})};
 }
 
-// ---- layer_norm
-// ----------------------------------------------------------------------------------
+// ---- layer_norm ---------------------------------------------------------------------------------
 
 Result<Types> infer_layer_norm(const InferArgs& args) {
   GRADC_TRY_STATUS(check_float(args));

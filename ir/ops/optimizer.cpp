@@ -13,8 +13,7 @@ namespace {
 
 constexpr std::string_view kNoGrad = "optimizer steps are outside the differentiated graph";
 
-// ---- operand lists
-// -------------------------------------------------------------------------------
+// ---- operand lists ------------------------------------------------------------------------------
 
 // Which operands a step has: tensors like w (w, g, slots) first, then scalars (lr, decay).
 struct Layout {
@@ -57,8 +56,7 @@ Result<Types> infer_step(const InferArgs& args) {
   return Types(1 + l.slots, w);
 }
 
-// ---- expansion
-// -----------------------------------------------------------------------------------
+// ---- expansion ----------------------------------------------------------------------------------
 
 // A step's operands as graph values, scalars repeated to the parameter's shape.
 struct Operands {
@@ -126,8 +124,7 @@ std::vector<Val> expand_adam(const ExpandArgs& e) {
   return results;
 }
 
-// ---- reference evaluation
-// ------------------------------------------------------------------------
+// ---- reference evaluation -----------------------------------------------------------------------
 
 // Element i of a step: the operands' elements in, the results' elements out.
 using Elements = std::vector<double>;
@@ -194,8 +191,7 @@ void eval_adam(const EvalArgs& e) {
   });
 }
 
-// ---- samples
-// -------------------------------------------------------------------------------------
+// ---- samples ------------------------------------------------------------------------------------
 
 // All operands of a step; the range keeps sums of squares positive, and above squared means.
 template <class Attrs>

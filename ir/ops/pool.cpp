@@ -10,8 +10,7 @@ namespace gradc::ops {
 
 namespace {
 
-// ---- inference
-// -----------------------------------------------------------------------------------
+// ---- inference ----------------------------------------------------------------------------------
 
 Result<TensorType> pooled_type(const InferArgs& args, const TensorType& x) {
   GRADC_TRY(const ConvGeometry g, pool_geometry(args.name, x, args.attr<PoolAttrs>()));
@@ -58,8 +57,7 @@ Result<Types> infer_avg_pool_grad(const InferArgs& args) {
   return Types{x};
 }
 
-// ---- evaluation
-// ----------------------------------------------------------------------------------
+// ---- evaluation ---------------------------------------------------------------------------------
 
 // Calls visit(y offset, x offsets of the window in row-major order) for every pooled element.
 template <class Visit>
@@ -132,8 +130,7 @@ void eval_avg_pool_grad(const EvalArgs& e) {
   });
 }
 
-// ---- gradients
-// -----------------------------------------------------------------------------------
+// ---- gradients ----------------------------------------------------------------------------------
 
 Grads max_pool_grad_rule(const GradArgs& g) {
   return {g.builder.add(Op::kMaxPoolGrad, {g.in(0), g.dout()}, g.node.attrs)};
@@ -164,8 +161,7 @@ Grads avg_pool_grad_grad(const GradArgs& g) {
   return {g.builder.add(Op::kAvgPool, {g.dout()}, make_attrs(std::move(attrs)))};
 }
 
-// ---- samples
-// -------------------------------------------------------------------------------------
+// ---- samples ------------------------------------------------------------------------------------
 
 struct Case {
   TensorType x;

@@ -98,8 +98,7 @@ Samples prod_samples() {
   return samples;
 }
 
-// ---- argmax
-// --------------------------------------------------------------------------------------
+// ---- argmax -------------------------------------------------------------------------------------
 
 Result<Types> infer_argmax(const InferArgs& args) {
   const int64_t axis = args.attr<AxisAttrs>().axis;

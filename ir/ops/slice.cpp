@@ -20,8 +20,7 @@ bool has_rank(const Ints& values, const TensorType& type, bool may_be_empty = fa
   return static_cast<int>(values.size()) == type.rank() || (may_be_empty && values.empty());
 }
 
-// ---- slice
-// ---------------------------------------------------------------------------------------
+// ---- slice --------------------------------------------------------------------------------------
 
 Result<Types> infer_slice(const InferArgs& args) {
   const auto& s = args.attr<SliceAttrs>();
@@ -79,8 +78,7 @@ Samples slice_samples() {
           sample({f32({8})}, SliceAttrs{{2}, {7}, {3}})};
 }
 
-// ---- pad
-// -----------------------------------------------------------------------------------------
+// ---- pad ----------------------------------------------------------------------------------------
 
 Result<Types> infer_pad(const InferArgs& args) {
   const auto& p = args.attr<PadAttrs>();
@@ -138,8 +136,7 @@ Samples pad_samples() {
           sample({f32({2, 2})}, PadAttrs{{0, 1}, {0, 0}, {1, 0}, 0.5})};
 }
 
-// ---- concat
-// --------------------------------------------------------------------------------------
+// ---- concat -------------------------------------------------------------------------------------
 
 Result<Types> infer_concat(const InferArgs& args) {
   if (args.operands.empty()) return shape_error("concat has no operands");

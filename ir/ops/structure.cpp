@@ -9,8 +9,7 @@ namespace gradc::ops {
 
 namespace {
 
-// ---- update
-// --------------------------------------------------------------------------------------
+// ---- update -------------------------------------------------------------------------------------
 
 Result<Types> infer_update(const InferArgs& args) {
   if (args.operands[0] != args.operands[1])
@@ -26,8 +25,7 @@ Samples update_samples() {
   return {sample({f32({2, 3}), f32({2, 3})})};
 }
 
-// ---- kernel
-// --------------------------------------------------------------------------------------
+// ---- kernel -------------------------------------------------------------------------------------
 
 Result<Types> infer_kernel(const InferArgs& args) {
   if (args.body == nullptr) return attr_error("kernel has no body");

@@ -14,8 +14,7 @@ size_t at(int64_t axis) {
   return static_cast<size_t>(axis);
 }
 
-// ---- broadcast
-// -----------------------------------------------------------------------------------
+// ---- broadcast ----------------------------------------------------------------------------------
 
 Result<Types> infer_broadcast(const InferArgs& args) {
   const auto& attrs = args.attr<BroadcastAttrs>();
@@ -54,8 +53,7 @@ Samples broadcast_samples() {
           sample({f32({2, 3})}, BroadcastAttrs{{2, 5, 3, 2}, {0, 2}})};
 }
 
-// ---- reshape, transpose, reverse
-// -----------------------------------------------------------------
+// ---- reshape, transpose, reverse ----------------------------------------------------------------
 
 Result<Types> infer_reshape(const InferArgs& args) {
   const TensorType& x = args.operands[0];

@@ -118,8 +118,7 @@ TEST(OpTable, SamplesReadBackFromTheirText) {
   });
 }
 
-// ---- inference diagnoses whatever it is given
-// ----------------------------------------------------
+// ---- inference diagnoses whatever it is given ---------------------------------------------------
 
 // Either types that are in range, or a message.
 void expect_honest(Op op, std::span<const TensorType> operands, const AttrRef& attrs) {

@@ -63,8 +63,7 @@ void expect_elements(const Tensor& t, const std::vector<double>& expected) {
     EXPECT_TRUE(test::near(t.data[i], expected[i], 1e-12)) << i << ": " << t.data[i];
 }
 
-// ---- elementwise corner cases
-// --------------------------------------------------------------------
+// ---- elementwise corner cases -------------------------------------------------------------------
 
 TEST(OpValues, RoundingAndSigns) {
   expect_elements(eval(Op::kRound, {vec({0.5, 1.5, 2.5, -0.5, -1.2})})[0], {0, 2, 2, 0, -1});
@@ -94,8 +93,7 @@ TEST(OpValues, CastTruncatesAndSaturates) {
   expect_elements(eval1(Op::kCast, {vec({0.5, 0, -2})}, CastAttrs{DType::kBool}), {1, 0, 1});
 }
 
-// ---- views, reductions, gather
-// -------------------------------------------------------------------
+// ---- views, reductions, gather ------------------------------------------------------------------
 
 TEST(OpValues, Views) {
   const Tensor x = pattern({2, 3}, 1, 100, 0);  // 0 1 2 / 3 4 5
@@ -131,8 +129,7 @@ TEST(OpValues, MatmulTransposes) {
   expect_elements(eval1(Op::kMatmul, {b, b}, MatmulAttrs{true, false}), {20, 26, 26, 35});
 }
 
-// ---- convolution and pooling against PyTorch
-// -----------------------------------------------------
+// ---- convolution and pooling against PyTorch ----------------------------------------------------
 
 struct ConvCase {
   Shape x, w, y;
@@ -226,13 +223,26 @@ TEST(OpValues, EqualMaximaGiveTheirGradientToTheFirst) {
                   {10, 0, 20, 0});
 }
 
-// ---- losses and optimizer steps by hand
-// ----------------------------------------------------------
+// ---- losses and optimizer steps by hand ---------------------------------------------------------
+
+// The results of a composite by its expansion.
+std::vector<Tensor> expanded(Op op, const std::vector<Tensor>& operands) {
+  Sample s;
+  for (const Tensor& t : operands)
+    s.operands.push_back(t.type);
+  test::SampleGraph sample(s);
+  for (const Val& v : def(op).expand({sample.builder, sample.operands, AttrRef()}))
+    sample.graph->add_output("", v.id());
+  return interpret(*sample.graph, operands).take().outputs;
+}
 
 TEST(OpValues, CrossEntropies) {
   const Tensor logits(f32({2, 2}), {0, std::log(3.0), 0, 1000});
   expect_elements(eval(Op::kSparseSoftmaxCrossEntropy, {logits, ints({1, 0})})[0],
                   {std::log(4.0 / 3.0), 1000});
+  const Tensor outside = ints({-1, 2});
+  expect_elements(eval(Op::kSparseSoftmaxCrossEntropy, {logits, outside})[0], {kInf, kInf});
+  expect_elements(expanded(Op::kSparseSoftmaxCrossEntropy, {logits, outside})[0], {kInf, kInf});
   const Tensor targets(f32({2, 2}), {0.5, 0.5, 0, 1});
   expect_elements(eval(Op::kSoftmaxCrossEntropy, {logits, targets})[0],
                   {0.5 * std::log(4.0) + 0.5 * std::log(4.0 / 3.0), 0});
@@ -267,8 +277,7 @@ TEST(OpValues, OptimizerStepsFollowKeras) {
          {0.999, 0.05, 0.00025});
 }
 
-// ---- random numbers
-// ------------------------------------------------------------------------------
+// ---- random numbers -----------------------------------------------------------------------------
 
 TEST(OpValues, PhiloxKnownAnswers) {
   static_assert(philox4x32_10({0, 0, 0, 0}, {0, 0}) ==
