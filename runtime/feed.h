@@ -13,7 +13,15 @@ namespace gradc::rt {
 enum class RowForm {
   kReady,   // the model's dtype: copied
   kLookup,  // u8: each byte through `table` to the model's dtype
+  kLinear,  // u8 to f32: the same values as the table's, by arithmetic (faster)
   kOneHot,  // i32 class ids: expanded to rows of 0 and 1
+};
+
+/// The f32 value of byte b: (b * high + offset_high) + (b * low + offset_low). The first sum is
+/// exact, so the result has one rounding that matters; it is used only where all 256 values equal
+/// the table's.
+struct ByteLine {
+  float high = 0, low = 0, offset_high = 0, offset_low = 0;
 };
 
 struct FeedColumn {
@@ -24,6 +32,7 @@ struct FeedColumn {
   size_t row_elements = 0;    // stored per example
   size_t out_elements = 0;    // per example in the model
   Vec<uint8_t> table;         // kLookup: 256 elements of dtype
+  ByteLine line;              // kLinear
   Vec<uint8_t> fill;  // one source example's worth of transformed zeros (shift), dtype elements
   const gradc_rt_data* data = nullptr;
   bool augments = false;                        // flip, shift or random crop in training
@@ -63,6 +72,9 @@ class Feed {
 
 /// Writes tail/weight for n valid rows: 1/n each, then zeros.
 void set_tail_weight(Instance& instance, int64_t valid);
+
+/// out[i] = the line at in[i].
+void apply_line(const ByteLine& line, const uint8_t* in, size_t count, float* out);
 
 /// Copies one example of a column to `out` as the model sees it (implementation of Feed::gather).
 void copy_example(const FeedColumn& column, int64_t example, const BatchRequest& request,

@@ -54,31 +54,41 @@ struct Target {
   size_t count;
   uint64_t key;
   uint64_t stream;
+  size_t begin;  // this share; even, as random values come in pairs
+  size_t end;
+
+  void store(size_t index, double value) const {
+    if (dtype == Dtype::kF32) {
+      static_cast<float*>(data)[index] = static_cast<float>(value);
+    } else {
+      store_f64(data, dtype, index, value);
+    }
+  }
 };
 
 void fill_constant(const Target& t, double value) {
-  for (size_t i = 0; i < t.count; ++i)
-    store_f64(t.data, t.dtype, i, value);
+  for (size_t i = t.begin; i < t.end; ++i)
+    t.store(i, value);
 }
 
 void fill_uniform(const Target& t, double low, double high) {
-  for (size_t i = 0; i < t.count; i += 2) {
+  for (size_t i = t.begin; i < t.end; i += 2) {
     const PhiloxBlock b = random_block(t.key, t.stream, i / 2, 0);
-    for (size_t k = 0; k < 2 && i + k < t.count; ++k) {
+    for (size_t k = 0; k < 2 && i + k < t.end; ++k) {
       const double u = to_unit(b.word[2 * k], b.word[2 * k + 1]);
-      store_f64(t.data, t.dtype, i + k, low + (high - low) * u);
+      t.store(i + k, low + (high - low) * u);
     }
   }
 }
 
 void fill_normal(const Target& t, double mean, double stddev, bool truncated) {
-  for (size_t i = 0; i < t.count; i += 2) {
+  for (size_t i = t.begin; i < t.end; i += 2) {
     const NormalPair first = normal_pair(t.key, t.stream, i / 2, 0);
-    for (size_t k = 0; k < 2 && i + k < t.count; ++k) {
+    for (size_t k = 0; k < 2 && i + k < t.end; ++k) {
       double z = first.value[k];
       for (uint32_t attempt = 1; truncated && std::fabs(z) >= 2.0; ++attempt)
         z = normal_pair(t.key, t.stream, i / 2, attempt).value[k];
-      store_f64(t.data, t.dtype, i + k, mean + stddev * z);
+      t.store(i + k, mean + stddev * z);
     }
   }
 }
@@ -194,7 +204,6 @@ Status fill_identity(const Target& t, const gradc_rt_tensor& tensor, double gain
     return error("identity initializer of \"%s\" needs 2 dimensions, it has %lld", tensor.name,
                  static_cast<long long>(tensor.rank));
   }
-  fill_constant(t, 0);
   for (int64_t i = 0; i < tensor.dims[0] && i < tensor.dims[1]; ++i)
     store_f64(t.data, t.dtype, static_cast<size_t>(i * tensor.dims[1] + i), gain);
   return {};
@@ -204,10 +213,20 @@ Status fill_identity(const Target& t, const gradc_rt_tensor& tensor, double gain
 
 Status initialize_tensor(const gradc_rt_tensor& tensor, uint64_t seed, void* out) {
   memset(out, 0, static_cast<size_t>(tensor.bytes));
+  return initialize_part(tensor, seed, out, 0, 1);
+}
+
+Status initialize_part(const gradc_rt_tensor& tensor, uint64_t seed, void* out, int32_t part,
+                       int32_t parts) {
   if (tensor.initializer == nullptr) return {};
   const gradc_rt_initializer& init = *tensor.initializer;
   const uint64_t key = random_key(init.has_seed != 0 ? init.seed : seed, RandomUse::kInitialize);
-  const Target t{out, static_cast<Dtype>(tensor.dtype), element_count(tensor), key, init.stream};
+  const size_t count = element_count(tensor);
+  const size_t share = count / static_cast<size_t>(parts) / 2 * 2;
+  const size_t begin = share * static_cast<size_t>(part);
+  const size_t end = part + 1 == parts ? count : begin + share;
+  const Dtype dtype = static_cast<Dtype>(tensor.dtype);
+  const Target t{out, dtype, count, key, init.stream, begin, end};
   switch (static_cast<gradc_rt_initializer_kind>(init.kind)) {
     case GRADC_RT_INIT_ZEROS:
       return {};
@@ -229,14 +248,14 @@ Status initialize_tensor(const gradc_rt_tensor& tensor, uint64_t seed, void* out
     case GRADC_RT_INIT_VARIANCE_SCALING:
       return fill_variance_scaling(t, init);
     case GRADC_RT_INIT_ORTHOGONAL:
-      return fill_orthogonal(t, tensor, init.a);
+      return part > 0 ? Status{} : fill_orthogonal(t, tensor, init.a);
     case GRADC_RT_INIT_IDENTITY:
-      return fill_identity(t, tensor, init.a);
+      return part > 0 ? Status{} : fill_identity(t, tensor, init.a);
     case GRADC_RT_INIT_DATA:
       if (init.data == nullptr) {
         return internal_error("initializer of \"%s\" has no data", tensor.name);
       }
-      memcpy(out, init.data, static_cast<size_t>(tensor.bytes));
+      if (part == 0) memcpy(out, init.data, static_cast<size_t>(tensor.bytes));
       return {};
     case GRADC_RT_INIT_KIND_COUNT:
       break;

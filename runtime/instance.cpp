@@ -253,13 +253,41 @@ void Instance::run_after(ThreadPool::Job before, void* context, gradc_rt_entry_k
   pool_.run(call_entry, &call);
 }
 
+namespace {
+
+struct InitializeCall {
+  Instance* instance;
+  uint64_t seed;
+  Status status[ThreadPool::kMaxThreads];
+};
+
+bool has_initial_value(const gradc_rt_tensor& tensor) {
+  return tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
+         tensor.kind == GRADC_RT_OPTIMIZER_STATE;
+}
+
+void initialize_job(void* context, const gradc_rt_thread* thread) {
+  InitializeCall* call = static_cast<InitializeCall*>(context);
+  Status& status = call->status[thread->index];
+  for (size_t i = 0; i < call->instance->num_tensors() && status.ok(); ++i) {
+    const gradc_rt_tensor& tensor = call->instance->tensor(i);
+    if (!has_initial_value(tensor)) continue;
+    status =
+        initialize_part(tensor, call->seed, call->instance->data(i), thread->index, thread->count);
+  }
+}
+
+}  // namespace
+
 Status Instance::initialize(uint64_t seed) {
   set_seed(seed);
   for (size_t i = 0; i < num_tensors(); ++i) {
-    const int64_t kind = tensor(i).kind;
-    if (kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE || kind == GRADC_RT_OPTIMIZER_STATE) {
-      GRADC_RT_TRY(initialize_tensor(tensor(i), seed, data(i)));
-    }
+    if (has_initial_value(tensor(i))) memset(data(i), 0, static_cast<size_t>(tensor(i).bytes));
+  }
+  InitializeCall call{this, seed, {}};
+  pool_.run(initialize_job, &call);
+  for (Status& status : call.status) {
+    if (!status.ok()) return static_cast<Status&&>(status);
   }
   return {};
 }

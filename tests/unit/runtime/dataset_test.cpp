@@ -355,6 +355,41 @@ TEST(Feed, StandardizesByTrainingRowsAndKeepsTheStatisticsWithTheWeights) {
   EXPECT_FLOAT_EQ(other.values("input/x")[0], static_cast<float>(98 / std::sqrt(8.0 / 3)));
 }
 
+// Bytes arrive as the correctly rounded value of (b * scale + offset - mean) / std, whichever way
+// they take.
+TEST(Feed, BytesAreScaledExactly) {
+  struct Case {
+    double scale, offset, mean, std;
+  };
+  for (const Case& one : std::vector<Case>{{1.0 / 255, 0, 0, 1},
+                                           {1, 0, 0, 1},
+                                           {1.0 / 127.5, -1, 0, 1},
+                                           {1.0 / 255, 0, 0.1307, 0.3081},
+                                           {1.0 / 255, 0, 0.2860, 0.3530},
+                                           {-3.7, 1e6, 0, 1},
+                                           {1e-30, 0, 0, 1},
+                                           {0, 5, 0, 1}}) {
+    ImageFeed images(16, 17);  // more than one vector, and a rest
+    gradc_rt_data& data = images.model.input_data();
+    data.scale = one.scale;
+    data.offset = one.offset;
+    data.standardize = GRADC_RT_STANDARDIZE_GIVEN;
+    data.stat_count = 1;
+    data.mean = &one.mean;
+    data.std = &one.std;
+    std::vector<double> bytes(16 * 17);
+    for (size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = static_cast<double>(i % 256);
+    const std::vector<float> got =
+        images.gather(make_array("x", Dtype::kU8, {1, 16, 17}, bytes), false, 0);
+    for (size_t i = 0; i < bytes.size(); ++i) {
+      EXPECT_EQ(got[i],
+                static_cast<float>((bytes[i] * one.scale + one.offset - one.mean) / one.std))
+          << i;
+    }
+  }
+}
+
 TEST(Feed, OneHotTargets) {
   FakeModel model;
   gradc_rt_tensor& y = model.tensor("target/y");

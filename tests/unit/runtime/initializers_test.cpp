@@ -174,6 +174,23 @@ TEST(Initializers, DependOnSeedAndStreamOnly) {
   EXPECT_EQ(first, fill(tensor_of({7}, &init), 999));
 }
 
+TEST(Initializers, SharesTogetherGiveTheSameBytes) {
+  for (int64_t kind = 0; kind < GRADC_RT_INIT_DATA; ++kind) {
+    auto init = init_of(kind, 1, 2);
+    init.fan_in = init.fan_out = 5;
+    for (int64_t rows : {1, 5, 12}) {
+      const gradc_rt_tensor t = tensor_of({rows, 5}, &init);
+      const std::vector<double> whole = fill(t);
+      for (int32_t parts : {2, 3, 7}) {
+        std::vector<float> memory(whole.size());
+        for (int32_t part = parts; part-- > 0;)
+          ASSERT_TRUE(initialize_part(t, 1, memory.data(), part, parts).ok());
+        EXPECT_EQ(std::vector<double>(memory.begin(), memory.end()), whole) << kind << " " << parts;
+      }
+    }
+  }
+}
+
 TEST(Initializers, ShapesThatDoNotFitAreErrors) {
   std::vector<float> memory(64);
   auto init = init_of(GRADC_RT_INIT_ORTHOGONAL, 1);
