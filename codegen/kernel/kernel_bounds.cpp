@@ -64,7 +64,13 @@ int64_t contained_factor(const Affine& affine, const Affine& part) {
 }  // namespace
 
 void Bounds::set_range(VarId var, std::optional<Interval> range) {
+  if (ranges_.size() < kernel_.vars.size()) ranges_.resize(kernel_.vars.size());
   ranges_[var.index] = range;
+}
+
+void Bounds::define(LocalId local, ExprId expr) {
+  if (lets_.size() < kernel_.locals.size()) lets_.resize(kernel_.locals.size());
+  lets_[local.index] = expr;
 }
 
 Interval Bounds::range(VarId var) const {
@@ -110,7 +116,7 @@ Interval Bounds::of(ExprId id) const {
       if (e.dtype == DType::kU8) return {0, 255};
       return {};
     case ExprKind::kLocal:
-      return lets_[e.local.index].valid() ? of(lets_[e.local.index]) : Interval{};
+      return definition(e.local).valid() ? of(definition(e.local)) : Interval{};
     case ExprKind::kScalar:
       return of_scalar(e);
     case ExprKind::kFloorDiv: {
@@ -165,8 +171,8 @@ std::optional<Affine> Bounds::affine_of(ExprId id) const {
   if (e.kind == ExprKind::kIndex) return e.index;
   if (e.kind == ExprKind::kConst && is_integer(e.dtype))
     return Affine::constant(static_cast<int64_t>(e.value));
-  if (e.kind == ExprKind::kLocal && lets_[e.local.index].valid())
-    return affine_of(lets_[e.local.index]);
+  if (e.kind == ExprKind::kLocal && definition(e.local).valid())
+    return affine_of(definition(e.local));
   if (e.kind != ExprKind::kScalar) return std::nullopt;
   if (e.op == ScalarOp::kCast && is_integer(e.dtype)) return affine_of(e.args[0]);
   if (e.op != ScalarOp::kAdd && e.op != ScalarOp::kSub && e.op != ScalarOp::kMul)
@@ -207,8 +213,7 @@ void Bounds::assume_comparison(const Expr& e) {
 
 void Bounds::assume(ExprId condition) {
   const Expr& e = kernel_.expr(condition);
-  if (e.kind == ExprKind::kLocal && lets_[e.local.index].valid())
-    return assume(lets_[e.local.index]);
+  if (e.kind == ExprKind::kLocal && definition(e.local).valid()) return assume(definition(e.local));
   if (e.kind != ExprKind::kScalar) return;
   if (e.op == ScalarOp::kAnd) {
     assume(e.args[0]);

@@ -35,7 +35,7 @@ class Bounds {
   bool in_scope(VarId var) const { return ranges_[var.index].has_value(); }
   Interval range(VarId var) const;
   /// Records that an immutable local stands for an expression.
-  void define(LocalId local, ExprId expr) { lets_[local.index] = expr; }
+  void define(LocalId local, ExprId expr);
 
   size_t num_constraints() const { return constraints_.size(); }
   /// Assumes that the (bool) expression is true until pop_constraints.
@@ -49,6 +49,9 @@ class Bounds {
   std::optional<Affine> affine_of(ExprId expr) const;
 
  private:
+  ExprId definition(LocalId local) const {
+    return local.index < lets_.size() ? lets_[local.index] : ExprId{};
+  }
   Interval of_scalar(const Expr& e) const;
   void assume_comparison(const Expr& e);
 

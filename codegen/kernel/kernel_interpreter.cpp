@@ -23,10 +23,12 @@ int64_t floor_divide(int64_t x, int64_t d) {
   return x >= 0 ? x / d : -((-x + d - 1) / d);
 }
 
-uint32_t philox_word(uint64_t seed, uint64_t iteration, uint32_t stream, uint64_t element) {
+uint32_t philox_word(uint64_t seed, uint64_t iteration, uint64_t stream, uint64_t element) {
   const uint64_t block = element / 4;
-  std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32U),
-                               static_cast<uint32_t>(iteration), stream};
+  const auto high = [](uint64_t x) { return static_cast<uint32_t>(x >> 32U); };
+  std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(iteration),
+                               static_cast<uint32_t>(stream),
+                               high(block) ^ high(iteration) ^ high(stream)};
   auto key0 = static_cast<uint32_t>(seed);
   auto key1 = static_cast<uint32_t>(seed >> 32U);
   for (int round = 0; round < 10; ++round) {
@@ -199,7 +201,7 @@ class Machine {
         const uint32_t word =
             philox_word(static_cast<uint64_t>(static_cast<int64_t>(eval(e.args[0]))),
                         static_cast<uint64_t>(static_cast<int64_t>(eval(e.args[1]))),
-                        static_cast<uint32_t>(e.imm), static_cast<uint64_t>(eval(e.args[2])));
+                        static_cast<uint64_t>(e.imm), static_cast<uint64_t>(eval(e.args[2])));
         return static_cast<double>(word >> 8U) * 0x1p-24;
       }
     }

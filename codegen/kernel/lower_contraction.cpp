@@ -1,0 +1,399 @@
+// Contractions: matmul, convolution and both its gradients brought to one form (dimensions of the
+// classes batch, m, n and k with strides in the operands and the result), then emitted as a Contract
+// with prologue and epilogue, as a plain loop nest where a register tile would be mostly empty, or
+// split over k where there is too little of m and n.
+#include "codegen/kernel/contraction.h"
+#include "codegen/kernel/nest_access.h"
+#include "codegen/kernel/tile.h"
+#include "ir/op.h"
+#include "ir/op_attrs.h"
+#include "support/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <numeric>
+
+namespace gradc::kernel {
+
+namespace {
+
+constexpr size_t kA = 0;
+constexpr size_t kB = 1;
+constexpr size_t kY = 2;
+constexpr size_t kFirstGuard = 3;
+
+int group_of(DimClass c) {
+  return static_cast<int>(c);
+}
+
+/// Splits dimensions where views of the operands or results need it.
+void refine(Contraction& c, Emitter& emitter, const Graph& body) {
+  std::set<int64_t> cuts_y;
+  for (const GraphOutput& output : body.outputs()) {
+    const std::set<int64_t>& below = emitter.cuts(output.value);
+    cuts_y.insert(below.begin(), below.end());
+  }
+  const std::array<const std::set<int64_t>*, 3> cuts = {&emitter.cuts(c.a), &emitter.cuts(c.b),
+                                                        &cuts_y};
+  std::vector<ContractionDim> refined;
+  for (const ContractionDim& dim : c.dims) {
+    std::set<int64_t> relative;
+    for (size_t space = 0; space < 3; ++space) {
+      const int64_t stride = dim.strides[space];
+      if (stride <= 0) continue;
+      for (const int64_t cut : *cuts[space]) {
+        if (cut % stride == 0 && cut / stride > 1 && cut / stride < dim.extent)
+          relative.insert(cut / stride);
+      }
+    }
+    const std::vector<int64_t> chain = stride_chain(relative, dim.extent);
+    for (size_t i = chain.size(); i-- > 0;) {
+      ContractionDim part = dim;
+      part.extent = (i + 1 < chain.size() ? chain[i + 1] : dim.extent) / chain[i];
+      if (chain.size() > 1) part.name += std::to_string(chain.size() - 1 - i);
+      for (int64_t& stride : part.strides) stride *= chain[i];
+      refined.push_back(std::move(part));
+    }
+  }
+  c.dims = std::move(refined);
+}
+
+std::vector<NestDim> nest_dims(const Contraction& c) {
+  std::vector<NestDim> dims;
+  for (const ContractionDim& dim : c.dims) {
+    if (dim.extent == 1) continue;
+    dims.push_back({dim.name, dim.extent, dim.cls == DimClass::kK, dim.strides, group_of(dim.cls)});
+  }
+  return dims;
+}
+
+std::vector<int64_t> space_offsets(const Contraction& c) {
+  std::vector<int64_t> offsets = {c.a_offset, c.b_offset, c.y_offset};
+  for (const ContractionGuard& guard : c.guards) offsets.push_back(guard.offset);
+  return offsets;
+}
+
+int64_t size_of(const Contraction& c, DimClass cls) {
+  int64_t size = 1;
+  for (const ContractionDim& dim : c.dims) size *= dim.cls == cls ? dim.extent : 1;
+  return size;
+}
+
+ExprId operand_a(const Contraction& c, NestCursor& at) {
+  Emitter& e = at.emitter();
+  ExprId condition;
+  for (size_t g = 0; g < c.guards.size(); ++g)
+    condition = e.both(condition, e.in_range(at.at(kFirstGuard + g), 0, c.guards[g].last));
+  const DType dtype = e.body().type(c.a).dtype;
+  return e.guarded(condition, c.a, at.at(kA), e.builder().constant(0, dtype));
+}
+
+// ---- as a loop nest
+// ------------------------------------------------------------------------------
+
+/// Too little for a register tile: one row or column, an outer product, other dtypes.
+bool prefers_nest(const Contraction& c, const Graph& body) {
+  if (body.type(c.y).dtype != DType::kF32) return true;
+  const int64_t m = size_of(c, DimClass::kM);
+  const int64_t n = size_of(c, DimClass::kN);
+  const int64_t k = size_of(c, DimClass::kK);
+  if (n < 4 || k == 1 || m * n * k <= 2048) return true;
+  if (m > 1) return false;
+  for (const ContractionDim& dim : c.dims) {
+    if (dim.cls == DimClass::kN && dim.strides[kB] == 1) return false;
+  }
+  return true;
+}
+
+Status lower_as_nest(Unit& unit, const Contraction& c, bool joins) {
+  const Graph& body = unit.body();
+  const Unit::Frame frame = unit.frame(c.suffix);
+  Nest nest;
+  nest.dims = nest_dims(c);
+  for (NestDim& dim : nest.dims) dim.group = 0;
+  nest.offsets = space_offsets(c);
+  const DType dtype = accumulator_dtype(body.type(c.y).dtype);
+  Reduction r;
+  r.dtype = dtype;
+  r.value = [&c, dtype](NestCursor& at) {
+    Emitter& e = at.emitter();
+    const ExprId a = e.builder().cast(operand_a(c, at), dtype);
+    const ExprId b = e.builder().cast(e.value(c.b, at.at(kB)), dtype);
+    return e.builder().scalar(ScalarOp::kMul, dtype, a, b);
+  };
+  r.done = [&c, &body](NestCursor& at, LocalId acc) {
+    Emitter& e = at.emitter();
+    const DType wanted = body.type(c.y).dtype;
+    if (e.kernel().locals[acc.index].dtype != wanted)
+      acc = e.kernel().expr(e.let(e.builder().cast(e.builder().read(acc), wanted), "cast")).local;
+    e.bind_local(c.y, acc, at.at(kY));
+  };
+  nest.stages.push_back({std::move(r)});
+  nest.points = [&](NestCursor& at) { return output_stores(frame, body, at, kY); };
+  GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body, nest, unit.target()));
+  kernel.flops = 2 * size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) *
+                 size_of(c, DimClass::kN) * size_of(c, DimClass::kK);
+  unit.add_call(frame, std::move(kernel), joins);
+  return Ok{};
+}
+
+/// A phase without any tap: the epilogue of zero.
+Status lower_as_zero(Unit& unit, const Contraction& c, bool joins) {
+  const Graph& body = unit.body();
+  const Unit::Frame frame = unit.frame(c.suffix);
+  Nest nest;
+  nest.dims = nest_dims(c);
+  for (NestDim& dim : nest.dims) dim.group = 0;
+  std::erase_if(nest.dims, [](const NestDim& dim) { return dim.reduce; });
+  nest.offsets = space_offsets(c);
+  nest.points = [&](NestCursor& at) {
+    Emitter& e = at.emitter();
+    const ExprId zero = e.let(e.builder().constant(0, body.type(c.y).dtype), "zero");
+    e.bind_local(c.y, e.kernel().expr(zero).local, at.at(kY));
+    return output_stores(frame, body, at, kY);
+  };
+  return unit.add_nest(frame, nest, joins);
+}
+
+// ---- as a Contract
+// -------------------------------------------------------------------------------
+
+/// What the epilogue stores: the body's outputs, or the plain sums of a split.
+using EpilogueStores = std::function<std::vector<NestStore>(NestCursor&)>;
+
+class ContractEmission {
+ public:
+  ContractEmission(const Unit::Frame& frame, const Graph& body, const Contraction& c,
+                   const std::vector<NestDim>& dims, const EpilogueStores& stores)
+      : c_(c), dims_(dims), stores_(stores), emitter_(kernel_, body) {
+    kernel_.name = frame.kernel.name;
+    kernel_.buffers = frame.kernel.buffers;
+    for (const auto& [value, buffer] : frame.kernel.bindings) emitter_.bind_buffer(value, buffer);
+    for (const NestDim& dim : dims_) vars_.push_back(emitter_.new_var(dim.name, dim.extent));
+  }
+
+  const std::string& failure() const { return emitter_.failure(); }
+  const std::vector<VarId>& vars() const { return vars_; }
+  Kernel& kernel() { return kernel_; }
+  Contract& contract() { return *contract_; }
+  const std::vector<NestStore>& stores() const { return emitted_; }
+
+  void run() {
+    auto contract = std::make_unique<Contract>();
+    contract_ = contract.get();
+    for (size_t d = 0; d < dims_.size(); ++d) list(dims_[d].group).push_back({vars_[d], dims_[d].extent});
+    emitter_.open(&contract->epilogue, vars_);
+    NestCursor at(emitter_, spaces());
+    emitter_.allow_lets(false);
+    contract->a = operand_a(c_, at);
+    contract->b = emitter_.value(c_.b, at.at(kB));
+    emitter_.allow_lets(true);
+    contract->acc = emitter_.new_local("acc", DType::kF32, false);
+    emitter_.bind_local(c_.y, contract->acc, at.at(kY));
+    emitted_ = stores_(at);
+    for (NestStore& s : emitted_) {
+      if (emitted_.size() > 1 && kernel_.expr(s.expr).kind != ExprKind::kLocal)
+        s.expr = emitter_.let(s.expr, "out");
+    }
+    for (const NestStore& s : emitted_)
+      contract->epilogue.push_back(Store{s.buffer, s.at.affine, s.at.dynamic, s.expr, s.add});
+    emitter_.close();
+    kernel_.body.push_back(std::move(contract));
+  }
+
+ private:
+  std::vector<ContractDim>& list(int group) {
+    if (group == group_of(DimClass::kBatch)) return contract_->batch;
+    if (group == group_of(DimClass::kM)) return contract_->m;
+    return group == group_of(DimClass::kN) ? contract_->n : contract_->k;
+  }
+
+  std::vector<Index> spaces() {
+    std::vector<int64_t> offsets = space_offsets(c_);
+    offsets.resize(dims_.empty() ? offsets.size() : dims_[0].strides.size(), 0);
+    std::vector<Index> result;
+    for (size_t s = 0; s < offsets.size(); ++s) {
+      Index at = Emitter::constant_index(offsets[s]);
+      for (size_t d = 0; d < dims_.size(); ++d) {
+        if (dims_[d].strides[s] != 0)
+          at.affine.add(Affine::variable(vars_[d]), dims_[d].strides[s]);
+      }
+      result.push_back(std::move(at));
+    }
+    return result;
+  }
+
+  const Contraction& c_;
+  const std::vector<NestDim>& dims_;
+  const EpilogueStores& stores_;
+  Kernel kernel_;
+  Emitter emitter_;
+  std::vector<VarId> vars_;
+  Contract* contract_ = nullptr;
+  std::vector<NestStore> emitted_;
+};
+
+GemmOperand describe(const Kernel& kernel, ExprId expr, const std::vector<ContractDim>& rows,
+                     const std::vector<ContractDim>& k) {
+  GemmOperand operand;
+  const Expr& e = kernel.expr(expr);
+  operand.plain = e.kind == ExprKind::kLoad && !e.args[0].valid();
+  operand.regular = rows.size() <= 1 && k.size() <= 1;
+  if (!operand.plain) return operand;
+  if (!rows.empty()) operand.stride = e.index.coefficient(rows.back().var);
+  if (!k.empty()) operand.k_stride = e.index.coefficient(k.back().var);
+  return operand;
+}
+
+int64_t extent_of(const std::vector<ContractDim>& dims) {
+  int64_t size = 1;
+  for (const ContractDim& dim : dims) size *= dim.extent;
+  return size;
+}
+
+Result<Kernel> build_contract(const Unit::Frame& frame, const Graph& body, const Contraction& c,
+                              std::vector<NestDim> dims, const TargetInfo& target,
+                              const EpilogueStores& stores) {
+  ContractEmission dry(frame, body, c, dims, stores);
+  dry.run();
+  if (!dry.failure().empty())
+    return make_error(DiagKind::kUnsupported, {}, "{}: {}", frame.kernel.name, dry.failure());
+  std::vector<Access> accesses;
+  for (const NestStore& s : dry.stores())
+    accesses.push_back(access_of(dry.kernel(), dry.contract().epilogue, dry.vars(), s.at, 2.0));
+  add_accesses(dry.kernel(), dry.contract().epilogue, dry.vars(), accesses);
+  merge_dims(dims, accesses);
+  ContractEmission real(frame, body, c, dims, stores);
+  real.run();
+  Contract& contract = real.contract();
+  const Kernel& kernel = real.kernel();
+  GemmProblem problem;
+  problem.batch = extent_of(contract.batch);
+  problem.m = extent_of(contract.m);
+  problem.n = extent_of(contract.n);
+  problem.k = extent_of(contract.k);
+  problem.a = describe(kernel, contract.a, contract.m, contract.k);
+  problem.b = describe(kernel, contract.b, contract.n, contract.k);
+  contract.schedule = choose_schedule(problem, target);
+  const int64_t products = problem.batch * problem.m * problem.n * problem.k;
+  contract.parallel = products >= 16384;
+  real.kernel().flops = 2 * products;
+  return std::move(real.kernel());
+}
+
+Status lower_as_contract(Unit& unit, const Contraction& c, bool joins) {
+  const Graph& body = unit.body();
+  const Unit::Frame frame = unit.frame(c.suffix);
+  const EpilogueStores stores = [&](NestCursor& at) {
+    return output_stores(frame, body, at, kY);
+  };
+  GRADC_TRY(Kernel kernel,
+            build_contract(frame, body, c, nest_dims(c), unit.target(), stores));
+  unit.add_call(frame, std::move(kernel), joins);
+  return Ok{};
+}
+
+// ---- split over k
+// --------------------------------------------------------------------------------
+
+/// The number of chunks of the outermost k dimension; 1: no split. Depends on sizes only.
+int64_t split_chunks(const Contraction& c) {
+  constexpr int64_t kTileRows = 14;
+  constexpr int64_t kTileColumns = 32;
+  constexpr int64_t kFewTiles = 8;
+  constexpr int64_t kLongK = 4096;
+  constexpr int64_t kChunkK = 512;
+  constexpr int64_t kMostChunks = 32;
+  const int64_t k = size_of(c, DimClass::kK);
+  const int64_t tiles = size_of(c, DimClass::kBatch) *
+                        ((size_of(c, DimClass::kM) + kTileRows - 1) / kTileRows) *
+                        ((size_of(c, DimClass::kN) + kTileColumns - 1) / kTileColumns);
+  if (k < kLongK || tiles > kFewTiles) return 1;
+  for (const ContractionDim& dim : c.dims) {
+    if (dim.cls != DimClass::kK || dim.extent == 1) continue;
+    int64_t best = 1;
+    for (int64_t p = 2; p <= std::min(kMostChunks, dim.extent); ++p) {
+      if (dim.extent % p == 0 && k / p >= kChunkK) best = p;
+    }
+    return best >= 4 ? best : 1;
+  }
+  return 1;
+}
+
+Status lower_split(Unit& unit, const Contraction& c, int64_t chunks) {
+  const Graph& body = unit.body();
+  const TensorType& type = body.type(c.y);
+  const int64_t size = type.num_elements();
+  const UnitRef partial = unit.temporary(DType::kF32, Shape{chunks, size});
+  Unit::Frame frame = unit.frame(".partial");
+  const BufferId out = frame.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kOut, partial);
+  // One more space: the position in the partial results.
+  const size_t space = kFirstGuard + c.guards.size();
+  std::vector<NestDim> dims = nest_dims(c);
+  for (NestDim& dim : dims) dim.strides.push_back(dim.strides[kY]);
+  const auto outer =
+      std::find_if(dims.begin(), dims.end(), [](const NestDim& d) { return d.reduce; });
+  NestDim chunk = *outer;
+  outer->extent /= chunks;
+  chunk.name = "chunk";
+  chunk.reduce = false;
+  chunk.group = group_of(DimClass::kBatch);
+  chunk.extent = chunks;
+  for (int64_t& stride : chunk.strides) stride *= outer->extent;
+  chunk.strides[space] = size;
+  dims.insert(dims.begin(), chunk);
+  const EpilogueStores stores = [&](NestCursor& at) {
+    const ExprId sum = at.emitter().value(c.y, at.at(kY));
+    return std::vector<NestStore>{{out, at.at(space), sum}};
+  };
+  GRADC_TRY(Kernel kernel, build_contract(frame, body, c, dims, unit.target(), stores));
+  unit.add_call(frame, std::move(kernel));
+
+  Unit::Frame combine = unit.frame(".combine");
+  const BufferId in = combine.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kIn, partial);
+  Nest nest;
+  nest.offsets = {c.y_offset, c.y_offset};
+  nest.dims.push_back({"chunk", chunks, true, {0, size}});
+  for (const NestDim& dim : nest_dims(c)) {
+    if (!dim.reduce)
+      nest.dims.push_back({dim.name, dim.extent, false, {dim.strides[kY], dim.strides[kY]}});
+  }
+  Reduction r;
+  r.value = [in](NestCursor& at) { return at.emitter().builder().load(in, at.at(1).affine); };
+  r.done = [&c](NestCursor& at, LocalId acc) { at.emitter().bind_local(c.y, acc, at.at(0)); };
+  nest.stages.push_back({std::move(r)});
+  nest.points = [&](NestCursor& at) { return output_stores(combine, body, at, 0); };
+  return unit.add_nest(combine, nest);
+}
+
+}  // namespace
+
+Status lower_contraction(Unit& unit, const Node& node) {
+  Kernel scratch;
+  Emitter emitter(scratch, unit.body());
+  for (const GraphOutput& output : unit.body().outputs()) {
+    if (unit.body().type(output.value).num_elements() !=
+        unit.body().type(node.results[0]).num_elements())
+      return make_error(DiagKind::kUnsupported, {}, "{}: a result of another size than the contraction",
+                        unit.name());
+  }
+  GRADC_TRY(std::vector<Contraction> parts, contractions(unit.body(), node));
+  bool joins = false;
+  for (Contraction& part : parts) {
+    refine(part, emitter, unit.body());
+    if (part.empty) {
+      GRADC_TRY_STATUS(lower_as_zero(unit, part, joins));
+    } else if (prefers_nest(part, unit.body())) {
+      GRADC_TRY_STATUS(lower_as_nest(unit, part, joins));
+    } else if (const int64_t chunks = split_chunks(part); chunks > 1 && parts.size() == 1) {
+      GRADC_TRY_STATUS(lower_split(unit, part, chunks));
+    } else {
+      GRADC_TRY_STATUS(lower_as_contract(unit, part, joins));
+    }
+    joins = true;
+  }
+  return Ok{};
+}
+
+}  // namespace gradc::kernel

@@ -1,0 +1,329 @@
+#include "codegen/kernel/lower_unit.h"
+
+#include "ir/op.h"
+#include "ir/op_attrs.h"
+#include "support/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <unordered_map>
+
+namespace gradc::kernel {
+
+// ---- frames and calls
+// -------------------------------------------------------------------------------
+
+UnitRef Unit::temporary(DType dtype, const Shape& shape) {
+  lowered_.temporaries.push_back({dtype, shape});
+  return {UnitRef::Kind::kTemporary, lowered_.temporaries.size() - 1};
+}
+
+BufferId Unit::Frame::find(UnitRef ref) const {
+  const auto it = std::find(refs.begin(), refs.end(), ref);
+  GRADC_CHECK(it != refs.end(), "{}: no such buffer", kernel.name);
+  return BufferId(static_cast<size_t>(it - refs.begin()));
+}
+
+BufferId Unit::Frame::add(std::string name, DType dtype, const Shape& shape, BufferRole role,
+                          UnitRef ref) {
+  kernel.buffers.push_back({std::move(name), dtype, shape, role, false, dtype_bytes(dtype)});
+  refs.push_back(ref);
+  return BufferId(refs.size() - 1);
+}
+
+Unit::Frame Unit::frame(const std::string& suffix) {
+  Frame result;
+  result.kernel.name = name_ + suffix;
+  const auto named = [](const Value& v, std::string_view prefix, size_t i) {
+    return v.name.empty() ? fmt::format("{}{}", prefix, i) : v.name;
+  };
+  for (size_t i = 0; i < body_.inputs().size(); ++i) {
+    const ValueId value = body_.inputs()[i].value;
+    const TensorType& type = body_.type(value);
+    result.bind(value, result.add(named(body_.value(value), "a", i), type.dtype, type.shape,
+                                  BufferRole::kIn, {UnitRef::Kind::kOperand, i}));
+  }
+  for (size_t i = 0; i < body_.outputs().size(); ++i) {
+    const ValueId value = body_.outputs()[i].value;
+    const TensorType& type = body_.type(value);
+    result.add("out." + named(body_.value(value), "r", i), type.dtype, type.shape, BufferRole::kOut,
+               {UnitRef::Kind::kResult, i});
+  }
+  for (const auto& [r, o] : aliases_) {
+    result.kernel.buffers[result.output(r).index].may_alias = true;
+    result.kernel.buffers[o].may_alias = true;
+  }
+  lowered_.constants.clear();
+  for (const NodeId id : body_.nodes()) {
+    const Node& node = body_.node(id);
+    if (node.op != Op::kConstant) continue;
+    const auto& attrs = node.attrs.as<ConstantAttrs>();
+    if (attrs.value->size() == 1) continue;
+    const TensorType& type = body_.type(node.results[0]);
+    lowered_.constants.emplace_back(type.dtype, attrs.value);
+    result.bind(node.results[0],
+                result.add(fmt::format("constant{}", lowered_.constants.size()), type.dtype,
+                           type.shape, BufferRole::kIn,
+                           {UnitRef::Kind::kConstant, lowered_.constants.size() - 1}));
+  }
+  return result;
+}
+
+namespace {
+
+/// Visits every buffer a kernel touches.
+template <class Visit>
+void for_each_buffer(Kernel& kernel, Block& block, const Visit& visit) {
+  for (Stmt& stmt : block) {
+    if (auto* store = std::get_if<Store>(&stmt)) visit(store->buffer);
+    if (auto* loop = std::get_if<std::unique_ptr<For>>(&stmt))
+      for_each_buffer(kernel, (*loop)->body, visit);
+    if (auto* branch = std::get_if<std::unique_ptr<If>>(&stmt))
+      for_each_buffer(kernel, (*branch)->body, visit);
+    if (auto* contract = std::get_if<std::unique_ptr<Contract>>(&stmt))
+      for_each_buffer(kernel, (*contract)->epilogue, visit);
+  }
+}
+
+void mark_expr(const Kernel& kernel, ExprId id, std::vector<bool>& live) {
+  if (!id.valid() || live[id.index]) return;
+  live[id.index] = true;
+  for (const ExprId arg : kernel.expr(id).args) mark_expr(kernel, arg, live);
+}
+
+void mark_block(const Kernel& kernel, const Block& block, std::vector<bool>& live) {
+  for (const Stmt& stmt : block) {
+    if (const auto* let = std::get_if<Let>(&stmt)) mark_expr(kernel, let->expr, live);
+    if (const auto* add = std::get_if<Accumulate>(&stmt)) mark_expr(kernel, add->expr, live);
+    if (const auto* store = std::get_if<Store>(&stmt)) {
+      mark_expr(kernel, store->expr, live);
+      mark_expr(kernel, store->dynamic, live);
+    }
+    if (const auto* loop = std::get_if<std::unique_ptr<For>>(&stmt))
+      mark_block(kernel, (*loop)->body, live);
+    if (const auto* branch = std::get_if<std::unique_ptr<If>>(&stmt)) {
+      mark_expr(kernel, (*branch)->condition, live);
+      mark_block(kernel, (*branch)->body, live);
+    }
+    if (const auto* contract = std::get_if<std::unique_ptr<Contract>>(&stmt)) {
+      mark_expr(kernel, (*contract)->a, live);
+      mark_expr(kernel, (*contract)->b, live);
+      mark_block(kernel, (*contract)->epilogue, live);
+    }
+  }
+}
+
+}  // namespace
+
+void Unit::add_call(const Frame& frame, Kernel kernel, bool joins_previous) {
+  std::vector<bool> live(kernel.exprs.size(), false);
+  mark_block(kernel, kernel.body, live);
+  std::vector<bool> used(kernel.buffers.size(), false);
+  for (size_t i = 0; i < kernel.exprs.size(); ++i) {
+    if (live[i] && kernel.exprs[i].kind == ExprKind::kLoad)
+      used[kernel.exprs[i].buffer.index] = true;
+  }
+  for_each_buffer(kernel, kernel.body, [&](BufferId& id) { used[id.index] = true; });
+  std::vector<Buffer> buffers;
+  std::vector<UnitRef> refs;
+  std::vector<BufferId> renamed(kernel.buffers.size(), BufferId(0));
+  for (size_t i = 0; i < kernel.buffers.size(); ++i) {
+    if (!used[i]) continue;
+    renamed[i] = BufferId(buffers.size());
+    buffers.push_back(kernel.buffers[i]);
+    if (i < frame.refs.size()) refs.push_back(frame.refs[i]);
+  }
+  for (Expr& e : kernel.exprs) {
+    if (e.kind == ExprKind::kLoad) e.buffer = renamed[e.buffer.index];
+  }
+  for_each_buffer(kernel, kernel.body, [&](BufferId& id) { id = renamed[id.index]; });
+  kernel.buffers = std::move(buffers);
+  lowered_.calls.push_back({std::move(kernel), std::move(refs), joins_previous});
+}
+
+Status Unit::add_nest(const Frame& frame, const Nest& nest, bool joins_previous) {
+  GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body_, nest, target_));
+  add_call(frame, std::move(kernel), joins_previous);
+  return Ok{};
+}
+
+std::vector<NestStore> output_stores(const Unit::Frame& frame, const Graph& body,
+                                     NestCursor& cursor, size_t space) {
+  std::vector<NestStore> stores;
+  for (size_t i = 0; i < body.outputs().size(); ++i) {
+    const ExprId value = cursor.emitter().value(body.outputs()[i].value, cursor.at(space));
+    stores.push_back({frame.output(i), cursor.at(space), value});
+  }
+  return stores;
+}
+
+// ---- dispatch
+// ------------------------------------------------------------------------------------
+
+namespace {
+
+/// The node a body is built around, by how codegen treats it; none for elementwise bodies.
+std::optional<NodeId> central_node(const Graph& body) {
+  std::optional<NodeId> reduction;
+  for (const NodeId id : body.nodes()) {
+    const Node& node = body.node(id);
+    switch (def(node.op).lowering) {
+      case Lowering::kMatmul:
+      case Lowering::kConv:
+      case Lowering::kPool: return id;
+      case Lowering::kGather:
+        if (node.op == Op::kScatterAdd) return id;
+        break;
+      case Lowering::kReduce: reduction = id; break;
+      case Lowering::kScalar:
+      case Lowering::kView:
+      case Lowering::kSource:
+      case Lowering::kStructure:
+      case Lowering::kComposite: break;
+    }
+  }
+  return reduction;
+}
+
+Status lower_fused(Unit& unit) {
+  const std::optional<NodeId> center = central_node(unit.body());
+  if (!center) return lower_elementwise(unit);
+  const Node& node = unit.body().node(*center);
+  switch (def(node.op).lowering) {
+    case Lowering::kReduce: return lower_reduction(unit);
+    case Lowering::kMatmul:
+    case Lowering::kConv: return lower_contraction(unit, node);
+    case Lowering::kPool: return lower_pool(unit, node);
+    case Lowering::kGather: return lower_scatter(unit, node);
+    case Lowering::kScalar:
+    case Lowering::kView:
+    case Lowering::kSource:
+    case Lowering::kStructure:
+    case Lowering::kComposite: break;
+  }
+  GRADC_UNREACHABLE();
+}
+
+/// A body with one node, its operands as arguments (each value once).
+std::shared_ptr<Graph> single_node_body(const Graph& body, const Node& node,
+                                        std::vector<ValueId>& arguments) {
+  auto single = std::make_shared<Graph>(std::string(op_name(node.op)));
+  std::unordered_map<ValueId, ValueId> inner;
+  std::vector<ValueId> operands;
+  for (const ValueId operand : node.operands) {
+    if (!inner.contains(operand)) {
+      inner[operand] =
+          single->add_input(InputKind::kArg, body.type(operand), {}, body.value(operand).name);
+      arguments.push_back(operand);
+    }
+    operands.push_back(inner[operand]);
+  }
+  std::vector<TensorType> types;
+  for (const ValueId result : node.results) types.push_back(body.type(result));
+  const NodeId id =
+      single->add_node(node.op, operands, node.attrs, types, node.phase, {}, "r", node.body);
+  for (const ValueId result : single->node(id).results) single->add_output({}, result);
+  return single;
+}
+
+class Unfused {
+ public:
+  explicit Unfused(Unit& unit) : unit_(unit), body_(unit.body()) {}
+
+  Status run() {
+    unit_.lowered() = {};
+    for (size_t i = 0; i < body_.inputs().size(); ++i)
+      place_[body_.inputs()[i].value] = {UnitRef::Kind::kOperand, i};
+    for (const NodeId id : body_.nodes()) GRADC_TRY_STATUS(node(body_.node(id)));
+    for (size_t i = 0; i < body_.outputs().size(); ++i) GRADC_TRY_STATUS(copy_output(i));
+    return Ok{};
+  }
+
+ private:
+  Status node(const Node& node) {
+    if (def(node.op).lowering == Lowering::kComposite || node.op == Op::kKernel)
+      return make_error(DiagKind::kUnsupported, {}, "{} cannot be lowered to kernels",
+                        op_name(node.op));
+    std::vector<ValueId> arguments;
+    const std::shared_ptr<Graph> single = single_node_body(body_, node, arguments);
+    for (const ValueId result : node.results) {
+      const TensorType& type = body_.type(result);
+      place_[result] = unit_.temporary(type.dtype, type.shape);
+    }
+    Unit part(unit_.name() + "." + std::string(op_name(node.op)), *single, unit_.target());
+    GRADC_TRY_STATUS(lower_fused(part));
+    return append(part.lowered(), arguments, node.results);
+  }
+
+  Status append(LoweredUnit& part, const std::vector<ValueId>& arguments,
+                const std::vector<ValueId>& results) {
+    LoweredUnit& all = unit_.lowered();
+    const size_t temporaries = all.temporaries.size();
+    const size_t constants = all.constants.size();
+    all.temporaries.insert(all.temporaries.end(), part.temporaries.begin(), part.temporaries.end());
+    all.constants.insert(all.constants.end(), part.constants.begin(), part.constants.end());
+    for (UnitCall& call : part.calls) {
+      for (UnitRef& ref : call.arguments) {
+        switch (ref.kind) {
+          case UnitRef::Kind::kOperand: ref = place_.at(arguments[ref.index]); break;
+          case UnitRef::Kind::kResult: ref = place_.at(results[ref.index]); break;
+          case UnitRef::Kind::kTemporary: ref.index += temporaries; break;
+          case UnitRef::Kind::kConstant: ref.index += constants; break;
+        }
+      }
+      all.calls.push_back(std::move(call));
+    }
+    return Ok{};
+  }
+
+  Status copy_output(size_t i) {
+    const ValueId value = body_.outputs()[i].value;
+    Graph copy("copy");
+    copy.add_output({}, copy.add_input(InputKind::kArg, body_.type(value), {}, "x"));
+    Unit part(unit_.name() + ".copy", copy, unit_.target());
+    GRADC_TRY_STATUS(lower_elementwise(part));
+    UnitCall call = std::move(part.lowered().calls[0]);
+    call.arguments = {place_.at(value), {UnitRef::Kind::kResult, i}};
+    unit_.lowered().calls.push_back(std::move(call));
+    return Ok{};
+  }
+
+  Unit& unit_;
+  const Graph& body_;
+  std::unordered_map<ValueId, UnitRef> place_;
+};
+
+}  // namespace
+
+Status lower_unit(Unit& unit) {
+  Status fused = lower_fused(unit);
+  if (fused.ok() || unit.body().num_nodes() <= 1) return fused;
+  return Unfused(unit).run();
+}
+
+// ---- elementwise
+// ---------------------------------------------------------------------------------
+
+Status lower_elementwise(Unit& unit) {
+  const Graph& body = unit.body();
+  const Unit::Frame frame = unit.frame();
+  Kernel scratch;
+  Emitter emitter(scratch, body);
+  const int64_t total = body.type(body.outputs()[0].value).num_elements();
+  std::set<int64_t> cuts;
+  for (const GraphOutput& output : body.outputs()) {
+    if (body.type(output.value).num_elements() != total)
+      return make_error(DiagKind::kUnsupported, {}, "{}: results of different sizes", unit.name());
+    const std::set<int64_t>& below = emitter.cuts(output.value);
+    cuts.insert(below.begin(), below.end());
+  }
+  Nest nest;
+  nest.dims = chain_dims(stride_chain(cuts, total), total);
+  nest.offsets = {0};
+  nest.points = [&](NestCursor& at) { return output_stores(frame, body, at, 0); };
+  return unit.add_nest(frame, nest);
+}
+
+}  // namespace gradc::kernel

@@ -1,0 +1,408 @@
+#include "codegen/kernel/nest.h"
+
+#include "support/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+
+namespace gradc::kernel {
+
+namespace {
+
+constexpr int64_t kParallelWork = 4096;     // element steps below which one thread does it all
+constexpr int64_t kGrainWork = 2048;        // element steps worth a thread
+constexpr int64_t kKeptBytes = 256 * 1024;  // row temporaries per thread
+constexpr int64_t kUnrollExtent = 4;
+
+/// What one load, store or index expression depends on, per dimension.
+struct Access {
+  std::vector<int64_t> coefficients;
+  std::vector<bool> dynamic;  // through an integer expression
+  double weight = 0.0;
+};
+
+class DryRun {
+ public:
+  DryRun(const KernelFrame& frame, const Graph& body, const Nest& nest)
+      : nest_(nest), emitter_(scratch_, body) {
+    scratch_.buffers = frame.buffers;
+    for (const auto& [value, buffer] : frame.bindings)
+      emitter_.bind_buffer(value, buffer);
+    for (const NestDim& dim : nest.dims)
+      vars_.push_back(emitter_.new_var(dim.name, dim.extent));
+    emitter_.open(&block_, vars_);
+    run();
+  }
+
+  const std::string& failure() const { return emitter_.failure(); }
+  std::vector<Access> accesses() const { return accesses_; }
+
+ private:
+  void run() {
+    std::vector<Index> spaces;
+    for (size_t s = 0; s < nest_.offsets.size(); ++s) {
+      Index at = Emitter::constant_index(nest_.offsets[s]);
+      for (size_t d = 0; d < nest_.dims.size(); ++d) {
+        if (nest_.dims[d].strides[s] != 0)
+          at.affine.add(Affine::variable(vars_[d]), nest_.dims[d].strides[s]);
+      }
+      spaces.push_back(std::move(at));
+    }
+    NestCursor cursor(emitter_, spaces);
+    for (const std::vector<Reduction>& stage : nest_.stages) {
+      for (const Reduction& reduction : stage) {
+        reduction.value(cursor);
+        reduction.done(cursor, emitter_.new_local("acc", reduction.dtype, true));
+      }
+    }
+    std::vector<NestStore> stores;
+    if (nest_.points) stores = nest_.points(cursor);
+    if (nest_.map) {
+      const std::vector<NestStore> more = nest_.map(cursor);
+      stores.insert(stores.end(), more.begin(), more.end());
+    }
+    for (const NestStore& store : stores)
+      add(store.at.affine, store.at.dynamic, 2.0);
+    for (const Expr& e : scratch_.exprs) {
+      if (e.kind == ExprKind::kLoad) add(e.index, e.args[0], 1.0);
+      if (e.kind == ExprKind::kIndex) add(e.index, {}, 0.0);
+    }
+  }
+
+  void mark(ExprId id, std::vector<bool>& dynamic) const {
+    if (!id.valid()) return;
+    const Expr& e = scratch_.expr(id);
+    for (size_t d = 0; d < vars_.size(); ++d) {
+      if (e.index.coefficient(vars_[d]) != 0) dynamic[d] = true;
+    }
+    for (const ExprId arg : e.args)
+      mark(arg, dynamic);
+    if (e.kind != ExprKind::kLocal) return;
+    for (const Stmt& stmt : block_) {
+      const auto* let = std::get_if<Let>(&stmt);
+      if (let != nullptr && let->local == e.local) mark(let->expr, dynamic);
+    }
+  }
+
+  void add(const Affine& affine, ExprId dynamic, double weight) {
+    Access access;
+    for (const VarId var : vars_)
+      access.coefficients.push_back(affine.coefficient(var));
+    access.dynamic.resize(vars_.size());
+    mark(dynamic, access.dynamic);
+    access.weight = weight;
+    accesses_.push_back(std::move(access));
+  }
+
+  const Nest& nest_;
+  Kernel scratch_;
+  Emitter emitter_;
+  Block block_;
+  std::vector<VarId> vars_;
+  std::vector<Access> accesses_;
+};
+
+// ---- planning
+// ------------------------------------------------------------------------------------
+
+bool mergeable(const NestDim& outer, const NestDim& inner, size_t d,
+               const std::vector<Access>& accesses) {
+  if (outer.reduce != inner.reduce) return false;
+  for (size_t s = 0; s < outer.strides.size(); ++s) {
+    if (outer.strides[s] != inner.strides[s] * inner.extent) return false;
+  }
+  return std::all_of(accesses.begin(), accesses.end(), [&](const Access& a) {
+    return a.coefficients[d] == a.coefficients[d + 1] * inner.extent;
+  });
+}
+
+void merge_dims(std::vector<NestDim>& dims, std::vector<Access>& accesses) {
+  for (size_t d = 0; d + 1 < dims.size();) {
+    if (!mergeable(dims[d], dims[d + 1], d, accesses)) {
+      ++d;
+      continue;
+    }
+    dims[d + 1].extent *= dims[d].extent;
+    dims.erase(dims.begin() + static_cast<std::ptrdiff_t>(d));
+    for (Access& a : accesses) {
+      a.dynamic[d + 1] = a.dynamic[d + 1] || a.dynamic[d];
+      a.coefficients.erase(a.coefficients.begin() + static_cast<std::ptrdiff_t>(d));
+      a.dynamic.erase(a.dynamic.begin() + static_cast<std::ptrdiff_t>(d));
+    }
+    if (d > 0) --d;
+  }
+}
+
+double vector_score(const NestDim& dim, size_t d, const std::vector<Access>& accesses,
+                    int64_t lanes) {
+  double gain = 0.0;
+  for (const Access& a : accesses) {
+    if (a.dynamic[d]) {
+      gain -= 2.0 * a.weight;
+    } else if (a.coefficients[d] == 1) {
+      gain += a.weight;
+    } else if (a.coefficients[d] != 0) {
+      gain -= 1.5 * a.weight;
+    }
+  }
+  const int64_t rounded = (dim.extent + lanes - 1) / lanes * lanes;
+  const double efficiency = static_cast<double>(dim.extent) / static_cast<double>(rounded);
+  return gain > 0.0 ? gain * efficiency : gain - (1.0 - efficiency);
+}
+
+/// Loop order: indices into dims; the vector dimension is last of its class.
+struct Order {
+  std::vector<size_t> points, reduces;
+  std::optional<size_t> vector;
+  bool parallel = false;
+  int64_t grain = 1;
+};
+
+Order choose_order(const std::vector<NestDim>& dims, const std::vector<Access>& accesses,
+                   const TargetInfo& target) {
+  Order order;
+  double best = -std::numeric_limits<double>::infinity();
+  for (size_t d = 0; d < dims.size(); ++d) {
+    const double score = vector_score(dims[d], d, accesses, target.lanes(4));
+    if (score < best) continue;
+    best = score;
+    order.vector = d;
+  }
+  int64_t work = 1;
+  for (size_t d = 0; d < dims.size(); ++d) {
+    work *= dims[d].extent;
+    if (order.vector == d) continue;
+    (dims[d].reduce ? order.reduces : order.points).push_back(d);
+  }
+  // The parallel loop stands outermost: the first dimension with enough iterations, or the longest.
+  constexpr int64_t kEnough = 16;
+  auto chosen = std::find_if(order.points.begin(), order.points.end(),
+                             [&](size_t d) { return dims[d].extent >= kEnough; });
+  if (chosen == order.points.end()) {
+    chosen = std::max_element(order.points.begin(), order.points.end(),
+                              [&](size_t a, size_t b) { return dims[a].extent < dims[b].extent; });
+  }
+  if (chosen != order.points.end()) std::rotate(order.points.begin(), chosen, chosen + 1);
+  if (order.vector) {
+    (dims[*order.vector].reduce ? order.reduces : order.points).push_back(*order.vector);
+    // A long vector loop with few iterations around it is split itself.
+    const int64_t vector_blocks = dims[*order.vector].extent / 64;
+    if (!dims[*order.vector].reduce && order.points.size() > 1 &&
+        dims[order.points.front()].extent < kEnough &&
+        vector_blocks > 4 * dims[order.points.front()].extent)
+      std::rotate(order.points.begin(), order.points.end() - 1, order.points.end());
+  }
+  if (order.points.empty() || work < kParallelWork) return order;
+  order.parallel = true;
+  const int64_t inner = std::max<int64_t>(1, work / dims[order.points.front()].extent);
+  order.grain = std::max<int64_t>(1, kGrainWork / inner);
+  return order;
+}
+
+// ---- emission
+// ------------------------------------------------------------------------------------
+
+class Emission {
+ public:
+  Emission(const KernelFrame& frame, const Graph& body, const Nest& nest, std::vector<NestDim> dims,
+           Order order)
+      : nest_(nest), dims_(std::move(dims)), order_(std::move(order)), emitter_(kernel_, body) {
+    kernel_.name = frame.name;
+    kernel_.buffers = frame.buffers;
+    for (const auto& [value, buffer] : frame.bindings)
+      emitter_.bind_buffer(value, buffer);
+    for (const NestDim& dim : dims_)
+      vars_.push_back(emitter_.new_var(dim.name, dim.extent));
+    plan_kept();
+  }
+
+  Result<Kernel> run() {
+    points(0);
+    if (emitter_.failed())
+      return make_error(DiagKind::kUnsupported, {}, "{}: {}", kernel_.name, emitter_.failure());
+    return std::move(kernel_);
+  }
+
+ private:
+  void plan_kept() {
+    const bool vector_row = order_.reduces.size() == 1 && order_.vector == order_.reduces[0];
+    if (!vector_row) return;
+    const int64_t cols = dims_[order_.reduces[0]].extent;
+    int64_t bytes = 0;
+    for (const KeptValue& kept : nest_.kept) {
+      const DType dtype = emitter_.body().type(kept.value).dtype;
+      bytes += cols * dtype_bytes(dtype);
+      if (bytes > kKeptBytes) return;
+      const std::string name = fmt::format("row{}", kernel_.buffers.size());
+      rows_.push_back(
+          {kept, emitter_.builder().buffer(name, dtype, Shape{cols}, BufferRole::kLocal)});
+    }
+  }
+
+  NestCursor cursor() {
+    std::vector<Index> spaces;
+    for (size_t s = 0; s < nest_.offsets.size(); ++s) {
+      Index at = Emitter::constant_index(nest_.offsets[s]);
+      for (size_t d = 0; d < dims_.size(); ++d) {
+        if (dims_[d].strides[s] != 0)
+          at.affine.add(Affine::variable(vars_[d]), dims_[d].strides[s]);
+      }
+      spaces.push_back(std::move(at));
+    }
+    return {emitter_, std::move(spaces)};
+  }
+
+  template <class Emit>
+  void loop(size_t d, LoopKind kind, int64_t grain, const Emit& emit) {
+    auto statement = std::make_unique<For>();
+    statement->var = vars_[d];
+    statement->end = dims_[d].extent;
+    statement->kind = kind;
+    statement->grain = grain;
+    emitter_.open(&statement->body, {vars_[d]});
+    emit();
+    emitter_.close();
+    emitter_.block().push_back(std::move(statement));
+  }
+
+  void points(size_t i) {
+    if (i == order_.points.size()) return point();
+    const size_t d = order_.points[i];
+    const bool vector = order_.vector == d;
+    const bool parallel = order_.parallel && i == 0;
+    const LoopKind kind = parallel ? (vector ? LoopKind::kParallelVector : LoopKind::kParallel)
+                                   : (vector ? LoopKind::kVector : LoopKind::kSerial);
+    loop(d, kind, parallel ? order_.grain : 1, [&] { points(i + 1); });
+  }
+
+  template <class Emit>
+  void reduce(size_t i, const Emit& emit) {
+    if (i == order_.reduces.size()) return emit();
+    const size_t d = order_.reduces[i];
+    LoopKind kind = dims_[d].extent <= kUnrollExtent ? LoopKind::kUnroll : LoopKind::kSerial;
+    if (order_.vector == d) kind = LoopKind::kVector;
+    loop(d, kind, 1, [&] { reduce(i + 1, emit); });
+  }
+
+  void stage(size_t s) {
+    std::vector<LocalId> accumulators;
+    for (const Reduction& r : nest_.stages[s]) {
+      const LocalId local = emitter_.new_local("acc", r.dtype, true);
+      const double start = r.start.value_or(neutral_element(r.op, r.dtype));
+      emitter_.block().push_back(Let{local, emitter_.builder().constant(start, r.dtype)});
+      accumulators.push_back(local);
+    }
+    reduce(0, [&] {
+      NestCursor at = cursor();
+      for (const auto& [kept, buffer] : rows_) {
+        if (kept.stage != s) continue;
+        const ExprId value = emitter_.value(kept.value, at.at(kept.space));
+        const Index column{Affine::variable(vars_[order_.reduces[0]]), {}};
+        emitter_.block().push_back(Store{buffer, column.affine, {}, value, false});
+      }
+      for (size_t r = 0; r < accumulators.size(); ++r) {
+        const Reduction& reduction = nest_.stages[s][r];
+        const ExprId value = emitter_.builder().cast(reduction.value(at), reduction.dtype);
+        emitter_.block().push_back(Accumulate{accumulators[r], reduction.op, value});
+      }
+    });
+    NestCursor at = cursor();
+    for (size_t r = 0; r < accumulators.size(); ++r)
+      nest_.stages[s][r].done(at, accumulators[r]);
+    for (const auto& [kept, buffer] : rows_) {
+      if (kept.stage == s) emitter_.bind_row(kept.value, buffer, dims_[order_.reduces[0]].extent);
+    }
+  }
+
+  /// All values are computed before the first is stored, for outputs planned onto arguments.
+  std::vector<NestStore> computed(std::vector<NestStore> stores, bool early) {
+    if (!early && stores.size() < 2) return stores;
+    for (NestStore& store : stores) {
+      if (emitter_.kernel().expr(store.expr).kind != ExprKind::kLocal)
+        store.expr = emitter_.let(store.expr, "out");
+    }
+    return stores;
+  }
+
+  void emit(const std::vector<NestStore>& stores) {
+    for (const NestStore& s : stores)
+      emitter_.block().push_back(Store{s.buffer, s.at.affine, s.at.dynamic, s.expr, s.add});
+  }
+
+  void point() {
+    for (size_t s = 0; s < nest_.stages.size(); ++s)
+      stage(s);
+    std::vector<NestStore> at_point;
+    if (nest_.points) {
+      NestCursor at = cursor();
+      at_point = computed(nest_.points(at), static_cast<bool>(nest_.map));
+    }
+    if (nest_.map) {
+      reduce(0, [&] {
+        NestCursor at = cursor();
+        emit(computed(nest_.map(at), false));
+      });
+    }
+    emit(at_point);
+  }
+
+  struct Row {
+    KeptValue kept;
+    BufferId buffer;
+  };
+
+  const Nest& nest_;
+  std::vector<NestDim> dims_;
+  Order order_;
+  Kernel kernel_;
+  Emitter emitter_;
+  std::vector<VarId> vars_;
+  std::vector<Row> rows_;
+};
+
+}  // namespace
+
+Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nest& nest,
+                          const TargetInfo& target) {
+  Nest trimmed = nest;
+  std::erase_if(trimmed.dims, [](const NestDim& dim) { return dim.extent == 1; });
+  for (const NestDim& dim : trimmed.dims)
+    GRADC_CHECK(dim.strides.size() == nest.offsets.size(), "{}: a stride per space", frame.name);
+  const DryRun dry(frame, body, trimmed);
+  if (!dry.failure().empty())
+    return make_error(DiagKind::kUnsupported, {}, "{}: {}", frame.name, dry.failure());
+  std::vector<NestDim> dims = trimmed.dims;
+  std::vector<Access> accesses = dry.accesses();
+  merge_dims(dims, accesses);
+  Order order = choose_order(dims, accesses, target);
+  return Emission(frame, body, trimmed, std::move(dims), std::move(order)).run();
+}
+
+std::vector<NestDim> chain_dims(const std::vector<int64_t>& chain, int64_t total) {
+  std::vector<NestDim> dims;
+  for (size_t i = chain.size(); i-- > 0;) {
+    const int64_t end = i + 1 < chain.size() ? chain[i + 1] : total;
+    dims.push_back({fmt::format("i{}", chain.size() - 1 - i), end / chain[i], false, {chain[i]}});
+  }
+  return dims;
+}
+
+double neutral_element(AccumulateOp op, DType dtype) {
+  if (op == AccumulateOp::kSum) return 0.0;
+  if (op == AccumulateOp::kProd) return 1.0;
+  double largest = std::numeric_limits<double>::infinity();
+  if (dtype == DType::kI64) largest = 0x1p62;
+  if (dtype == DType::kI32) largest = 2147483647.0;
+  if (dtype == DType::kU8) return op == AccumulateOp::kMin ? 255.0 : 0.0;
+  if (dtype == DType::kBool) return op == AccumulateOp::kMin ? 1.0 : 0.0;
+  return op == AccumulateOp::kMin ? largest : -largest;
+}
+
+DType accumulator_dtype(DType dtype) {
+  return dtype == DType::kBF16 || dtype == DType::kF16 ? DType::kF32 : dtype;
+}
+
+}  // namespace gradc::kernel

@@ -1,0 +1,92 @@
+// The loop nest that all kernels but large contractions are: point dimensions, and for each point
+// stages of reductions over the reduce dimensions, then stores per point, then stores per element
+// of the reduce dimensions. The builder merges dimensions, chooses the vector and the parallel loop
+// from the accesses, and emits the loops.
+#pragma once
+
+#include "codegen/kernel/emitter.h"
+#include "codegen/target_info.h"
+#include "support/result.h"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace gradc::kernel {
+
+/// strides: by how much one step moves in each of the nest's position spaces.
+struct NestDim {
+  std::string name;
+  int64_t extent = 1;
+  bool reduce = false;
+  std::vector<int64_t> strides;
+  int group = 0;  ///< only dimensions of one group merge
+};
+
+/// The current position while statements are emitted.
+class NestCursor {
+ public:
+  NestCursor(Emitter& emitter, std::vector<Index> spaces)
+      : emitter_(emitter), spaces_(std::move(spaces)) {}
+  Emitter& emitter() { return emitter_; }
+  const Index& at(size_t space) const { return spaces_[space]; }
+
+ private:
+  Emitter& emitter_;
+  std::vector<Index> spaces_;
+};
+
+struct NestStore {
+  BufferId buffer;
+  Index at;
+  ExprId expr;
+  bool add = false;
+};
+
+struct Reduction {
+  AccumulateOp op = AccumulateOp::kSum;
+  DType dtype = DType::kF32;    ///< of the accumulator
+  std::optional<double> start;  ///< default: the neutral element
+  std::function<ExprId(NestCursor&)> value;
+  std::function<void(NestCursor&, LocalId)> done;  ///< the accumulator is final: bind it
+};
+
+/// A full-level value that later stages read again: stored per row in stage `stage`, where its
+/// position is that of space `space`, and the row is as long as the reduce dimensions.
+struct KeptValue {
+  ValueId value;
+  size_t stage = 0;
+  size_t space = 0;
+};
+
+struct Nest {
+  std::vector<NestDim> dims;     ///< outermost first
+  std::vector<int64_t> offsets;  ///< of each position space
+  std::vector<std::vector<Reduction>> stages;
+  std::function<std::vector<NestStore>(NestCursor&)> points;
+  std::function<std::vector<NestStore>(NestCursor&)> map;  ///< may be empty
+  std::vector<KeptValue> kept;
+};
+
+/// The buffers of a kernel to be made, and what body values they hold.
+struct KernelFrame {
+  std::string name;
+  std::vector<Buffer> buffers;
+  std::vector<std::pair<ValueId, BufferId>> bindings;
+};
+
+/// Builds the kernel; fails (kUnsupported) where a value cannot be computed in place.
+Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nest& nest,
+                          const TargetInfo& target);
+
+/// The dimensions of a chain of strides over `total` positions, outermost first, as point dims of
+/// one space.
+std::vector<NestDim> chain_dims(const std::vector<int64_t>& chain, int64_t total);
+
+double neutral_element(AccumulateOp op, DType dtype);
+/// The dtype sums of this dtype are made in: f32 for the short floats.
+DType accumulator_dtype(DType dtype);
+
+}  // namespace gradc::kernel
