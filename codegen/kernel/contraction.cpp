@@ -24,7 +24,8 @@ Contraction matmul(const Graph& body, const Node& node) {
   const int64_t n = y[rank - 1];
   const int64_t k = attrs.transpose_a ? a[rank - 2] : a[rank - 1];
   int64_t batch = 1;
-  for (int axis = 0; axis < rank - 2; ++axis) batch *= y[axis];
+  for (int axis = 0; axis < rank - 2; ++axis)
+    batch *= y[axis];
   Contraction c;
   c.a = node.operands[0];
   c.b = node.operands[1];
@@ -92,7 +93,8 @@ class ConvBuilder {
     c_.y_offset += y;
   }
 
-  /// The coordinate along `axis`, from `offset`, has to lie in [0, last]; kept only if it can leave.
+  /// The coordinate along `axis`, from `offset`, has to lie in [0, last]; kept only if it can
+  /// leave.
   void guard(int axis, int64_t offset, int64_t last) {
     int64_t lowest = offset;
     int64_t highest = offset;
@@ -108,8 +110,13 @@ class ConvBuilder {
   }
 
   Contraction take() {
-    std::stable_sort(c_.dims.begin(), c_.dims.end(),
-                     [](const ContractionDim& a, const ContractionDim& b) { return a.cls < b.cls; });
+    std::vector<ContractionDim> sorted;
+    for (const DimClass cls : {DimClass::kBatch, DimClass::kM, DimClass::kN, DimClass::kK}) {
+      for (const ContractionDim& dim : c_.dims) {
+        if (dim.cls == cls) sorted.push_back(dim);
+      }
+    }
+    c_.dims = std::move(sorted);
     return std::move(c_);
   }
 
@@ -198,7 +205,8 @@ AxisPhase axis_phase(const SpatialDim& d, int64_t phase) {
   const auto meets = [&](int64_t k) {
     return (phase + d.pad_low - k * d.dilation) % d.stride == 0;
   };
-  while (p.first < std::min(p.step, d.window) && !meets(p.first)) ++p.first;
+  while (p.first < std::min(p.step, d.window) && !meets(p.first))
+    ++p.first;
   if (p.first >= d.window || !meets(p.first)) return p;
   p.taps = (d.window - p.first + p.step - 1) / p.step;
   p.base = (phase + d.pad_low - p.first * d.dilation) / d.stride;

@@ -1,7 +1,7 @@
 // Contractions: matmul, convolution and both its gradients brought to one form (dimensions of the
-// classes batch, m, n and k with strides in the operands and the result), then emitted as a Contract
-// with prologue and epilogue, as a plain loop nest where a register tile would be mostly empty, or
-// split over k where there is too little of m and n.
+// classes batch, m, n and k with strides in the operands and the result), then emitted as a
+// Contract with prologue and epilogue, as a plain loop nest where a register tile would be mostly
+// empty, or split over k where there is too little of m and n.
 #include "codegen/kernel/contraction.h"
 #include "codegen/kernel/nest_access.h"
 #include "codegen/kernel/tile.h"
@@ -52,7 +52,8 @@ void refine(Contraction& c, Emitter& emitter, const Graph& body) {
       ContractionDim part = dim;
       part.extent = (i + 1 < chain.size() ? chain[i + 1] : dim.extent) / chain[i];
       if (chain.size() > 1) part.name += std::to_string(chain.size() - 1 - i);
-      for (int64_t& stride : part.strides) stride *= chain[i];
+      for (int64_t& stride : part.strides)
+        stride *= chain[i];
       refined.push_back(std::move(part));
     }
   }
@@ -70,13 +71,15 @@ std::vector<NestDim> nest_dims(const Contraction& c) {
 
 std::vector<int64_t> space_offsets(const Contraction& c) {
   std::vector<int64_t> offsets = {c.a_offset, c.b_offset, c.y_offset};
-  for (const ContractionGuard& guard : c.guards) offsets.push_back(guard.offset);
+  for (const ContractionGuard& guard : c.guards)
+    offsets.push_back(guard.offset);
   return offsets;
 }
 
 int64_t size_of(const Contraction& c, DimClass cls) {
   int64_t size = 1;
-  for (const ContractionDim& dim : c.dims) size *= dim.cls == cls ? dim.extent : 1;
+  for (const ContractionDim& dim : c.dims)
+    size *= dim.cls == cls ? dim.extent : 1;
   return size;
 }
 
@@ -111,7 +114,8 @@ Status lower_as_nest(Unit& unit, const Contraction& c, bool joins) {
   const Unit::Frame frame = unit.frame(c.suffix);
   Nest nest;
   nest.dims = nest_dims(c);
-  for (NestDim& dim : nest.dims) dim.group = 0;
+  for (NestDim& dim : nest.dims)
+    dim.group = 0;
   nest.offsets = space_offsets(c);
   const DType dtype = accumulator_dtype(body.type(c.y).dtype);
   Reduction r;
@@ -144,7 +148,8 @@ Status lower_as_zero(Unit& unit, const Contraction& c, bool joins) {
   const Unit::Frame frame = unit.frame(c.suffix);
   Nest nest;
   nest.dims = nest_dims(c);
-  for (NestDim& dim : nest.dims) dim.group = 0;
+  for (NestDim& dim : nest.dims)
+    dim.group = 0;
   std::erase_if(nest.dims, [](const NestDim& dim) { return dim.reduce; });
   nest.offsets = space_offsets(c);
   nest.points = [&](NestCursor& at) {
@@ -169,8 +174,10 @@ class ContractEmission {
       : c_(c), dims_(dims), stores_(stores), emitter_(kernel_, body) {
     kernel_.name = frame.kernel.name;
     kernel_.buffers = frame.kernel.buffers;
-    for (const auto& [value, buffer] : frame.kernel.bindings) emitter_.bind_buffer(value, buffer);
-    for (const NestDim& dim : dims_) vars_.push_back(emitter_.new_var(dim.name, dim.extent));
+    for (const auto& [value, buffer] : frame.kernel.bindings)
+      emitter_.bind_buffer(value, buffer);
+    for (const NestDim& dim : dims_)
+      vars_.push_back(emitter_.new_var(dim.name, dim.extent));
   }
 
   const std::string& failure() const { return emitter_.failure(); }
@@ -182,7 +189,8 @@ class ContractEmission {
   void run() {
     auto contract = std::make_unique<Contract>();
     contract_ = contract.get();
-    for (size_t d = 0; d < dims_.size(); ++d) list(dims_[d].group).push_back({vars_[d], dims_[d].extent});
+    for (size_t d = 0; d < dims_.size(); ++d)
+      list(dims_[d].group).push_back({vars_[d], dims_[d].extent});
     emitter_.open(&contract->epilogue, vars_);
     NestCursor at(emitter_, spaces());
     emitter_.allow_lets(false);
@@ -248,7 +256,8 @@ GemmOperand describe(const Kernel& kernel, ExprId expr, const std::vector<Contra
 
 int64_t extent_of(const std::vector<ContractDim>& dims) {
   int64_t size = 1;
-  for (const ContractDim& dim : dims) size *= dim.extent;
+  for (const ContractDim& dim : dims)
+    size *= dim.extent;
   return size;
 }
 
@@ -285,11 +294,8 @@ Result<Kernel> build_contract(const Unit::Frame& frame, const Graph& body, const
 Status lower_as_contract(Unit& unit, const Contraction& c, bool joins) {
   const Graph& body = unit.body();
   const Unit::Frame frame = unit.frame(c.suffix);
-  const EpilogueStores stores = [&](NestCursor& at) {
-    return output_stores(frame, body, at, kY);
-  };
-  GRADC_TRY(Kernel kernel,
-            build_contract(frame, body, c, nest_dims(c), unit.target(), stores));
+  const EpilogueStores stores = [&](NestCursor& at) { return output_stores(frame, body, at, kY); };
+  GRADC_TRY(Kernel kernel, build_contract(frame, body, c, nest_dims(c), unit.target(), stores));
   unit.add_call(frame, std::move(kernel), joins);
   return Ok{};
 }
@@ -327,11 +333,13 @@ Status lower_split(Unit& unit, const Contraction& c, int64_t chunks) {
   const int64_t size = type.num_elements();
   const UnitRef partial = unit.temporary(DType::kF32, Shape{chunks, size});
   Unit::Frame frame = unit.frame(".partial");
-  const BufferId out = frame.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kOut, partial);
+  const BufferId out =
+      frame.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kOut, partial);
   // One more space: the position in the partial results.
   const size_t space = kFirstGuard + c.guards.size();
   std::vector<NestDim> dims = nest_dims(c);
-  for (NestDim& dim : dims) dim.strides.push_back(dim.strides[kY]);
+  for (NestDim& dim : dims)
+    dim.strides.push_back(dim.strides[kY]);
   const auto outer =
       std::find_if(dims.begin(), dims.end(), [](const NestDim& d) { return d.reduce; });
   NestDim chunk = *outer;
@@ -340,7 +348,8 @@ Status lower_split(Unit& unit, const Contraction& c, int64_t chunks) {
   chunk.reduce = false;
   chunk.group = group_of(DimClass::kBatch);
   chunk.extent = chunks;
-  for (int64_t& stride : chunk.strides) stride *= outer->extent;
+  for (int64_t& stride : chunk.strides)
+    stride *= outer->extent;
   chunk.strides[space] = size;
   dims.insert(dims.begin(), chunk);
   const EpilogueStores stores = [&](NestCursor& at) {
@@ -351,7 +360,8 @@ Status lower_split(Unit& unit, const Contraction& c, int64_t chunks) {
   unit.add_call(frame, std::move(kernel));
 
   Unit::Frame combine = unit.frame(".combine");
-  const BufferId in = combine.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kIn, partial);
+  const BufferId in =
+      combine.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kIn, partial);
   Nest nest;
   nest.offsets = {c.y_offset, c.y_offset};
   nest.dims.push_back({"chunk", chunks, true, {0, size}});
@@ -375,8 +385,8 @@ Status lower_contraction(Unit& unit, const Node& node) {
   for (const GraphOutput& output : unit.body().outputs()) {
     if (unit.body().type(output.value).num_elements() !=
         unit.body().type(node.results[0]).num_elements())
-      return make_error(DiagKind::kUnsupported, {}, "{}: a result of another size than the contraction",
-                        unit.name());
+      return make_error(DiagKind::kUnsupported, {},
+                        "{}: a result of another size than the contraction", unit.name());
   }
   GRADC_TRY(std::vector<Contraction> parts, contractions(unit.body(), node));
   bool joins = false;

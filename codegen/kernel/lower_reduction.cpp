@@ -62,7 +62,8 @@ bool is_expensive(const Node& node) {
     case ScalarOp::kTanh:
     case ScalarOp::kErf:
     case ScalarOp::kSigmoid:
-    case ScalarOp::kPow: return true;
+    case ScalarOp::kPow:
+      return true;
     case ScalarOp::kNeg:
     case ScalarOp::kAbs:
     case ScalarOp::kSign:
@@ -89,8 +90,10 @@ bool is_expensive(const Node& node) {
     case ScalarOp::kGt:
     case ScalarOp::kGe:
     case ScalarOp::kSelect:
-    case ScalarOp::kCast: return false;
-    case ScalarOp::kNone: return node.op == Op::kRandomUniform;
+    case ScalarOp::kCast:
+      return false;
+    case ScalarOp::kNone:
+      return node.op == Op::kRandomUniform;
   }
   GRADC_UNREACHABLE();
 }
@@ -108,7 +111,8 @@ class ReductionLowering {
     nest.dims = dims_;
     nest.offsets = {0, 0, 0};
     nest.stages.resize(static_cast<size_t>(num_stages_));
-    for (const auto& [id, stage] : stage_of_) add_reduction(nest, id, stage);
+    for (const auto& [id, stage] : stage_of_)
+      add_reduction(nest, id, stage);
     nest.points = [&](NestCursor& at) { return stores(frame, at, false); };
     if (has_full_output_) nest.map = [&](NestCursor& at) { return stores(frame, at, true); };
     find_kept(nest);
@@ -125,7 +129,8 @@ class ReductionLowering {
     for (const NodeId id : body_.nodes()) {
       const Node& node = body_.node(id);
       int before = 0;
-      for (const ValueId operand : node.operands) before = std::max(before, depth[operand]);
+      for (const ValueId operand : node.operands)
+        before = std::max(before, depth[operand]);
       const bool reduction = def(node.op).lowering == Lowering::kReduce;
       if (reduction) {
         const std::vector<AxisRun> runs = axis_runs(body_, node);
@@ -137,7 +142,8 @@ class ReductionLowering {
         has_argmax_ = has_argmax_ || node.op == Op::kArgmax;
       }
       const int after = before + (reduction ? (node.op == Op::kArgmax ? 2 : 1) : 0);
-      for (const ValueId result : node.results) depth[result] = after;
+      for (const ValueId result : node.results)
+        depth[result] = after;
     }
     for (const AxisRun& run : runs_) {
       full_size_ *= run.size;
@@ -161,13 +167,15 @@ class ReductionLowering {
       const std::set<int64_t>& below = emitter.cuts(value);
       cuts.insert(below.begin(), below.end());
     };
-    for (const auto& entry : stage_of_) add_full(body_.node(entry.first).operands[0]);
+    for (const auto& entry : stage_of_)
+      add_full(body_.node(entry.first).operands[0]);
     for (size_t i = 0; i < full_output_.size(); ++i) {
       const ValueId value = body_.outputs()[i].value;
       if (full_output_[i]) {
         add_full(value);
       } else {
-        for (const int64_t cut : emitter.cuts(value)) add_point_cut(cut, cuts);
+        for (const int64_t cut : emitter.cuts(value))
+          add_point_cut(cut, cuts);
       }
     }
     int64_t stride = 1;
@@ -176,7 +184,8 @@ class ReductionLowering {
       stride *= runs_[r].size;
     }
     dims_ = chain_dims(stride_chain(cuts, full_size_), full_size_);
-    for (NestDim& dim : dims_) place(dim);
+    for (NestDim& dim : dims_)
+      place(dim);
   }
 
   /// A cut of the kept space as a cut of the full space.
@@ -296,7 +305,8 @@ class ReductionLowering {
         mine = {*mine.begin()};
       }
       if (!scalar) continue;
-      for (const ValueId operand : node.operands) passes[operand].insert(mine.begin(), mine.end());
+      for (const ValueId operand : node.operands)
+        passes[operand].insert(mine.begin(), mine.end());
     }
   }
 
@@ -324,8 +334,7 @@ class ReductionLowering {
   Status run_split(int64_t chunks) {
     std::map<NodeId, UnitRef> partials;
     for (const auto& entry : stage_of_) {
-      const DType dtype =
-          accumulator_dtype(body_.type(body_.node(entry.first).operands[0]).dtype);
+      const DType dtype = accumulator_dtype(body_.type(body_.node(entry.first).operands[0]).dtype);
       partials[entry.first] = unit_.temporary(dtype, Shape{chunks, point_size_});
     }
     GRADC_TRY_STATUS(run_partial(chunks, partials));
@@ -353,7 +362,8 @@ class ReductionLowering {
         chunk.reduce = false;
         chunk.extent = chunks;
         dim.extent /= chunks;
-        for (int64_t& stride : chunk.strides) stride *= dim.extent;
+        for (int64_t& stride : chunk.strides)
+          stride *= dim.extent;
         chunk.strides[kPartial] = point_size_;
         chunk.strides[kPoint] = 0;
         nest.dims.insert(nest.dims.begin(), chunk);

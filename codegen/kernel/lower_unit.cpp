@@ -63,10 +63,10 @@ Unit::Frame Unit::frame(const std::string& suffix) {
     if (attrs.value->size() == 1) continue;
     const TensorType& type = body_.type(node.results[0]);
     lowered_.constants.emplace_back(type.dtype, attrs.value);
-    result.bind(node.results[0],
-                result.add(fmt::format("constant{}", lowered_.constants.size()), type.dtype,
-                           type.shape, BufferRole::kIn,
-                           {UnitRef::Kind::kConstant, lowered_.constants.size() - 1}));
+    result.bind(
+        node.results[0],
+        result.add(fmt::format("constant{}", lowered_.constants.size()), type.dtype, type.shape,
+                   BufferRole::kIn, {UnitRef::Kind::kConstant, lowered_.constants.size() - 1}));
   }
   return result;
 }
@@ -90,7 +90,8 @@ void for_each_buffer(Kernel& kernel, Block& block, const Visit& visit) {
 void mark_expr(const Kernel& kernel, ExprId id, std::vector<bool>& live) {
   if (!id.valid() || live[id.index]) return;
   live[id.index] = true;
-  for (const ExprId arg : kernel.expr(id).args) mark_expr(kernel, arg, live);
+  for (const ExprId arg : kernel.expr(id).args)
+    mark_expr(kernel, arg, live);
 }
 
 void mark_block(const Kernel& kernel, const Block& block, std::vector<bool>& live) {
@@ -172,16 +173,20 @@ std::optional<NodeId> central_node(const Graph& body) {
     switch (def(node.op).lowering) {
       case Lowering::kMatmul:
       case Lowering::kConv:
-      case Lowering::kPool: return id;
+      case Lowering::kPool:
+        return id;
       case Lowering::kGather:
         if (node.op == Op::kScatterAdd) return id;
         break;
-      case Lowering::kReduce: reduction = id; break;
+      case Lowering::kReduce:
+        reduction = id;
+        break;
       case Lowering::kScalar:
       case Lowering::kView:
       case Lowering::kSource:
       case Lowering::kStructure:
-      case Lowering::kComposite: break;
+      case Lowering::kComposite:
+        break;
     }
   }
   return reduction;
@@ -192,16 +197,21 @@ Status lower_fused(Unit& unit) {
   if (!center) return lower_elementwise(unit);
   const Node& node = unit.body().node(*center);
   switch (def(node.op).lowering) {
-    case Lowering::kReduce: return lower_reduction(unit);
+    case Lowering::kReduce:
+      return lower_reduction(unit);
     case Lowering::kMatmul:
-    case Lowering::kConv: return lower_contraction(unit, node);
-    case Lowering::kPool: return lower_pool(unit, node);
-    case Lowering::kGather: return lower_scatter(unit, node);
+    case Lowering::kConv:
+      return lower_contraction(unit, node);
+    case Lowering::kPool:
+      return lower_pool(unit, node);
+    case Lowering::kGather:
+      return lower_scatter(unit, node);
     case Lowering::kScalar:
     case Lowering::kView:
     case Lowering::kSource:
     case Lowering::kStructure:
-    case Lowering::kComposite: break;
+    case Lowering::kComposite:
+      break;
   }
   GRADC_UNREACHABLE();
 }
@@ -221,10 +231,12 @@ std::shared_ptr<Graph> single_node_body(const Graph& body, const Node& node,
     operands.push_back(inner[operand]);
   }
   std::vector<TensorType> types;
-  for (const ValueId result : node.results) types.push_back(body.type(result));
+  for (const ValueId result : node.results)
+    types.push_back(body.type(result));
   const NodeId id =
       single->add_node(node.op, operands, node.attrs, types, node.phase, {}, "r", node.body);
-  for (const ValueId result : single->node(id).results) single->add_output({}, result);
+  for (const ValueId result : single->node(id).results)
+    single->add_output({}, result);
   return single;
 }
 
@@ -236,8 +248,10 @@ class Unfused {
     unit_.lowered() = {};
     for (size_t i = 0; i < body_.inputs().size(); ++i)
       place_[body_.inputs()[i].value] = {UnitRef::Kind::kOperand, i};
-    for (const NodeId id : body_.nodes()) GRADC_TRY_STATUS(node(body_.node(id)));
-    for (size_t i = 0; i < body_.outputs().size(); ++i) GRADC_TRY_STATUS(copy_output(i));
+    for (const NodeId id : body_.nodes())
+      GRADC_TRY_STATUS(node(body_.node(id)));
+    for (size_t i = 0; i < body_.outputs().size(); ++i)
+      GRADC_TRY_STATUS(copy_output(i));
     return Ok{};
   }
 
@@ -267,10 +281,18 @@ class Unfused {
     for (UnitCall& call : part.calls) {
       for (UnitRef& ref : call.arguments) {
         switch (ref.kind) {
-          case UnitRef::Kind::kOperand: ref = place_.at(arguments[ref.index]); break;
-          case UnitRef::Kind::kResult: ref = place_.at(results[ref.index]); break;
-          case UnitRef::Kind::kTemporary: ref.index += temporaries; break;
-          case UnitRef::Kind::kConstant: ref.index += constants; break;
+          case UnitRef::Kind::kOperand:
+            ref = place_.at(arguments[ref.index]);
+            break;
+          case UnitRef::Kind::kResult:
+            ref = place_.at(results[ref.index]);
+            break;
+          case UnitRef::Kind::kTemporary:
+            ref.index += temporaries;
+            break;
+          case UnitRef::Kind::kConstant:
+            ref.index += constants;
+            break;
         }
       }
       all.calls.push_back(std::move(call));

@@ -1,5 +1,6 @@
 #include "codegen/kernel/nest.h"
 
+#include "codegen/kernel/nest_access.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -16,13 +17,6 @@ constexpr int64_t kParallelWork = 4096;     // element steps below which one thr
 constexpr int64_t kGrainWork = 2048;        // element steps worth a thread
 constexpr int64_t kKeptBytes = 256 * 1024;  // row temporaries per thread
 constexpr int64_t kUnrollExtent = 4;
-
-/// What one load, store or index expression depends on, per dimension.
-struct Access {
-  std::vector<int64_t> coefficients;
-  std::vector<bool> dynamic;  // through an integer expression
-  double weight = 0.0;
-};
 
 class DryRun {
  public:
@@ -65,36 +59,8 @@ class DryRun {
       stores.insert(stores.end(), more.begin(), more.end());
     }
     for (const NestStore& store : stores)
-      add(store.at.affine, store.at.dynamic, 2.0);
-    for (const Expr& e : scratch_.exprs) {
-      if (e.kind == ExprKind::kLoad) add(e.index, e.args[0], 1.0);
-      if (e.kind == ExprKind::kIndex) add(e.index, {}, 0.0);
-    }
-  }
-
-  void mark(ExprId id, std::vector<bool>& dynamic) const {
-    if (!id.valid()) return;
-    const Expr& e = scratch_.expr(id);
-    for (size_t d = 0; d < vars_.size(); ++d) {
-      if (e.index.coefficient(vars_[d]) != 0) dynamic[d] = true;
-    }
-    for (const ExprId arg : e.args)
-      mark(arg, dynamic);
-    if (e.kind != ExprKind::kLocal) return;
-    for (const Stmt& stmt : block_) {
-      const auto* let = std::get_if<Let>(&stmt);
-      if (let != nullptr && let->local == e.local) mark(let->expr, dynamic);
-    }
-  }
-
-  void add(const Affine& affine, ExprId dynamic, double weight) {
-    Access access;
-    for (const VarId var : vars_)
-      access.coefficients.push_back(affine.coefficient(var));
-    access.dynamic.resize(vars_.size());
-    mark(dynamic, access.dynamic);
-    access.weight = weight;
-    accesses_.push_back(std::move(access));
+      accesses_.push_back(access_of(scratch_, block_, vars_, store.at, 2.0));
+    add_accesses(scratch_, block_, vars_, accesses_);
   }
 
   const Nest& nest_;
@@ -107,34 +73,6 @@ class DryRun {
 
 // ---- planning
 // ------------------------------------------------------------------------------------
-
-bool mergeable(const NestDim& outer, const NestDim& inner, size_t d,
-               const std::vector<Access>& accesses) {
-  if (outer.reduce != inner.reduce) return false;
-  for (size_t s = 0; s < outer.strides.size(); ++s) {
-    if (outer.strides[s] != inner.strides[s] * inner.extent) return false;
-  }
-  return std::all_of(accesses.begin(), accesses.end(), [&](const Access& a) {
-    return a.coefficients[d] == a.coefficients[d + 1] * inner.extent;
-  });
-}
-
-void merge_dims(std::vector<NestDim>& dims, std::vector<Access>& accesses) {
-  for (size_t d = 0; d + 1 < dims.size();) {
-    if (!mergeable(dims[d], dims[d + 1], d, accesses)) {
-      ++d;
-      continue;
-    }
-    dims[d + 1].extent *= dims[d].extent;
-    dims.erase(dims.begin() + static_cast<std::ptrdiff_t>(d));
-    for (Access& a : accesses) {
-      a.dynamic[d + 1] = a.dynamic[d + 1] || a.dynamic[d];
-      a.coefficients.erase(a.coefficients.begin() + static_cast<std::ptrdiff_t>(d));
-      a.dynamic.erase(a.dynamic.begin() + static_cast<std::ptrdiff_t>(d));
-    }
-    if (d > 0) --d;
-  }
-}
 
 double vector_score(const NestDim& dim, size_t d, const std::vector<Access>& accesses,
                     int64_t lanes) {

@@ -13,7 +13,8 @@ void mark(const Kernel& kernel, const Block& lets, const std::vector<VarId>& var
   for (size_t d = 0; d < vars.size(); ++d) {
     if (e.index.coefficient(vars[d]) != 0) dynamic[d] = true;
   }
-  for (const ExprId arg : e.args) mark(kernel, lets, vars, arg, dynamic);
+  for (const ExprId arg : e.args)
+    mark(kernel, lets, vars, arg, dynamic);
   if (e.kind != ExprKind::kLocal) return;
   for (const Stmt& stmt : lets) {
     const auto* let = std::get_if<Let>(&stmt);
@@ -37,7 +38,8 @@ bool mergeable(const NestDim& outer, const NestDim& inner, size_t d,
 Access access_of(const Kernel& kernel, const Block& lets, const std::vector<VarId>& vars,
                  const Index& at, double weight) {
   Access access;
-  for (const VarId var : vars) access.coefficients.push_back(at.affine.coefficient(var));
+  for (const VarId var : vars)
+    access.coefficients.push_back(at.affine.coefficient(var));
   access.dynamic.resize(vars.size());
   mark(kernel, lets, vars, at.dynamic, access.dynamic);
   access.weight = weight;

@@ -85,8 +85,8 @@ bool pack_columns(const GemmProblem& p, const GemmSchedule& s, const TargetInfo&
 GemmSchedule choose_schedule(const GemmProblem& p, const TargetInfo& target) {
   GemmSchedule s;
   choose_tile(p, target, s);
-  // A panel of B, kc x nr, takes half of L1; a block of A, mc x kc, half of L2; nc x kc of B a share
-  // of L3.
+  // A panel of B, kc x nr, takes half of L1; a block of A, mc x kc, half of L2; nc x kc of B a
+  // share of L3.
   const int64_t panel = std::max<int64_t>(64, target.l1_bytes / 2 / (s.nr * kElementBytes));
   const int64_t blocks = ceil_div(p.k, std::max<int64_t>(panel, 256));
   s.kc = blocks <= 1 ? p.k : ceil_div(ceil_div(p.k, blocks), 8) * 8;

@@ -9,10 +9,10 @@ namespace gradc::kernel {
 
 /// One operand as the engine sees it: strides of its innermost dimensions, in elements.
 struct GemmOperand {
-  bool plain = true;       ///< an unguarded load with affine index
-  bool regular = true;     ///< one row (or column) dimension and one k dimension: a strided matrix
-  int64_t stride = 0;      ///< along m (a) or n (b), innermost
-  int64_t k_stride = 0;    ///< along k, innermost
+  bool plain = true;     ///< an unguarded load with affine index
+  bool regular = true;   ///< one row (or column) dimension and one k dimension: a strided matrix
+  int64_t stride = 0;    ///< along m (a) or n (b), innermost
+  int64_t k_stride = 0;  ///< along k, innermost
 };
 
 struct GemmProblem {

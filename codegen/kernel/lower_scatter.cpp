@@ -1,0 +1,158 @@
+// scatter_add: rows named by data, added in order. One kernel clears the result, one adds: all
+// threads take different columns, or one thread takes everything, so the order of additions never
+// depends on the threads. Work fused behind it runs on the finished rows.
+#include "codegen/kernel/lower_unit.h"
+#include "ir/op.h"
+#include "support/check.h"
+
+#include <algorithm>
+
+namespace gradc::kernel {
+
+namespace {
+
+/// The widest block of columns, a multiple of 16, that divides the width into several; 0: none.
+int64_t column_block(int64_t width) {
+  for (int64_t block = 128; block >= 16; block -= 16) {
+    if (width % block == 0 && width / block >= 2) return block;
+  }
+  return 0;
+}
+
+class ScatterLowering {
+ public:
+  ScatterLowering(Unit& unit, const Node& node)
+      : unit_(unit), body_(unit.body()), node_(node), type_(body_.type(node.results[0])) {
+    width_ = type_.num_elements() / type_.shape[0];
+    updates_ = body_.type(node.operands[0]).num_elements();
+  }
+
+  Status run() {
+    const bool direct = body_.outputs().size() == 1 && body_.outputs()[0].value == node_.results[0];
+    const UnitRef target =
+        direct ? UnitRef{UnitRef::Kind::kResult, 0} : unit_.temporary(type_.dtype, type_.shape);
+    GRADC_TRY_STATUS(clear(target));
+    GRADC_TRY_STATUS(add(target));
+    return direct ? Status(Ok{}) : finish(target);
+  }
+
+ private:
+  /// The frame without the buffers that `target` stands for, and the target in the given role.
+  BufferId add_target(Unit::Frame& frame, UnitRef target, BufferRole role) const {
+    if (target.kind == UnitRef::Kind::kTemporary)
+      return frame.add("rows", type_.dtype, type_.shape, role, target);
+    const BufferId id = frame.find(target);
+    frame.kernel.buffers[id.index].role = role;
+    return id;
+  }
+
+  Status clear(UnitRef target) {
+    Unit::Frame frame = unit_.frame(".clear");
+    const BufferId rows = add_target(frame, target, BufferRole::kOut);
+    Nest nest;
+    nest.dims = {{"i", type_.num_elements(), false, {1}}};
+    nest.offsets = {0};
+    nest.points = [&](NestCursor& at) {
+      const ExprId zero = at.emitter().builder().constant(0, type_.dtype);
+      return std::vector<NestStore>{{rows, at.at(0), zero}};
+    };
+    return unit_.add_nest(frame, nest);
+  }
+
+  /// parallel columns { for updates { vector columns of a block { rows[index] += update } } }.
+  Status add(UnitRef target) {
+    Unit::Frame frame = unit_.frame(".add");
+    const BufferId rows = add_target(frame, target, BufferRole::kInOut);
+    int64_t block = updates_ * width_ >= 16384 ? column_block(width_) : 0;
+    const bool parallel = block > 0;
+    if (!parallel) block = width_;
+    Kernel kernel;
+    kernel.name = frame.kernel.name;
+    kernel.buffers = frame.kernel.buffers;
+    Emitter e(kernel, body_);
+    for (const auto& [value, buffer] : frame.kernel.bindings)
+      e.bind_buffer(value, buffer);
+    const VarId chunk = e.new_var("chunk", width_ / block);
+    const VarId update = e.new_var("update", updates_);
+    const VarId column = e.new_var("column", block);
+    auto chunks = make_loop(chunk, width_ / block, LoopKind::kParallel);
+    auto loop = make_loop(update, updates_, LoopKind::kSerial);
+    if (parallel) e.open(&chunks->body, {chunk});
+    e.open(&loop->body, {update});
+    const ExprId row = row_of(e, update);
+    auto columns = make_loop(column, block, LoopKind::kVector);
+    e.open(&columns->body, {column});
+    Affine at = Affine::variable(column);
+    if (parallel) at.add(Affine::variable(chunk), block);
+    Affine source = at;
+    source.add(Affine::variable(update), width_);
+    const ExprId value = e.value(node_.operands[1], {source, {}});
+    e.block().push_back(Store{rows, at, row, value, true});
+    e.close();
+    e.block().push_back(std::move(columns));
+    e.close();
+    e.block().push_back(std::move(loop));
+    if (parallel) {
+      e.close();
+      e.block().push_back(std::move(chunks));
+    }
+    if (e.failed())
+      return make_error(DiagKind::kUnsupported, {}, "{}: {}", kernel.name, e.failure());
+    unit_.add_call(frame, std::move(kernel));
+    return Ok{};
+  }
+
+  static std::unique_ptr<For> make_loop(VarId var, int64_t end, LoopKind kind) {
+    auto loop = std::make_unique<For>();
+    loop->var = var;
+    loop->end = end;
+    loop->kind = kind;
+    return loop;
+  }
+
+  /// The position of the row that an update goes to: clamped, as gather clamps.
+  ExprId row_of(Emitter& e, VarId update) const {
+    KernelBuilder& b = e.builder();
+    const auto limit = [&](int64_t x) { return b.constant(static_cast<double>(x), DType::kI64); };
+    ExprId row = b.cast(e.value(node_.operands[0], {Affine::variable(update), {}}), DType::kI64);
+    row = b.scalar(ScalarOp::kMax, DType::kI64, row, limit(0));
+    row = b.scalar(ScalarOp::kMin, DType::kI64, row, limit(type_.shape[0] - 1));
+    return e.let(b.scalar(ScalarOp::kMul, DType::kI64, row, limit(width_)), "row");
+  }
+
+  Status finish(UnitRef target) {
+    Unit::Frame frame = unit_.frame(".finish");
+    frame.bind(node_.results[0], add_target(frame, target, BufferRole::kIn));
+    Kernel scratch;
+    Emitter emitter(scratch, body_);
+    std::set<int64_t> cuts;
+    const int64_t total = type_.num_elements();
+    for (const GraphOutput& output : body_.outputs()) {
+      if (body_.type(output.value).num_elements() != total)
+        return make_error(DiagKind::kUnsupported, {}, "{}: results of different sizes",
+                          unit_.name());
+      const std::set<int64_t>& below = emitter.cuts(output.value);
+      cuts.insert(below.begin(), below.end());
+    }
+    Nest nest;
+    nest.dims = chain_dims(stride_chain(cuts, total), total);
+    nest.offsets = {0};
+    nest.points = [&](NestCursor& at) { return output_stores(frame, body_, at, 0); };
+    return unit_.add_nest(frame, nest);
+  }
+
+  Unit& unit_;
+  const Graph& body_;
+  const Node& node_;
+  const TensorType type_;
+  int64_t width_ = 1;
+  int64_t updates_ = 0;
+};
+
+}  // namespace
+
+Status lower_scatter(Unit& unit, const Node& node) {
+  return ScatterLowering(unit, node).run();
+}
+
+}  // namespace gradc::kernel
