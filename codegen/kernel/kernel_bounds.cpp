@@ -77,10 +77,31 @@ Interval Bounds::range(VarId var) const {
   return ranges_[var.index].value_or(Interval{});
 }
 
+Interval Bounds::tightened(VarId var) const {
+  Interval result = range(var);
+  for (const Constraint& c : constraints_) {
+    const int64_t coefficient = c.affine.coefficient(var);
+    if (coefficient == 0) continue;
+    Interval rest{0, 0};
+    for (const auto& [other, factor] : c.affine.terms) {
+      if (other != var) rest = plus(rest, times(range(other), factor));
+    }
+    // coefficient * var = sum - rest
+    const Interval product = plus(c.interval, times(rest, -1));
+    const int64_t size = coefficient < 0 ? -coefficient : coefficient;
+    const Interval scaled = coefficient < 0 ? times(product, -1) : product;
+    if (scaled.lo > -Interval::kUnbounded)
+      result.lo = std::max(result.lo, -floor_divide(-scaled.lo, size));
+    if (scaled.hi < Interval::kUnbounded)
+      result.hi = std::min(result.hi, floor_divide(scaled.hi, size));
+  }
+  return result;
+}
+
 Interval Bounds::of(const Affine& affine) const {
   Interval result{affine.offset, affine.offset};
   for (const auto& [var, coefficient] : affine.terms)
-    result = plus(result, times(range(var), coefficient));
+    result = plus(result, times(tightened(var), coefficient));
   // A guard on a part of the sum bounds that part more tightly than the ranges of its variables do;
   // guards on disjoint parts combine.
   Affine rest = affine;
@@ -100,7 +121,7 @@ Interval Bounds::of(const Affine& affine) const {
   }
   Interval other{rest.offset, rest.offset};
   for (const auto& [var, coefficient] : rest.terms)
-    other = plus(other, times(range(var), coefficient));
+    other = plus(other, times(tightened(var), coefficient));
   return intersect(result, plus(other, guarded));
 }
 

@@ -52,6 +52,8 @@ class Bounds {
   ExprId definition(LocalId local) const {
     return local.index < lets_.size() ? lets_[local.index] : ExprId{};
   }
+  /// The range of a variable as far as the guards narrow it.
+  Interval tightened(VarId var) const;
   Interval of_scalar(const Expr& e) const;
   void assume_comparison(const Expr& e);
 

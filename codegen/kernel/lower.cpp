@@ -78,9 +78,13 @@ class Shared {
         kernels_.try_emplace(std::move(text), static_cast<uint32_t>(program_.kernels.size()));
     if (!is_new) return it->second;
     std::vector<Diagnostic> errors = verify(kernel);
-    if (!errors.empty()) return Failure(std::move(errors));
+    if (!errors.empty()) {
+      errors.front().with_note("the kernel:\n" + to_string(kernel));
+      return Failure(std::move(errors));
+    }
     std::string name = kernel.name;
-    for (int i = 1; !names_.insert(name).second; ++i) name = fmt::format("{}.{}", kernel.name, i);
+    for (int i = 1; !names_.insert(name).second; ++i)
+      name = fmt::format("{}.{}", kernel.name, i);
     kernel.name = std::move(name);
     program_.kernels.push_back(std::move(kernel));
     return it->second;
@@ -117,7 +121,8 @@ class EntryLowering {
   }
 
   Result<Entry> run() {
-    for (const NodeId id : graph_.nodes()) GRADC_TRY_STATUS(node(graph_.node(id)));
+    for (const NodeId id : graph_.nodes())
+      GRADC_TRY_STATUS(node(graph_.node(id)));
     for (const auto& [target, value] : late_updates_) {
       const std::string& name = graph_.input_of(target).name;
       GRADC_TRY_STATUS(copy(value, {BufferRef::Where::kSlot, entry_.slot(SlotUse::kInput, name)},
@@ -144,14 +149,16 @@ class EntryLowering {
                        entry_.slot(SlotUse::kInput, graph_.input_of(value).name)};
     const Storage& storage = plan_.storage[value.index];
     switch (storage.kind) {
-      case StorageKind::kNone: return std::nullopt;
+      case StorageKind::kNone:
+        return std::nullopt;
       case StorageKind::kInput:
         return BufferRef{BufferRef::Where::kSlot,
                          entry_.slot(SlotUse::kInput, graph_.input_of(storage.base).name)};
       case StorageKind::kOutput:
         return BufferRef{BufferRef::Where::kSlot,
                          entry_.slot(SlotUse::kOutput, graph_.outputs()[storage.output].name)};
-      case StorageKind::kArena: return BufferRef{BufferRef::Where::kArena, storage.offset};
+      case StorageKind::kArena:
+        return BufferRef{BufferRef::Where::kArena, storage.offset};
       case StorageKind::kConstant: {
         const Node& def_node = graph_.node(graph_.def(value));
         GRADC_CHECK(def_node.op == Op::kConstant, "{} is planned as constant data",
@@ -193,16 +200,18 @@ class EntryLowering {
     std::vector<ValueId> arguments;
     for (const ValueId operand : node.operands) {
       if (!inner.contains(operand)) {
-        inner[operand] = body->add_input(InputKind::kArg, graph_.type(operand), {},
-                                         graph_.value(operand).name);
+        inner[operand] =
+            body->add_input(InputKind::kArg, graph_.type(operand), {}, graph_.value(operand).name);
         operands.push_back(operand);
       }
       arguments.push_back(inner[operand]);
     }
     std::vector<TensorType> types;
-    for (const ValueId result : node.results) types.push_back(graph_.type(result));
+    for (const ValueId result : node.results)
+      types.push_back(graph_.type(result));
     const NodeId id = body->add_node(node.op, arguments, node.attrs, types, node.phase, {}, "r");
-    for (const ValueId result : body->node(id).results) body->add_output({}, result);
+    for (const ValueId result : body->node(id).results)
+      body->add_output({}, result);
     return body;
   }
 
@@ -227,7 +236,8 @@ class EntryLowering {
       GRADC_CHECK(ref.has_value(), "%{} is read but lives nowhere", graph_.value(operand).name);
       operand_refs.push_back(*ref);
     }
-    for (const ValueId result : results) result_refs.push_back(place(result));
+    for (const ValueId result : results)
+      result_refs.push_back(place(result));
     for (size_t r = 0; r < results.size(); ++r) {
       if (!result_refs[r]) continue;
       const Touch written{*result_refs[r], graph_.type(results[r]).bytes(), true};
@@ -239,7 +249,8 @@ class EntryLowering {
     Status lowered = lower_unit(unit);
     if (!lowered.ok()) {
       Failure failure = std::move(lowered).failure();
-      for (Diagnostic& d : failure.diagnostics) d.with_note(fmt::format("in {} {}", label, where));
+      for (Diagnostic& d : failure.diagnostics)
+        d.with_note(fmt::format("in {} {}", label, where));
       return failure;
     }
     // A result that nobody reads still needs somewhere to be written.
@@ -280,8 +291,12 @@ class EntryLowering {
         const Buffer& buffer = unit_call.kernel.buffers[i];
         BufferRef target;
         switch (ref.kind) {
-          case UnitRef::Kind::kOperand: target = operands[ref.index]; break;
-          case UnitRef::Kind::kResult: target = results[ref.index]; break;
+          case UnitRef::Kind::kOperand:
+            target = operands[ref.index];
+            break;
+          case UnitRef::Kind::kResult:
+            target = results[ref.index];
+            break;
           case UnitRef::Kind::kTemporary:
             target = {BufferRef::Where::kArena, offsets[ref.index]};
             break;

@@ -288,13 +288,21 @@ class PoolLowering {
     return nest;
   }
 
-  /// The window chosen by the cursor: its output coordinates, the tap that the position is, and the
-  /// condition that both exist.
+  /// The window chosen by the cursor: its output coordinates (clamped to the output), the tap that
+  /// the position is, and the condition that both exist.
   struct Window {
     std::vector<Index> o;
     Index tap;
     ExprId exists;
   };
+
+  static Index clamped(Emitter& e, const Index& a, int64_t last) {
+    KernelBuilder& b = e.builder();
+    const ExprId low =
+        b.scalar(ScalarOp::kMax, DType::kI64, e.index_expr(a), b.constant(0, DType::kI64));
+    const ExprId high = b.constant(static_cast<double>(last), DType::kI64);
+    return {{}, b.scalar(ScalarOp::kMin, DType::kI64, low, high)};
+  }
 
   Window window_of(NestCursor& at) const {
     Emitter& e = at.emitter();
@@ -306,10 +314,10 @@ class PoolLowering {
       const Index& which = at.at(kFirstAxis + static_cast<size_t>(g_.spatial) + i);
       const Index o = e.plus(e.floor_div(padded, d.stride), e.scaled(which, -1));
       const Index k = e.plus(e.floor_mod(padded, d.stride), e.scaled(which, d.stride));
-      w.exists = e.both(w.exists, e.in_range(o, 0, d.out - 1));
-      w.exists = e.both(w.exists, e.in_range(k, 0, d.window - 1));
+      const ExprId there = e.in_range(o, 0, d.out - 1);
+      w.exists = e.both(w.exists, e.both(there, e.in_range(k, 0, d.window - 1)));
       w.tap = e.plus(e.scaled(w.tap, d.window), k);
-      w.o.push_back(o);
+      w.o.push_back(there.valid() ? clamped(e, o, d.out - 1) : o);
     }
     return w;
   }
@@ -348,15 +356,16 @@ class PoolLowering {
     const Index place = output_place(at, w);
     ExprId exists = w.exists;
     const ExprId zero = b.constant(0, dtype());
-    if (!winners) return divided(e, e.guarded(exists, dy, place, zero), window_count(e, w.o));
-    ExprId winner = b.load(*winners, place.affine, place.dynamic);
-    if (exists.valid()) {
-      if (b.at(exists).kind != ExprKind::kLocal) exists = e.let(exists, "in");
-      winner = b.guard(exists, winner, b.constant(-1, DType::kI32));
+    ExprId gradient = e.value(dy, place);
+    if (winners) {
+      const ExprId tap = b.cast(e.index_expr(w.tap), DType::kI32);
+      const ExprId winner = b.load(*winners, place.affine, place.dynamic);
+      exists = e.both(exists, b.scalar(ScalarOp::kEq, DType::kBool, winner, tap));
+    } else {
+      gradient = divided(e, gradient, window_count(e, w.o));
     }
-    const ExprId tap = b.cast(e.index_expr(w.tap), DType::kI32);
-    const ExprId wins = b.scalar(ScalarOp::kEq, DType::kBool, winner, tap);
-    return b.scalar(ScalarOp::kSelect, dtype(), wins, e.guarded(exists, dy, place, zero), zero);
+    if (!exists.valid()) return gradient;
+    return b.scalar(ScalarOp::kSelect, dtype(), exists, gradient, zero);
   }
 
   // ---- the gradient of maxima of windows that tile the input
