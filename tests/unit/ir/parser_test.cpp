@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <random>
 
 namespace gradc {
@@ -150,6 +152,17 @@ TEST(Parser, RefusesWhatHasNoMeaning) {
         "graph @a {\n  input %x : f32[2] {name=\"open\n}\n"}) {
     EXPECT_NE(errors_of(text), "") << text;
   }
+}
+
+TEST(Parser, ReadsTheExampleOfTheDocumentation) {
+  std::ifstream file(std::string(GRADC_SOURCE_DIR) + "/docs/ir.md");
+  const std::string page((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  const size_t begin = page.find("\ngraph @") + 1;
+  const size_t end = page.find("```", begin);
+  ASSERT_NE(end, std::string::npos);
+  const auto graph = parsed(page.substr(begin, end - begin));
+  ASSERT_NE(graph, nullptr);
+  EXPECT_EQ(graph->name(), "mnist_mlp");
 }
 
 TEST(Parser, DeepNestingIsRefused) {
