@@ -63,14 +63,14 @@ struct LoweredRun {
   bool ok = false;
 };
 
-/// Lowers and compares all outputs and updates with the graph interpreter.
-inline LoweredRun expect_same(const Graph& graph, const std::vector<Tensor>& inputs,
-                              const TargetInfo& target = TargetInfo::generic_avx512(),
-                              const testing::Tolerance& tolerance = {1e-9, 1e-9}) {
+/// Lowers `graph` by `plan` and compares all outputs and updates with what the graph interpreter
+/// says of `reference`, which has the same inputs and outputs.
+inline LoweredRun expect_same(const Graph& reference, const Graph& graph, const MemoryPlan& plan,
+                              const std::vector<Tensor>& inputs, const TargetInfo& target,
+                              const testing::Tolerance& tolerance) {
   LoweredRun run;
-  auto expected = interpret(graph, inputs);
+  auto expected = interpret(reference, inputs);
   EXPECT_TRUE(expected.ok()) << expected.message();
-  const MemoryPlan plan = plain_plan(graph);
   const kernel::LowerEntry entry = entry_of(graph, plan);
   auto program = kernel::lower("test", std::span(&entry, 1), target);
   EXPECT_TRUE(program.ok()) << program.message()
@@ -103,6 +103,13 @@ inline LoweredRun expect_same(const Graph& graph, const std::vector<Tensor>& inp
     }
   }
   return run;
+}
+
+/// The same for the graph itself, with the plain plan.
+inline LoweredRun expect_same(const Graph& graph, const std::vector<Tensor>& inputs,
+                              const TargetInfo& target = TargetInfo::generic_avx512(),
+                              const testing::Tolerance& tolerance = {1e-9, 1e-9}) {
+  return expect_same(graph, graph, plain_plan(graph), inputs, target, tolerance);
 }
 
 inline size_t count_of(const std::string& text, const std::string& part) {

@@ -1,0 +1,165 @@
+// Contractions large enough for the engine: matmul with batches and transposes, convolutions and
+// their gradients at many settings, prologues and epilogues, splits over k.
+#include "codegen/kernel/tile.h"
+#include "ir/builder.h"
+#include "ir/conv_geometry.h"
+#include "ir/op_attrs.h"
+#include "tests/support/op_samples.h"
+#include "tests/support/random_graph.h"
+#include "tests/unit/codegen/lower_support.h"
+
+#include <gtest/gtest.h>
+
+namespace gradc {
+namespace {
+
+struct Made {
+  std::shared_ptr<Graph> graph = std::make_shared<Graph>("made");
+  Builder b{*graph};
+  Val input(const TensorType& type) {
+    const std::string name = "x" + std::to_string(graph->inputs().size());
+    return b.input(InputKind::kInput, type, name, name);
+  }
+  void output(Val v) { graph->add_output("y" + std::to_string(graph->outputs().size()), v.id()); }
+  test::LoweredRun run() { return test::expect_same(*graph, testing::random_inputs(*graph, 5)); }
+};
+
+TEST(LowerContraction, MatmulWithEveryTranspose) {
+  for (const bool ta : {false, true}) {
+    for (const bool tb : {false, true}) {
+      for (const int64_t batch : {1, 3}) {
+        SCOPED_TRACE(::testing::Message() << ta << tb << batch);
+        Made made;
+        const auto shape = [&](int64_t r, int64_t c) {
+          return batch == 1 ? f32({r, c}) : f32({batch, r, c});
+        };
+        const Val a = made.input(ta ? shape(20, 17) : shape(17, 20));
+        const Val b = made.input(tb ? shape(33, 20) : shape(20, 33));
+        made.output(matmul(a, b, ta, tb));
+        const test::LoweredRun run = made.run();
+        EXPECT_EQ(test::count_of(run.text, "  contract "), 1U) << run.text;
+      }
+    }
+  }
+}
+
+TEST(LowerContraction, ThinMatmulsAreLoops) {
+  for (const auto& [m, n, k] : {std::array<int64_t, 3>{64, 1, 40}, {40, 64, 1}, {1, 2, 999}}) {
+    Made made;
+    made.output(matmul(made.input(f32({m, k})), made.input(f32({k, n}))));
+    const test::LoweredRun run = made.run();
+    EXPECT_EQ(test::count_of(run.text, "contract"), 0U) << run.text;
+  }
+}
+
+struct ConvCase {
+  TensorType x, w;
+  ConvAttrs attrs;
+};
+
+std::vector<ConvCase> conv_cases() {
+  return {
+      {f32({2, 9, 9, 4}), f32({3, 3, 4, 8}), {}},
+      {f32({2, 9, 8, 4}), f32({3, 3, 4, 8}), {{1, 1}, {1, 1}, {1, 1}, {}, 1, {}}},
+      {f32({2, 9, 10, 4}), f32({3, 3, 4, 8}), {{2, 2}, {1, 0}, {1, 1}, {}, 1, {}}},
+      {f32({2, 11, 9, 4}), f32({2, 3, 4, 6}), {{1, 1}, {2, 2}, {0, 1}, {3, 2}, 1, {}}},
+      {f32({2, 11, 12, 4}), f32({3, 2, 4, 6}), {{3, 2}, {1, 1}, {1, 1}, {2, 3}, 1, {}}},
+      {f32({2, 8, 8, 8}), f32({3, 3, 4, 8}), {{1, 1}, {1, 1}, {1, 1}, {}, 2, {}}},
+      {f32({2, 8, 8, 8}), f32({3, 3, 1, 8}), {{1, 1}, {1, 1}, {1, 1}, {}, 8, {}}},
+      {f32({2, 9, 9, 4}), f32({1, 1, 4, 8}), {{3, 3}, {}, {}, {}, 1, {}}},
+      {f32({3, 40, 4}), f32({5, 4, 8}), {{2}, {2}, {2}, {}, 1, {}}},
+      {f32({1, 5, 6, 5, 4}), f32({3, 2, 3, 4, 8}), {{1, 2, 1}, {1, 0, 1}, {1, 1, 0}, {}, 1, {}}},
+  };
+}
+
+TEST(LowerContraction, ConvolutionsAndTheirGradients) {
+  for (const ConvCase& c : conv_cases()) {
+    SCOPED_TRACE(to_string(c.x) + " * " + to_string(c.w));
+    const auto geometry = conv_geometry("conv", c.x, c.w, c.attrs);
+    ASSERT_TRUE(geometry.ok()) << geometry.message();
+    const TensorType y = c.x.with(geometry->output_shape());
+    ConvAttrs attrs = c.attrs;
+    Made forward;
+    forward.output(
+        forward.b.add(Op::kConv, {forward.input(c.x), forward.input(c.w)}, make_attrs(attrs)));
+    forward.run();
+    attrs.shape = c.x.shape.to_vector();
+    Made data;
+    data.output(
+        data.b.add(Op::kConvInputGrad, {data.input(y), data.input(c.w)}, make_attrs(attrs)));
+    data.run();
+    attrs.shape = c.w.shape.to_vector();
+    Made filter;
+    filter.output(
+        filter.b.add(Op::kConvFilterGrad, {filter.input(c.x), filter.input(y)}, make_attrs(attrs)));
+    filter.run();
+  }
+}
+
+TEST(LowerContraction, UnpaddedConvolutionMergesTheWindowRow) {
+  Made made;
+  const ConvCase c = conv_cases()[0];
+  made.output(made.b.add(Op::kConv, {made.input(c.x), made.input(c.w)}, make_attrs(c.attrs)));
+  const test::LoweredRun run = made.run();
+  EXPECT_NE(run.text.find("k=(k0:3, i:12)"), std::string::npos) << run.text;
+  EXPECT_EQ(test::count_of(run.text, "guard"), 0U) << run.text;
+}
+
+TEST(LowerContraction, StridedGradientIsOneContractionPerPhase) {
+  Made made;
+  const ConvAttrs attrs{{2, 2}, {}, {}, {}, 1, {4, 16, 16, 8}};
+  made.output(made.b.add(Op::kConvInputGrad,
+                         {made.input(f32({4, 7, 7, 8})), made.input(f32({3, 3, 8, 8}))},
+                         make_attrs(attrs)));
+  const test::LoweredRun run = made.run();
+  EXPECT_EQ(test::count_of(run.text, "  contract "), 4U) << run.text;
+  // The phases write different elements: no barrier among them, one before the copy of the output.
+  EXPECT_EQ(test::count_of(run.text, "  barrier\n"), 1U) << run.text;
+}
+
+TEST(LowerContraction, LongSumsOfFewResultsAreSplit) {
+  Made made;
+  const ConvAttrs attrs{{}, {}, {}, {}, 1, {3, 3, 1, 8}};
+  made.output(made.b.add(Op::kConvFilterGrad,
+                         {made.input(f32({4, 34, 34, 1})), made.input(f32({4, 32, 32, 8}))},
+                         make_attrs(attrs)));
+  const test::LoweredRun run = made.run();
+  EXPECT_NE(run.text.find("contract batch=(chunk:4)"), std::string::npos) << run.text;
+}
+
+TEST(LowerReduction, LongSumsOfFewResultsAreSplit) {
+  Made made;
+  const Val x = made.input(f32({9000, 4}));
+  made.output(reduce_sum(x * x, {0}));
+  made.output(reduce_max(x, {0, 1}));
+  const test::LoweredRun run = made.run();
+  EXPECT_EQ(test::count_of(run.text, "kernel @reduce_sum.partial"), 1U) << run.text;
+  EXPECT_EQ(test::count_of(run.text, "kernel @reduce_max.partial"), 1U) << run.text;
+}
+
+TEST(Schedule, TilesFitTheRegistersAndTheProblem) {
+  for (const TargetInfo& target : {TargetInfo::generic_avx512(), TargetInfo::generic_avx2(),
+                                   TargetInfo::generic_neon(), TargetInfo::generic_sse()}) {
+    for (const int64_t m : {1, 7, 32, 64, 1000}) {
+      for (const int64_t n : {4, 10, 64, 128, 1000}) {
+        kernel::GemmProblem p;
+        p.m = m;
+        p.n = n;
+        p.k = 300;
+        p.a = {true, true, 300, 1};
+        p.b = {true, true, 1, n};
+        const kernel::GemmSchedule s = kernel::choose_schedule(p, target);
+        EXPECT_GE(s.mr, 1);
+        EXPECT_LE(s.mr, m);
+        EXPECT_EQ(s.nr % target.lanes(4), 0);
+        EXPECT_LE(s.mr * (s.nr / target.lanes(4)), target.vector_registers - 4);
+        EXPECT_GE(s.mc, s.mr);
+        EXPECT_GE(s.nc, s.nr);
+        EXPECT_GE(s.kc, 1);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace gradc
