@@ -1,0 +1,295 @@
+#include "driver/aot.h"
+
+#include "codegen/jit.h"
+#include "codegen/object_writer.h"
+#include "driver/toolchain.h"
+#include "driver/version.h"
+#include "runtime/dtype.h"
+#include "support/check.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+
+namespace gradc {
+
+namespace {
+
+ModelInitializer initializer_data(const gradc_rt_initializer& in) {
+  ModelInitializer out;
+  out.kind = in.kind;
+  out.a = in.a;
+  out.b = in.b;
+  out.mode = in.mode;
+  out.distribution = in.distribution;
+  out.fan_in = in.fan_in;
+  out.fan_out = in.fan_out;
+  out.stream = in.stream;
+  out.has_seed = in.has_seed != 0;
+  out.seed = in.seed;
+  return out;
+}
+
+ModelPreprocessing preprocessing_data(const gradc_rt_data& in) {
+  ModelPreprocessing out;
+  out.scale = in.scale;
+  out.offset = in.offset;
+  out.standardize = in.standardize;
+  out.stat_count = in.stat_count;
+  if (in.mean != nullptr) out.mean.assign(in.mean, in.mean + in.stat_count);
+  if (in.std != nullptr) out.std.assign(in.std, in.std + in.stat_count);
+  out.one_hot_depth = in.one_hot_depth;
+  out.value_count = in.value_count;
+  out.flip_horizontal = in.flip_horizontal;
+  out.shift_height = in.shift_height;
+  out.shift_width = in.shift_width;
+  out.crop = in.crop;
+  out.noise_stddev = in.noise_stddev;
+  return out;
+}
+
+std::string text_of(const char* text) {
+  return text == nullptr ? std::string() : std::string(text);
+}
+
+}  // namespace
+
+ModelData model_data_of(const gradc_rt_model& in, const std::string& symbol) {
+  ModelData out;
+  out.abi_version = in.abi_version;
+  out.name = in.name;
+  out.symbol = symbol;
+  out.batch_size = in.batch_size;
+  out.num_slots = in.num_slots;
+  for (int64_t i = 0; i < in.num_tensors; ++i) {
+    const gradc_rt_tensor& tensor = in.tensors[i];
+    ModelTensor copy;
+    copy.name = tensor.name;
+    copy.kind = tensor.kind;
+    copy.dtype = tensor.dtype;
+    copy.dims.assign(tensor.dims, tensor.dims + tensor.rank);
+    copy.bytes = tensor.bytes;
+    copy.slot = tensor.slot;
+    if (tensor.initializer != nullptr) copy.initializer = initializer_data(*tensor.initializer);
+    if (tensor.data != nullptr) copy.data = preprocessing_data(*tensor.data);
+    out.tensors.push_back(std::move(copy));
+  }
+  const gradc_rt_training& training = in.training;
+  out.training = {training.epochs,
+                  training.shuffle,
+                  training.validation_split,
+                  training.seed,
+                  training.early_stopping,
+                  text_of(training.monitor),
+                  training.patience,
+                  training.min_delta,
+                  training.mode,
+                  training.restore_best_weights};
+  out.compiler = text_of(in.compiler);
+  out.target_triple = text_of(in.target_triple);
+  out.target_cpu = text_of(in.target_cpu);
+  out.target_features = text_of(in.target_features);
+  out.train_step_flops = in.train_step_flops;
+  return out;
+}
+
+namespace {
+
+/// Everything of one `gradc compile`.
+class AotCompilation {
+ public:
+  AotCompilation(const Model& model, const AotOptions& options)
+      : model_(model), options_(options) {}
+
+  Result<AotResult> run() {
+    const auto begin = std::chrono::steady_clock::now();
+    symbol_ = c_identifier(model_.name);
+    GRADC_TRY_STATUS(compile());
+    result_.compile_milliseconds =
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
+    switch (options_.emit) {
+      case EmitKind::kAssembly:
+      case EmitKind::kLlvm:
+        GRADC_TRY_STATUS(finish(object_.bytes));
+        break;
+      case EmitKind::kExecutable:
+      case EmitKind::kShared:
+      case EmitKind::kStatic:
+      case EmitKind::kObject:
+        GRADC_TRY_STATUS(link());
+        break;
+    }
+    return std::move(result_);
+  }
+
+ private:
+  Status compile() {
+    std::vector<Diagnostic> warnings;
+    CompileOptions compile_options;
+    compile_options.batch_size = options_.batch_size;
+    GRADC_TRY(tables_, make_tables(model_, effective_batch(model_, compile_options), warnings));
+    std::vector<EntryPoint> kinds = entries_of(model_);
+    std::erase(kinds, EntryPoint::kGradients);  // for comparisons by `gradc run`; a binary trains
+    GRADC_TRY(const kernel::Program program,
+              lower_entries(model_, kinds, *tables_, options_.target, nullptr));
+    compiler_ = fmt::format("gradc {}, LLVM {}", version_number(), llvm_version());
+    gradc_rt_model& model = tables_->model();
+    model.compiler = compiler_.c_str();
+    model.target_triple = options_.target.triple.c_str();
+    model.target_cpu = options_.target.cpu.c_str();
+    ModelData data = model_data_of(model, symbol_);
+    for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i) {
+      const auto kind = static_cast<EntryPoint>(i);
+      const std::string name(entry_name(kind));
+      const bool present = std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
+      data.entries.push_back({name, present ? name : std::string()});
+    }
+    for (const kernel::Entry& entry : program.entries) {
+      for (EntryPoint kind : kinds) {
+        if (entry_name(kind) == entry.name)
+          tables_->entry(runtime_entry(kind)).arena_bytes = entry.arena_bytes;
+      }
+    }
+    ObjectOptions object;
+    object.kind = options_.emit == EmitKind::kAssembly ? ObjectKind::kAssembly
+                  : options_.emit == EmitKind::kLlvm   ? ObjectKind::kLlvm
+                                                       : ObjectKind::kObject;
+    object.symbol_prefix = symbol_ + "_";
+    object.export_entries = false;
+    object.model = &data;
+    GRADC_TRY(object_, write_object(program, options_.target, object));
+    return Ok{};
+  }
+
+  Status link() {
+    if (!options_.is_host) {
+      if (options_.emit != EmitKind::kObject) {
+        return make_error(DiagKind::kUnsupported, {},
+                          "only obj, asm and llvm can be emitted for {}: the runtime core inside "
+                          "gradc is for this machine",
+                          options_.target.triple)
+            .with_help("emit obj and link it there with the runtime core built from runtime/");
+      }
+      GRADC_TRY_STATUS(finish(object_.bytes));
+      return write_header();
+    }
+    GRADC_TRY(const std::string compiler, find_c_compiler());
+    GRADC_TRY(const TemporaryFolder folder, TemporaryFolder::create());
+    const std::string object = folder.file("model.o"), archive = folder.file("libgradc_aot.a"),
+                      source = folder.file("glue.c");
+    GRADC_TRY_STATUS(write_file(object, object_.bytes));
+    GRADC_TRY_STATUS(write_file(archive, embedded_runtime_archive()));
+    const std::string linked = folder.file("linked");
+    if (options_.emit == EmitKind::kExecutable) {
+      GRADC_TRY_STATUS(write_file(
+          source,
+          fmt::format("struct gradc_rt_model;\nextern const struct gradc_rt_model {0}_model;\n"
+                      "int gradc_rt_main(const struct gradc_rt_model* model, int argc, const char* "
+                      "const* argv);\n"
+                      "int main(int argc, char** argv) {{ return gradc_rt_main(&{0}_model, argc, "
+                      "(const char* const*)argv); }}\n",
+                      symbol_)));
+      GRADC_TRY_STATUS(run_program({compiler, "-O2", "-o", linked, source, object, archive,
+                                    "-Wl,--gc-sections", "-lm", "-lpthread"}));
+      return finish_file(linked, true);
+    }
+    GRADC_TRY_STATUS(write_file(source, generated_wrappers(symbol_)));
+    if (options_.emit == EmitKind::kShared) {
+      std::string script = "{ global:";
+      for (const std::string& name : exported_symbols(symbol_))
+        script += " " + name + ";";
+      GRADC_TRY_STATUS(write_file(folder.file("exports"), script + " local: *; };\n"));
+      GRADC_TRY_STATUS(
+          run_program({compiler, "-O2", "-fPIC", "-shared", "-o", linked, source, object, archive,
+                       "-Wl,--gc-sections", "-Wl,--version-script=" + folder.file("exports"), "-lm",
+                       "-lpthread"}));
+      GRADC_TRY_STATUS(finish_file(linked, true));
+      return write_header();
+    }
+    return merge(compiler, folder, {source, object, archive});
+  }
+
+  /// One relocatable object of model, wrappers and the parts of the runtime they need, with all but
+  /// the documented symbols made local; for a static library, in an archive.
+  Status merge(const std::string& compiler, const TemporaryFolder& folder,
+               const std::vector<std::string>& inputs) {
+    const std::string wrappers = folder.file("glue.o"), merged = folder.file(symbol_ + ".o"),
+                      list = folder.file("exports");
+    GRADC_TRY_STATUS(run_program(
+        {compiler, "-O2", "-fPIC", "-fvisibility=hidden", "-c", "-o", wrappers, inputs[0]}));
+    GRADC_TRY_STATUS(
+        run_program({compiler, "-nostdlib", "-r", "-o", merged, wrappers, inputs[1], inputs[2]}));
+    std::string names;
+    for (const std::string& name : exported_symbols(symbol_))
+      names += name + "\n";
+    GRADC_TRY_STATUS(write_file(list, names));
+    GRADC_TRY_STATUS(run_program({"objcopy", "--keep-global-symbols=" + list, merged}));
+    if (options_.emit == EmitKind::kObject) {
+      GRADC_TRY_STATUS(finish_file(merged, false));
+    } else {
+      const std::string library = folder.file("library.a");
+      GRADC_TRY_STATUS(run_program({"ar", "rcsD", library, merged}));
+      GRADC_TRY_STATUS(finish_file(library, false));
+    }
+    return write_header();
+  }
+
+  Status write_header() {
+    const std::filesystem::path folder = std::filesystem::path(options_.output).parent_path();
+    return put((folder / (symbol_ + ".h")).string(), generated_header(tables_->model(), symbol_),
+               false);
+  }
+
+  Status finish(std::string_view bytes) { return put(options_.output, bytes, false); }
+
+  Status finish_file(const std::string& path, bool executable) {
+    std::FILE* file = std::fopen(path.c_str(), "rb");
+    GRADC_CHECK(file != nullptr, "the linker wrote no {}", path);
+    std::string bytes;
+    char buffer[65536];
+    for (size_t n = 0; (n = std::fread(buffer, 1, sizeof buffer, file)) > 0;)
+      bytes.append(buffer, n);
+    std::fclose(file);
+    return put(options_.output, bytes, executable);
+  }
+
+  /// Through a temporary name beside the target, so that nothing half-written is left.
+  Status put(const std::string& path, std::string_view bytes, bool executable) {
+    const std::string temporary = path + ".gradc-tmp";
+    const Status written = write_file(temporary, bytes);
+    std::error_code code;
+    if (written.ok()) {
+      using std::filesystem::perms;
+      if (executable) {
+        std::filesystem::permissions(temporary,
+                                     perms::owner_exec | perms::group_exec | perms::others_exec,
+                                     std::filesystem::perm_options::add, code);
+      }
+      std::filesystem::rename(temporary, path, code);
+    }
+    if (!written.ok() || code) {
+      std::error_code ignored;
+      std::filesystem::remove(temporary, ignored);
+      return make_error(DiagKind::kFileUnwritable, {}, "cannot write \"{}\"{}{}", path,
+                        code ? ": " : "", code ? code.message() : "");
+    }
+    result_.files.push_back(path);
+    return Ok{};
+  }
+
+  const Model& model_;
+  const AotOptions& options_;
+  std::string symbol_, compiler_;
+  std::unique_ptr<ModelTables> tables_;
+  ObjectFile object_;
+  AotResult result_;
+};
+
+}  // namespace
+
+Result<AotResult> compile_to_files(const Model& model, const AotOptions& options) {
+  return AotCompilation(model, options).run();
+}
+
+}  // namespace gradc

@@ -1,0 +1,178 @@
+// The C ABI: handles over Session.
+#include "driver/version.h"
+#include "gradc/gradc.h"
+#include "gradc/session.h"
+
+#include <array>
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+struct gradc_session {
+  std::unique_ptr<gradc::Session> session;
+  std::vector<gradc::TensorInfo> tensors;
+  std::string error;
+};
+
+namespace {
+
+constexpr std::array<const char*, 9> kKindNames = {"parameter", "state",  "optimizer_state",
+                                                   "input",     "target", "output",
+                                                   "loss",      "metric", "gradient"};
+
+gradc_session* finish(std::unique_ptr<gradc::Session> session, const gradc::SessionStatus& status,
+                      char* error, size_t error_size) {
+  if (error != nullptr && error_size > 0) {
+    const size_t count = std::min(status.message.size(), error_size - 1);
+    std::memcpy(error, status.message.data(), count);
+    error[count] = '\0';
+  }
+  if (session == nullptr) return nullptr;
+  auto handle = std::make_unique<gradc_session>();
+  handle->tensors = session->tensors();
+  handle->session = std::move(session);
+  return handle.release();
+}
+
+gradc::SessionOptions options_of(const gradc_options* options) {
+  gradc::SessionOptions result;
+  if (options == nullptr) return result;
+  result.batch_size = options->batch_size;
+  result.threads = options->threads;
+  result.seed = options->seed;
+  result.has_seed = options->has_seed != 0;
+  return result;
+}
+
+gradc_status give(gradc_session* handle, gradc::SessionStatus status) {
+  handle->error = std::move(status.message);
+  return handle->error.empty() ? GRADC_OK : GRADC_ERROR;
+}
+
+/// The bytes of a tensor, or empty with the reason kept as the last error.
+std::span<std::byte> memory_of(gradc_session* handle, const char* name, size_t bytes) {
+  const std::span<std::byte> memory = handle->session->tensor_memory(name);
+  if (memory.empty()) {
+    handle->error = std::string("error: no parameter or state is named \"") + name + "\"\n";
+  } else if (memory.size() != bytes) {
+    handle->error = std::string("error: \"") + name + "\" has " + std::to_string(memory.size()) +
+                    " bytes, " + std::to_string(bytes) + " were given\n";
+    return {};
+  }
+  return memory;
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* gradc_version(void) {
+  return gradc::version_number();
+}
+
+gradc_session* gradc_session_load(const char* path, const gradc_options* options, char* error,
+                                  size_t error_size) {
+  if (path == nullptr) return nullptr;
+  gradc::SessionStatus status;
+  auto session = gradc::Session::load(path, options_of(options), &status);
+  return finish(std::move(session), status, error, error_size);
+}
+
+gradc_session* gradc_session_parse(const char* json, const gradc_options* options, char* error,
+                                   size_t error_size) {
+  if (json == nullptr) return nullptr;
+  gradc::SessionStatus status;
+  auto session = gradc::Session::parse(json, "model.json", options_of(options), &status);
+  return finish(std::move(session), status, error, error_size);
+}
+
+void gradc_session_destroy(gradc_session* session) {
+  delete session;
+}
+
+const char* gradc_last_error(const gradc_session* session) {
+  return session == nullptr ? "" : session->error.c_str();
+}
+
+gradc_status gradc_session_warm_up(gradc_session* session) {
+  if (session == nullptr) return GRADC_INVALID_ARGUMENT;
+  return give(session, session->session->warm_up());
+}
+
+int64_t gradc_session_batch_size(const gradc_session* session) {
+  return session == nullptr ? 0 : session->session->batch_size();
+}
+
+size_t gradc_session_num_tensors(const gradc_session* session) {
+  return session == nullptr ? 0 : session->tensors.size();
+}
+
+gradc_status gradc_session_tensor(const gradc_session* session, size_t index,
+                                  gradc_tensor_info* info) {
+  if (session == nullptr || info == nullptr || index >= session->tensors.size())
+    return GRADC_INVALID_ARGUMENT;
+  const gradc::TensorInfo& tensor = session->tensors[index];
+  *info = {tensor.name.c_str(),  kKindNames[static_cast<size_t>(tensor.kind)],
+           tensor.dtype.c_str(), static_cast<int32_t>(tensor.shape.size()),
+           tensor.shape.data(),  tensor.bytes};
+  return GRADC_OK;
+}
+
+gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
+                                size_t num_inputs, const void* const* targets, size_t num_targets,
+                                float* loss) {
+  if (session == nullptr || inputs == nullptr || targets == nullptr) return GRADC_INVALID_ARGUMENT;
+  return give(session, session->session->step({inputs, num_inputs}, {targets, num_targets}, loss));
+}
+
+gradc_status gradc_session_evaluate(gradc_session* session, const void* const* inputs,
+                                    size_t num_inputs, const void* const* targets,
+                                    size_t num_targets, float* loss, float* metrics,
+                                    size_t num_metrics) {
+  if (session == nullptr || inputs == nullptr || targets == nullptr) return GRADC_INVALID_ARGUMENT;
+  if (metrics == nullptr) num_metrics = 0;
+  return give(session, session->session->evaluate({inputs, num_inputs}, {targets, num_targets},
+                                                  loss, {metrics, num_metrics}));
+}
+
+gradc_status gradc_session_predict(gradc_session* session, const void* const* inputs,
+                                   size_t num_inputs, void* const* outputs, size_t num_outputs) {
+  if (session == nullptr || inputs == nullptr || outputs == nullptr) return GRADC_INVALID_ARGUMENT;
+  return give(session, session->session->predict({inputs, num_inputs}, {outputs, num_outputs}));
+}
+
+gradc_status gradc_session_get(gradc_session* session, const char* name, void* data, size_t bytes) {
+  if (session == nullptr || name == nullptr || data == nullptr) return GRADC_INVALID_ARGUMENT;
+  const std::span<std::byte> memory = memory_of(session, name, bytes);
+  if (memory.empty()) return GRADC_INVALID_ARGUMENT;
+  std::memcpy(data, memory.data(), bytes);
+  return GRADC_OK;
+}
+
+gradc_status gradc_session_set(gradc_session* session, const char* name, const void* data,
+                               size_t bytes) {
+  if (session == nullptr || name == nullptr || data == nullptr) return GRADC_INVALID_ARGUMENT;
+  const std::span<std::byte> memory = memory_of(session, name, bytes);
+  if (memory.empty()) return GRADC_INVALID_ARGUMENT;
+  std::memcpy(memory.data(), data, bytes);
+  return GRADC_OK;
+}
+
+gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed) {
+  if (session == nullptr) return GRADC_INVALID_ARGUMENT;
+  return give(session, session->session->initialize(seed));
+}
+
+gradc_status gradc_session_save(gradc_session* session, const char* path, int32_t with_optimizer) {
+  if (session == nullptr || path == nullptr) return GRADC_INVALID_ARGUMENT;
+  return give(session, session->session->save(path, with_optimizer != 0));
+}
+
+gradc_status gradc_session_load_weights(gradc_session* session, const char* path) {
+  if (session == nullptr || path == nullptr) return GRADC_INVALID_ARGUMENT;
+  return give(session, session->session->load_weights(path));
+}
+
+}  // extern "C"

@@ -1,0 +1,85 @@
+// A model compiled in this process: the runtime's description of it, with entries that are compiled
+// by JIT when asked for or when first needed. Makes and owns everything from the parsed model to
+// the machine code.
+#pragma once
+
+#include "codegen/jit.h"
+#include "codegen/target_info.h"
+#include "driver/entry_builder.h"
+#include "driver/model_tables.h"
+#include "frontend/model.h"
+#include "support/result.h"
+#include "support/source_file.h"
+#include "support/timer.h"
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gradc {
+
+struct CompileOptions {
+  int64_t batch_size = 0;  ///< 0: the model's own
+  TargetInfo target = TargetInfo::host();
+};
+
+/// The batch size of the options, else the model's, else 1.
+int64_t effective_batch(const Model& model, const CompileOptions& options);
+
+/// The entries that exist for a model: all, or predict alone without a "training" section.
+std::vector<EntryPoint> entries_of(const Model& model);
+
+/// The runtime's description of a model: tensors and slots of all its entries, nothing compiled.
+Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t batch,
+                                                 std::vector<Diagnostic>& warnings);
+
+/// Builds, plans and lowers entries into one program, with slots as the tables number them.
+Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryPoint> kinds,
+                                      const ModelTables& tables, const TargetInfo& target,
+                                      TimeReport* times);
+
+class CompiledModel {
+ public:
+  /// Reads a model file and prepares it; compiles nothing yet.
+  static Result<std::unique_ptr<CompiledModel>> open(const std::string& path,
+                                                     const CompileOptions& options,
+                                                     SourceSet& sources);
+  /// The same from JSON text; `name` stands for the file in messages.
+  static Result<std::unique_ptr<CompiledModel>> parse(const std::string& name,
+                                                      const std::string& json,
+                                                      const CompileOptions& options,
+                                                      SourceSet& sources);
+  static Result<std::unique_ptr<CompiledModel>> create(Model model, const CompileOptions& options);
+
+  const Model& model() const { return model_; }
+  const gradc_rt_model& runtime_model() const { return tables_->model(); }
+  const ModelTables& tables() const { return *tables_; }
+  int64_t batch_size() const { return runtime_model().batch_size; }
+  std::vector<Diagnostic> take_warnings() { return std::exchange(warnings_, {}); }
+
+  /// Compiles these entries together (equal kernels once); those already compiled are skipped.
+  Status compile(std::span<const EntryPoint> kinds);
+  bool supports(EntryPoint kind) const {
+    return kind == EntryPoint::kPredict || model_.training.has_value();
+  }
+  /// Per stage: graph, passes, lower, llvm stages, jit.
+  const TimeReport& times() const { return times_; }
+  /// All of it.
+  double compile_milliseconds() const { return times_.milliseconds("total"); }
+
+ private:
+  CompiledModel(Model model, const CompileOptions& options)
+      : model_(std::move(model)), options_(options) {}
+  static int64_t ensure_entry(void* self, int64_t kind, const char** message);
+
+  Model model_;
+  CompileOptions options_;
+  std::unique_ptr<ModelTables> tables_;
+  std::vector<std::unique_ptr<JitProgram>> code_;
+  std::vector<Diagnostic> warnings_;
+  TimeReport times_;
+  std::string message_;
+};
+
+}  // namespace gradc

@@ -1,0 +1,241 @@
+// The C++ host API over a CompiledModel and an Instance of the runtime.
+#include "gradc/session.h"
+
+#include "driver/compiled_model.h"
+#include "driver/runtime_status.h"
+#include "runtime/commands.h"
+#include "runtime/instance.h"
+#include "runtime/weights.h"
+#include "support/check.h"
+#include "support/diagnostic_render.h"
+
+#include <cstring>
+
+namespace gradc {
+
+namespace {
+
+constexpr std::array<gradc_rt_tensor_kind, 9> kKinds = {
+    GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_INPUT,   GRADC_RT_TARGET,
+    GRADC_RT_OUTPUT,    GRADC_RT_LOSS,  GRADC_RT_METRIC,          GRADC_RT_GRADIENT};
+
+SessionStatus failed(std::string message) {
+  return {std::move(message)};
+}
+
+SessionStatus from_status(const rt::Status& status) {
+  if (status.ok()) return {};
+  return failed(fmt::format("error: {}\n", status.text.c_str()));
+}
+
+class SessionImpl final : public Session {
+ public:
+  SessionImpl(std::unique_ptr<CompiledModel> model, rt::Instance* instance)
+      : model_(std::move(model)), instance_(instance) {}
+  ~SessionImpl() override { rt::Instance::destroy(instance_); }
+  SessionImpl(const SessionImpl&) = delete;
+  SessionImpl& operator=(const SessionImpl&) = delete;
+
+  SessionStatus warm_up() override {
+    std::vector<EntryPoint> kinds = {EntryPoint::kPredict};
+    if (model_->supports(EntryPoint::kTrainStep)) {
+      kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate, EntryPoint::kPredict};
+    }
+    const auto compiled = model_->compile(kinds);
+    if (!compiled.ok()) return failed(render_diagnostics(compiled.diagnostics(), SourceSet()));
+    for (EntryPoint kind : kinds) {
+      const SessionStatus status = prepare(kind);
+      if (!status.ok()) return status;
+    }
+    return {};
+  }
+
+  int64_t batch_size() const override { return model_->batch_size(); }
+  double compile_milliseconds() const override { return model_->compile_milliseconds(); }
+
+  std::vector<TensorInfo> tensors() const override {
+    std::vector<TensorInfo> result;
+    for (const gradc_rt_tensor& tensor : model_->tables().tensors()) {
+      for (size_t kind = 0; kind < kKinds.size(); ++kind) {
+        if (tensor.kind != kKinds[kind]) continue;
+        result.push_back({tensor.name, static_cast<TensorKind>(kind),
+                          std::string(rt::dtype_name(static_cast<rt::Dtype>(tensor.dtype))),
+                          std::vector<int64_t>(tensor.dims, tensor.dims + tensor.rank),
+                          tensor.bytes});
+      }
+    }
+    return result;
+  }
+
+  SessionStatus step(std::span<const void* const> inputs, std::span<const void* const> targets,
+                     float* loss) override {
+    const SessionStatus status = run(EntryPoint::kTrainStep, inputs, targets);
+    if (status.ok()) read_loss(loss);
+    return status;
+  }
+
+  SessionStatus evaluate(std::span<const void* const> inputs, std::span<const void* const> targets,
+                         float* loss, std::span<float> metrics) override {
+    const int64_t count = instance_->count_of(GRADC_RT_METRIC);
+    if (!metrics.empty() && static_cast<int64_t>(metrics.size()) != count) {
+      return failed(fmt::format("error: room for {} metrics was given, the model has {}\n",
+                                metrics.size(), count));
+    }
+    const SessionStatus status = run(EntryPoint::kEvaluate, inputs, targets);
+    if (!status.ok()) return status;
+    read_loss(loss);
+    for (size_t i = 0; i < metrics.size(); ++i)
+      metrics[i] = read(GRADC_RT_METRIC, i);
+    return {};
+  }
+
+  SessionStatus predict(std::span<const void* const> inputs,
+                        std::span<void* const> outputs) override {
+    if (SessionStatus status = bind(GRADC_RT_OUTPUT, "outputs", outputs); !status.ok())
+      return status;
+    const SessionStatus status = run(EntryPoint::kPredict, inputs, {});
+    unbind(GRADC_RT_OUTPUT);
+    return status;
+  }
+
+  SessionStatus train(const TrainOptions& options, std::vector<double>* history) override {
+    rt::TrainCommand command;
+    command.data.spec = rt::Str(options.data.c_str());
+    command.epochs = options.epochs > 0 ? options.epochs : -1;
+    command.validation_split = options.validation_split;
+    command.has_seed = true;
+    command.seed = instance_->seed();
+    command.quiet = true;
+    command.handle_signals = false;
+    command.user = history;
+    command.on_epoch = [](void* user, const rt::EpochReport& report) {
+      if (user != nullptr) static_cast<std::vector<double>*>(user)->push_back(report.scores.loss);
+    };
+    rt::TrainResult result;
+    return from_status(rt::run_train(*instance_, command, &result));
+  }
+
+  std::span<std::byte> tensor_memory(const std::string& name) override {
+    const int64_t index = instance_->find(name.c_str());
+    if (index < 0) return {};
+    const gradc_rt_tensor& tensor = instance_->tensor(static_cast<size_t>(index));
+    const bool lasting = tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
+                         tensor.kind == GRADC_RT_OPTIMIZER_STATE;
+    if (!lasting) return {};
+    return {static_cast<std::byte*>(instance_->data(static_cast<size_t>(index))),
+            static_cast<size_t>(tensor.bytes)};
+  }
+
+  std::span<float> parameter(const std::string& name) override {
+    const int64_t index = instance_->find(name.c_str());
+    if (index < 0 || instance_->tensor(static_cast<size_t>(index)).dtype != GRADC_RT_F32) return {};
+    const std::span<std::byte> bytes = tensor_memory(name);
+    return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
+  }
+
+  SessionStatus initialize(uint64_t seed) override {
+    return from_status(instance_->initialize(seed));
+  }
+
+  SessionStatus save(const std::string& path, bool with_optimizer) override {
+    if (!with_optimizer) return from_status(rt::save_weights(*instance_, path.c_str()));
+    rt::Vec<rt::TensorView> views;
+    rt::Vec<rt::Str> names;
+    rt::collect_tensors(*instance_, true, &views, &names);
+    return from_status(rt::write_safetensors(path.c_str(), views.span(), {}));
+  }
+
+  SessionStatus load_weights(const std::string& path) override {
+    return from_status(rt::load_weights(*instance_, path.c_str(), rt::LoadMode::kComplete));
+  }
+
+ private:
+  SessionStatus prepare(EntryPoint kind) {
+    if (!model_->supports(kind)) return failed("error: the model has no \"training\" section\n");
+    return from_status(instance_->prepare(runtime_entry(kind)));
+  }
+
+  template <class Pointer>
+  SessionStatus bind(gradc_rt_tensor_kind kind, const char* what, std::span<Pointer> memory) {
+    const int64_t count = instance_->count_of(kind);
+    if (static_cast<int64_t>(memory.size()) != count) {
+      return failed(
+          fmt::format("error: {} {} were given, the model has {}\n", memory.size(), what, count));
+    }
+    for (size_t i = 0; i < memory.size(); ++i) {
+      if (memory[i] == nullptr) return failed(fmt::format("error: {}[{}] is null\n", what, i));
+      instance_->bind(static_cast<size_t>(instance_->nth(kind, static_cast<int64_t>(i))),
+                      const_cast<void*>(memory[i]));
+    }
+    return {};
+  }
+
+  void unbind(gradc_rt_tensor_kind kind) {
+    for (int64_t i = 0; i < instance_->count_of(kind); ++i) {
+      instance_->bind(static_cast<size_t>(instance_->nth(kind, i)), nullptr);
+    }
+  }
+
+  SessionStatus run(EntryPoint kind, std::span<const void* const> inputs,
+                    std::span<const void* const> targets) {
+    if (SessionStatus status = prepare(kind); !status.ok()) return status;
+    SessionStatus status = bind(GRADC_RT_INPUT, "inputs", inputs);
+    if (status.ok() && kind != EntryPoint::kPredict)
+      status = bind(GRADC_RT_TARGET, "targets", targets);
+    if (status.ok()) instance_->run(runtime_entry(kind));
+    unbind(GRADC_RT_INPUT);
+    unbind(GRADC_RT_TARGET);
+    return status;
+  }
+
+  float read(gradc_rt_tensor_kind kind, size_t n) const {
+    return static_cast<float>(
+        instance_->scalar(static_cast<size_t>(instance_->nth(kind, static_cast<int64_t>(n)))));
+  }
+  void read_loss(float* loss) const {
+    if (loss != nullptr) *loss = read(GRADC_RT_LOSS, 0);
+  }
+
+  std::unique_ptr<CompiledModel> model_;
+  rt::Instance* instance_;
+};
+
+std::unique_ptr<Session> make_session(Result<std::unique_ptr<CompiledModel>> model,
+                                      const SourceSet& sources, const SessionOptions& options,
+                                      SessionStatus* status) {
+  const auto fail = [&](std::string message) -> std::unique_ptr<Session> {
+    if (status != nullptr) status->message = std::move(message);
+    return nullptr;
+  };
+  if (status != nullptr) status->message.clear();
+  if (!model.ok()) return fail(render_diagnostics(model.diagnostics(), sources));
+  rt::Instance* instance = nullptr;
+  const gradc_rt_model& runtime_model = (*model)->runtime_model();
+  rt::Status made = rt::Instance::create(runtime_model, {options.threads}, nullptr, 0, &instance);
+  if (!made.ok()) return fail(fmt::format("error: {}\n", made.text.c_str()));
+  auto session = std::make_unique<SessionImpl>(model.take(), instance);
+  const SessionStatus started =
+      session->initialize(options.has_seed ? options.seed : runtime_model.training.seed);
+  if (!started.ok()) return fail(started.message);
+  return session;
+}
+
+}  // namespace
+
+std::unique_ptr<Session> Session::load(const std::string& path, const SessionOptions& options,
+                                       SessionStatus* status) {
+  SourceSet sources;
+  CompileOptions compile;
+  compile.batch_size = options.batch_size;
+  return make_session(CompiledModel::open(path, compile, sources), sources, options, status);
+}
+
+std::unique_ptr<Session> Session::parse(const std::string& json, const std::string& name,
+                                        const SessionOptions& options, SessionStatus* status) {
+  SourceSet sources;
+  CompileOptions compile;
+  compile.batch_size = options.batch_size;
+  return make_session(CompiledModel::parse(name, json, compile, sources), sources, options, status);
+}
+
+}  // namespace gradc

@@ -1,0 +1,22 @@
+#include "driver/version.h"
+
+#include "codegen/jit.h"
+#include "codegen/target_info.h"
+
+#include <fmt/format.h>
+
+namespace gradc {
+
+const char* version_number() {
+  return "0.1.0";
+}
+
+std::string version_text() {
+  const TargetInfo host = TargetInfo::host();
+  return fmt::format(
+      "gradc {}\nLLVM {}\nhost {} ({}), {}-bit vectors, {} vector registers, {} core{}",
+      version_number(), llvm_version(), host.cpu, host.triple, 8 * host.vector_bytes,
+      host.vector_registers, host.cores, host.cores == 1 ? "" : "s");
+}
+
+}  // namespace gradc

@@ -1,0 +1,42 @@
+// gradc run: one entry on given tensors.
+#include "driver/exact_run.h"
+#include "tools/gradc/command.h"
+
+#include <memory>
+
+namespace gradc::tool {
+
+void register_run(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<ExactRun>();
+  auto engine = std::make_shared<std::string>("jit");
+  CLI::App* command = app.add_subcommand(
+      "run", "run one entry on the tensors of a safetensors file: the exact door");
+  command->add_option("MODEL", options->model, "the model's JSON")->required();
+  command->add_option("--entry", options->entry, "predict, loss, gradients or train_step")
+      ->required()
+      ->check(CLI::IsMember({"predict", "loss", "gradients", "train_step"}));
+  command
+      ->add_option("--in", options->in,
+                   "tensors by name: input/NAME, target/NAME, <layer>/<parameter>, optimizer/...")
+      ->required();
+  command->add_option("--out", options->out, "where the results go (.safetensors)")->required();
+  command->add_option("--steps", options->steps, "train_step: repeat on the same batch (default 1)")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--seed", options->seed, "for parameters that are not given, and dropout");
+  command->add_option("--threads", options->threads, "threads; 0: one per core (default 1)")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--engine", *engine,
+                   "jit, or interpreter: the double-precision reference on the unfused graph")
+      ->check(CLI::IsMember({"jit", "interpreter"}));
+  command->callback([options, engine, &selection] {
+    selection.run = [options, engine] {
+      options->interpreter = *engine == "interpreter";
+      SourceSet sources;
+      const auto status = run_exact(*options, sources);
+      return status.ok() ? static_cast<int>(kSuccess) : report(status.diagnostics());
+    };
+  });
+}
+
+}  // namespace gradc::tool

@@ -1,0 +1,201 @@
+// gradc train, eval and predict: the model by JIT, the rest as in compiled executables
+// (runtime/commands.h).
+#include "driver/compiled_model.h"
+#include "runtime/commands.h"
+#include "tools/gradc/command.h"
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+namespace gradc::tool {
+
+namespace {
+
+struct DataOptions {
+  std::string spec;
+  std::vector<std::string> inputs;
+  std::vector<std::string> targets;
+};
+
+struct TrainCommandLine {
+  std::string model;
+  DataOptions data;
+  int64_t epochs = -1;
+  int64_t batch_size = 0;
+  std::optional<uint64_t> seed;
+  int threads = 1;
+  double validation_split = -1.0;
+  std::string weights, out, checkpoint, log;
+  bool resume = false;
+  bool json = false;
+};
+
+void add_data_options(CLI::App& command, DataOptions& data, bool required) {
+  auto* spec =
+      command.add_option("--data", data.spec,
+                         "a folder of IDX files with MNIST's names, FILE.npz, FILE.safetensors, "
+                         "FILE.csv:target=COLUMN or a text file");
+  auto* input = command.add_option("--input", data.inputs, "NAME=FILE: a .npy file for one input");
+  command.add_option("--target", data.targets, "NAME=FILE: a .npy file for one target");
+  if (required) spec->excludes(input);
+}
+
+int report(const rt::Status& status) {
+  if (status.ok()) return kSuccess;
+  const std::string text(status.text.data(), status.text.size());
+  size_t begin = 0;
+  while (begin <= text.size()) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    if (end > begin)
+      std::fprintf(stderr, "gradc: error: %s\n", text.substr(begin, end - begin).c_str());
+    begin = end + 1;
+  }
+  switch (status.code) {
+    case rt::Code::kOk:
+    case rt::Code::kStopped:
+      return kSuccess;
+    case rt::Code::kUserError:
+      return kUserError;
+    case rt::Code::kUsage:
+      return kUsageError;
+    case rt::Code::kInternal:
+      return kInternalError;
+  }
+  return kInternalError;
+}
+
+rt::Status read_data_options(const DataOptions& options, rt::DataSource& source) {
+  source.spec = rt::Str(options.spec.c_str());
+  for (const std::string& text : options.inputs) {
+    rt::NamedFile file;
+    GRADC_RT_TRY(rt::parse_named_file(text.c_str(), "--input", &file));
+    source.inputs.push(std::move(file));
+  }
+  for (const std::string& text : options.targets) {
+    rt::NamedFile file;
+    GRADC_RT_TRY(rt::parse_named_file(text.c_str(), "--target", &file));
+    source.targets.push(std::move(file));
+  }
+  return {};
+}
+
+const char* or_null(const std::string& text) {
+  return text.empty() ? nullptr : text.c_str();
+}
+
+/// Opens the model, makes an instance and gives both to `work`.
+template <class Work>
+int with_instance(const TrainCommandLine& options, Work work) {
+  SourceSet sources;
+  CompileOptions compile;
+  compile.batch_size = options.batch_size;
+  auto model = CompiledModel::open(options.model, compile, sources);
+  if (!model.ok()) return tool::report(model.diagnostics());
+  tool::report((*model)->take_warnings());
+  rt::Instance* instance = nullptr;
+  rt::Status status =
+      rt::Instance::create((*model)->runtime_model(), {options.threads}, nullptr, 0, &instance);
+  if (status.ok()) status = work(*instance);
+  if (instance != nullptr) rt::Instance::destroy(instance);
+  return report(status);
+}
+
+int run_train_command(const TrainCommandLine& options) {
+  return with_instance(options, [&](rt::Instance& instance) -> rt::Status {
+    rt::TrainCommand command;
+    GRADC_RT_TRY(read_data_options(options.data, command.data));
+    command.epochs = options.epochs;
+    command.has_seed = options.seed.has_value();
+    command.seed = options.seed.value_or(0);
+    command.validation_split = options.validation_split;
+    command.weights = or_null(options.weights);
+    command.out = or_null(options.out);
+    command.checkpoint = or_null(options.checkpoint);
+    command.resume = options.resume;
+    command.log = or_null(options.log);
+    rt::TrainResult result;
+    return rt::run_train(instance, command, &result);
+  });
+}
+
+int run_eval_command(const TrainCommandLine& options) {
+  return with_instance(options, [&](rt::Instance& instance) -> rt::Status {
+    rt::EvalCommand command;
+    GRADC_RT_TRY(read_data_options(options.data, command.data));
+    command.weights = or_null(options.weights);
+    command.json = options.json;
+    return rt::run_eval(instance, command);
+  });
+}
+
+int run_predict_command(const TrainCommandLine& options) {
+  return with_instance(options, [&](rt::Instance& instance) -> rt::Status {
+    rt::PredictCommand command;
+    GRADC_RT_TRY(read_data_options(options.data, command.data));
+    command.weights = or_null(options.weights);
+    command.out = or_null(options.out);
+    return rt::run_predict(instance, command);
+  });
+}
+
+void add_model_options(CLI::App& command, TrainCommandLine& options) {
+  command.add_option("MODEL", options.model, "the model's JSON")->required();
+  command.add_option("--batch-size", options.batch_size, "rows of a batch (default: the model's)")
+      ->check(CLI::PositiveNumber);
+  command.add_option("--threads", options.threads, "threads; 0: one per core (default 1)")
+      ->check(CLI::NonNegativeNumber);
+}
+
+}  // namespace
+
+void register_train(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<TrainCommandLine>();
+  CLI::App* command = app.add_subcommand("train", "train a model on data, by JIT");
+  add_model_options(*command, *options);
+  add_data_options(*command, options->data, true);
+  command->add_option("--epochs", options->epochs, "passes over the data (default: the model's)")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--seed", options->seed,
+                      "seed of weights, shuffling and dropout (default: the model's)");
+  command
+      ->add_option("--validation-split", options->validation_split,
+                   "the last fraction of the data is held out")
+      ->check(CLI::Range(0.0, 1.0));
+  command->add_option("--weights", options->weights, "start from these weights (.safetensors)");
+  command->add_option("--out", options->out, "write the trained weights here (.safetensors)");
+  command->add_option("--checkpoint", options->checkpoint,
+                      "write a checkpoint here after each epoch and when interrupted");
+  command->add_flag("--resume", options->resume, "go on from the checkpoint if it exists");
+  command->add_option("--log", options->log,
+                      "append one JSON object per epoch to this file (.jsonl)");
+  command->callback(
+      [options, &selection] { selection.run = [options] { return run_train_command(*options); }; });
+}
+
+void register_eval(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<TrainCommandLine>();
+  CLI::App* command = app.add_subcommand("eval", "loss and metrics of trained weights on data");
+  add_model_options(*command, *options);
+  add_data_options(*command, options->data, true);
+  command->add_option("--weights", options->weights, "the weights (.safetensors)")->required();
+  command->add_flag("--json", options->json, "print one JSON object");
+  command->callback(
+      [options, &selection] { selection.run = [options] { return run_eval_command(*options); }; });
+}
+
+void register_predict(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<TrainCommandLine>();
+  CLI::App* command = app.add_subcommand("predict", "outputs of trained weights for inputs");
+  add_model_options(*command, *options);
+  command->add_option("--in", options->data.spec, "the inputs: .npy, .safetensors, .npz or .csv")
+      ->required();
+  command->add_option("--weights", options->weights, "the weights (.safetensors)")->required();
+  command->add_option("--out", options->out, "the outputs: .npy for one, .safetensors for several")
+      ->required();
+  command->callback([options, &selection] {
+    selection.run = [options] { return run_predict_command(*options); };
+  });
+}
+
+}  // namespace gradc::tool

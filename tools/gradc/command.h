@@ -1,0 +1,49 @@
+// What the sub-commands of `gradc` share: how they register, how they report, how they write
+// results.
+#pragma once
+
+#include "support/diagnostic.h"
+#include "support/result.h"
+#include "support/source_file.h"
+
+#include <CLI/CLI.hpp>
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gradc::tool {
+
+/// Exit codes of the command (DESIGN 2.1).
+enum ExitCode : int { kSuccess = 0, kUserError = 1, kUsageError = 2, kInternalError = 70 };
+
+/// The chosen sub-command puts its work here; main runs it after the command line was read.
+struct Selection {
+  std::function<int()> run;
+};
+
+/// Prints diagnostics on stderr, with the lines of the files they are about; gives kUserError if
+/// one is an error.
+int report(const std::vector<Diagnostic>& diagnostics);
+
+/// Writes text to a file through a temporary one and a rename, or to stdout for an empty path;
+/// nothing half-written.
+Status write_text(const std::string& path, std::string_view text);
+
+/// A tensor name or file extension test: does `path` end in `.suffix`?
+bool has_extension(std::string_view path, std::string_view extension);
+
+void register_train(CLI::App& app, Selection& selection);
+void register_eval(CLI::App& app, Selection& selection);
+void register_predict(CLI::App& app, Selection& selection);
+void register_run(CLI::App& app, Selection& selection);
+void register_compile(CLI::App& app, Selection& selection);
+void register_inspect(CLI::App& app, Selection& selection);
+void register_plan(CLI::App& app, Selection& selection);
+void register_check(CLI::App& app, Selection& selection);
+void register_bench(CLI::App& app, Selection& selection);
+void register_opt(CLI::App& app, Selection& selection);
+void register_reference(CLI::App& app, Selection& selection);
+
+}  // namespace gradc::tool
