@@ -1,6 +1,6 @@
 #include "driver/aot.h"
 
-#include "codegen/jit.h"
+#include "codegen/llvm_version.h"
 #include "codegen/object_writer.h"
 #include "driver/toolchain.h"
 #include "driver/version.h"

@@ -1,6 +1,6 @@
 #include "driver/version.h"
 
-#include "codegen/jit.h"
+#include "codegen/llvm_version.h"
 #include "codegen/target_info.h"
 
 #include <fmt/format.h>
