@@ -1,5 +1,6 @@
 #include "driver/model_tables.h"
 
+#include "frontend/layer_def.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -74,6 +75,31 @@ gradc_rt_initializer initializer_of(const InitSpec& init) {
   result.has_seed = init.has_seed ? 1 : 0;
   result.seed = static_cast<uint64_t>(init.seed);
   return result;
+}
+
+/// Classes of a sparse target, which its labels must stay below; 0 where labels are no classes.
+int64_t class_count(const Model& model, const std::string& output) {
+  if (!model.training) return 0;
+  for (const OutputLoss& loss : model.training->losses) {
+    const ModelOutput& candidate = model.outputs[loss.output];
+    if (candidate.name == output && loss.loss.def->type == "sparse_categorical_crossentropy") {
+      return model.spec(candidate.value).shape.back();
+    }
+  }
+  return 0;
+}
+
+/// Rows of the embedding that an input indexes; 0 where it indexes none.
+int64_t index_count(const Model& model, const std::string& input) {
+  for (const Call& call : model.calls) {
+    const Layer& layer = model.layers[call.layer];
+    if (layer.def->base.type != "embedding") continue;
+    for (ModelValue value : call.inputs) {
+      if (value < model.inputs.size() && model.inputs[value].name == input)
+        return layer.component.options.integer("input_dim");
+    }
+  }
+  return 0;
 }
 
 constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
@@ -167,6 +193,7 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model) {
     rule.crop = given->crop ? 1 : 0;
     rule.noise_stddev = given->noise_stddev;
   }
+  rule.value_count = is_target ? class_count(model, name) : index_count(model, name);
   tensor.data = &data_rules_.emplace_back(rule);
 }
 

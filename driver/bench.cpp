@@ -1,0 +1,123 @@
+#include "driver/bench.h"
+
+#include "driver/fma_peak.h"
+#include "driver/runtime_status.h"
+#include "runtime/instance.h"
+#include "support/check.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <random>
+#include <sys/resource.h>
+
+namespace gradc {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double milliseconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+}
+
+/// Inputs and float targets uniform in [0, 1), integer targets and inputs below the smallest class
+/// count that is safe.
+void fill_batch(rt::Instance& instance) {
+  std::mt19937_64 random(1);
+  std::uniform_real_distribution<double> uniform(0.0, 1.0);
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    const gradc_rt_tensor& tensor = instance.tensor(i);
+    if (tensor.kind != GRADC_RT_INPUT && tensor.kind != GRADC_RT_TARGET) continue;
+    const auto dtype = static_cast<rt::Dtype>(tensor.dtype);
+    const size_t count = static_cast<size_t>(tensor.bytes) / rt::dtype_bytes(dtype);
+    const bool known = tensor.data != nullptr && tensor.data->value_count > 0;
+    const int64_t limit = known ? tensor.data->value_count : 2;
+    for (size_t j = 0; j < count; ++j) {
+      const double value = uniform(random);
+      rt::store_f64(
+          instance.data(i), dtype, j,
+          rt::is_float(dtype)
+              ? value
+              : static_cast<double>(static_cast<int64_t>(value * static_cast<double>(limit))));
+    }
+  }
+}
+
+int64_t bytes_of(const gradc_rt_model& model, std::initializer_list<int64_t> kinds) {
+  int64_t bytes = 0;
+  for (int64_t i = 0; i < model.num_tensors; ++i) {
+    if (std::find(kinds.begin(), kinds.end(), model.tensors[i].kind) != kinds.end())
+      bytes += model.tensors[i].bytes;
+  }
+  return bytes;
+}
+
+void time_steps(rt::Instance& instance, const BenchOptions& options, BenchResult& result) {
+  const Clock::time_point warm_up = Clock::now();
+  const double warm_up_ms = std::min(500.0, options.seconds * 250.0);
+  do {
+    instance.run(GRADC_RT_TRAIN_STEP);
+  } while (milliseconds_since(warm_up) < warm_up_ms);
+  std::vector<double> times;
+  const Clock::time_point begin = Clock::now();
+  while (options.steps > 0
+             ? static_cast<int64_t>(times.size()) < options.steps
+             : times.size() < 5 || milliseconds_since(begin) < options.seconds * 1000.0) {
+    const Clock::time_point step = Clock::now();
+    instance.run(GRADC_RT_TRAIN_STEP);
+    times.push_back(milliseconds_since(step));
+  }
+  std::sort(times.begin(), times.end());
+  result.steps = static_cast<int64_t>(times.size());
+  result.step_ms_median = times[times.size() / 2];
+  result.step_ms_min = times.front();
+}
+
+}  // namespace
+
+Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
+  CompileOptions compile;
+  compile.batch_size = options.batch_size;
+  GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources));
+  if (!model->supports(EntryPoint::kTrainStep)) {
+    return make_error(DiagKind::kMissingOption, {options.model, "", false},
+                      "the model has no \"training\" section; bench times its training step");
+  }
+  const std::array kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate, EntryPoint::kPredict};
+  GRADC_TRY_STATUS(model->compile(kinds));
+  rt::Instance* raw = nullptr;
+  GRADC_TRY_STATUS(from_runtime(
+      rt::Instance::create(model->runtime_model(), {options.threads}, nullptr, 0, &raw)));
+  const std::unique_ptr<rt::Instance, void (*)(rt::Instance*)> instance(
+      raw, [](rt::Instance* i) { rt::Instance::destroy(i); });
+  GRADC_TRY_STATUS(from_runtime(instance->initialize(model->runtime_model().training.seed)));
+  GRADC_TRY_STATUS(from_runtime(instance->prepare(GRADC_RT_TRAIN_STEP)));
+  fill_batch(*instance);
+
+  BenchResult result;
+  result.threads = instance->threads();
+  result.batch_size = model->batch_size();
+  GRADC_TRY(result.peak_gflops, measure_fma_peak(TargetInfo::host(), result.threads));
+  time_steps(*instance, options, result);
+  const gradc_rt_model& runtime_model = model->runtime_model();
+  result.gflop_per_step = static_cast<double>(runtime_model.train_step_flops) * 1e-9;
+  result.examples_per_second =
+      static_cast<double>(result.batch_size) / result.step_ms_median * 1000.0;
+  result.gflops = result.gflop_per_step / result.step_ms_median * 1000.0;
+  result.peak_gflops_fraction = result.peak_gflops > 0 ? result.gflops / result.peak_gflops : 0.0;
+  result.compile_ms = model->compile_milliseconds();
+  for (const TimeReport::Entry& entry : model->times().entries()) {
+    if (entry.name != "total")
+      result.compile_stages_ms.emplace_back(entry.name, model->times().milliseconds(entry.name));
+  }
+  result.arena_bytes = runtime_model.entries[GRADC_RT_TRAIN_STEP].arena_bytes;
+  result.parameter_bytes = bytes_of(runtime_model, {GRADC_RT_PARAMETER});
+  result.state_bytes = bytes_of(runtime_model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE});
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  return result;
+}
+
+}  // namespace gradc

@@ -1,0 +1,45 @@
+// `gradc bench`: the time of a model's training step on synthetic data of the right shape.
+#pragma once
+
+#include "driver/compiled_model.h"
+#include "support/result.h"
+#include "support/source_file.h"
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace gradc {
+
+struct BenchOptions {
+  std::string model;
+  int64_t steps = 0;  ///< 0: as many as fit into `seconds`
+  double seconds = 2.0;
+  int64_t batch_size = 0;
+  int threads = 1;
+};
+
+struct BenchResult {
+  double step_ms_median = 0.0;
+  double step_ms_min = 0.0;
+  int64_t steps = 0;
+  int64_t batch_size = 0;
+  double examples_per_second = 0.0;
+  double gflop_per_step =
+      0.0;  ///< multiply-adds of matrix products and convolutions, counted as two
+  double gflops = 0.0;
+  double peak_gflops = 0.0;  ///< measured: independent vector FMAs on all threads, just before
+  double peak_gflops_fraction = 0.0;
+  double compile_ms = 0.0;  ///< train_step, evaluate and predict together, cold
+  std::vector<std::pair<std::string, double>> compile_stages_ms;
+  int64_t arena_bytes = 0;
+  int64_t parameter_bytes = 0;
+  int64_t state_bytes = 0;  ///< states and optimizer state
+  int64_t peak_rss_bytes = 0;
+  int threads = 1;
+};
+
+Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources);
+
+}  // namespace gradc

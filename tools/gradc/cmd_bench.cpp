@@ -1,0 +1,86 @@
+// gradc bench: the time of a training step.
+#include "driver/bench.h"
+#include "tools/gradc/command.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cstdio>
+#include <memory>
+
+namespace gradc::tool {
+
+namespace {
+
+nlohmann::ordered_json to_json(const BenchResult& r) {
+  nlohmann::ordered_json stages;
+  for (const auto& [name, ms] : r.compile_stages_ms)
+    stages[name] = ms;
+  return {{"step_ms_median", r.step_ms_median},
+          {"step_ms_min", r.step_ms_min},
+          {"steps", r.steps},
+          {"batch_size", r.batch_size},
+          {"threads", r.threads},
+          {"examples_per_second", r.examples_per_second},
+          {"gflop_per_step", r.gflop_per_step},
+          {"gflops", r.gflops},
+          {"peak_gflops", r.peak_gflops},
+          {"peak_gflops_fraction", r.peak_gflops_fraction},
+          {"compile_ms", {{"total", r.compile_ms}, {"stages", stages}}},
+          {"arena_bytes", r.arena_bytes},
+          {"parameter_bytes", r.parameter_bytes},
+          {"state_bytes", r.state_bytes},
+          {"peak_rss_bytes", r.peak_rss_bytes}};
+}
+
+void print_text(const BenchResult& r) {
+  std::printf(
+      "step          %.4f ms median, %.4f ms min, of %lld steps (batch %lld, %d thread%s)\n",
+      r.step_ms_median, r.step_ms_min, static_cast<long long>(r.steps),
+      static_cast<long long>(r.batch_size), r.threads, r.threads == 1 ? "" : "s");
+  std::printf("throughput    %.0f examples/s\n", r.examples_per_second);
+  std::printf(
+      "arithmetic    %.4f GFLOP per step, %.1f GFLOP/s, %.1f %% of the measured peak of %.0f "
+      "GFLOP/s\n",
+      r.gflop_per_step, r.gflops, 100.0 * r.peak_gflops_fraction, r.peak_gflops);
+  std::printf("compile       %.1f ms (train_step, evaluate, predict; cold)\n", r.compile_ms);
+  for (const auto& [name, ms] : r.compile_stages_ms)
+    std::printf("  %-12s%.1f ms\n", name.c_str(), ms);
+  std::printf("memory        arena %lld, parameters %lld, states %lld, peak resident %lld bytes\n",
+              static_cast<long long>(r.arena_bytes), static_cast<long long>(r.parameter_bytes),
+              static_cast<long long>(r.state_bytes), static_cast<long long>(r.peak_rss_bytes));
+}
+
+}  // namespace
+
+void register_bench(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<BenchOptions>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = app.add_subcommand("bench", "time the training step on synthetic data");
+  command->add_option("MODEL", options->model, "the model's JSON")->required();
+  command
+      ->add_option("--steps", options->steps,
+                   "timed steps (default: as many as fit into --seconds)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--seconds", options->seconds, "how long to time (default 2)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--batch-size", options->batch_size, "rows of a batch (default: the model's)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--threads", options->threads, "threads; 0: one per core (default 1)")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--json", *json, "print one JSON object");
+  command->callback([options, json, &selection] {
+    selection.run = [options, json] {
+      SourceSet sources;
+      const auto result = run_bench(*options, sources);
+      if (!result.ok()) return report(result.diagnostics());
+      if (*json) {
+        std::printf("%s\n", to_json(*result).dump(2).c_str());
+      } else {
+        print_text(*result);
+      }
+      return static_cast<int>(kSuccess);
+    };
+  });
+}
+
+}  // namespace gradc::tool

@@ -1,0 +1,77 @@
+// gradc compile: a model to a native executable, library, object, assembly or LLVM IR.
+#include "driver/aot.h"
+#include "frontend/native_reader.h"
+#include "tools/gradc/command.h"
+
+#include <cstdio>
+#include <map>
+#include <memory>
+
+namespace gradc::tool {
+
+namespace {
+
+struct CompileCommandLine {
+  std::string model, output, triple, cpu, features;
+  EmitKind emit = EmitKind::kExecutable;
+  int64_t batch_size = 0;
+};
+
+Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources) {
+  GRADC_TRY(const Model model, read_model_file(options.model, sources));
+  report(model.warnings);
+  AotOptions aot;
+  aot.output = options.output;
+  aot.emit = options.emit;
+  aot.batch_size = options.batch_size;
+  aot.target = TargetInfo::host();
+  if (!options.triple.empty() || !options.cpu.empty() || !options.features.empty()) {
+    const std::string host_triple = aot.target.triple;
+    GRADC_TRY(aot.target, TargetInfo::from(options.triple.empty() ? host_triple : options.triple,
+                                           options.cpu, options.features));
+    // The same architecture and system can link the runtime core that gradc carries.
+    aot.is_host = aot.target.triple.substr(0, aot.target.triple.find('-')) ==
+                  host_triple.substr(0, host_triple.find('-'));
+  }
+  return compile_to_files(model, aot);
+}
+
+int run_compile(const CompileCommandLine& options) {
+  SourceSet sources;
+  const auto result = compile(options, sources);
+  if (!result.ok()) return report(result.diagnostics());
+  for (const std::string& file : result->files)
+    std::printf("%s\n", file.c_str());
+  std::fprintf(stderr, "compiled in %.0f ms\n", result->compile_milliseconds);
+  return kSuccess;
+}
+
+}  // namespace
+
+void register_compile(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<CompileCommandLine>();
+  CLI::App* command =
+      app.add_subcommand("compile", "compile a model to a native binary that needs no gradc");
+  const std::map<std::string, EmitKind> kinds = {
+      {"exe", EmitKind::kExecutable}, {"static", EmitKind::kStatic}, {"shared", EmitKind::kShared},
+      {"obj", EmitKind::kObject},     {"asm", EmitKind::kAssembly},  {"llvm", EmitKind::kLlvm}};
+  command->add_option("MODEL", options->model, "the model's JSON")->required();
+  command->add_option("-o,--out", options->output, "the file to write")->required();
+  command
+      ->add_option("--emit", options->emit,
+                   "exe: a program that trains, evaluates and predicts; static, shared, obj: with "
+                   "a C header beside it; asm; llvm")
+      ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case)
+                      .description("exe|static|shared|obj|asm|llvm"));
+  command->add_option("--batch-size", options->batch_size, "rows of a batch (default: the model's)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--target", options->triple,
+                      "target triple, e.g. aarch64-linux-gnu (default: this machine)");
+  command->add_option("--cpu", options->cpu,
+                      "target CPU as LLVM names it (default: this machine's)");
+  command->add_option("--features", options->features, "target features, e.g. +avx2,+fma");
+  command->callback(
+      [options, &selection] { selection.run = [options] { return run_compile(*options); }; });
+}
+
+}  // namespace gradc::tool
