@@ -9,7 +9,7 @@ namespace gradc {
 
 namespace {
 
-constexpr std::array<std::string_view, kNumEntryKinds> kNames = {
+constexpr std::array<std::string_view, kNumEntryPoints> kNames = {
     "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
 
 PipelineKind pipeline_of(EntryPoint kind) {

@@ -28,7 +28,7 @@ enum class EntryPoint : uint8_t {
   kTrainStepTail,
   kGradients
 };
-inline constexpr int kNumEntryKinds = GRADC_RT_ENTRY_COUNT;
+inline constexpr int kNumEntryPoints = GRADC_RT_ENTRY_COUNT;
 
 /// "predict", "train_step_tail", ...
 std::string_view entry_name(EntryPoint kind);
