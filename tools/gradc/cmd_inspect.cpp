@@ -70,7 +70,7 @@ PrintOptions plan_annotations(const MemoryPlan& plan) {
 Result<std::string> print_staged(const Graph& graph, const MemoryPlan* plan,
                                  const std::string& format) {
   if (format == "dot") return to_dot(graph);
-  if (format == "json") return print_graph_json(graph);
+  if (format == "json") return graph_to_json(graph);
   // Bodies are annotated with the places of the outer graph's values, so only the outer level gets
   // a callback.
   if (plan == nullptr) return print_graph(graph);

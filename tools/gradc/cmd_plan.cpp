@@ -1,0 +1,163 @@
+// gradc plan: memory and work of a training step without generating code; or the planner alone on a
+// list of buffers.
+#include "driver/compiled_model.h"
+#include "frontend/native_reader.h"
+#include "passes/memory_report.h"
+#include "passes/offset_planner_csv.h"
+#include "tools/gradc/command.h"
+
+#include <nlohmann/json.hpp>
+
+#include <cctype>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+namespace gradc::tool {
+
+namespace {
+
+struct PlanCommandLine {
+  std::string model, buffers, output, budget;
+  std::optional<int64_t> capacity;
+  int64_t batch_size = 0;
+  std::string entry = "train_step";
+  bool json = false;
+};
+
+/// "4096", "64K", "1.5M", "2GiB".
+Result<int64_t> parse_size(const std::string& text) {
+  size_t used = 0;
+  double value = -1.0;
+  try {
+    value = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  const std::string unit = text.substr(used);
+  const char first =
+      unit.empty() ? '\0' : static_cast<char>(std::toupper(static_cast<unsigned char>(unit[0])));
+  const double factor = first == 'K'                    ? 1024.0
+                        : first == 'M'                  ? 1048576.0
+                        : first == 'G'                  ? 1073741824.0
+                        : first == '\0' || first == 'B' ? 1.0
+                                                        : 0.0;
+  if (used == 0 || !(value >= 0.0) || factor == 0.0 || value * factor > 9e18) {
+    return make_error(DiagKind::kInvalidUsage, {}, "\"{}\" is no size", text)
+        .with_help("bytes, or a number with K, M or G: 64K, 1.5M");
+  }
+  return static_cast<int64_t>(value * factor);
+}
+
+Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& sources) {
+  GRADC_TRY(const Model model, read_model_file(options.model, sources));
+  report(model.warnings);
+  CompileOptions compile;
+  compile.batch_size = options.batch_size;
+  BuildOptions build;
+  if (!options.budget.empty()) {
+    GRADC_TRY(build.memory_budget_bytes, parse_size(options.budget));
+  }
+  EntryPoint kind = model.training ? EntryPoint::kTrainStep : EntryPoint::kPredict;
+  if (options.entry == "predict") kind = EntryPoint::kPredict;
+  if (options.entry == "evaluate" && model.training) kind = EntryPoint::kEvaluate;
+  GRADC_TRY(const StagedEntry entry, build_staged(model, kind, effective_batch(model, compile),
+                                                  PipelineStage::kPlanned, build));
+  if (build.memory_budget_bytes && entry.plan->arena_bytes > *build.memory_budget_bytes) {
+    const MemoryPeak peak = find_memory_peak(*entry.graph, *entry.plan);
+    return make_error(
+               DiagKind::kUnsupported, {options.model, "", false},
+               "the arena needs {} bytes, the budget is {}: at step {} ({}) {} bytes are live: {}",
+               entry.plan->arena_bytes, *build.memory_budget_bytes, peak.step, peak.node,
+               peak.bytes, peak.live_text(4))
+        .with_help(
+            fmt::format("the least budget that works is {} bytes; a smaller batch needs less",
+                        entry.plan->arena_bytes));
+  }
+  if (options.json) return memory_report_json(*entry.graph, *entry.plan).dump(2) + "\n";
+  return memory_report_text(*entry.graph, *entry.plan);
+}
+
+Result<std::string> plan_buffers(const PlanCommandLine& options) {
+  GRADC_TRY(const SourceFile source, read_source_file(options.buffers));
+  GRADC_TRY(const std::vector<BufferSpec> buffers,
+            parse_buffers_csv(source.text(), options.buffers));
+  OffsetPlannerOptions planner;
+  planner.good_size = options.capacity;
+  GRADC_TRY(const OffsetPlan plan, plan_offsets(buffers, planner));
+  const std::string wrong = verify_offsets(buffers, plan.offsets, plan.bytes);
+  GRADC_CHECK(wrong.empty(), "the planner's own check failed: {}", wrong);
+  if (options.capacity && plan.bytes > *options.capacity) {
+    return make_error(DiagKind::kInvalidBuffers, {options.buffers, "", false},
+                      "the best plan found needs {} bytes, the capacity is {} (lower bound {})",
+                      plan.bytes, *options.capacity, plan.lower_bound);
+  }
+  if (!options.output.empty()) {
+    GRADC_TRY_STATUS(write_text(options.output, print_buffers_csv(buffers, plan.offsets)));
+  }
+  const double ratio = plan.lower_bound > 0
+                           ? static_cast<double>(plan.bytes) / static_cast<double>(plan.lower_bound)
+                           : 1.0;
+  if (!options.json) {
+    return fmt::format(
+        "{} buffers, {} bytes, lower bound {} ({:.4f}), without reuse {}; found by {}{}\n",
+        buffers.size(), plan.bytes, plan.lower_bound, ratio, plan.naive_bytes, plan.method,
+        plan.proven_optimal ? ", proven optimal" : "");
+  }
+  nlohmann::ordered_json json = {{"arena_bytes", plan.bytes},
+                                 {"lower_bound_bytes", plan.lower_bound},
+                                 {"naive_bytes", plan.naive_bytes},
+                                 {"method", plan.method},
+                                 {"proven_optimal", plan.proven_optimal},
+                                 {"buffers", nlohmann::ordered_json::array()}};
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    json["buffers"].push_back({{"name", buffers[i].name},
+                               {"bytes", buffers[i].bytes},
+                               {"offset", plan.offsets[i]},
+                               {"first", buffers[i].first},
+                               {"last", buffers[i].last}});
+  }
+  return json.dump(2) + "\n";
+}
+
+int run_plan(const PlanCommandLine& options) {
+  SourceSet sources;
+  const auto text = options.buffers.empty() ? plan_model(options, sources) : plan_buffers(options);
+  if (!text.ok()) return report(text.diagnostics());
+  const auto written = write_text("", *text);
+  return written.ok() ? static_cast<int>(kSuccess) : report(written.diagnostics());
+}
+
+}  // namespace
+
+void register_plan(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<PlanCommandLine>();
+  CLI::App* command =
+      app.add_subcommand("plan", "memory, flops and bytes of a step, without generating code");
+  auto* model = command->add_option("MODEL", options->model, "the model's JSON");
+  auto* buffers = command->add_option(
+      "--buffers", options->buffers,
+      "plan these buffers instead: CSV with id,lower,upper,size (MiniMalloc's format)");
+  model->excludes(buffers);
+  command
+      ->add_option("--memory-budget", options->budget,
+                   "fail if the arena needs more: 4096, 64K, 1.5M")
+      ->excludes(buffers);
+  command->add_option("--batch-size", options->batch_size, "rows of a batch (default: the model's)")
+      ->check(CLI::PositiveNumber);
+  command->add_option("--entry", options->entry, "train_step, evaluate or predict")
+      ->check(CLI::IsMember({"train_step", "evaluate", "predict"}));
+  command->add_option("--capacity", options->capacity, "with --buffers: fail if they do not fit")
+      ->needs(buffers);
+  command
+      ->add_option("--out", options->output, "with --buffers: write them here with their offsets")
+      ->needs(buffers);
+  command->add_flag("--json", options->json, "print one JSON object");
+  command->callback([options, &selection] {
+    if (options->model.empty() && options->buffers.empty())
+      throw CLI::RequiredError("MODEL or --buffers");
+    selection.run = [options] { return run_plan(*options); };
+  });
+}
+
+}  // namespace gradc::tool
