@@ -24,8 +24,8 @@ void add(CLI::App& app, Selection& selection, const char* name, const char* help
 void register_reference(CLI::App& app, Selection& selection) {
   add(app, selection, "ops", "print the op table (Markdown)", &ops_markdown);
   add(app, selection, "layers", "print layers, losses, optimizers and their options (Markdown)",
-      &layers_markdown);
-  add(app, selection, "schema", "print the JSON Schema of a model", &json_schema);
+      &layer_reference);
+  add(app, selection, "schema", "print the JSON Schema of a model", [] { return model_schema().dump(2) + "\n"; });
 }
 
 }  // namespace gradc::tool

@@ -43,7 +43,7 @@ void add_data_options(CLI::App& command, DataOptions& data, bool required) {
 
 int report(const rt::Status& status) {
   if (status.ok()) return kSuccess;
-  const std::string text(status.text.data(), status.text.size());
+  const std::string text(status.text.c_str(), status.text.size());
   size_t begin = 0;
   while (begin <= text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());
