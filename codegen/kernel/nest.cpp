@@ -13,8 +13,8 @@ namespace gradc::kernel {
 
 namespace {
 
-constexpr int64_t kParallelWork = 4096;     // element steps below which one thread does it all
-constexpr int64_t kGrainWork = 2048;        // element steps worth a thread
+constexpr int64_t kParallelWork = 2048;     // element steps below which one thread does it all
+constexpr int64_t kGrainWork = 512;         // element steps worth a thread
 constexpr int64_t kKeptBytes = 256 * 1024;  // row temporaries per thread
 constexpr int64_t kUnrollExtent = 4;
 
@@ -89,6 +89,18 @@ double vector_score(const NestDim& dim, size_t d, const std::vector<Access>& acc
   const int64_t rounded = (dim.extent + lanes - 1) / lanes * lanes;
   const double efficiency = static_cast<double>(dim.extent) / static_cast<double>(rounded);
   return gain > 0.0 ? gain * efficiency : gain - (1.0 - efficiency);
+}
+
+/// Accesses inside the reductions happen once per reduced element, the others once per point.
+void weigh_by_executions(const std::vector<NestDim>& dims, std::vector<Access>& accesses) {
+  double reduced = 1.0;
+  for (const NestDim& dim : dims) reduced *= dim.reduce ? static_cast<double>(dim.extent) : 1.0;
+  for (Access& a : accesses) {
+    bool inside = false;
+    for (size_t d = 0; d < dims.size(); ++d)
+      inside = inside || (dims[d].reduce && (a.coefficients[d] != 0 || a.dynamic[d]));
+    if (inside) a.weight *= reduced;
+  }
 }
 
 /// Loop order: indices into dims; the vector dimension is last of its class.
@@ -315,6 +327,7 @@ Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nes
   std::vector<NestDim> dims = trimmed.dims;
   std::vector<Access> accesses = dry.accesses();
   merge_dims(dims, accesses);
+  weigh_by_executions(dims, accesses);
   Order order = choose_order(dims, accesses, target);
   return Emission(frame, body, trimmed, std::move(dims), std::move(order)).run();
 }

@@ -39,7 +39,6 @@ TEST(LowerModels, TrainingStepsAgreeWithTheInterpreter) {
   }
 }
 
-/// Prints the program where GRADC_SHOW is set, for looking at.
 TEST(LowerModels, MlpBecomesFewKernels) {
   const auto graph = test::mlp_step({784, 128, 10}, 64, test::Step::kAdam);
   const Planned p = planned(*graph);
@@ -47,8 +46,6 @@ TEST(LowerModels, MlpBecomesFewKernels) {
   const auto program = kernel::lower("mlp", std::span(&entry, 1), TargetInfo::generic_avx512());
   ASSERT_TRUE(program.ok()) << program.message();
   EXPECT_LE(program->entries[0].calls.size(), 14U) << kernel::to_string(*program);
-  if (std::getenv("GRADC_SHOW") != nullptr)
-    printf("%s\n%s", print_graph(*p.graph).c_str(), kernel::to_string(*program).c_str());
 }
 
 }  // namespace
