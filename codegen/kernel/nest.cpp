@@ -18,6 +18,12 @@ constexpr int64_t kGrainWork = 512;         // element steps worth a thread
 constexpr int64_t kKeptBytes = 256 * 1024;  // row temporaries per thread
 constexpr int64_t kUnrollExtent = 4;
 
+/// Computed by a polynomial, not by one instruction.
+bool is_function(ScalarOp op) {
+  return (op >= ScalarOp::kExp && op <= ScalarOp::kSigmoid && op != ScalarOp::kSqrt) ||
+         op == ScalarOp::kPow;
+}
+
 class DryRun {
  public:
   DryRun(const KernelFrame& frame, const Graph& body, const Nest& nest)
@@ -33,6 +39,17 @@ class DryRun {
 
   const std::string& failure() const { return emitter_.failure(); }
   std::vector<Access> accesses() const { return accesses_; }
+  /// Element steps that one step of this nest is worth.
+  int64_t step_cost() const {
+    constexpr int64_t kFunctionCost = 8;
+    int64_t cost = 1;
+    for (const Expr& e : scratch_.exprs) {
+      const bool function =
+          e.kind == ExprKind::kRandom || (e.kind == ExprKind::kScalar && is_function(e.op));
+      if (function) cost += kFunctionCost;
+    }
+    return cost;
+  }
 
  private:
   void run() {
@@ -94,7 +111,8 @@ double vector_score(const NestDim& dim, size_t d, const std::vector<Access>& acc
 /// Accesses inside the reductions happen once per reduced element, the others once per point.
 void weigh_by_executions(const std::vector<NestDim>& dims, std::vector<Access>& accesses) {
   double reduced = 1.0;
-  for (const NestDim& dim : dims) reduced *= dim.reduce ? static_cast<double>(dim.extent) : 1.0;
+  for (const NestDim& dim : dims)
+    reduced *= dim.reduce ? static_cast<double>(dim.extent) : 1.0;
   for (Access& a : accesses) {
     bool inside = false;
     for (size_t d = 0; d < dims.size(); ++d)
@@ -112,7 +130,7 @@ struct Order {
 };
 
 Order choose_order(const std::vector<NestDim>& dims, const std::vector<Access>& accesses,
-                   const TargetInfo& target) {
+                   int64_t step_cost, const TargetInfo& target) {
   Order order;
   double best = -std::numeric_limits<double>::infinity();
   for (size_t d = 0; d < dims.size(); ++d) {
@@ -121,7 +139,7 @@ Order choose_order(const std::vector<NestDim>& dims, const std::vector<Access>& 
     best = score;
     order.vector = d;
   }
-  int64_t work = 1;
+  int64_t work = step_cost;
   for (size_t d = 0; d < dims.size(); ++d) {
     work *= dims[d].extent;
     if (order.vector == d) continue;
@@ -328,7 +346,7 @@ Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nes
   std::vector<Access> accesses = dry.accesses();
   merge_dims(dims, accesses);
   weigh_by_executions(dims, accesses);
-  Order order = choose_order(dims, accesses, target);
+  Order order = choose_order(dims, accesses, dry.step_cost(), target);
   return Emission(frame, body, trimmed, std::move(dims), std::move(order)).run();
 }
 
