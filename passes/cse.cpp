@@ -4,8 +4,10 @@
 // backward phase, never the other way round, so phases stay meaningful. Nodes with bodies are left
 // alone: cse runs before fusion.
 #include "ir/op.h"
+#include "ir/op_attrs.h"
 #include "passes/passes.h"
 
+#include <bit>
 #include <unordered_map>
 #include <vector>
 
@@ -25,10 +27,19 @@ std::vector<ValueId> key_operands(const Node& node) {
   return operands;
 }
 
-uint64_t key_hash(const Node& node) {
-  uint64_t hash = mix(static_cast<uint64_t>(node.op), node.attrs.empty() ? 0 : node.attrs.hash());
+/// Hashes what is cheap to read: op, operands and result types, and the number of a constant. The
+/// attributes are compared when all this is equal.
+uint64_t key_hash(const Graph& graph, const Node& node) {
+  uint64_t hash = static_cast<uint64_t>(node.op);
   for (ValueId operand : key_operands(node))
     hash = mix(hash, operand.index);
+  for (ValueId result : node.results) {
+    hash = mix(hash, static_cast<uint64_t>(graph.type(result).dtype));
+    for (int64_t extent : graph.type(result).shape)
+      hash = mix(hash, static_cast<uint64_t>(extent));
+  }
+  if (node.op == Op::kConstant)
+    hash = mix(hash, std::bit_cast<uint64_t>(node.attrs.as<ConstantAttrs>().value->front()));
   return hash;
 }
 
@@ -49,7 +60,7 @@ Result<bool> cse(Graph& graph, PassContext& context) {
   std::unordered_multimap<uint64_t, NodeId> seen;
   for (NodeId id : graph.nodes()) {
     if (def(graph.node(id).op).has(kTraitEffect) || graph.node(id).body != nullptr) continue;
-    const uint64_t hash = key_hash(graph.node(id));
+    const uint64_t hash = key_hash(graph, graph.node(id));
     NodeId earlier;
     const auto [begin, end] = seen.equal_range(hash);
     for (auto it = begin; it != end && !earlier.valid(); ++it) {
