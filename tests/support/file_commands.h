@@ -14,7 +14,8 @@ Result<std::string> file_command_interpret(const FileTest& test);
 /// The graph in Graphviz's language, or as JSON.
 Result<std::string> file_command_dot(const FileTest& test);
 Result<std::string> file_command_json(const FileTest& test);
-/// Runs a pipeline, checks that the numbers stay the same; output: the graph's text.
+/// Runs a pipeline, checks that the numbers stay the same; output: the warnings and
+/// the graph's text.
 Result<std::string> file_command_passes(const FileTest& test);
 
 }  // namespace gradc::testing

@@ -5,6 +5,8 @@
 #include "tests/support/file_commands.h"
 #include "tests/support/same_numbers.h"
 
+#include <fmt/format.h>
+
 namespace gradc::testing {
 
 namespace {
@@ -27,7 +29,10 @@ Result<std::string> file_command_passes(const FileTest& test) {
       return make_error(DiagKind::kIrInvalid, {}, "after {} the numbers differ: {}", test.argument,
                         difference);
   }
-  return print_graph(*graph);
+  std::string text;
+  for (const Diagnostic& warning : context.sink.all())
+    text += fmt::format("warning: {} [{}]\n", warning.message, diag_name(warning.kind));
+  return text + print_graph(*graph);
 }
 
 }  // namespace gradc::testing
