@@ -16,7 +16,7 @@ namespace gradc {
 namespace {
 
 /// A group that has not come to rest after this many rounds has passes that undo each other.
-constexpr int kMaxRounds = 16;
+constexpr int kMaxRounds = 100;
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
