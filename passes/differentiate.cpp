@@ -201,6 +201,12 @@ Result<bool> differentiate(Graph& graph, PassContext& context) {
     wrt.push_back(input.value);
   }
   if (wrt.empty()) return false;
+  for (const GraphInput& parameter : parameters) {
+    if (graph.find_output("gradient/" + parameter.name))
+      return make_error(DiagKind::kInvalidUsage, {.file = file},
+                        "graph @{} already has an output \"gradient/{}\"", graph.name(),
+                        parameter.name);
+  }
 
   Builder builder(graph);
   builder.set_phase(Phase::kBackward);

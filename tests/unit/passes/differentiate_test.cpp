@@ -173,6 +173,15 @@ TEST(Differentiate, RefusesAGraphWithoutAScalarLoss) {
             "the loss has type f32[2]; only a floating-point scalar can be differentiated");
 }
 
+TEST(Differentiate, RefusesAGraphThatHasGradientsAlready) {
+  const auto graph = parsed(kMlp);
+  ASSERT_NE(graph, nullptr);
+  PassContext context;
+  const Status status = run_passes(*graph, "differentiate,differentiate", context);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.message(), "graph @mlp already has an output \"gradient/dense/kernel\"");
+}
+
 TEST(Differentiate, IsClosedUnderItself) {
   // f = sum(w^3 v): d/dw = 3 w^2 v, d/dw d/dv = 3 w^2, d^2/dw^2 = 6 w v.
   const auto graph = parsed(R"(graph @cube {
