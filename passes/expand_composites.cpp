@@ -34,8 +34,9 @@ std::vector<NodeId> expand_node(Graph& graph, NodeId id) {
   }
   graph.erase(id);
   for (size_t i = 0; i < results.size(); ++i) {
-    const NodeId def = graph.def(results[i].id());
-    if (def.valid() && def.index >= first_new) graph.set_name_hint(results[i].id(), names[i]);
+    const NodeId producer = graph.def(results[i].id());
+    if (producer.valid() && producer.index >= first_new)
+      graph.set_name_hint(results[i].id(), names[i]);
   }
   std::vector<NodeId> added;
   for (size_t index = first_new; index < graph.node_capacity(); ++index) {
