@@ -184,7 +184,8 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model) {
       rule.mean = numbers_.emplace_back(given->mean).data();
       rule.std = numbers_.emplace_back(given->stddev).data();
     } else {
-      rule.stat_count = 1;
+      // From data: per feature of a vector, per channel of an image, else one pair for all.
+      rule.stat_count = tensor.rank == 2 || tensor.rank >= 4 ? tensor.dims[tensor.rank - 1] : 1;
     }
     rule.one_hot_depth = given->one_hot;
     rule.flip_horizontal = given->flip_horizontal ? 1 : 0;
