@@ -8,9 +8,13 @@ namespace gradc::cg {
 
 namespace {
 
-/// Epilogues of up to this many expressions run on the registers, row by row unrolled; longer ones
-/// go through a copy of the tile in the first cache, in a loop over rows.
-constexpr int64_t kUnrolledEpilogue = 160;
+/// Short sums with an epilogue of up to this many instructions run it on the registers, row by row
+/// unrolled; others go through a copy of the tile in the first cache, in a loop over rows: less code
+/// to compile, and no measurable time after a long sum.
+constexpr int64_t kUnrolledEpilogue = 120;
+constexpr int64_t kShortSum = 160;
+/// Multiply-adds of a tile up to which the loop over k is unrolled as a whole.
+constexpr int64_t kUnrolledDepth = 300;
 
 class TileEmitter {
  public:
@@ -30,7 +34,10 @@ class TileEmitter {
     for (int64_t i = 0; i < shape_.rows * shape_.vectors; ++i)
       sums_.push_back(em_.entry_alloca(vector_, "sum"));
     begin();
-    walk(0, argument(TileArguments::kA), argument(TileArguments::kB));
+    if (plan_.depth * shape_.rows * shape_.vectors <= kUnrolledDepth)
+      unrolled(0, 0, 0);
+    else
+      walk(0, argument(TileArguments::kA), argument(TileArguments::kB));
     finish();
     em_.ir().CreateRetVoid();
   }
@@ -96,40 +103,55 @@ class TileEmitter {
   }
 
   void innermost(const KLevel& k, llvm::Value* a, llvm::Value* b) {
+    Builder& ir = em_.ir();
     const bool blocked = plan_.k_blocks() > 1;
-    const int64_t unroll = shape_.rows * shape_.vectors >= 16 ? 2 : 4;
+    // Large tiles hide the loop's own instructions; unrolling them only costs compile time.
+    const int64_t unroll = shape_.rows * shape_.vectors >= 16 ? 1 : 4;
     llvm::Value* count =
         blocked ? static_cast<llvm::Value*>(argument(TileArguments::kDepth)) : em_.i64(k.extent);
-    llvm::Value* whole = em_.ir().CreateAnd(count, em_.i64(-unroll));
+    llvm::Value* whole = ir.CreateAnd(count, em_.i64(-unroll));
+    const auto at = [&](llvm::Value* base, llvm::Value* iv, int64_t stride) {
+      llvm::Value* scaled = stride == 1 ? iv : ir.CreateNSWMul(iv, em_.i64(stride));
+      return ir.CreateInBoundsGEP(ir.getFloatTy(), base, scaled);
+    };
     em_.loop(
         em_.i64(0), whole, unroll, !blocked,
         [&](llvm::Value* iv) {
+          llvm::Value* a_here = at(a, iv, k.a_stride);
+          llvm::Value* b_here = at(b, iv, k.b_stride);
           for (int64_t u = 0; u < unroll; ++u)
-            step(k, a, b, iv, u);
+            step(a_here, b_here, u * k.a_stride, u * k.b_stride);
         },
         "k");
     const int64_t last = plan_.depth - (plan_.k_blocks() - 1) * plan_.kc;
     const bool rest =
         blocked ? last % unroll != 0 || plan_.kc % unroll != 0 : k.extent % unroll != 0;
-    if (rest) {
-      em_.loop(whole, count, 1, false, [&](llvm::Value* iv) { step(k, a, b, iv, 0); }, "k_rest");
-    }
+    if (!rest) return;
+    em_.loop(
+        whole, count, 1, false,
+        [&](llvm::Value* iv) { step(at(a, iv, k.a_stride), at(b, iv, k.b_stride), 0, 0); },
+        "k_rest");
   }
 
-  /// One step of k at iv + u: a row of B, then each row's broadcast times it.
-  void step(const KLevel& k, llvm::Value* a, llvm::Value* b, llvm::Value* iv, int64_t u) {
+  /// All steps of all levels in a row, for very short sums.
+  void unrolled(size_t level, int64_t a_offset, int64_t b_offset) {
+    if (level == plan_.k_levels.size()) {
+      step(argument(TileArguments::kA), argument(TileArguments::kB), a_offset, b_offset);
+      return;
+    }
+    const KLevel& k = plan_.k_levels[level];
+    for (int64_t i = 0; i < k.extent; ++i)
+      unrolled(level + 1, a_offset + i * k.a_stride, b_offset + i * k.b_stride);
+  }
+
+  /// One step of k: a row of B, then each row's broadcast times it.
+  void step(llvm::Value* a, llvm::Value* b, int64_t a_offset, int64_t b_offset) {
     Builder& ir = em_.ir();
-    const auto at = [&](llvm::Value* base, int64_t stride) {
-      llvm::Value* scaled = stride == 1 ? iv : ir.CreateNSWMul(iv, em_.i64(stride));
-      return ir.CreateInBoundsGEP(ir.getFloatTy(), base, scaled);
-    };
-    llvm::Value* a_here = at(a, k.a_stride);
-    llvm::Value* b_here = at(b, k.b_stride);
     std::vector<llvm::Value*> row_of_b;
     for (int64_t v = 0; v < shape_.vectors; ++v)
-      row_of_b.push_back(load_b(element(b_here, u * k.b_stride + v * plan_.lanes), v));
+      row_of_b.push_back(load_b(element(b, b_offset + v * plan_.lanes), v));
     for (int64_t row = 0; row < shape_.rows; ++row) {
-      llvm::Value* pointer = element(a_here, u * k.a_stride + row * plan_.a_row_stride);
+      llvm::Value* pointer = element(a, a_offset + row * plan_.a_row_stride);
       llvm::Value* scalar = ir.CreateAlignedLoad(ir.getFloatTy(), pointer, llvm::Align(4));
       llvm::Value* broadcast = splat(ir, scalar, lanes_);
       for (int64_t v = 0; v < shape_.vectors; ++v) {
@@ -189,7 +211,7 @@ class TileEmitter {
     Builder& ir = em_.ir();
     environment_.load(em_, argument(TileArguments::kSurroundings));
     const int64_t instructions = epilogue_cost() * shape_.rows * shape_.vectors;
-    if (plan_.m.size() == 1 && instructions <= kUnrolledEpilogue) {
+    if (plan_.m.size() == 1 && plan_.depth <= kShortSum && instructions <= kUnrolledEpilogue) {
       for (int64_t row = 0; row < shape_.rows; ++row) {
         bind_flat(em_, plan_.m, argument(TileArguments::kRow), row);
         for (int64_t v = 0; v < shape_.vectors; ++v)

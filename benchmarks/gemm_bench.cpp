@@ -1,0 +1,157 @@
+// The contraction engine against the machine's measured FMA peak: matrix products, dense training
+// steps, convolutions and both their gradients. Prints GFLOP/s and the share of the peak of one
+// core; a figure is the best of many short runs, in time on the CPU, so that other work on the
+// machine disturbs it little. Arguments: substrings of the cases to run.
+#include "codegen/jit.h"
+#include "tests/unit/codegen/gemm_kernels.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <string>
+#include <vector>
+
+namespace gradc {
+namespace {
+
+using test::ConvPart;
+using test::ConvShape;
+using test::Epilogue;
+using test::MatmulShape;
+
+double seconds_on(clockid_t clock) {
+  timespec now{};
+  clock_gettime(clock, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
+double thread_seconds() { return seconds_on(CLOCK_THREAD_CPUTIME_ID); }
+double process_seconds() { return seconds_on(CLOCK_PROCESS_CPUTIME_ID); }
+
+struct Thread {  // gradc_rt_thread
+  int32_t index = 0;
+  int32_t count = 1;
+  void (*barrier)(void*) = nullptr;
+  void* pool = nullptr;
+  void* scratch = nullptr;
+};
+
+kernel::Program program_of(kernel::Kernel k) {
+  kernel::Program program;
+  program.name = "bench";
+  kernel::Call call;
+  for (size_t i = 0; i < k.num_arguments(); ++i)
+    call.arguments.push_back({kernel::BufferRef::Where::kSlot, static_cast<int64_t>(i)});
+  program.kernels.push_back(std::move(k));
+  program.entries.push_back({"run", {std::move(call)}, 0});
+  return program;
+}
+
+void* aligned(int64_t bytes) {
+  const auto size = static_cast<size_t>((bytes + 127) / 64 * 64);
+  void* memory = std::aligned_alloc(64, size);
+  std::memset(memory, 0, size);
+  return memory;
+}
+
+/// Seconds of the best of many runs within about `budget` seconds.
+double best_seconds(const JitEntry& entry, const kernel::Kernel& k, double budget) {
+  std::vector<void*> slots;
+  for (size_t i = 0; i < k.num_arguments(); ++i) {
+    const int64_t count = k.buffers[i].shape.num_elements();
+    auto* values = static_cast<float*>(aligned(count * 4));
+    for (int64_t e = 0; e < count; ++e) values[e] = static_cast<float>(e % 17) * 0.01F + 0.001F;
+    slots.push_back(values);
+  }
+  Thread thread;
+  thread.scratch = aligned(entry.scratch_bytes);
+  double best = 1e9;
+  const double begin = thread_seconds();
+  for (int run = 0; run < 5 || thread_seconds() - begin < budget; ++run) {
+    const double start = thread_seconds();
+    entry.function(slots.data(), nullptr, &thread);
+    best = std::min(best, thread_seconds() - start);
+  }
+  for (void* slot : slots) std::free(slot);
+  std::free(thread.scratch);
+  return best;
+}
+
+/// A contraction that never leaves the registers and the first cache: the peak to compare with.
+double measure_peak(const TargetInfo& target) {
+  const int64_t lanes = target.lanes(4);
+  MatmulShape s{12, 2 * lanes, 256};
+  auto compiled = jit_compile(program_of(test::matmul_kernel(s)), target);
+  const kernel::Kernel k = test::matmul_kernel(s);
+  return static_cast<double>(k.flops) / best_seconds(*(*compiled)->find("run"), k, 0.2) / 1e9;
+}
+
+struct Case {
+  std::string name;
+  kernel::Kernel kernel;
+};
+
+std::vector<Case> make_cases() {
+  std::vector<Case> cases;
+  const auto matmul = [&](const char* name, MatmulShape s) {
+    cases.push_back({name, test::matmul_kernel(s)});
+  };
+  const auto bias = Epilogue::kBiasRelu;
+  const auto adam = Epilogue::kAdam;
+  matmul("nn 64x784x128 bias relu", {64, 128, 784, false, false, bias});
+  matmul("nn 64x128x10 bias relu", {64, 10, 128, false, false, bias});
+  matmul("tn 784x64x128 adam", {784, 128, 64, true, false, adam});
+  matmul("tn 784x64x128 store", {784, 128, 64, true, false});
+  matmul("nt 64x10x128", {64, 128, 10, false, true});
+  matmul("nn 256x1024x1024", {256, 1024, 1024});
+  matmul("nt 256x1024x1024", {256, 1024, 1024, false, true});
+  matmul("tn 256x1024x1024", {256, 1024, 1024, true, false});
+  matmul("tn 1024x256x1024 adam", {1024, 1024, 256, true, false, adam});
+  matmul("nn 1024x1024x1024", {1024, 1024, 1024});
+  matmul("nn 768x128x512", {768, 512, 128});
+  matmul("nn 4096x384x1536", {4096, 1536, 384});
+  matmul("nn 256x3072x768", {256, 768, 3072});
+  const auto conv = [&](const std::string& name, ConvShape s, bool first_layer = false) {
+    cases.push_back({name + " fwd", test::conv_kernel(s, ConvPart::kForward)});
+    cases.push_back({name + " bwd_w", test::conv_kernel(s, ConvPart::kWeightGradient)});
+    if (!first_layer)
+      cases.push_back({name + " bwd_d", test::conv_kernel(s, ConvPart::kInputGradient)});
+  };
+  conv("conv 13x13 32->64 b64", {64, 13, 13, 32, 64});
+  conv("conv 28x28 1->32 b64", {64, 28, 28, 1, 32}, true);
+  conv("conv 32x32 16->16 same b16", {16, 32, 32, 16, 16, 3, 1});
+  conv("conv 16x16 32->32 same b16", {16, 16, 16, 32, 32, 3, 1});
+  conv("conv 8x8 64->64 same b16", {16, 8, 8, 64, 64, 3, 1});
+  return cases;
+}
+
+int run(int argc, char** argv) {
+  const TargetInfo target = TargetInfo::host();
+  const double peak = measure_peak(target);
+  std::printf("%-34s %8.1f GFLOP/s\n", "peak of the register tile", peak);
+  for (Case& c : make_cases()) {
+    bool wanted = argc < 2;
+    for (int i = 1; i < argc; ++i) wanted = wanted || c.name.find(argv[i]) != std::string::npos;
+    if (!wanted) continue;
+    const double compile_begin = process_seconds();
+    kernel::Program program = program_of(std::move(c.kernel));
+    auto compiled = jit_compile(program, target);
+    if (!compiled.ok()) {
+      std::fprintf(stderr, "%s: %s\n", c.name.c_str(), compiled.message().c_str());
+      return 1;
+    }
+    const double compile_ms = (process_seconds() - compile_begin) * 1e3;
+    const kernel::Kernel& k = program.kernels.front();
+    const double seconds = best_seconds(*(*compiled)->find("run"), k, 0.15);
+    const double gflops = static_cast<double>(k.flops) / seconds / 1e9;
+    std::printf("%-34s %8.1f GFLOP/s %5.1f %%  %9.1f us  compiled in %.1f ms\n", c.name.c_str(),
+                gflops, 100 * gflops / peak, seconds * 1e6, compile_ms);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace gradc
+
+int main(int argc, char** argv) { return gradc::run(argc, argv); }
