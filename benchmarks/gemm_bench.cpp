@@ -26,8 +26,12 @@ double seconds_on(clockid_t clock) {
   clock_gettime(clock, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
 }
-double thread_seconds() { return seconds_on(CLOCK_THREAD_CPUTIME_ID); }
-double process_seconds() { return seconds_on(CLOCK_PROCESS_CPUTIME_ID); }
+double thread_seconds() {
+  return seconds_on(CLOCK_THREAD_CPUTIME_ID);
+}
+double process_seconds() {
+  return seconds_on(CLOCK_PROCESS_CPUTIME_ID);
+}
 
 struct Thread {  // gradc_rt_thread
   int32_t index = 0;
@@ -61,7 +65,8 @@ double best_seconds(const JitEntry& entry, const kernel::Kernel& k, double budge
   for (size_t i = 0; i < k.num_arguments(); ++i) {
     const int64_t count = k.buffers[i].shape.num_elements();
     auto* values = static_cast<float*>(aligned(count * 4));
-    for (int64_t e = 0; e < count; ++e) values[e] = static_cast<float>(e % 17) * 0.01F + 0.001F;
+    for (int64_t e = 0; e < count; ++e)
+      values[e] = static_cast<float>(e % 17) * 0.01F + 0.001F;
     slots.push_back(values);
   }
   Thread thread;
@@ -73,7 +78,8 @@ double best_seconds(const JitEntry& entry, const kernel::Kernel& k, double budge
     entry.function(slots.data(), nullptr, &thread);
     best = std::min(best, thread_seconds() - start);
   }
-  for (void* slot : slots) std::free(slot);
+  for (void* slot : slots)
+    std::free(slot);
   std::free(thread.scratch);
   return best;
 }
@@ -132,7 +138,8 @@ int run(int argc, char** argv) {
   std::printf("%-34s %8.1f GFLOP/s\n", "peak of the register tile", peak);
   for (Case& c : make_cases()) {
     bool wanted = argc < 2;
-    for (int i = 1; i < argc; ++i) wanted = wanted || c.name.find(argv[i]) != std::string::npos;
+    for (int i = 1; i < argc; ++i)
+      wanted = wanted || c.name.find(argv[i]) != std::string::npos;
     if (!wanted) continue;
     const double compile_begin = process_seconds();
     kernel::Program program = program_of(std::move(c.kernel));
@@ -154,4 +161,6 @@ int run(int argc, char** argv) {
 }  // namespace
 }  // namespace gradc
 
-int main(int argc, char** argv) { return gradc::run(argc, argv); }
+int main(int argc, char** argv) {
+  return gradc::run(argc, argv);
+}

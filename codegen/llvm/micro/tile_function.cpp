@@ -9,8 +9,8 @@ namespace gradc::cg {
 namespace {
 
 /// Short sums with an epilogue of up to this many instructions run it on the registers, row by row
-/// unrolled; others go through a copy of the tile in the first cache, in a loop over rows: less code
-/// to compile, and no measurable time after a long sum.
+/// unrolled; others go through a copy of the tile in the first cache, in a loop over rows: less
+/// code to compile, and no measurable time after a long sum.
 constexpr int64_t kUnrolledEpilogue = 120;
 constexpr int64_t kShortSum = 160;
 /// Multiply-adds of a tile up to which the loop over k is unrolled as a whole.
