@@ -165,7 +165,8 @@ struct GemmSchedule {
 /// multiply-add, k increasing; then `epilogue` with acc in scope. One engine for matmul,
 /// convolution and both its gradients: a and b are any expressions; plain and guarded loads with
 /// affine indices are packed by copies, others are evaluated while packing. Dimension lists are
-/// outermost first; the flattened k order is the summation order.
+/// outermost first; the flattened k order is the summation order. m, n and k are never empty (a
+/// dimension of one element stands for none).
 struct Contract {
   std::vector<ContractDim> batch, m, n, k;
   ExprId a, b;

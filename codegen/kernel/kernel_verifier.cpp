@@ -264,6 +264,8 @@ class Verifier {
       }
     };
     if (in_vector_) error("a contraction inside a vector loop");
+    if (s->m.empty() || s->n.empty() || s->k.empty())
+      error("a contraction needs dimensions m, n and k");
     each(s->batch, true);
     each(s->k, true);
     each(s->m, true);

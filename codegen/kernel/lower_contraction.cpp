@@ -191,6 +191,10 @@ class ContractEmission {
     contract_ = contract.get();
     for (size_t d = 0; d < dims_.size(); ++d)
       list(dims_[d].group).push_back({vars_[d], dims_[d].extent});
+    for (const DimClass cls : {DimClass::kM, DimClass::kN, DimClass::kK}) {
+      if (list(group_of(cls)).empty())
+        list(group_of(cls)).push_back({emitter_.new_var("one", 1), 1});
+    }
     emitter_.open(&contract->epilogue, vars_);
     NestCursor at(emitter_, spaces());
     emitter_.allow_lets(false);

@@ -52,6 +52,13 @@ TEST(LowerContraction, ThinMatmulsAreLoops) {
   }
 }
 
+TEST(LowerContraction, OneRowStaysAContraction) {
+  Made made;
+  made.output(matmul(made.input(f32({1, 100})), made.input(f32({100, 64}))));
+  const test::LoweredRun run = made.run();
+  EXPECT_NE(run.text.find("m=(one:1) n=(j:64) k=(p:100)"), std::string::npos) << run.text;
+}
+
 struct ConvCase {
   TensorType x, w;
   ConvAttrs attrs;
