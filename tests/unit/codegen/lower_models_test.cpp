@@ -1,12 +1,15 @@
 // Whole training steps through the real pipeline (fused, scheduled, in place, planned): the kernel
 // program computes what the graph interpreter says of the unfused step.
 #include "ir/builder.h"
+#include "ir/op_attrs.h"
 #include "ir/printer.h"
 #include "passes/pass_manager.h"
 #include "tests/unit/codegen/lower_support.h"
 #include "tests/unit/passes/training_graphs.h"
 
 #include <gtest/gtest.h>
+
+#include <cmath>
 
 namespace gradc {
 namespace {
@@ -62,6 +65,44 @@ TEST(LowerModels, EqualLayersShareTheirKernels) {
   const size_t deep = kernels({64, 64, 64, 64, 64, 64, 64, 64, 64, 64, 10});
   EXPECT_GE(shallow, 8U);
   EXPECT_LE(deep, shallow + 2);
+}
+
+/// One head-split self-attention with its gradient: views around every contraction.
+std::shared_ptr<Graph> attention_gradient(int64_t batch, int64_t length, int64_t heads,
+                                          int64_t width) {
+  auto graph = std::make_shared<Graph>("attention");
+  Builder b(*graph);
+  const int64_t channels = heads * width;
+  const Val x = b.input(InputKind::kInput, f32({batch, length, channels}), "input/x", "x");
+  const auto project = [&](Val from, const std::string& name) {
+    const Val w = b.input(InputKind::kParam, f32({channels, channels}), name + "/kernel", name);
+    return matmul(reshape(from, {batch * length, channels}), w);
+  };
+  const auto split = [&](Val v) {
+    return transpose(reshape(v, {batch, length, heads, width}), {0, 2, 1, 3});
+  };
+  const Val q = split(project(x, "q"));
+  const Val k = split(project(x, "k"));
+  const Val v = split(project(x, "v"));
+  const Val scores = matmul(q, k, false, true) * (1.0 / std::sqrt(static_cast<double>(width)));
+  const Val weights = b.add(Op::kSoftmax, {scores}, make_attrs(AxisAttrs{3}));
+  const Val mixed = transpose(matmul(weights, v), {0, 2, 1, 3});
+  const Val y = project(reshape(mixed, {batch, length, channels}), "o");
+  graph->add_output("loss", reduce_mean(y * y, {0, 1}).id());
+  PassContext context;
+  const Status status = run_passes(*graph, "differentiate,expand_composites", context);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return graph;
+}
+
+TEST(LowerModels, AttentionNeedsNoDivisionOfIndices) {
+  const auto graph = attention_gradient(2, 9, 3, 8);
+  const Planned p = planned(*graph);
+  const test::LoweredRun run =
+      test::expect_same(*graph, *p.graph, p.plan, test::random_inputs(*graph, 3),
+                        TargetInfo::generic_avx512(), {1e-6, 1e-6});
+  EXPECT_TRUE(run.ok);
+  EXPECT_EQ(test::count_of(run.text, "floor_"), 0U) << print_graph(*p.graph) << run.text;
 }
 
 TEST(LowerModels, CompositesAreRefused) {
