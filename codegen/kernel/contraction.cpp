@@ -250,7 +250,81 @@ Contraction input_grad_phase(const Node& node, const ConvGeometry& g,
   return b.take();
 }
 
-std::vector<Contraction> input_grad(const Node& node, const ConvGeometry& g) {
+// ---- padded copies
+// -------------------------------------------------------------------------------
+
+/// One axis of a copy: `low` zeros, the operand's extent, then zeros up to `size`.
+struct PaddedAxis {
+  int64_t extent = 1, low = 0, size = 1;
+};
+
+PaddedCopy padded_copy(int64_t batch, int64_t channels, const std::vector<PaddedAxis>& axes) {
+  PaddedCopy copy;
+  const size_t spaces = 2 + axes.size();
+  copy.offsets.resize(spaces, 0);
+  int64_t to = channels;
+  int64_t from = channels;
+  const auto dim = [&](std::string name, int64_t extent, int64_t at, int64_t source) {
+    std::vector<int64_t> strides(spaces, 0);
+    strides[0] = at;
+    strides[1] = source;
+    copy.dims.insert(copy.dims.begin(), {std::move(name), extent, false, std::move(strides)});
+  };
+  dim("c", channels, 1, 1);
+  for (size_t i = axes.size(); i-- > 0;) {
+    dim(axis_name('i', static_cast<int>(i)), axes[i].size, to, from);
+    copy.dims.front().strides[2 + i] = 1;
+    copy.offsets[2 + i] = -axes[i].low;
+    copy.offsets[1] -= axes[i].low * from;
+    to *= axes[i].size;
+    from *= axes[i].extent;
+  }
+  dim("n", batch, to, from);
+  copy.size = to * batch;
+  for (const PaddedAxis& axis : axes)
+    copy.last.push_back(axis.extent - 1);
+  return copy;
+}
+
+SpatialDim& dim_of(ConvGeometry& g, int axis) {
+  return g.dims[static_cast<size_t>(3 - g.spatial + axis)];
+}
+
+/// The geometry over padded data, and the copy that pads them.
+PaddedCopy pad_input(ConvGeometry& g) {
+  std::vector<PaddedAxis> axes;
+  for (int axis = 0; axis < g.spatial; ++axis) {
+    SpatialDim& d = dim_of(g, axis);
+    axes.push_back({d.in, d.pad_low, d.in + d.pad_low + d.pad_high});
+    d.in = axes.back().size;
+    d.pad_low = d.pad_high = 0;
+  }
+  return padded_copy(g.batch, g.in_channels, axes);
+}
+
+/// The same for the output gradient: how far the taps of any phase reach before and behind it.
+PaddedCopy pad_output(ConvGeometry& g, std::vector<int64_t>& lows) {
+  std::vector<PaddedAxis> axes;
+  for (int axis = 0; axis < g.spatial; ++axis) {
+    SpatialDim& d = dim_of(g, axis);
+    int64_t low = 0;
+    int64_t high = 0;
+    for (int64_t phase = 0; phase < std::min(d.stride, d.in); ++phase) {
+      const AxisPhase p = axis_phase(d, phase);
+      if (p.taps == 0) continue;
+      low = std::max(low, -(p.base - (p.taps - 1) * p.move));
+      high = std::max(high, p.base + p.count - d.out);
+    }
+    axes.push_back({d.out, low, d.out + low + high});
+    lows.push_back(low);
+    d.out = axes.back().size;
+  }
+  return padded_copy(g.batch, g.out_channels, axes);
+}
+
+/// `lows`: zeros before the output gradient per axis; empty: none.
+std::vector<Contraction> input_grad(const Node& node, const ConvGeometry& g,
+                                    const std::vector<int64_t>& lows) {
   std::vector<Contraction> result;
   std::vector<AxisPhase> phases(static_cast<size_t>(g.spatial));
   const auto visit = [&](const auto& self, int axis) -> void {
@@ -260,7 +334,9 @@ std::vector<Contraction> input_grad(const Node& node, const ConvGeometry& g) {
     }
     const SpatialDim& d = g.dim(axis);
     for (int64_t phase = 0; phase < std::min(d.stride, d.in); ++phase) {
-      phases[static_cast<size_t>(axis)] = axis_phase(d, phase);
+      AxisPhase& p = phases[static_cast<size_t>(axis)];
+      p = axis_phase(d, phase);
+      if (!lows.empty()) p.base += lows[static_cast<size_t>(axis)];
       self(self, axis + 1);
     }
   };
@@ -270,11 +346,11 @@ std::vector<Contraction> input_grad(const Node& node, const ConvGeometry& g) {
 
 }  // namespace
 
-Result<std::vector<Contraction>> contractions(const Graph& body, const Node& node) {
-  std::vector<Contraction> result;
+Result<ContractionSet> contractions(const Graph& body, const Node& node, bool pad) {
+  ContractionSet set;
   if (node.op == Op::kMatmul) {
-    result.push_back(matmul(body, node));
-    return result;
+    set.parts.push_back(matmul(body, node));
+    return set;
   }
   const TensorType& first = body.type(node.operands[0]);
   const TensorType& second = body.type(node.operands[1]);
@@ -282,15 +358,17 @@ Result<std::vector<Contraction>> contractions(const Graph& body, const Node& nod
   const auto& attrs = node.attrs.as<ConvAttrs>();
   const TensorType& x = node.op == Op::kConvInputGrad ? y : first;
   const TensorType& w = node.op == Op::kConvFilterGrad ? y : second;
-  GRADC_TRY(const ConvGeometry g, conv_geometry(op_name(node.op), x, w, attrs));
+  GRADC_TRY(ConvGeometry g, conv_geometry(op_name(node.op), x, w, attrs));
+  std::vector<int64_t> lows;
+  if (pad) set.padded = node.op == Op::kConvInputGrad ? pad_output(g, lows) : pad_input(g);
   if (node.op == Op::kConv) {
-    result.push_back(conv(node, g));
+    set.parts.push_back(conv(node, g));
   } else if (node.op == Op::kConvFilterGrad) {
-    result.push_back(filter_grad(node, g));
+    set.parts.push_back(filter_grad(node, g));
   } else {
-    result = input_grad(node, g);
+    set.parts = input_grad(node, g, lows);
   }
-  return result;
+  return set;
 }
 
 }  // namespace gradc::kernel

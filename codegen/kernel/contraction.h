@@ -4,6 +4,7 @@
 
 #include "codegen/kernel/lower_unit.h"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,15 @@ struct ContractionGuard {
   int64_t last = 0;
 };
 
+/// A copy of operand a with zeros around it, so that no guard is needed.
+struct PaddedCopy {
+  std::vector<NestDim> dims;  ///< spaces: position in the copy, in the operand, then one coordinate
+                              ///< of the operand per padded axis
+  std::vector<int64_t> offsets;  ///< of the spaces
+  std::vector<int64_t> last;     ///< of each coordinate, from 0
+  int64_t size = 1;              ///< elements of the copy
+};
+
 /// y[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n].
 struct Contraction {
   ValueId a, b, y;
@@ -33,10 +43,17 @@ struct Contraction {
   std::vector<ContractionGuard> guards;
   bool empty = false;  ///< no k at all: y is zero
   std::string suffix;  ///< of the kernel's name, where a node needs several
+  BufferId copy;       ///< a is read from this buffer of the frame (a padded copy) when valid
+};
+
+struct ContractionSet {
+  std::vector<Contraction> parts;
+  std::optional<PaddedCopy> padded;  ///< positions of a are those of this copy
 };
 
 /// The contractions that together compute a matmul, conv, conv_input_grad or conv_filter_grad node;
-/// several (writing different elements) for the gradient of a strided convolution.
-Result<std::vector<Contraction>> contractions(const Graph& body, const Node& node);
+/// several (writing different elements) for the gradient of a strided convolution. With `pad`, a is
+/// a padded copy and there are no guards.
+Result<ContractionSet> contractions(const Graph& body, const Node& node, bool pad);
 
 }  // namespace gradc::kernel

@@ -28,14 +28,15 @@ int group_of(DimClass c) {
 }
 
 /// Splits dimensions where views of the operands or results need it.
-void refine(Contraction& c, Emitter& emitter, const Graph& body) {
+void refine(Contraction& c, Emitter& emitter, const Graph& body, bool padded) {
   std::set<int64_t> cuts_y;
   for (const GraphOutput& output : body.outputs()) {
     const std::set<int64_t>& below = emitter.cuts(output.value);
     cuts_y.insert(below.begin(), below.end());
   }
-  const std::array<const std::set<int64_t>*, 3> cuts = {&emitter.cuts(c.a), &emitter.cuts(c.b),
-                                                        &cuts_y};
+  static const std::set<int64_t> kNone;
+  const std::array<const std::set<int64_t>*, 3> cuts = {padded ? &kNone : &emitter.cuts(c.a),
+                                                        &emitter.cuts(c.b), &cuts_y};
   std::vector<ContractionDim> refined;
   for (const ContractionDim& dim : c.dims) {
     std::set<int64_t> relative;
@@ -85,11 +86,26 @@ int64_t size_of(const Contraction& c, DimClass cls) {
 
 ExprId operand_a(const Contraction& c, NestCursor& at) {
   Emitter& e = at.emitter();
+  if (c.copy.valid()) return e.builder().load(c.copy, at.at(kA).affine);
   ExprId condition;
   for (size_t g = 0; g < c.guards.size(); ++g)
     condition = e.both(condition, e.in_range(at.at(kFirstGuard + g), 0, c.guards[g].last));
   const DType dtype = e.body().type(c.a).dtype;
   return e.guarded(condition, c.a, at.at(kA), e.builder().constant(0, dtype));
+}
+
+/// The padded copy that contractions of one node read.
+struct Copy {
+  UnitRef ref;
+  int64_t size = 0;
+};
+
+/// Makes the copy an argument of the frame and lets the contraction read it.
+Contraction with_copy(const Contraction& c, const std::optional<Copy>& copy, Unit::Frame& frame) {
+  Contraction result = c;
+  if (copy)
+    result.copy = frame.add("padded", DType::kF32, Shape{copy->size}, BufferRole::kIn, copy->ref);
+  return result;
 }
 
 // ---- as a loop nest
@@ -109,9 +125,11 @@ bool prefers_nest(const Contraction& c, const Graph& body) {
   return true;
 }
 
-Status lower_as_nest(Unit& unit, const Contraction& c, bool joins) {
+Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
+                     bool joins) {
   const Graph& body = unit.body();
-  const Unit::Frame frame = unit.frame(c.suffix);
+  Unit::Frame frame = unit.frame(part.suffix);
+  const Contraction c = with_copy(part, copy, frame);
   Nest nest;
   nest.dims = nest_dims(c);
   for (NestDim& dim : nest.dims)
@@ -295,9 +313,11 @@ Result<Kernel> build_contract(const Unit::Frame& frame, const Graph& body, const
   return std::move(real.kernel());
 }
 
-Status lower_as_contract(Unit& unit, const Contraction& c, bool joins) {
+Status lower_as_contract(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
+                         bool joins) {
   const Graph& body = unit.body();
-  const Unit::Frame frame = unit.frame(c.suffix);
+  Unit::Frame frame = unit.frame(part.suffix);
+  const Contraction c = with_copy(part, copy, frame);
   const EpilogueStores stores = [&](NestCursor& at) { return output_stores(frame, body, at, kY); };
   GRADC_TRY(Kernel kernel, build_contract(frame, body, c, nest_dims(c), unit.target(), stores));
   unit.add_call(frame, std::move(kernel), joins);
@@ -331,12 +351,14 @@ int64_t split_chunks(const Contraction& c) {
   return 1;
 }
 
-Status lower_split(Unit& unit, const Contraction& c, int64_t chunks) {
+Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
+                   int64_t chunks) {
   const Graph& body = unit.body();
-  const TensorType& type = body.type(c.y);
+  const TensorType& type = body.type(part.y);
   const int64_t size = type.num_elements();
   const UnitRef partial = unit.temporary(DType::kF32, Shape{chunks, size});
   Unit::Frame frame = unit.frame(".partial");
+  const Contraction c = with_copy(part, copy, frame);
   const BufferId out =
       frame.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kOut, partial);
   // One more space: the position in the partial results.
@@ -381,29 +403,72 @@ Status lower_split(Unit& unit, const Contraction& c, int64_t chunks) {
   return unit.add_nest(combine, nest);
 }
 
+// ---- padded copies
+// -------------------------------------------------------------------------------
+
+/// Guards cost more than a copy when a big contraction reads every element several times.
+bool wants_copy(const ContractionSet& set, const Graph& body) {
+  constexpr int64_t kManyProducts = 1 << 15;
+  int64_t products = 0;
+  bool guarded = false;
+  for (const Contraction& c : set.parts) {
+    if (c.empty) continue;
+    if (prefers_nest(c, body)) return false;
+    guarded = guarded || !c.guards.empty();
+    products += size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) * size_of(c, DimClass::kN) *
+                size_of(c, DimClass::kK);
+  }
+  return guarded && products >= kManyProducts;
+}
+
+Result<Copy> lower_copy(Unit& unit, const PaddedCopy& padded, ValueId source) {
+  Unit::Frame frame = unit.frame(".pad");
+  const Copy copy{unit.temporary(DType::kF32, Shape{padded.size}), padded.size};
+  const BufferId out =
+      frame.add("padded", DType::kF32, Shape{padded.size}, BufferRole::kOut, copy.ref);
+  Nest nest;
+  nest.dims = padded.dims;
+  nest.offsets = padded.offsets;
+  nest.points = [&](NestCursor& at) {
+    Emitter& e = at.emitter();
+    ExprId inside;
+    for (size_t axis = 0; axis < padded.last.size(); ++axis)
+      inside = e.both(inside, e.in_range(at.at(2 + axis), 0, padded.last[axis]));
+    const ExprId value = e.guarded(inside, source, at.at(1), e.builder().constant(0));
+    return std::vector<NestStore>{{out, at.at(0), value}};
+  };
+  GRADC_TRY_STATUS(unit.add_nest(frame, nest));
+  return copy;
+}
+
 }  // namespace
 
 Status lower_contraction(Unit& unit, const Node& node) {
+  const Graph& body = unit.body();
   Kernel scratch;
-  Emitter emitter(scratch, unit.body());
-  for (const GraphOutput& output : unit.body().outputs()) {
-    if (unit.body().type(output.value).num_elements() !=
-        unit.body().type(node.results[0]).num_elements())
+  Emitter emitter(scratch, body);
+  for (const GraphOutput& output : body.outputs()) {
+    if (body.type(output.value).num_elements() != body.type(node.results[0]).num_elements())
       return make_error(DiagKind::kUnsupported, {},
                         "{}: a result of another size than the contraction", unit.name());
   }
-  GRADC_TRY(std::vector<Contraction> parts, contractions(unit.body(), node));
+  GRADC_TRY(ContractionSet set, contractions(body, node, false));
+  std::optional<Copy> copy;
+  if (wants_copy(set, body)) {
+    GRADC_TRY(set, contractions(body, node, true));
+    GRADC_TRY(copy, lower_copy(unit, *set.padded, node.operands[0]));
+  }
   bool joins = false;
-  for (Contraction& part : parts) {
-    refine(part, emitter, unit.body());
+  for (Contraction& part : set.parts) {
+    refine(part, emitter, body, copy.has_value());
     if (part.empty) {
       GRADC_TRY_STATUS(lower_as_zero(unit, part, joins));
-    } else if (prefers_nest(part, unit.body())) {
-      GRADC_TRY_STATUS(lower_as_nest(unit, part, joins));
-    } else if (const int64_t chunks = split_chunks(part); chunks > 1 && parts.size() == 1) {
-      GRADC_TRY_STATUS(lower_split(unit, part, chunks));
+    } else if (prefers_nest(part, body)) {
+      GRADC_TRY_STATUS(lower_as_nest(unit, part, copy, joins));
+    } else if (const int64_t chunks = split_chunks(part); chunks > 1 && set.parts.size() == 1) {
+      GRADC_TRY_STATUS(lower_split(unit, part, copy, chunks));
     } else {
-      GRADC_TRY_STATUS(lower_as_contract(unit, part, joins));
+      GRADC_TRY_STATUS(lower_as_contract(unit, part, copy, joins));
     }
     joins = true;
   }
