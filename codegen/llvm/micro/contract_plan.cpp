@@ -109,7 +109,7 @@ bool rows_collide(int64_t row_stride, int64_t mr) {
   return mr > 4 * distinct;
 }
 
-void choose_b_layout(ContractPlan& plan, const TargetInfo& target, const kernel::GemmSchedule& s) {
+void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kFewTiles = 3;
   constexpr int64_t kNearRows = 256;  // elements: rows of B this close are read where they are
   const VarId inner_k = plan.k.back().var;
@@ -122,7 +122,7 @@ void choose_b_layout(ContractPlan& plan, const TargetInfo& target, const kernel:
   if (plan.k_blocks() > 1 && plan.k.size() > 1) return;
   const int64_t stride = std::abs(load->index.coefficient(inner_k));
   const int64_t tiles = plan.row_tiles() * extent_of(plan.m_outer);
-  if (!s.pack_b || tiles <= kFewTiles || stride <= kNearRows) plan.b_layout = Layout::kDirect;
+  if (tiles <= kFewTiles || stride <= kNearRows) plan.b_layout = Layout::kDirect;
 }
 
 /// A as it lies, tiles inside the innermost m dimension: worth it when that is long enough.
@@ -229,8 +229,8 @@ ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kerne
   plan.depth = extent_of(plan.k);
   plan.lanes = target.lanes(4);
   choose_a_layout(plan, target, kMaxUnblockedDepth);
-  choose_blocks(plan, contract.schedule, target);
-  choose_b_layout(plan, target, contract.schedule);
+  choose_blocks(plan, target);
+  choose_b_layout(plan, target);
   choose_split(plan, contract.parallel, target);
   make_levels(plan);
   return plan;

@@ -13,6 +13,7 @@ namespace {
 constexpr double kLatency = 4.0;  // cycles of one FMA
 constexpr double kLoadsPerCycle = 2.0;
 constexpr double kPackCycles = 3.0;  // per vector packed
+constexpr double kShapePenalty = 0.015;
 constexpr int64_t kMaxVectors = 4;
 
 int64_t ceil_div(int64_t a, int64_t b) {
@@ -40,7 +41,10 @@ double matrix_cost(int64_t rows, int64_t columns, int64_t mr, int64_t nv,
     if (rest_v > 0) cost += step_cost(height, rest_v, target);
     return cost;
   };
-  return static_cast<double>(full_m) * row_of_tiles(mr) + row_of_tiles(rest_m);
+  // Every further shape of tile is one more function to compile.
+  const int further = (rest_m > 0 && full_m > 0 ? 1 : 0) + (rest_v > 0 && full_n > 0 ? 1 : 0);
+  const double cost = static_cast<double>(full_m) * row_of_tiles(mr) + row_of_tiles(rest_m);
+  return cost * (1.0 + kShapePenalty * further);
 }
 
 int64_t max_rows(int64_t nv, const TargetInfo& target) {
@@ -65,22 +69,15 @@ Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target) {
   return best;
 }
 
-void choose_blocks(ContractPlan& plan, const kernel::GemmSchedule& schedule,
-                   const TargetInfo& target) {
-  const int64_t lanes = plan.lanes;
-  if (schedule.mr > 0 && schedule.nr >= lanes && schedule.nr % lanes == 0) {
-    plan.mr = std::min(schedule.mr, plan.rows);
-    plan.nv = std::min(schedule.nr / lanes, ceil_div(plan.columns, lanes));
-  } else {
-    const Tile tile = choose_tile(plan.rows, plan.columns, target);
-    plan.mr = tile.mr;
-    plan.nv = tile.nv;
-  }
+void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
+  const Tile tile = choose_tile(plan.rows, plan.columns, target);
+  plan.mr = tile.mr;
+  plan.nv = tile.nv;
   const int64_t nr = plan.nr();
   plan.kc = plan.depth;
   if (plan.depth > kMaxUnblockedDepth) {
     constexpr int64_t kUnit = 8;
-    const int64_t wanted = schedule.kc > 0 ? schedule.kc : 640;
+    const int64_t wanted = 640;
     plan.kc = ceil_div(ceil_div(plan.depth, ceil_div(plan.depth, wanted)), kUnit) * kUnit;
   }
   const bool blocked = plan.kc < plan.depth;
@@ -92,13 +89,13 @@ void choose_blocks(ContractPlan& plan, const kernel::GemmSchedule& schedule,
   // A's block stays in half of the second cache; B's, read once per block of A, in the third.
   const int64_t most_rows = target.l2_bytes / 2 / (plan.kc * 4);
   const bool whole = plan.a_layout == Layout::kDirect && !blocked;
-  plan.mc = whole ? ceil_div(plan.rows, plan.mr) * plan.mr
-                  : blocks_of(plan.rows, schedule.mc > 0 ? schedule.mc : most_rows, plan.mr);
+  plan.mc =
+      whole ? ceil_div(plan.rows, plan.mr) * plan.mr : blocks_of(plan.rows, most_rows, plan.mr);
   const int64_t share =
       std::max(target.l2_bytes, target.l3_bytes / std::max<int64_t>(target.cores, 1) / 2);
   const int64_t most_columns =
       blocked ? 512 : std::max<int64_t>(nr, std::min<int64_t>(share, 8 << 20) / (plan.kc * 4));
-  plan.nc = blocks_of(plan.columns, schedule.nc > 0 ? schedule.nc : most_columns, nr);
+  plan.nc = blocks_of(plan.columns, most_columns, nr);
 }
 
 void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target) {

@@ -17,9 +17,8 @@ struct Tile {
 /// The register tile with the least estimated time for rows x columns.
 Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target);
 
-/// Fills mr, nv, mc, nc, kc; a given schedule's register tile is kept.
-void choose_blocks(ContractPlan& plan, const kernel::GemmSchedule& schedule,
-                   const TargetInfo& target);
+/// Fills mr, nv, mc, nc, kc.
+void choose_blocks(ContractPlan& plan, const TargetInfo& target);
 
 /// Fills split: the dimension whose division among the target's cores costs least.
 void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target);

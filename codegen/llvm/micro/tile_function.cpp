@@ -13,8 +13,8 @@ namespace {
 /// code to compile, and no measurable time after a long sum.
 constexpr int64_t kUnrolledEpilogue = 120;
 constexpr int64_t kShortSum = 160;
-/// Multiply-adds of a tile up to which the loop over k is unrolled as a whole.
-constexpr int64_t kUnrolledDepth = 300;
+/// Sums of up to this many terms are unrolled as a whole (3x3 windows of one channel).
+constexpr int64_t kUnrolledDepth = 9;
 
 class TileEmitter {
  public:
@@ -34,7 +34,7 @@ class TileEmitter {
     for (int64_t i = 0; i < shape_.rows * shape_.vectors; ++i)
       sums_.push_back(em_.entry_alloca(vector_, "sum"));
     begin();
-    if (plan_.depth * shape_.rows * shape_.vectors <= kUnrolledDepth)
+    if (plan_.depth <= kUnrolledDepth)
       unrolled(0, 0, 0);
     else
       walk(0, argument(TileArguments::kA), argument(TileArguments::kB));
