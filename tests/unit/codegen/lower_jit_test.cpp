@@ -1,5 +1,7 @@
 // Lowered graphs compiled and run on this machine: random fused graphs and whole training steps
 // agree with the graph interpreter, and any number of threads gives the same bits.
+#include "ir/builder.h"
+#include "ir/op_attrs.h"
 #include "ir/printer.h"
 #include "passes/pass_manager.h"
 #include "tests/support/random_graph.h"
@@ -142,6 +144,38 @@ TEST(LowerJit, RandomGraphsAgree) {
 TEST(LowerJit, TrainingStepsAgree) {
   for (const auto& graph : test::all_training_graphs())
     EXPECT_EQ(planned_difference(*graph, test::random_inputs(*graph, 11)), "") << graph->name();
+}
+
+TEST(LowerJit, ConvolutionsOfEveryKindAgree) {
+  struct Case {
+    TensorType x, w;
+    ConvAttrs attrs;
+  };
+  const Case cases[] = {
+      {f32({4, 12, 12, 16}), f32({3, 3, 16, 32}), {{1, 1}, {1, 1}, {1, 1}, {}, 1, {}}},
+      {f32({4, 13, 12, 16}), f32({3, 3, 16, 32}), {{2, 2}, {1, 1}, {1, 1}, {}, 1, {}}},
+      {f32({3, 9, 9, 8}), f32({5, 5, 8, 24}), {}},
+      {f32({4, 10, 10, 16}), f32({3, 3, 8, 32}), {{1, 1}, {1, 1}, {1, 1}, {}, 2, {}}},
+      {f32({4, 10, 10, 32}), f32({3, 3, 1, 32}), {{1, 1}, {1, 1}, {1, 1}, {}, 32, {}}},
+      {f32({4, 40, 40, 1}), f32({3, 3, 1, 16}), {}},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(to_string(c.x) + " * " + to_string(c.w));
+    Graph graph("conv");
+    Builder b(graph);
+    const Val x = b.input(InputKind::kInput, c.x, "x", "x");
+    const Val w = b.input(InputKind::kInput, c.w, "w", "w");
+    const Val y = b.add(Op::kConv, {x, w}, make_attrs(c.attrs));
+    ConvAttrs attrs = c.attrs;
+    attrs.shape = c.x.shape.to_vector();
+    const Val dx = b.add(Op::kConvInputGrad, {y * 0.01, w}, make_attrs(attrs));
+    attrs.shape = c.w.shape.to_vector();
+    const Val dw = b.add(Op::kConvFilterGrad, {x, y * 0.01}, make_attrs(attrs));
+    graph.add_output("y", y.id());
+    graph.add_output("dx", dx.id());
+    graph.add_output("dw", dw.id());
+    EXPECT_EQ(planned_difference(graph, test::random_inputs(graph, 2)), "");
+  }
 }
 
 }  // namespace
