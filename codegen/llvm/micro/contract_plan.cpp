@@ -99,14 +99,25 @@ const Expr* plain_load(const std::vector<Expr>& exprs, ExprId id) {
   return plain ? &e : nullptr;
 }
 
-/// Rows of A that a direct tile reads at the same k must not fall into one set of the first cache.
-bool rows_collide(int64_t row_stride, int64_t mr) {
+/// The most of `count` lines, `stride` elements apart, that fall into one set of the first cache.
+int64_t lines_in_a_set(int64_t stride, int64_t count) {
   constexpr int64_t kLine = 64;
   constexpr int64_t kSets = 64;
-  const int64_t bytes = row_stride * 4;
-  if (bytes < kLine || bytes % kLine != 0) return false;
+  const int64_t bytes = std::abs(stride) * 4;
+  if (bytes < kLine || bytes % kLine != 0) return (count + kSets - 1) / kSets;
   const int64_t distinct = kSets / std::gcd(bytes / kLine % kSets, kSets);
-  return mr > 4 * distinct;
+  return (count + distinct - 1) / distinct;
+}
+
+/// Whether a tile that reads A where it lies would find its own lines evicted: its rows at one k,
+/// or, when rows are contiguous, its steps of k, which the next panel of columns reads again.
+bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_stride,
+                   int64_t k_stride) {
+  constexpr int64_t kWaysForRows = 4;
+  constexpr int64_t kWaysForSteps = 8;
+  if (row_stride != 1) return lines_in_a_set(row_stride, tile.mr) > kWaysForRows;
+  const bool read_again = plan.columns > tile.nv * plan.lanes;
+  return read_again && lines_in_a_set(k_stride, plan.depth) > kWaysForSteps;
 }
 
 void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
@@ -134,7 +145,7 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target, int64_t max_dept
   if (plan.depth > max_depth && (plan.k.size() > 1 || plan.m.size() > 1)) return false;
   if (plan.m.size() > 1 && plan.m.back().extent < kShortRow) return false;
   const Tile tile = choose_tile(plan.m.back().extent, plan.columns, target);
-  if (rows_collide(stride, tile.mr)) return false;
+  if (lines_collide(plan, tile, stride, load->index.coefficient(plan.k.back().var))) return false;
   plan.a_layout = Layout::kDirect;
   plan.a_row_stride = stride;
   plan.m_outer.assign(plan.m.begin(), plan.m.end() - 1);
