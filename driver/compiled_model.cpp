@@ -2,10 +2,12 @@
 
 #include "codegen/kernel/lower.h"
 #include "frontend/native_reader.h"
+#include "passes/graph_stats.h"
 #include "support/check.h"
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 
 namespace gradc {
 
@@ -34,7 +36,10 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
     graphs.push_back(entry.graph);
     if (kind == kinds.front()) warnings = std::move(entry.warnings);
   }
-  return std::make_unique<ModelTables>(model, batch, graphs);
+  auto tables = std::make_unique<ModelTables>(model, batch, graphs);
+  if (model.training)
+    tables->model().train_step_flops = graph_stats(*graphs.front()).contraction_flops;
+  return tables;
 }
 
 Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryPoint> kinds,
@@ -102,6 +107,7 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
             lower_entries(model_, missing, *tables_, options_.target, &times_));
   auto code = jit_compile(program, options_.target);
   if (!code.ok()) return std::move(code).failure();
+  add_code_times((*code)->timings());
   for (const JitEntry& entry : (*code)->entries()) {
     const auto kind = std::find_if(missing.begin(), missing.end(),
                                    [&](EntryPoint k) { return entry_name(k) == entry.name; });
@@ -113,6 +119,17 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
   }
   code_.push_back(code.take());
   return Ok{};
+}
+
+void CompiledModel::add_code_times(const CompileTimings& timings) {
+  const auto add = [&](const char* name, double ms) {
+    times_.add(name, std::chrono::duration_cast<std::chrono::nanoseconds>(
+                         std::chrono::duration<double, std::milli>(ms)));
+  };
+  add("llvm_emit", timings.emit_ms);
+  add("llvm_optimize", timings.optimize_ms);
+  add("llvm_codegen", timings.codegen_ms);
+  add("link", timings.link_ms);
 }
 
 int64_t CompiledModel::ensure_entry(void* self, int64_t kind, const char** message) {

@@ -63,7 +63,7 @@ class CompiledModel {
   bool supports(EntryPoint kind) const {
     return kind == EntryPoint::kPredict || model_.training.has_value();
   }
-  /// Per stage: graph, passes, lower, llvm stages, jit.
+  /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the clock.
   const TimeReport& times() const { return times_; }
   /// All of it.
   double compile_milliseconds() const { return times_.milliseconds("total"); }
@@ -71,6 +71,7 @@ class CompiledModel {
  private:
   CompiledModel(Model model, const CompileOptions& options)
       : model_(std::move(model)), options_(options) {}
+  void add_code_times(const CompileTimings& timings);
   static int64_t ensure_entry(void* self, int64_t kind, const char** message);
 
   Model model_;

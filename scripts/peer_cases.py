@@ -40,7 +40,7 @@ ACTIVATIONS = {
     "elu": F.elu,
     "selu": F.selu,
     "celu": F.celu,
-    "gelu": lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "gelu": F.gelu,
     "silu": F.silu,
     "swish": F.silu,
     "softplus": lambda x: torch.logaddexp(x, torch.zeros_like(x)),

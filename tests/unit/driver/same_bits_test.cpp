@@ -1,0 +1,79 @@
+// The same model, seed and data give the same bits in the weights: by JIT and by native binary,
+// with one and two threads, after checkpoint and resume, and between two runs. On real data, tail
+// batch included (60000 = 937 * 64 + 32).
+#include "tests/unit/driver/command.h"
+
+#include <gtest/gtest.h>
+
+namespace gradc::test {
+namespace {
+
+const std::string kModel = source("examples/fashion_mnist_mlp.json");
+
+/// Trains by JIT and gives the weights file's bytes.
+std::string train_by_jit(const Scratch& scratch, const std::string& options) {
+  const std::string out = scratch / "jit.safetensors";
+  const Outcome outcome = gradc("train " + kModel + " --data " + fashion_mnist() +
+                                " --seed 7 --out " + out + " " + options);
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  return read_file(out);
+}
+
+TEST(SameBits, TwoRuns) {
+  const Scratch scratch;
+  const std::string first = train_by_jit(scratch, "--epochs 1");
+  EXPECT_GT(first.size(), 400000U);
+  EXPECT_TRUE(first == train_by_jit(scratch, "--epochs 1"));
+  EXPECT_FALSE(first == train_by_jit(scratch, "--epochs 1 --seed 8"))
+      << "the comparison must be able to fail";
+}
+
+TEST(SameBits, OneAndTwoThreads) {
+  const Scratch scratch;
+  EXPECT_TRUE(train_by_jit(scratch, "--epochs 1 --threads 1") ==
+              train_by_jit(scratch, "--epochs 1 --threads 2"));
+}
+
+TEST(SameBits, JitAndNativeBinary) {
+  const Scratch scratch;
+  const Outcome compiled = gradc("compile " + kModel + " -o " + (scratch / "native"));
+  ASSERT_EQ(compiled.code, 0) << compiled.output;
+  const std::string out = scratch / "native.safetensors";
+  const Outcome trained = shell((scratch / "native") + " train --data " + fashion_mnist() +
+                                " --seed 7 --epochs 1 --threads 2 --out " + out);
+  ASSERT_EQ(trained.code, 0) << trained.output;
+  EXPECT_TRUE(read_file(out) == train_by_jit(scratch, "--epochs 1"));
+}
+
+TEST(SameBits, CheckpointAndResume) {
+  const Scratch scratch;
+  const std::string whole = train_by_jit(scratch, "--epochs 2");
+  const std::string checkpoint = " --checkpoint " + (scratch / "checkpoint.safetensors");
+  train_by_jit(scratch, "--epochs 1" + checkpoint);
+  EXPECT_TRUE(whole == train_by_jit(scratch, "--epochs 2 --resume" + checkpoint));
+}
+
+TEST(SameBits, DropoutAndConvolutionsWithThreads) {
+  const Scratch scratch;
+  write_text_file(
+      scratch / "model.json",
+      R"({"name": "small_conv", "inputs": [{"name": "image", "shape": [28, 28, 1]}], "layers": [
+    {"type": "conv2d", "filters": 4, "kernel_size": 3, "strides": 2, "activation": "relu"},
+    {"type": "batch_normalization"}, {"type": "max_pooling2d", "pool_size": 2}, {"type": "flatten"}, {"type": "dropout", "rate": 0.3},
+    {"type": "dense", "units": 10, "name": "logits"}],
+    "training": {"loss": {"type": "sparse_categorical_crossentropy", "from_logits": true}, "optimizer": {"type": "rmsprop"},
+                 "metrics": ["accuracy"], "batch_size": 128, "epochs": 1}, "data": {"image": {"scale": 0.00392156862745098}}})");
+  std::string bits[2];
+  for (int threads = 1; threads <= 2; ++threads) {
+    const std::string out = scratch / "out.safetensors";
+    const Outcome outcome =
+        gradc("train " + (scratch / "model.json") + " --data " + fashion_mnist() + " --threads " +
+              std::to_string(threads) + " --out " + out);
+    ASSERT_EQ(outcome.code, 0) << outcome.output;
+    bits[threads - 1] = read_file(out);
+  }
+  EXPECT_TRUE(bits[0] == bits[1]);
+}
+
+}  // namespace
+}  // namespace gradc::test
