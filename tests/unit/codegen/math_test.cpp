@@ -117,7 +117,7 @@ TEST_P(VectorMath, ErrorStaysWithinTheStatedBoundWithoutFma) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, VectorMath, ::testing::ValuesIn(kCases),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& test) { return std::string(test.param.name); });
 
 TEST(VectorPow, AgreesWithLibmEverywhere) {
   std::vector<float> x;

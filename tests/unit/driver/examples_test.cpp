@@ -74,7 +74,7 @@ TEST_P(Example, LossFalls) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Example, testing::ValuesIn(example_models()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace gradc::test
