@@ -9,7 +9,9 @@ namespace gradc::kernel {
 
 namespace {
 
-int64_t saturate(__int128 x) {
+__extension__ typedef __int128 Int128;  // products of two 64-bit numbers never overflow
+
+int64_t saturate(Int128 x) {
   if (x > Interval::kUnbounded) return Interval::kUnbounded;
   if (x < -Interval::kUnbounded) return -Interval::kUnbounded;
   return static_cast<int64_t>(x);
@@ -22,8 +24,8 @@ Interval plus(Interval a, Interval b) {
     if (a.hi < Interval::kUnbounded && b.hi < Interval::kUnbounded) result.hi = a.hi + b.hi;
     return result;
   }
-  return {saturate(static_cast<__int128>(a.lo) + b.lo),
-          saturate(static_cast<__int128>(a.hi) + b.hi)};
+  return {saturate(static_cast<Int128>(a.lo) + b.lo),
+          saturate(static_cast<Int128>(a.hi) + b.hi)};
 }
 
 Interval times(Interval a, int64_t factor) {
@@ -32,7 +34,7 @@ Interval times(Interval a, int64_t factor) {
     if (unbounded)
       return factor == 0 ? 0
                          : ((x > 0) == (factor > 0) ? Interval::kUnbounded : -Interval::kUnbounded);
-    return saturate(static_cast<__int128>(x) * factor);
+    return saturate(static_cast<Int128>(x) * factor);
   };
   Interval result{scaled(a.lo), scaled(a.hi)};
   if (result.lo > result.hi) std::swap(result.lo, result.hi);

@@ -15,24 +15,26 @@ using kernel::ExprKind;
 
 namespace {
 
+__extension__ typedef __int128 Int128;  // products of two 64-bit numbers never overflow
+
 constexpr Interval kUnknown{};
 
 /// Saturating arithmetic is enough: a saturated bound never fits 32 bits.
-int64_t clamp(__int128 x) {
+int64_t clamp(Int128 x) {
   if (x > INT64_MAX) return INT64_MAX;
   if (x < INT64_MIN) return INT64_MIN;
   return static_cast<int64_t>(x);
 }
 
 Interval scaled(Interval x, int64_t factor) {
-  const __int128 a = static_cast<__int128>(x.low) * factor;
-  const __int128 b = static_cast<__int128>(x.high) * factor;
+  const Int128 a = static_cast<Int128>(x.low) * factor;
+  const Int128 b = static_cast<Int128>(x.high) * factor;
   return {clamp(std::min(a, b)), clamp(std::max(a, b))};
 }
 
 Interval plus(Interval a, Interval b) {
-  return {clamp(static_cast<__int128>(a.low) + b.low),
-          clamp(static_cast<__int128>(a.high) + b.high)};
+  return {clamp(static_cast<Int128>(a.low) + b.low),
+          clamp(static_cast<Int128>(a.high) + b.high)};
 }
 
 int64_t floor_div(int64_t x, int64_t d) {

@@ -114,8 +114,8 @@ TEST(Activations, EveryMemberIsTested) {
   std::string all;
   for (const Case& c : scalar_cases())
     all += c.json;
-  for (const std::string& name : {"softmax", "log_softmax", "sparsemax", "glu"})
-    all += '"' + name + '"';
+  for (const char* name : {"softmax", "log_softmax", "sparsemax", "glu"})
+    all += '"' + std::string(name) + '"';
   for (const ComponentDef* def : family_members(Family::kActivation)) {
     EXPECT_NE(all.find('"' + std::string(def->type) + '"'), std::string::npos) << def->type;
   }

@@ -30,9 +30,10 @@ TEST(NativeReader, ExamplesAreGoodModels) {
     SourceSet sources;
     const auto model = read_model_file(file.path().string(), sources);
     EXPECT_TRUE(model.ok()) << render_diagnostics(model.diagnostics(), sources);
-    if (model.ok())
+    if (model.ok()) {
       EXPECT_TRUE(model.value().warnings.empty())
           << render_diagnostics(model.value().warnings, sources);
+    }
     ++count;
   }
   EXPECT_GE(count, 8);

@@ -159,7 +159,8 @@ void run_broken(PassFn run) {
   const PassInfo info{"broken", run, ""};
   const auto graph = parsed(kText);
   PassContext context;
-  (void)PassManager({{&info, {}}}).run(*graph, context);
+  PassManager manager(std::vector<PipelineStep>{{&info, {}}});
+  (void)manager.run(*graph, context);
 }
 
 TEST(PassManagerDeathTest, CatchesPassesThatLieOrBreakTheGraph) {
