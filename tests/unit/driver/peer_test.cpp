@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <vector>
 
@@ -17,6 +18,7 @@ namespace gradc::test {
 namespace {
 
 constexpr double kGradientBound = 1e-5, kWeightBound = 1e-4;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 std::vector<std::string> stored_cases() {
   std::vector<std::string> result;
@@ -40,12 +42,12 @@ double largest_difference(const rt::SafetensorsFile& expected, const rt::Safeten
   for (const rt::Array& want : expected.arrays) {
     if (!want.name.starts_with("expected/")) continue;
     const rt::Array* got = actual.find(want.name.c_str() + std::string_view("expected/").size());
-    if (got == nullptr || got->count() != want.count()) return INFINITY;
+    if (got == nullptr || got->count() != want.count()) return kInfinity;
     const std::vector<double> a = doubles(*got), b = doubles(want);
     double scale = 1e-12, difference = 0.0;
     for (size_t i = 0; i < a.size(); ++i) {
       scale = std::max(scale, std::abs(b[i]));
-      difference = std::isfinite(a[i]) ? std::max(difference, std::abs(a[i] - b[i])) : INFINITY;
+      difference = std::isfinite(a[i]) ? std::max(difference, std::abs(a[i] - b[i])) : kInfinity;
     }
     worst = std::max(worst, difference / scale);
   }
@@ -75,7 +77,7 @@ double run_case(const std::string& name, bool interpreter) {
   SourceSet sources;
   const Status status = run_exact(run, sources);
   EXPECT_TRUE(status.ok()) << name << ": " << status.message();
-  if (!status.ok()) return INFINITY;
+  if (!status.ok()) return kInfinity;
   EXPECT_TRUE(rt::read_safetensors(out.c_str(), &actual).ok());
   return largest_difference(stored, actual);
 }
