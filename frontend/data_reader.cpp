@@ -202,6 +202,7 @@ void read_data(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
       sink.error(DiagKind::kUnknownReference, at.member(name).key_place(),
                  "no input or target is named \"{}\"", name)
           .with_help(suggestion(name, known));
+      if (!value.is_object()) report_wrong_type(sink, at.member(name), "an object");
       continue;
     }
     RuleReader(at.member(name), sink, *spec, rule).run();

@@ -105,6 +105,10 @@ std::optional<int64_t> read_integer(DiagnosticSink& sink, const JsonCursor& at,
              std::abs(value.get<double>()) < 9e15) {
     integer = static_cast<int64_t>(value.get<double>());  // 128.0 is an integer to JSON Schema too
   } else if (value.is_number_float() && std::floor(value.get<double>()) == value.get<double>()) {
+    if (!within(value.get<double>(), limits)) {
+      report_limits(sink, at, limits);
+      return std::nullopt;
+    }
     sink.error(DiagKind::kNumberOutOfRange, at.place(),
                "{} is {}, which is too large for an integer", place_name(at.pointer()),
                json_text(value));

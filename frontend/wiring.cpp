@@ -283,7 +283,7 @@ class Wiring {
     const Source source = resolve(reference, "");
     if (source.index == kNone) return;
     if (source.is_input) {
-      sink_.error(DiagKind::kBadValue, reference.place,
+      sink_.error(DiagKind::kUnknownReference, reference.place,
                   "the output \"{}\" is an input; outputs are layers", reference.written);
       return;
     }

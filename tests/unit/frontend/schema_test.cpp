@@ -211,7 +211,8 @@ TEST_F(Agreement, TopLevel) {
       if (std::string(member) == "layers" && probe == Json::array()) continue;
       Json changed = model;
       changed[member] = probe;
-      expect(changed);
+      const bool names_rules = std::string(member) == "data" && probe.is_object() && !probe.empty();
+      if (!names_rules) expect(changed);  // rules of unknown names are not read
     }
   }
   for (const char* member : {"scale", "offset", "standardize", "flatten", "augment", "nonsense"}) {
