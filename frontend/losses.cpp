@@ -7,6 +7,7 @@
 // not. Other probabilities are clipped to [1e-7, 1 - 1e-7].
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
+#include "frontend/look_through.h"
 #include "ir/op_attrs.h"
 #include "support/check.h"
 
@@ -52,16 +53,6 @@ struct LossDef {
   Val (*build)(const Options&, Val output,
                Val target);  ///< any shape [batch, ...]; the rest is averaged
 };
-
-/// The operand of the op that defines x, when it is that op.
-std::optional<Val> operand_of(Val x, Op op) {
-  const Graph& graph = x.builder().graph();
-  const NodeId node = graph.def(x.id());
-  if (!node.valid() || graph.node(node).op != op) return std::nullopt;
-  if (op == Op::kSoftmax && graph.node(node).attrs.as<AxisAttrs>().axis != x.rank() - 1)
-    return std::nullopt;
-  return x.builder().wrap(graph.node(node).operands[0]);
-}
 
 Val last_axis_sum(Val x) {
   return reduce_sum(x, {x.rank() - 1});
@@ -162,6 +153,15 @@ const LossDef& loss_def(const Component& loss) {
 }
 
 }  // namespace
+
+std::optional<Val> operand_of(Val x, Op op) {
+  const Graph& graph = x.builder().graph();
+  const NodeId node = graph.def(x.id());
+  if (!node.valid() || graph.node(node).op != op) return std::nullopt;
+  if (op == Op::kSoftmax && graph.node(node).attrs.as<AxisAttrs>().axis != x.rank() - 1)
+    return std::nullopt;
+  return x.builder().wrap(graph.node(node).operands[0]);
+}
 
 std::span<const ComponentDef* const> loss_components() {
   static const auto list = [] {

@@ -1,6 +1,7 @@
 // The metric family: one value per example, averaged over the batch and then over the epoch by the
 // runtime.
 #include "frontend/families.h"
+#include "frontend/look_through.h"
 #include "ir/op_attrs.h"
 #include "support/check.h"
 
@@ -63,19 +64,26 @@ Val build_binary_accuracy(const Component& metric, Val output, Val target) {
   return as_float(equal(guess, target));
 }
 
+/// Values in the same order as a row's outputs: before a softmax, so that it need not be computed
+/// for the metric alone.
+Val ranking(Val output) {
+  return operand_of(output, Op::kSoftmax).value_or(output);
+}
+
 Val build_categorical_accuracy(const Component&, Val output, Val target) {
   const int64_t last = output.rank() - 1;
-  return as_float(equal(argmax(output, last), argmax(target, last)));
+  return as_float(equal(argmax(ranking(output), last), argmax(target, last)));
 }
 
 Val build_sparse_accuracy(const Component&, Val output, Val target) {
-  return as_float(equal(argmax(output, output.rank() - 1), cast(target, DType::kI32)));
+  return as_float(equal(argmax(ranking(output), output.rank() - 1), cast(target, DType::kI32)));
 }
 
 // In the top k when fewer than k outputs are larger than the target class's; equal ones do not push
 // it out.
 Val top_k(const Component& metric, Val output, Val classes) {
   const int64_t last = output.rank() - 1;
+  output = ranking(output);
   const Val picked = output.builder().add(Op::kOneHot, {classes},
                                           make_attrs(OneHotAttrs{.depth = output.shape().back()}));
   const Val chosen = reduce_sum(cast(picked, output.dtype()) * output, {last});
