@@ -55,6 +55,7 @@ class Engine {
 
   Status prepare(bool interpreter) {
     if (!interpreter) return from_runtime(instance_.prepare(runtime_entry(kind_)));
+    provide_memory();
     GRADC_TRY(StagedEntry entry, build_staged(model_.model(), kind_, model_.batch_size(),
                                               PipelineStage::kGradient, {}));
     graph_ = entry.graph;
@@ -78,6 +79,17 @@ class Engine {
   }
 
  private:
+  /// Gradients have memory in the instance only once their entry is prepared, which would compile
+  /// it.
+  void provide_memory() {
+    for (size_t i = 0; i < instance_.num_tensors(); ++i) {
+      if (instance_.data(i) != nullptr) continue;
+      std::vector<double>& memory =
+          memory_.emplace_back(static_cast<size_t>(instance_.tensor(i).bytes + 7) / 8);
+      instance_.bind(i, memory.data());
+    }
+  }
+
   Tensor read(const std::string& name, const TensorType& type) {
     // Between steps the interpreter keeps its doubles: parameters are not rounded to f32.
     if (const auto it = exact_.find(name); it != exact_.end()) return it->second;
@@ -107,6 +119,7 @@ class Engine {
   EntryPoint kind_;
   std::shared_ptr<Graph> graph_;
   std::map<std::string, Tensor> exact_;
+  std::deque<std::vector<double>> memory_;
 };
 
 /// Copies the given tensors into the instance; all problems at once.

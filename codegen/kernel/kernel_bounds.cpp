@@ -3,6 +3,7 @@
 #include "support/check.h"
 
 #include <algorithm>
+#include <numeric>
 #include <utility>
 
 namespace gradc::kernel {
@@ -100,15 +101,13 @@ Interval Bounds::tightened(VarId var) const {
   return result;
 }
 
-Interval Bounds::of(const Affine& affine) const {
-  Interval result{affine.offset, affine.offset};
-  for (const auto& [var, coefficient] : affine.terms)
-    result = plus(result, times(tightened(var), coefficient));
-  // A guard on a part of the sum bounds that part more tightly than the ranges of its variables do;
-  // guards on disjoint parts combine.
+// A guard on a part of the sum bounds that part more tightly than the ranges of its variables do;
+// guards on disjoint parts combine.
+Interval Bounds::guarded(const Affine& affine, size_t first) const {
   Affine rest = affine;
-  Interval guarded{0, 0};
-  for (const Constraint& c : constraints_) {
+  Interval result{0, 0};
+  for (size_t i = 0; i < constraints_.size(); ++i) {
+    const Constraint& c = constraints_[(first + i) % constraints_.size()];
     const int64_t factor = contained_factor(rest, c.affine);
     if (factor == 0) continue;
     rest.add(c.affine, -factor);
@@ -119,12 +118,62 @@ Interval Bounds::of(const Affine& affine) const {
     Interval natural{c.affine.offset, c.affine.offset};
     for (const auto& [var, coefficient] : c.affine.terms)
       natural = plus(natural, times(range(var), coefficient));
-    guarded = plus(guarded, times(intersect(part, natural), factor));
+    result = plus(result, times(intersect(part, natural), factor));
   }
-  Interval other{rest.offset, rest.offset};
+  result = plus(result, {rest.offset, rest.offset});
   for (const auto& [var, coefficient] : rest.terms)
-    other = plus(other, times(tightened(var), coefficient));
-  return intersect(result, plus(other, guarded));
+    result = plus(result, times(tightened(var), coefficient));
+  return result;
+}
+
+Interval Bounds::of(const Affine& affine) const {
+  Interval result{affine.offset, affine.offset};
+  for (const auto& [var, coefficient] : affine.terms)
+    result = plus(result, times(tightened(var), coefficient));
+  for (size_t first = 0; first < constraints_.size(); ++first)
+    result = intersect(result, guarded(affine, first));
+  return result;
+}
+
+// floor(x / d) lies in [(x - (d - 1)) / d, x / d]: so d times a sum with such a term is affine but
+// for a slack, and guards on x and its neighbours in the sum count.
+std::optional<Bounds::Relaxed> Bounds::relax(ExprId id) const {
+  constexpr int64_t kMaxScale = int64_t{1} << 16;
+  if (std::optional<Affine> affine = affine_of(id)) return Relaxed{std::move(*affine), {0, 0}, 1};
+  const Expr& e = kernel_.expr(id);
+  if (e.kind == ExprKind::kLocal && definition(e.local).valid()) return relax(definition(e.local));
+  if (e.kind == ExprKind::kFloorDiv) {
+    std::optional<Relaxed> x = relax(e.args[0]);
+    if (!x || e.imm > kMaxScale / x->scale) return std::nullopt;
+    x->slack.lo -= (e.imm - 1) * x->scale;
+    x->scale *= e.imm;
+    return x;
+  }
+  const bool adds = e.kind == ExprKind::kScalar && e.op == ScalarOp::kAdd;
+  const bool subtracts = e.kind == ExprKind::kScalar && e.op == ScalarOp::kSub;
+  if (!adds && !subtracts) return std::nullopt;
+  const std::optional<Relaxed> a = relax(e.args[0]);
+  const std::optional<Relaxed> b = relax(e.args[1]);
+  if (!a || !b) return std::nullopt;
+  const int64_t scale = std::lcm(a->scale, b->scale);
+  if (scale > kMaxScale) return std::nullopt;
+  const int64_t factor_b = (adds ? 1 : -1) * (scale / b->scale);
+  Relaxed sum;
+  sum.affine.add(a->affine, scale / a->scale).add(b->affine, factor_b);
+  sum.slack = plus(times(a->slack, scale / a->scale), times(b->slack, factor_b));
+  sum.scale = scale;
+  return sum;
+}
+
+Interval Bounds::of_sum(const Affine& affine, ExprId dynamic) const {
+  const Interval separate = plus(of(affine), of(dynamic));
+  std::optional<Relaxed> relaxed = relax(dynamic);
+  if (!relaxed) return separate;
+  relaxed->affine.add(affine, relaxed->scale);
+  const Interval scaled = plus(of(relaxed->affine), relaxed->slack);
+  if (!scaled.bounded()) return separate;
+  return intersect(separate, {-floor_divide(-scaled.lo, relaxed->scale),
+                              floor_divide(scaled.hi, relaxed->scale)});
 }
 
 Interval Bounds::of(ExprId id) const {

@@ -45,6 +45,8 @@ class Bounds {
   Interval of(const Affine& affine) const;
   /// An integer expression; unbounded where data decides.
   Interval of(ExprId expr) const;
+  /// affine + dynamic together, tighter than the sum of the two where they share variables.
+  Interval of_sum(const Affine& affine, ExprId dynamic) const;
   /// The expression as an affine form of the loop variables, if it is one.
   std::optional<Affine> affine_of(ExprId expr) const;
 
@@ -52,6 +54,15 @@ class Bounds {
   ExprId definition(LocalId local) const {
     return local.index < lets_.size() ? lets_[local.index] : ExprId{};
   }
+  /// An integer expression times `scale`, as an affine form plus something in `slack`.
+  struct Relaxed {
+    Affine affine;
+    Interval slack{0, 0};
+    int64_t scale = 1;
+  };
+  std::optional<Relaxed> relax(ExprId id) const;
+  /// The sum with guards on parts of it used greedily, the one numbered `first` before the others.
+  Interval guarded(const Affine& affine, size_t first) const;
   /// The range of a variable as far as the guards narrow it.
   Interval tightened(VarId var) const;
   Interval of_scalar(const Expr& e) const;

@@ -77,8 +77,7 @@ class Verifier {
       expr(dynamic);
       if (!is_integer(kernel_.expr(dynamic).dtype))
         error("the index {} of {} is not an integer", text(dynamic), b.name);
-      const Interval more = bounds_.of(dynamic);
-      range = {range.lo + more.lo, range.hi + more.hi};
+      range = bounds_.of_sum(index, dynamic);
     }
     const int64_t size = b.shape.num_elements();
     if (range.lo < 0 || range.hi >= size) {
