@@ -206,7 +206,7 @@ class Emission {
       if (bytes > kKeptBytes) return;
       const std::string name = fmt::format("row{}", kernel_.buffers.size());
       rows_.push_back(
-          {kept, emitter_.builder().buffer(name, dtype, Shape{cols}, BufferRole::kLocal), {}});
+          {kept, emitter_.builder().buffer(name, dtype, Shape{cols}, BufferRole::kLocal)});
     }
   }
 
@@ -265,12 +265,10 @@ class Emission {
     }
     reduce(0, [&] {
       NestCursor at = cursor();
-      for (auto& [kept, buffer, row] : rows_) {
+      for (const auto& [kept, buffer] : rows_) {
         if (kept.stage != s) continue;
-        row = at.at(kept.space);
-        const ExprId value = emitter_.value(kept.value, row);
+        const ExprId value = emitter_.value(kept.value, at.at(kept.space));
         const Index column{Affine::variable(vars_[order_.reduces[0]]), {}};
-        row.affine.add(column.affine, -1);
         emitter_.block().push_back(Store{buffer, column.affine, {}, value, false});
       }
       for (size_t r = 0; r < accumulators.size(); ++r) {
@@ -282,9 +280,8 @@ class Emission {
     NestCursor at = cursor();
     for (size_t r = 0; r < accumulators.size(); ++r)
       nest_.stages[s][r].done(at, accumulators[r]);
-    for (const auto& [kept, buffer, row] : rows_) {
-      if (kept.stage == s)
-        emitter_.bind_row(kept.value, buffer, row, dims_[order_.reduces[0]].extent);
+    for (const auto& [kept, buffer] : rows_) {
+      if (kept.stage == s) emitter_.bind_row(kept.value, buffer, dims_[order_.reduces[0]].extent);
     }
   }
 
