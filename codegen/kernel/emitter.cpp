@@ -107,23 +107,13 @@ void Emitter::bind_local(ValueId value, LocalId local, const Index& at) {
   bindings_[value] = std::move(binding);
 }
 
-void Emitter::bind_row(ValueId value, BufferId buffer, const Index& row, int64_t size) {
-  bindings_[value] = Binding{buffer, {}, row, size};
-}
-
-/// False where another row is read than the one that is kept, as through a reverse of rows.
-bool Emitter::reaches(const Binding& binding, const Index& at) const {
-  if (binding.row_size == 0) return true;
-  if (at.dynamic != binding.at.dynamic) return false;
-  Affine column = at.affine;
-  column.add(binding.at.affine, -1);
-  const Interval range = bounds_.of(column);
-  return range.lo >= 0 && range.hi < binding.row_size;
+void Emitter::bind_row(ValueId value, BufferId buffer, int64_t modulo) {
+  bindings_[value] = Binding{buffer, {}, {}, modulo};
 }
 
 ExprId Emitter::bound_value(ValueId value, const Binding& binding, const Index& at) {
   if (binding.buffer.valid())
-    return load(binding.buffer, binding.row_size > 0 ? floor_mod(at, binding.row_size) : at);
+    return load(binding.buffer, binding.modulo > 0 ? floor_mod(at, binding.modulo) : at);
   Index sorted = at;
   std::sort(sorted.affine.terms.begin(), sorted.affine.terms.end());
   if (sorted != binding.at)
@@ -146,8 +136,8 @@ ExprId Emitter::value(ValueId value, const Index& at) {
     if (m.at == at && (m.condition == condition_ || !m.condition.valid())) return m.expr;
   }
   const auto binding = bindings_.find(value);
-  const bool bound = binding != bindings_.end() && reaches(binding->second, at);
-  ExprId expr = bound ? bound_value(value, binding->second, at) : compute(value, at);
+  ExprId expr =
+      binding != bindings_.end() ? bound_value(value, binding->second, at) : compute(value, at);
   const Value& v = body_.value(value);
   const bool shared = v.uses.size() + (body_.is_output(value) ? 1U : 0U) > 1U;
   if (shared && !is_trivial(expr) && (lets_allowed_ || level(expr) < depth()))

@@ -48,8 +48,8 @@ class Emitter {
   void bind_buffer(ValueId value, BufferId buffer);
   /// The value at position `at` is in a local of the current scope; other positions are a failure.
   void bind_local(ValueId value, LocalId local, const Index& at);
-  /// The value at positions row .. row + size - 1 is in the buffer; at others it is computed.
-  void bind_row(ValueId value, BufferId buffer, const Index& row, int64_t size);
+  /// The value at position p is buffer[p mod modulo].
+  void bind_row(ValueId value, BufferId buffer, int64_t modulo);
 
   ExprId value(ValueId value, const Index& at);
   /// condition ? value : otherwise, the value's loads being guarded. An invalid condition is true.
@@ -86,8 +86,8 @@ class Emitter {
   struct Binding {
     BufferId buffer;
     LocalId local;
-    Index at;  ///< of the local, or of the row's first element
-    int64_t row_size = 0;
+    Index at;
+    int64_t modulo = 0;
   };
   struct Memo {
     Index at;
@@ -102,7 +102,6 @@ class Emitter {
   ExprId hoisted(ExprId expr, int below, const std::string& name);
   ExprId compute(ValueId value, const Index& at);
   ExprId bound_value(ValueId value, const Binding& binding, const Index& at);
-  bool reaches(const Binding& binding, const Index& at) const;
   ExprId load(BufferId buffer, const Index& at);
   ExprId scalar(const Node& node, const Index& at);
   ExprId view(const Node& node, const Index& at);
