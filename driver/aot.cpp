@@ -155,7 +155,7 @@ class AotCompilation {
     object.kind = options_.emit == EmitKind::kAssembly ? ObjectKind::kAssembly
                   : options_.emit == EmitKind::kLlvm   ? ObjectKind::kLlvm
                                                        : ObjectKind::kObject;
-    object.symbol_prefix = symbol_ + "_";
+    object.symbol_prefix = symbol_ + "_code_";
     object.export_entries = false;
     object.model = &data;
     GRADC_TRY(object_, write_object(program, options_.target, object));
