@@ -160,7 +160,7 @@ std::string generated_header(const gradc_rt_model& model, const std::string& sym
   text +=
       "enum {\n  NAME_OK = 0,\n  NAME_INVALID_ARGUMENT = 1,\n  NAME_MEMORY_TOO_SMALL = 2,\n  "
       "NAME_CANNOT_CREATE = 3,\n"
-      "  NAME_UNKNOWN_NAME = 4,\n  NAME_WRONG_SIZE = 5,\n  NAME_FILE_ERROR = 6,\n  NAME_NO_ENTRY = "
+      "  NAME_UNKNOWN_@ = 4,\n  NAME_WRONG_SIZE = 5,\n  NAME_FILE_ERROR = 6,\n  NAME_NO_ENTRY = "
       "7,\n  NAME_INTERNAL = 8\n};\n\n";
   text = replace_all(std::move(text), "NAME_BATCH", upper(symbol) + "_BATCH");
   text = replace_all(std::move(text), "  NAME_", "  " + upper(symbol) + "_");
@@ -172,7 +172,8 @@ std::string generated_header(const gradc_rt_model& model, const std::string& sym
   }
   text +=
       fmt::format("#ifdef __cplusplus\n}} /* extern \"C\" */\n#endif\n\n#endif /* {} */\n", guard);
-  return replace_all(std::move(text), "NAME", symbol);
+  // The one constant whose own name has the placeholder in it.
+  return replace_all(replace_all(std::move(text), "NAME", symbol), "UNKNOWN_@", "UNKNOWN_NAME");
 }
 
 std::string generated_wrappers(const std::string& symbol) {

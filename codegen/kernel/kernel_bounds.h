@@ -27,8 +27,6 @@ struct Constraint {
 /// What is known at one place of a kernel. Push and pop follow the walk of the statements.
 class Bounds {
  public:
-  /// Whether some guard restricts the variables here.
-  bool has_guards() const { return !constraints_.empty(); }
   explicit Bounds(const Kernel& kernel)
       : kernel_(kernel), ranges_(kernel.vars.size()), lets_(kernel.locals.size()) {}
 

@@ -82,7 +82,7 @@ class Verifier {
     const int64_t size = b.shape.num_elements();
     // A guard on a divided index is beyond interval arithmetic: what it keeps out shows at run time
     // only (the kernel interpreter checks every access).
-    if (dynamic.valid() && bounds_.has_guards()) return;
+    if (dynamic.valid() && guard_depth_ > 0) return;
     if (range.lo < 0 || range.hi >= size) {
       error("{} {}[{}{}] spans [{}, {}], outside its {} elements", store ? "store to" : "load of",
             b.name, to_string(kernel_, index), dynamic.valid() ? " + " + text(dynamic) : "",
@@ -145,7 +145,9 @@ class Verifier {
       error("the condition of {} is not bool", text(id));
     const size_t before = bounds_.num_constraints();
     bounds_.assume(e.args[0]);
+    ++guard_depth_;
     expr(e.args[1]);
+    --guard_depth_;
     bounds_.pop_constraints(before);
     expr(e.args[2]);
     if (kernel_.expr(e.args[1]).dtype != e.dtype || kernel_.expr(e.args[2]).dtype != e.dtype)
@@ -295,6 +297,7 @@ class Verifier {
 
   const Kernel& kernel_;
   Bounds bounds_;
+  int guard_depth_ = 0;  ///< guards around the expression being checked
   std::vector<bool> defined_;
   std::vector<int> started_in_loop_;
   std::vector<bool> let_seen_;
