@@ -53,11 +53,11 @@ constexpr const char* kProgram = R"(
 #include <string.h>
 static float x[REGRESSION_100_BATCH_SIZE * 100], y[REGRESSION_100_BATCH_SIZE * 10], out[REGRESSION_100_BATCH_SIZE * 10];
 int main(void) {
-  regression_100 *a, *b;
+  regression_100 *a, *b, *none;
   size_t bytes = regression_100_memory_bytes(1);
   void* memory = malloc(bytes);
   if (regression_100_create(memory, bytes, 1, &a) != 0 || regression_100_create(NULL, 0, 2, &b) != 0) return 1;
-  if (regression_100_create(memory, 8, 1, &b) != REGRESSION_100_MEMORY_TOO_SMALL) return 2;
+  if (regression_100_create(memory, 8, 1, &none) != REGRESSION_100_MEMORY_TOO_SMALL) return 2;
   if (regression_100_init(a, 1) != 0 || regression_100_init(b, 1) != 0) return 3;
   unsigned s = 1;
   for (size_t i = 0; i < sizeof x / 4; ++i) { s = s * 1664525u + 1013904223u; x[i] = (float)(s >> 8) / 8388608.0f - 1.0f; }
