@@ -63,7 +63,8 @@ class CompiledModel {
   bool supports(EntryPoint kind) const {
     return kind == EntryPoint::kPredict || model_.training.has_value();
   }
-  /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the clock.
+  /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the
+  /// clock.
   const TimeReport& times() const { return times_; }
   /// All of it.
   double compile_milliseconds() const { return times_.milliseconds("total"); }

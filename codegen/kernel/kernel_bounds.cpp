@@ -25,8 +25,7 @@ Interval plus(Interval a, Interval b) {
     if (a.hi < Interval::kUnbounded && b.hi < Interval::kUnbounded) result.hi = a.hi + b.hi;
     return result;
   }
-  return {saturate(static_cast<Int128>(a.lo) + b.lo),
-          saturate(static_cast<Int128>(a.hi) + b.hi)};
+  return {saturate(static_cast<Int128>(a.lo) + b.lo), saturate(static_cast<Int128>(a.hi) + b.hi)};
 }
 
 Interval times(Interval a, int64_t factor) {

@@ -33,8 +33,7 @@ Interval scaled(Interval x, int64_t factor) {
 }
 
 Interval plus(Interval a, Interval b) {
-  return {clamp(static_cast<Int128>(a.low) + b.low),
-          clamp(static_cast<Int128>(a.high) + b.high)};
+  return {clamp(static_cast<Int128>(a.low) + b.low), clamp(static_cast<Int128>(a.high) + b.high)};
 }
 
 int64_t floor_div(int64_t x, int64_t d) {

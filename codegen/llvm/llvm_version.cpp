@@ -4,6 +4,8 @@
 
 namespace gradc {
 
-const char* llvm_version() { return LLVM_VERSION_STRING; }
+const char* llvm_version() {
+  return LLVM_VERSION_STRING;
+}
 
 }  // namespace gradc

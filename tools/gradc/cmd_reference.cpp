@@ -25,7 +25,8 @@ void register_reference(CLI::App& app, Selection& selection) {
   add(app, selection, "ops", "print the op table (Markdown)", &ops_markdown);
   add(app, selection, "layers", "print layers, losses, optimizers and their options (Markdown)",
       &layer_reference);
-  add(app, selection, "schema", "print the JSON Schema of a model", [] { return model_schema().dump(2) + "\n"; });
+  add(app, selection, "schema", "print the JSON Schema of a model",
+      [] { return model_schema().dump(2) + "\n"; });
 }
 
 }  // namespace gradc::tool
