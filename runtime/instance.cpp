@@ -6,6 +6,9 @@
 #include "runtime/initializers.h"
 
 #include <cstdlib>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace gradc::rt {
 namespace {
@@ -112,6 +115,24 @@ void Instance::place(const Layout& layout, char* base) {
   block_bytes_ = layout.total;
 }
 
+namespace {
+
+/// Memory for tensors, to be freed with free(); null when there is none. Large blocks ask for huge
+/// pages: a step walks through all of its parameters, and with small pages most of the time a miss
+/// of the caches is a miss of the translation too.
+void* allocate(size_t bytes) {
+  constexpr size_t kHugePage = size_t{2} << 20;
+  if (bytes < 2 * kHugePage) return aligned_alloc(kAlign, align_up(bytes));
+  const size_t rounded = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  void* block = aligned_alloc(kHugePage, rounded);
+#if defined(__linux__)
+  if (block != nullptr) (void)madvise(block, rounded, MADV_HUGEPAGE);
+#endif
+  return block;
+}
+
+}  // namespace
+
 Status Instance::create(const gradc_rt_model& model, const InstanceOptions& options, void* memory,
                         size_t bytes, Instance** out) {
   *out = nullptr;
@@ -126,7 +147,7 @@ Status Instance::create(const gradc_rt_model& model, const InstanceOptions& opti
   void* owned = nullptr;
   if (memory == nullptr) {
     bytes = need;
-    memory = owned = malloc(need);
+    memory = owned = allocate(need);
     if (owned == nullptr) return error("out of memory: the model needs %zu bytes", need);
   }
   if (bytes < need) {
@@ -166,7 +187,7 @@ bool Instance::has_entry(gradc_rt_entry_kind entry) const {
 Status Instance::grow(const gradc_rt_entry& entry) {
   const size_t arena = align_up(static_cast<size_t>(entry.arena_bytes));
   if (arena > arena_bytes_) {
-    void* fresh = aligned_alloc(kAlign, arena);
+    void* fresh = allocate(arena);
     if (fresh == nullptr) return error("out of memory: the arena needs %zu bytes", arena);
     free(owned_arena_);
     owned_arena_ = fresh;
@@ -175,7 +196,7 @@ Status Instance::grow(const gradc_rt_entry& entry) {
   }
   const size_t scratch = align_up(static_cast<size_t>(entry.scratch_bytes));
   if (scratch > scratch_stride_) {
-    void* fresh = aligned_alloc(kAlign, scratch * static_cast<size_t>(threads()));
+    void* fresh = allocate(scratch * static_cast<size_t>(threads()));
     if (fresh == nullptr) return error("out of memory: scratch needs %zu bytes a thread", scratch);
     free(owned_scratch_);
     owned_scratch_ = fresh;
@@ -194,7 +215,7 @@ Status Instance::grow_gradients() {
     bytes += align_up(static_cast<size_t>(tensor(i).bytes));
   }
   if (bytes == 0) return {};
-  char* next = static_cast<char*>(aligned_alloc(kAlign, bytes));
+  char* next = static_cast<char*>(allocate(bytes));
   if (next == nullptr) return error("out of memory: the gradients need %zu bytes", bytes);
   memset(next, 0, bytes);
   owned_gradients_ = next;

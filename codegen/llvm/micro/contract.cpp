@@ -82,6 +82,7 @@ void ContractEmitter::emit() {
       rows_outside ? share(Split::kRows, extent_of(plan_.m_outer)) : Range{em_.i64(0), em_.i64(1)};
   em_.loop(outer.low, outer.high, 1, false, [&](llvm::Value* index) {
     bind_flat(em_, plan_.outer, index);
+    if (plan_.panelwise) return panelwise(panels, tiles);
     blocks(panels, plan_.nc / plan_.nr(), [&](const Range& block) {
       if (plan_.k_blocks() == 1)
         whole_depth(block, tiles, outer_rows);
@@ -116,29 +117,90 @@ void ContractEmitter::whole_depth(const Range& panels, const Range& tiles,
     environment_->store();
     blocks(tiles, plan_.mc / plan_.mr, [&](const Range& block) {
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(block), steps);
-      run_tiles({panels, block, steps.low, steps.high, em_.i64(0)});
+      run_tiles({panels, block, steps, em_.i64(0)});
     });
+  });
+}
+
+/// Calls body(steps, flags of the tiles) for each block of k.
+void ContractEmitter::depth_blocks(
+    const std::function<void(const FlatRange&, llvm::Value*)>& body) {
+  if (plan_.k_blocks() == 1) return body({em_.i64(0), em_.i64(plan_.depth), true}, em_.i64(0));
+  Builder& ir = em_.ir();
+  em_.loop(em_.i64(0), em_.i64(plan_.depth), plan_.kc, true, [&](llvm::Value* low) {
+    llvm::Value* end = ir.CreateNSWAdd(low, em_.i64(plan_.kc));
+    llvm::Value* high = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, em_.i64(plan_.depth));
+    llvm::Value* resume = ir.CreateSelect(ir.CreateICmpSGT(low, em_.i64(0)),
+                                          em_.i64(TileArguments::kResume), em_.i64(0));
+    llvm::Value* unfinished = ir.CreateSelect(ir.CreateICmpSLT(high, em_.i64(plan_.depth)),
+                                              em_.i64(TileArguments::kUnfinished), em_.i64(0));
+    body({low, high, false}, ir.CreateOr(resume, unfinished));
   });
 }
 
 /// k in blocks: partial sums of a block of C stay in scratch until the last.
 void ContractEmitter::blocked_depth(const Range& panels, const Range& tiles) {
-  Builder& ir = em_.ir();
   environment_->store();
   blocks(tiles, plan_.mc / plan_.mr, [&](const Range& rows) {
-    em_.loop(em_.i64(0), em_.i64(plan_.depth), plan_.kc, true, [&](llvm::Value* low) {
-      llvm::Value* end = ir.CreateNSWAdd(low, em_.i64(plan_.kc));
-      llvm::Value* high =
-          ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, em_.i64(plan_.depth));
-      const FlatRange steps{low, high, false};
+    depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
       if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(rows), steps);
-      llvm::Value* resume = ir.CreateSelect(ir.CreateICmpSGT(low, em_.i64(0)),
-                                            em_.i64(TileArguments::kResume), em_.i64(0));
-      llvm::Value* unfinished = ir.CreateSelect(ir.CreateICmpSLT(high, em_.i64(plan_.depth)),
-                                                em_.i64(TileArguments::kUnfinished), em_.i64(0));
-      run_tiles({panels, rows, low, ir.CreateNSWSub(high, low), ir.CreateOr(resume, unfinished)});
+      run_tiles({panels, rows, steps, flags});
     });
+  });
+}
+
+/// All of this thread's A, then B panel by panel and block of k by block of k.
+void ContractEmitter::panelwise(const Range& panels, const Range& tiles) {
+  environment_->store();
+  if (plan_.a_packed())
+    packer_.pack_a(a_block_, rows_of(tiles), {em_.i64(0), em_.i64(plan_.depth), true});
+  blocks(panels, 1, [&](const Range& panel) {
+    depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
+      packer_.pack_b(b_block_, panel.low, panel.high, steps);
+      run_tiles(
+          {panel, tiles, steps, flags, plan_.prefetch_b ? source_after(panel, steps) : nullptr});
+    });
+  });
+}
+
+/// Where B's next block begins: the next steps of this panel, or the next panel's first.
+llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& steps) {
+  Builder& ir = em_.ir();
+  const kernel::Expr& load = em_.expr(plan_.b);
+  llvm::Value* more = ir.CreateICmpSLT(steps.high, em_.i64(plan_.depth));
+  llvm::Value* step = ir.CreateSelect(more, steps.high, em_.i64(0));
+  llvm::Value* column =
+      ir.CreateNSWMul(ir.CreateSelect(more, panel.low, panel.high), em_.i64(plan_.nr()));
+  em_.bind_var(plan_.k[0].var, step, 0, {0, plan_.depth - 1});
+  em_.bind_var(plan_.n.var, column, 0, {0, plan_.columns - 1});
+  return em_.address(load.buffer, load.index);
+}
+
+/// Each tile asks for its share of B's next block, so that packing finds it near. Addresses past
+/// the matrix do no harm: a prefetch never faults.
+void ContractEmitter::prefetch_share(const Block& block, llvm::Value* tile) {
+  constexpr int64_t kLineElements = 16;
+  constexpr int32_t kSecondCache = 2;
+  Builder& ir = em_.ir();
+  const kernel::Expr& load = em_.expr(plan_.b);
+  const bool along_k = plan_.b_layout == Layout::kPanelsTransposed;
+  const int64_t runs = along_k ? plan_.nr() : plan_.kc;
+  const int64_t run = along_k ? plan_.kc : plan_.nr();
+  const int64_t stride = load.index.coefficient(along_k ? plan_.n.var : plan_.k[0].var);
+  const int64_t lines = (run + kLineElements - 1) / kLineElements;
+  const int64_t tiles = std::min(plan_.rows, plan_.mc) / plan_.mr;
+  const int64_t each = (runs * lines + tiles - 1) / tiles;
+  llvm::Value* first = ir.CreateNSWMul(ir.CreateNSWSub(tile, block.tiles.low), em_.i64(each));
+  llvm::Value* last = ir.CreateBinaryIntrinsic(
+      llvm::Intrinsic::smin, ir.CreateNSWAdd(first, em_.i64(each)), em_.i64(runs * lines));
+  em_.loop(first, last, 1, false, [&](llvm::Value* index) {
+    llvm::Value* start = ir.CreateNSWMul(ir.CreateUDiv(index, em_.i64(lines)), em_.i64(stride));
+    llvm::Value* line =
+        ir.CreateNSWMul(ir.CreateURem(index, em_.i64(lines)), em_.i64(kLineElements));
+    llvm::Value* at = ir.CreateGEP(ir.getFloatTy(), block.next, ir.CreateNSWAdd(start, line));
+    ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir.getPtrTy())},
+                       {at, em_.i32(0), em_.i32(kSecondCache), em_.i32(1)});
   });
 }
 
@@ -165,7 +227,11 @@ void ContractEmitter::tile_column(const Block& block, llvm::Value* panel, size_t
         ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, block.tiles.high, em_.i64(full));
     em_.loop(
         block.tiles.low, end, 1, false,
-        [&](llvm::Value* tile) { call_tile(block, panel, tile, variant); }, "tile");
+        [&](llvm::Value* tile) {
+          if (block.next != nullptr) prefetch_share(block, tile);
+          call_tile(block, panel, tile, variant);
+        },
+        "tile");
   }
   if (full < plan_.row_tiles())
     em_.when(ir.CreateICmpSGT(block.tiles.high, em_.i64(full)),
@@ -190,10 +256,12 @@ void ContractEmitter::call_tile(const Block& block, llvm::Value* panel, llvm::Va
   llvm::Value* row_in_block =
       ir.CreateNSWMul(ir.CreateNSWSub(tile, block.tiles.low), em_.i64(plan_.mr));
   llvm::Value* panel_in_block = ir.CreateNSWSub(panel, block.panels.low);
-  bind_steps(block.step);
+  bind_steps(block.steps.low);
   llvm::Value* a = nullptr;
   if (plan_.a_packed()) {
     a = element(a_block_, ir.CreateNSWMul(row_in_block, em_.i64(plan_.a_row_stride)));
+    if (plan_.panelwise && plan_.k_blocks() > 1)
+      a = element(a, ir.CreateNSWMul(block.steps.low, em_.i64(plan_.k_levels.back().a_stride)));
   } else {
     bind_flat(em_, plan_.m, row);
     const kernel::Expr& load = em_.expr(plan_.a);
@@ -213,8 +281,8 @@ void ContractEmitter::call_tile(const Block& block, llvm::Value* panel, llvm::Va
         element(partial_, ir.CreateNSWAdd(ir.CreateNSWMul(row_in_block, em_.i64(plan_.nc)),
                                           ir.CreateNSWMul(panel_in_block, em_.i64(plan_.nr()))));
   GRADC_CHECK(tiles_[variant] != nullptr, "no tile of variant {}", variant);
-  ir.CreateCall(tiles_[variant],
-                {a, b, partial, environment_->block(), row, column, block.depth, block.flags});
+  ir.CreateCall(tiles_[variant], {a, b, partial, environment_->block(), row, column,
+                                  ir.CreateNSWSub(block.steps.high, block.steps.low), block.flags});
 }
 
 }  // namespace gradc::cg

@@ -27,9 +27,9 @@ class ContractEmitter {
   struct Block {
     Range panels;
     Range tiles;
-    llvm::Value* step = nullptr;   ///< first k
-    llvm::Value* depth = nullptr;  ///< steps
+    FlatRange steps;
     llvm::Value* flags = nullptr;
+    llvm::Value* next = nullptr;  ///< B's source of the block packed next; null: no prefetching
   };
 
   Range share(Split split, int64_t count);
@@ -38,10 +38,14 @@ class ContractEmitter {
   void make_tile(size_t index, int64_t rows, int64_t columns);
   void whole_depth(const Range& panels, const Range& tiles, const Range& outer_rows);
   void blocked_depth(const Range& panels, const Range& tiles);
+  void panelwise(const Range& panels, const Range& tiles);
+  void depth_blocks(const std::function<void(const FlatRange&, llvm::Value*)>& body);
   FlatRange rows_of(const Range& tiles);
   void run_tiles(const Block& block);
   void tile_column(const Block& block, llvm::Value* panel, size_t variant);
   void call_tile(const Block& block, llvm::Value* panel, llvm::Value* tile, size_t variant);
+  llvm::Value* source_after(const Range& panel, const FlatRange& steps);
+  void prefetch_share(const Block& block, llvm::Value* tile);
   void bind_steps(llvm::Value* first);
   llvm::Value* element(llvm::Value* base, llvm::Value* index);
 

@@ -127,6 +127,7 @@ void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
   const int64_t along_n = unit_loads(plan.exprs, plan.b, plan.n.var);
   const bool transposed = along_n == 0 && unit_loads(plan.exprs, plan.b, inner_k) > 0;
   plan.b_layout = transposed ? Layout::kPanelsTransposed : Layout::kPanels;
+  if (plan.panelwise) return;
   const Expr* load = plain_load(plan.exprs, plan.b);
   const bool tail_ok = target.has_masked_memory || plan.columns % plan.lanes == 0;
   if (load == nullptr || load->index.coefficient(plan.n.var) != 1 || !tail_ok) return;
@@ -174,7 +175,7 @@ void make_levels(ContractPlan& plan) {
   const Expr& a = plan.exprs[plan.a.index];
   const Expr& b = plan.exprs[plan.b.index];
   const int64_t packed_a = plan.a_layout == Layout::kRowsOfK ? 1 : padded(plan.mc);
-  if (plan.a_layout == Layout::kRowsOfK) plan.a_row_stride = padded(plan.kc);
+  if (plan.a_layout == Layout::kRowsOfK) plan.a_row_stride = padded(plan.a_depth());
   if (plan.a_layout == Layout::kKOfRows) plan.a_row_stride = 1;
   int64_t inner = 1;
   for (size_t i = plan.k.size(); i-- > 0;) {

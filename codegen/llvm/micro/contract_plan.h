@@ -54,11 +54,15 @@ struct ContractPlan {
   int64_t mr = 1, nv = 1;        ///< rows and vectors of the register tile
   int64_t mc = 0, nc = 0, kc = 0;
   Split split = Split::kNone;
+  bool panelwise = false;   ///< A is packed once as a whole, B one panel at a time
+  bool prefetch_b = false;  ///< tiles ask for the lines of B that are packed next
 
   int64_t nr() const { return nv * lanes; }
   int64_t row_tiles() const { return (rows + mr - 1) / mr; }
   int64_t panels() const { return (columns + nr() - 1) / nr(); }
   int64_t k_blocks() const { return (depth + kc - 1) / kc; }
+  /// Steps of k that packed A holds at a time.
+  int64_t a_depth() const { return panelwise ? depth : kc; }
   bool a_packed() const { return a_layout != Layout::kDirect; }
   bool b_packed() const { return b_layout != Layout::kDirect; }
 };

@@ -46,7 +46,7 @@ int64_t Packer::a_bytes() const {
   if (!plan_.a_packed()) return 0;
   const int64_t elements = plan_.a_layout == Layout::kRowsOfK
                                ? plan_.mc * plan_.a_row_stride
-                               : plan_.kc * plan_.k_levels.back().a_stride;
+                               : plan_.a_depth() * plan_.k_levels.back().a_stride;
   return elements * 4 + 256;
 }
 

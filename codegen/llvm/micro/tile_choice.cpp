@@ -52,6 +52,13 @@ int64_t max_rows(int64_t nv, const TargetInfo& target) {
   return std::max<int64_t>(1, (target.vector_registers - nv - 2) / nv);
 }
 
+/// The size of equal blocks of `total`, each at most `most`, in units.
+int64_t even_blocks(int64_t total, int64_t most, int64_t unit) {
+  most = std::max(most / unit * unit, unit);
+  const int64_t count = ceil_div(total, most);
+  return std::max(ceil_div(ceil_div(total, count), unit) * unit, unit);
+}
+
 }  // namespace
 
 Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target) {
@@ -69,33 +76,55 @@ Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target) {
   return best;
 }
 
+namespace {
+
+/// An A that stays in the second cache as a whole lets B go by once, panel by panel: each is packed
+/// right before its use, so that no packed copy of a large B is written back to memory, and its
+/// source is fetched while the panel before is worked on. A panel of kc steps stays in the first
+/// cache; partial sums cost about 4 / kc of the time.
+bool try_panelwise(ContractPlan& plan, const TargetInfo& target) {
+  constexpr int64_t kFewTiles = 3;
+  constexpr int64_t kLeastSteps = 96;
+  constexpr int64_t kUnit = 8;
+  const bool streams = plan.depth * plan.columns * 4 > target.l2_bytes / 4;
+  if (!streams || plan.k.size() > 1 || !plan.m_outer.empty()) return false;
+  if (plan.row_tiles() <= kFewTiles) return false;
+  if (plan.rows * plan.depth * 4 > target.l2_bytes / 2) return false;
+  const int64_t steps = std::max(target.l1_bytes * 2 / 3 / (plan.nr() * 4), kLeastSteps);
+  plan.panelwise = true;
+  plan.mc = ceil_div(plan.rows, plan.mr) * plan.mr;
+  plan.nc = plan.nr();
+  plan.kc = std::min(plan.depth, even_blocks(plan.depth, steps, kUnit));
+  const kernel::Expr& b = plan.exprs[plan.b.index];
+  plan.prefetch_b = b.kind == kernel::ExprKind::kLoad && !b.args[0].valid();
+  return true;
+}
+
+}  // namespace
+
 void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   const Tile tile = choose_tile(plan.rows, plan.columns, target);
   plan.mr = tile.mr;
   plan.nv = tile.nv;
+  if (try_panelwise(plan, target)) return;
   const int64_t nr = plan.nr();
   plan.kc = plan.depth;
   if (plan.depth > kMaxUnblockedDepth) {
     constexpr int64_t kUnit = 8;
-    const int64_t wanted = 640;
-    plan.kc = ceil_div(ceil_div(plan.depth, ceil_div(plan.depth, wanted)), kUnit) * kUnit;
+    constexpr int64_t kDeepBlock = 640;
+    plan.kc = even_blocks(plan.depth, kDeepBlock, kUnit);
   }
   const bool blocked = plan.kc < plan.depth;
-  const auto blocks_of = [](int64_t total, int64_t most, int64_t unit) {
-    most = std::max(most / unit * unit, unit);
-    const int64_t count = ceil_div(total, most);
-    return std::max(ceil_div(ceil_div(total, count), unit) * unit, unit);
-  };
   // A's block stays in half of the second cache; B's, read once per block of A, in the third.
   const int64_t most_rows = target.l2_bytes / 2 / (plan.kc * 4);
   const bool whole = plan.a_layout == Layout::kDirect && !blocked;
   plan.mc =
-      whole ? ceil_div(plan.rows, plan.mr) * plan.mr : blocks_of(plan.rows, most_rows, plan.mr);
+      whole ? ceil_div(plan.rows, plan.mr) * plan.mr : even_blocks(plan.rows, most_rows, plan.mr);
   const int64_t share =
       std::max(target.l2_bytes, target.l3_bytes / std::max<int64_t>(target.cores, 1) / 2);
   const int64_t most_columns =
       blocked ? 512 : std::max<int64_t>(nr, std::min<int64_t>(share, 8 << 20) / (plan.kc * 4));
-  plan.nc = blocks_of(plan.columns, most_columns, nr);
+  plan.nc = even_blocks(plan.columns, most_columns, nr);
 }
 
 void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target) {

@@ -17,7 +17,7 @@ struct Tile {
 /// The register tile with the least estimated time for rows x columns.
 Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target);
 
-/// Fills mr, nv, mc, nc, kc.
+/// Fills mr, nv, mc, nc, kc and whether B goes by panel by panel.
 void choose_blocks(ContractPlan& plan, const TargetInfo& target);
 
 /// Fills split: the dimension whose division among the target's cores costs least.

@@ -4,6 +4,11 @@
 
 #include "support/check.h"
 
+#include <llvm/IR/Intrinsics.h>
+
+#include <algorithm>
+#include <functional>
+
 namespace gradc::cg {
 
 namespace {
@@ -85,6 +90,28 @@ class TileEmitter {
     });
   }
 
+  /// The epilogue's loads of whole float matrices, each once.
+  std::vector<const kernel::Expr*> streamed_loads() {
+    std::vector<const kernel::Expr*> loads;
+    const std::function<void(kernel::ExprId)> collect = [&](kernel::ExprId id) {
+      if (!id.valid()) return;
+      const kernel::Expr& e = plan_.exprs[id.index];
+      for (const kernel::ExprId arg : e.args)
+        collect(arg);
+      if (e.kind != kernel::ExprKind::kLoad || e.args[0].valid() || e.dtype != DType::kF32) return;
+      if (e.index.coefficient(plan_.n.var) != 1 || e.index.coefficient(plan_.m[0].var) == 0) return;
+      const bool known = std::any_of(loads.begin(), loads.end(), [&](const kernel::Expr* other) {
+        return other->buffer == e.buffer && other->index == e.index;
+      });
+      if (!known) loads.push_back(&e);
+    };
+    for (const kernel::Stmt& stmt : plan_.epilogue) {
+      const auto* let = std::get_if<kernel::Let>(&stmt);
+      collect(let != nullptr ? let->expr : std::get<kernel::Store>(stmt).expr);
+    }
+    return loads;
+  }
+
   /// The k levels from `level` inwards.
   void walk(size_t level, llvm::Value* a, llvm::Value* b) {
     Builder& ir = em_.ir();
@@ -106,16 +133,16 @@ class TileEmitter {
     Builder& ir = em_.ir();
     const bool blocked = plan_.k_blocks() > 1;
     // Large tiles hide the loop's own instructions; unrolling them only costs compile time.
-    const int64_t unroll = shape_.rows * shape_.vectors >= 16 ? 1 : 4;
+    const int64_t unroll = is_large() ? 1 : 4;
     llvm::Value* count =
         blocked ? static_cast<llvm::Value*>(argument(TileArguments::kDepth)) : em_.i64(k.extent);
-    llvm::Value* whole = ir.CreateAnd(count, em_.i64(-unroll));
-    const auto at = [&](llvm::Value* base, llvm::Value* iv, int64_t stride) {
-      llvm::Value* scaled = stride == 1 ? iv : ir.CreateNSWMul(iv, em_.i64(stride));
-      return ir.CreateInBoundsGEP(ir.getFloatTy(), base, scaled);
-    };
+    llvm::Value* first = prefetching_steps(k, a, b, count);
+    const auto* done = llvm::dyn_cast<llvm::ConstantInt>(first);
+    if (done != nullptr && done == count) return;
+    llvm::Value* whole =
+        unroll == 1 ? count : static_cast<llvm::Value*>(ir.CreateAnd(count, em_.i64(-unroll)));
     em_.loop(
-        em_.i64(0), whole, unroll, !blocked,
+        first, whole, unroll, !blocked && done != nullptr && done->isZero(),
         [&](llvm::Value* iv) {
           llvm::Value* a_here = at(a, iv, k.a_stride);
           llvm::Value* b_here = at(b, iv, k.b_stride);
@@ -131,6 +158,66 @@ class TileEmitter {
         whole, count, 1, false,
         [&](llvm::Value* iv) { step(at(a, iv, k.a_stride), at(b, iv, k.b_stride), 0, 0); },
         "k_rest");
+  }
+
+  llvm::Value* at(llvm::Value* base, llvm::Value* iv, int64_t stride) {
+    Builder& ir = em_.ir();
+    llvm::Value* scaled = stride == 1 ? iv : ir.CreateNSWMul(iv, em_.i64(stride));
+    return ir.CreateInBoundsGEP(ir.getFloatTy(), base, scaled);
+  }
+
+  bool is_large() const { return shape_.rows * shape_.vectors >= 16; }
+
+  /// The first steps of k, in equal parts; before each the tile asks for one line of every matrix
+  /// the epilogue reads (an optimizer's weights and moments), which lie in rows too short for the
+  /// hardware to foresee. All at once they would keep the sums' own loads waiting. Returns the
+  /// number of steps done.
+  llvm::Value* prefetching_steps(const KLevel& k, llvm::Value* a, llvm::Value* b,
+                                 llvm::Value* count) {
+    const bool wanted = is_large() && plan_.m.size() == 1 && plan_.k_levels.size() == 1;
+    const std::vector<const kernel::Expr*> loads =
+        wanted ? streamed_loads() : std::vector<const kernel::Expr*>();
+    constexpr int64_t kLineElements = 16;
+    const int64_t per_row = (shape_.vectors * plan_.lanes + kLineElements - 1) / kLineElements;
+    const int64_t lines = per_row * shape_.rows;
+    if (loads.empty() || plan_.kc < lines) return em_.i64(0);
+    Builder& ir = em_.ir();
+    environment_.load(em_, argument(TileArguments::kSurroundings));
+    em_.bind_var(plan_.n.var, argument(TileArguments::kColumn), 0, {0, plan_.columns - 1});
+    bind_flat(em_, plan_.m, argument(TileArguments::kRow));
+    std::vector<llvm::Value*> begins;
+    for (const kernel::Expr* load : loads)
+      begins.push_back(em_.address(load->buffer, load->index));
+    // Sums in blocks of k have their epilogue after the last.
+    llvm::Value* parts = em_.i64(lines);
+    if (plan_.k_blocks() > 1)
+      parts = ir.CreateSelect(flag(TileArguments::kUnfinished), em_.i64(0), parts);
+    llvm::Value* length = ir.CreateUDiv(count, em_.i64(lines));
+    em_.loop(em_.i64(0), parts, 1, false, [&](llvm::Value* part) {
+      llvm::Value* row = ir.CreateUDiv(part, em_.i64(per_row));
+      llvm::Value* column =
+          ir.CreateNSWMul(ir.CreateURem(part, em_.i64(per_row)), em_.i64(kLineElements));
+      for (size_t i = 0; i < loads.size(); ++i)
+        prefetch(*loads[i], begins[i], row, column);
+      llvm::Value* low = ir.CreateNSWMul(part, length);
+      em_.loop(
+          low, ir.CreateNSWAdd(low, length), 1, false,
+          [&](llvm::Value* iv) { step(at(a, iv, k.a_stride), at(b, iv, k.b_stride), 0, 0); },
+          "k_part");
+    });
+    return ir.CreateNSWMul(parts, length);
+  }
+
+  void prefetch(const kernel::Expr& load, llvm::Value* begin, llvm::Value* row,
+                llvm::Value* column) {
+    constexpr int32_t kFirstCache = 3;
+    Builder& ir = em_.ir();
+    const int64_t stride = load.index.coefficient(plan_.m[0].var);
+    llvm::Value* offset = ir.CreateNSWAdd(ir.CreateNSWMul(row, em_.i64(stride)), column);
+    llvm::Value* line = ir.CreateGEP(ir.getFloatTy(), begin, offset);
+    const bool written = em_.kernel().buffer(load.buffer).may_alias;
+    ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir.getPtrTy())},
+                       {line, em_.i32(written ? 1 : 0), em_.i32(kFirstCache), em_.i32(1)});
   }
 
   /// All steps of all levels in a row, for very short sums.

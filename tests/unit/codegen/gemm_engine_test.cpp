@@ -119,6 +119,18 @@ TEST(GemmEngine, ManyBlocksOfRowsAndColumns) {
   check_orientations({90, 100, 1401}, target);
 }
 
+TEST(GemmEngine, LargeBPanelByPanel) {
+  TargetInfo target = TargetInfo::host();
+  target.l1_bytes = 32 * 1024;
+  target.l2_bytes = 256 * 1024;
+  check_orientations({61, 330, 401}, target);  // several blocks of k, ragged everywhere
+  check_orientations({150, 700, 90}, target);  // all of k at once
+  MatmulShape s{40, 129, 300};
+  s.batch = 2;
+  s.epilogue = Epilogue::kBiasRelu;
+  check_orientations(s, target);
+}
+
 TEST(GemmEngine, BatchesAndEpilogues) {
   const TargetInfo target = TargetInfo::host();
   MatmulShape s{17, 33, 20};
