@@ -122,10 +122,13 @@ bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_strid
 
 void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kFewTiles = 3;
+  constexpr int64_t kGathered = 4096;
   constexpr int64_t kNearRows = 256;  // elements: rows of B this close are read where they are
   const VarId inner_k = plan.k.back().var;
   const int64_t along_n = unit_loads(plan.exprs, plan.b, plan.n.var);
-  const bool transposed = along_n == 0 && unit_loads(plan.exprs, plan.b, inner_k) > 0;
+  // A transpose in registers is fast and slow to compile; a small B is gathered instead.
+  const bool small = target.has_masked_memory && plan.depth * plan.columns <= kGathered;
+  const bool transposed = along_n == 0 && unit_loads(plan.exprs, plan.b, inner_k) > 0 && !small;
   plan.b_layout = transposed ? Layout::kPanelsTransposed : Layout::kPanels;
   if (plan.panelwise) return;
   const Expr* load = plain_load(plan.exprs, plan.b);

@@ -13,7 +13,7 @@ namespace {
 constexpr double kLatency = 4.0;  // cycles of one FMA
 constexpr double kLoadsPerCycle = 2.0;
 constexpr double kPackCycles = 3.0;  // per vector packed
-constexpr double kShapePenalty = 0.015;
+constexpr double kShapePenalty = 0.03;
 constexpr int64_t kMaxVectors = 4;
 
 int64_t ceil_div(int64_t a, int64_t b) {
