@@ -84,7 +84,8 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
     return make_error(DiagKind::kMissingOption, {options.model, "", false},
                       "the model has no \"training\" section; bench times its training step");
   }
-  const std::array kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate, EntryPoint::kPredict};
+  const std::array kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate, EntryPoint::kPredict,
+                            EntryPoint::kGradients};
   GRADC_TRY_STATUS(model->compile(kinds));
   rt::Instance* raw = nullptr;
   GRADC_TRY_STATUS(from_runtime(

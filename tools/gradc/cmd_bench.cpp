@@ -42,7 +42,7 @@ void print_text(const BenchResult& r) {
       "arithmetic    %.4f GFLOP per step, %.1f GFLOP/s, %.1f %% of the measured peak of %.0f "
       "GFLOP/s\n",
       r.gflop_per_step, r.gflops, 100.0 * r.peak_gflops_fraction, r.peak_gflops);
-  std::printf("compile       %.1f ms (train_step, evaluate, predict; cold)\n", r.compile_ms);
+  std::printf("compile       %.1f ms (train_step, evaluate, predict, gradients; cold)\n", r.compile_ms);
   for (const auto& [name, ms] : r.compile_stages_ms)
     std::printf("  %-12s%.1f ms\n", name.c_str(), ms);
   std::printf("memory        arena %lld, parameters %lld, states %lld, peak resident %lld bytes\n",
