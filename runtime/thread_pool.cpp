@@ -4,6 +4,7 @@
 // lost.
 #include "runtime/thread_pool.h"
 
+#include <algorithm>
 #include <climits>
 #include <cstring>
 #include <sched.h>
@@ -20,10 +21,10 @@
 namespace gradc::rt {
 namespace {
 
-// Long enough to cover the gaps between kernels, short enough to be harmless when a thread has lost
-// its core.
+// Pauses (20 to 60 ns each): the most covers the gaps between steps and uneven kernels; the least,
+// for threads that have lost their core, is still about what sleeping and waking costs.
 constexpr int32_t kSpinLimit = 4000;
-constexpr int32_t kLeastSpin = 32;
+constexpr int32_t kLeastSpin = 512;
 
 // While a job runs, subnormal results and operands count as zero, on every thread alike: sums that
 // fade out (moments of dead units, saturated softmax gradients) would else cost a hundred cycles a
@@ -130,13 +131,16 @@ void ThreadPool::wait_while_equal(std::atomic<uint32_t>& word, uint32_t value) {
   const int32_t limit = spin_limit_.load(std::memory_order_relaxed);
   for (int32_t i = 0; i < limit; ++i) {
     if (word.load(std::memory_order_acquire) != value) {
-      if (limit < max_spin_) spin_limit_.store(limit + 1, std::memory_order_relaxed);
+      if (limit < max_spin_)
+        spin_limit_.store(std::min(limit + limit / 8 + 1, max_spin_), std::memory_order_relaxed);
       return;
     }
     spin_pause();
   }
-  // Spinning was in vain: spin less from now on, success brings it back.
-  if (limit > kLeastSpin) spin_limit_.store(limit / 2, std::memory_order_relaxed);
+  // Spinning was in vain: spin less from now on; successes bring it back soon, since one lost time
+  // slice must not turn every later barrier into a sleep.
+  if (limit > kLeastSpin)
+    spin_limit_.store(std::max(limit / 2, kLeastSpin), std::memory_order_relaxed);
   sleepers_.fetch_add(1);
   while (word.load() == value)
     sleep_while_equal(&word, value);
