@@ -47,6 +47,7 @@ Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryP
                                       TimeReport* times) {
   BuildOptions build;
   build.times = times;
+  build.target = target;
   std::vector<StagedEntry> graphs;
   for (EntryPoint kind : kinds) {
     GRADC_TRY(StagedEntry entry,

@@ -1,9 +1,14 @@
 #include "driver/entry_builder.h"
 
+#include "codegen/kernel/lower.h"
 #include "frontend/graph_builder.h"
+#include "passes/plan_memory.h"
 #include "support/check.h"
 
 #include <array>
+#include <map>
+#include <string>
+#include <utility>
 
 namespace gradc {
 
@@ -62,6 +67,22 @@ EntryKind frontend_kind(EntryPoint kind) {
   GRADC_UNREACHABLE();
 }
 
+/// Plans once more, with the memory that the kernels of single nodes need for themselves.
+Status plan_workspaces(StagedEntry& entry, const BuildOptions& options, const std::string& file) {
+  std::map<std::pair<kernel::SlotUse, std::string>, int64_t> slots;
+  const kernel::LowerEntry lowered{
+      std::string(entry_name(entry.kind)), entry.graph.get(), &*entry.plan,
+      [&slots](kernel::SlotUse use, std::string_view name) {
+        const auto next = static_cast<int64_t>(slots.size());
+        return slots.try_emplace({use, std::string(name)}, next).first->second;
+      }};
+  GRADC_TRY(const std::vector<Workspace> workspaces,
+            kernel::find_workspaces(lowered, options.target));
+  if (workspaces.empty()) return Ok{};
+  GRADC_TRY(entry.plan, make_memory_plan(*entry.graph, {}, workspaces));
+  return check_memory_budget(*entry.graph, *entry.plan, options.memory_budget_bytes, file);
+}
+
 /// The gradients entry computes the loss and its gradients and changes nothing: no updates, no
 /// learning rate, no metrics.
 void keep_loss_only(Graph& graph) {
@@ -98,6 +119,7 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
                               std::move(manager)));
   result.plan = std::move(context.plan);
   result.warnings = context.sink.take();
+  if (result.plan) GRADC_TRY_STATUS(plan_workspaces(result, options, model.file));
   return result;
 }
 

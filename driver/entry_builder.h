@@ -2,6 +2,7 @@
 // what `gradc plan` measures and what codegen compiles is made here, by the same pipelines.
 #pragma once
 
+#include "codegen/target_info.h"
 #include "frontend/model.h"
 #include "ir/graph.h"
 #include "passes/memory_plan.h"
@@ -48,6 +49,8 @@ struct BuildOptions {
   TimeReport* times = nullptr;
   bool verify_each = false;
   std::optional<int64_t> memory_budget_bytes;
+  /// Whose kernels the plan is for: what they need beside the graph's values is part of the plan.
+  TargetInfo target = TargetInfo::host();
 };
 
 /// The graph of one entry for a batch size, after everything up to `last`.

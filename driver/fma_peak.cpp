@@ -43,7 +43,6 @@ Kernel tile_kernel(int64_t rows, int64_t columns) {
   index.add(Affine::variable(j));
   contract->epilogue.push_back(Store{out, index, {}, b.read(contract->acc), false});
   contract->parallel = false;
-  contract->schedule = {rows, columns, rows, columns, kDepth, false, false};
   k.body.push_back(std::move(contract));
   return k;
 }

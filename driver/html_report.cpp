@@ -174,6 +174,16 @@ std::string storage_text(const Graph& graph, const MemoryPlan& plan, ValueId val
   return text;
 }
 
+/// Nodes that compute; what remains beside them are updates and constants.
+size_t num_kernels(const Graph& graph) {
+  size_t count = 0;
+  for (NodeId id : graph.nodes()) {
+    const Op op = graph.node(id).op;
+    count += op != Op::kUpdate && op != Op::kConstant ? 1 : 0;
+  }
+  return count;
+}
+
 /// One node: its fused ops, where its results live, and its body as text.
 std::string kernel_section(const Graph& graph, const MemoryPlan& plan, NodeId id, int64_t step) {
   const Node& node = graph.node(id);
@@ -189,8 +199,10 @@ std::string kernel_section(const Graph& graph, const MemoryPlan& plan, NodeId id
                            escape(graph.value(result).name), to_string(graph.type(result)),
                            escape(storage_text(graph, plan, result)));
   }
-  PrintOptions one_line;
-  std::string body = node.body != nullptr ? print_graph(*node.body) : print_node(graph, id);
+  if (const Workspace* workspace = plan.workspace_of(id))
+    results += fmt::format("<tr><td>workspace</td><td></td><td>arena+{}, {}</td></tr>",
+                           workspace->offset, bytes_text(workspace->bytes));
+  const std::string body = node.body != nullptr ? print_graph(*node.body) : print_node(graph, id);
   return fmt::format(
       "<details class='{}'><summary>#{} <code>{}</code> <span class='muted'>{} {}</span> "
       "{}</summary><table>{}</table><pre>{}</pre></details>\n",
@@ -203,8 +215,12 @@ std::string kernel_section(const Graph& graph, const MemoryPlan& plan, NodeId id
 Result<std::string> html_report(const Model& model, EntryPoint kind, int64_t batch,
                                 const TargetInfo& target) {
   GRADC_TRY(const StagedEntry source, build_staged(model, kind, batch, PipelineStage::kGraph, {}));
+  GRADC_TRY(const StagedEntry optimized,
+            build_staged(model, kind, batch, PipelineStage::kOptimized, {}));
+  BuildOptions build;
+  build.target = target;
   GRADC_TRY(const StagedEntry planned,
-            build_staged(model, kind, batch, PipelineStage::kPlanned, {}));
+            build_staged(model, kind, batch, PipelineStage::kPlanned, build));
   std::vector<Diagnostic> warnings;
   GRADC_TRY(const auto tables, make_tables(model, batch, warnings));
   const std::array kinds = {kind};
@@ -220,14 +236,15 @@ Result<std::string> html_report(const Model& model, EntryPoint kind, int64_t bat
                                                         static_cast<double>(plan.lower_bound_bytes)
                                                   : 1.0;
   page += fmt::format(
-      "<p class='muted'>batch {}, {} nodes in {} kernels, {} loop nests after merging equal ones; "
-      "arena {} ({:.3f} of the lower bound, "
-      "{} without reuse); target {} {}</p>\n",
-      batch, source.graph->num_nodes(), graph.num_nodes(), program.kernels.size(),
-      bytes_text(plan.arena_bytes), ratio, bytes_text(plan.naive_bytes), escape(target.cpu),
-      escape(target.triple));
+      "<p class='muted'>batch {}; {} nodes as the layers built them, {} as optimized primitives, "
+      "fused into {} kernels of {} different loop nests; arena {} ({:.3f} of the lower bound, {} "
+      "without reuse); target {} {}</p>\n",
+      batch, source.graph->num_nodes(), optimized.graph->num_nodes(), num_kernels(graph),
+      program.kernels.size(), bytes_text(plan.arena_bytes), ratio, bytes_text(plan.naive_bytes),
+      escape(target.cpu), escape(target.triple));
   page +=
-      "<h2>Kernels in execution order</h2>\n<p><span style='color:#3b82c4'>forward</span> · <span "
+      "<h2>Kernels and updates in execution order</h2>\n<p><span "
+      "style='color:#3b82c4'>forward</span> · <span "
       "style='color:#c4683b'>backward</span> · "
       "<span style='color:#4a9d5f'>update</span>; arcs are values, the longer the longer "
       "alive</p>\n" +

@@ -91,7 +91,10 @@ class TrainingReader {
     if (sink_.has_errors()) return;
     training_.optimizer = *options.component("optimizer");
     check_optimizer();
-    if (!sink_.has_errors()) model_.training = std::move(training_);
+    if (sink_.has_errors()) return;
+    for (const OutputLoss& loss : training_.losses)
+      warn_of_activation(loss.loss, loss.output);
+    model_.training = std::move(training_);
   }
 
  private:
@@ -136,6 +139,47 @@ class TrainingReader {
                          : "");
     }
     training_.losses.push_back({output, *loss, 1.0});
+  }
+
+  /// What the output's layer ends with: the type of an activation, "linear" for a layer that takes
+  /// one and has none, or nothing for other layers.
+  std::string_view last_activation(size_t output) const {
+    const ModelValue value = model_.outputs[output].value;
+    if (value < model_.inputs.size()) return {};
+    const Layer& layer = model_.layers[model_.calls[value - model_.inputs.size()].layer];
+    if (layer.component.def == nullptr) return {};
+    if (const ComponentDef* activation =
+            find_member(Family::kActivation, layer.component.def->type))
+      return activation->type;
+    for (const OptionDef& option : layer.component.def->options) {
+      if (option.name != "activation") continue;
+      const Component* activation = layer.component.options.component("activation");
+      return activation == nullptr ? "linear" : activation->def->type;
+    }
+    return {};
+  }
+
+  /// Cross-entropies of logits that are none, or of values that are surely no probabilities: the
+  /// commonest mistakes in a model file, and nothing fails but the training.
+  void warn_of_activation(const Component& loss, size_t output) {
+    if (loss.def->type.find("crossentropy") == std::string_view::npos) return;
+    const std::string_view activation = last_activation(output);
+    const std::string& name = model_.outputs[output].name;
+    const bool from_logits = loss.options.flag("from_logits");
+    if (from_logits && (activation == "softmax" || activation == "sigmoid")) {
+      sink_
+          .warning(DiagKind::kBadValue, loss.place,
+                   "\"from_logits\" is true, but output \"{}\" ends with {}", name, activation)
+          .with_help(fmt::format("leave \"from_logits\" away, or the {}", activation));
+    } else if (!from_logits && activation == "linear") {
+      const bool binary = loss.def->type == "binary_crossentropy";
+      sink_
+          .warning(DiagKind::kBadValue, loss.place,
+                   "{} wants probabilities, but output \"{}\" has no activation", loss.def->type,
+                   name)
+          .with_help(fmt::format("\"from_logits\": true, or \"activation\": \"{}\"",
+                                 binary ? "sigmoid" : "softmax"));
+    }
   }
 
   void read_losses() {

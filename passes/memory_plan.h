@@ -36,15 +36,32 @@ struct PlannedBuffer {
   int64_t last = 0;   ///< last step that reads it
 };
 
+/// Memory that the kernels of one node use among themselves: partial sums, copies with zeros
+/// around.
+struct Workspace {
+  NodeId node;
+  int64_t bytes = 0;
+  int64_t offset = 0;  ///< in the arena
+};
+
 struct MemoryPlan {
-  std::vector<Storage> storage;  ///< by ValueId
-  std::vector<PlannedBuffer> buffers;
+  std::vector<Storage> storage;        ///< by ValueId
+  std::vector<PlannedBuffer> buffers;  ///< workspaces included
+  std::vector<Workspace> workspaces;   ///< in the order of their nodes
   /// Graph outputs whose value lives elsewhere (an input, or another output): to be copied at the
   /// end.
   std::vector<size_t> copied_outputs;
   int64_t arena_bytes = 0;
   int64_t lower_bound_bytes = 0;  ///< the largest sum of bytes live at one step
   int64_t naive_bytes = 0;        ///< sum over all arena buffers
+
+  /// The workspace of a node, or null.
+  const Workspace* workspace_of(NodeId node) const {
+    for (const Workspace& workspace : workspaces) {
+      if (workspace.node == node) return &workspace;
+    }
+    return nullptr;
+  }
 };
 
 }  // namespace gradc

@@ -35,6 +35,14 @@ std::vector<int64_t> live_bytes(const Graph& graph, const MemoryPlan& plan) {
   return live;
 }
 
+/// What writes a buffer: "dense_relu, /layers/1".
+std::string writer_of(const Graph& graph, const std::vector<NodeId>& nodes,
+                      const PlannedBuffer& buffer) {
+  const NodeId id = nodes[static_cast<size_t>(buffer.first)];
+  const std::string& location = graph.location(graph.node(id).loc);
+  return node_label(graph, id) + (location.empty() ? "" : ", ") + location;
+}
+
 double percent(int64_t part, int64_t whole) {
   return whole == 0 ? 100.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }
@@ -93,12 +101,13 @@ std::string memory_report_text(const Graph& graph, const MemoryPlan& plan) {
   out += fmt::format("  {:<14}{:>14}        ({} in contractions)\n", "flops", stats.flops,
                      stats.contraction_flops);
   out += fmt::format("peak at step {} ({}), {} bytes live:\n", peak.step, peak.node, peak.bytes);
+  const std::vector<NodeId> nodes = graph.nodes();
   for (const PlannedBuffer& b : peak.live)
-    out += fmt::format("  {:>12}  {}\n", b.bytes, b.name);
-  out += "buffers:\n       offset        bytes  live      name\n";
+    out += fmt::format("  {:>12}  {:<24}  {}\n", b.bytes, b.name, writer_of(graph, nodes, b));
+  out += "buffers:\n       offset        bytes  live      name                      written by\n";
   for (const PlannedBuffer& b : plan.buffers) {
-    out += fmt::format("  {:>11}  {:>11}  {:<8}  {}\n", b.offset, b.bytes,
-                       fmt::format("{}..{}", b.first, b.last), b.name);
+    out += fmt::format("  {:>11}  {:>11}  {:<8}  {:<24}  {}\n", b.offset, b.bytes,
+                       fmt::format("{}..{}", b.first, b.last), b.name, writer_of(graph, nodes, b));
   }
   return out;
 }

@@ -195,6 +195,11 @@ Result<std::pair<std::string, DebugCounter>> parse_debug_counter(std::string_vie
 Status run_passes(Graph& graph, std::string_view pipeline, PassContext& context,
                   PassManagerOptions options) {
   GRADC_TRY(std::vector<PipelineStep> steps, parse_pipeline(pipeline));
+  std::vector<std::string> named = options.print_after;
+  named.push_back(options.stop_after);
+  for (const std::string& name : named) {
+    if (!name.empty() && name != "all" && find_pass(name) == nullptr) return unknown_pass(name);
+  }
   return PassManager(std::move(steps), std::move(options)).run(graph, context);
 }
 

@@ -15,7 +15,8 @@ namespace {
 
 class Planner {
  public:
-  explicit Planner(const Graph& graph) : graph_(graph) {}
+  Planner(const Graph& graph, std::span<const Workspace> workspaces)
+      : graph_(graph), workspaces_(workspaces) {}
 
   Result<MemoryPlan> run(const OffsetPlannerOptions& options) {
     const std::vector<int64_t> positions = node_positions(graph_);
@@ -31,7 +32,7 @@ class Planner {
     const LivenessModel model(graph_, targets);
     plan_.storage.resize(graph_.value_capacity());
     place_outside_the_arena(model);
-    GRADC_TRY_STATUS(place_in_the_arena(model, options));
+    GRADC_TRY_STATUS(place_in_the_arena(model, positions, options));
     place_updates(targets);
     return std::move(plan_);
   }
@@ -61,15 +62,35 @@ class Planner {
     }
   }
 
-  Status place_in_the_arena(const LivenessModel& model, const OffsetPlannerOptions& options) {
+  BufferSpec workspace_spec(const Workspace& workspace, int64_t position) const {
+    const Node& node = graph_.node(workspace.node);
+    BufferSpec spec;
+    spec.name = "workspace";
+    if (!node.results.empty()) spec.name += " of " + graph_.value(node.results[0]).name;
+    spec.bytes = workspace.bytes;
+    spec.first = spec.last = position;
+    spec.alignment = kArenaAlignment;
+    return spec;
+  }
+
+  Status place_in_the_arena(const LivenessModel& model, const std::vector<int64_t>& positions,
+                            const OffsetPlannerOptions& options) {
     const std::vector<LiveBuffer> buffers = live_buffers(graph_, model);
     std::vector<BufferSpec> specs;
     for (const LiveBuffer& buffer : buffers)
       specs.push_back(buffer.spec);
+    for (const Workspace& workspace : workspaces_)
+      specs.push_back(workspace_spec(workspace, positions[workspace.node.index]));
     GRADC_TRY(const OffsetPlan offsets, plan_offsets(specs, options));
-    for (size_t i = 0; i < buffers.size(); ++i) {
+    for (size_t i = 0; i < specs.size(); ++i) {
       const BufferSpec& spec = specs[i];
       plan_.buffers.push_back({spec.name, spec.bytes, offsets.offsets[i], spec.first, spec.last});
+    }
+    for (size_t i = 0; i < workspaces_.size(); ++i) {
+      plan_.workspaces.push_back(workspaces_[i]);
+      plan_.workspaces.back().offset = offsets.offsets[buffers.size() + i];
+    }
+    for (size_t i = 0; i < buffers.size(); ++i) {
       ValueId previous;
       for (ValueId value : buffers[i].values) {
         storage(value).kind = StorageKind::kArena;
@@ -91,6 +112,8 @@ class Planner {
       for (ValueId result : model.arena_results(id))
         sum += model.bytes(result);
     }
+    for (const Workspace& workspace : workspaces_)
+      sum += workspace.bytes;
     return sum;
   }
 
@@ -109,13 +132,29 @@ class Planner {
   }
 
   const Graph& graph_;
+  std::span<const Workspace> workspaces_;
   MemoryPlan plan_;
 };
 
 }  // namespace
 
-Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options) {
-  return Planner(graph).run(options);
+Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options,
+                                    std::span<const Workspace> workspaces) {
+  return Planner(graph, workspaces).run(options);
+}
+
+Status check_memory_budget(const Graph& graph, const MemoryPlan& plan,
+                           std::optional<int64_t> budget_bytes, const std::string& file) {
+  if (!budget_bytes || plan.arena_bytes <= *budget_bytes) return Ok{};
+  Place place;
+  place.file = file;
+  Diagnostic error = make_error(DiagKind::kMemoryBudget, std::move(place),
+                                "graph @{} needs an arena of {} bytes, the budget is {}",
+                                graph.name(), plan.arena_bytes, *budget_bytes);
+  const MemoryPeak peak = find_memory_peak(graph, plan);
+  error.with_note(
+      fmt::format("the peak is at step {}, {}: {}", peak.step, peak.node, peak.live_text(5)));
+  return error;
 }
 
 namespace passes {
@@ -124,18 +163,8 @@ Result<bool> plan_memory(Graph& graph, PassContext& context) {
   GRADC_TRY(MemoryPlan plan, make_memory_plan(graph));
   context.count("arena bytes", plan.arena_bytes);
   context.count("lower bound bytes", plan.lower_bound_bytes);
-  const std::optional<int64_t> budget = context.options.memory_budget_bytes;
-  if (budget && plan.arena_bytes > *budget) {
-    Place place;
-    place.file = context.options.file;
-    Diagnostic error = make_error(DiagKind::kMemoryBudget, std::move(place),
-                                  "graph @{} needs an arena of {} bytes, the budget is {}",
-                                  graph.name(), plan.arena_bytes, *budget);
-    const MemoryPeak peak = find_memory_peak(graph, plan);
-    error.with_note(
-        fmt::format("the peak is at step {}, {}: {}", peak.step, peak.node, peak.live_text(5)));
-    return error;
-  }
+  GRADC_TRY_STATUS(
+      check_memory_budget(graph, plan, context.options.memory_budget_bytes, context.options.file));
   context.plan = std::move(plan);
   return false;
 }

@@ -6,6 +6,9 @@
 #include "passes/offset_planner.h"
 #include "support/result.h"
 
+#include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,7 +16,14 @@ namespace gradc {
 
 /// The plan of a graph in its present order: storage of every value, buffers and bounds. Fails
 /// (kUnsupported) when an update cannot be written in place; in_place makes all of them so.
-Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options = {});
+/// `workspaces` (their offsets are not read) are planned with the values, each alive at its node.
+Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options = {},
+                                    std::span<const Workspace> workspaces = {});
+
+/// Ok if the arena is within the budget (absent: any is), else kMemoryBudget with what is alive at
+/// the peak. `file` is where the graph came from.
+Status check_memory_budget(const Graph& graph, const MemoryPlan& plan,
+                           std::optional<int64_t> budget_bytes, const std::string& file);
 
 /// Runs through the graph and follows who is stored where: every read finds the value it wants,
 /// nothing is written over something still needed. One line per violation. Shares no liveness code

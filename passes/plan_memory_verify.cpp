@@ -99,6 +99,7 @@ class PlanVerifier {
     const std::string by = node.results.empty() ? "a node" : "%" + name(node.results[0]);
     for (ValueId operand : node.operands)
       read(operand, by);
+    if (const Workspace* workspace = plan_.workspace_of(id)) use_workspace(node, *workspace, by);
     for (size_t i = 0; i < node.results.size(); ++i) {
       const ValueId result = node.results[i];
       const StorageKind kind = plan_.storage[result.index].kind;
@@ -117,6 +118,22 @@ class PlanVerifier {
     for (ValueId result : node.results) {
       if (plan_.storage[result.index].kind != StorageKind::kNone) write(result);
     }
+  }
+
+  /// A workspace lies on nothing that its node reads or writes; what it covers is gone.
+  void use_workspace(const Node& node, const Workspace& workspace, const std::string& by) {
+    const int64_t end = workspace.offset + workspace.bytes;
+    const auto covers = [&](ValueId value) {
+      const Address at = address(value);
+      return at.first == kArenaSpace && at.second < end &&
+             workspace.offset < at.second + size(value);
+    };
+    if (workspace.offset < 0 || end > plan_.arena_bytes || workspace.offset % kArenaAlignment != 0)
+      wrong(fmt::format("the workspace of {} is outside the arena or not aligned", by));
+    if (std::any_of(node.operands.begin(), node.operands.end(), covers) ||
+        std::any_of(node.results.begin(), node.results.end(), covers))
+      wrong(fmt::format("the workspace of {} lies on what its kernels read or write", by));
+    std::erase_if(holds_, [&](const auto& held) { return covers(held.second.value); });
   }
 
   /// A result may lie on an operand only point by point.

@@ -15,7 +15,7 @@ struct Options {
   int64_t epochs = -1;
   bool has_seed = false;
   uint64_t seed = 0;
-  int64_t threads = 0;
+  int64_t threads = 1;
   double validation_split = -1;
   const char* weights = nullptr;
   const char* in = nullptr;
@@ -51,9 +51,9 @@ constexpr OptionSpec kOptions[] = {
      "where results go: trained weights, or predictions (.npy, .safetensors)"},
     {"--checkpoint", "FILE", kTrain, "checkpoint written after every epoch and on Ctrl-C"},
     {"--resume", nullptr, kTrain, "continue from the checkpoint if it exists"},
-    {"--log", "FILE", kTrain, "one JSON object per epoch and line"},
+    {"--log", "FILE", kTrain, "one JSON object per epoch and line; --resume appends"},
     {"--json", nullptr, kEval, "print one JSON object"},
-    {"--threads", "N", kTrain | kEval | kPredict, "threads (default: one per processor)"},
+    {"--threads", "N", kTrain | kEval | kPredict, "threads; 0: one per core (default 1)"},
     {"--help", nullptr, kTrain | kEval | kPredict | kInfo, "this text"},
 };
 
@@ -189,7 +189,7 @@ Status parse_arguments(const CommandSpec& command, int argc, const char* const* 
 Status check_required(int command, const Options& o) {
   const bool some_data = !o.data.spec.empty() || o.data.inputs.size() > 0;
   if ((command == kTrain || command == kEval) && !some_data) {
-    return usage_error("--data SPEC is needed");
+    return usage_error("--data SPEC (or --input NAME=FILE and --target NAME=FILE) is needed");
   }
   if ((command == kEval || command == kPredict) && o.weights == nullptr) {
     return usage_error("--weights FILE is needed");

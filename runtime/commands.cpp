@@ -60,6 +60,13 @@ bool observe_step(void* user, const StepReport& report) {
   return !observer->command->handle_signals || interrupted == 0;
 }
 
+void observe_resume(void* user, int64_t epoch, int64_t step) {
+  if (static_cast<Observer*>(user)->command->quiet) return;
+  Str line = format("resumed after epoch %lld", static_cast<long long>(epoch));
+  if (step > 0) line.appendf(" and %lld steps", static_cast<long long>(step));
+  fprintf(stderr, "%s\n", line.c_str());
+}
+
 void observe_epoch(void* user, const EpochReport& report) {
   Observer* observer = static_cast<Observer*>(user);
   if (!observer->command->quiet) observer->progress->epoch(report);
@@ -179,6 +186,7 @@ TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& 
   options.user = observer;
   options.on_step = observe_step;
   options.on_epoch = observe_epoch;
+  options.on_resume = observe_resume;
   return options;
 }
 
@@ -225,6 +233,18 @@ Status explain_stop(Status stopped, const TrainCommand& command) {
   return stopped;
 }
 
+Status check_prediction_file(const Instance& instance, const char* out) {
+  const Str path(out);
+  if (path.ends_with(".safetensors")) return {};
+  if (!path.ends_with(".npy")) {
+    return usage_error("--out %s: expected a .npy or .safetensors file", out);
+  }
+  const int64_t outputs = instance.count_of(GRADC_RT_OUTPUT);
+  if (outputs == 1) return {};
+  return error("%s: the model has %lld outputs, a .npy file holds one: use .safetensors", out,
+               static_cast<long long>(outputs));
+}
+
 }  // namespace
 
 Status run_train(Instance& instance, const TrainCommand& command, TrainResult* result) {
@@ -257,9 +277,6 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
   if (observer.log != nullptr) fclose(observer.log);
   if (!status.ok()) return explain_stop(static_cast<Status&&>(status), command);
   if (!observer.log_status.ok()) return static_cast<Status&&>(observer.log_status);
-  if (!command.quiet && result->resumed_at_epoch > 0) {
-    fprintf(stderr, "resumed after epoch %lld\n", static_cast<long long>(result->resumed_at_epoch));
-  }
   return finish_training(instance, command, data, *result);
 }
 
@@ -288,6 +305,7 @@ Status run_eval(Instance& instance, const EvalCommand& command) {
 }
 
 Status run_predict(Instance& instance, const PredictCommand& command) {
+  GRADC_RT_TRY(check_prediction_file(instance, command.out));
   GRADC_RT_TRY(check_writable(command.out));
   GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
   DataSet set;
@@ -306,13 +324,6 @@ Status run_predict(Instance& instance, const PredictCommand& command) {
                   array.data.size()});
     }
     return write_safetensors(command.out, {views.data(), views.size()}, {});
-  }
-  if (!path.ends_with(".npy")) {
-    return usage_error("--out %s: expected a .npy or .safetensors file", command.out);
-  }
-  if (outputs.size() != 1) {
-    return error("%s: the model has %zu outputs, a .npy file holds one: use .safetensors",
-                 command.out, outputs.size());
   }
   return write_npy(command.out, outputs[0]);
 }

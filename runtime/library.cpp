@@ -108,7 +108,9 @@ int find_lasting(const Instance* instance, const char* name, size_t bytes, size_
   const int64_t found = instance->find(name);
   const int64_t kind = found < 0 ? -1 : instance->tensor(static_cast<size_t>(found)).kind;
   if (kind != GRADC_RT_PARAMETER && kind != GRADC_RT_STATE && kind != GRADC_RT_OPTIMIZER_STATE) {
-    return fail(instance, GRADC_RT_UNKNOWN_NAME, name);
+    char text[256];
+    snprintf(text, sizeof text, "no parameter or state is named \"%s\"", name);
+    return fail(instance, GRADC_RT_UNKNOWN_NAME, text);
   }
   *index = static_cast<size_t>(found);
   if (static_cast<size_t>(instance->tensor(*index).bytes) != bytes) {

@@ -127,6 +127,8 @@ class Trainer {
     if (options_.resume && options_.checkpoint != nullptr && file_exists(options_.checkpoint)) {
       GRADC_RT_TRY(load_checkpoint(instance_, options_.checkpoint, check_, &state_, best_span()));
       result_.resumed_at_epoch = state_.epoch;
+      if (options_.on_resume != nullptr)
+        options_.on_resume(options_.user, state_.epoch, state_.step);
     }
     while (state_.epoch < options_.epochs && !state_.finished)
       GRADC_RT_TRY(epoch());

@@ -70,6 +70,8 @@ struct TrainOptions {
   /// After every step; false stops training (with a checkpoint, if there is a path). May be NULL.
   bool (*on_step)(void* user, const StepReport& report) = nullptr;
   void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
+  /// Once, when a checkpoint was taken up: finished epochs, steps of the one begun. May be NULL.
+  void (*on_resume)(void* user, int64_t epoch, int64_t step) = nullptr;
 };
 
 struct TrainResult {

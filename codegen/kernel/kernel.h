@@ -152,15 +152,6 @@ struct ContractDim {
   int64_t extent = 1;
 };
 
-/// Tile sizes and packing, chosen from TargetInfo (codegen/kernel/tile). m and n count rows and
-/// columns of the flattened m and n dimensions.
-struct GemmSchedule {
-  int64_t mr = 0, nr = 0;          ///< register tile
-  int64_t mc = 0, nc = 0, kc = 0;  ///< cache blocks
-  bool pack_a = true, pack_b = true;
-  bool operator==(const GemmSchedule&) const = default;
-};
-
 /// for batch, m, n: acc = sum over k of a(batch, m, k) * b(batch, k, n), in f32 by fused
 /// multiply-add, k increasing; then `epilogue` with acc in scope. One engine for matmul,
 /// convolution and both its gradients: a and b are any expressions; plain and guarded loads with
@@ -173,7 +164,6 @@ struct Contract {
   LocalId acc;
   Block epilogue;  ///< Let and Store only, over batch, m and n
   bool parallel = true;
-  GemmSchedule schedule;
 };
 
 struct Kernel {

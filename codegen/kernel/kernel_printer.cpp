@@ -278,10 +278,6 @@ class Printer {
     expr(s->a);
     write(" b=");
     expr(s->b);
-    const GemmSchedule& g = s->schedule;
-    write(" tile={}x{}", g.mr, g.nr);
-    write(" blocks={}x{}x{}", g.mc, g.nc, g.kc);
-    if (g.pack_a || g.pack_b) write(" pack={}{}", g.pack_a ? "a" : "", g.pack_b ? "b" : "");
     write(" acc={}", name(s->acc));
     nested(s->epilogue);
   }

@@ -121,8 +121,11 @@ class EntryLowering {
   }
 
   Result<Entry> run() {
-    for (const NodeId id : graph_.nodes())
+    for (const NodeId id : graph_.nodes()) {
+      current_ = id;
       GRADC_TRY_STATUS(node(graph_.node(id)));
+    }
+    current_ = NodeId();
     for (const auto& [target, value] : late_updates_) {
       const std::string& name = graph_.input_of(target).name;
       GRADC_TRY_STATUS(copy(value, {BufferRef::Where::kSlot, entry_.slot(SlotUse::kInput, name)},
@@ -136,6 +139,9 @@ class EntryLowering {
     }
     return std::move(result_);
   }
+
+  /// What the nodes needed, after run().
+  std::vector<Workspace> take_workspaces() { return std::move(workspaces_); }
 
  private:
   std::string location(const Node& node) const {
@@ -267,16 +273,29 @@ class EntryLowering {
     return emit(unit, operand_refs, targets, label, where);
   }
 
-  Status emit(Unit& unit, const std::vector<BufferRef>& operands, std::vector<BufferRef> results,
-              const std::string& label, const std::string& where) {
-    LoweredUnit& lowered = unit.lowered();
+  /// Offsets in the arena, one after the other: in the node's workspace, or behind the arena.
+  std::vector<int64_t> place_temporaries(const std::vector<UnitTemporary>& temporaries) {
     std::vector<int64_t> offsets;
-    int64_t end = base_bytes_;
-    for (const UnitTemporary& t : lowered.temporaries) {
+    if (temporaries.empty()) return offsets;
+    GRADC_CHECK(current_.valid(), "a copy needs no temporaries");
+    const Workspace* planned = plan_.workspace_of(current_);
+    const int64_t begin = planned != nullptr ? planned->offset : base_bytes_;
+    int64_t end = begin;
+    for (const UnitTemporary& t : temporaries) {
       offsets.push_back(end);
       end += aligned(t.shape.num_elements() * dtype_bytes(t.dtype));
     }
-    if (!lowered.temporaries.empty()) result_.arena_bytes = std::max(result_.arena_bytes, end);
+    GRADC_CHECK(planned == nullptr || end - begin == planned->bytes,
+                "a workspace of {} bytes was planned, {} are needed", planned->bytes, end - begin);
+    workspaces_.push_back({current_, end - begin, begin});
+    result_.arena_bytes = std::max(result_.arena_bytes, end);
+    return offsets;
+  }
+
+  Status emit(Unit& unit, const std::vector<BufferRef>& operands, std::vector<BufferRef> results,
+              const std::string& label, const std::string& where) {
+    LoweredUnit& lowered = unit.lowered();
+    const std::vector<int64_t> offsets = place_temporaries(lowered.temporaries);
     for (BufferRef& ref : results) {
       if (ref.where == BufferRef::Where::kArena && ref.index < 0)
         ref.index = offsets[static_cast<size_t>(-1 - ref.index)];
@@ -326,12 +345,22 @@ class EntryLowering {
   const TargetInfo& target_;
   Entry result_;
   int64_t base_bytes_ = 0;
+  NodeId current_;
+  std::vector<Workspace> workspaces_;
   size_t group_ = 0;
   Barriers barriers_;
   std::vector<std::pair<ValueId, ValueId>> late_updates_;
 };
 
 }  // namespace
+
+Result<std::vector<Workspace>> find_workspaces(const LowerEntry& entry, const TargetInfo& target) {
+  Program program;
+  Shared shared(program);
+  EntryLowering lowering(entry, shared, target);
+  GRADC_TRY_STATUS(lowering.run());
+  return lowering.take_workspaces();
+}
 
 Result<Program> lower(const std::string& name, std::span<const LowerEntry> entries,
                       const TargetInfo& target) {

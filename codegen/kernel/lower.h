@@ -12,6 +12,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gradc::kernel {
 
@@ -27,9 +28,14 @@ struct LowerEntry {
   std::function<int64_t(SlotUse use, std::string_view name)> slot;
 };
 
-/// Lowers all entries into one program; kernels that are equal up to names are shared. Temporaries
-/// of one graph node live behind the planned arena. Fails (kUnsupported) for composites and dtypes
-/// that codegen does not know.
+/// What nodes of an entry need in the arena beside their values, for make_memory_plan; offsets are
+/// not set.
+Result<std::vector<Workspace>> find_workspaces(const LowerEntry& entry, const TargetInfo& target);
+
+/// Lowers all entries into one program; kernels that are equal up to names are shared. A node that
+/// needs memory for itself uses its workspace of the plan; in plans without workspaces that memory
+/// is behind the planned arena. Fails (kUnsupported) for composites and dtypes that codegen does
+/// not know.
 Result<Program> lower(const std::string& name, std::span<const LowerEntry> entries,
                       const TargetInfo& target);
 

@@ -4,7 +4,6 @@
 // empty, or split over k where there is too little of m and n.
 #include "codegen/kernel/contraction.h"
 #include "codegen/kernel/nest_access.h"
-#include "codegen/kernel/tile.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
 #include "support/check.h"
@@ -264,18 +263,6 @@ class ContractEmission {
   std::vector<NestStore> emitted_;
 };
 
-GemmOperand describe(const Kernel& kernel, ExprId expr, const std::vector<ContractDim>& rows,
-                     const std::vector<ContractDim>& k) {
-  GemmOperand operand;
-  const Expr& e = kernel.expr(expr);
-  operand.plain = e.kind == ExprKind::kLoad && !e.args[0].valid();
-  operand.regular = rows.size() <= 1 && k.size() <= 1;
-  if (!operand.plain) return operand;
-  if (!rows.empty()) operand.stride = e.index.coefficient(rows.back().var);
-  if (!k.empty()) operand.k_stride = e.index.coefficient(k.back().var);
-  return operand;
-}
-
 int64_t extent_of(const std::vector<ContractDim>& dims) {
   int64_t size = 1;
   for (const ContractDim& dim : dims)
@@ -284,8 +271,7 @@ int64_t extent_of(const std::vector<ContractDim>& dims) {
 }
 
 Result<Kernel> build_contract(const Unit::Frame& frame, const Graph& body, const Contraction& c,
-                              std::vector<NestDim> dims, const TargetInfo& target,
-                              const EpilogueStores& stores) {
+                              std::vector<NestDim> dims, const EpilogueStores& stores) {
   ContractEmission dry(frame, body, c, dims, stores);
   dry.run();
   if (!dry.failure().empty())
@@ -298,16 +284,8 @@ Result<Kernel> build_contract(const Unit::Frame& frame, const Graph& body, const
   ContractEmission real(frame, body, c, dims, stores);
   real.run();
   Contract& contract = real.contract();
-  const Kernel& kernel = real.kernel();
-  GemmProblem problem;
-  problem.batch = extent_of(contract.batch);
-  problem.m = extent_of(contract.m);
-  problem.n = extent_of(contract.n);
-  problem.k = extent_of(contract.k);
-  problem.a = describe(kernel, contract.a, contract.m, contract.k);
-  problem.b = describe(kernel, contract.b, contract.n, contract.k);
-  contract.schedule = choose_schedule(problem, target);
-  const int64_t products = problem.batch * problem.m * problem.n * problem.k;
+  const int64_t products = extent_of(contract.batch) * extent_of(contract.m) *
+                           extent_of(contract.n) * extent_of(contract.k);
   contract.parallel = products >= 16384;
   real.kernel().flops = 2 * products;
   return std::move(real.kernel());
@@ -319,7 +297,7 @@ Status lower_as_contract(Unit& unit, const Contraction& part, const std::optiona
   Unit::Frame frame = unit.frame(part.suffix);
   const Contraction c = with_copy(part, copy, frame);
   const EpilogueStores stores = [&](NestCursor& at) { return output_stores(frame, body, at, kY); };
-  GRADC_TRY(Kernel kernel, build_contract(frame, body, c, nest_dims(c), unit.target(), stores));
+  GRADC_TRY(Kernel kernel, build_contract(frame, body, c, nest_dims(c), stores));
   unit.add_call(frame, std::move(kernel), joins);
   return Ok{};
 }
@@ -382,7 +360,7 @@ Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy
     const ExprId sum = at.emitter().value(c.y, at.at(kY));
     return std::vector<NestStore>{{out, at.at(space), sum}};
   };
-  GRADC_TRY(Kernel kernel, build_contract(frame, body, c, dims, unit.target(), stores));
+  GRADC_TRY(Kernel kernel, build_contract(frame, body, c, dims, stores));
   unit.add_call(frame, std::move(kernel));
 
   Unit::Frame combine = unit.frame(".combine");

@@ -59,14 +59,18 @@ void register_check(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<CheckCommandLine>();
   CLI::App* command =
       app.add_subcommand("check", "check every gradient of a model against finite differences");
+  command->footer(
+      "Example:\n"
+      "  gradc check examples/lenet.json");
   command->add_option("MODEL", options->model, "the model's JSON")->required();
   command->add_option("--samples", options->samples, "random directions per parameter (default 2)")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_option("--batch-size", options->batch_size, "rows of the batch (default 2)")
-      ->check(CLI::PositiveNumber);
+      ->check(whole_number(1));
   command->add_option("--tolerance", options->tolerance, "largest relative error (default 1e-4)")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--seed", options->seed, "of parameters, inputs and directions");
+      ->check(positive_number());
+  command->add_option("--seed", options->seed, "of parameters, inputs and directions")
+      ->check(whole_number(0));
   command->callback(
       [options, &selection] { selection.run = [options] { return run_check(*options); }; });
 }

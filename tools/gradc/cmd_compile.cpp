@@ -52,6 +52,14 @@ void register_compile(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<CompileCommandLine>();
   CLI::App* command =
       app.add_subcommand("compile", "compile a model to a native binary that needs no gradc");
+  command->footer(
+      "Examples:\n"
+      "  gradc compile examples/fashion_mnist_mlp.json -o fashion_mnist && ./fashion_mnist train "
+      "--data /usr/share/datasets/fashion-mnist\n"
+      "  gradc compile examples/fashion_mnist_mlp.json --emit static -o libfashion.a     and "
+      "fashion_mnist_mlp.h beside it\n"
+      "  gradc compile examples/fashion_mnist_mlp.json --emit obj -o fashion.o --target "
+      "aarch64-linux-gnu --cpu cortex-a72");
   const std::map<std::string, EmitKind> kinds = {
       {"exe", EmitKind::kExecutable}, {"static", EmitKind::kStatic}, {"shared", EmitKind::kShared},
       {"obj", EmitKind::kObject},     {"asm", EmitKind::kAssembly},  {"llvm", EmitKind::kLlvm}};
@@ -63,8 +71,7 @@ void register_compile(CLI::App& app, Selection& selection) {
                    "a C header beside it; asm; llvm")
       ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case)
                       .description("exe|static|shared|obj|asm|llvm"));
-  command->add_option("--batch-size", options->batch_size, "rows of a batch (default: the model's)")
-      ->check(CLI::PositiveNumber);
+  add_batch_size(*command, options->batch_size);
   command->add_option("--target", options->triple,
                       "target triple, e.g. aarch64-linux-gnu (default: this machine)");
   command->add_option("--cpu", options->cpu,

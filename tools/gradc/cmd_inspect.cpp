@@ -20,7 +20,7 @@ namespace {
 
 struct InspectCommandLine {
   std::string file;
-  std::string stage = "optimized";
+  std::string stage;
   std::string format = "text";
   std::string entry = "train_step";
   std::string output;
@@ -62,6 +62,9 @@ PrintOptions plan_annotations(const MemoryPlan& plan) {
         place += fmt::format(" over %{}", graph.value(storage.in_place_of).name);
       text += (text.empty() ? "" : "; ") + place;
     }
+    if (const Workspace* workspace = plan.workspace_of(node))
+      text += fmt::format("{}workspace arena+{}, {} bytes", text.empty() ? "" : "; ",
+                          workspace->offset, workspace->bytes);
     return text;
   };
   return options;
@@ -89,7 +92,7 @@ Result<TargetInfo> target_of(const InspectCommandLine& options) {
                           options.features);
 }
 
-Result<EntryPoint> entry_of(const InspectCommandLine& options, const Model& model) {
+EntryPoint entry_of(const InspectCommandLine& options, const Model& model) {
   for (int i = 0; i < kNumEntryPoints; ++i) {
     const auto kind = static_cast<EntryPoint>(i);
     if (entry_name(kind) != options.entry) continue;
@@ -97,42 +100,52 @@ Result<EntryPoint> entry_of(const InspectCommandLine& options, const Model& mode
     if (needs_training(kind) && !model.training) return EntryPoint::kPredict;
     return kind;
   }
-  return make_error(DiagKind::kInvalidUsage, {}, "no entry is named \"{}\"", options.entry)
-      .with_help("predict, evaluate, evaluate_tail, train_step, train_step_tail or gradients");
+  GRADC_UNREACHABLE();
 }
 
 Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& sources) {
   GRADC_TRY(const Model model, read_model_file(options.file, sources));
   report(model.warnings);
-  GRADC_TRY(const EntryPoint kind, entry_of(options, model));
+  const EntryPoint kind = entry_of(options, model);
   CompileOptions compile;
   compile.batch_size = options.batch_size;
   const int64_t batch = effective_batch(model, compile);
   GRADC_TRY(const TargetInfo target, target_of(options));
   if (options.format == "html") return html_report(model, kind, batch, target);
+  const std::string stage = options.stage.empty() ? "optimized" : options.stage;
   for (size_t i = 0; i < kGraphStages.size(); ++i) {
-    if (kGraphStages[i] != options.stage) continue;
+    if (kGraphStages[i] != stage) continue;
+    BuildOptions build;
+    build.target = target;
     GRADC_TRY(const StagedEntry staged,
-              build_staged(model, kind, batch, static_cast<PipelineStage>(i), {}));
+              build_staged(model, kind, batch, static_cast<PipelineStage>(i), build));
     return print_staged(*staged.graph, staged.plan ? &*staged.plan : nullptr, options.format);
   }
   if (options.format != "text") {
     return make_error(DiagKind::kInvalidUsage, {},
-                      "the stage \"{}\" is text; --format {} shows graphs", options.stage,
-                      options.format);
+                      "the stage \"{}\" is text; --format {} shows graphs", stage, options.format);
   }
   std::vector<Diagnostic> warnings;
   GRADC_TRY(const auto tables, make_tables(model, batch, warnings));
   const std::array kinds = {kind};
   GRADC_TRY(const kernel::Program program, lower_entries(model, kinds, *tables, target, nullptr));
-  if (options.stage == "kernels") return kernel::to_string(program);
+  if (stage == "kernels") return kernel::to_string(program);
   ObjectOptions object;
-  object.kind = options.stage == "llvm" ? ObjectKind::kLlvm : ObjectKind::kAssembly;
+  object.kind = stage == "llvm" ? ObjectKind::kLlvm : ObjectKind::kAssembly;
   GRADC_TRY(ObjectFile file, write_object(program, target, object));
   return std::move(file.bytes);
 }
 
 Result<std::string> inspect_graph(const InspectCommandLine& options) {
+  if (!options.stage.empty()) {
+    return make_error(DiagKind::kInvalidUsage, {options.file, "", false},
+                      "--stage is for models; a .gir file is shown as it is")
+        .with_help("\"gradc opt\" runs passes on it");
+  }
+  if (options.format == "html") {
+    return make_error(DiagKind::kInvalidUsage, {options.file, "", false},
+                      "--format html is for models; a .gir file has text, dot and json");
+  }
   GRADC_TRY(const SourceFile source, read_source_file(options.file));
   GRADC_TRY(const auto graphs, parse_graphs(source.text(), options.file));
   std::string text;
@@ -158,22 +171,32 @@ void register_inspect(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<InspectCommandLine>();
   CLI::App* command =
       app.add_subcommand("inspect", "show a stage of a model on its way to machine code");
+  command->footer(
+      "Examples:\n"
+      "  gradc inspect examples/fashion_mnist_mlp.json --stage fused\n"
+      "  gradc inspect examples/fashion_mnist_mlp.json --format html -o model.html\n"
+      "  gradc inspect examples/fashion_mnist_mlp.json --stage asm --entry predict --cpu "
+      "x86-64-v3");
   command->add_option("FILE", options->file, "a model's JSON, or a graph in text form (.gir)")
       ->required();
   command
       ->add_option(
           "--stage", options->stage,
-          "graph: as the layers built it; gradient: with backward and update; optimized: "
+          "graph: as the layers built it; gradient: with backward and update; optimized (default): "
           "primitives, simplified; fused; scheduled; planned: with memory; kernels; llvm; asm")
       ->check(CLI::IsMember({"graph", "gradient", "optimized", "fused", "scheduled", "planned",
                              "kernels", "llvm", "asm"}));
   command
       ->add_option("--format", options->format,
-                   "text (reads back), dot (Graphviz), json, or html: one page with everything")
+                   "text (default; graphs read back), dot (Graphviz), json, or html: one page with "
+                   "everything")
       ->check(CLI::IsMember({"text", "dot", "json", "html"}));
-  command->add_option("--entry", options->entry, "which entry (default train_step)");
-  command->add_option("--batch-size", options->batch_size, "rows of a batch (default: the model's)")
-      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--entry", options->entry,
+                   "which entry (default train_step; predict for a model without training)")
+      ->check(CLI::IsMember(
+          {"predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"}));
+  add_batch_size(*command, options->batch_size);
   command->add_option("--target", options->triple,
                       "kernels, llvm, asm: target triple (default: this machine)");
   command->add_option("--cpu", options->cpu, "target CPU as LLVM names it");

@@ -19,6 +19,7 @@ struct OptOptions {
   bool verify_each = false;
   bool time = false;
   std::string stop_after;
+  std::string dump;
   std::vector<std::string> print_after;
   std::vector<std::string> debug_counters;
 };
@@ -39,6 +40,7 @@ Result<std::string> optimise(const OptOptions& options, TimeReport& times) {
     manager.print_changed = options.print_changed;
     manager.print_after = options.print_after;
     manager.stop_after = options.stop_after;
+    manager.dump_dir = options.dump;
     manager.print = [](std::string_view line) { std::fwrite(line.data(), 1, line.size(), stderr); };
     manager.times = &times;
     GRADC_TRY_STATUS(run_passes(*graph, options.passes, context, manager));
@@ -64,6 +66,11 @@ void register_opt(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<OptOptions>();
   CLI::App* command =
       app.add_subcommand("opt", "run passes on a graph in text form (.gir) and print the result");
+  command->footer(
+      "Example:\n"
+      "  gradc inspect examples/fashion_mnist_mlp.json --stage gradient -o step.gir\n"
+      "  gradc opt step.gir --passes=\"expand_composites,(canonicalize,cse,dce)*,fuse\" "
+      "--print-changed");
   command->add_option("FILE", options->file, "the graph")->required();
   command
       ->add_option("--passes", options->passes,
@@ -78,6 +85,8 @@ void register_opt(CLI::App& app, Selection& selection) {
   command->add_option("--stop-after", options->stop_after, "stop after the first run of this pass");
   command->add_option("--debug-counter", options->debug_counters,
                       "let only rewrites FIRST-LAST of a pass happen: cse:0-3");
+  command->add_option("--dump", options->dump, "write the graph after each pass into this folder")
+      ->check(CLI::ExistingDirectory);
   command->add_flag("--time", options->time, "time of each pass, on stderr");
   command->callback(
       [options, &selection] { selection.run = [options] { return run_opt(*options); }; });

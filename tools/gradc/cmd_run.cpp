@@ -11,6 +11,11 @@ void register_run(CLI::App& app, Selection& selection) {
   auto engine = std::make_shared<std::string>("jit");
   CLI::App* command = app.add_subcommand(
       "run", "run one entry on the tensors of a safetensors file: the exact door");
+  command->footer(
+      "Example:\n"
+      "  gradc run model.json --entry gradients --in batch.safetensors --out "
+      "gradients.safetensors\n"
+      "The batch size is that of the given tensors.");
   command->add_option("MODEL", options->model, "the model's JSON")->required();
   command->add_option("--entry", options->entry, "predict, loss, gradients or train_step")
       ->required()
@@ -21,10 +26,10 @@ void register_run(CLI::App& app, Selection& selection) {
       ->required();
   command->add_option("--out", options->out, "where the results go (.safetensors)")->required();
   command->add_option("--steps", options->steps, "train_step: repeat on the same batch (default 1)")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--seed", options->seed, "for parameters that are not given, and dropout");
-  command->add_option("--threads", options->threads, "threads; 0: one per core (default 1)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(whole_number(0));
+  command->add_option("--seed", options->seed, "for parameters that are not given, and dropout")
+      ->check(whole_number(0));
+  add_threads(*command, options->threads);
   command
       ->add_option("--engine", *engine,
                    "jit, or interpreter: the double-precision reference on the unfused graph")

@@ -31,14 +31,19 @@ struct TrainCommandLine {
   bool json = false;
 };
 
-void add_data_options(CLI::App& command, DataOptions& data, bool required) {
+void add_data_options(CLI::App& command, DataOptions& data) {
   auto* spec =
       command.add_option("--data", data.spec,
                          "a folder of IDX files with MNIST's names, FILE.npz, FILE.safetensors, "
                          "FILE.csv:target=COLUMN or a text file");
   auto* input = command.add_option("--input", data.inputs, "NAME=FILE: a .npy file for one input");
   command.add_option("--target", data.targets, "NAME=FILE: a .npy file for one target");
-  if (required) spec->excludes(input);
+  spec->excludes(input);
+}
+
+void require_data(const DataOptions& data) {
+  if (data.spec.empty() && data.inputs.empty())
+    throw CLI::RequiredError("--data SPEC (or --input NAME=FILE and --target NAME=FILE)");
 }
 
 int report(const rt::Status& status) {
@@ -141,10 +146,8 @@ int run_predict_command(const TrainCommandLine& options) {
 
 void add_model_options(CLI::App& command, TrainCommandLine& options) {
   command.add_option("MODEL", options.model, "the model's JSON")->required();
-  command.add_option("--batch-size", options.batch_size, "rows of a batch (default: the model's)")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--threads", options.threads, "threads; 0: one per core (default 1)")
-      ->check(CLI::NonNegativeNumber);
+  add_batch_size(command, options.batch_size);
+  add_threads(command, options.threads);
 }
 
 }  // namespace
@@ -152,12 +155,22 @@ void add_model_options(CLI::App& command, TrainCommandLine& options) {
 void register_train(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<TrainCommandLine>();
   CLI::App* command = app.add_subcommand("train", "train a model on data, by JIT");
+  command->footer(
+      "Examples:\n"
+      "  gradc train examples/fashion_mnist_mlp.json --data /usr/share/datasets/fashion-mnist "
+      "--out weights.safetensors\n"
+      "  gradc train house.json --data houses.csv:target=price --validation-split 0.2 --log "
+      "log.jsonl\n"
+      "  gradc train two.json --input a=a.npy --input b=b.npy --target y=y.npy\n"
+      "docs/data.md says what --data may be.");
   add_model_options(*command, *options);
-  add_data_options(*command, options->data, true);
+  add_data_options(*command, options->data);
   command->add_option("--epochs", options->epochs, "passes over the data (default: the model's)")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--seed", options->seed,
-                      "seed of weights, shuffling and dropout (default: the model's)");
+      ->check(whole_number(0));
+  command
+      ->add_option("--seed", options->seed,
+                   "seed of weights, shuffling and dropout (default: the model's)")
+      ->check(whole_number(0));
   command
       ->add_option("--validation-split", options->validation_split,
                    "the last fraction of the data is held out")
@@ -168,25 +181,37 @@ void register_train(CLI::App& app, Selection& selection) {
                       "write a checkpoint here after each epoch and when interrupted");
   command->add_flag("--resume", options->resume, "go on from the checkpoint if it exists");
   command->add_option("--log", options->log,
-                      "append one JSON object per epoch to this file (.jsonl)");
-  command->callback(
-      [options, &selection] { selection.run = [options] { return run_train_command(*options); }; });
+                      "one JSON object per epoch and line; --resume appends (.jsonl)");
+  command->callback([options, &selection] {
+    require_data(options->data);
+    selection.run = [options] { return run_train_command(*options); };
+  });
 }
 
 void register_eval(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<TrainCommandLine>();
   CLI::App* command = app.add_subcommand("eval", "loss and metrics of trained weights on data");
+  command->footer(
+      "Example:\n"
+      "  gradc eval examples/fashion_mnist_mlp.json --data /usr/share/datasets/fashion-mnist "
+      "--weights weights.safetensors");
   add_model_options(*command, *options);
-  add_data_options(*command, options->data, true);
+  add_data_options(*command, options->data);
   command->add_option("--weights", options->weights, "the weights (.safetensors)")->required();
   command->add_flag("--json", options->json, "print one JSON object");
-  command->callback(
-      [options, &selection] { selection.run = [options] { return run_eval_command(*options); }; });
+  command->callback([options, &selection] {
+    require_data(options->data);
+    selection.run = [options] { return run_eval_command(*options); };
+  });
 }
 
 void register_predict(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<TrainCommandLine>();
   CLI::App* command = app.add_subcommand("predict", "outputs of trained weights for inputs");
+  command->footer(
+      "Example:\n"
+      "  gradc predict examples/fashion_mnist_mlp.json --weights weights.safetensors --in "
+      "images.npy --out classes.npy");
   add_model_options(*command, *options);
   command->add_option("--in", options->data.spec, "the inputs: .npy, .safetensors, .npz or .csv")
       ->required();

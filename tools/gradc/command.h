@@ -8,6 +8,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -24,8 +25,16 @@ struct Selection {
 };
 
 /// Prints diagnostics on stderr, with the lines of the files they are about; gives kUserError if
-/// one is an error.
+/// one is an error, kUsageError if all errors are wrong uses of the command.
 int report(const std::vector<Diagnostic>& diagnostics);
+
+/// Checks of option values whose messages say what was expected.
+CLI::Validator whole_number(int64_t least);  ///< least is not negative
+CLI::Validator positive_number();
+
+/// The options of every command that compiles: rows of a batch, and threads.
+void add_batch_size(CLI::App& command, int64_t& batch_size);
+void add_threads(CLI::App& command, int& threads);
 
 /// Writes text to a file through a temporary one and a rename, or to stdout for an empty path;
 /// nothing half-written.

@@ -1,9 +1,15 @@
 // The gradc command: reads the command line and runs one sub-command.
 #include "driver/version.h"
+#include "support/suggest.h"
 #include "tools/gradc/command.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <exception>
+#include <string>
+#include <vector>
 
 namespace {
 
@@ -14,11 +20,41 @@ constexpr const char* kFooter = R"(First steps:
   gradc inspect examples/fashion_mnist_mlp.json --stage fused
 Exit codes: 0 success, 1 an error in what was given, 2 wrong usage, 70 an internal error.)";
 
+/// The message of a wrong command line, and where its help is.
+std::string failure_text(const CLI::App* app, const CLI::Error& error) {
+  std::string command = "gradc";
+  for (const CLI::App* used : app->get_subcommands())
+    command += " " + used->get_name();
+  return fmt::format("{}: {}\nrun \"{} --help\" for its options\n", command, error.what(), command);
+}
+
+/// What to say when the first word is no command; empty if it is one, or an option.
+std::string unknown_command(const CLI::App& app, int argc, char** argv) {
+  const std::string word = argc > 1 ? argv[1] : "";
+  if (!word.empty() && word[0] == '-') return {};
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({}))
+    names.push_back(command->get_name());
+  if (std::find(names.begin(), names.end(), word) != names.end()) return {};
+  if (word.empty()) return app.help();
+  const auto near = gradc::nearest_name(word, names);
+  return fmt::format(
+      "gradc: there is no command \"{}\"; {}\n", word,
+      near ? fmt::format("did you mean \"{}\"?", *near) : "\"gradc --help\" lists them");
+}
+
+/// Whether all that was printed arrived (a full disk shows only now).
+bool flush_stdout() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return true;
+  std::fprintf(stderr, "gradc: error: cannot write to standard output: %s\n", std::strerror(errno));
+  return false;
+}
+
 int run(int argc, char** argv) {
   using namespace gradc::tool;
-  CLI::App app{"gradc: a compiler for training neural networks"};
-  app.footer(kFooter);
+  CLI::App app{"gradc: a compiler for training neural networks", "gradc"};
   app.require_subcommand(1);
+  app.failure_message(failure_text);
   app.set_version_flag("--version", [] { return gradc::version_text(); });
   Selection selection;
   register_train(app, selection);
@@ -32,12 +68,20 @@ int run(int argc, char** argv) {
   register_bench(app, selection);
   register_opt(app, selection);
   register_reference(app, selection);
+  // Only now: a sub-command would inherit it, and each has an example of its own.
+  app.footer(kFooter);
+  int code = kSuccess;
   try {
+    if (const std::string problem = unknown_command(app, argc, argv); !problem.empty()) {
+      std::fprintf(stderr, "%s", problem.c_str());
+      return kUsageError;
+    }
     app.parse(argc, argv);
+    code = selection.run();
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? kSuccess : kUsageError;
+    code = app.exit(error) == 0 ? kSuccess : kUsageError;  // 0: --help and --version
   }
-  return selection.run();
+  return code == kSuccess && !flush_stdout() ? kUserError : code;
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
-// Decisions of the contraction engine, without LLVM (the kernel IR's GemmSchedule is an estimate
-// made before the operands' layouts are known; the plan supersedes it): dimensions merged where
-// every access allows it, how each operand reaches the register tile (directly or through a packed
-// copy), tile sizes and cache blocks, and which dimension the threads share.
+// Decisions of the contraction engine, without LLVM: dimensions merged where every access allows
+// it, how each operand reaches the register tile (directly or through a packed copy), tile sizes
+// and cache blocks, and which dimension the threads share.
 #pragma once
 
 #include "codegen/kernel/kernel.h"

@@ -1,6 +1,5 @@
 // Contractions large enough for the engine: matmul with batches and transposes, convolutions and
 // their gradients at many settings, prologues and epilogues, splits over k.
-#include "codegen/kernel/tile.h"
 #include "ir/builder.h"
 #include "ir/conv_geometry.h"
 #include "ir/op_attrs.h"
@@ -152,30 +151,6 @@ TEST(LowerReduction, LongSumsOfFewResultsAreSplit) {
   const test::LoweredRun run = made.run();
   EXPECT_EQ(test::count_of(run.text, "kernel @reduce_sum.partial"), 1U) << run.text;
   EXPECT_EQ(test::count_of(run.text, "kernel @reduce_max.partial"), 1U) << run.text;
-}
-
-TEST(Schedule, TilesFitTheRegistersAndTheProblem) {
-  for (const TargetInfo& target : {TargetInfo::generic_avx512(), TargetInfo::generic_avx2(),
-                                   TargetInfo::generic_neon(), TargetInfo::generic_sse()}) {
-    for (const int64_t m : {1, 7, 32, 64, 1000}) {
-      for (const int64_t n : {4, 10, 64, 128, 1000}) {
-        kernel::GemmProblem p;
-        p.m = m;
-        p.n = n;
-        p.k = 300;
-        p.a = {true, true, 300, 1};
-        p.b = {true, true, 1, n};
-        const kernel::GemmSchedule s = kernel::choose_schedule(p, target);
-        EXPECT_GE(s.mr, 1);
-        EXPECT_LE(s.mr, m);
-        EXPECT_EQ(s.nr % target.lanes(4), 0);
-        EXPECT_LE(s.mr * (s.nr / target.lanes(4)), target.vector_registers - 4);
-        EXPECT_GE(s.mc, s.mr);
-        EXPECT_GE(s.nc, s.nr);
-        EXPECT_GE(s.kc, 1);
-      }
-    }
-  }
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include "ir/op_attrs.h"
 #include "ir/printer.h"
 #include "passes/pass_manager.h"
+#include "passes/plan_memory.h"
 #include "tests/unit/codegen/lower_support.h"
 #include "tests/unit/passes/training_graphs.h"
 
@@ -41,6 +42,33 @@ TEST(LowerModels, TrainingStepsAgreeWithTheInterpreter) {
                           TargetInfo::generic_avx512(), {1e-6, 1e-6});
     if (!run.ok) ADD_FAILURE() << print_graph(*p.graph);
   }
+}
+
+TEST(LowerModels, WorkspacesArePlannedWithTheValues) {
+  const auto graph = test::conv_step(16, test::Step::kAdam);
+  const TargetInfo target = TargetInfo::generic_avx512();
+  const Planned p = planned(*graph);
+  const auto workspaces = kernel::find_workspaces(test::entry_of(*p.graph, p.plan), target);
+  ASSERT_TRUE(workspaces.ok()) << workspaces.message();
+  ASSERT_FALSE(workspaces->empty());
+  const auto plan = make_memory_plan(*p.graph, {}, *workspaces);
+  ASSERT_TRUE(plan.ok()) << plan.message();
+  for (const std::string& wrong : verify_plan(*p.graph, *plan))
+    ADD_FAILURE() << wrong;
+  EXPECT_GE(plan->arena_bytes, p.plan.arena_bytes);
+  const test::LoweredRun run = test::expect_same(
+      *graph, *p.graph, *plan, test::random_inputs(*graph, 5), target, {1e-6, 1e-6});
+  ASSERT_TRUE(run.ok);
+  EXPECT_EQ(run.program.entries[0].arena_bytes, plan->arena_bytes);
+
+  // A workspace on top of what its node reads is noticed.
+  MemoryPlan wrong = *plan;
+  const Node& node = p.graph->node(wrong.workspaces[0].node);
+  for (const ValueId operand : node.operands) {
+    const Storage& storage = wrong.storage[operand.index];
+    if (storage.kind == StorageKind::kArena) wrong.workspaces[0].offset = storage.offset;
+  }
+  EXPECT_FALSE(verify_plan(*p.graph, wrong).empty());
 }
 
 TEST(LowerModels, MlpBecomesFewKernels) {

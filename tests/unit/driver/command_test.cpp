@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <utility>
+#include <vector>
+
 namespace gradc::test {
 namespace {
 
@@ -17,6 +20,70 @@ TEST(Command, ExitCodes) {
   EXPECT_EQ(gradc("inspect /no/such/model.json").code, 1);
   for (const char* page : {"ops", "layers", "schema"})
     EXPECT_EQ(gradc(page).code, 0) << page;
+}
+
+TEST(Command, WrongUsageSaysWhatWasExpected) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {"trian", "there is no command \"trian\"; did you mean \"train\"?"},
+      {"nothing", "there is no command \"nothing\"; \"gradc --help\" lists them"},
+      {"train " + kModel, "--data SPEC (or --input NAME=FILE and --target NAME=FILE) is required"},
+      {"train " + kModel + " --data x --epochs many", "\"many\" is no whole number of at least 0"},
+      {"train " + kModel + " --data x --seed -1", "\"-1\" is no whole number of at least 0"},
+      {"bench " + kModel + " --seconds 0", "\"0\" is no number above 0"},
+      {"inspect " + kModel + " --entry nonsense", "nonsense not in"},
+      {"inspect x.gir --stage asm", "--stage is for models"},
+      {"inspect x.gir --format html", "--format html is for models"},
+      {"plan " + kModel + " --memory-budget x", "\"x\" is no size"},
+      {"predict " + kModel + " --weights x --in x --out x.txt",
+       "expected a .npy or .safetensors file"},
+  };
+  for (const auto& [arguments, text] : cases) {
+    const Outcome outcome = gradc(arguments);
+    EXPECT_EQ(outcome.code, 2) << arguments << "\n" << outcome.output;
+    EXPECT_NE(outcome.output.find(text), std::string::npos) << arguments << "\n" << outcome.output;
+  }
+}
+
+TEST(Command, AnUnknownPassIsWrongUsageWhereverItStands) {
+  const Scratch scratch;
+  const std::string file = scratch / "step.gir";
+  ASSERT_EQ(gradc("inspect " + kModel + " --stage gradient -o " + file).code, 0);
+  EXPECT_EQ(gradc("opt " + file + " --passes=cse,dce --stop-after cse").code, 0);
+  for (const char* options :
+       {"--passes=none", "--passes=cse --stop-after none", "--passes=cse --print-after none",
+        "--passes=cse --debug-counter none:1"})
+    EXPECT_EQ(gradc("opt " + file + " " + options).code, 2) << options;
+}
+
+TEST(Command, AFullDiskIsNoticed) {
+  for (const char* arguments : {"schema", "ops", "--version"}) {
+    const Outcome outcome = shell("sh -c '" + tool() + " " + arguments + " > /dev/full'");
+    EXPECT_EQ(outcome.code, 1) << arguments;
+    EXPECT_NE(outcome.output.find("cannot write to standard output"), std::string::npos)
+        << outcome.output;
+  }
+}
+
+TEST(Command, CrossEntropyOfWhatTheOutputIsNotIsWarnedOf) {
+  const Scratch scratch;
+  const auto warning = [&](const char* activation, const char* loss) {
+    write_text_file(scratch / "m.json", std::string(R"({"inputs": [{"name": "x", "shape": [4]}],
+      "layers": [{"type": "dense", "units": 3)") +
+                                            activation + R"(}], "training": {"loss": )" + loss +
+                                            R"(, "optimizer": "sgd"}})");
+    const Outcome outcome = gradc("plan " + (scratch / "m.json"));
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+    return outcome.output.find("warning: ") == std::string::npos
+               ? std::string()
+               : outcome.output.substr(outcome.output.find("warning: "), 60);
+  };
+  const char* plain = R"("categorical_crossentropy")";
+  const char* logits = R"({"type": "categorical_crossentropy", "from_logits": true})";
+  const char* softmax = R"(, "activation": "softmax")";
+  EXPECT_EQ(warning(softmax, plain), "");
+  EXPECT_EQ(warning("", logits), "");
+  EXPECT_NE(warning("", plain).find("wants probabilities"), std::string::npos);
+  EXPECT_NE(warning(softmax, logits).find("\"from_logits\" is true"), std::string::npos);
 }
 
 TEST(Command, EveryStageOfAModelIsShown) {
@@ -43,6 +110,20 @@ TEST(Command, ArenaEqualsItsLowerBound) {
   const Outcome outcome = gradc("plan " + source("examples/fashion_mnist_mlp.json"));
   EXPECT_EQ(outcome.code, 0);
   EXPECT_NE(outcome.output.find("100.0 % of the lower bound"), std::string::npos) << outcome.output;
+}
+
+TEST(Command, ThePlannedArenaIsWhatAStepUses) {
+  for (const char* model : {"lenet", "branching", "residual_blocks"}) {
+    const std::string file = source(std::string("examples/") + model + ".json");
+    const auto arena = [](const Outcome& outcome) {
+      const size_t at = outcome.output.find("\"arena_bytes\": ");
+      return at == std::string::npos ? outcome.output : outcome.output.substr(at, 30);
+    };
+    const std::string planned = arena(gradc("plan " + file + " --batch-size 8 --json"));
+    const std::string used =
+        arena(gradc("bench " + file + " --batch-size 8 --json --steps 1 --seconds 0.01"));
+    EXPECT_EQ(planned.substr(0, planned.find(',')), used.substr(0, used.find(',')));
+  }
 }
 
 TEST(Command, FilesThatCannotBeWritten) {

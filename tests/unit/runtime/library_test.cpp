@@ -136,7 +136,7 @@ TEST(Library, MistakesHaveStatusesAndTexts) {
   Batch batch;
   float value = 0;
   EXPECT_EQ(gradc_rt_get_parameter(handle.it, "nobody", &value, 4), GRADC_RT_UNKNOWN_NAME);
-  EXPECT_STREQ(gradc_rt_last_error(handle.it), "nobody");
+  EXPECT_STREQ(gradc_rt_last_error(handle.it), "no parameter or state is named \"nobody\"");
   EXPECT_EQ(gradc_rt_get_parameter(handle.it, "loss", &value, 4), GRADC_RT_UNKNOWN_NAME);
   EXPECT_EQ(gradc_rt_set_parameter(handle.it, "linear/kernel", &value, 4), GRADC_RT_WRONG_SIZE);
   EXPECT_STREQ(gradc_rt_last_error(handle.it), "\"linear/kernel\" has 12 bytes, the buffer 4");
