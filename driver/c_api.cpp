@@ -122,25 +122,28 @@ gradc_status gradc_session_tensor(const gradc_session* session, size_t index,
 
 gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
                                 size_t num_inputs, const void* const* targets, size_t num_targets,
-                                float* loss) {
+                                int64_t rows, float* loss) {
   if (session == nullptr || inputs == nullptr || targets == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session, session->session->step({inputs, num_inputs}, {targets, num_targets}, loss));
+  return give(session,
+              session->session->step({inputs, num_inputs}, {targets, num_targets}, loss, rows));
 }
 
 gradc_status gradc_session_evaluate(gradc_session* session, const void* const* inputs,
                                     size_t num_inputs, const void* const* targets,
-                                    size_t num_targets, float* loss, float* metrics,
+                                    size_t num_targets, int64_t rows, float* loss, float* metrics,
                                     size_t num_metrics) {
   if (session == nullptr || inputs == nullptr || targets == nullptr) return GRADC_INVALID_ARGUMENT;
   if (metrics == nullptr) num_metrics = 0;
   return give(session, session->session->evaluate({inputs, num_inputs}, {targets, num_targets},
-                                                  loss, {metrics, num_metrics}));
+                                                  loss, {metrics, num_metrics}, rows));
 }
 
 gradc_status gradc_session_predict(gradc_session* session, const void* const* inputs,
-                                   size_t num_inputs, void* const* outputs, size_t num_outputs) {
+                                   size_t num_inputs, int64_t rows, void* const* outputs,
+                                   size_t num_outputs) {
   if (session == nullptr || inputs == nullptr || outputs == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session, session->session->predict({inputs, num_inputs}, {outputs, num_outputs}));
+  return give(session,
+              session->session->predict({inputs, num_inputs}, {outputs, num_outputs}, rows));
 }
 
 gradc_status gradc_session_get(gradc_session* session, const char* name, void* data, size_t bytes) {

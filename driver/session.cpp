@@ -5,6 +5,7 @@
 #include "driver/runtime_status.h"
 #include "runtime/commands.h"
 #include "runtime/instance.h"
+#include "runtime/library.h"
 #include "runtime/weights.h"
 #include "support/check.h"
 #include "support/diagnostic_render.h"
@@ -68,34 +69,37 @@ class SessionImpl final : public Session {
   }
 
   SessionStatus step(std::span<const void* const> inputs, std::span<const void* const> targets,
-                     float* loss) override {
-    const SessionStatus status = run(EntryPoint::kTrainStep, inputs, targets);
-    if (status.ok()) read_loss(loss);
-    return status;
+                     float* loss, int64_t rows) override {
+    rows = rows == 0 ? batch_size() : rows;
+    const SessionStatus status =
+        prepare(rows == batch_size() ? EntryPoint::kTrainStep : EntryPoint::kTrainStepTail, inputs,
+                targets);
+    if (!status.ok()) return status;
+    return from_library(gradc_rt_train_step(handle(), inputs.data(), targets.data(), rows, loss));
   }
 
   SessionStatus evaluate(std::span<const void* const> inputs, std::span<const void* const> targets,
-                         float* loss, std::span<float> metrics) override {
-    const int64_t count = instance_->count_of(GRADC_RT_METRIC);
-    if (!metrics.empty() && static_cast<int64_t>(metrics.size()) != count) {
-      return failed(fmt::format("error: room for {} metrics was given, the model has {}\n",
-                                metrics.size(), count));
+                         float* loss, std::span<float> metrics, int64_t rows) override {
+    if (!metrics.empty()) {
+      if (SessionStatus status = check_count(GRADC_RT_METRIC, "metrics", metrics.size());
+          !status.ok())
+        return status;
     }
-    const SessionStatus status = run(EntryPoint::kEvaluate, inputs, targets);
+    rows = rows == 0 ? batch_size() : rows;
+    const SessionStatus status = prepare(
+        rows == batch_size() ? EntryPoint::kEvaluate : EntryPoint::kEvaluateTail, inputs, targets);
     if (!status.ok()) return status;
-    read_loss(loss);
-    for (size_t i = 0; i < metrics.size(); ++i)
-      metrics[i] = read(GRADC_RT_METRIC, i);
-    return {};
+    return from_library(gradc_rt_evaluate(handle(), inputs.data(), targets.data(), rows, loss,
+                                          metrics.empty() ? nullptr : metrics.data()));
   }
 
-  SessionStatus predict(std::span<const void* const> inputs,
-                        std::span<void* const> outputs) override {
-    if (SessionStatus status = bind(GRADC_RT_OUTPUT, "outputs", outputs); !status.ok())
-      return status;
-    const SessionStatus status = run(EntryPoint::kPredict, inputs, {});
-    unbind(GRADC_RT_OUTPUT);
-    return status;
+  SessionStatus predict(std::span<const void* const> inputs, std::span<void* const> outputs,
+                        int64_t rows) override {
+    SessionStatus status = check_count(GRADC_RT_OUTPUT, "outputs", outputs.size());
+    if (status.ok()) status = prepare(EntryPoint::kPredict, inputs, {});
+    if (!status.ok()) return status;
+    return from_library(
+        gradc_rt_predict(handle(), inputs.data(), rows == 0 ? batch_size() : rows, outputs.data()));
   }
 
   SessionStatus train(const TrainOptions& options, std::vector<double>* history) override {
@@ -155,45 +159,26 @@ class SessionImpl final : public Session {
     return from_status(instance_->prepare(runtime_entry(kind)));
   }
 
-  template <class Pointer>
-  SessionStatus bind(gradc_rt_tensor_kind kind, const char* what, std::span<Pointer> memory) {
+  /// Checks the caller's lists and makes the entry ready to run.
+  SessionStatus prepare(EntryPoint kind, std::span<const void* const> inputs,
+                        std::span<const void* const> targets) {
+    SessionStatus status = check_count(GRADC_RT_INPUT, "inputs", inputs.size());
+    if (status.ok() && needs_training(kind))
+      status = check_count(GRADC_RT_TARGET, "targets", targets.size());
+    return status.ok() ? prepare(kind) : status;
+  }
+
+  SessionStatus check_count(gradc_rt_tensor_kind kind, const char* what, size_t given) const {
     const int64_t count = instance_->count_of(kind);
-    if (static_cast<int64_t>(memory.size()) != count) {
-      return failed(
-          fmt::format("error: {} {} were given, the model has {}\n", memory.size(), what, count));
-    }
-    for (size_t i = 0; i < memory.size(); ++i) {
-      if (memory[i] == nullptr) return failed(fmt::format("error: {}[{}] is null\n", what, i));
-      instance_->bind(static_cast<size_t>(instance_->nth(kind, static_cast<int64_t>(i))),
-                      const_cast<void*>(memory[i]));
-    }
-    return {};
+    if (static_cast<int64_t>(given) == count) return {};
+    return failed(fmt::format("error: {} {} were given, the model has {}\n", given, what, count));
   }
 
-  void unbind(gradc_rt_tensor_kind kind) {
-    for (int64_t i = 0; i < instance_->count_of(kind); ++i) {
-      instance_->bind(static_cast<size_t>(instance_->nth(kind, i)), nullptr);
-    }
-  }
-
-  SessionStatus run(EntryPoint kind, std::span<const void* const> inputs,
-                    std::span<const void* const> targets) {
-    if (SessionStatus status = prepare(kind); !status.ok()) return status;
-    SessionStatus status = bind(GRADC_RT_INPUT, "inputs", inputs);
-    if (status.ok() && kind != EntryPoint::kPredict)
-      status = bind(GRADC_RT_TARGET, "targets", targets);
-    if (status.ok()) instance_->run(runtime_entry(kind));
-    unbind(GRADC_RT_INPUT);
-    unbind(GRADC_RT_TARGET);
-    return status;
-  }
-
-  float read(gradc_rt_tensor_kind kind, size_t n) const {
-    return static_cast<float>(
-        instance_->scalar(static_cast<size_t>(instance_->nth(kind, static_cast<int64_t>(n)))));
-  }
-  void read_loss(float* loss) const {
-    if (loss != nullptr) *loss = read(GRADC_RT_LOSS, 0);
+  /// The library's functions on the same instance: what a compiled library exports.
+  gradc_rt_handle* handle() const { return reinterpret_cast<gradc_rt_handle*>(instance_); }
+  SessionStatus from_library(int status) const {
+    if (status == GRADC_RT_OK) return {};
+    return failed(fmt::format("error: {}\n", gradc_rt_last_error(handle())));
   }
 
   std::unique_ptr<CompiledModel> model_;

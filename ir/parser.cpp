@@ -2,90 +2,26 @@
 // line.
 #include "ir/parser.h"
 
-#include "ir/graph_ast.h"
-#include "ir/lexer.h"
-#include "support/suggest.h"
-
-#include <fmt/format.h>
+#include "ir/piece_parser.h"
 
 #include <algorithm>
-#include <charconv>
-#include <cmath>
-#include <limits>
+#include <memory>
 #include <tuple>
 
 namespace gradc {
 
 namespace {
 
-constexpr int kMaxDepth = 16;       // of bodies in bodies
-constexpr size_t kMaxErrors = 100;  // then the rest of the text is not read
-constexpr int64_t kMaxElements = int64_t{1} << 48;
+constexpr int kMaxDepth = 16;  // of bodies in bodies
 
-class Parser {
+class Parser : private PieceParser {
  public:
   Parser(std::string_view text, const std::string& file_name, DiagnosticSink& sink)
-      : text_(text), file_name_(file_name), sink_(sink), tokens_(tokenize(text, file_name, sink)) {}
+      : PieceParser(text, file_name, sink) {}
 
   std::vector<AstGraph> file();
 
  private:
-  // ---- tokens
-  const Token& peek(size_t ahead = 0) const {
-    return tokens_[std::min(position_ + ahead, tokens_.size() - 1)];
-  }
-  Token take() {
-    Token token = peek();
-    if (position_ + 1 < tokens_.size()) ++position_;
-    return token;
-  }
-  bool accept(char c) {
-    const bool found = peek().is(c);
-    if (found) take();
-    return found;
-  }
-  bool at_line_end() const {
-    return peek().kind == TokenKind::kNewline || peek().kind == TokenKind::kEnd;
-  }
-  bool at_end() const { return peek().kind == TokenKind::kEnd || sink_.all().size() >= kMaxErrors; }
-  void skip_blank_lines() {
-    while (peek().kind == TokenKind::kNewline)
-      take();
-  }
-  void skip_line() {
-    while (!at_line_end())
-      take();
-  }
-  std::string spelling(const Token& token) const;
-
-  // ---- errors: each returns false so that `return fail(...)` leaves a statement
-  template <class... Args>
-  bool fail(const Token& token, fmt::format_string<Args...> format, Args&&... args) {
-    if (token.kind != TokenKind::kError) {  // those were reported by the lexer
-      sink_.error(DiagKind::kIrSyntax,
-                  Place{file_name_, {}, false, token.begin, std::max(token.end, token.begin + 1)},
-                  format, std::forward<Args>(args)...);
-    }
-    return false;
-  }
-  bool expected(std::string_view what) {
-    return fail(peek(), "expected {}, found {}", what, spelling(peek()));
-  }
-  bool expect(char c) { return accept(c) || expected(fmt::format("\"{}\"", c)); }
-  bool end_of_statement(std::string& location);
-
-  // ---- pieces
-  bool value_name(AstName& out);
-  bool type(AstType& out);
-  bool extents(AstType& out);
-  bool integer(const Token& token, int64_t& out);
-  bool attr_value(AttrValue& out);
-  bool number_or_word(AttrValue& out);
-  bool int_list(AttrValue& out);
-  bool dense(AttrValue& out);
-  bool attr_list(char close, std::vector<AstAttr>& out);
-
-  // ---- statements
   bool graph(AstGraph& out);
   void statements(AstGraph& graph, bool is_body, int depth);
   bool statement(AstGraph& graph, bool is_body, int depth);
@@ -100,188 +36,8 @@ class Parser {
   bool call_operands(AstNode& node);
   bool outputs(AstGraph& graph, bool named);
 
-  std::string_view text_;
-  const std::string& file_name_;
-  DiagnosticSink& sink_;
-  std::vector<Token> tokens_;
-  size_t position_ = 0;
   Phase phase_ = Phase::kForward;
 };
-
-std::string Parser::spelling(const Token& token) const {
-  switch (token.kind) {
-    case TokenKind::kNewline:
-      return "the end of the line";
-    case TokenKind::kEnd:
-      return "the end of the text";
-    case TokenKind::kWord:
-    case TokenKind::kValue:
-    case TokenKind::kSymbol:
-    case TokenKind::kString:
-    case TokenKind::kInteger:
-    case TokenKind::kNumber:
-    case TokenKind::kExtents:
-    case TokenKind::kArrow:
-    case TokenKind::kEllipsis:
-    case TokenKind::kPunctuation:
-    case TokenKind::kError:
-      return fmt::format("\"{}\"", text_.substr(token.begin, token.end - token.begin));
-  }
-  GRADC_UNREACHABLE();
-}
-
-bool Parser::end_of_statement(std::string& location) {
-  if (!at_line_end()) return expected("the end of the line");
-  location = peek().text;
-  return true;
-}
-
-// ---- pieces ------------------------------------------------------------------------------------
-
-bool Parser::value_name(AstName& out) {
-  if (peek().kind != TokenKind::kValue) return expected("a value such as %x");
-  const Token token = take();
-  out = {token.text, {token.begin, token.end}};
-  return true;
-}
-
-bool Parser::integer(const Token& token, int64_t& out) {
-  const char* last = token.text.data() + token.text.size();
-  const auto [end, error] = std::from_chars(token.text.data(), last, out);
-  if (error == std::errc() && end == last) return true;
-  return fail(token, "{} does not fit in 64 bits", token.text);
-}
-
-/// f32[32x784], f32[] for a scalar.
-bool Parser::type(AstType& out) {
-  const Token word = peek();
-  const std::optional<DType> dtype =
-      word.kind == TokenKind::kWord ? find_dtype(word.text) : std::nullopt;
-  if (!dtype) return expected("a type such as f32[32x784]");
-  take();
-  out.type.dtype = *dtype;
-  if (!expect('[')) return false;
-  if (!peek().is(']') && !extents(out)) return false;
-  out.range = {word.begin, peek().end};
-  return expect(']');
-}
-
-bool Parser::extents(AstType& out) {
-  if (peek().kind != TokenKind::kInteger && peek().kind != TokenKind::kExtents)
-    return expected("extents such as 32x784");
-  const Token token = take();
-  std::vector<int64_t> dims;
-  double elements = 1.0;
-  for (size_t begin = 0; begin <= token.text.size();) {
-    const size_t end = std::min(token.text.find('x', begin), token.text.size());
-    Token one = token;
-    one.text = token.text.substr(begin, end - begin);
-    if (!integer(one, dims.emplace_back())) return false;
-    if (dims.back() < 1) return fail(token, "extent {} is not positive", dims.back());
-    elements *= static_cast<double>(dims.back());
-    begin = end + 1;
-  }
-  if (dims.size() > Shape::kMaxRank)
-    return fail(token, "{} dimensions are over the maximum of {}", dims.size(), +Shape::kMaxRank);
-  if (elements > static_cast<double>(kMaxElements))
-    return fail(token, "[{}] has more than 2^48 elements", token.text);
-  out.type.shape = Shape(dims);
-  return true;
-}
-
-bool parse_double(const std::string& text, double& out) {
-  if (text == "nan" || text == "inf" || text == "-inf") {
-    out = text == "nan" ? std::numeric_limits<double>::quiet_NaN()
-                        : std::numeric_limits<double>::infinity();
-    if (text[0] == '-') out = -out;
-    return true;
-  }
-  const char* last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, out);
-  return error == std::errc() && end == last;
-}
-
-bool Parser::number_or_word(AttrValue& out) {
-  const Token token = take();
-  double number = 0.0;
-  if (token.text == "nan" || token.text == "inf" || token.kind == TokenKind::kNumber) {
-    if (!parse_double(token.text, number))
-      return fail(token, "{} is out of the range of doubles", token.text);
-    out = number;
-  } else if (token.text == "true" || token.text == "false") {
-    out = token.text == "true";
-  } else if (const std::optional<DType> dtype = find_dtype(token.text)) {
-    out = *dtype;
-  } else {
-    out = token.text;
-  }
-  return true;
-}
-
-bool Parser::attr_value(AttrValue& out) {
-  const Token& token = peek();
-  if (token.is_word("dense") && peek(1).is('<')) return dense(out);
-  if (token.is('[')) return int_list(out);
-  if (token.kind == TokenKind::kWord || token.kind == TokenKind::kNumber)
-    return number_or_word(out);
-  if (token.kind == TokenKind::kString) {
-    out = take().text;
-    return true;
-  }
-  if (token.kind == TokenKind::kInteger) {
-    int64_t value = 0;
-    if (!integer(take(), value)) return false;
-    out = value;
-    return true;
-  }
-  return expected("a value: true, 3, 0.5, \"text\", f32, [1, 2] or dense<1.0, 2.0>");
-}
-
-bool Parser::int_list(AttrValue& out) {
-  take();
-  std::vector<int64_t> list;
-  while (!peek().is(']')) {
-    if (!list.empty() && !expect(',')) return false;
-    if (peek().kind != TokenKind::kInteger) return expected("an integer");
-    if (!integer(take(), list.emplace_back())) return false;
-  }
-  take();
-  out = std::move(list);
-  return true;
-}
-
-bool Parser::dense(AttrValue& out) {
-  take();
-  take();
-  std::vector<double> elements;
-  while (!peek().is('>')) {
-    if (!elements.empty() && !expect(',')) return false;
-    if (peek().kind == TokenKind::kEllipsis)
-      return fail(peek(), "this constant was cut short when it was printed");
-    const Token token = take();
-    if (!parse_double(token.text, elements.emplace_back()))
-      return fail(token, "expected a number, found {}", spelling(token));
-  }
-  take();
-  out = std::make_shared<const std::vector<double>>(std::move(elements));
-  return true;
-}
-
-bool Parser::attr_list(char close, std::vector<AstAttr>& out) {
-  take();
-  while (!peek().is(close)) {
-    if (!out.empty() && !expect(',')) return false;
-    if (peek().kind != TokenKind::kWord) return expected("an attribute's name");
-    const Token name = take();
-    AttrValue value;
-    if (!expect('=') || !attr_value(value)) return false;
-    out.push_back({{name.text, std::move(value)}, {name.begin, tokens_[position_ - 1].end}});
-  }
-  take();
-  return true;
-}
-
-// ---- statements --------------------------------------------------------------------------------
 
 bool Parser::init_spec(AstInput& input) {
   if (peek().kind != TokenKind::kWord && peek().kind != TokenKind::kString)
@@ -392,7 +148,7 @@ bool Parser::operation(AstNode& node) {
       if (!type(node.types.emplace_back())) return false;
     } while (accept(','));
   }
-  node.range.end = tokens_[position_ - 1].end;
+  node.range.end = last_end();
   return true;
 }
 
@@ -419,12 +175,11 @@ bool Parser::read_node(AstNode& node, int depth) {
   }
   const bool well_formed = operation(node);
   if (!well_formed) skip_line();  // a body that follows is still read
-  const bool has_body =
-      well_formed ? peek().is('{') : position_ > 0 && tokens_[position_ - 1].is('{');
+  const bool has_body = well_formed ? peek().is('{') : last_is('{');
   if (has_body) {
     if (depth >= kMaxDepth) {
       const Token brace = peek();
-      position_ = tokens_.size() - 1;  // the rest cannot be matched up
+      skip_everything();  // the rest cannot be matched up
       return fail(brace, "bodies are nested more than {} deep", +kMaxDepth);
     }
     if (well_formed) take();

@@ -62,6 +62,15 @@ class PoolLowering {
   static std::string axis_name(char prefix, int axis) { return fmt::format("{}{}", prefix, axis); }
   DType dtype() const { return body_.type(node_.results[0]).dtype; }
 
+  /// A dimension with its strides in x and y; those of further spaces are up to the caller.
+  static NestDim& add_dim(Nest& nest, std::string name, int64_t extent, bool reduce, int64_t x,
+                          int64_t y) {
+    std::vector<int64_t> strides(nest.offsets.size(), 0);
+    strides[kX] = x;
+    strides[kY] = y;
+    return nest.dims.emplace_back(NestDim{std::move(name), extent, reduce, std::move(strides)});
+  }
+
   // ---- windows of an output position
   // -----------------------------------------------------------
 
@@ -73,11 +82,7 @@ class PoolLowering {
     const size_t spaces = kFirstAxis + spatial + 1;
     nest.offsets.resize(spaces, 0);
     const auto add = [&](std::string name, int64_t extent, bool reduce, int64_t x, int64_t y) {
-      std::vector<int64_t> strides(spaces, 0);
-      strides[kX] = x;
-      strides[kY] = y;
-      nest.dims.push_back({std::move(name), extent, reduce, std::move(strides)});
-      return &nest.dims.back();
+      return &add_dim(nest, std::move(name), extent, reduce, x, y);
     };
     add("n", g_.batch, false, sizes_.x_image, sizes_.y_image);
     for (int axis = 0; axis < g_.spatial; ++axis) {
@@ -265,11 +270,7 @@ class PoolLowering {
     const size_t spaces = kFirstAxis + 2 * spatial;
     nest.offsets.resize(spaces, 0);
     const auto add = [&](std::string name, int64_t extent, bool reduce, int64_t x, int64_t y) {
-      std::vector<int64_t> strides(spaces, 0);
-      strides[kX] = x;
-      strides[kY] = y;
-      nest.dims.push_back({std::move(name), extent, reduce, std::move(strides)});
-      return &nest.dims.back();
+      return &add_dim(nest, std::move(name), extent, reduce, x, y);
     };
     add("n", g_.batch, false, sizes_.x_image, sizes_.y_image);
     for (int axis = 0; axis < g_.spatial; ++axis) {

@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
       for (size_t j = 0; j < out; ++j)
         y[row * out + j] = 0.5F * x[row * in + j % in];
     }
-    status = gradc_session_step(session, inputs, 1, targets, 1, &loss);
+    status = gradc_session_step(session, inputs, 1, targets, 1, 0, &loss);
     if (step == 0) first = loss;
     if (step % 100 == 0) printf("step %3d  loss %.5f\n", step, (double)loss);
   }

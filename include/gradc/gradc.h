@@ -56,25 +56,26 @@ GRADC_API void gradc_session_destroy(gradc_session* session);
 /* Text of the last failed call on this session; "" if none. */
 GRADC_API const char* gradc_last_error(const gradc_session* session);
 
-/* Compiles everything now; else each entry is compiled at its first use. */
+/* Compiles train_step, evaluate and predict now; else each is compiled at its first use. */
 GRADC_API gradc_status gradc_session_warm_up(gradc_session* session);
 GRADC_API int64_t gradc_session_batch_size(const gradc_session* session);
 GRADC_API size_t gradc_session_num_tensors(const gradc_session* session);
 GRADC_API gradc_status gradc_session_tensor(const gradc_session* session, size_t index,
                                             gradc_tensor_info* info);
 
-/* One training step on a whole batch; inputs and targets in the model's order, read in place. loss
- * may be NULL. */
+/* One training step; inputs and targets in the model's order, a whole batch is read in place. rows
+ * is 1 to the batch size, or 0 for a whole batch. loss may be NULL. Buffers hold what the network
+ * is given: the model's "data" section (scale, one_hot, ...) is for files and not applied here. */
 GRADC_API gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
                                           size_t num_inputs, const void* const* targets,
-                                          size_t num_targets, float* loss);
-/* Loss and metrics of a whole batch, in inference mode. metrics may be NULL with num_metrics 0. */
+                                          size_t num_targets, int64_t rows, float* loss);
+/* Loss and metrics of a batch, in inference mode. metrics may be NULL with num_metrics 0. */
 GRADC_API gradc_status gradc_session_evaluate(gradc_session* session, const void* const* inputs,
                                               size_t num_inputs, const void* const* targets,
-                                              size_t num_targets, float* loss, float* metrics,
-                                              size_t num_metrics);
+                                              size_t num_targets, int64_t rows, float* loss,
+                                              float* metrics, size_t num_metrics);
 GRADC_API gradc_status gradc_session_predict(gradc_session* session, const void* const* inputs,
-                                             size_t num_inputs, void* const* outputs,
+                                             size_t num_inputs, int64_t rows, void* const* outputs,
                                              size_t num_outputs);
 
 /* Copies a parameter or state out of, or into, the session; bytes must be the tensor's size. */

@@ -1,14 +1,16 @@
 // gradc's C++ host API: load a model description, have its training step compiled in this process,
 // and call it on your own buffers.
 //
-//   gradc::Status status;
+//   gradc::SessionStatus status;
 //   auto session = gradc::Session::load("mnist.json", {.threads = 2}, &status);
 //   if (!session) { std::cerr << status.message; return 1; }
 //   const void* images[] = {image_batch};   // f32[64x28x28], row-major
 //   const void* labels[] = {label_batch};   // i32[64]
-//   for (...) session->step(images, labels, &loss);
-//   session->save("weights.safetensors");
+//   for (...) status = session->step(images, labels, &loss);
+//   status = session->save("weights.safetensors");
 //
+// Buffers hold what the network is given: the model's "data" section (scale, one_hot, ...) is for
+// files, train() applies it and step() does not.
 // A Session is used by one caller at a time; several sessions live side by side and share nothing.
 // After warm_up() a step, an evaluation and a prediction allocate nothing and copy nothing but what
 // they compute.
@@ -76,26 +78,27 @@ class Session {
                                         SessionStatus* status = nullptr);
   virtual ~Session() = default;
 
-  /// Compiles everything now (else each entry is compiled at its first use) and allocates its
-  /// memory.
+  /// Compiles train_step, evaluate and predict now (else each is compiled at its first use) and
+  /// allocates their memory. What batches of fewer rows need is compiled when the first one comes.
   virtual SessionStatus warm_up() = 0;
   virtual int64_t batch_size() const = 0;
   virtual std::vector<TensorInfo> tensors() const = 0;
   /// Milliseconds spent compiling so far.
   virtual double compile_milliseconds() const = 0;
 
-  /// One training step on a whole batch. inputs and targets are in the model's order, each pointing
-  /// at the bytes that tensors() states; they are read in place. *loss (may be null) gets the loss
-  /// before the update.
+  /// One training step. inputs and targets are in the model's order; a whole batch is read in
+  /// place. rows is 1 to batch_size(), or 0 for a whole batch; buffers hold that many rows of what
+  /// tensors() states. *loss (may be null) gets the loss before the update, the mean over the rows.
   virtual SessionStatus step(std::span<const void* const> inputs,
-                             std::span<const void* const> targets, float* loss = nullptr) = 0;
-  /// Loss and metrics (in the order of tensors()) of a whole batch, in inference mode.
+                             std::span<const void* const> targets, float* loss = nullptr,
+                             int64_t rows = 0) = 0;
+  /// Loss and metrics (in the order of tensors()) of a batch, in inference mode.
   virtual SessionStatus evaluate(std::span<const void* const> inputs,
                                  std::span<const void* const> targets, float* loss,
-                                 std::span<float> metrics = {}) = 0;
-  /// Outputs of a whole batch, in inference mode, written to the caller's buffers.
-  virtual SessionStatus predict(std::span<const void* const> inputs,
-                                std::span<void* const> outputs) = 0;
+                                 std::span<float> metrics = {}, int64_t rows = 0) = 0;
+  /// Outputs of a batch, in inference mode, written to the caller's buffers.
+  virtual SessionStatus predict(std::span<const void* const> inputs, std::span<void* const> outputs,
+                                int64_t rows = 0) = 0;
   /// Trains as the command does, from files; *history (may be null) gets one training loss per
   /// epoch.
   virtual SessionStatus train(const TrainOptions& options,
