@@ -45,8 +45,7 @@ void print_text(const BenchResult& r) {
   std::printf(
       "compile       %.1f ms (train_step, evaluate, predict, gradients; cold); LLVM's stages run "
       "on "
-      "all cores, here summed:
-      ",
+      "all cores, here summed:\n",
       r.compile_ms);
   for (const auto& [name, ms] : r.compile_stages_ms)
     std::printf("  %-14s%.1f ms\n", name.c_str(), ms);
