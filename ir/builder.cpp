@@ -8,7 +8,7 @@
 
 namespace gradc {
 
-const TensorType& Val::type() const {
+TensorType Val::type() const {
   GRADC_CHECK(valid(), "the type of an empty Val");
   return builder_->graph().type(id_);
 }

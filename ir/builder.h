@@ -21,8 +21,10 @@ class Val {
   bool valid() const { return builder_ != nullptr; }
   ValueId id() const { return id_; }
   Builder& builder() const { return *builder_; }
-  const TensorType& type() const;
-  const Shape& shape() const { return type().shape; }
+  /// Copies: the graph moves its values when it grows, so a reference would not outlive the next
+  /// node, not even as an argument beside one that adds it.
+  TensorType type() const;
+  Shape shape() const { return type().shape; }
   int rank() const { return type().rank(); }
   DType dtype() const { return type().dtype; }
 
