@@ -8,9 +8,11 @@
 #include "support/check.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <system_error>
 
 namespace gradc {
 
@@ -259,6 +261,7 @@ class AotCompilation {
     const std::string temporary = path + ".gradc-tmp";
     const Status written = write_file(temporary, bytes);
     std::error_code code;
+    if (!written.ok()) code.assign(errno != 0 ? errno : EIO, std::generic_category());
     if (written.ok()) {
       using std::filesystem::perms;
       if (executable) {
@@ -268,11 +271,11 @@ class AotCompilation {
       }
       std::filesystem::rename(temporary, path, code);
     }
-    if (!written.ok() || code) {
+    if (code) {
       std::error_code ignored;
       std::filesystem::remove(temporary, ignored);
-      return make_error(DiagKind::kFileUnwritable, {}, "cannot write \"{}\"{}{}", path,
-                        code ? ": " : "", code ? code.message() : "");
+      return make_error(DiagKind::kFileUnwritable, {}, "cannot write \"{}\": {}", path,
+                        code.message());
     }
     result_.files.push_back(path);
     return Ok{};

@@ -74,6 +74,10 @@ std::string node_label(const Graph& graph, const Node& node) {
   return std::string(op_name(node.op));
 }
 
+std::string shortened(const std::string& text, size_t limit) {
+  return text.size() > limit ? text.substr(0, limit - 3) + "..." : text;
+}
+
 /// The nodes as boxes in execution order, data flow as arcs to their left: what is far apart is
 /// alive for long.
 std::string graph_picture(const Graph& graph) {
@@ -92,9 +96,10 @@ std::string graph_picture(const Graph& graph) {
         "<rect x='{}' y='{}' width='{}' height='{}' rx='3' fill='#fff' "
         "stroke='{}'><title>{}</title></rect>",
         kLeft, y, kWidth, kRow - 6, phase_color(node.phase), escape(graph.location(node.loc)));
-    boxes += fmt::format("<text x='{}' y='{}'>{}<tspan fill='#5b6675'>  {}</tspan></text>\n",
-                         kLeft + 8, y + 14, escape(node_label(graph, node)),
-                         escape(results.size() > 70 ? results.substr(0, 67) + "..." : results));
+    boxes += fmt::format(
+        "<text x='{}' y='{}'>{}<tspan fill='#5b6675'>  {}</tspan></text>\n", kLeft + 8, y + 14,
+        escape(node_label(graph, node)),
+        escape(shortened(results, 80 - std::min<size_t>(70, node_label(graph, node).size()))));
     for (ValueId operand : node.operands) {
       const NodeId def = graph.def(operand);
       if (!def.valid()) continue;
@@ -237,7 +242,8 @@ Result<std::string> html_report(const Model& model, EntryPoint kind, int64_t bat
                                                   : 1.0;
   page += fmt::format(
       "<p class='muted'>batch {}; {} nodes as the layers built them, {} as optimized primitives, "
-      "fused into {} kernels of {} different loop nests; arena {} ({:.3f} of the lower bound, {} "
+      "fused into {} kernels, lowered to {} different loop nests; arena {} ({:.3f} of the lower "
+      "bound, {} "
       "without reuse); target {} {}</p>\n",
       batch, source.graph->num_nodes(), optimized.graph->num_nodes(), num_kernels(graph),
       program.kernels.size(), bytes_text(plan.arena_bytes), ratio, bytes_text(plan.naive_bytes),

@@ -40,13 +40,22 @@ std::string type_text(const OptionDef& def) {
   GRADC_UNREACHABLE();
 }
 
+/// A bar ends a cell of a Markdown table.
+std::string cell(std::string_view text) {
+  std::string out;
+  for (const char c : text)
+    out += c == '|' ? std::string("\\|") : std::string(1, c);
+  return out;
+}
+
 void add_options(std::string& out, std::span<const OptionDef> options) {
   if (options.empty()) return;
   out += "\n| option | type | default | meaning |\n|---|---|---|---|\n";
   for (const OptionDef& option : options) {
-    out += fmt::format(
-        "| `{}` | {} | {} | {} |\n", option.name, type_text(option),
-        option.required() ? "must be given" : fmt::format("`{}`", option.default_json), option.doc);
+    out +=
+        fmt::format("| `{}` | {} | {} | {} |\n", option.name, type_text(option),
+                    option.required() ? "must be given" : fmt::format("`{}`", option.default_json),
+                    cell(option.doc));
   }
 }
 
@@ -71,7 +80,7 @@ std::string layer_reference() {
     const auto family = static_cast<Family>(f);
     std::string title(family_name(family));
     title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
-    out += fmt::format("\n# {}s\n", title);
+    out += fmt::format("\n# {}{}\n", title, title.ends_with('s') ? "es" : "s");
     for (const ComponentDef* def : family_members(family))
       add_component(out, *def);
   }

@@ -5,6 +5,7 @@
 #include "runtime/weights.h"
 
 #include <cstdlib>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace gradc::rt {
@@ -27,6 +28,12 @@ Str duration_text(double seconds) {
   const long long whole = static_cast<long long>(seconds);
   if (whole < 3600) return format("%lldm%02llds", whole / 60, whole % 60);
   return format("%lldh%02lldm", whole / 3600, whole / 60 % 60);
+}
+
+// 0 if the terminal does not say.
+size_t terminal_columns(FILE* out) {
+  winsize size{};
+  return ioctl(fileno(out), TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
 }
 
 Str speed_text(double examples_per_second) {
@@ -97,6 +104,9 @@ void Progress::show_bar(const StepReport& report) {
   const double left = static_cast<double>(report.steps - report.step) +
                       static_cast<double>(report.steps * (report.epochs - report.epoch));
   line.appendf("  %s left", duration_text(report.seconds / done * left).c_str());
+  // A longer line would wrap, and each redraw leave a line behind.
+  if (const size_t columns = terminal_columns(out_); columns > 0 && line.size() >= columns)
+    line = line.part(0, columns - 1);
   const size_t length = line.size();
   for (size_t i = length; i < width_drawn_; ++i)
     line.push(' ');
