@@ -116,7 +116,7 @@ Interval Bounds::guarded(const Affine& affine, size_t first) const {
     }
     Interval natural{c.affine.offset, c.affine.offset};
     for (const auto& [var, coefficient] : c.affine.terms)
-      natural = plus(natural, times(range(var), coefficient));
+      natural = plus(natural, times(tightened(var), coefficient));
     result = plus(result, times(intersect(part, natural), factor));
   }
   result = plus(result, {rest.offset, rest.offset});

@@ -126,6 +126,25 @@ TEST(Command, ThePlannedArenaIsWhatAStepUses) {
   }
 }
 
+TEST(Command, PoolingOfPaddedViewsCompiles) {
+  const Scratch scratch;
+  const char* pads = R"({"type": "zero_padding2d", "padding": [[1, 0], [2, 1]]})";
+  const auto compiles = [&](const std::string& layer, const std::string& pool) {
+    write_text_file(scratch / "m.json", R"({"inputs": [{"name": "x", "shape": [6, 5, 4]}],
+      "layers": [{"type": "relu"}, )" + layer +
+                                            ", " + pads + R"(, {"type": ")" + pool +
+                                            R"(", "padding": "same"}, {"type": "flatten"},
+        {"type": "dense", "units": 1}],
+      "training": {"loss": "mse", "optimizer": "sgd"}})");
+    const Outcome outcome = gradc("inspect " + (scratch / "m.json") + " --stage asm");
+    EXPECT_EQ(outcome.code, 0) << outcome.output.substr(0, 2000);
+  };
+  for (const char* pool : {"max_pooling2d", "average_pooling2d"}) {
+    compiles(R"({"type": "permute", "dims": [2, 1, 3]})", pool);  // guards on two axes at once
+    compiles(R"({"type": "dropout", "rate": 0.3})", pool);        // random numbers under a guard
+  }
+}
+
 TEST(Command, FilesThatCannotBeWritten) {
   const Outcome outcome = gradc("inspect " + kModel + " -o /no/such/folder/out.gir");
   EXPECT_EQ(outcome.code, 1);
