@@ -28,6 +28,8 @@ struct JitEntry {
 struct JitOptions {
   /// Compilation threads; 0: one per core of the target, at most the number of kernels.
   int threads = 0;
+  /// Check the LLVM IR before it is optimised; a violation is an internal error.
+  bool verify = false;
 };
 
 /// Owns the machine code; entries are callable as long as it lives.

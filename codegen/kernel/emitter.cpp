@@ -221,8 +221,11 @@ ExprId Emitter::source(const Node& node, const Index& at) {
     return builder_.cast(index_expr(q), type.dtype);
   }
   if (node.op != Op::kRandomUniform) return fail("an unknown source");
+  // The seed exists whatever guards this element.
+  const ExprId condition = std::exchange(condition_, ExprId());
   const ExprId seed = value(node.operands[0], constant_index(0));
   const ExprId iteration = value(node.operands[1], constant_index(0));
+  condition_ = condition;
   return builder_.random(hoisted(seed, depth(), "seed"), hoisted(iteration, depth(), "iteration"),
                          index_expr(at), node.attrs.as<RandomAttrs>().stream);
 }

@@ -67,6 +67,7 @@ class Emitter {
   ExprId index_expr(const Index& a);
   /// lo <= a <= hi as a condition; invalid when it always holds.
   ExprId in_range(const Index& a, int64_t lo, int64_t hi);
+  bool never_in_range(const Index& a, int64_t lo, int64_t hi) const;
   ExprId both(ExprId a, ExprId b);  ///< either may be invalid (true)
 
   /// Strides at which the row-major positions of a value have to be split into loops so that all
@@ -109,6 +110,7 @@ class Emitter {
   ExprId concat(const Node& node, const Index& at);
   ExprId source(const Node& node, const Index& at);
   ExprId gather(const Node& node, const Index& at);
+  Interval range_of(const Index& a) const;
   Index split(const Index& at, int64_t inner, int64_t size, int64_t total);
   std::set<int64_t> compute_cuts(ValueId value);
 

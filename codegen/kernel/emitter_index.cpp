@@ -73,11 +73,7 @@ Index Emitter::floor_div(const Index& a, int64_t divisor) {
   if (divisor == 1) return a;
   const Divided parts = divide(a.affine, divisor);
   Index result{parts.multiple, {}};
-  Interval range = bounds_.of(parts.rest);
-  if (a.dynamic.valid()) {
-    const Interval more = bounds_.of(a.dynamic);
-    range = more.bounded() ? Interval{range.lo + more.lo, range.hi + more.hi} : Interval{};
-  }
+  const Interval range = range_of({parts.rest, a.dynamic});
   if (range.bounded() && floor_divide(range.lo, divisor) == floor_divide(range.hi, divisor)) {
     result.affine.offset += floor_divide(range.lo, divisor);
     return result;
@@ -90,11 +86,7 @@ Index Emitter::floor_mod(const Index& a, int64_t divisor) {
   if (divisor == 1) return constant_index(0);
   const Divided parts = divide(a.affine, divisor);
   Index rest{parts.rest, a.dynamic};
-  Interval range = bounds_.of(parts.rest);
-  if (a.dynamic.valid()) {
-    const Interval more = bounds_.of(a.dynamic);
-    range = more.bounded() ? Interval{range.lo + more.lo, range.hi + more.hi} : Interval{};
-  }
+  const Interval range = range_of({parts.rest, a.dynamic});
   if (range.bounded() && floor_divide(range.lo, divisor) == floor_divide(range.hi, divisor)) {
     rest.affine.offset -= floor_divide(range.lo, divisor) * divisor;
     return rest;
@@ -107,12 +99,20 @@ Index Emitter::split(const Index& at, int64_t inner, int64_t size, int64_t total
   return inner * size == total ? q : floor_mod(q, size);
 }
 
+Interval Emitter::range_of(const Index& a) const {
+  const Interval range = bounds_.of(a.affine);
+  if (!a.dynamic.valid()) return range;
+  const Interval more = bounds_.of(a.dynamic);
+  return more.bounded() ? Interval{range.lo + more.lo, range.hi + more.hi} : Interval{};
+}
+
+bool Emitter::never_in_range(const Index& a, int64_t lo, int64_t hi) const {
+  const Interval natural = range_of(a);
+  return natural.lo > hi || natural.hi < lo || natural.lo > natural.hi;
+}
+
 ExprId Emitter::in_range(const Index& a, int64_t lo, int64_t hi) {
-  Interval natural = bounds_.of(a.affine);
-  if (a.dynamic.valid()) {
-    const Interval more = bounds_.of(a.dynamic);
-    natural = more.bounded() ? Interval{natural.lo + more.lo, natural.hi + more.hi} : Interval{};
-  }
+  const Interval natural = range_of(a);
   const auto compare = [&](ScalarOp op, int64_t limit) {
     return builder_.scalar(op, DType::kBool, index_expr(a),
                            builder_.constant(static_cast<double>(limit), DType::kI64));
@@ -149,15 +149,20 @@ ExprId Emitter::view(const Node& node, const Index& at) {
 
 ExprId Emitter::pad(const Node& node, const Index& at) {
   const TensorType& type = body_.type(node.results[0]);
+  const ExprId padding = builder_.constant(node.attrs.as<PadAttrs>().value, type.dtype);
   Index place;
   ExprId condition;
   for (const ViewGroup& g : view_groups(body_, node)) {
     Index q = plus(split(at, g.inner, g.size, type.num_elements()), constant_index(-g.low));
+    // A slice may show nothing but padding; a guard that never holds would read outside.
+    if (g.padded && never_in_range(q, 0, (g.operand_size - 1) * g.spread)) return padding;
     if (g.padded) condition = both(condition, in_range(q, 0, (g.operand_size - 1) * g.spread));
     if (g.spread > 1) {
+      const Index rest = floor_mod(q, g.spread);
+      if (never_in_range(rest, 0, 0)) return padding;
       const ExprId zero = builder_.constant(0, DType::kI64);
-      condition = both(condition, builder_.scalar(ScalarOp::kEq, DType::kBool,
-                                                  index_expr(floor_mod(q, g.spread)), zero));
+      condition =
+          both(condition, builder_.scalar(ScalarOp::kEq, DType::kBool, index_expr(rest), zero));
       // The quotient has to be seen under the guard, or its range would be that of the padding.
       const size_t assumed = bounds_.num_constraints();
       bounds_.assume(condition);
@@ -166,8 +171,7 @@ ExprId Emitter::pad(const Node& node, const Index& at) {
     }
     place = plus(place, scaled(q, g.operand_inner));
   }
-  return guarded(condition, node.operands[0], place,
-                 builder_.constant(node.attrs.as<PadAttrs>().value, type.dtype));
+  return guarded(condition, node.operands[0], place, padding);
 }
 
 ExprId Emitter::concat(const Node& node, const Index& at) {
@@ -185,6 +189,7 @@ ExprId Emitter::concat(const Node& node, const Index& at) {
   ExprId result = builder_.constant(0, type.dtype);
   for (size_t i = node.operands.size(); i-- > 0;) {
     const int64_t begin = i == 0 ? 0 : ends[i - 1];
+    if (never_in_range(q, begin, ends[i] - 1)) continue;  // all of it is sliced away
     const Index place = plus(scaled(outer, ends[i] - begin), plus(q, constant_index(-begin)));
     result = guarded(in_range(q, begin, ends[i] - 1), node.operands[i], place, result);
   }

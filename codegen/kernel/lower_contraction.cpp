@@ -86,11 +86,14 @@ int64_t size_of(const Contraction& c, DimClass cls) {
 ExprId operand_a(const Contraction& c, NestCursor& at) {
   Emitter& e = at.emitter();
   if (c.copy.valid()) return e.builder().load(c.copy, at.at(kA).affine);
+  const ExprId zero = e.builder().constant(0, e.body().type(c.a).dtype);
   ExprId condition;
-  for (size_t g = 0; g < c.guards.size(); ++g)
-    condition = e.both(condition, e.in_range(at.at(kFirstGuard + g), 0, c.guards[g].last));
-  const DType dtype = e.body().type(c.a).dtype;
-  return e.guarded(condition, c.a, at.at(kA), e.builder().constant(0, dtype));
+  for (size_t g = 0; g < c.guards.size(); ++g) {
+    const Index place = at.at(kFirstGuard + g);
+    if (e.never_in_range(place, 0, c.guards[g].last)) return zero;  // the window sees padding only
+    condition = e.both(condition, e.in_range(place, 0, c.guards[g].last));
+  }
+  return e.guarded(condition, c.a, at.at(kA), zero);
 }
 
 /// The padded copy that contractions of one node read.

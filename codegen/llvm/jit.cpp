@@ -46,7 +46,8 @@ struct Group {
 };
 
 void compile_group(const kernel::Program& program, const TargetInfo& target,
-                   const cg::SymbolNames& names, Group& group, std::vector<int64_t>& scratch) {
+                   const cg::SymbolNames& names, Group& group, std::vector<int64_t>& scratch,
+                   bool verify) {
   auto machine = cg::make_machine(target);
   if (!machine.ok()) {
     group.errors = machine.diagnostics();
@@ -64,6 +65,7 @@ void compile_group(const kernel::Program& program, const TargetInfo& target,
       cg::emit_entry(module, program, entry, names);
   }
   group.timings.emit_ms = milliseconds_since(begin);
+  if (verify) cg::check_module(module);
   begin = Clock::now();
   cg::optimize(module, **machine);
   group.timings.optimize_ms = milliseconds_since(begin);
@@ -180,11 +182,12 @@ class OrcProgram final : public JitProgram {
 
 void run_groups(const kernel::Program& program, const TargetInfo& target,
                 const cg::SymbolNames& names, std::vector<Group>& groups,
-                std::vector<int64_t>& scratch) {
+                std::vector<int64_t>& scratch, bool verify) {
   std::vector<std::thread> threads;
   for (size_t i = 1; i < groups.size(); ++i)
-    threads.emplace_back([&, i] { compile_group(program, target, names, groups[i], scratch); });
-  compile_group(program, target, names, groups[0], scratch);
+    threads.emplace_back(
+        [&, i] { compile_group(program, target, names, groups[i], scratch, verify); });
+  compile_group(program, target, names, groups[0], scratch, verify);
   for (std::thread& thread : threads)
     thread.join();
 }
@@ -207,7 +210,7 @@ Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
                                           std::max<size_t>(1, program.kernels.size()));
   std::vector<Group> groups = make_groups(program, count);
   std::vector<int64_t> scratch(program.kernels.size());
-  run_groups(program, target, names, groups, scratch);
+  run_groups(program, target, names, groups, scratch, options.verify);
   auto result = std::make_unique<OrcProgram>();
   CompileTimings& timings = result->mutable_timings();
   for (const Group& group : groups) {

@@ -1,6 +1,8 @@
 // Target machines, the pipeline, emission.
 #include "codegen/llvm/machine.h"
 
+#include "support/check.h"
+
 #include <llvm/Analysis/AliasAnalysis.h>
 #include <llvm/IR/LegacyPassManager.h>
 #include <llvm/IR/PassManager.h>
@@ -78,6 +80,12 @@ void prepare_module(llvm::Module& module, const llvm::TargetMachine& machine) {
 #endif
   module.setDataLayout(machine.createDataLayout());
   module.setPICLevel(llvm::PICLevel::SmallPIC);
+}
+
+void check_module(const llvm::Module& module) {
+  std::string error;
+  llvm::raw_string_ostream stream(error);
+  GRADC_CHECK(!llvm::verifyModule(module, &stream), "broken LLVM IR: {}", stream.str());
 }
 
 void optimize(llvm::Module& module, llvm::TargetMachine& machine) {

@@ -20,6 +20,8 @@ void prepare_module(llvm::Module& module, const llvm::TargetMachine& machine);
 
 /// Promotes, shares and hoists; no vectoriser, no unroller: kernels arrive scheduled.
 void optimize(llvm::Module& module, llvm::TargetMachine& machine);
+/// Aborts with LLVM's explanation when the module is not valid IR.
+void check_module(const llvm::Module& module);
 
 enum class FileKind : uint8_t { kObject, kAssembly };
 

@@ -5,7 +5,6 @@
 #include "codegen/llvm/model_tables.h"
 #include "codegen/llvm/program_module.h"
 
-#include <llvm/IR/Verifier.h>
 #include <llvm/Support/raw_ostream.h>
 
 #include <chrono>
@@ -26,12 +25,6 @@ std::string text_of(const llvm::Module& module) {
   module.print(stream, nullptr);
   stream.flush();
   return text;
-}
-
-void verify(const llvm::Module& module) {
-  std::string error;
-  llvm::raw_string_ostream stream(error);
-  GRADC_CHECK(!llvm::verifyModule(module, &stream), "broken LLVM IR: {}", stream.str());
 }
 
 }  // namespace
@@ -58,7 +51,7 @@ Result<ObjectFile> write_object(const kernel::Program& program, const TargetInfo
   if (options.model != nullptr)
     cg::emit_model_tables(module, *options.model, program, names, file.entry_scratch_bytes);
   file.timings.emit_ms = milliseconds_since(begin);
-  verify(module);
+  cg::check_module(module);
   auto stage = Clock::now();
   cg::optimize(module, *machine);
   file.timings.optimize_ms = milliseconds_since(stage);

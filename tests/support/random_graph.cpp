@@ -132,6 +132,34 @@ bool RandomGraphBuilder::is_sane(const Tensor& exact, const Tensor& noisy) const
   return true;
 }
 
+/// Where the value jumps within the noise. Numbers without noise are exact in fp32 too: they may be
+/// on a jump.
+bool RandomGraphBuilder::is_near_jump(const Node& node) const {
+  const auto holds = [&](std::initializer_list<Op> ops) {
+    return std::find(ops.begin(), ops.end(), node.op) != ops.end();
+  };
+  const Entry& x = entry(node.operands[0]);
+  if (!is_float(x.exact.type.dtype)) return false;
+  const bool truncates = node.op == Op::kCast && !is_float(graph_->type(node.results[0]).dtype);
+  double shift = 0.0;
+  if (node.op == Op::kRound) shift = 0.5;
+  if (truncates || holds({Op::kFloor, Op::kCeil, Op::kRound})) {
+    for (int64_t i = 0; i < x.exact.size(); ++i) {
+      const double to_jump = x.exact[i] - shift - std::round(x.exact[i] - shift);
+      if (std::abs(to_jump) < 100 * kNoise && x.exact[i] != x.noisy[i]) return true;
+    }
+  }
+  if (holds({Op::kEqual, Op::kNotEqual, Op::kLess, Op::kLessEqual, Op::kGreater,
+             Op::kGreaterEqual})) {
+    const Entry& y = entry(node.operands[1]);
+    for (int64_t i = 0; i < x.exact.size(); ++i) {
+      const bool exact = x.exact[i] == x.noisy[i] && y.exact[i] == y.noisy[i];
+      if (!exact && std::abs(x.exact[i] - y.exact[i]) < 100 * kNoise) return true;
+    }
+  }
+  return false;
+}
+
 /// Where the derivative jumps within the noise: the gradient would not be comparable.
 bool RandomGraphBuilder::is_near_kink(NodeId id) const {
   const Node& node = graph_->node(id);
@@ -141,6 +169,7 @@ bool RandomGraphBuilder::is_near_kink(NodeId id) const {
     return std::find(ops.begin(), ops.end(), node.op) != ops.end();
   };
   const auto near_zero = [](double v) { return v != 0.0 && std::abs(v) < 10 * kNoise; };
+  if (is_near_jump(node)) return true;
   if (holds({Op::kRelu, Op::kAbs, Op::kSign, Op::kSigmoidCrossEntropy}))
     return std::any_of(x.data.begin(), x.data.end(), near_zero);
   if (holds({Op::kMax, Op::kMin})) {
@@ -199,8 +228,10 @@ Shape RandomGraphBuilder::random_shape(int min_rank, int max_rank) {
   static const std::vector<int64_t> kExtents = {1, 2, 2, 3, 3, 4, 4, 5, 7, 8, 8, 9, 16, 17};
   for (;;) {
     Shape shape;
-    for (int64_t rank = random_.between(min_rank, max_rank); rank > 0; --rank)
-      shape.push_back(random_.pick(kExtents));
+    for (int64_t rank = random_.between(min_rank, max_rank); rank > 0; --rank) {
+      const bool any = options_.max_extent > 17 && random_.chance(0.6);
+      shape.push_back(any ? random_.between(1, options_.max_extent) : random_.pick(kExtents));
+    }
     if (shape.num_elements() <= options_.max_elements) return shape;
   }
 }

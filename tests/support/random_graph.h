@@ -33,6 +33,7 @@ enum RandomFamily : uint32_t {
 struct RandomGraphOptions {
   int num_nodes = 20;          ///< calls of ops drawn; what they need comes on top
   int64_t max_elements = 400;  ///< of any value
+  int64_t max_extent = 17;     ///< of any axis drawn at random; over 17: odd extents too
   uint32_t families = kRandomAll;
   bool parameters = true;  ///< params besides inputs, and state with updates
   bool loss = true;        ///< an output "loss": f32[], that depends on all float values

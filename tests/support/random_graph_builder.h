@@ -56,6 +56,7 @@ class RandomGraphBuilder {
   bool evaluate(NodeId node);
   bool is_sane(const Tensor& exact, const Tensor& noisy) const;
   bool is_near_kink(NodeId node) const;
+  bool is_near_jump(const Node& node) const;
   const Entry& entry(ValueId id) const;
   void add_loss();
   void add_updates();
@@ -74,6 +75,7 @@ class RandomGraphBuilder {
   // ---- one maker per family (random_graph_ops.cpp)
   void make_elementwise();
   void make_compare();
+  void make_cast();
   void make_view();
   void make_slice_or_pad();
   void make_reduce();

@@ -33,7 +33,43 @@ void RandomGraphBuilder::make_elementwise() {
   try_node(op, {a, b});
 }
 
+void RandomGraphBuilder::make_cast() {
+  static const std::vector<Op> kInteger = {Op::kAdd, Op::kSub, Op::kMul, Op::kMax, Op::kMin};
+  static const std::vector<Op> kFloat = {Op::kAdd,  Op::kMul,  Op::kSub,     Op::kMax,
+                                         Op::kTanh, Op::kSqrt, Op::kSigmoid, Op::kNeg};
+  const auto to_f32 = [&](Val x) { try_node(Op::kCast, {x}, make_attrs(CastAttrs{DType::kF32})); };
+  if (random_.chance(0.4)) {  // a little arithmetic in double
+    const auto wide = try_node(Op::kCast, {pick_float()}, make_attrs(CastAttrs{DType::kF64}));
+    if (!wide) return;
+    const Op op = random_.pick(kFloat);
+    const bool binary = def(op).has(kTraitCommutative) || op == Op::kSub;
+    const auto y = binary ? try_node(op, {*wide, *wide}) : try_node(op, {*wide});
+    return to_f32(y.value_or(*wide));
+  }
+  std::optional<Val> x;  // integers: inputs, or what a float is without its fraction
+  const DType dtype = random_.pick(
+      std::vector<DType>{DType::kI32, DType::kI32, DType::kI64, DType::kU8, DType::kBool});
+  if (random_.chance(0.5)) {
+    x = new_input(InputKind::kInput, {dtype, random_shape(1, 3)});
+  } else {
+    x = try_node(Op::kAbs, {pick_float()});
+    if (x) x = try_node(Op::kCast, {*x}, make_attrs(CastAttrs{dtype}));
+  }
+  if (!x) return;
+  if (dtype != DType::kBool && random_.chance(0.6)) {
+    const Val y = new_input(InputKind::kInput, x->type());
+    const Op op = random_.pick(kInteger);
+    // u8 wraps below zero in memory only
+    x = try_node(op == Op::kSub && dtype == DType::kU8 ? Op::kMax : op, {*x, y}).value_or(*x);
+    if (random_.chance(0.3)) {
+      if (const auto mask = try_node(Op::kLess, {*x, y})) x = mask;
+    }
+  }
+  to_f32(*x);
+}
+
 void RandomGraphBuilder::make_compare() {
+  if (random_.chance(0.25)) return make_cast();
   static const std::vector<Op> kCompare = {Op::kEqual,     Op::kNotEqual, Op::kLess,
                                            Op::kLessEqual, Op::kGreater,  Op::kGreaterEqual};
   const Val x = pick_float();
@@ -59,13 +95,17 @@ void RandomGraphBuilder::make_view() {
   const Val x = pick_float();
   const Ints shape = x.shape().to_vector();
   switch (random_.below(6)) {
-    case 0: {  // broadcast along a new axis
+    case 0: {  // broadcast along one or two new axes
       if (x.rank() >= 4) return;
       BroadcastAttrs attrs{shape, {}};
-      const int64_t axis = random_.between(0, x.rank());
-      attrs.shape.insert(attrs.shape.begin() + axis, random_.between(1, 4));
       for (int64_t i = 0; i < x.rank(); ++i)
-        attrs.dims.push_back(i < axis ? i : i + 1);
+        attrs.dims.push_back(i);
+      for (int count = random_.chance(0.3) ? 2 : 1; count > 0; --count) {
+        const int64_t axis = random_.between(0, std::ssize(attrs.shape));
+        attrs.shape.insert(attrs.shape.begin() + axis, random_.between(1, 4));
+        for (int64_t& dim : attrs.dims)
+          dim += dim >= axis ? 1 : 0;
+      }
       try_node(Op::kBroadcast, {x}, make_attrs(std::move(attrs)));
       return;
     }
@@ -154,7 +194,7 @@ void RandomGraphBuilder::make_matmul() {
   const Val x = tame(pick_float(2, 4));
   const MatmulAttrs attrs{random_.chance(0.3), random_.chance(0.3)};
   const int64_t k = x.shape()[x.rank() - (attrs.transpose_a ? 2 : 1)];
-  const int64_t n = random_.between(1, 17);
+  const int64_t n = random_.between(1, options_.max_extent);
   Shape shape = x.shape();
   shape[x.rank() - 2] = attrs.transpose_b ? n : k;
   shape[x.rank() - 1] = attrs.transpose_b ? k : n;
@@ -178,31 +218,33 @@ void RandomGraphBuilder::make_matmul() {
 }
 
 void RandomGraphBuilder::make_conv() {
-  const Val x = tame(pick_float(3, 4));
+  const Val x = tame(pick_float(3, random_.chance(0.1) ? 5 : 4));
   const int spatial = x.rank() - 2;
   ConvAttrs attrs;
   const int64_t channels = x.shape().back();
-  attrs.groups = random_.chance(0.3) ? channels : 1;  // depthwise
+  attrs.groups = random_.chance(0.2) ? channels : 1;  // depthwise
+  if (channels % 2 == 0 && random_.chance(0.2)) attrs.groups = 2;
   Shape filter;
   for (int axis = 0; axis < spatial; ++axis) {
-    filter.push_back(random_.between(1, 3));
-    attrs.strides.push_back(random_.chance(0.7) ? 1 : 2);
-    attrs.dilation.push_back(random_.chance(0.8) ? 1 : 2);
-    attrs.pad_low.push_back(random_.below(2));
-    attrs.pad_high.push_back(random_.below(2));
+    filter.push_back(random_.between(1, random_.chance(0.2) ? 5 : 3));
+    attrs.strides.push_back(random_.chance(0.7) ? 1 : random_.between(2, 3));
+    attrs.dilation.push_back(random_.chance(0.8) ? 1 : random_.between(2, 3));
+    attrs.pad_low.push_back(random_.below(3));
+    attrs.pad_high.push_back(random_.below(3));
   }
   filter.push_back(channels / attrs.groups);
-  filter.push_back(attrs.groups * random_.between(1, 3));
+  const int64_t wide = options_.max_extent > 17 && attrs.groups == 1 ? options_.max_extent / 2 : 3;
+  filter.push_back(attrs.groups * random_.between(1, wide));
   if (filter.num_elements() > options_.max_elements) return;
   try_node(Op::kConv, {x, weights({DType::kF32, filter})}, make_attrs(std::move(attrs)));
 }
 
 void RandomGraphBuilder::make_pool() {
-  const Val x = pick_float(3, 4);
+  const Val x = pick_float(3, random_.chance(0.1) ? 5 : 4);
   PoolAttrs attrs;
   for (int axis = 0; axis < x.rank() - 2; ++axis) {
-    attrs.window.push_back(random_.between(1, 3));
-    attrs.strides.push_back(random_.between(1, 2));
+    attrs.window.push_back(random_.between(1, random_.chance(0.2) ? 5 : 3));
+    attrs.strides.push_back(random_.between(1, 3));
     attrs.pad_low.push_back(attrs.window.back() > 1 ? random_.below(2) : 0);
     attrs.pad_high.push_back(attrs.window.back() > 1 ? random_.below(2) : 0);
   }

@@ -1,0 +1,151 @@
+#include "tests/differential/random_entry.h"
+
+#include "ir/builder.h"
+#include "ir/op_attrs.h"
+#include "passes/differentiate.h"
+#include "support/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <optional>
+
+namespace gradc::testing {
+
+namespace {
+
+constexpr uint32_t kContractions =
+    kRandomElementwise | kRandomView | kRandomMatmul | kRandomConv | kRandomPool;
+constexpr uint32_t kRows = kRandomElementwise | kRandomView | kRandomReduce | kRandomNorm;
+constexpr uint32_t kIndices =
+    kRandomElementwise | kRandomCompare | kRandomView | kRandomGather | kRandomSource;
+
+RandomGraphOptions options_of(uint64_t seed) {
+  static constexpr uint32_t kFamilies[] = {kRandomAll, kContractions, kRandomAll,
+                                           kRows,      kRandomAll,    kIndices};
+  RandomGraphOptions options;
+  options.families = kFamilies[seed % std::size(kFamilies)];
+  options.num_nodes = 4 + static_cast<int>(seed / 6 % 7);
+  if (seed / 4 % 4 == 1) {  // few large values of odd extents
+    options.max_extent = 70;
+    options.max_elements = 4000;
+    options.num_nodes = 4;
+  }
+  return options;
+}
+
+std::vector<OptimizerSpec> optimizers() {
+  const auto spec = [](Op step, AttrRef attrs, std::vector<OptimizerSlot> slots) {
+    OptimizerSpec result;
+    result.name = op_name(step);
+    result.step = step;
+    result.attrs = std::move(attrs);
+    result.slots = std::move(slots);
+    return result;
+  };
+  std::vector<OptimizerSpec> all;
+  all.push_back(spec(Op::kSgdStep, make_attrs(SgdAttrs{}), {}));
+  all.push_back(spec(Op::kSgdStep, make_attrs(SgdAttrs{0.01}), {}));
+  all.push_back(spec(Op::kMomentumStep, make_attrs(MomentumAttrs{0.8, false, 0.0}), {{"m"}}));
+  all.push_back(spec(Op::kMomentumStep, make_attrs(MomentumAttrs{0.9, true, 0.01}), {{"m"}}));
+  all.push_back(spec(Op::kAdagradStep, make_attrs(AdagradAttrs{}), {{"sum"}}));
+  all.push_back(spec(Op::kRmspropStep, make_attrs(RmspropAttrs{}), {{"v"}}));
+  all.push_back(spec(Op::kRmspropStep, make_attrs(RmspropAttrs{0.9, 0.5, 1e-7, true, 0.0}),
+                     {{"v"}, {"average"}, {"m"}}));
+  all.push_back(spec(Op::kAdamStep, make_attrs(AdamAttrs{}), {{"m"}, {"v"}}));
+  all.push_back(spec(Op::kAdamStep, make_attrs(AdamAttrs{0.9, 0.999, 1e-7, true, 0.01}),
+                     {{"m"}, {"v"}, {"vhat"}}));
+  return all;
+}
+
+OptimizerSpec optimizer_of(uint64_t number) {
+  const std::vector<OptimizerSpec> all = optimizers();
+  OptimizerSpec spec = all[number % all.size()];
+  switch (number / all.size() % 4) {
+    case 0:
+      break;
+    case 1:
+      spec.clip_value = 0.02;
+      break;
+    case 2:
+      spec.clip_norm = 0.05;
+      break;
+    case 3:
+      spec.global_clip_norm = 0.1;
+      break;
+  }
+  return spec;
+}
+
+/// The loss becomes the sum over parameters of mean(tanh(4 * gradient)); false when the graph has
+/// no gradient to use.
+bool use_gradients_in_loss(Graph& graph) {
+  Builder builder(graph);
+  builder.set_phase(Phase::kBackward);
+  size_t loss = 0;
+  while (graph.outputs()[loss].name != "loss")
+    ++loss;
+  std::vector<ValueId> wrt;
+  for (const GraphInput& input : graph.inputs()) {
+    if (input.kind == InputKind::kParam) wrt.push_back(input.value);
+  }
+  const std::vector<ValueId> outputs = {graph.outputs()[loss].value};
+  const std::vector<ValueId> seeds = {builder.scalar(1.0).id()};
+  const auto gradients = add_gradients(graph, outputs, seeds, wrt, "random");
+  GRADC_CHECK(gradients.ok(), "{}", gradients.message());
+  std::optional<Val> sum;
+  for (const ValueId id : *gradients) {
+    if (!id.valid()) continue;
+    const Val gradient = builder.wrap(id);
+    std::vector<int64_t> axes(static_cast<size_t>(gradient.rank()));
+    std::iota(axes.begin(), axes.end(), 0);
+    const Val term = reduce_mean(tanh(gradient * 4.0), axes);
+    sum = sum ? *sum + term : term;
+  }
+  if (!sum) return false;
+  graph.remove_output(loss);
+  graph.add_output("loss", sum->id());
+  return true;
+}
+
+}  // namespace
+
+RandomEntry random_entry(uint64_t seed) {
+  RandomEntry entry;
+  entry.seed = seed;
+  entry.graph = random_graph(seed, options_of(seed));
+  switch (seed % 4) {
+    case 0:
+      entry.kind = PipelineKind::kForward;
+      break;
+    case 1:
+      entry.kind = PipelineKind::kGradients;
+      break;
+    case 2: {
+      entry.kind = PipelineKind::kTrainStep;
+      entry.options.optimizer = optimizer_of(seed / 4);
+      Builder builder(*entry.graph);
+      entry.graph->add_output(kLearningRateOutput, builder.scalar(0.05).id());
+      break;
+    }
+    case 3:
+      use_gradients_in_loss(*entry.graph);
+      entry.kind = PipelineKind::kGradients;
+      break;
+  }
+  return entry;
+}
+
+std::vector<Tensor> entry_inputs(const Graph& graph, uint64_t seed) {
+  std::vector<Tensor> inputs = random_inputs(graph, seed);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const std::string& name = graph.inputs()[i].name;
+    if (!name.starts_with("optimizer/") || !is_float(inputs[i].type.dtype)) continue;
+    const bool average = name.ends_with("/average");  // of gradients: its square is below "v"
+    for (double& x : inputs[i].data)
+      x = average ? x / 64.0 : std::abs(x) + 0.125;
+  }
+  return inputs;
+}
+
+}  // namespace gradc::testing

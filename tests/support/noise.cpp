@@ -1,0 +1,174 @@
+#include "tests/support/noise.h"
+
+#include "ir/op.h"
+#include "support/check.h"
+#include "tests/support/random_graph_builder.h"
+#include "tests/support/tensor_near.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace gradc::testing {
+
+namespace {
+
+std::string output_key(const Graph& graph, size_t index) {
+  const std::string& name = graph.outputs()[index].name;
+  return name.empty() ? fmt::format("output {}", index) : "output " + name;
+}
+
+/// Ops whose results are exact in any float format when their operands are.
+bool is_exact(Op op) {
+  switch (def(op).lowering) {
+    case Lowering::kView:
+    case Lowering::kSource:
+      return true;
+    case Lowering::kReduce:
+      return op != Op::kReduceSum && op != Op::kReduceProd;
+    case Lowering::kPool:
+      return op == Op::kMaxPool || op == Op::kMaxPoolTake;
+    case Lowering::kGather:
+      return op == Op::kGather;
+    case Lowering::kScalar: {
+      static constexpr Op kExact[] = {Op::kNeg,  Op::kAbs,   Op::kSign,  Op::kRelu,
+                                      Op::kMax,  Op::kMin,   Op::kCast,  Op::kFloor,
+                                      Op::kCeil, Op::kRound, Op::kSelect};
+      return std::find(std::begin(kExact), std::end(kExact), op) != std::end(kExact);
+    }
+    case Lowering::kMatmul:
+    case Lowering::kConv:
+    case Lowering::kStructure:
+    case Lowering::kComposite:
+      return false;
+  }
+  GRADC_UNREACHABLE();
+}
+
+bool sums(Op op) {
+  return op == Op::kReduceSum || op == Op::kAvgPool || op == Op::kAvgPoolGrad ||
+         op == Op::kScatterAdd || def(op).lowering == Lowering::kMatmul ||
+         def(op).lowering == Lowering::kConv;
+}
+
+class NoisyRun {
+ public:
+  NoisyRun(const Graph& graph, double relative, uint64_t seed)
+      : graph_(graph), relative_(relative), random_(seed), values_(graph.value_capacity()) {}
+
+  NamedNumbers run(std::span<const Tensor> inputs) {
+    for (size_t i = 0; i < inputs.size(); ++i)
+      values_[graph_.inputs()[i].value.index] = inputs[i];
+    InterpretResult result;
+    for (const NodeId id : graph_.nodes()) {
+      const Node& node = graph_.node(id);
+      if (node.op == Op::kUpdate) {
+        result.updates.emplace_back(graph_.input_of(node.operands[0]).name,
+                                    values_[node.operands[1].index]);
+      } else {
+        eval(id, node);
+      }
+    }
+    for (const GraphOutput& output : graph_.outputs())
+      result.outputs.push_back(values_[output.value.index]);
+    return named_numbers(graph_, std::move(result));
+  }
+
+ private:
+  void disturb(Tensor& tensor, double steps = 1.0) {
+    if (!is_float(tensor.type.dtype)) return;
+    for (double& x : tensor.data)
+      x *= 1.0 + steps * relative_ * static_cast<double>(random_.between(-1024, 1024)) / 1024.0;
+  }
+
+  /// scatter_add adds one after the other, so equal updates round the same way each time:
+  /// `relative` is 8 roundings of fp32.
+  double steps_of(const Node& node, const Tensor& result) const {
+    if (node.op != Op::kScatterAdd) return 1.0;
+    const auto updates = static_cast<double>(graph_.type(node.operands[1]).num_elements());
+    return 1.0 + updates / static_cast<double>(result.size()) / 8.0;
+  }
+
+  void eval(NodeId id, const Node& node) {
+    std::vector<Tensor> copies;
+    std::vector<const Tensor*> operands;
+    copies.reserve(node.operands.size());
+    for (const ValueId operand : node.operands) {
+      operands.push_back(&values_[operand.index]);
+      if (!sums(node.op)) continue;
+      disturb(copies.emplace_back(values_[operand.index]));
+      operands.back() = &copies.back();
+    }
+    std::vector<Tensor> results = interpret_node(graph_, id, operands);
+    for (size_t i = 0; i < results.size(); ++i) {
+      if (!is_exact(node.op)) disturb(results[i], steps_of(node, results[i]));
+      values_[node.results[i].index] = std::move(results[i]);
+    }
+  }
+
+  const Graph& graph_;
+  double relative_;
+  Random random_;
+  std::vector<Tensor> values_;
+};
+
+bool used_up(const std::string& name) {
+  return name.starts_with("output gradient/") || name.starts_with("output optimizer/");
+}
+
+}  // namespace
+
+NamedNumbers named_numbers(const Graph& graph, InterpretResult result) {
+  NamedNumbers numbers;
+  for (size_t i = 0; i < result.outputs.size(); ++i)
+    numbers[output_key(graph, i)] = std::move(result.outputs[i]);
+  for (auto& [name, value] : result.updates)
+    numbers["update of " + name] = std::move(value);
+  return numbers;
+}
+
+NamedNumbers interpret_with_noise(const Graph& graph, std::span<const Tensor> inputs,
+                                  double relative, uint64_t seed) {
+  return NoisyRun(graph, relative, seed).run(inputs);
+}
+
+std::map<std::string, Bound> bounds_of(const Graph& primitives, std::span<const Tensor> inputs,
+                                       const NamedNumbers& exact, double relative, uint64_t seed) {
+  std::map<std::string, Bound> bounds;
+  for (const auto& [name, tensor] : exact) {
+    for (const double x : tensor.data)
+      bounds[name].magnitude = std::max(bounds[name].magnitude, std::abs(x));
+  }
+  for (uint64_t run = 1; run <= 2; ++run) {
+    const NamedNumbers noisy = interpret_with_noise(primitives, inputs, relative, seed * 2 + run);
+    for (const auto& [name, tensor] : exact) {
+      for (int64_t i = 0; i < tensor.size(); ++i)
+        bounds[name].noise = std::max(bounds[name].noise, std::abs(noisy.at(name)[i] - tensor[i]));
+    }
+  }
+  return bounds;
+}
+
+std::string difference_beyond(const NamedNumbers& actual, const NamedNumbers& expected,
+                              const std::map<std::string, Bound>& bounds, double by_magnitude,
+                              double by_noise) {
+  for (const auto& [name, value] : expected) {
+    const auto found = actual.find(name);
+    if (found == actual.end()) {
+      if (used_up(name)) continue;
+      return name + " is gone";
+    }
+    const auto bound = bounds.find(name);
+    const Bound b = bound == bounds.end() ? Bound{} : bound->second;
+    const Tolerance tolerance{0.0, by_magnitude * b.magnitude + by_noise * b.noise + 1e-30};
+    const std::string difference = tensor_difference(found->second, value, tolerance);
+    if (!difference.empty())
+      return fmt::format("{}: {} (at most {:.3g} is allowed)", name, difference,
+                         tolerance.absolute);
+  }
+  return {};
+}
+
+}  // namespace gradc::testing

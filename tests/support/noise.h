@@ -1,0 +1,42 @@
+// How far rounding may move the results of a graph: bounds for comparing fp32 code with the double
+// interpreter that are neither guessed nor the same for a sum of ten numbers and a second
+// derivative.
+#pragma once
+
+#include "ir/graph.h"
+#include "ir/interpreter.h"
+#include "ir/tensor.h"
+
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+
+namespace gradc::testing {
+
+/// Outputs ("output <name>", or its position) and updates ("update of <name>") of a run.
+using NamedNumbers = std::map<std::string, Tensor>;
+NamedNumbers named_numbers(const Graph& graph, InterpretResult result);
+
+/// Runs a graph of primitives as the interpreter does, but multiplies every number an op rounds by
+/// 1 + relative * r, r uniform in [-1, 1]. Sums get noise on their terms too, so cancellation
+/// shows.
+NamedNumbers interpret_with_noise(const Graph& graph, std::span<const Tensor> inputs,
+                                  double relative, uint64_t seed);
+
+/// What may be off in each result, as one number per tensor.
+struct Bound {
+  double magnitude = 0.0;  ///< of the largest element
+  double noise = 0.0;      ///< the largest move of an element in two noisy runs
+};
+std::map<std::string, Bound> bounds_of(const Graph& primitives, std::span<const Tensor> inputs,
+                                       const NamedNumbers& exact, double relative, uint64_t seed);
+
+/// Empty when every number of `expected` is in `actual` and differs by at most
+/// by_magnitude * magnitude + by_noise * noise; else says what differs. Outputs that an optimizer
+/// uses up may be gone.
+std::string difference_beyond(const NamedNumbers& actual, const NamedNumbers& expected,
+                              const std::map<std::string, Bound>& bounds, double by_magnitude,
+                              double by_noise);
+
+}  // namespace gradc::testing
