@@ -5,7 +5,13 @@
 
 Gradients: every activation, loss, convolution and pooling setting of peer_cases.py. Weights: three MLPs and a LeNet,
 every optimizer, 20 steps on one batch. The reference is PyTorch in float64 with autograd; gradc computes in float32.
-The difference of two tensors is max |a - b| / max |b|. --full adds the full-size LeNet (28x28, 225,034 parameters).
+The difference of two tensors is max |a - b| / max |b|. Initial values: every initializer on a dense and a convolution
+kernel, by the statistics of peer_initializers.py.
+
+--full adds the full-size LeNet (28x28, 225,034 parameters), once of relu and max pooling and once of tanh and average
+pooling, at a quarter of the learning rates. Among the millions of relu and max-pool decisions of the first there may be
+one that hangs on less than float32 can tell; from that step on the two trainings are different ones, so weights are
+compared after the step before it, and the step is printed.
 --store writes model, inputs and PyTorch's results as files that the normal tests replay without PyTorch.
 Exits 0 if all differences are in bounds, 1 if not, 77 (skip) where PyTorch is not installed.
 """
@@ -25,9 +31,11 @@ except ImportError as error:
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import peer_cases as cases
+import peer_initializers as initializers
 import safetensors_io as st
 
 GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-4, 20
+DECISION_MARGIN = 2e-8  # of values around 1: a third of a float32 rounding
 
 
 def initial_parameters(case):
@@ -74,18 +82,21 @@ def torch_gradients(case, params):
 
 
 def torch_training(case, params, update):
+    """The weights and losses after each step, and how close the closest decision in each step was."""
     p = {k: as_double(v) for k, v in params.items()}
     states = {k: {} for k in p}
-    losses = []
+    losses, history, margins = [], [], []
     for step in range(1, STEPS + 1):
         leaf = {k: v.detach().requires_grad_() for k, v in p.items()}
-        loss = case.loss(case.forward(leaf, as_double(case.x)), as_double(case.y))
+        closest = []
+        arguments = (closest,) if case.decides else ()
+        loss = case.loss(case.forward(leaf, as_double(case.x), *arguments), as_double(case.y))
         loss.backward()
         losses.append(loss.item())
+        margins.append(min(closest, default=float("inf")))
         p = {k: update(v.detach(), v.grad, states[k], step) for k, v in leaf.items()}
-    result = {k: v.numpy() for k, v in p.items()}
-    result["loss"] = np.array(losses)
-    return result
+        history.append({**{k: v.numpy() for k, v in p.items()}, "loss": np.array(losses)})
+    return history, margins
 
 
 def worst(expected, actual):
@@ -123,38 +134,60 @@ def main():
         os.makedirs(options.store, exist_ok=True)
 
     jobs = [(case, "gradients", None) for case in cases.gradient_cases()]
-    networks = dict(cases.NETWORKS)
+    networks = [(make, cases.optimizers()) for make in cases.NETWORKS.values()]
     if options.full:
-        networks["lenet"] = lambda opt: cases.lenet("lenet", 28, 32, 64, 128, 16, opt)
-        jobs.append((networks["lenet"](None), "gradients", None))
-    for make in networks.values():
-        for key, (optimizer, update) in cases.OPTIMIZERS.items():
+        for make in cases.FULL_SIZE.values():
+            jobs.append((make(None), "gradients", None))
+            networks.append((make, cases.optimizers(0.25)))
+    for make, optimizers in networks:
+        for key, (optimizer, update) in optimizers.items():
             case = make(optimizer)
             case.name += f"_{key}"
             jobs.append((case, "train_step", update))
 
-    failures, largest = 0, {"gradients": (0.0, ""), "train_step": (0.0, "")}
+    failures, largest = 0, {"gradients": (0.0, ""), "train_step": (0.0, ""), "init": (0.0, "")}
     with tempfile.TemporaryDirectory() as directory:
         for case, entry, update in jobs:
             if not case.name.startswith(options.only):
                 continue
             params = initial_parameters(case)
-            expected = torch_gradients(case, params) if update is None else torch_training(case, params, update)
-            if options.store and not case.name.startswith("lenet_") or options.store and "small" in case.name:
+            steps, remark = None, ""
+            if update is None:
+                expected = torch_gradients(case, params)
+            else:
+                history, margins = torch_training(case, params, update)
+                close = [i for i, m in enumerate(margins) if m < DECISION_MARGIN]
+                steps = close[0] if close else STEPS
+                expected = history[max(steps, 1) - 1]
+                if close:
+                    remark = f" after {steps} steps: step {steps + 1} hangs on {margins[steps]:.1e}"
+            if options.store and not case.full_size:
                 store(options.store, case, entry, params, expected)
             bound = GRADIENT_BOUND if update is None else WEIGHT_BOUND
             try:
-                actual = run_gradc(options.gradc, case, entry, inputs_of(case, params), directory,
-                                   None if update is None else STEPS)
+                actual = run_gradc(options.gradc, case, entry, inputs_of(case, params), directory, steps)
                 difference = worst(expected, actual)
             except RuntimeError as error:
                 difference = (float("inf"), str(error))
             ok = difference[0] < bound
             failures += not ok
             largest[entry] = max(largest[entry], (difference[0], f"{case.name}: {difference[1]}"))
-            print(f"{'ok  ' if ok else 'FAIL'} {entry:10s} {case.name:32s} {difference[0]:.2e}  {difference[1]}")
-    for entry, (value, where) in largest.items():
-        print(f"largest relative difference, {entry}: {value:.2e} ({where})")
+            print(f"{'ok  ' if ok else 'FAIL'} {entry:10s} {case.name:32s} {difference[0]:.2e}  {difference[1]}{remark}")
+        for case in initializers.cases():
+            if not case.name.startswith(options.only):
+                continue
+            expected = initializers.reference(case)
+            if options.store:
+                initializers.store(options.store, case, expected)
+            difference = initializers.compare(options.gradc, case, expected, directory)
+            failures += difference[0] >= 1
+            largest["init"] = max(largest["init"], (difference[0], f"{case.name}: {difference[1]}"))
+            print(f"{'ok  ' if difference[0] < 1 else 'FAIL'} init       {case.name:32s} {difference[0]:.2f} of its bound  "
+                  f"{difference[1]}")
+    print(f"largest relative difference, gradients: {largest['gradients'][0]:.2e} ({largest['gradients'][1]})")
+    print(f"largest relative difference, weights after {STEPS} steps: {largest['train_step'][0]:.2e} "
+          f"({largest['train_step'][1]})")
+    print(f"initial values, largest share of a bound: {largest['init'][0]:.2f} ({largest['init'][1]})")
     print(f"{failures} outside the bounds")
     return 1 if failures else 0
 

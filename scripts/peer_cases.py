@@ -17,6 +17,8 @@ class Case:
         self.name, self.model, self.forward, self.loss = name, model, forward, loss
         self.x, self.y, self.params, self.training = x, y, params, training
         self.target = target or model["layers"][-1]["name"]
+        self.full_size = False  # not stored
+        self.decides = False  # forward takes a list for the margins of its relu and max-pool decisions
 
 
 def rng(name):
@@ -246,23 +248,40 @@ def pool_case(index):
     return Case(name, model, forward, LOSSES["mse"][1], x, y, params)
 
 
-def lenet(name, size, c1, c2, dense, batch, optimizer=None):
+def decision_margin(a):
+    """How close a relu of `a`, followed by 2x2 max pooling, comes to another decision."""
+    n, h, w, c = a.shape
+    windows = F.relu(a)[:, :h // 2 * 2, :w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c)
+    best = windows.permute(0, 1, 3, 5, 2, 4).reshape(-1, 4).sort(1).values
+    ties = (best[:, 3] - best[:, 2])[best[:, 3] > 0]
+    return min(a.abs().min().item(), ties.min().item())
+
+
+def lenet(name, size, c1, c2, dense, batch, optimizer=None, smooth=False):
+    """A LeNet of relu and max pooling; smooth: of tanh and average pooling, as in LeCun et al. (1998)."""
     g = rng(name)
+    activation, pooling = ("tanh", "average") if smooth else ("relu", "max")
+    act = torch.tanh if smooth else F.relu
     side = ((size - 2) // 2 - 2) // 2
-    layers = [{"type": "conv2d", "name": "c1", "filters": c1, "kernel_size": 3, "activation": "relu"},
-              {"type": "max_pooling2d", "name": "p1", "pool_size": 2},
-              {"type": "conv2d", "name": "c2", "filters": c2, "kernel_size": 3, "activation": "relu"},
-              {"type": "max_pooling2d", "name": "p2", "pool_size": 2}, {"type": "flatten", "name": "f"},
-              {"type": "dense", "name": "d1", "units": dense, "activation": "relu"},
+    layers = [{"type": "conv2d", "name": "c1", "filters": c1, "kernel_size": 3, "activation": activation},
+              {"type": f"{pooling}_pooling2d", "name": "p1", "pool_size": 2},
+              {"type": "conv2d", "name": "c2", "filters": c2, "kernel_size": 3, "activation": activation},
+              {"type": f"{pooling}_pooling2d", "name": "p2", "pool_size": 2}, {"type": "flatten", "name": "f"},
+              {"type": "dense", "name": "d1", "units": dense, "activation": activation},
               {"type": "dense", "name": "d2", "units": 10}]
     params = {"c1/kernel": (3, 3, 1, c1), "c1/bias": (c1,), "c2/kernel": (3, 3, c1, c2), "c2/bias": (c2,),
               "d1/kernel": (side * side * c2, dense), "d1/bias": (dense,), "d2/kernel": (dense, 10), "d2/bias": (10,)}
 
-    def forward(p, x):
-        x = pool2d(F.relu(conv2d(x, p["c1/kernel"], p["c1/bias"])), "max", (2, 2), None, "valid")
-        x = pool2d(F.relu(conv2d(x, p["c2/kernel"], p["c2/bias"])), "max", (2, 2), None, "valid")
-        x = F.relu(x.reshape(x.shape[0], -1) @ p["d1/kernel"] + p["d1/bias"])
-        return x @ p["d2/kernel"] + p["d2/bias"]
+    def forward(p, x, margins=None):
+        for conv in ("c1", "c2"):
+            x = conv2d(x, p[f"{conv}/kernel"], p[f"{conv}/bias"])
+            if margins is not None and not smooth:
+                margins.append(decision_margin(x.detach()))
+            x = pool2d(act(x), pooling, (2, 2), None, "valid")
+        x = x.reshape(x.shape[0], -1) @ p["d1/kernel"] + p["d1/bias"]
+        if margins is not None and not smooth:
+            margins.append(x.detach().abs().min().item())
+        return act(x) @ p["d2/kernel"] + p["d2/bias"]
 
     model = {"name": name, "inputs": [{"name": "x", "shape": [size, size, 1]}], "layers": layers,
              "training": {"loss": LOSSES["scce_logits"][0], "optimizer": optimizer or {"type": "adam"},
@@ -305,26 +324,46 @@ def adam(p, g, s, t, lr, b1=0.9, b2=0.999, eps=1e-7, weight_decay=0.0, amsgrad=F
     return p - lr * math.sqrt(1 - b2**t) / (1 - b1**t) * m / (torch.sqrt(v) + eps)
 
 
-OPTIMIZERS = {  # name -> (gradc optimizer, update function with its arguments)
-    "sgd": ({"type": "sgd", "learning_rate": 0.05}, lambda *a: sgd(*a, 0.05)),
-    "momentum": ({"type": "sgd", "learning_rate": 0.02, "momentum": 0.9}, lambda *a: sgd(*a, 0.02, 0.9)),
-    "nesterov": ({"type": "sgd", "learning_rate": 0.02, "momentum": 0.9, "nesterov": True},
-                 lambda *a: sgd(*a, 0.02, 0.9, True)),
-    "adagrad": ({"type": "adagrad", "learning_rate": 0.02}, lambda *a: adagrad(*a, 0.02)),
-    "rmsprop": ({"type": "rmsprop", "learning_rate": 0.001}, lambda *a: rmsprop(*a, 0.001)),
-    "rmsprop_centered": ({"type": "rmsprop", "learning_rate": 0.0005, "centered": True, "momentum": 0.5},
-                         lambda *a: rmsprop(*a, 0.0005, momentum=0.5, centered=True)),
-    "adam": ({"type": "adam", "learning_rate": 0.002}, lambda *a: adam(*a, 0.002)),
-    "amsgrad": ({"type": "adam", "learning_rate": 0.002, "amsgrad": True}, lambda *a: adam(*a, 0.002, amsgrad=True)),
-    "adamw": ({"type": "adamw", "learning_rate": 0.002, "weight_decay": 0.01},
-              lambda *a: adam(*a, 0.002, weight_decay=0.01)),
+_RULES = {  # name -> (gradc optimizer, learning rate, update function, its further arguments)
+    "sgd": ({"type": "sgd"}, 0.05, sgd, {}),
+    "momentum": ({"type": "sgd", "momentum": 0.9}, 0.02, sgd, {"momentum": 0.9}),
+    "nesterov": ({"type": "sgd", "momentum": 0.9, "nesterov": True}, 0.02, sgd, {"momentum": 0.9, "nesterov": True}),
+    "adagrad": ({"type": "adagrad"}, 0.02, adagrad, {}),
+    "rmsprop": ({"type": "rmsprop"}, 0.001, rmsprop, {}),
+    "rmsprop_centered": ({"type": "rmsprop", "centered": True, "momentum": 0.5}, 0.0005, rmsprop,
+                         {"momentum": 0.5, "centered": True}),
+    "adam": ({"type": "adam"}, 0.002, adam, {}),
+    "amsgrad": ({"type": "adam", "amsgrad": True}, 0.002, adam, {"amsgrad": True}),
+    "adamw": ({"type": "adamw", "weight_decay": 0.01}, 0.002, adam, {"weight_decay": 0.01}),
 }
+
+
+def optimizers(rate_factor=1.0):
+    """name -> (gradc optimizer, update function of parameter, gradient, state, step)."""
+    def bind(update, rate, arguments):
+        return lambda p, g, s, t: update(p, g, s, t, rate, **arguments)
+
+    return {name: ({**options, "learning_rate": rate * rate_factor}, bind(update, rate * rate_factor, arguments))
+            for name, (options, rate, update, arguments) in _RULES.items()}
+
 
 NETWORKS = {
     "mlp_classifier": lambda opt: mlp("mlp_classifier", [40, 32, 24, 10], "relu", "scce", 16, opt),
     "mlp_regression": lambda opt: mlp("mlp_regression", [20, 20, 4], "tanh", "mse", 12, opt),
     "mlp_binary": lambda opt: mlp("mlp_binary", [10, 5, 1], "sigmoid", "bce_logits", 8, opt),
     "lenet_small": lambda opt: lenet("lenet_small", 14, 4, 6, 16, 6, opt),
+}
+
+
+def full_size_lenet(name, optimizer, smooth):
+    case = lenet(name, 28, 32, 64, 128, 16, optimizer, smooth)
+    case.full_size, case.decides = True, not smooth
+    return case
+
+
+FULL_SIZE = {
+    "lenet": lambda opt: full_size_lenet("lenet", opt, False),
+    "lenet_tanh": lambda opt: full_size_lenet("lenet_tanh", opt, True),
 }
 
 

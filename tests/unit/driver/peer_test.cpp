@@ -1,6 +1,7 @@
 // Replays stored results of PyTorch (scripts/compare_torch.py --store tests/peer) through `gradc
 // run`'s code: gradients of every activation, loss, convolution and pooling setting, and weights
-// after 20 steps of every optimizer, by compiled code; a part of them by the interpreter too.
+// after 20 steps of every optimizer, by compiled code; a part of them by the interpreter too; and
+// the initial values of every initializer by their statistics.
 #include "driver/exact_run.h"
 #include "runtime/dtype.h"
 #include "runtime/safetensors.h"
@@ -20,10 +21,13 @@ namespace {
 constexpr double kGradientBound = 1e-5, kWeightBound = 1e-4;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-std::vector<std::string> stored_cases() {
+/// Initial values, or the others.
+std::vector<std::string> stored_cases(bool initial = false) {
   std::vector<std::string> result;
   for (const auto& entry : std::filesystem::directory_iterator(source("tests/peer"))) {
-    if (entry.path().extension() == ".json") result.push_back(entry.path().stem().string());
+    const std::string stem = entry.path().stem().string();
+    if (entry.path().extension() == ".json" && stem.ends_with(".init") == initial)
+      result.push_back(stem);
   }
   std::sort(result.begin(), result.end());
   return result;
@@ -54,10 +58,11 @@ double largest_difference(const rt::SafetensorsFile& expected, const rt::Safeten
   return worst;
 }
 
-double run_case(const std::string& name, bool interpreter) {
+/// Runs a stored case; false when that fails.
+bool run_stored(const std::string& name, ExactRun run, rt::SafetensorsFile& stored,
+                rt::SafetensorsFile& actual) {
   const Scratch scratch;
   const std::string base = source("tests/peer/" + name);
-  rt::SafetensorsFile stored, actual;
   EXPECT_TRUE(rt::read_safetensors((base + ".safetensors").c_str(), &stored).ok());
   rt::Vec<rt::TensorView> inputs;
   for (const rt::Array& array : stored.arrays) {
@@ -67,19 +72,116 @@ double run_case(const std::string& name, bool interpreter) {
   }
   const std::string in = scratch / "in.safetensors", out = scratch / "out.safetensors";
   EXPECT_TRUE(rt::write_safetensors(in.c_str(), inputs.span(), {}).ok());
-  ExactRun run;
   run.model = base + ".json";
-  run.entry = name.substr(name.rfind('.') + 1);
   run.in = in;
   run.out = out;
-  run.steps = 20;
-  run.interpreter = interpreter;
   SourceSet sources;
   const Status status = run_exact(run, sources);
   EXPECT_TRUE(status.ok()) << name << ": " << status.message();
-  if (!status.ok()) return kInfinity;
-  EXPECT_TRUE(rt::read_safetensors(out.c_str(), &actual).ok());
-  return largest_difference(stored, actual);
+  return status.ok() && rt::read_safetensors(out.c_str(), &actual).ok();
+}
+
+double run_case(const std::string& name, bool interpreter) {
+  ExactRun run;
+  run.entry = name.substr(name.rfind('.') + 1);
+  run.steps = 20;
+  run.interpreter = interpreter;
+  rt::SafetensorsFile stored, actual;
+  return run_stored(name, run, stored, actual) ? largest_difference(stored, actual) : kInfinity;
+}
+
+// ---- initial values
+
+/// The statistics of peer_initializers.py by name.
+std::map<std::string, double> statistics(std::vector<double> x) {
+  std::sort(x.begin(), x.end());
+  const auto count = static_cast<double>(x.size());
+  double mean = 0.0, second = 0.0, fourth = 0.0;
+  for (const double v : x)
+    mean += v / count;
+  for (const double v : x) {
+    second += std::pow(v - mean, 2) / count;
+    fourth += std::pow(v - mean, 4) / count;
+  }
+  std::map<std::string, double> result = {{"mean", mean},
+                                          {"std", std::sqrt(second)},
+                                          {"kurtosis", fourth / (second * second)},
+                                          {"min", x.front()},
+                                          {"max", x.back()}};
+  for (int percent = 5; percent < 100; percent += 5) {
+    char name[16];
+    std::snprintf(name, sizeof name, "quantile_%02d", percent);
+    result[name] = x[std::min(x.size() - 1, static_cast<size_t>(percent / 100.0 * count))];
+  }
+  return result;
+}
+
+/// max |Q^T Q - I| of a matrix of that many columns, or of its transpose when it is wide.
+double distance_from_orthonormal(const std::vector<double>& w, size_t columns, double gain) {
+  const size_t rows = w.size() / columns;
+  const bool tall = rows >= columns;
+  const size_t vectors = tall ? columns : rows, length = tall ? rows : columns;
+  const auto at = [&](size_t v, size_t i) {
+    return (tall ? w[i * columns + v] : w[v * columns + i]) / gain;
+  };
+  double worst = 0.0;
+  for (size_t a = 0; a < vectors; ++a) {
+    for (size_t b = 0; b <= a; ++b) {
+      double dot = 0.0;
+      for (size_t i = 0; i < length; ++i)
+        dot += at(a, i) * at(b, i);
+      worst = std::max(worst, std::abs(dot - (a == b ? 1.0 : 0.0)));
+    }
+  }
+  return worst;
+}
+
+/// The largest difference in units of its bound.
+double share_of_bounds(const rt::SafetensorsFile& stored, const rt::Array& kernel) {
+  const std::vector<double> w = doubles(kernel);
+  const auto columns = static_cast<size_t>(kernel.dims[kernel.dims.size() - 1]);
+  const std::map<std::string, double> actual = statistics(w);
+  double worst = 0.0;
+  for (const rt::Array& array : stored.arrays) {
+    if (!array.name.starts_with("expected/")) continue;
+    const std::string name = std::string(array.name.c_str()).substr(9);
+    const std::vector<double> want = doubles(array);
+    double share = kInfinity;
+    if (name == "constant" || name == "identity") {
+      bool same = true;
+      for (size_t i = 0; i < w.size(); ++i) {
+        const bool off = name == "identity" && i / columns != i % columns;
+        same = same && w[i] == (off ? 0.0 : want[0]);
+      }
+      share = same ? 0.0 : kInfinity;
+    } else if (name == "orthogonal") {
+      share = distance_from_orthonormal(w, columns, want[0]) / 1e-6;
+    } else {
+      share = std::abs(actual.at(name) - want[0]) / want[1];
+    }
+    worst = std::max(worst, share);
+  }
+  return worst;
+}
+
+TEST(Peer, InitialValuesHaveTheStatisticsOfPyTorchs) {
+  const std::vector<std::string> cases = stored_cases(true);
+  ASSERT_GE(cases.size(), 40U);
+  double worst = 0.0;
+  for (const std::string& name : cases) {
+    ExactRun run;
+    run.entry = "train_step";
+    run.steps = 0;
+    rt::SafetensorsFile stored, actual;
+    ASSERT_TRUE(run_stored(name, run, stored, actual));
+    const rt::Array* kernel = actual.find("layer/kernel");
+    ASSERT_NE(kernel, nullptr);
+    const double share = share_of_bounds(stored, *kernel);
+    EXPECT_LT(share, 1.0) << name;
+    worst = std::max(worst, share);
+  }
+  std::printf("initial values of %zu cases: the largest difference is %.2f of its bound\n",
+              cases.size(), worst);
 }
 
 TEST(Peer, CompiledCodeAgreesWithPyTorch) {
