@@ -183,7 +183,11 @@ std::shared_ptr<const Component> read_component(DiagnosticSink& sink, const Json
   } else {
     report_wrong_type(
         sink, at,
-        fmt::format("the name of a {0} or an object with its \"type\"", family_name(family)));
+        fmt::format("the name of {} {} or an object with its \"type\"",
+                    std::string_view("aeiou").find(family_name(family)[0]) == std::string_view::npos
+                        ? "a"
+                        : "an",
+                    family_name(family)));
     return nullptr;
   }
   if (type_at) {

@@ -220,6 +220,8 @@ class Expander {
     } else if (at->value().is_array() && !at->value().empty()) {
       for (size_t i = 0; i < at->value().size(); ++i)
         add(at->element(i));
+    } else if (at->value().is_array()) {
+      sink_.error(DiagKind::kBadValue, at->place(), "\"inputs\" names no layer");
     } else {
       report_wrong_type(sink_, *at, "a layer's name or a list of names");
     }

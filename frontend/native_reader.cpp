@@ -7,6 +7,7 @@
 #include "frontend/wiring.h"
 #include "support/json.h"
 
+#include <algorithm>
 #include <filesystem>
 
 namespace gradc {
@@ -115,15 +116,34 @@ class FileReader {
     return true;
   }
 
-  /// Layers of a block may report the same place more than once.
-  static std::vector<Diagnostic> distinct(std::vector<Diagnostic> list) {
+  /// Whether a diagnostic only follows from another one.
+  static bool follows(const Diagnostic& d, const Diagnostic& cause) {
+    const std::string& at = d.place.pointer;
+    const std::string& where = cause.place.pointer;
+    if (cause.kind == DiagKind::kDuplicateName)  // a reference may mean the other one
+      return d.kind == DiagKind::kCycle || (d.kind == DiagKind::kUnknownReference && at.empty());
+    if (cause.kind == DiagKind::kUnknownReference)  // a block's parameter that stayed a text
+      return d.kind == DiagKind::kWrongType && at == where;
+    if (cause.kind != DiagKind::kUnknownOption || d.kind != DiagKind::kMissingOption) return false;
+    // "unit" for "units", which is then missing.
+    const std::string prefix = "did you mean ";
+    if (!cause.help.starts_with(prefix) || at != where.substr(0, where.rfind('/'))) return false;
+    const std::string meant =
+        cause.help.substr(prefix.size(), cause.help.size() - prefix.size() - 1);
+    return d.message.find("no " + meant + ",") != std::string::npos;
+  }
+
+  /// Layers of a block may report the same place more than once; what only follows is left out.
+  static std::vector<Diagnostic> distinct(const std::vector<Diagnostic>& list) {
     std::set<std::string> seen;
     std::vector<Diagnostic> kept;
-    for (Diagnostic& diagnostic : list) {
+    for (const Diagnostic& diagnostic : list) {
+      if (std::ranges::any_of(list, [&](const Diagnostic& d) { return follows(diagnostic, d); }))
+        continue;
       const std::string key =
           fmt::format("{} {} {} {}", diag_name(diagnostic.kind), diagnostic.place.file,
                       diagnostic.place.pointer, diagnostic.message);
-      if (seen.insert(key).second) kept.push_back(std::move(diagnostic));
+      if (seen.insert(key).second) kept.push_back(diagnostic);
     }
     return kept;
   }

@@ -198,6 +198,7 @@ class Wiring {
   bool check_inputs(LayerInferArgs& args) {
     const auto count = static_cast<int64_t>(args.inputs.size());
     const LayerDef& def = *args.layer.def;
+    if (count == 0 && def.min_inputs > 0) return false;  // reported where "inputs" was read
     if (count < def.min_inputs || (def.max_inputs >= 0 && count > def.max_inputs)) {
       sink_
           .error(DiagKind::kWrongInputCount, args.place, "{} takes {}{} input{}, got {}",
@@ -232,14 +233,12 @@ class Wiring {
                   args.who(), what, shape_text(shape), kMaxTensorBytes, Shape::kMaxRank - 1);
       return true;
     };
-    bool good = true;
     for (const ParameterSpec& parameter : args.parameters) {
-      good =
-          !too_large(fmt::format("parameter \"{}\"", parameter.name), parameter.shape, 4) && good;
+      if (too_large(fmt::format("parameter \"{}\"", parameter.name), parameter.shape, 4))
+        return false;
     }
     return !too_large(fmt::format("a result for {} examples", batch_size_), args.output.shape,
-                      4 * batch_size_) &&
-           good;
+                      4 * batch_size_);
   }
 
   bool same_parameters(const Layer& layer, LayerInferArgs& args) {

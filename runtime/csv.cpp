@@ -2,6 +2,7 @@
 #include "runtime/csv.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 
 namespace gradc::rt {
@@ -124,6 +125,10 @@ Status numeric_column(const CsvTable& table, size_t column, Vec<double>* out) {
                    table.lines[r], table.header[column].c_str(),
                    cell.empty() ? "is empty" : "holds \"", cell.c_str(), cell.empty() ? "" : "\"");
     }
+    if (!std::isfinite(value)) {
+      return error("%s:%zu: column \"%s\" holds \"%s\", a finite number was expected",
+                   table.path.c_str(), table.lines[r], table.header[column].c_str(), cell.c_str());
+    }
     out->push(value);
   }
   return {};
@@ -143,6 +148,21 @@ Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* 
     if (integers) store_i64(out->data.data(), Dtype::kI32, r, value);
   }
   if (integers) return {};
+  // Numbers in every row are not class names: one that is not whole is a mistake.
+  size_t fraction = n;
+  bool numbers = true;
+  for (size_t r = 0; r < n && numbers; ++r) {
+    double value = 0;
+    int64_t whole = 0;
+    numbers = to_number(table.rows[r][column], &value);
+    if (fraction == n && !to_integer(table.rows[r][column], &whole)) fraction = r;
+  }
+  if (numbers) {
+    return error(
+        "%s:%zu: column \"%s\" holds \"%s\", a class was expected: a whole number or a name",
+        table.path.c_str(), table.lines[fraction], table.header[column].c_str(),
+        table.rows[fraction][column].c_str());
+  }
   Vec<const char*> names;
   for (const Vec<Str>& row : table.rows) {
     if (row[column].empty()) {

@@ -32,11 +32,26 @@ bool crop_fits(const gradc_rt_tensor& tensor, const Array& array) {
   return true;
 }
 
+// [28, 28] as [784], [784] as [28, 28], [28, 28] as [28, 28, 1]: the same numbers in the same order
+// and meaning. [14, 56] as [28, 28] is a mistake.
+bool reshapes(const gradc_rt_tensor& tensor, const Array& array) {
+  Vec<int64_t> want, have;  // without axes of one element
+  for (int64_t d = 1; d < tensor.rank; ++d)
+    if (tensor.dims[d] != 1) want.push(tensor.dims[d]);
+  for (size_t d = 1; d < array.dims.size(); ++d)
+    if (array.dims[d] != 1) have.push(array.dims[d]);
+  if (want.size() <= 1 || have.size() <= 1) return true;
+  bool same = want.size() == have.size();
+  for (size_t d = 0; same && d < want.size(); ++d)
+    same = want[d] == have[d];
+  return same;
+}
+
 void check_shape(const gradc_rt_tensor& tensor, const Array& array, Status& problems) {
   const int64_t depth = tensor.data != nullptr ? tensor.data->one_hot_depth : 0;
   const size_t want = example_elements(tensor);
   const size_t have = array_example_elements(array);
-  if (have == want || crop_fits(tensor, array)) return;
+  if ((have == want && reshapes(tensor, array)) || crop_fits(tensor, array)) return;
   if (depth > 0 && have * static_cast<size_t>(depth) == want) return;
   const Str example = dims_text({tensor.dims + 1, static_cast<size_t>(tensor.rank - 1)});
   const Str seen = dims_text({array.dims.data() + 1, array.dims.size() - 1});

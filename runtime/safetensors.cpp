@@ -183,8 +183,14 @@ const char* SafetensorsFile::meta(const char* key) const {
 
 Status parse_safetensors(const Bytes& bytes, const char* path, SafetensorsFile* out) {
   uint64_t length = 0;
-  if (bytes.size() >= 8) memcpy(&length, bytes.data(), 8);
-  if (bytes.size() < 8 || length > bytes.size() - 8 || length > kMaxHeader) {
+  if (bytes.size() < 8) {
+    return error(
+        "%s: not a safetensors file or cut off: it has %zu bytes, the length of the header "
+        "alone takes 8",
+        path, bytes.size());
+  }
+  memcpy(&length, bytes.data(), 8);
+  if (length > bytes.size() - 8 || length > kMaxHeader) {
     return error(
         "%s: not a safetensors file or cut off: the header should be %llu bytes, the file "
         "has %zu after its length",

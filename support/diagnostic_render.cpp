@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <optional>
+#include <tuple>
 #include <unistd.h>
 
 namespace gradc {
@@ -221,10 +222,23 @@ class Renderer {
 
 std::string render_diagnostics(std::span<const Diagnostic> diagnostics, const SourceSet& sources,
                                const RenderOptions& options) {
+  // File by file and from top to bottom; what has no place in its file comes after the rest of it.
+  std::vector<std::string> files;
+  std::vector<std::tuple<size_t, size_t, const Diagnostic*>> ordered;
+  for (const Diagnostic& diagnostic : diagnostics) {
+    const auto located = locate(diagnostic.place, sources);
+    auto file = std::find(files.begin(), files.end(), diagnostic.place.file);
+    if (file == files.end()) file = files.insert(file, diagnostic.place.file);
+    ordered.emplace_back(file - files.begin(), located ? located->range.begin : SIZE_MAX,
+                         &diagnostic);
+  }
+  std::ranges::stable_sort(ordered, {}, [](const auto& entry) {
+    return std::pair(std::get<0>(entry), std::get<1>(entry));
+  });
   Renderer renderer(sources, options);
   const size_t shown = std::min(diagnostics.size(), options.max_shown);
-  for (const Diagnostic& diagnostic : diagnostics.first(shown))
-    renderer.render(diagnostic);
+  for (const auto& entry : std::span(ordered).first(shown))
+    renderer.render(*std::get<2>(entry));
   std::string text = renderer.take();
   if (shown < diagnostics.size()) {
     text += fmt::format("gradc: {} more problems are not shown\n", diagnostics.size() - shown);

@@ -4,6 +4,7 @@
 
 #include "support/json_locator.h"
 
+#include <algorithm>
 #include <string>
 #include <unordered_set>
 #include <vector>
@@ -31,7 +32,9 @@ std::string readable_message(std::string text) {
   return "invalid JSON " + text;
 }
 
-std::string syntax_advice(std::string_view text, size_t at) {
+std::string syntax_advice(std::string_view text, size_t at, const std::string& message) {
+  if (message.find("UTF-8") != std::string::npos) return "save the file in UTF-8";
+  if (text.find_first_not_of(" \t\r\n") == std::string_view::npos) return "the file is empty";
   if (at >= text.size()) return "the file ends too early: a brace, bracket or quote is not closed";
   const char c = text[at];
   const size_t before = at == 0 ? std::string_view::npos : text.find_last_not_of(" \t\r\n", at - 1);
@@ -94,8 +97,12 @@ class DomBuilder {
       sink.error(DiagKind::kNumberOutOfRange, place, "number {} is too large for a double", token);
       return false;
     }
+    const size_t start = position - std::min(position, token.size());
+    if (message.find("unexpected string literal") != std::string::npos &&
+        start < source_.text().size() && source_.text()[start] == '"')
+      place.byte_begin = start;  // all of the string, not its closing quote
     sink.error(DiagKind::kJsonSyntax, place, "{}", readable_message(message))
-        .with_help(syntax_advice(source_.text(), place.byte_begin));
+        .with_help(syntax_advice(source_.text(), place.byte_begin, message));
     return false;
   }
 

@@ -55,6 +55,8 @@ Result<SourceFile> read_source_file(const std::string& path, size_t max_bytes) {
     return make_error(DiagKind::kFileUnreadable, place, "cannot open \"{}\": {}", path,
                       std::strerror(errno));
   }
+  // A device may never end; a pipe is hardly ever larger.
+  if (!S_ISREG(info.st_mode)) max_bytes = std::min(max_bytes, size_t{64} << 20);
   std::string text;
   std::string block(size_t{1} << 16, '\0');
   while (const size_t count = std::fread(block.data(), 1, block.size(), file.get())) {
