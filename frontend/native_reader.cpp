@@ -123,7 +123,8 @@ class FileReader {
     if (cause.kind == DiagKind::kDuplicateName)  // a reference may mean the other one
       return d.kind == DiagKind::kCycle || (d.kind == DiagKind::kUnknownReference && at.empty());
     if (cause.kind == DiagKind::kUnknownReference)  // a block's parameter that stayed a text
-      return d.kind == DiagKind::kWrongType && at == where;
+      return d.kind == DiagKind::kWrongType && at == where &&
+             cause.message.starts_with("the block has no parameter");
     if (cause.kind != DiagKind::kUnknownOption || d.kind != DiagKind::kMissingOption) return false;
     // "unit" for "units", which is then missing.
     const std::string prefix = "did you mean ";
