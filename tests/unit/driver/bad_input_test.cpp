@@ -6,10 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <sys/resource.h>
 #include <vector>
 
 namespace gradc::test {
@@ -20,14 +20,24 @@ struct Timed {
   double seconds = 0.0;
 };
 
+/// Processor time of all children so far: what a command costs, however busy the machine is.
+double children_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_CHILDREN, &usage);
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
 Timed timed(const std::string& line) {
-  const auto begin = std::chrono::steady_clock::now();
+  const double begin = children_seconds();
   Timed result{shell(line), 0.0};
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  result.seconds = children_seconds() - begin;
   return result;
 }
 
-/// A busy machine gets a second and a third chance.
+/// A machine that throttles gets a second and a third chance.
 Timed best_of_three(const std::string& line) {
   Timed result = timed(line);
   for (int i = 0; i < 2 && result.seconds >= 1.0; ++i)
