@@ -67,7 +67,7 @@ class Accesses {
   std::vector<Affine*> affines_;
 };
 
-/// Drops dimensions of extent 1 and merges neighbours; leaves at least one.
+/// Drops dimensions of extent 1 and merges neighbours; of a list that has any, one stays.
 void merge(Dims& dims, Accesses& accesses) {
   for (size_t i = dims.size(); i-- > 0;) {
     if (dims[i].extent != 1 || dims.size() == 1) continue;
@@ -213,11 +213,6 @@ std::vector<kernel::Stmt> copy_epilogue(const kernel::Block& block) {
   return copy;
 }
 
-/// A dimension list is never empty; `spare` names a variable nothing uses.
-void normalise(Dims& dims, Accesses& accesses) {
-  if (!dims.empty()) merge(dims, accesses);
-}
-
 }  // namespace
 
 ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kernel& kernel,
@@ -236,7 +231,7 @@ ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kerne
               "{}: a contraction needs m, n and k dimensions", kernel.name);
   Accesses accesses(plan);
   for (Dims* dims : {&plan.outer, &plan.m, &n, &plan.k})
-    normalise(*dims, accesses);
+    merge(*dims, accesses);
   plan.outer.insert(plan.outer.end(), n.begin(), n.end() - 1);
   plan.n = n.back();
   plan.rows = extent_of(plan.m);
