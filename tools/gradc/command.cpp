@@ -28,10 +28,12 @@ int report(const std::vector<Diagnostic>& diagnostics) {
   SourceSet sources;
   size_t errors = 0;
   size_t usage_errors = 0;
+  bool internal = false;
   for (const Diagnostic& diagnostic : diagnostics) {
     if (diagnostic.severity == Severity::kError) {
       ++errors;
       if (diagnostic.kind == DiagKind::kInvalidUsage) ++usage_errors;
+      internal = internal || diagnostic.kind == DiagKind::kInternal;
     }
     add_source(sources, diagnostic.place);
     for (const Note& note : diagnostic.notes)
@@ -41,6 +43,11 @@ int report(const std::vector<Diagnostic>& diagnostics) {
   options.color = wants_color(stderr);
   const std::string text = render_diagnostics(diagnostics, sources, options);
   std::fwrite(text.data(), 1, text.size(), stderr);
+  if (internal) {
+    std::fputs("this is a bug in gradc; please report it with the model and the command line\n",
+               stderr);
+    return kInternalError;
+  }
   if (errors == 0) return kSuccess;
   return errors == usage_errors ? kUsageError : kUserError;
 }
