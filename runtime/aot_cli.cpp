@@ -2,10 +2,10 @@
 #include "runtime/aot_cli.h"
 
 #include "runtime/commands.h"
+#include "runtime/number.h"
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 
 namespace gradc::rt {
 namespace {
@@ -91,10 +91,8 @@ void print_help(FILE* out, const char* program, const CommandSpec* only) {
 }
 
 Status read_integer(const char* option, const char* text, int64_t low, int64_t high, int64_t* out) {
-  char* end = nullptr;
-  errno = 0;
-  const long long value = strtoll(text, &end, 10);
-  if (end == text || *end != '\0' || errno != 0 || value < low || value > high) {
+  int64_t value = 0;
+  if (!parse_integer(text, &value) || value < low || value > high) {
     return usage_error("%s %s: expected a whole number from %lld to %lld", option, text,
                        static_cast<long long>(low), static_cast<long long>(high));
   }
@@ -103,20 +101,15 @@ Status read_integer(const char* option, const char* text, int64_t low, int64_t h
 }
 
 Status read_seed(const char* text, Options* options) {
-  char* end = nullptr;
-  errno = 0;
-  options->seed = strtoull(text, &end, 10);
   options->has_seed = true;
-  if (end == text || *end != '\0' || errno != 0 || text[0] == '-') {
+  if (!parse_unsigned(text, &options->seed)) {
     return usage_error("--seed %s: expected a whole number from 0 to 2^64 - 1", text);
   }
   return {};
 }
 
 Status read_fraction(const char* text, double* out) {
-  char* end = nullptr;
-  *out = strtod(text, &end);
-  if (end == text || *end != '\0' || !(*out >= 0 && *out < 1)) {
+  if (!parse_double(text, out) || !(*out >= 0 && *out < 1)) {
     return usage_error("--validation-split %s: expected a number from 0 to less than 1", text);
   }
   return {};

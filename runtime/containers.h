@@ -165,7 +165,8 @@ class Str {
   void append(const Str& text) { append(text.c_str(), text.size()); }
   void append(const char* text, size_t length);
   void push(char c) { append(&c, 1); }
-  /// Appends printf-formatted text.
+  /// Appends printf-formatted text; numbers are written as in the locale "C", whatever the
+  /// process's is.
   void appendf(const char* format, ...) __attribute__((format(printf, 2, 3)));
   void append_formatted(const char* format, va_list arguments);
   void clear() { bytes_.clear(); }
@@ -182,7 +183,7 @@ class Str {
   Vec<char> bytes_;
 };
 
-/// printf into a Str.
+/// printf into a Str, without the process's locale.
 Str format(const char* pattern, ...) __attribute__((format(printf, 1, 2)));
 
 }  // namespace gradc::rt
