@@ -34,7 +34,7 @@ Result<ObjectFile> write_object(const kernel::Program& program, const TargetInfo
   const auto begin = Clock::now();
   GRADC_TRY(auto machine, cg::make_machine(target));
   llvm::LLVMContext context;
-  llvm::Module module(program.name, context);
+  llvm::Module module(cg::symbol_text(program.name), context);
   cg::prepare_module(module, *machine);
   const cg::SymbolNames names{options.symbol_prefix, /*internal_kernels=*/true};
   ObjectFile file;
