@@ -59,7 +59,10 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
   if (options.entry == "evaluate" && model.training) kind = EntryPoint::kEvaluate;
   GRADC_TRY(const StagedEntry entry, build_staged(model, kind, effective_batch(model, compile),
                                                   PipelineStage::kPlanned, build));
-  if (options.json) return memory_report_json(*entry.graph, *entry.plan).dump(2) + "\n";
+  if (options.json)
+    return memory_report_json(*entry.graph, *entry.plan)
+               .dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+           "\n";
   return memory_report_text(*entry.graph, *entry.plan);
 }
 
@@ -102,7 +105,7 @@ Result<std::string> plan_buffers(const PlanCommandLine& options) {
                                {"first", buffers[i].first},
                                {"last", buffers[i].last}});
   }
-  return json.dump(2) + "\n";
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 int run_plan(const PlanCommandLine& options) {
