@@ -2,6 +2,7 @@
 #include "runtime/aot_cli.h"
 
 #include "runtime/commands.h"
+#include "runtime/memory.h"
 #include "runtime/number.h"
 
 #include <cerrno>
@@ -253,6 +254,9 @@ int exit_code(const Status& status, const char* program) {
     case Code::kStopped:
       print_problems(status);
       return 1;
+    case Code::kOutOfMemory:
+      fprintf(stderr, "error: %s\n", status.text.empty() ? "out of memory" : status.text.c_str());
+      return 1;
     case Code::kUsage:
       print_problems(status);
       fprintf(stderr, "%s --help tells how to use it\n", program);
@@ -277,8 +281,10 @@ int exit_code(const Status& status, const char* program) {
 
 using namespace gradc::rt;  // NOLINT(google-build-using-namespace): the one C function below
 
-int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
-  const char* program = argc > 0 ? argv[0] : "program";
+namespace {
+
+int run_command(const gradc_rt_model* model, const char* program, int argc,
+                const char* const* argv) {
   if (argc < 2) {
     print_help(stderr, program, nullptr);
     return 2;
@@ -301,4 +307,16 @@ int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv
     return exit_code(status, program);
   }
   return exit_code(usage_error("there is no command \"%s\"", word.c_str()), program);
+}
+
+}  // namespace
+
+int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
+  const char* program = argc > 0 ? argv[0] : "program";
+  int code = 0;
+  const Status status = survive([&] {
+    code = run_command(model, program, argc, argv);
+    return Status{};
+  });
+  return status.ok() ? code : exit_code(status, program);
 }

@@ -2,7 +2,6 @@
 #include "runtime/containers.h"
 
 #include <cstdio>
-#include <cstdlib>
 #include <locale.h>
 
 namespace gradc::rt {
@@ -29,19 +28,6 @@ class CLocale {
 };
 
 }  // namespace
-
-void* grow_memory(void* memory, size_t bytes) {
-  void* grown = realloc(memory, bytes > 0 ? bytes : 1);
-  if (grown == nullptr) {
-    fprintf(stderr, "error: out of memory: %zu bytes were asked for\n", bytes);
-    exit(1);
-  }
-  return grown;
-}
-
-void release_memory(void* memory) {
-  free(memory);
-}
 
 void Str::append(const char* text, size_t length) {
   const size_t old = size();

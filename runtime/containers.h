@@ -1,8 +1,7 @@
 // Vec and Str: the growable array and string of the runtime core, on malloc alone. The core is
 // linked into plain C programs, so nothing here may need the C++ library at link time (no operator
 // new, no exceptions). Both are move-only; copies are asked for with clone(). Running out of memory
-// ends the process with a message: it can only happen while data is loaded, never in a training
-// step.
+// does not return: memory.h says where it leads.
 #pragma once
 
 #include <cstdarg>
@@ -15,8 +14,7 @@
 
 namespace gradc::rt {
 
-/// Grows `memory` to `bytes` (realloc); prints a message and exits with status 1 when there is
-/// none.
+/// Grows `memory` to `bytes` (realloc); does not return when there is none (memory.h).
 void* grow_memory(void* memory, size_t bytes);
 void release_memory(void* memory);
 
