@@ -6,6 +6,7 @@
 #include "codegen/target_needs.h"
 
 #include <fstream>
+#include <locale>
 #include <thread>
 #include <unistd.h>
 
@@ -39,6 +40,7 @@ TargetInfo from_facts(const cg::TargetFacts& facts) {
 /// "48K" or "2M" in a sysfs file; 0 if it is not there.
 int64_t read_size(const std::string& path) {
   std::ifstream file(path);
+  file.imbue(std::locale::classic());
   int64_t value = 0;
   char unit = '\0';
   if (!(file >> value)) return 0;

@@ -2,6 +2,7 @@
 // objects linked into the process by ORC's object layer. Entries live in a module of their own.
 #include "codegen/jit.h"
 
+#include "codegen/llvm/failures.h"
 #include "codegen/llvm/machine.h"
 #include "codegen/llvm/program_module.h"
 
@@ -226,6 +227,7 @@ const JitEntry* JitProgram::find(std::string_view name) const {
 Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
                                                 const TargetInfo& target,
                                                 const JitOptions& options) {
+  const cg::LlvmFailures failures;
   const auto begin = Clock::now();
   const cg::SymbolNames names{"gradc_", /*internal_kernels=*/false};
   const int64_t wanted = options.threads > 0 ? options.threads : target.cores;
