@@ -42,7 +42,11 @@ SessionStatus protect(Work&& work) {
   } catch (const std::bad_alloc&) {
     return {"out of memory"};
   } catch (const std::exception& failure) {
-    return failed(fmt::format("internal error: {}\n", failure.what()));
+    try {
+      return failed(fmt::format("internal error: {}\n", failure.what()));
+    } catch (...) {
+      return {"internal error"};
+    }
   }
 }
 
