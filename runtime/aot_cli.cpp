@@ -2,10 +2,11 @@
 #include "runtime/aot_cli.h"
 
 #include "runtime/commands.h"
+#include "runtime/memory.h"
+#include "runtime/number.h"
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 
 namespace gradc::rt {
 namespace {
@@ -91,10 +92,8 @@ void print_help(FILE* out, const char* program, const CommandSpec* only) {
 }
 
 Status read_integer(const char* option, const char* text, int64_t low, int64_t high, int64_t* out) {
-  char* end = nullptr;
-  errno = 0;
-  const long long value = strtoll(text, &end, 10);
-  if (end == text || *end != '\0' || errno != 0 || value < low || value > high) {
+  int64_t value = 0;
+  if (!parse_integer(text, &value) || value < low || value > high) {
     return usage_error("%s %s: expected a whole number from %lld to %lld", option, text,
                        static_cast<long long>(low), static_cast<long long>(high));
   }
@@ -103,20 +102,15 @@ Status read_integer(const char* option, const char* text, int64_t low, int64_t h
 }
 
 Status read_seed(const char* text, Options* options) {
-  char* end = nullptr;
-  errno = 0;
-  options->seed = strtoull(text, &end, 10);
   options->has_seed = true;
-  if (end == text || *end != '\0' || errno != 0 || text[0] == '-') {
+  if (!parse_unsigned(text, &options->seed)) {
     return usage_error("--seed %s: expected a whole number from 0 to 2^64 - 1", text);
   }
   return {};
 }
 
 Status read_fraction(const char* text, double* out) {
-  char* end = nullptr;
-  *out = strtod(text, &end);
-  if (end == text || *end != '\0' || !(*out >= 0 && *out < 1)) {
+  if (!parse_double(text, out) || !(*out >= 0 && *out < 1)) {
     return usage_error("--validation-split %s: expected a number from 0 to less than 1", text);
   }
   return {};
@@ -260,6 +254,9 @@ int exit_code(const Status& status, const char* program) {
     case Code::kStopped:
       print_problems(status);
       return 1;
+    case Code::kOutOfMemory:
+      fprintf(stderr, "error: %s\n", status.text.empty() ? "out of memory" : status.text.c_str());
+      return 1;
     case Code::kUsage:
       print_problems(status);
       fprintf(stderr, "%s --help tells how to use it\n", program);
@@ -284,8 +281,10 @@ int exit_code(const Status& status, const char* program) {
 
 using namespace gradc::rt;  // NOLINT(google-build-using-namespace): the one C function below
 
-int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
-  const char* program = argc > 0 ? argv[0] : "program";
+namespace {
+
+int run_command(const gradc_rt_model* model, const char* program, int argc,
+                const char* const* argv) {
   if (argc < 2) {
     print_help(stderr, program, nullptr);
     return 2;
@@ -308,4 +307,16 @@ int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv
     return exit_code(status, program);
   }
   return exit_code(usage_error("there is no command \"%s\"", word.c_str()), program);
+}
+
+}  // namespace
+
+int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
+  const char* program = argc > 0 ? argv[0] : "program";
+  int code = 0;
+  const Status status = survive([&] {
+    code = run_command(model, program, argc, argv);
+    return Status{};
+  });
+  return status.ok() ? code : exit_code(status, program);
 }

@@ -1,9 +1,10 @@
 // CSV reading.
 #include "runtime/csv.h"
 
+#include "runtime/number.h"
+
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 namespace gradc::rt {
 namespace {
@@ -48,21 +49,19 @@ bool read_record(const char* text, size_t size, size_t* at, size_t* line, Vec<St
   }
 }
 
-const char* trimmed(const Str& cell) {
-  const char* text = cell.c_str();
-  while (*text == ' ' || *text == '\t')
-    ++text;
-  return text;
+bool is_space(char c) {
+  return c == ' ' || c == '\t';
 }
 
 // The whole cell, spaces around it allowed, as a number.
 bool to_number(const Str& cell, double* out) {
-  const char* text = trimmed(cell);
-  char* end = nullptr;
-  *out = strtod(text, &end);
-  while (*end == ' ' || *end == '\t')
-    ++end;
-  return end != text && *end == '\0';
+  const char* begin = cell.c_str();
+  const char* end = begin + cell.size();
+  while (begin < end && is_space(*begin))
+    ++begin;
+  while (begin < end && is_space(end[-1]))
+    --end;
+  return parse_double(begin, end, out);
 }
 
 bool to_integer(const Str& cell, int64_t* out) {

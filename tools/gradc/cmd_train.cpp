@@ -61,6 +61,7 @@ int report(const rt::Status& status) {
     case rt::Code::kStopped:
       return kSuccess;
     case rt::Code::kUserError:
+    case rt::Code::kOutOfMemory:
       return kUserError;
     case rt::Code::kUsage:
       return kUsageError;

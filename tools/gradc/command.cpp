@@ -68,9 +68,11 @@ CLI::Validator whole_number(int64_t least) {
 CLI::Validator positive_number() {
   return CLI::Validator(
       [](std::string& text) -> std::string {
-        char* end = nullptr;
-        const double value = std::strtod(text.c_str(), &end);
-        if (end != text.c_str() && *end == '\0' && std::isfinite(value) && value > 0) return {};
+        double value = 0;
+        const char* end = text.data() + text.size();
+        const auto read = std::from_chars(text.data(), end, value);
+        if (read.ec == std::errc() && read.ptr == end && std::isfinite(value) && value > 0)
+          return {};
         return fmt::format("\"{}\" is no number above 0", text);
       },
       "");

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -89,11 +90,15 @@ int run(int argc, char** argv) {
 int main(int argc, char** argv) {
   try {
     return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("gradc: error: out of memory\n", stderr);
+    return gradc::tool::kUserError;
   } catch (const std::exception& error) {
-    std::fprintf(
-        stderr,
-        "gradc: internal error: %s\n  please report it with the model and the command line\n",
-        error.what());
+    std::fflush(stdout);
+    std::fprintf(stderr,
+                 "gradc: internal error: %s\n  this is a bug in gradc; please report it with the "
+                 "model and the command line\n",
+                 error.what());
     return 70;
   }
 }
