@@ -115,7 +115,13 @@ class Vec {
   void clear() { resize(0); }
   Vec clone() const {
     Vec copy;
-    copy.append(items_, size_);
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      copy.append(items_, size_);
+    } else {
+      copy.reserve(size_);
+      for (const T& item : *this)
+        copy.push(item.clone());
+    }
     return copy;
   }
   void swap(Vec& other) noexcept {

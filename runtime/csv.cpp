@@ -2,6 +2,7 @@
 #include "runtime/csv.h"
 
 #include "runtime/number.h"
+#include "runtime/meaning.h"
 
 #include <algorithm>
 #include <cmath>
@@ -133,14 +134,16 @@ Status numeric_column(const CsvTable& table, size_t column, Vec<double>* out) {
   return {};
 }
 
-Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* classes) {
+Status class_column(const CsvTable& table, size_t column, const Vec<Str>* known, Array* out,
+                    Vec<Str>* classes) {
   const size_t n = table.rows.size();
   out->source = format("%s: %s", table.path.c_str(), table.header[column].c_str());
   out->name = table.header[column].clone();
   out->dtype = Dtype::kI32;
   out->dims.push(static_cast<int64_t>(n));
   out->data.resize(n * sizeof(int32_t));
-  bool integers = true;
+  const bool named = known != nullptr && !known->empty();
+  bool integers = !named;
   for (size_t r = 0; r < n && integers; ++r) {
     int64_t value = 0;
     integers = to_integer(table.rows[r][column], &value);
@@ -149,7 +152,7 @@ Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* 
   if (integers) return {};
   // Numbers in every row are not class names: one that is not whole is a mistake.
   size_t fraction = n;
-  bool numbers = true;
+  bool numbers = !named;
   for (size_t r = 0; r < n && numbers; ++r) {
     double value = 0;
     int64_t whole = 0;
@@ -176,13 +179,19 @@ Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* 
   for (const char* name : names) {
     if (classes->empty() || !(classes->back() == name)) classes->push(Str(name));
   }
+  Vec<size_t> places;
+  if (named) {
+    GRADC_RT_TRY(match_some(out->source.c_str(), "classes", *classes, *known, &places));
+  }
   for (size_t r = 0; r < n; ++r) {
     const Str& cell = table.rows[r][column];
     const Str* found =
         std::lower_bound(classes->begin(), classes->end(), cell,
                          [&](const Str& a, const Str& b) { return less(a.c_str(), b.c_str()); });
-    store_i64(out->data.data(), Dtype::kI32, r, found - classes->begin());
+    const size_t id = static_cast<size_t>(found - classes->begin());
+    store_i64(out->data.data(), Dtype::kI32, r, static_cast<int64_t>(named ? places[id] : id));
   }
+  if (named) *classes = known->clone();
   return {};
 }
 
