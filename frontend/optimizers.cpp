@@ -141,7 +141,12 @@ constexpr OptionDef kAdamwOptions[] = {
 struct OptimizerDef {
   ComponentDef base;
   void (*make)(const Options&, OptimizerSpec&);
+  RateRange usual_rates;  ///< others get a warning
 };
+
+/// Steps in proportion to the gradient may be long; those of its sign alone may not.
+constexpr RateRange kRatesOfGradients = {1e-7, 10.0};
+constexpr RateRange kRatesOfSigns = {1e-7, 0.1};
 
 void make_sgd(const Options& o, OptimizerSpec& spec) {
   const double decay = o.number_or("weight_decay", 0.0);
@@ -189,18 +194,22 @@ void make_adam(const Options& o, OptimizerSpec& spec) {
 
 constexpr OptimizerDef kOptimizers[] = {
     {{"sgd", "w -= learning_rate g, with optional momentum", kSgdOptions, "gradient_descent"},
-     make_sgd},
-    {{"momentum", "sgd with momentum 0.9", kMomentumOptions}, make_sgd},
-    {{"nesterov", "sgd with Nesterov momentum 0.9", kNesterovOptions}, make_sgd},
+     make_sgd,
+     kRatesOfGradients},
+    {{"momentum", "sgd with momentum 0.9", kMomentumOptions}, make_sgd, kRatesOfGradients},
+    {{"nesterov", "sgd with Nesterov momentum 0.9", kNesterovOptions}, make_sgd, kRatesOfGradients},
     {{"adagrad", "w -= learning_rate g / sqrt(a + epsilon), a += g^2", kAdagradOptions, "ada_grad"},
-     make_adagrad},
+     make_adagrad,
+     kRatesOfGradients},
     {{"rmsprop", "w -= learning_rate g / sqrt(v + epsilon), v the moving mean of g^2",
       kRmspropOptions, "rms_prop"},
-     make_rmsprop},
+     make_rmsprop,
+     kRatesOfSigns},
     {{"adam", "w -= learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)",
       kAdamOptions},
-     make_adam},
-    {{"adamw", "adam with weight decay 0.004", kAdamwOptions, "adam_w"}, make_adam},
+     make_adam,
+     kRatesOfSigns},
+    {{"adamw", "adam with weight decay 0.004", kAdamwOptions, "adam_w"}, make_adam, kRatesOfSigns},
 };
 
 }  // namespace
@@ -213,6 +222,13 @@ std::span<const ComponentDef* const> optimizer_components() {
     return pointers;
   }();
   return list;
+}
+
+RateRange usual_learning_rates(const Component& optimizer) {
+  for (const OptimizerDef& def : kOptimizers) {
+    if (&def.base == optimizer.def) return def.usual_rates;
+  }
+  GRADC_UNREACHABLE();
 }
 
 OptimizerSpec make_optimizer_spec(const Component& optimizer) {
