@@ -64,6 +64,14 @@ Val build_metric(const Component& metric, const ComponentDef& resolved, Val outp
 /// The step op, slots and clipping of an optimizer. The learning rate is a value of the graph, see
 /// build_schedule.
 OptimizerSpec make_optimizer_spec(const Component& optimizer);
+/// The learning rates that an optimizer is used with; others are most likely mistakes.
+struct RateRange {
+  double low = 0.0;
+  double high = 0.0;
+};
+RateRange usual_learning_rates(const Component& optimizer);
+/// The highest rate of a schedule.
+double highest_rate(const Component& schedule);
 /// The learning rate, f64[], as a function of the iteration (f64[], from 0).
 Val build_schedule(const Component& schedule, Val iteration);
 

@@ -26,6 +26,7 @@ struct Options {
   bool resume = false;
   bool json = false;
   bool help = false;
+  Warnings warnings;
 };
 
 enum Commands { kTrain = 1, kEval = 2, kPredict = 4, kInfo = 8 };
@@ -55,6 +56,7 @@ constexpr OptionSpec kOptions[] = {
     {"--log", "FILE", kTrain, "one JSON object per epoch and line; --resume appends"},
     {"--json", nullptr, kEval, "print one JSON object"},
     {"--threads", "N", kTrain | kEval | kPredict, "threads; 0: one per core (default 1)"},
+    {"--no-warn", "KIND", kTrain | kEval | kPredict, "leave out warnings of a kind (repeatable)"},
     {"--help", nullptr, kTrain | kEval | kPredict | kInfo, "this text"},
 };
 
@@ -141,6 +143,8 @@ Status apply(const OptionSpec& spec, const char* value, Options* o) {
   if (name == "--threads") {
     return read_integer("--threads", value, 0, ThreadPool::kMaxThreads, &o->threads);
   }
+  if (name == "--no-warn" && !o->warnings.silence(value))
+    return usage_error("--no-warn %s: the kinds are %s", value, kWarningNames);
   if (name == "--help") o->help = true;
   return {};
 }
@@ -215,6 +219,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     train.checkpoint = o.checkpoint;
     train.resume = o.resume;
     train.log = o.log;
+    train.warnings = o.warnings;
     TrainResult result;
     status = run_train(*instance, train, &result);
   } else if (command == kEval) {
@@ -222,6 +227,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     eval.data = static_cast<DataSource&&>(o.data);
     eval.weights = o.weights;
     eval.json = o.json;
+    eval.warnings = o.warnings;
     status = run_eval(*instance, eval);
   } else {
     PredictCommand predict;
@@ -229,6 +235,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     if (o.in != nullptr) predict.data.spec = Str(o.in);
     predict.weights = o.weights;
     predict.out = o.out;
+    predict.warnings = o.warnings;
     status = run_predict(*instance, predict);
   }
   Instance::destroy(instance);

@@ -2,12 +2,14 @@
 
 #include "support/diagnostic_render.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <unistd.h>
 
 namespace gradc::tool {
@@ -22,9 +24,44 @@ void add_source(SourceSet& sources, const Place& place) {
   if (file.ok()) sources.add(file.take());
 }
 
+bool is_silenced(DiagKind kind) {
+  for (int i = 0; i < rt::kNumWarningKinds; ++i) {
+    const auto warning = static_cast<rt::WarningKind>(i);
+    if (diag_name(kind) == rt::warning_name(warning)) return silenced_warnings().silenced(warning);
+  }
+  return false;
+}
+
 }  // namespace
 
-int report(const std::vector<Diagnostic>& diagnostics) {
+rt::Warnings& silenced_warnings() {
+  static rt::Warnings warnings;
+  return warnings;
+}
+
+void add_no_warn(CLI::App& command) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--no-warn",
+          [](const std::vector<std::string>& names) {
+            for (const std::string& name : names) {
+              if (silenced_warnings().silence(name.c_str())) continue;
+              throw CLI::ValidationError("--no-warn " + name,
+                                         std::string("the kinds are ") + rt::kWarningNames);
+            }
+          },
+          "leave out warnings of a kind (repeatable)")
+      ->type_name("KIND")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
+
+int report(const std::vector<Diagnostic>& all) {
+  std::vector<Diagnostic> diagnostics;
+  std::ranges::copy_if(all, std::back_inserter(diagnostics), [](const Diagnostic& diagnostic) {
+    return diagnostic.severity == Severity::kError || !is_silenced(diagnostic.kind);
+  });
   SourceSet sources;
   size_t errors = 0;
   size_t usage_errors = 0;

@@ -69,6 +69,9 @@ int run(int argc, char** argv) {
   register_bench(app, selection);
   register_opt(app, selection);
   register_reference(app, selection);
+  for (const char* name :
+       {"train", "eval", "predict", "run", "compile", "inspect", "plan", "check", "bench"})
+    add_no_warn(*app.get_subcommand(name));
   // Only now: a sub-command would inherit it, and each has an example of its own.
   app.footer(kFooter);
   int code = kSuccess;
