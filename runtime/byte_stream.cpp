@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,10 +21,17 @@ Span<const uint8_t> rest(Span<const uint8_t> bytes, size_t first) {
 }  // namespace
 
 ByteStream::~ByteStream() {
-  if (descriptor_ >= 0) close(descriptor_);
-  if (inflate_ == nullptr) return;
-  inflateEnd(static_cast<z_stream*>(inflate_));
-  release_memory(inflate_);
+  release(this);
+}
+
+void ByteStream::release(void* self) {
+  ByteStream* stream = static_cast<ByteStream*>(self);
+  if (stream->descriptor_ >= 0) close(stream->descriptor_);
+  stream->descriptor_ = -1;
+  if (stream->inflate_ == nullptr) return;
+  inflateEnd(static_cast<z_stream*>(stream->inflate_));
+  free(stream->inflate_);
+  stream->inflate_ = nullptr;
 }
 
 Status ByteStream::open(const char* path) {
@@ -97,13 +105,14 @@ Status ByteStream::inflate_block() {
       input_ = rest(input_, zeros);
     }
     if (input_.empty()) return {};
-    inflate_ = grow_memory(nullptr, sizeof(z_stream));
-    memset(inflate_, 0, sizeof(z_stream));
-    if (inflateInit2(static_cast<z_stream*>(inflate_), 16 + MAX_WBITS) != Z_OK) {
-      release_memory(inflate_);
-      inflate_ = nullptr;
-      return error("%s: zlib did not start: out of memory", name_.c_str());
+    // Not grow_memory: this is given back with zlib's own memory, whatever happens.
+    void* fresh = calloc(1, sizeof(z_stream));
+    if (fresh == nullptr) return out_of_memory(sizeof(z_stream));
+    if (inflateInit2(static_cast<z_stream*>(fresh), 16 + MAX_WBITS) != Z_OK) {
+      free(fresh);
+      return out_of_memory(0);
     }
+    inflate_ = fresh;
   }
   z_stream& stream = *static_cast<z_stream*>(inflate_);
   output_.reserve(kBlock);
@@ -116,6 +125,7 @@ Status ByteStream::inflate_block() {
   consumed_ += taken;
   input_ = rest(input_, taken);
   output_.set_size_within_capacity(kBlock - stream.avail_out);
+  if (code == Z_MEM_ERROR) return out_of_memory(0);
   const bool cut_off = (code == Z_OK || code == Z_BUF_ERROR) && ended_ && output_.empty();
   if (cut_off || (code != Z_OK && code != Z_BUF_ERROR && code != Z_STREAM_END)) {
     const char* reason = cut_off                 ? "the stream ends too early"
@@ -126,7 +136,7 @@ Status ByteStream::inflate_block() {
   }
   if (code == Z_STREAM_END) {
     inflateEnd(&stream);
-    release_memory(inflate_);
+    free(inflate_);
     inflate_ = nullptr;
   }
   return {};

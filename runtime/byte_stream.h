@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/file.h"
+#include "runtime/memory.h"
 
 namespace gradc::rt {
 
@@ -25,6 +26,7 @@ class ByteStream {
   Status read_exactly(size_t count, Bytes* out, size_t* have);
 
  private:
+  static void release(void* self);
   Status fill();  // input_ is empty: the next bytes of the file
   Status start();
   Status inflate_block();
@@ -40,6 +42,7 @@ class ByteStream {
   size_t consumed_ = 0;
   Bytes output_;               // unpacked bytes
   Span<const uint8_t> ready_;  // what read() has left of the last block
+  Held held_{&ByteStream::release, this};
 };
 
 }  // namespace gradc::rt

@@ -6,6 +6,7 @@
 #include "runtime/dataset.h"
 #include "runtime/instance.h"
 #include "runtime/train_loop.h"
+#include "runtime/warnings.h"
 
 namespace gradc::rt {
 
@@ -21,6 +22,7 @@ struct TrainCommand {
   bool resume = false;
   const char* log = nullptr;
   bool quiet = false;          // no progress, no results (library use)
+  Warnings warnings;           // those that are silenced
   bool handle_signals = true;  // SIGINT and SIGTERM stop after the step, with a checkpoint
   void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
   void* user = nullptr;
@@ -34,6 +36,7 @@ struct EvalCommand {
   DataSource data;
   const char* weights = nullptr;
   bool json = false;
+  Warnings warnings;
 };
 
 /// Loss and metrics on the test part if the data has one, else on all of it; printed to stdout.
@@ -43,6 +46,7 @@ struct PredictCommand {
   DataSource data;
   const char* weights = nullptr;
   const char* out = nullptr;  // .npy (one output) or .safetensors
+  Warnings warnings;
 };
 
 Status run_predict(Instance& instance, const PredictCommand& command);

@@ -21,13 +21,36 @@ Str folder_of(const char* path) {
 
 }  // namespace
 
+namespace {
+
+/// A descriptor that is closed in any case.
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close_now(this); }
+
+ private:
+  static void close_now(void* self) {
+    Descriptor* it = static_cast<Descriptor*>(self);
+    if (it->number_ >= 0) close(it->number_);
+    it->number_ = -1;
+  }
+
+  int number_;
+  Held held_{&Descriptor::close_now, this};
+};
+
+}  // namespace
+
 Status read_file(const char* path, Bytes* out) {
   const int descriptor = ::open(path, O_RDONLY | O_CLOEXEC);
+  const Descriptor owner(descriptor);
   if (descriptor < 0) return error("%s: cannot open: %s", path, strerror(errno));
   struct stat info;
   if (fstat(descriptor, &info) != 0 || S_ISDIR(info.st_mode)) {
     const bool folder = S_ISDIR(info.st_mode);
-    close(descriptor);
     return error("%s: %s", path, folder ? "is a directory, a file was expected" : strerror(errno));
   }
   out->clear();
@@ -43,7 +66,6 @@ Status read_file(const char* path, Bytes* out) {
     if (n <= 0) break;
     out->set_size_within_capacity(old + static_cast<size_t>(n));
   }
-  close(descriptor);
   return status;
 }
 
@@ -84,10 +106,15 @@ Str join_path(const char* folder, const char* name) {
 }
 
 AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0) {
-    close(descriptor_);
-    unlink(temporary_.c_str());
-  }
+  abandon(this);
+}
+
+void AtomicFile::abandon(void* self) {
+  AtomicFile* file = static_cast<AtomicFile*>(self);
+  if (file->descriptor_ < 0) return;
+  close(file->descriptor_);
+  unlink(file->temporary_.c_str());
+  file->descriptor_ = -1;
 }
 
 Status AtomicFile::open(const char* path) {

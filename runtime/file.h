@@ -2,6 +2,7 @@
 // of the folder).
 #pragma once
 
+#include "runtime/memory.h"
 #include "runtime/status.h"
 
 #include <cstdint>
@@ -35,9 +36,12 @@ class AtomicFile {
   Status commit();
 
  private:
+  static void abandon(void* self);
+
   Str path_;
   Str temporary_;
   int descriptor_ = -1;
+  Held held_{&AtomicFile::abandon, this};
 };
 
 /// Inflates a gzip file's bytes (all members); `name` is for messages.

@@ -61,6 +61,7 @@ int report(const rt::Status& status) {
     case rt::Code::kStopped:
       return kSuccess;
     case rt::Code::kUserError:
+    case rt::Code::kOutOfMemory:
       return kUserError;
     case rt::Code::kUsage:
       return kUsageError;
@@ -119,6 +120,7 @@ int run_train_command(const TrainCommandLine& options) {
     command.checkpoint = or_null(options.checkpoint);
     command.resume = options.resume;
     command.log = or_null(options.log);
+    command.warnings = silenced_warnings();
     rt::TrainResult result;
     return rt::run_train(instance, command, &result);
   });
@@ -130,6 +132,7 @@ int run_eval_command(const TrainCommandLine& options) {
     GRADC_RT_TRY(read_data_options(options.data, command.data));
     command.weights = or_null(options.weights);
     command.json = options.json;
+    command.warnings = silenced_warnings();
     return rt::run_eval(instance, command);
   });
 }
@@ -140,6 +143,7 @@ int run_predict_command(const TrainCommandLine& options) {
     GRADC_RT_TRY(read_data_options(options.data, command.data));
     command.weights = or_null(options.weights);
     command.out = or_null(options.out);
+    command.warnings = silenced_warnings();
     return rt::run_predict(instance, command);
   });
 }
