@@ -3,8 +3,10 @@
 #include "driver/compiled_model.h"
 #include "driver/runtime_status.h"
 #include "ir/interpreter.h"
+#include "runtime/dataset.h"
 #include "runtime/instance.h"
 #include "runtime/safetensors.h"
+#include "runtime/text.h"
 #include "runtime/weights.h"
 #include "support/check.h"
 
@@ -32,9 +34,7 @@ struct InstanceDeleter {
 };
 using InstancePtr = std::unique_ptr<rt::Instance, InstanceDeleter>;
 
-bool is_fed(const gradc_rt_tensor& tensor) {
-  return tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET;
-}
+using rt::is_fed;
 
 /// The first extent of the given inputs.
 Result<int64_t> batch_of(const rt::SafetensorsFile& file, const std::string& path) {
@@ -132,10 +132,15 @@ Status set_given(rt::Instance& instance, const rt::SafetensorsFile& file, const 
     const int64_t index = instance.find(array.name.c_str());
     if (index < 0) {
       rt::add_problem(status, "%s: the model has no tensor \"%s\"", path.c_str(),
-                      array.name.c_str());
+                      rt::shown(array.name).c_str());
       continue;
     }
-    const rt::Status one = rt::set_tensor(instance, static_cast<size_t>(index), array);
+    const auto tensor = static_cast<size_t>(index);
+    rt::Status one = rt::set_tensor(instance, tensor, array);
+    if (one.ok() && is_fed(instance.tensor(tensor))) {  // as given: setting may have narrowed it
+      one = rt::check_values(instance.model(), tensor, array.dtype, array.data.data(), array.rows(),
+                             array.source.c_str());
+    }
     if (!one.ok()) rt::add_problem(status, "%s", one.text.c_str());
   }
   for (size_t i = 0; i < instance.num_tensors(); ++i) {

@@ -7,6 +7,7 @@
 #include "ir/optimizer_spec.h"
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace gradc {
@@ -41,6 +42,22 @@ Val build_regularizer(const Component& regularizer, Val parameter);
 enum class TargetKind : uint8_t { kSameShape, kClassIndex };
 
 TargetKind loss_target(const Component& loss);
+
+/// The targets that a loss is defined for; data are checked against it before training starts.
+struct TargetDomain {
+  /// Whether targets are classes, which may come as names: two in one value (0 and 1), or as many
+  /// as the output's last axis has (as indices, or as rows).
+  enum class Classes : uint8_t { kNone, kTwo, kLastAxis };
+
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+  bool above_min = false;        ///< min itself is excluded
+  bool whole = false;            ///< whole numbers only
+  bool rows_sum_to_one = false;  ///< along the last axis
+  Classes classes = Classes::kNone;
+};
+
+const TargetDomain& loss_domain(const Component& loss);
 /// False, with the reason, when a loss cannot work on an output of that shape (without the batch
 /// axis).
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem);

@@ -163,6 +163,15 @@ class TrainingReader {
   /// Cross-entropies of logits that are none, or of values that are surely no probabilities: the
   /// commonest mistakes in a model file, and nothing fails but the training.
   void warn_of_activation(const Component& loss, size_t output) {
+    const Ints& shape = output_shape(output);
+    if (last_activation(output) == "softmax" && !shape.empty() && shape.back() == 1) {
+      sink_
+          .error(DiagKind::kBadValue, loss.place,
+                 "output \"{}\" is a softmax over one element, which is 1 whatever the input",
+                 model_.outputs[output].name)
+          .with_help("for two classes in one unit, use sigmoid and binary_crossentropy");
+      return;
+    }
     if (loss.def->type.find("crossentropy") == std::string_view::npos) return;
     const std::string_view activation = last_activation(output);
     const std::string& name = model_.outputs[output].name;
