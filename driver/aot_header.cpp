@@ -1,6 +1,7 @@
 // The C header and wrappers of compiled libraries.
 #include "driver/aot.h"
 #include "runtime/dtype.h"
+#include "support/source_file.h"
 
 #include <array>
 #include <cctype>
@@ -8,6 +9,9 @@
 namespace gradc {
 
 namespace {
+
+constexpr std::string_view kCompiler = "gradc ";  // how model.compiler begins
+constexpr std::string_view kHeaderMark = ": a training step compiled by gradc ";
 
 struct Function {
   const char* suffix;  ///< after NAME_
@@ -125,22 +129,27 @@ std::vector<std::string> exported_symbols(const std::string& symbol) {
   return result;
 }
 
+bool is_generated_header(const std::string& path) {
+  const auto header = read_source_file(path);
+  return header.ok() && header->text().find(kHeaderMark) != std::string::npos;
+}
+
 std::string generated_header(const gradc_rt_model& model, const std::string& symbol) {
   int64_t arena = 0;
   for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i)
     arena = std::max(arena, model.entries[i].arena_bytes);
   const std::string guard = upper(symbol) + "_H_";
   std::string text = fmt::format(
-      "/* {}: a training step compiled by {} for {} ({}).\n *\n"
+      "/* {}{}{} for {} ({}).\n *\n"
       " * Tensors are dense, row-major, data channels-last; dense kernels are [in, out], "
       "convolution kernels\n"
       " * [height, width, in, out]. Batch size {}. Memory: parameters {} bytes, states {} bytes, "
       "optimizer {} bytes,\n"
       " * arena {} bytes; NAME_memory_bytes has the sum with batch buffers and per-thread "
       "scratch.\n *\n",
-      model.name, model.compiler, model.target_triple, model.target_cpu, model.batch_size,
-      bytes_of(model, GRADC_RT_PARAMETER), bytes_of(model, GRADC_RT_STATE),
-      bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena);
+      model.name, kHeaderMark, std::string_view(model.compiler).substr(kCompiler.size()),
+      model.target_triple, model.target_cpu, model.batch_size, bytes_of(model, GRADC_RT_PARAMETER),
+      bytes_of(model, GRADC_RT_STATE), bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena);
   text += " * inputs, in order:\n" + tensor_lines(model, {GRADC_RT_INPUT}, true);
   text += " * targets, in order:\n" + tensor_lines(model, {GRADC_RT_TARGET}, true);
   text += " * outputs of predict, in order:\n" + tensor_lines(model, {GRADC_RT_OUTPUT}, true);

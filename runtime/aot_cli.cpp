@@ -2,6 +2,7 @@
 #include "runtime/aot_cli.h"
 
 #include "runtime/commands.h"
+#include "runtime/process.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -23,6 +24,7 @@ struct Options {
   const char* checkpoint = nullptr;
   const char* log = nullptr;
   bool resume = false;
+  bool overwrite = false;
   bool json = false;
   bool help = false;
 };
@@ -51,7 +53,10 @@ constexpr OptionSpec kOptions[] = {
      "where results go: trained weights, or predictions (.npy, .safetensors)"},
     {"--checkpoint", "FILE", kTrain, "checkpoint written after every epoch and on Ctrl-C"},
     {"--resume", nullptr, kTrain, "continue from the checkpoint if it exists"},
-    {"--log", "FILE", kTrain, "one JSON object per epoch and line; --resume appends"},
+    {"--overwrite", nullptr, kTrain, "start anew and replace an existing checkpoint"},
+    {"--log", "FILE", kTrain,
+     "one JSON object per epoch and line; --resume goes on after the\n"
+     "                            epochs of the checkpoint"},
     {"--json", nullptr, kEval, "print one JSON object"},
     {"--threads", "N", kTrain | kEval | kPredict, "threads; 0: one per core (default 1)"},
     {"--help", nullptr, kTrain | kEval | kPredict | kInfo, "this text"},
@@ -142,6 +147,7 @@ Status apply(const OptionSpec& spec, const char* value, Options* o) {
   if (name == "--out") o->out = value;
   if (name == "--checkpoint") o->checkpoint = value;
   if (name == "--resume") o->resume = true;
+  if (name == "--overwrite") o->overwrite = true;
   if (name == "--log") o->log = value;
   if (name == "--json") o->json = true;
   if (name == "--threads") {
@@ -220,6 +226,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     train.out = o.out;
     train.checkpoint = o.checkpoint;
     train.resume = o.resume;
+    train.overwrite = o.overwrite;
     train.log = o.log;
     TrainResult result;
     status = run_train(*instance, train, &result);
@@ -242,12 +249,12 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
 }
 
 // Every line of a status is a problem of its own.
-void print_problems(const Status& status) {
+void print_problems(const Status& status, const char* kind) {
   const char* at = status.text.c_str();
   while (*at != '\0') {
     const char* end = strchr(at, '\n');
     const int length = end != nullptr ? static_cast<int>(end - at) : static_cast<int>(strlen(at));
-    fprintf(stderr, "error: %.*s\n", length, at);
+    fprintf(stderr, "%s%.*s\n", kind, length, at);
     at += length + (end != nullptr ? 1 : 0);
   }
 }
@@ -256,16 +263,18 @@ int exit_code(const Status& status, const char* program) {
   switch (status.code) {
     case Code::kOk:
       break;
-    case Code::kUserError:
     case Code::kStopped:
-      print_problems(status);
+      print_problems(status, "");
+      return kStoppedExitCode;
+    case Code::kUserError:
+      print_problems(status, "error: ");
       return 1;
     case Code::kUsage:
-      print_problems(status);
+      print_problems(status, "error: ");
       fprintf(stderr, "%s --help tells how to use it\n", program);
       return 2;
     case Code::kInternal:
-      print_problems(status);
+      print_problems(status, "error: ");
       fprintf(stderr,
               "this is a mistake of the compiler that made this program: please report it "
               "with the model and the output of `%s info`\n",
@@ -285,6 +294,7 @@ int exit_code(const Status& status, const char* program) {
 using namespace gradc::rt;  // NOLINT(google-build-using-namespace): the one C function below
 
 int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
+  prepare_process();
   const char* program = argc > 0 ? argv[0] : "program";
   if (argc < 2) {
     print_help(stderr, program, nullptr);
@@ -293,7 +303,7 @@ int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv
   const Str word(argv[1]);
   if (word == "--help" || word == "-h" || word == "help") {
     print_help(stdout, program, nullptr);
-    return 0;
+    return exit_code({}, program);
   }
   for (const CommandSpec& command : kCommands) {
     if (!(word == command.name)) continue;
@@ -301,7 +311,7 @@ int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv
     Status status = parse_arguments(command, argc - 2, argv + 2, &options);
     if (status.ok() && options.help) {
       print_help(stdout, program, &command);
-      return 0;
+      return exit_code({}, program);
     }
     if (status.ok()) status = check_required(command.command, options);
     if (status.ok()) status = dispatch(*model, command.command, options);

@@ -2,6 +2,7 @@
 // 'shape': (3, 4), }, data. The dict is read by a strict little reader of its own that accepts
 // exactly these three keys.
 #include "runtime/array.h"
+#include "runtime/output_file.h"
 
 #include <cctype>
 #include <cstdlib>
@@ -269,7 +270,7 @@ Status write_npy(const char* path, const Array& array) {
                              0,
                              static_cast<char>(length & 255),
                              static_cast<char>(length >> 8)};
-  AtomicFile file;
+  OutputFile file;
   GRADC_RT_TRY(file.open(path));
   GRADC_RT_TRY(file.write(preamble, sizeof preamble));
   GRADC_RT_TRY(file.write(dict.c_str(), dict.size()));
