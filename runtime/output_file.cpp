@@ -89,7 +89,15 @@ bool hold(int file) {
 }
 
 Status cannot_write(const char* path) {
+  if (strcmp(path, "-") == 0) return error("cannot write to standard output: %s", strerror(errno));
   return error("%s: cannot write: %s", path, strerror(errno));
+}
+
+// A single file that is mounted, as containers do, cannot be replaced.
+bool is_mounted(const char* path) {
+  struct statx info{};
+  return statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &info) == 0 &&
+         (info.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 }
 
 // A link that points at nothing: the name at its end, step by step. Links in a folder that all may
@@ -126,8 +134,10 @@ Status find_existing(const char* path, OutputPlace* place) {
   if (faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) != 0) return cannot_write(path);
   char real[PATH_MAX];
   struct stat info{};
-  if (realpath(path, real) == nullptr || stat(real, &info) != 0 || !same_file(info, place->info)) {
-    place->in_place = true;  // open here, but without a name of its own (/proc/self/fd/3)
+  const bool named =
+      realpath(path, real) != nullptr && stat(real, &info) == 0 && same_file(info, place->info);
+  if (!named || is_mounted(real)) {  // or open here without a name of its own: /proc/self/fd/3
+    place->in_place = true;
     return {};
   }
   place->path = Str(real);

@@ -207,6 +207,19 @@ TEST(OutputFile, AFullDiskLeavesTheOldFile) {
   EXPECT_EQ(umount(disk.c_str()), 0);
 }
 
+TEST(OutputFile, AMountedFileIsWrittenInPlace) {
+  TempDir dir;
+  write_bytes(dir.file("outside"), "longer than what is written");
+  write_bytes(dir.file("inside"), "");
+  const std::string inside = dir.file("inside");
+  if (mount(dir.file("outside").c_str(), inside.c_str(), nullptr, MS_BIND, nullptr) != 0)
+    GTEST_SKIP() << "mounting is for root: " << strerror(errno);
+  EXPECT_EQ(write_output(inside, "new"), "");
+  EXPECT_EQ(umount(inside.c_str()), 0);
+  EXPECT_EQ(read_bytes(dir.file("outside")), "new");
+  EXPECT_EQ(names_in(dir.path()).size(), 2U);
+}
+
 TEST(OutputFile, TheSizeLimitIsAnErrorNotASignal) {
   TempDir dir;
   write_bytes(dir.file("f"), "old");
