@@ -66,15 +66,16 @@ Status EpochLog::open(const char* path, int64_t epochs_done, bool durable) {
   path_ = Str(path);
   OutputPlace place;
   GRADC_RT_TRY(find_output(path, &place));
-  regular_ = !place.in_place;
+  const bool exists = S_ISREG(place.info.st_mode) && !place.standard_output;
+  regular_ = exists || !place.in_place;
   durable_ = durable && regular_;
-  if (place.exists && epochs_done >= 0) GRADC_RT_TRY(trim(path, epochs_done));
+  if (exists && epochs_done >= 0) GRADC_RT_TRY(trim(path, epochs_done));
   if (place.standard_output) {
     fflush(stdout);
     descriptor_ = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
   } else {
     const int create = regular_ ? O_CREAT | O_APPEND | (epochs_done < 0 ? O_TRUNC : 0) : O_NOCTTY;
-    const char* target = regular_ ? place.path.c_str() : path;
+    const char* target = place.in_place ? path : place.path.c_str();
     descriptor_ = open_descriptor(target, O_WRONLY | create, 0666);
   }
   return descriptor_ >= 0 ? Status{} : error("%s: cannot write: %s", path, strerror(errno));

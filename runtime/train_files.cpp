@@ -124,10 +124,11 @@ Status check_checkpoint(const TrainFiles& files) {
     return error("%s: a checkpoint is read again and replaced: it cannot be standard output",
                  files.checkpoint);
   }
-  if (files.resume && place.in_place) {
+  const bool regular = S_ISREG(place.info.st_mode);
+  if (files.resume && place.in_place && !regular) {
     return error("%s: is no regular file: there is no checkpoint to go on from", files.checkpoint);
   }
-  if (place.exists && place.info.st_size > 0 && !files.resume && !files.overwrite) {
+  if (regular && place.info.st_size > 0 && !files.resume && !files.overwrite) {
     return error(
         "%s: exists, and this training would replace it: --resume goes on from it, --overwrite "
         "starts anew",
