@@ -2,6 +2,8 @@
 
 #include "codegen/llvm_version.h"
 #include "codegen/object_writer.h"
+#include "codegen/target_needs.h"
+#include "driver/c_names.h"
 #include "driver/output.h"
 #include "driver/toolchain.h"
 #include "driver/version.h"
@@ -179,6 +181,8 @@ class AotCompilation {
     model.compiler = compiler_.c_str();
     model.target_triple = options_.target.triple.c_str();
     model.target_cpu = options_.target.cpu.c_str();
+    needs_ = target_needs(options_.target);
+    model.target_features = needs_.c_str();
     ModelData data = model_data_of(model, symbol_);
     for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i) {
       const auto kind = static_cast<EntryPoint>(i);
@@ -204,7 +208,7 @@ class AotCompilation {
   }
 
   Status link() {
-    if (!options_.is_host) {
+    if (!target_links_here(options_.target)) {
       if (options_.emit != EmitKind::kObject) {
         return make_error(DiagKind::kUnsupported, {},
                           "only obj, asm and llvm can be emitted for {}: the runtime core inside "
@@ -215,7 +219,7 @@ class AotCompilation {
       GRADC_TRY_STATUS(put(options_.output, object_.bytes, false));
       return write_header();
     }
-    GRADC_TRY(const std::string compiler, find_c_compiler());
+    GRADC_TRY(compiler_command_, find_c_compiler());
     GRADC_TRY(const TemporaryFolder folder, TemporaryFolder::create());
     const std::string object = folder.file("model.o"), archive = folder.file("libgradc_aot.a"),
                       source = folder.file("glue.c");
@@ -231,8 +235,8 @@ class AotCompilation {
                       "int main(int argc, char** argv) {{ return gradc_rt_main(&{0}_model, argc, "
                       "(const char* const*)argv); }}\n",
                       symbol_)));
-      GRADC_TRY_STATUS(run_tool(folder, {compiler, "-O2", "-o", linked, source, object, archive,
-                                         "-Wl,--gc-sections", "-lm", "-lpthread"}));
+      GRADC_TRY_STATUS(run_compiler(folder, {"-O2", "-o", linked, source, object, archive,
+                                             "-Wl,--gc-sections", "-lm", "-lpthread"}));
       return finish_file(linked, true);
     }
     GRADC_TRY_STATUS(write_file(source, generated_wrappers(symbol_)));
@@ -241,26 +245,31 @@ class AotCompilation {
       for (const std::string& name : exported_symbols(symbol_))
         script += " " + name + ";";
       GRADC_TRY_STATUS(write_file(folder.file("exports"), script + " local: *; };\n"));
-      GRADC_TRY_STATUS(
-          run_tool(folder, {compiler, "-O2", "-fPIC", "-shared", "-o", linked, source, object,
-                            archive, "-Wl,--gc-sections",
-                            "-Wl,--version-script=" + folder.file("exports"), "-lm", "-lpthread"}));
+      GRADC_TRY_STATUS(run_compiler(
+          folder,
+          {"-O2", "-fPIC", "-shared", "-o", linked, source, object, archive, "-Wl,--gc-sections",
+           "-Wl,--version-script=" + folder.file("exports"), "-lm", "-lpthread"}));
       GRADC_TRY_STATUS(finish_file(linked, true));
       return write_header();
     }
-    return merge(compiler, folder, {source, object, archive});
+    return merge(folder, {source, object, archive});
+  }
+
+  Status run_compiler(const TemporaryFolder& folder, std::initializer_list<std::string> arguments) {
+    std::vector<std::string> command = compiler_command_;
+    command.insert(command.end(), arguments);
+    return run_tool(folder, command);
   }
 
   /// One relocatable object of model, wrappers and the parts of the runtime they need, with all but
   /// the documented symbols made local; for a static library, in an archive.
-  Status merge(const std::string& compiler, const TemporaryFolder& folder,
-               const std::vector<std::string>& inputs) {
+  Status merge(const TemporaryFolder& folder, const std::vector<std::string>& inputs) {
     const std::string wrappers = folder.file("glue.o"), merged = folder.file(symbol_ + ".o"),
                       list = folder.file("exports");
-    GRADC_TRY_STATUS(run_tool(folder, {compiler, "-O2", "-fPIC", "-fvisibility=hidden", "-c", "-o",
-                                       wrappers, inputs[0]}));
-    GRADC_TRY_STATUS(run_tool(
-        folder, {compiler, "-nostdlib", "-r", "-o", merged, wrappers, inputs[1], inputs[2]}));
+    GRADC_TRY_STATUS(run_compiler(
+        folder, {"-O2", "-fPIC", "-fvisibility=hidden", "-c", "-o", wrappers, inputs[0]}));
+    GRADC_TRY_STATUS(
+        run_compiler(folder, {"-nostdlib", "-r", "-o", merged, wrappers, inputs[1], inputs[2]}));
     std::string names;
     for (const std::string& name : exported_symbols(symbol_))
       names += name + "\n";
@@ -310,7 +319,8 @@ class AotCompilation {
 
   const Model& model_;
   const AotOptions& options_;
-  std::string symbol_, compiler_;
+  std::string symbol_, compiler_, needs_;
+  std::vector<std::string> compiler_command_;  ///< the C compiler and its first arguments
   std::unique_ptr<ModelTables> tables_;
   ObjectFile object_;
   AotResult result_;

@@ -18,7 +18,6 @@ struct AotOptions {
   EmitKind emit = EmitKind::kExecutable;
   int64_t batch_size = 0;
   TargetInfo target;
-  bool is_host = true;  ///< the target runs on this machine: the runtime core can be linked in
 };
 
 /// What was written, for the report.
@@ -31,9 +30,6 @@ struct AotResult {
 /// Compiles all entries of the model and writes the output file, and a C header for libraries and
 /// objects, whole or not at all.
 Result<AotResult> compile_to_files(const Model& model, const AotOptions& options);
-
-/// The model's name as a C identifier.
-std::string c_identifier(const std::string& name);
 
 /// The tables as plain data for the object writer.
 ModelData model_data_of(const gradc_rt_model& model, const std::string& symbol);

@@ -213,7 +213,7 @@ void ModelTables::set_training(const Model& model) {
     out.monitor = keep(in.early_stopping->monitor);
     out.patience = in.early_stopping->patience;
     out.min_delta = in.early_stopping->min_delta;
-    out.mode = in.early_stopping->mode == "min" ? -1 : in.early_stopping->mode == "max" ? 1 : 0;
+    out.mode = in.early_stopping->larger_is_better ? 1 : -1;
     out.restore_best_weights = in.early_stopping->restore_best_weights ? 1 : 0;
   }
 }

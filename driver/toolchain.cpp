@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fcntl.h>
+#include <optional>
 #include <spawn.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -172,16 +173,58 @@ Status run_program(const std::vector<std::string>& command, const TemporaryFolde
   return Ok{};
 }
 
-Result<std::string> find_c_compiler() {
+namespace {
+
+/// The words of a command line as a shell takes them: quotes keep spaces, a backslash the next
+/// character. No value when a quote is not closed.
+std::optional<std::vector<std::string>> shell_words(std::string_view text) {
+  std::vector<std::string> words;
+  bool in_word = false;
+  char quote = '\0';
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool space = c == ' ' || c == '\t' || c == '\n';
+    if (quote == '\0' && space) {
+      in_word = false;
+      continue;
+    }
+    if (!in_word) words.emplace_back();
+    in_word = true;
+    if (quote != '\0' && c == quote) {
+      quote = '\0';
+    } else if (quote == '\0' && (c == '\'' || c == '"')) {
+      quote = c;
+    } else if (c == '\\' && quote != '\'') {
+      if (++i == text.size()) return std::nullopt;
+      words.back() += text[i];
+    } else {
+      words.back() += c;
+    }
+  }
+  if (quote != '\0') return std::nullopt;
+  return words;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> find_c_compiler() {
   const char* chosen = std::getenv("CC");
-  if (chosen != nullptr && *chosen != '\0') return std::string(chosen);
+  const std::string given = chosen == nullptr ? "" : chosen;
+  if (given.find('/') != std::string::npos && access(given.c_str(), X_OK) == 0)
+    return std::vector<std::string>{given};  // a path, spaces and all
+  const auto words = shell_words(given);
+  if (!words || (!words->empty() && words->front().empty())) {
+    return make_error(DiagKind::kToolMissing, {}, "CC is `{}`, which is no command", given)
+        .with_help("a compiler and its options, as in a shell: CC=\"ccache gcc\"");
+  }
+  if (!words->empty()) return *words;
   const char* path = std::getenv("PATH");
   for (const char* name : {"cc", "gcc", "clang", "clang-19"}) {
     std::string_view rest = path == nullptr ? "/usr/bin:/bin" : path;
     while (!rest.empty()) {
       const size_t end = rest.find(':');
       const std::string candidate = fmt::format("{}/{}", rest.substr(0, end), name);
-      if (access(candidate.c_str(), X_OK) == 0) return std::string(name);
+      if (access(candidate.c_str(), X_OK) == 0) return std::vector<std::string>{name};
       rest = end == std::string_view::npos ? std::string_view() : rest.substr(end + 1);
     }
   }

@@ -43,8 +43,8 @@ Status write_file(const std::string& path, std::string_view bytes);
 Status run_program(const std::vector<std::string>& command, const TemporaryFolder& folder,
                    const std::function<bool()>& stopped);
 
-/// The C compiler driver to link with: $CC, else the first of cc, gcc, clang, clang-19 on PATH;
-/// kToolMissing otherwise.
-Result<std::string> find_c_compiler();
+/// The C compiler driver to link with, and its first arguments: the words of $CC ("ccache gcc"),
+/// else the first of cc, gcc, clang, clang-19 on PATH; kToolMissing otherwise.
+Result<std::vector<std::string>> find_c_compiler();
 
 }  // namespace gradc

@@ -48,6 +48,10 @@ bool loss_fits(const Component& loss, const Ints& output, std::string& problem);
 /// without the output's last axis.
 Val build_loss(const Component& loss, Val output, Val target);
 
+/// Which values of a metric are the better ones.
+enum class Better : uint8_t { kSmaller, kLarger };
+Better metric_direction(const ComponentDef& resolved);
+
 /// "accuracy" and "top_k" stand for several; the concrete one depends on the output's and target's
 /// shapes, as in Keras. Null when the metric does not fit; then `problem` says why.
 const ComponentDef* resolve_metric(const Component& metric, const Ints& output, TargetKind target,
@@ -60,7 +64,15 @@ Val build_metric(const Component& metric, const ComponentDef& resolved, Val outp
 /// The step op, slots and clipping of an optimizer. The learning rate is a value of the graph, see
 /// build_schedule.
 OptimizerSpec make_optimizer_spec(const Component& optimizer);
-/// The learning rate, f32[], as a function of the iteration (f32[], from 0).
+/// The learning rates that an optimizer is used with; others are most likely mistakes.
+struct RateRange {
+  double low = 0.0;
+  double high = 0.0;
+};
+RateRange usual_learning_rates(const Component& optimizer);
+/// The highest rate of a schedule.
+double highest_rate(const Component& schedule);
+/// The learning rate, f64[], as a function of the iteration (f64[], from 0).
 Val build_schedule(const Component& schedule, Val iteration);
 
 }  // namespace gradc

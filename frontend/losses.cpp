@@ -1,6 +1,7 @@
 // The loss family. Each loss gives one value per example: the mean over the example's elements, so
-// that the batch loss is a plain or weighted mean of them. Formulas are Keras 3's, in forms that do
-// not overflow.
+// that the batch loss is a plain or weighted mean of them; or, with "reduction": "sum", the sum
+// over its positions (all axes but the last, over which an elementwise loss is a mean). Formulas
+// are Keras 3's, in forms that do not overflow.
 //
 // From probabilities, a softmax or sigmoid that ends the network is looked through: the loss then
 // works on its operand, as TensorFlow's Keras does, which is exact where clipped probabilities are
@@ -21,7 +22,7 @@ constexpr double kEpsilon = 1e-7;
 constexpr OptionDef kReduction = {.name = "reduction",
                                   .type = OptionType::kEnum,
                                   .default_json = "\"sum_over_batch_size\"",
-                                  .doc = "mean or sum over the batch",
+                                  .doc = "mean or sum over the batch and all positions",
                                   .choices = "sum_over_batch_size mean sum"};
 constexpr OptionDef kFromLogits = {.name = "from_logits",
                                    .type = OptionType::kBool,
@@ -201,7 +202,13 @@ Val build_loss(const Component& loss, Val output, Val target) {
   Ints axes;
   for (int64_t i = 1; i < values.rank(); ++i)
     axes.push_back(i);
-  return reduce_mean(values, axes);
+  const Options& options = loss.options;  // of a loss, or of a metric, which is always a mean
+  if (!options.has("reduction") || options.text("reduction") != "sum")
+    return reduce_mean(values, axes);
+  const bool elementwise = values.rank() == output.rank();
+  const double width = elementwise ? static_cast<double>(output.shape().back()) : 1.0;
+  const Val sum = reduce_sum(values, axes);
+  return width == 1.0 ? sum : sum * (1.0 / width);
 }
 
 }  // namespace gradc

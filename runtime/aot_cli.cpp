@@ -2,11 +2,12 @@
 #include "runtime/aot_cli.h"
 
 #include "runtime/commands.h"
+#include "runtime/memory.h"
+#include "runtime/number.h"
 #include "runtime/process.h"
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 
 namespace gradc::rt {
 namespace {
@@ -27,6 +28,7 @@ struct Options {
   bool overwrite = false;
   bool json = false;
   bool help = false;
+  Warnings warnings;
 };
 
 enum Commands { kTrain = 1, kEval = 2, kPredict = 4, kInfo = 8 };
@@ -59,6 +61,7 @@ constexpr OptionSpec kOptions[] = {
      "                            epochs of the checkpoint"},
     {"--json", nullptr, kEval, "print one JSON object"},
     {"--threads", "N", kTrain | kEval | kPredict, "threads; 0: one per core (default 1)"},
+    {"--no-warn", "KIND", kTrain | kEval | kPredict, "leave out warnings of a kind (repeatable)"},
     {"--help", nullptr, kTrain | kEval | kPredict | kInfo, "this text"},
 };
 
@@ -96,10 +99,8 @@ void print_help(FILE* out, const char* program, const CommandSpec* only) {
 }
 
 Status read_integer(const char* option, const char* text, int64_t low, int64_t high, int64_t* out) {
-  char* end = nullptr;
-  errno = 0;
-  const long long value = strtoll(text, &end, 10);
-  if (end == text || *end != '\0' || errno != 0 || value < low || value > high) {
+  int64_t value = 0;
+  if (!parse_integer(text, &value) || value < low || value > high) {
     return usage_error("%s %s: expected a whole number from %lld to %lld", option, text,
                        static_cast<long long>(low), static_cast<long long>(high));
   }
@@ -108,20 +109,15 @@ Status read_integer(const char* option, const char* text, int64_t low, int64_t h
 }
 
 Status read_seed(const char* text, Options* options) {
-  char* end = nullptr;
-  errno = 0;
-  options->seed = strtoull(text, &end, 10);
   options->has_seed = true;
-  if (end == text || *end != '\0' || errno != 0 || text[0] == '-') {
+  if (!parse_unsigned(text, &options->seed)) {
     return usage_error("--seed %s: expected a whole number from 0 to 2^64 - 1", text);
   }
   return {};
 }
 
 Status read_fraction(const char* text, double* out) {
-  char* end = nullptr;
-  *out = strtod(text, &end);
-  if (end == text || *end != '\0' || !(*out >= 0 && *out < 1)) {
+  if (!parse_double(text, out) || !(*out >= 0 && *out < 1)) {
     return usage_error("--validation-split %s: expected a number from 0 to less than 1", text);
   }
   return {};
@@ -153,6 +149,8 @@ Status apply(const OptionSpec& spec, const char* value, Options* o) {
   if (name == "--threads") {
     return read_integer("--threads", value, 0, ThreadPool::kMaxThreads, &o->threads);
   }
+  if (name == "--no-warn" && !o->warnings.silence(value))
+    return usage_error("--no-warn %s: the kinds are %s", value, kWarningNames);
   if (name == "--help") o->help = true;
   return {};
 }
@@ -228,6 +226,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     train.resume = o.resume;
     train.overwrite = o.overwrite;
     train.log = o.log;
+    train.warnings = o.warnings;
     TrainResult result;
     status = run_train(*instance, train, &result);
   } else if (command == kEval) {
@@ -235,6 +234,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     eval.data = static_cast<DataSource&&>(o.data);
     eval.weights = o.weights;
     eval.json = o.json;
+    eval.warnings = o.warnings;
     status = run_eval(*instance, eval);
   } else {
     PredictCommand predict;
@@ -242,6 +242,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     if (o.in != nullptr) predict.data.spec = Str(o.in);
     predict.weights = o.weights;
     predict.out = o.out;
+    predict.warnings = o.warnings;
     status = run_predict(*instance, predict);
   }
   Instance::destroy(instance);
@@ -269,6 +270,9 @@ int exit_code(const Status& status, const char* program) {
     case Code::kUserError:
       print_problems(status, "error: ");
       return 1;
+    case Code::kOutOfMemory:
+      fprintf(stderr, "error: %s\n", status.text.empty() ? "out of memory" : status.text.c_str());
+      return 1;
     case Code::kUsage:
       print_problems(status, "error: ");
       fprintf(stderr, "%s --help tells how to use it\n", program);
@@ -293,9 +297,10 @@ int exit_code(const Status& status, const char* program) {
 
 using namespace gradc::rt;  // NOLINT(google-build-using-namespace): the one C function below
 
-int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
-  prepare_process();
-  const char* program = argc > 0 ? argv[0] : "program";
+namespace {
+
+int run_command(const gradc_rt_model* model, const char* program, int argc,
+                const char* const* argv) {
   if (argc < 2) {
     print_help(stderr, program, nullptr);
     return 2;
@@ -318,4 +323,17 @@ int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv
     return exit_code(status, program);
   }
   return exit_code(usage_error("there is no command \"%s\"", word.c_str()), program);
+}
+
+}  // namespace
+
+int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
+  prepare_process();
+  const char* program = argc > 0 ? argv[0] : "program";
+  int code = 0;
+  const Status status = survive([&] {
+    code = run_command(model, program, argc, argv);
+    return Status{};
+  });
+  return status.ok() ? code : exit_code(status, program);
 }

@@ -173,10 +173,9 @@ TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& 
       defaults.monitor == nullptr || strncmp(defaults.monitor, "val_", 4) == 0;
   if (options.early_stopping.enabled && wants_validation && !has_validation) {
     if (!command.quiet) {
-      fprintf(stderr,
-              "warning: early stopping is off: it monitors %s and there is no validation "
-              "data (--validation-split)\n",
-              defaults.monitor != nullptr ? defaults.monitor : "val_loss");
+      warn(command.warnings, WarningKind::kEarlyStopping,
+           "early stopping is off: it monitors %s and there is no validation data",
+           defaults.monitor != nullptr ? defaults.monitor : "val_loss");
     }
     options.early_stopping.enabled = false;
   }

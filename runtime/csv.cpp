@@ -1,9 +1,11 @@
 // CSV reading.
 #include "runtime/csv.h"
 
+#include "runtime/number.h"
+#include "runtime/meaning.h"
+
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 
 namespace gradc::rt {
 namespace {
@@ -48,21 +50,19 @@ bool read_record(const char* text, size_t size, size_t* at, size_t* line, Vec<St
   }
 }
 
-const char* trimmed(const Str& cell) {
-  const char* text = cell.c_str();
-  while (*text == ' ' || *text == '\t')
-    ++text;
-  return text;
+bool is_space(char c) {
+  return c == ' ' || c == '\t';
 }
 
 // The whole cell, spaces around it allowed, as a number.
 bool to_number(const Str& cell, double* out) {
-  const char* text = trimmed(cell);
-  char* end = nullptr;
-  *out = strtod(text, &end);
-  while (*end == ' ' || *end == '\t')
-    ++end;
-  return end != text && *end == '\0';
+  const char* begin = cell.c_str();
+  const char* end = begin + cell.size();
+  while (begin < end && is_space(*begin))
+    ++begin;
+  while (begin < end && is_space(end[-1]))
+    --end;
+  return parse_double(begin, end, out);
 }
 
 bool to_integer(const Str& cell, int64_t* out) {
@@ -134,14 +134,16 @@ Status numeric_column(const CsvTable& table, size_t column, Vec<double>* out) {
   return {};
 }
 
-Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* classes) {
+Status class_column(const CsvTable& table, size_t column, const Vec<Str>* known, Array* out,
+                    Vec<Str>* classes) {
   const size_t n = table.rows.size();
   out->source = format("%s: %s", table.path.c_str(), table.header[column].c_str());
   out->name = table.header[column].clone();
   out->dtype = Dtype::kI32;
   out->dims.push(static_cast<int64_t>(n));
   out->data.resize(n * sizeof(int32_t));
-  bool integers = true;
+  const bool named = known != nullptr && !known->empty();
+  bool integers = !named;
   for (size_t r = 0; r < n && integers; ++r) {
     int64_t value = 0;
     integers = to_integer(table.rows[r][column], &value);
@@ -150,7 +152,7 @@ Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* 
   if (integers) return {};
   // Numbers in every row are not class names: one that is not whole is a mistake.
   size_t fraction = n;
-  bool numbers = true;
+  bool numbers = !named;
   for (size_t r = 0; r < n && numbers; ++r) {
     double value = 0;
     int64_t whole = 0;
@@ -177,13 +179,19 @@ Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* 
   for (const char* name : names) {
     if (classes->empty() || !(classes->back() == name)) classes->push(Str(name));
   }
+  Vec<size_t> places;
+  if (named) {
+    GRADC_RT_TRY(match_some(out->source.c_str(), "classes", *classes, *known, &places));
+  }
   for (size_t r = 0; r < n; ++r) {
     const Str& cell = table.rows[r][column];
     const Str* found =
         std::lower_bound(classes->begin(), classes->end(), cell,
                          [&](const Str& a, const Str& b) { return less(a.c_str(), b.c_str()); });
-    store_i64(out->data.data(), Dtype::kI32, r, found - classes->begin());
+    const size_t id = static_cast<size_t>(found - classes->begin());
+    store_i64(out->data.data(), Dtype::kI32, r, static_cast<int64_t>(named ? places[id] : id));
   }
+  if (named) *classes = known->clone();
   return {};
 }
 

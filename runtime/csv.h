@@ -21,7 +21,9 @@ Status parse_csv(const Bytes& bytes, const char* path, CsvTable* out);
 /// One column as f64 [rows]; empty or non-numeric cells are errors that name line and column.
 Status numeric_column(const CsvTable& table, size_t column, Vec<double>* out);
 /// One column as class ids i32 [rows]: integers are taken as they are; otherwise the distinct
-/// texts, sorted, are numbered from 0 and returned in `classes`.
-Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* classes);
+/// texts, sorted, are numbered from 0 and returned in `classes`. With `known` names (not empty) the
+/// texts are numbered as they are there.
+Status class_column(const CsvTable& table, size_t column, const Vec<Str>* known, Array* out,
+                    Vec<Str>* classes);
 
 }  // namespace gradc::rt

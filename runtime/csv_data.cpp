@@ -88,7 +88,8 @@ bool wants_classes(const gradc_rt_tensor& tensor) {
 }
 
 Status add_targets(const gradc_rt_model& model, const CsvTable& table, const CsvOptions& options,
-                   Vec<Array>* arrays, Vec<Str>* class_names) {
+                   const Vec<TensorMeaning>* known, Vec<Array>* arrays,
+                   Vec<TensorMeaning>* meanings) {
   Vec<const gradc_rt_tensor*> targets;
   for (int64_t i = 0; i < model.num_tensors; ++i) {
     if (model.tensors[i].kind == GRADC_RT_TARGET) targets.push(&model.tensors[i]);
@@ -108,7 +109,10 @@ Status add_targets(const gradc_rt_model& model, const CsvTable& table, const Csv
       columns = options.targets.clone();
     }
     if (columns.size() == 1 && wants_classes(*targets[t])) {
-      GRADC_RT_TRY(class_column(table, columns[0], &array, class_names));
+      const size_t index = static_cast<size_t>(targets[t] - model.tensors);
+      GRADC_RT_TRY(class_column(table, columns[0],
+                                known != nullptr ? &(*known)[index].classes : nullptr, &array,
+                                &(*meanings)[index].classes));
     } else {
       GRADC_RT_TRY(matrix(table, columns, targets[t]->name, &array));
     }
@@ -118,17 +122,32 @@ Status add_targets(const gradc_rt_model& model, const CsvTable& table, const Csv
   return {};
 }
 
+// Feature columns in the order that the model was trained with, if it was; their names.
+Status order_features(const CsvTable& table, const Vec<Str>* known, Vec<size_t>* features,
+                      Vec<Str>* names) {
+  for (size_t column : *features)
+    names->push(table.header[column].clone());
+  if (known == nullptr || known->empty()) return {};
+  Vec<size_t> places;
+  GRADC_RT_TRY(match_all(table.path.c_str(), "feature columns", *names, *known, &places));
+  for (size_t& place : places)
+    place = (*features)[place];
+  *features = static_cast<Vec<size_t>&&>(places);
+  *names = known->clone();
+  return {};
+}
+
 }  // namespace
 
 Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
-                Vec<Array>* arrays, Vec<Str>* class_names) {
+                const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings) {
   Bytes bytes;
   GRADC_RT_TRY(read_maybe_gzip(path, &bytes));
   CsvTable table;
   GRADC_RT_TRY(parse_csv(bytes, path, &table));
   CsvOptions columns;
   GRADC_RT_TRY(parse_options(table, options, &columns));
-  GRADC_RT_TRY(add_targets(model, table, columns, arrays, class_names));
+  GRADC_RT_TRY(add_targets(model, table, columns, known, arrays, meanings));
   Vec<const gradc_rt_tensor*> inputs;
   for (int64_t i = 0; i < model.num_tensors; ++i) {
     if (model.tensors[i].kind == GRADC_RT_INPUT) inputs.push(&model.tensors[i]);
@@ -138,6 +157,9 @@ Status load_csv(const gradc_rt_model& model, const char* path, const char* optio
     for (size_t c = 0; c < table.header.size(); ++c) {
       if (!contains(columns.targets, c) && !contains(columns.dropped, c)) features.push(c);
     }
+    const size_t index = static_cast<size_t>(inputs[0] - model.tensors);
+    GRADC_RT_TRY(order_features(table, known != nullptr ? &(*known)[index].columns : nullptr,
+                                &features, &(*meanings)[index].columns));
     Array array;
     GRADC_RT_TRY(matrix(table, features, inputs[0]->name, &array));
     arrays->push(static_cast<Array&&>(array));
@@ -158,8 +180,35 @@ Status load_csv(const gradc_rt_model& model, const char* path, const char* optio
   return {};
 }
 
+namespace {
+
+// The number of each byte: itself, or its place among the bytes that the text (or the text that the
+// model was trained with) has.
+Status number_bytes(const char* path, const Bytes& text, bool characters, const Vec<Str>* known,
+                    int32_t* id_of, Vec<Str>* table) {
+  bool used[256] = {};
+  for (uint8_t byte : text)
+    used[byte] = true;
+  for (int b = 0; b < 256; ++b) {
+    id_of[b] = characters ? -1 : b;
+    const char byte = static_cast<char>(b);
+    if (characters && used[b]) table->push(Str(&byte, 1));
+  }
+  if (!characters) return {};
+  Vec<size_t> places;
+  const bool named = known != nullptr && !known->empty();
+  if (named) GRADC_RT_TRY(match_some(path, "characters", *table, *known, &places));
+  for (size_t i = 0; i < table->size(); ++i)
+    id_of[static_cast<uint8_t>((*table)[i][0])] = static_cast<int32_t>(named ? places[i] : i);
+  if (named) *table = known->clone();
+  return {};
+}
+
+}  // namespace
+
 Status load_text(const gradc_rt_model& model, const char* path, bool characters,
-                 Vec<Array>* arrays) {
+                 const Vec<TensorMeaning>* known, Vec<Array>* arrays,
+                 Vec<TensorMeaning>* meanings) {
   const gradc_rt_tensor* input = nullptr;
   const gradc_rt_tensor* target = nullptr;
   for (int64_t i = 0; i < model.num_tensors; ++i) {
@@ -179,12 +228,13 @@ Status load_text(const gradc_rt_model& model, const char* path, bool characters,
                  length + 1);
   }
   int32_t id_of[256];
-  int32_t next_id = 0;
-  for (int b = 0; b < 256; ++b) {
-    const bool used =
-        !characters || std::find(text.begin(), text.end(), static_cast<uint8_t>(b)) != text.end();
-    id_of[b] = used ? next_id++ : -1;
-  }
+  Vec<Str> table;
+  const size_t index = static_cast<size_t>(input - model.tensors);
+  GRADC_RT_TRY(number_bytes(path, text, characters,
+                            known != nullptr ? &(*known)[index].characters : nullptr, id_of,
+                            &table));
+  for (const gradc_rt_tensor* tensor : {input, target})
+    (*meanings)[static_cast<size_t>(tensor - model.tensors)].characters = table.clone();
   const size_t rows = (text.size() - 1) / length;
   for (const gradc_rt_tensor* tensor : {input, target}) {
     const size_t shift = tensor == target ? 1 : 0;

@@ -94,16 +94,16 @@ size_t option_start(const Str& spec) {
   return text ? static_cast<size_t>(colon - spec.c_str()) : spec.size();
 }
 
-Status load_spec(const gradc_rt_model& model, const Str& spec, Vec<Array>* arrays,
-                 Vec<Str>* class_names) {
+Status load_spec(const gradc_rt_model& model, const Str& spec, const Vec<TensorMeaning>* known,
+                 Vec<Array>* arrays, Vec<TensorMeaning>* meanings) {
   const size_t colon = option_start(spec);
   const Str path = spec.part(0, colon);
   const Str options = colon < spec.size() ? spec.part(colon + 1, spec.size() - colon - 1) : Str();
   if (has_suffix(path, ".csv")) {
-    return load_csv(model, path.c_str(), options.c_str(), arrays, class_names);
+    return load_csv(model, path.c_str(), options.c_str(), known, arrays, meanings);
   }
   if (options == "chars" || options == "bytes") {
-    return load_text(model, path.c_str(), options == "chars", arrays);
+    return load_text(model, path.c_str(), options == "chars", known, arrays, meanings);
   }
   if (has_suffix(path, ".txt")) {
     return error("%s: a text file needs its unit: %s:chars or %s:bytes", path.c_str(), path.c_str(),
@@ -290,14 +290,15 @@ Status load_arrays_of(const char* path, Vec<Array>* out) {
 }
 
 Status load_dataset(const gradc_rt_model& model, const DataSource& source, TargetNeed need,
-                    DataSet* out) {
+                    DataSet* out, const Vec<TensorMeaning>* known) {
   GRADC_RT_TRY(check_file_names(model, source.inputs, GRADC_RT_INPUT, "input"));
   GRADC_RT_TRY(check_file_names(model, source.targets, GRADC_RT_TARGET, "target"));
+  out->meanings = Vec<TensorMeaning>(static_cast<size_t>(model.num_tensors));
   Vec<Array> arrays;
   GRADC_RT_TRY(load_named(source.inputs, "input/", &arrays));
   GRADC_RT_TRY(load_named(source.targets, "target/", &arrays));
   if (!source.spec.empty()) {
-    GRADC_RT_TRY(load_spec(model, source.spec, &arrays, &out->class_names));
+    GRADC_RT_TRY(load_spec(model, source.spec, known, &arrays, &out->meanings));
   }
   // One array and one input need no name to meet (predict).
   if (need == TargetNeed::kOptional && arrays.size() == 1 &&

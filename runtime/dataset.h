@@ -9,6 +9,7 @@
 #pragma once
 
 #include "runtime/array.h"
+#include "runtime/meaning.h"
 #include "runtime/model_abi.h"
 
 namespace gradc::rt {
@@ -37,15 +38,16 @@ struct DataSet {
   DataPart train;
   DataPart validation;
   DataPart test;
-  Vec<Str> class_names;  // of a CSV's text target
+  Vec<TensorMeaning> meanings;  // one for each tensor of the model
 };
 
 enum class TargetNeed { kRequired, kOptional };
 
 /// Reads everything and assigns arrays to inputs and targets by name; checks counts of rows. Values
-/// and shapes are checked by check_part().
+/// and shapes are checked by check_part(). With `known` (one for each tensor of the model: what it
+/// was trained with) columns, classes and characters are matched by name.
 Status load_dataset(const gradc_rt_model& model, const DataSource& source, TargetNeed need,
-                    DataSet* out);
+                    DataSet* out, const Vec<TensorMeaning>* known = nullptr);
 
 /// Reads the arrays of any supported file or folder without assigning them.
 Status load_arrays_of(const char* path, Vec<Array>* out);
@@ -65,9 +67,10 @@ Status parse_named_file(const char* text, const char* option, NamedFile* out);
 
 /// Turns a CSV or text SPEC into arrays named as the model's tensors (implementation of
 /// load_dataset).
+/// `meanings` has one entry for each tensor; `known` may be null.
 Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
-                Vec<Array>* arrays, Vec<Str>* class_names);
+                const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings);
 Status load_text(const gradc_rt_model& model, const char* path, bool characters,
-                 Vec<Array>* arrays);
+                 const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings);
 
 }  // namespace gradc::rt

@@ -48,7 +48,13 @@ Bytes kept_lines(const Bytes& old, int64_t epochs_done) {
 }  // namespace
 
 EpochLog::~EpochLog() {
-  if (descriptor_ >= 0) close(descriptor_);
+  abandon(this);
+}
+
+void EpochLog::abandon(void* self) {
+  EpochLog* log = static_cast<EpochLog*>(self);
+  if (log->descriptor_ >= 0) close(log->descriptor_);
+  log->descriptor_ = -1;
 }
 
 Status EpochLog::trim(const char* path, int64_t epochs_done) {

@@ -3,6 +3,7 @@
 // is taken up.
 #pragma once
 
+#include "runtime/memory.h"
 #include "runtime/status.h"
 
 namespace gradc::rt {
@@ -23,6 +24,7 @@ class EpochLog {
   const Status& status() const { return status_; }
 
  private:
+  static void abandon(void* self);
   Status trim(const char* path, int64_t epochs_done);
 
   Str path_;
@@ -30,6 +32,7 @@ class EpochLog {
   bool durable_ = false;
   bool regular_ = false;
   Status status_;
+  Held held_{&EpochLog::abandon, this};
 };
 
 }  // namespace gradc::rt

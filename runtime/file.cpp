@@ -30,13 +30,36 @@ Str folder_of(const char* path) {
   return Str(path, static_cast<size_t>(slash - path));
 }
 
+namespace {
+
+/// A descriptor that is closed in any case.
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close_now(this); }
+
+ private:
+  static void close_now(void* self) {
+    Descriptor* it = static_cast<Descriptor*>(self);
+    if (it->number_ >= 0) close(it->number_);
+    it->number_ = -1;
+  }
+
+  int number_;
+  Held held_{&Descriptor::close_now, this};
+};
+
+}  // namespace
+
 Status read_file(const char* path, Bytes* out) {
   const int descriptor = open_descriptor(path, O_RDONLY, 0);
+  const Descriptor owner(descriptor);
   if (descriptor < 0) return error("%s: cannot open: %s", path, strerror(errno));
   struct stat info;
   if (fstat(descriptor, &info) != 0 || S_ISDIR(info.st_mode)) {
     const bool folder = S_ISDIR(info.st_mode);
-    close(descriptor);
     return error("%s: %s", path, folder ? "is a directory, a file was expected" : strerror(errno));
   }
   out->clear();
@@ -52,7 +75,6 @@ Status read_file(const char* path, Bytes* out) {
     if (n <= 0) break;
     out->set_size_within_capacity(old + static_cast<size_t>(n));
   }
-  close(descriptor);
   return status;
 }
 

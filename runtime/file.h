@@ -1,6 +1,7 @@
 // Whole files: reading them, and names of files and folders. Writing is in output_file.h.
 #pragma once
 
+#include "runtime/memory.h"
 #include "runtime/status.h"
 
 #include <cstdint>

@@ -171,7 +171,7 @@ typedef struct gradc_rt_training {
   const char* monitor;    /* "val_loss", "loss", "val_accuracy", ...; NULL = val_loss */
   int64_t patience;       /* epochs without improvement before stopping */
   double min_delta;
-  int64_t mode; /* 0 = by name (accuracies up, losses down), -1 = smaller is better, 1 = larger */
+  int64_t mode; /* -1 = smaller is better, 1 = larger */
   int64_t restore_best_weights; /* 0/1 */
 } gradc_rt_training;
 

@@ -71,9 +71,9 @@ void remove_if_abandoned(int folder, const char* name) {
 }
 
 void remove_abandoned(const char* path) {
-  DIR* folder = opendir(folder_of(path).c_str());
-  if (folder == nullptr) return;
   const Str prefix = temporary_prefix(path);
+  DIR* folder = opendir(folder_of(path).c_str());  // nothing allocates until it is closed
+  if (folder == nullptr) return;
   while (const dirent* entry = readdir(folder)) {
     if (is_temporary(entry->d_name, prefix)) remove_if_abandoned(dirfd(folder), entry->d_name);
   }
@@ -203,9 +203,16 @@ bool is_same_file(const char* one, const char* other) {
 }
 
 OutputFile::~OutputFile() {
-  if (descriptor_ < 0) return;
-  if (!place_.in_place) unlink(temporary_.c_str());  // while the lock is held: nobody else's yet
-  close(descriptor_);
+  abandon(this);
+}
+
+void OutputFile::abandon(void* self) {
+  OutputFile* file = static_cast<OutputFile*>(self);
+  if (file->descriptor_ < 0) return;
+  // While the lock is held: the name is nobody else's yet.
+  if (!file->place_.in_place) unlink(file->temporary_.c_str());
+  close(file->descriptor_);
+  file->descriptor_ = -1;
 }
 
 Status OutputFile::open(const char* path, bool executable) {

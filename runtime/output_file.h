@@ -4,6 +4,7 @@
 // pipe, "-" for standard output) is never replaced: it is written in place.
 #pragma once
 
+#include "runtime/memory.h"
 #include "runtime/status.h"
 
 #include <sys/stat.h>
@@ -48,6 +49,7 @@ class OutputFile {
   Status commit();
 
  private:
+  static void abandon(void* self);
   Status create_temporary();
   void keep_owner_and_mode();
 
@@ -57,6 +59,7 @@ class OutputFile {
   int descriptor_ = -1;
   bool executable_ = false;
   bool finished_ = false;
+  Held held_{&OutputFile::abandon, this};
 };
 
 /// write() until all is written; signals for closed pipes and for the size limit do not arrive.

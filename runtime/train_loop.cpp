@@ -221,10 +221,7 @@ class Trainer {
     const char* name = options_.early_stopping.monitor;
     return name != nullptr && name[0] != '\0' ? name : "val_loss";
   }
-  bool larger_is_better() const {
-    if (options_.early_stopping.mode != 0) return options_.early_stopping.mode > 0;
-    return strstr(monitor(), "acc") != nullptr || strstr(monitor(), "auc") != nullptr;
-  }
+  bool larger_is_better() const { return options_.early_stopping.mode > 0; }
   bool is_weight(size_t index) const {
     const int64_t kind = instance_.tensor(index).kind;
     return kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE;

@@ -61,7 +61,7 @@ struct EarlyStopping {
   const char* monitor = nullptr;  // NULL = "val_loss"
   int64_t patience = 0;
   double min_delta = 0;
-  int64_t mode = 0;  // 0 by name, -1 smaller is better, 1 larger
+  int64_t mode = -1;  // -1 smaller is better, 1 larger
   bool restore_best = false;
 };
 

@@ -61,6 +61,7 @@ bool is_expensive(const Node& node) {
     case ScalarOp::kCos:
     case ScalarOp::kTanh:
     case ScalarOp::kErf:
+    case ScalarOp::kErfc:
     case ScalarOp::kSigmoid:
     case ScalarOp::kPow:
       return true;
@@ -121,7 +122,7 @@ class ReductionLowering {
 
  private:
   Diagnostic unsupported(const char* why) const {
-    return make_error(DiagKind::kUnsupported, {}, "{}: {}", unit_.name(), why);
+    return make_error(DiagKind::kInternal, {}, "{}: {}", unit_.name(), why);
   }
 
   Status analyse() {

@@ -26,15 +26,7 @@ Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources)
   aot.output = options.output;
   aot.emit = options.emit;
   aot.batch_size = options.batch_size;
-  aot.target = TargetInfo::host();
-  if (!options.triple.empty() || !options.cpu.empty() || !options.features.empty()) {
-    const std::string host_triple = aot.target.triple;
-    GRADC_TRY(aot.target, TargetInfo::from(options.triple.empty() ? host_triple : options.triple,
-                                           options.cpu, options.features));
-    // The same architecture and system can link the runtime core that gradc carries.
-    aot.is_host = aot.target.triple.substr(0, aot.target.triple.find('-')) ==
-                  host_triple.substr(0, host_triple.find('-'));
-  }
+  GRADC_TRY(aot.target, TargetInfo::from(options.triple, options.cpu, options.features));
   return compile_to_files(model, aot);
 }
 
@@ -85,7 +77,8 @@ void register_compile(CLI::App& app, Selection& selection) {
   command->add_option("--target", options->triple,
                       "target triple, e.g. aarch64-linux-gnu (default: this machine)");
   command->add_option("--cpu", options->cpu,
-                      "target CPU as LLVM names it (default: this machine's)");
+                      "target CPU as LLVM names it (default: this machine's; of another target, or "
+                      "with --features, the least of its kind)");
   command->add_option("--features", options->features, "target features, e.g. +avx2,+fma");
   command->callback(
       [options, &selection] { selection.run = [options] { return run_compile(*options); }; });

@@ -64,6 +64,7 @@ int report(const rt::Status& status) {
     case rt::Code::kStopped:
       return kStopped;
     case rt::Code::kUserError:
+    case rt::Code::kOutOfMemory:
       return kUserError;
     case rt::Code::kUsage:
       return kUsageError;
@@ -123,6 +124,7 @@ int run_train_command(const TrainCommandLine& options) {
     command.resume = options.resume;
     command.overwrite = options.overwrite;
     command.log = or_null(options.log);
+    command.warnings = silenced_warnings();
     rt::TrainResult result;
     return rt::run_train(instance, command, &result);
   });
@@ -134,6 +136,7 @@ int run_eval_command(const TrainCommandLine& options) {
     GRADC_RT_TRY(read_data_options(options.data, command.data));
     command.weights = or_null(options.weights);
     command.json = options.json;
+    command.warnings = silenced_warnings();
     return rt::run_eval(instance, command);
   });
 }
@@ -144,6 +147,7 @@ int run_predict_command(const TrainCommandLine& options) {
     GRADC_RT_TRY(read_data_options(options.data, command.data));
     command.weights = or_null(options.weights);
     command.out = or_null(options.out);
+    command.warnings = silenced_warnings();
     return rt::run_predict(instance, command);
   });
 }

@@ -2,6 +2,7 @@
 // results.
 #pragma once
 
+#include "runtime/warnings.h"
 #include "support/diagnostic.h"
 #include "support/result.h"
 #include "support/source_file.h"
@@ -29,6 +30,11 @@ enum ExitCode : int {
 struct Selection {
   std::function<int()> run;
 };
+
+/// What --no-warn has silenced, for the whole run of the command.
+rt::Warnings& silenced_warnings();
+/// --no-warn KIND, for every command that takes a model.
+void add_no_warn(CLI::App& command);
 
 /// Prints diagnostics on stderr, with the lines of the files they are about; gives kUserError if
 /// one is an error, kUsageError if all errors are wrong uses of the command.

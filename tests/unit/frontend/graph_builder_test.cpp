@@ -3,6 +3,7 @@
 #include "frontend/graph_builder.h"
 
 #include "frontend/families.h"
+#include "ir/op_attrs.h"
 #include "tests/unit/frontend/run_model.h"
 
 #include <cmath>
@@ -301,6 +302,102 @@ TEST(GraphBuilder, WeightedLossesAndRegularizers) {
   expect_near(result.outputs.at("loss"), {1 + 3 * 3 + 0.5 * 9 + 0.1 * 4 + 0.2 * 16});
 }
 
+// Keras 3 (keras/src/losses/loss.py): a loss gives one value per position, the mean over the last
+// axis where it is elementwise; "sum" adds all of them, "sum_over_batch_size" divides by their
+// count.
+TEST(GraphBuilder, ReductionsCountEveryPosition) {
+  std::vector<double> y(12);
+  for (size_t i = 0; i < y.size(); ++i)
+    y[i] = static_cast<double>(i) / 4 - 1;
+  const std::vector<double> zeros(12), ones(12, 1.0);
+  const auto each = [&](auto f) {
+    double sum = 0;
+    for (const double v : y)
+      sum += f(v);
+    return sum;
+  };
+  const auto square = [](double v) { return v * v; };
+  const auto log_row = [&](size_t row) {
+    return std::log(std::exp(y[3 * row]) + std::exp(y[3 * row + 1]) + std::exp(y[3 * row + 2]));
+  };
+  double scce = 0;
+  for (size_t row = 0; row < 4; ++row)
+    scce += log_row(row) - y[3 * row + row % 3];
+  const std::vector<double> classes = {0, 1, 2, 0};
+  std::vector<double> one_hot(12);
+  for (size_t row = 0; row < 4; ++row)
+    one_hot[3 * row + row % 3] = 1;
+  const double huber =
+      each([](double v) { return std::abs(v) <= 1 ? v * v / 2 : std::abs(v) - 0.5; });
+  const double bce = each([](double v) { return std::log1p(std::exp(-v)); });
+  struct Case {
+    std::string loss;
+    std::vector<double> target;
+    double sum;  ///< over the positions of all examples
+  };
+  const Case cases[] = {
+      {R"("type": "mse")", zeros, each(square) / 3},
+      {R"("type": "mae")", zeros, each([](double v) { return std::abs(v); }) / 3},
+      {R"("type": "huber")", zeros, huber / 3},
+      {R"("type": "bce", "from_logits": true)", ones, bce / 3},
+      {R"("type": "cce", "from_logits": true)", one_hot, scce},
+      {R"("type": "scce", "from_logits": true)", classes, scce},
+  };
+  const auto loss = [&](const Case& c, const std::string& reduction, int64_t batch,
+                        const std::string& shape, const Named& more = {}) {
+    const std::string text = with_training(
+        R"({"type": "activation", "activation": "linear", "name": "y"})",
+        "{\"loss\": {" + c.loss + R"(, "reduction": ")" + reduction + R"("}, "optimizer": "sgd"})",
+        shape);
+    Named given = {{"input/x", y}, {"target/y", c.target}};
+    given.insert(more.begin(), more.end());
+    return run_model(text, {EntryKind::kEvaluate, batch, !more.empty()}, given)
+        .outputs.at("loss")[0];
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.loss);
+    for (const auto& [batch, shape] : std::vector<std::pair<int64_t, std::string>>{
+             {1, "[4, 3]"}, {2, "[2, 3]"}, {4, "[3]"}, {1, "[2, 2, 3]"}}) {
+      EXPECT_NEAR(loss(c, "sum", batch, shape), c.sum, 1e-6) << shape;
+      EXPECT_NEAR(loss(c, "sum_over_batch_size", batch, shape), c.sum / 4, 1e-6) << shape;
+      EXPECT_NEAR(loss(c, "mean", batch, shape), c.sum / 4, 1e-6) << shape;
+    }
+    // The last batch, one of its two examples real: as that example alone.
+    const Named tail = {{"tail/weight", {1, 0}}};
+    const Named second = {{"tail/weight", {0, 1}}};
+    const double first_sum = loss(c, "sum", 2, "[2, 3]", tail);
+    EXPECT_NEAR(first_sum + loss(c, "sum", 2, "[2, 3]", second), c.sum, 1e-6);
+    EXPECT_NEAR(loss(c, "mean", 2, "[2, 3]", tail), first_sum / 2, 1e-6);
+  }
+}
+
+// Keras adds the penalties of trainable weights alone.
+TEST(GraphBuilder, FrozenLayersHaveNoPenalty) {
+  const auto loss = [](const std::string& layer, const std::string& shape, bool trainable) {
+    const std::string text =
+        with_training(layer + (trainable ? "}" : R"(, "trainable": false})") +
+                          R"(, {"type": "flatten"}, {"type": "dense", "units": 1, "name": "y"})",
+                      R"({"loss": "mse", "optimizer": "sgd"})", shape);
+    const Named given = {{"a/kernel", {3}}, {"a/bias", {-2}},  {"a/embeddings", {1, 1}},
+                         {"a/gamma", {5}},  {"y/kernel", {0}}, {"y/bias", {0}}};
+    return run_model(text, {EntryKind::kEvaluate, 1, false}, given).outputs.at("loss")[0];
+  };
+  const std::string l1 = R"({"type": "l1", "l1": 0.5})", l2 = R"({"type": "l2", "l2": 0.5})";
+  const std::string dense = R"({"type": "dense", "units": 1, "name": "a", "kernel_regularizer": )" +
+                            l2 + R"(, "bias_regularizer": )" + l1;
+  EXPECT_NEAR(loss(dense, "[1]", true), 4.5 + 1, 1e-9);
+  EXPECT_NEAR(loss(dense, "[1]", false), 0, 1e-9);
+  const std::string conv =
+      R"({"type": "conv2d", "filters": 1, "kernel_size": 1, "name": "a", "kernel_regularizer": )" +
+      l1;
+  EXPECT_NEAR(loss(conv, "[1, 1, 1]", true), 1.5, 1e-9);
+  EXPECT_NEAR(loss(conv, "[1, 1, 1]", false), 0, 1e-9);
+  const std::string norm =
+      R"({"type": "batch_normalization", "name": "a", "gamma_regularizer": )" + l2;
+  EXPECT_NEAR(loss(norm, "[1]", true), 12.5, 1e-9);
+  EXPECT_NEAR(loss(norm, "[1]", false), 0, 1e-9);
+}
+
 TEST(GraphBuilder, TailWeightsIgnorePadding) {
   const std::string text =
       with_training(R"({"type": "dense", "units": 1, "name": "y"})",
@@ -397,6 +494,27 @@ TEST(Optimizers, SpecsFollowKeras) {
   EXPECT_EQ(spec(R"({"type": "rmsprop", "centered": true, "momentum": 0.5})").slots.size(), 3U);
   EXPECT_EQ(spec(R"({"type": "adam", "amsgrad": true})").slots[2].name, "velocity_hat");
   EXPECT_EQ(spec(R"({"type": "adamw", "global_clipnorm": 2})").global_clip_norm, 2.0);
+  EXPECT_EQ(spec(R"("adamax")").slots[1].name, "norm");
+}
+
+TEST(Optimizers, EpsilonAsOthersPlaceIt) {
+  const auto attrs = [](const std::string& type, const std::string& as) {
+    const auto model = parse_model(with_training(
+        R"({"type": "dense", "units": 1})", R"({"loss": "mse", "optimizer": {"type": ")" + type +
+                                                R"(", "epsilon_as": ")" + as + R"("}})"));
+    return build_entry_graph(model.value(), {EntryKind::kTrain, 1, false}).value().optimizer.attrs;
+  };
+  for (const char* type : {"adam", "adamw"}) {
+    EXPECT_FALSE(attrs(type, "keras").as<AdamAttrs>().corrected_epsilon);
+    EXPECT_TRUE(attrs(type, "pytorch").as<AdamAttrs>().corrected_epsilon);
+    EXPECT_TRUE(attrs(type, "tensorflow_js").as<AdamAttrs>().corrected_epsilon);
+  }
+  for (const char* as : {"keras", "pytorch", "tensorflow_js"}) {
+    const bool torch = std::string(as) == "pytorch";
+    EXPECT_EQ(attrs("rmsprop", as).as<RmspropAttrs>().epsilon_outside, torch);
+    EXPECT_EQ(attrs("adagrad", as).as<AdagradAttrs>().epsilon_outside, torch);
+    EXPECT_EQ(attrs("adamax", as).as<AdamaxAttrs>().epsilon_inside, torch);
+  }
 }
 
 }  // namespace

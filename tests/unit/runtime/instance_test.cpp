@@ -1,6 +1,7 @@
 // Instances: memory of the caller, lazy entries, binding, and no allocation in steps.
 #include "runtime/instance.h"
 
+#include "runtime/processor.h"
 #include "runtime/train_loop.h"
 #include "runtime/weights.h"
 #include "tests/unit/runtime/fake_model.h"

@@ -382,14 +382,14 @@ TEST(Csv, ClassesAreNumberedInOrderOfTheirNames) {
   ASSERT_TRUE(csv("k,n\nsetosa,2\nvirginica,0\nsetosa,1\nalba,2\n", &table).ok());
   Array ids;
   Vec<Str> names;
-  ASSERT_TRUE(class_column(table, 0, &ids, &names).ok());
+  ASSERT_TRUE(class_column(table, 0, nullptr, &ids, &names).ok());
   ASSERT_EQ(names.size(), 3u);
   EXPECT_EQ(names[0], Str("alba"));
   EXPECT_EQ(load_i64(ids.data.data(), Dtype::kI32, 0), 1);
   EXPECT_EQ(load_i64(ids.data.data(), Dtype::kI32, 1), 2);
   Array numbers;
   Vec<Str> none;
-  ASSERT_TRUE(class_column(table, 1, &numbers, &none).ok());
+  ASSERT_TRUE(class_column(table, 1, nullptr, &numbers, &none).ok());
   EXPECT_TRUE(none.empty());
   EXPECT_EQ(load_i64(numbers.data.data(), Dtype::kI32, 2), 1);
 }
