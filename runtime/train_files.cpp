@@ -168,8 +168,13 @@ Status check_train_files(const Instance& instance, const TrainFiles& files) {
     return usage_error(
         "--resume and --overwrite: one goes on from the checkpoint, the other starts anew");
   }
-  for (const char* path : {files.out, files.checkpoint, files.log}) {
+  for (const char* path : {files.out, files.checkpoint}) {
     if (path != nullptr) GRADC_RT_TRY(check_writable(path));
+  }
+  if (files.log != nullptr) {  // one that exists is written in place: its folder may be closed
+    OutputPlace place;
+    GRADC_RT_TRY(find_output(files.log, &place));
+    if (!place.exists) GRADC_RT_TRY(check_writable(files.log));
   }
   if (files.checkpoint != nullptr) GRADC_RT_TRY(check_checkpoint(files));
   GRADC_RT_TRY(check_apart(files));
