@@ -2,7 +2,6 @@
 // give a message and never a crash.
 #include "runtime/array.h"
 #include "runtime/byte_stream.h"
-#include "runtime/csv.h"
 #include "runtime/output_file.h"
 #include "runtime/safetensors.h"
 #include "runtime/text.h"
