@@ -7,6 +7,7 @@
 #include "ir/optimizer_spec.h"
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace gradc {
@@ -41,6 +42,22 @@ Val build_regularizer(const Component& regularizer, Val parameter);
 enum class TargetKind : uint8_t { kSameShape, kClassIndex };
 
 TargetKind loss_target(const Component& loss);
+
+/// The targets that a loss is defined for; data are checked against it before training starts.
+struct TargetDomain {
+  /// Whether targets are classes, which may come as names: two in one value (0 and 1), or as many
+  /// as the output's last axis has (as indices, or as rows).
+  enum class Classes : uint8_t { kNone, kTwo, kLastAxis };
+
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+  bool above_min = false;        ///< min itself is excluded
+  bool whole = false;            ///< whole numbers only
+  bool rows_sum_to_one = false;  ///< along the last axis
+  Classes classes = Classes::kNone;
+};
+
+const TargetDomain& loss_domain(const Component& loss);
 /// False, with the reason, when a loss cannot work on an output of that shape (without the batch
 /// axis).
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem);
@@ -66,6 +83,14 @@ Val build_metric(const Component& metric, const ComponentDef& resolved, Val outp
 /// The step op, slots and clipping of an optimizer. The learning rate is a value of the graph, see
 /// build_schedule.
 OptimizerSpec make_optimizer_spec(const Component& optimizer);
+/// The learning rates that an optimizer is used with; others are most likely mistakes.
+struct RateRange {
+  double low = 0.0;
+  double high = 0.0;
+};
+RateRange usual_learning_rates(const Component& optimizer);
+/// The highest rate of a schedule.
+double highest_rate(const Component& schedule);
 /// The learning rate, f64[], as a function of the iteration (f64[], from 0).
 Val build_schedule(const Component& schedule, Val iteration);
 

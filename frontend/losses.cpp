@@ -48,9 +48,17 @@ constexpr OptionDef kHuberOptions[] = {
 constexpr OptionDef kCrossEntropyOptions[] = {kFromLogits, kLabelSmoothing, kReduction};
 constexpr OptionDef kSparseOptions[] = {kFromLogits, kReduction};
 
+constexpr TargetDomain kAnyTarget{};
+constexpr TargetDomain kBinaryTarget{.min = 0, .max = 1, .classes = TargetDomain::Classes::kTwo};
+constexpr TargetDomain kDistributionTarget{
+    .min = 0, .rows_sum_to_one = true, .classes = TargetDomain::Classes::kLastAxis};
+/// Class indices: their range is that of the output's last axis.
+constexpr TargetDomain kIndexTarget{.classes = TargetDomain::Classes::kLastAxis};
+
 struct LossDef {
   ComponentDef base;
   TargetKind target;
+  TargetDomain domain;
   Val (*build)(const Options&, Val output,
                Val target);  ///< any shape [batch, ...]; the rest is averaged
 };
@@ -124,24 +132,30 @@ Val build_sparse_crossentropy(const Options& o, Val output, Val target) {
 constexpr LossDef kLosses[] = {
     {{"mean_squared_error", "mean of (output - target)^2", kPlainOptions, "mse"},
      TargetKind::kSameShape,
+     kAnyTarget,
      build_mse},
     {{"mean_absolute_error", "mean of |output - target|", kPlainOptions, "mae"},
      TargetKind::kSameShape,
+     kAnyTarget,
      build_mae},
     {{"huber", "half the square up to delta, then a line", kHuberOptions, "huber_loss"},
      TargetKind::kSameShape,
+     kAnyTarget,
      build_huber},
     {{"binary_crossentropy", "-target log(p) - (1 - target) log(1 - p)", kCrossEntropyOptions,
       "bce binary_cross_entropy"},
      TargetKind::kSameShape,
+     kBinaryTarget,
      build_binary_crossentropy},
     {{"categorical_crossentropy", "-sum of target log(p) over the last axis", kCrossEntropyOptions,
       "cce categorical_cross_entropy"},
      TargetKind::kSameShape,
+     kDistributionTarget,
      build_categorical_crossentropy},
     {{"sparse_categorical_crossentropy", "-log(p) of the target class", kSparseOptions,
       "scce sparse_categorical_cross_entropy"},
      TargetKind::kClassIndex,
+     kIndexTarget,
      build_sparse_crossentropy},
 };
 
@@ -176,6 +190,10 @@ std::span<const ComponentDef* const> loss_components() {
 
 TargetKind loss_target(const Component& loss) {
   return loss_def(loss).target;
+}
+
+const TargetDomain& loss_domain(const Component& loss) {
+  return loss_def(loss).domain;
 }
 
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem) {

@@ -163,7 +163,12 @@ constexpr OptionDef kAdamaxOptions[] = {
 struct OptimizerDef {
   ComponentDef base;
   void (*make)(const Options&, OptimizerSpec&);
+  RateRange usual_rates;  ///< others get a warning
 };
+
+/// Steps in proportion to the gradient may be long; those of its sign alone may not.
+constexpr RateRange kRatesOfGradients = {1e-7, 10.0};
+constexpr RateRange kRatesOfSigns = {1e-7, 0.1};
 
 // Where the others differ from Keras: PyTorch adds epsilon to the root, never under it, and to the
 // bias-corrected root where there is a correction; TensorFlow.js differs in Adam alone.
@@ -230,21 +235,26 @@ void make_adamax(const Options& o, OptimizerSpec& spec) {
 
 constexpr OptimizerDef kOptimizers[] = {
     {{"sgd", "w -= learning_rate g, with optional momentum", kSgdOptions, "gradient_descent"},
-     make_sgd},
-    {{"momentum", "sgd with momentum 0.9", kMomentumOptions}, make_sgd},
-    {{"nesterov", "sgd with Nesterov momentum 0.9", kNesterovOptions}, make_sgd},
+     make_sgd,
+     kRatesOfGradients},
+    {{"momentum", "sgd with momentum 0.9", kMomentumOptions}, make_sgd, kRatesOfGradients},
+    {{"nesterov", "sgd with Nesterov momentum 0.9", kNesterovOptions}, make_sgd, kRatesOfGradients},
     {{"adagrad", "w -= learning_rate g / sqrt(a + epsilon), a += g^2", kAdagradOptions, "ada_grad"},
-     make_adagrad},
+     make_adagrad,
+     kRatesOfGradients},
     {{"rmsprop", "w -= learning_rate g / sqrt(v + epsilon), v the moving mean of g^2",
       kRmspropOptions, "rms_prop"},
-     make_rmsprop},
+     make_rmsprop,
+     kRatesOfSigns},
     {{"adam", "w -= learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)",
       kAdamOptions},
-     make_adam},
-    {{"adamw", "adam with weight decay 0.004", kAdamwOptions, "adam_w"}, make_adam},
+     make_adam,
+     kRatesOfSigns},
+    {{"adamw", "adam with weight decay 0.004", kAdamwOptions, "adam_w"}, make_adam, kRatesOfSigns},
     {{"adamax", "w -= learning_rate / (1 - beta_1^t) m / (u + epsilon), u = max(beta_2 u, |g|)",
       kAdamaxOptions, "ada_max"},
-     make_adamax},
+     make_adamax,
+     kRatesOfSigns},
 };
 
 }  // namespace
@@ -257,6 +267,13 @@ std::span<const ComponentDef* const> optimizer_components() {
     return pointers;
   }();
   return list;
+}
+
+RateRange usual_learning_rates(const Component& optimizer) {
+  for (const OptimizerDef& def : kOptimizers) {
+    if (&def.base == optimizer.def) return def.usual_rates;
+  }
+  GRADC_UNREACHABLE();
 }
 
 OptimizerSpec make_optimizer_spec(const Component& optimizer) {

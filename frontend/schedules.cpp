@@ -7,6 +7,7 @@
 #include "frontend/families.h"
 #include "support/check.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -85,7 +86,12 @@ constexpr OptionDef kWarmupOptions[] = {
 struct ScheduleDef {
   ComponentDef base;
   Val (*build)(const Options&, Val step);
+  double (*highest)(const Options&);  ///< the largest rate that it gives
 };
+
+double initial_rate(const Options& o) {
+  return o.number("initial_learning_rate");
+}
 
 double integer(const Options& o, std::string_view name) {
   return static_cast<double>(o.integer(name));
@@ -221,27 +227,45 @@ Val build_warmup(const Options& o, Val step) {
   return select(less(step, warm), rising, after);
 }
 
+double highest_value(const Options& o) {
+  const std::vector<double>& values = o.numbers("values");
+  return *std::max_element(values.begin(), values.end());
+}
+
 constexpr ScheduleDef kSchedules[] = {
     {{"constant", "the same rate at every step", kConstantOptions},
-     [](const Options& o, Val step) { return constant(step, o.number("learning_rate")); }},
+     [](const Options& o, Val step) { return constant(step, o.number("learning_rate")); },
+     [](const Options& o) { return o.number("learning_rate"); }},
     {{"exponential_decay", "initial decay_rate^(step / decay_steps)", kDecayOptions, "exponential"},
-     build_exponential},
+     build_exponential,
+     initial_rate},
     {{"inverse_time_decay", "initial / (1 + decay_rate step / decay_steps)", kDecayOptions,
       "inverse_time"},
-     build_inverse_time},
-    {{"step_decay", "initial factor^floor(step / step_size)", kStepOptions, "step"}, build_step},
+     build_inverse_time,
+     initial_rate},
+    {{"step_decay", "initial factor^floor(step / step_size)", kStepOptions, "step"},
+     build_step,
+     initial_rate},
     {{"polynomial_decay", "(initial - end) (1 - step / decay_steps)^power + end",
       kPolynomialOptions, "polynomial"},
-     build_polynomial},
+     build_polynomial,
+     [](const Options& o) { return std::max(initial_rate(o), o.number("end_learning_rate")); }},
     {{"piecewise_constant_decay", "values[i] until boundaries[i]", kPiecewiseOptions,
       "piecewise_constant piecewise"},
-     build_piecewise},
+     build_piecewise,
+     highest_value},
     {{"cosine_decay", "half a cosine from initial to alpha initial, after an optional warm-up",
       kCosineOptions, "cosine"},
-     build_cosine},
+     build_cosine,
+     [](const Options& o) { return std::max(initial_rate(o), o.number_or("warmup_target", 0)); }},
     {{"cosine_decay_restarts", "cosines one after another", kRestartOptions, "cosine_restarts"},
-     build_restarts},
-    {{"warmup", "linear rise, then another schedule", kWarmupOptions, "warm_up"}, build_warmup},
+     build_restarts,
+     initial_rate},
+    {{"warmup", "linear rise, then another schedule", kWarmupOptions, "warm_up"},
+     build_warmup,
+     [](const Options& o) {
+       return std::max(initial_rate(o), highest_rate(*o.component("learning_rate")));
+     }},
 };
 
 }  // namespace
@@ -254,6 +278,13 @@ std::span<const ComponentDef* const> schedule_components() {
     return pointers;
   }();
   return list;
+}
+
+double highest_rate(const Component& schedule) {
+  for (const ScheduleDef& def : kSchedules) {
+    if (&def.base == schedule.def) return def.highest(schedule.options);
+  }
+  GRADC_UNREACHABLE();
 }
 
 Val build_schedule(const Component& schedule, Val step) {
