@@ -115,7 +115,13 @@ class Vec {
   void clear() { resize(0); }
   Vec clone() const {
     Vec copy;
-    copy.append(items_, size_);
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      copy.append(items_, size_);
+    } else {
+      copy.reserve(size_);
+      for (const T& item : *this)
+        copy.push(item.clone());
+    }
     return copy;
   }
   void swap(Vec& other) noexcept {
@@ -172,7 +178,15 @@ class Str {
   bool operator==(const Str& other) const {
     return size() == other.size() && memcmp(c_str(), other.c_str(), size()) == 0;
   }
-  bool operator==(const char* text) const { return strcmp(c_str(), text) == 0; }
+  /// Byte order.
+  bool operator<(const Str& other) const {
+    const size_t common = size() < other.size() ? size() : other.size();
+    const int order = memcmp(c_str(), other.c_str(), common);
+    return order != 0 ? order < 0 : size() < other.size();
+  }
+  bool operator==(const char* text) const {
+    return size() == strlen(text) && memcmp(c_str(), text, size()) == 0;
+  }
   bool starts_with(const char* prefix) const;
   bool ends_with(const char* suffix) const;
   Str part(size_t first, size_t length) const { return {c_str() + first, length}; }

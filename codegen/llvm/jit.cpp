@@ -136,7 +136,7 @@ llvm::orc::SymbolMap runtime_symbols(llvm::orc::ExecutionSession& session, char 
 }
 
 Diagnostic link_error(llvm::Error error) {
-  return make_error(DiagKind::kUnsupported, {}, "linking compiled code failed: {}",
+  return make_error(DiagKind::kInternal, {}, "linking compiled code failed: {}",
                     llvm::toString(std::move(error)));
 }
 
