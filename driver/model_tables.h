@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,12 +33,14 @@ class ModelTables {
   /// The slot of a tensor by its name; -1 if the model has none of that name.
   int64_t slot(std::string_view name) const;
   std::span<const gradc_rt_tensor> tensors() const { return tensors_; }
+  /// Names that stand for two things, e.g. a layer "output" with a parameter named as an output.
+  std::span<const std::string> ambiguous() const { return ambiguous_; }
 
  private:
   const char* keep(std::string text);
   void add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type,
            const InitSpec* init);
-  void add_inputs(const Graph& graph);
+  void add_inputs(const Graph& graph, const std::set<std::string>& layers);
   void add_outputs(const Graph& graph);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model);
   void set_training(const Model& model);
@@ -50,6 +53,7 @@ class ModelTables {
   std::deque<gradc_rt_data> data_rules_;
   std::deque<std::vector<double>> numbers_;
   std::unordered_map<std::string, int64_t> slots_;
+  std::vector<std::string> ambiguous_;
 };
 
 }  // namespace gradc

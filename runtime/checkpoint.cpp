@@ -140,10 +140,11 @@ Status read_best(const Instance& instance, const SafetensorsFile& file, const ch
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
     const gradc_rt_tensor& tensor = instance.tensor(i);
     if (!is_weight(tensor)) continue;
-    const Array* array = file.find(format("best/%s", tensor.name).c_str());
+    const Str name = best_name(instance, i);
+    const Array* array = file.find(name.c_str());
     if (array == nullptr || array->data.size() != static_cast<size_t>(tensor.bytes)) {
-      return error("%s: the checkpoint lacks \"best/%s\", the best weights of early stopping", path,
-                   tensor.name);
+      return error("%s: the checkpoint lacks \"%s\", the best weights of early stopping", path,
+                   name.c_str());
     }
     memcpy(at, array->data.data(), array->data.size());
     at += array->data.size();
@@ -161,8 +162,7 @@ Status save_checkpoint(const Instance& instance, const char* path, const Checkpo
   Vec<Str> best_names;
   if (!best.empty() && state.has_best) {
     for (size_t i = 0; i < instance.num_tensors(); ++i) {
-      if (is_weight(instance.tensor(i)))
-        best_names.push(format("best/%s", instance.tensor(i).name));
+      if (is_weight(instance.tensor(i))) best_names.push(best_name(instance, i));
     }
     const uint8_t* at = best.data();
     size_t next = 0;

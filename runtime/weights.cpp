@@ -1,19 +1,58 @@
 // Moving tensors between instances and safetensors files.
 #include "runtime/weights.h"
 
+#include "runtime/dataset.h"
+
+#include <cmath>
+
 namespace gradc::rt {
 namespace {
-
-constexpr char kMeanSuffix[] = "/mean";
-constexpr char kStdSuffix[] = "/std";
 
 bool is_lasting(const gradc_rt_tensor& tensor, bool with_optimizer) {
   return tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
          (with_optimizer && tensor.kind == GRADC_RT_OPTIMIZER_STATE);
 }
 
-bool starts_with(const Str& text, const char* prefix) {
-  return text.starts_with(prefix);
+// A name for something in the model's files that is no tensor of the model: with "_" in front
+// where a layer's parameter has this name already.
+Str free_name(const Instance& instance, Str name) {
+  while (instance.find(name.c_str()) >= 0)
+    name = format("_%s", name.c_str());
+  return name;
+}
+
+bool is_statistics(const Instance& instance, const Str& name) {
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    if (instance.statistics(i).count == 0) continue;
+    for (const char* what : {"mean", "std"})
+      if (name == data_name(instance, i, what)) return true;
+  }
+  return false;
+}
+
+Str index_text(const Array& array, size_t element) {
+  Str text("[");
+  size_t stride = array.count();
+  for (size_t d = 0; d < array.dims.size(); ++d) {
+    stride /= static_cast<size_t>(array.dims[d]);
+    text.appendf("%s%zu", d > 0 ? ", " : "", element / stride);
+    element %= stride;
+  }
+  text.push(']');
+  return text;
+}
+
+// Weights that are NaN or infinite spoil everything that is computed with them: said at the file.
+Status check_finite(const Array& array) {
+  if (!is_float(array.dtype)) return {};
+  for (size_t i = 0; i < array.count(); ++i) {
+    const double value = load_f64(array.data.data(), array.dtype, i);
+    if (std::isfinite(value)) continue;
+    return error("%s: %s is %s, finite numbers are expected in weights", array.source.c_str(),
+                 array.dims.empty() ? "the value" : index_text(array, i).c_str(),
+                 std::isnan(value) ? "NaN" : "infinite");
+  }
+  return {};
 }
 
 // "data/<input>/mean" and "/std" go into the instance's statistics.
@@ -21,26 +60,47 @@ Status load_statistics(Instance& instance, Span<const Array> arrays, const char*
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
     DataStatistics& statistics = instance.statistics(i);
     if (statistics.count == 0) continue;
-    const Str prefix = format("data/%s", short_name(instance.tensor(i)));
     int found = 0;
-    for (const Array& array : arrays) {
-      if (!array.name.starts_with(prefix.c_str())) continue;
-      const char* rest = array.name.c_str() + prefix.size();
-      double* values = strcmp(rest, kMeanSuffix) == 0  ? statistics.mean
-                       : strcmp(rest, kStdSuffix) == 0 ? statistics.std
-                                                       : nullptr;
-      if (values == nullptr) continue;
-      if (array.count() != static_cast<size_t>(statistics.count)) {
-        return error("%s: \"%s\" has %zu values, the model's input needs %lld", path,
-                     array.name.c_str(), array.count(), static_cast<long long>(statistics.count));
+    for (const char* what : {"mean", "std"}) {
+      const Str name = data_name(instance, i, what);
+      double* values = strcmp(what, "mean") == 0 ? statistics.mean : statistics.std;
+      for (const Array& array : arrays) {
+        if (!(array.name == name)) continue;
+        if (array.count() != static_cast<size_t>(statistics.count)) {
+          return error("%s: \"%s\" has %zu values, the model's input needs %lld", path,
+                       name.c_str(), array.count(), static_cast<long long>(statistics.count));
+        }
+        GRADC_RT_TRY(check_finite(array));
+        for (size_t k = 0; k < array.count(); ++k)
+          values[k] = load_f64(array.data.data(), array.dtype, k);
+        ++found;
       }
-      for (size_t k = 0; k < array.count(); ++k)
-        values[k] = load_f64(array.data.data(), array.dtype, k);
-      ++found;
     }
     if (found == 2) statistics.known = true;
   }
   return {};
+}
+
+bool is_weight_name(const Instance& instance, const Str& name) {
+  const int64_t index = instance.find(name.c_str());
+  return index >= 0 && is_lasting(instance.tensor(static_cast<size_t>(index)), false);
+}
+
+// Is this array, which is no tensor of the model, known to the files of the model all the same?
+// Examples, statistics, the best weights of a checkpoint, the state of another optimizer.
+bool is_known(const Instance& instance, const Str& name, bool with_optimizer) {
+  if (is_statistics(instance, name)) return true;
+  size_t skip = 0;
+  while (skip < name.size() && name[skip] == '_')
+    ++skip;
+  const Str bare = name.part(skip, name.size() - skip);
+  if (bare.starts_with("best/") && is_weight_name(instance, bare.part(5, bare.size() - 5)))
+    return true;
+  constexpr size_t kPrefix = sizeof "optimizer/" - 1;
+  if (with_optimizer || !name.starts_with("optimizer/")) return false;
+  if (name == "optimizer/iteration") return true;
+  const size_t slash = static_cast<size_t>(strrchr(name.c_str(), '/') - name.c_str());
+  return slash > kPrefix && is_weight_name(instance, name.part(kPrefix, slash - kPrefix));
 }
 
 void check_missing(const Instance& instance, Span<const Array> arrays, const char* path,
@@ -61,10 +121,24 @@ void check_missing(const Instance& instance, Span<const Array> arrays, const cha
 }  // namespace
 
 const char* short_name(const gradc_rt_tensor& tensor) {
-  for (const char* prefix : {"input/", "target/", "output/", "metric/"}) {
-    if (strncmp(tensor.name, prefix, strlen(prefix)) == 0) return tensor.name + strlen(prefix);
+  const bool has_prefix = tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET ||
+                          tensor.kind == GRADC_RT_OUTPUT || tensor.kind == GRADC_RT_METRIC;
+  const char* slash = has_prefix ? strchr(tensor.name, '/') : nullptr;
+  return slash != nullptr ? slash + 1 : tensor.name;
+}
+
+Str data_name(const Instance& instance, size_t index, const char* what) {
+  const gradc_rt_tensor& tensor = instance.tensor(index);
+  const char* name = short_name(tensor);
+  for (size_t i = 0; i < index; ++i) {  // an output named as an input: the later one's whole name
+    if (is_fed(instance.tensor(i)) && strcmp(short_name(instance.tensor(i)), name) == 0)
+      name = tensor.name;
   }
-  return tensor.name;
+  return free_name(instance, format("data/%s/%s", name, what));
+}
+
+Str best_name(const Instance& instance, size_t index) {
+  return free_name(instance, format("best/%s", instance.tensor(index).name));
 }
 
 Span<const int64_t> tensor_dims(const gradc_rt_tensor& tensor) {
@@ -131,11 +205,8 @@ Status load_arrays(Instance& instance, Span<const Array> arrays, const char* pat
   Status problems;
   for (const Array& array : arrays) {
     const int64_t index = instance.find(array.name.c_str());
-    const bool elsewhere = starts_with(array.name, "input/") ||
-                           starts_with(array.name, "target/") || starts_with(array.name, "best/") ||
-                           starts_with(array.name, "data/");
     if (index < 0) {
-      if (!elsewhere && !(starts_with(array.name, "optimizer/") && !with_optimizer)) {
+      if (!is_known(instance, array.name, with_optimizer)) {
         add_problem(problems, "%s: tensor \"%s\" %s is not in model \"%s\"", path,
                     array.name.c_str(), array_type_text(array).c_str(), instance.model().name);
       }
@@ -143,7 +214,8 @@ Status load_arrays(Instance& instance, Span<const Array> arrays, const char* pat
     }
     const gradc_rt_tensor& tensor = instance.tensor(static_cast<size_t>(index));
     if (!is_lasting(tensor, with_optimizer)) continue;
-    const Status one = check_tensor(tensor, array);
+    Status one = check_tensor(tensor, array);
+    if (one.ok()) one = check_finite(array);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }
   if (mode == LoadMode::kComplete) check_missing(instance, arrays, path, with_optimizer, problems);
@@ -176,9 +248,8 @@ void collect_tensors(const Instance& instance, bool with_optimizer, Vec<TensorVi
   // Names first: the views keep pointers into them.
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
     if (!instance.statistics(i).known) continue;
-    const char* name = short_name(instance.tensor(i));
-    names->push(format("data/%s%s", name, kMeanSuffix));
-    names->push(format("data/%s%s", name, kStdSuffix));
+    for (const char* what : {"mean", "std"})
+      names->push(data_name(instance, i, what));
   }
   size_t next = 0;
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
