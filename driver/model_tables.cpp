@@ -1,5 +1,6 @@
 #include "driver/model_tables.h"
 
+#include "driver/model_facts.h"
 #include "frontend/layer_def.h"
 #include "support/check.h"
 
@@ -140,6 +141,10 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
   model_.num_slots = model_.num_tensors;
   model_.entries = entries_.data();
   set_training(model);
+  for (const ModelFact& fact : model_facts(model))
+    facts_.push_back({keep(fact.name), keep(fact.value)});
+  model_.num_facts = static_cast<int64_t>(facts_.size());
+  model_.facts = facts_.data();
 }
 
 int64_t ModelTables::slot(std::string_view name) const {

@@ -48,6 +48,7 @@ class ModelTables {
   gradc_rt_model model_{};
   std::vector<gradc_rt_tensor> tensors_;
   std::vector<gradc_rt_entry> entries_;
+  std::vector<gradc_rt_fact> facts_;
   std::deque<std::string> strings_;
   std::deque<gradc_rt_initializer> initializers_;
   std::deque<gradc_rt_data> data_rules_;

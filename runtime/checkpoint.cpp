@@ -10,7 +10,7 @@
 namespace gradc::rt {
 namespace {
 
-constexpr char kFormat[] = "gradc-checkpoint/1";
+constexpr char kFormat[] = "gradc-checkpoint/2";
 
 void put(Vec<Metadata>* list, const char* key, Str value) {
   list->push({Str(key), static_cast<Str&&>(value)});
@@ -28,10 +28,7 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   Vec<Metadata> list;
   put(&list, "format", Str(kFormat));
   put(&list, "model", Str(instance.model().name));
-  put(&list, "rows", integer_text(facts.rows));
-  put(&list, "batch_size", integer_text(facts.batch_size));
-  put(&list, "shuffle", integer_text(facts.shuffle ? 1 : 0));
-  put(&list, "seed", format("%llu", static_cast<unsigned long long>(facts.seed)));
+  put_facts(instance.model(), facts, &list);
   put(&list, "epoch", integer_text(state.epoch));
   put(&list, "step", integer_text(state.step));
   put(&list, "total_steps", integer_text(state.total_steps));
@@ -92,10 +89,7 @@ class MetadataReader {
 Status read_state(const Instance& instance, const SafetensorsFile& file, const char* path,
                   const CheckpointFacts& facts, TrainState* state) {
   MetadataReader reader(file, path);
-  const int64_t rows = reader.integer("rows");
-  const int64_t batch_size = reader.integer("batch_size");
-  const bool shuffle = reader.integer("shuffle") != 0;
-  state->seed = reader.unsigned_integer("seed");
+  state->seed = facts.seed;
   state->epoch = reader.integer("epoch");
   state->step = reader.integer("step");
   state->total_steps = reader.integer("total_steps");
@@ -111,23 +105,12 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
   state->wait = reader.integer("wait");
   state->finished = reader.integer("finished") != 0;
   GRADC_RT_TRY(reader.status());
-  Status problems;
-  const auto differ = [&](const char* what, long long seen, long long now) {
-    if (seen != now) {
-      add_problem(problems, "%s: the checkpoint was made with %s %lld, this run has %lld", path,
-                  what, seen, now);
-    }
-  };
-  differ("training examples:", rows, facts.rows);
-  differ("batch size", batch_size, facts.batch_size);
-  differ("shuffling", shuffle ? 1 : 0, facts.shuffle ? 1 : 0);
-  differ("seed", static_cast<long long>(state->seed), static_cast<long long>(facts.seed));
   const int64_t steps = (facts.rows + facts.batch_size - 1) / facts.batch_size;
-  if (problems.ok() && (state->epoch < 0 || state->step < 0 || state->step >= steps)) {
+  if (state->epoch < 0 || state->step < 0 || state->step >= steps) {
     return error("%s: the checkpoint stands at epoch %lld, step %lld, which this run does not have",
                  path, static_cast<long long>(state->epoch), static_cast<long long>(state->step));
   }
-  return problems;
+  return {};
 }
 
 bool is_weight(const gradc_rt_tensor& tensor) {
@@ -189,6 +172,9 @@ Status load_checkpoint(Instance& instance, const char* path, const CheckpointFac
         "with --weights",
         path, kind != nullptr ? kind : "missing", kFormat);
   }
+  Status problems;
+  compare_facts(instance.model(), facts, file, path, problems);
+  if (!problems.ok()) return problems;
   TrainState loaded;
   GRADC_RT_TRY(read_state(instance, file, path, facts, &loaded));
   if (!best.empty() && loaded.has_best) GRADC_RT_TRY(read_best(instance, file, path, best));

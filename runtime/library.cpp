@@ -270,8 +270,8 @@ int gradc_rt_load(gradc_rt_handle* handle, const char* path) {
     bool optimizer = false;
     for (size_t i = 0; i < from(handle)->num_tensors(); ++i) {
       const gradc_rt_tensor& tensor = from(handle)->tensor(i);
-      optimizer = optimizer || (tensor.kind == GRADC_RT_OPTIMIZER_STATE &&
-                                file.find(tensor.name) != nullptr);
+      optimizer = optimizer ||
+                  (tensor.kind == GRADC_RT_OPTIMIZER_STATE && file.find(tensor.name) != nullptr);
     }
     status = load_arrays(*from(handle), {file.arrays.data(), file.arrays.size()}, path,
                          LoadMode::kComplete, optimizer);
