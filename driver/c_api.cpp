@@ -7,12 +7,14 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <set>
 #include <string>
 #include <vector>
 
 struct gradc_session {
   std::unique_ptr<gradc::Session> session;
   std::vector<gradc::TensorInfo> tensors;
+  mutable std::set<std::string> names;  ///< what queries gave: their texts live on
   std::string error;
 };
 
@@ -62,6 +64,23 @@ std::span<std::byte> memory_of(gradc_session* handle, const char* name, size_t b
     return {};
   }
   return memory;
+}
+
+/// The short name of the n-th tensor of a kind; empty when there is none.
+std::string nth_name(const gradc_session& handle, gradc::TensorKind kind, size_t n) {
+  for (const gradc::TensorInfo& tensor : handle.tensors) {
+    if (tensor.kind == kind && n-- == 0) return tensor.name.substr(tensor.name.find('/') + 1);
+  }
+  return {};
+}
+
+const char* keep(const gradc_session& handle, const std::vector<std::string>& names, size_t number,
+                 size_t* length = nullptr) {
+  if (length != nullptr) *length = 0;
+  if (number >= names.size()) return nullptr;
+  const std::string& kept = *handle.names.insert(names[number]).first;
+  if (length != nullptr) *length = kept.size();
+  return kept.c_str();
 }
 
 }  // namespace
@@ -176,6 +195,39 @@ gradc_status gradc_session_save(gradc_session* session, const char* path, int32_
 gradc_status gradc_session_load_weights(gradc_session* session, const char* path) {
   if (session == nullptr || path == nullptr) return GRADC_INVALID_ARGUMENT;
   return give(session, session->session->load_weights(path));
+}
+
+const char* gradc_session_class_name(const gradc_session* session, size_t output, size_t number) {
+  if (session == nullptr) return nullptr;
+  return keep(*session,
+              session->session->classes(nth_name(*session, gradc::TensorKind::kOutput, output)),
+              number);
+}
+
+const char* gradc_session_column_name(const gradc_session* session, size_t input, size_t column) {
+  if (session == nullptr) return nullptr;
+  return keep(*session,
+              session->session->columns(nth_name(*session, gradc::TensorKind::kInput, input)),
+              column);
+}
+
+const char* gradc_session_character(const gradc_session* session, size_t input, size_t number,
+                                    size_t* length) {
+  if (session == nullptr) return nullptr;
+  return keep(*session,
+              session->session->characters(nth_name(*session, gradc::TensorKind::kInput, input)),
+              number, length);
+}
+
+gradc_status gradc_session_evaluate_data(gradc_session* session, const char* data, double* loss,
+                                         double* metrics, size_t num_metrics) {
+  if (session == nullptr || data == nullptr) return GRADC_INVALID_ARGUMENT;
+  return give(session, session->session->evaluate_data(data, loss, {metrics, num_metrics}));
+}
+
+gradc_status gradc_session_predict_data(gradc_session* session, const char* data, const char* out) {
+  if (session == nullptr || data == nullptr || out == nullptr) return GRADC_INVALID_ARGUMENT;
+  return give(session, session->session->predict_data(data, out));
 }
 
 }  // extern "C"

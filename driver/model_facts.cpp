@@ -21,33 +21,51 @@ class FactText {
   FactText& number(std::string_view key, Number value) {
     return add(key, fmt::format("{}", value));
   }
+  template <class List>
+  FactText& list(std::string_view key, const List& values) {
+    return add(key, fmt::format("[{}]", fmt::join(values, ", ")));
+  }
   /// The type and all options that are set, those of typed objects with their path in front.
   FactText& component(const std::string& path, const Component& component) {
     add(path.empty() ? "type" : path, component.def->type);
     for (const OptionDef& option : component.def->options) {
       const std::string name =
           path.empty() ? std::string(option.name) : fmt::format("{}.{}", path, option.name);
-      if (const OptionValue* value = component.options.find(option.name))
-        std::visit([&](const auto& held) { this->value(name, held); }, *value);
+      if (component.options.has(option.name)) this->option(name, option, component.options);
     }
     return *this;
   }
   std::string take() { return std::move(text_); }
 
  private:
-  void value(const std::string&, std::monostate) {}
-  void value(const std::string& name, bool held) { add(name, held ? "true" : "false"); }
-  void value(const std::string& name, int64_t held) { number(name, held); }
-  void value(const std::string& name, double held) { number(name, held); }
-  void value(const std::string& name, const std::string& held) { add(name, held); }
-  void value(const std::string& name, const Ints& held) {
-    add(name, fmt::format("[{}]", fmt::join(held, ", ")));
-  }
-  void value(const std::string& name, const std::vector<double>& held) {
-    add(name, fmt::format("[{}]", fmt::join(held, ", ")));
-  }
-  void value(const std::string& name, const std::shared_ptr<const Component>& held) {
-    if (held != nullptr) component(name, *held);
+  void option(const std::string& name, const OptionDef& def, const Options& options) {
+    switch (def.type) {
+      case OptionType::kBool:
+        add(name, options.flag(def.name) ? "true" : "false");
+        break;
+      case OptionType::kInt:
+        number(name, options.integer(def.name));
+        break;
+      case OptionType::kFloat:
+        number(name, options.number(def.name));
+        break;
+      case OptionType::kString:
+      case OptionType::kEnum:
+        add(name, options.text(def.name));
+        break;
+      case OptionType::kInts:
+      case OptionType::kPair:
+      case OptionType::kIntOrInts:
+      case OptionType::kPadding2d:
+        list(name, options.ints(def.name));
+        break;
+      case OptionType::kFloats:
+        list(name, options.numbers(def.name));
+        break;
+      case OptionType::kComponent:
+        component(name, *options.component(def.name));
+        break;
+    }
   }
 
   std::string text_;
@@ -68,17 +86,16 @@ std::string call_text(const Model& model, const Call& call) {
   std::vector<std::string> inputs;
   for (ModelValue value : call.inputs)
     inputs.push_back(model.value_name(value));
-  return text.add("inputs", fmt::format("[{}]", fmt::join(inputs, ", "))).take();
+  return text.list("inputs", inputs).take();
 }
 
 std::string rule_text(const DataRule& rule) {
   FactText text;
   text.number("scale", rule.scale).number("offset", rule.offset);
   text.number("standardize", static_cast<int>(rule.standardize));
-  text.add("mean", fmt::format("[{}]", fmt::join(rule.mean, ", ")));
-  text.add("std", fmt::format("[{}]", fmt::join(rule.stddev, ", ")));
+  text.list("mean", rule.mean).list("std", rule.stddev);
   text.number("one_hot", rule.one_hot);
-  text.add("reshape", fmt::format("[{}]", fmt::join(rule.reshape, ", ")));
+  text.list("reshape", rule.reshape);
   text.number("flip_horizontal", rule.flip_horizontal);
   text.number("shift_height", rule.shift_height).number("shift_width", rule.shift_width);
   text.number("crop", rule.crop).number("noise", rule.noise_stddev);

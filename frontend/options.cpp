@@ -33,11 +33,6 @@ void Options::set(std::string_view name, OptionValue value) {
   values_.insert_or_assign(std::string(name), std::move(value));
 }
 
-const OptionValue* Options::find(std::string_view name) const {
-  const auto found = values_.find(name);
-  return found == values_.end() ? nullptr : &found->second;
-}
-
 const OptionValue& Options::get(std::string_view name) const {
   const auto found = values_.find(name);
   GRADC_CHECK(found != values_.end(), "option \"{}\" is not in the table", name);

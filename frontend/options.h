@@ -94,8 +94,6 @@ class Options {
   const std::string& text(std::string_view name) const;
   const Ints& ints(std::string_view name) const;
   const std::vector<double>& numbers(std::string_view name) const;
-  /// The value whatever its type; null when it was never set (a required option).
-  const OptionValue* find(std::string_view name) const;
   /// The component of that name, or null.
   const Component* component(std::string_view name) const;
 

@@ -29,6 +29,7 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   put(&list, "format", Str(kFormat));
   put(&list, "model", Str(instance.model().name));
   put_facts(instance.model(), facts, &list);
+  put_meanings(instance, &list);
   put(&list, "epoch", integer_text(state.epoch));
   put(&list, "step", integer_text(state.step));
   put(&list, "total_steps", integer_text(state.total_steps));
@@ -161,25 +162,39 @@ Status save_checkpoint(const Instance& instance, const char* path, const Checkpo
   return write_safetensors(path, {views.data(), views.size()}, {metadata.data(), metadata.size()});
 }
 
-Status load_checkpoint(Instance& instance, const char* path, const CheckpointFacts& facts,
-                       TrainState* state, Span<uint8_t> best) {
-  SafetensorsFile file;
-  GRADC_RT_TRY(read_safetensors(path, &file));
-  const char* kind = file.meta("format");
+namespace {
+
+Status read_checkpoint(const char* path, SafetensorsFile* file) {
+  GRADC_RT_TRY(read_safetensors(path, file));
+  const char* kind = file->meta("format");
   if (kind == nullptr || strcmp(kind, kFormat) != 0) {
     return error(
         "%s: is not a checkpoint (its \"format\" is %s, expected %s); weights are loaded "
         "with --weights",
         path, kind != nullptr ? kind : "missing", kFormat);
   }
+  return {};
+}
+
+}  // namespace
+
+Status load_checkpoint_data_facts(Instance& instance, const char* path) {
+  SafetensorsFile file;
+  GRADC_RT_TRY(read_checkpoint(path, &file));
+  return load_data_facts(instance, file, path);
+}
+
+Status load_checkpoint(Instance& instance, const char* path, const CheckpointFacts& facts,
+                       TrainState* state, Span<uint8_t> best) {
+  SafetensorsFile file;
+  GRADC_RT_TRY(read_checkpoint(path, &file));
   Status problems;
   compare_facts(instance.model(), facts, file, path, problems);
   if (!problems.ok()) return problems;
   TrainState loaded;
   GRADC_RT_TRY(read_state(instance, file, path, facts, &loaded));
   if (!best.empty() && loaded.has_best) GRADC_RT_TRY(read_best(instance, file, path, best));
-  GRADC_RT_TRY(load_arrays(instance, {file.arrays.data(), file.arrays.size()}, path,
-                           LoadMode::kComplete, true));
+  GRADC_RT_TRY(load_tensors(instance, file, path, LoadMode::kComplete, true));
   *state = loaded;
   return {};
 }

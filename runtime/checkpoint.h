@@ -13,6 +13,9 @@ namespace gradc::rt {
 Status save_checkpoint(const Instance& instance, const char* path, const CheckpointFacts& facts,
                        const TrainState& state, Span<uint8_t> best);
 
+/// The data's statistics, columns, classes and characters alone: with them the data are read.
+Status load_checkpoint_data_facts(Instance& instance, const char* path);
+
 /// Restores everything; refuses with all reasons if the model, its data or its options are not
 /// those of the checkpoint, or tensors do not fit.
 Status load_checkpoint(Instance& instance, const char* path, const CheckpointFacts& facts,

@@ -32,8 +32,10 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
 
 struct EvalCommand {
   DataSource data;
-  const char* weights = nullptr;
+  const char* weights = nullptr;  // null: the instance's own
   bool json = false;
+  bool quiet = false;  // prints nothing (library use)
+  Scores* scores = nullptr;
 };
 
 /// Loss and metrics on the test part if the data has one, else on all of it; printed to stdout.
@@ -41,8 +43,9 @@ Status run_eval(Instance& instance, const EvalCommand& command);
 
 struct PredictCommand {
   DataSource data;
-  const char* weights = nullptr;
-  const char* out = nullptr;  // .npy (one output) or .safetensors
+  const char* weights = nullptr;  // null: the instance's own
+  bool quiet = false;             // no warnings (library use)
+  const char* out = nullptr;      // .npy (one output) or .safetensors
 };
 
 Status run_predict(Instance& instance, const PredictCommand& command);

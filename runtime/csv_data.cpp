@@ -87,6 +87,29 @@ bool wants_classes(const gradc_rt_tensor& tensor) {
          (tensor.data != nullptr && tensor.data->one_hot_depth > 0);
 }
 
+// Columns of a target, or of one target each, are told apart by their names; a single one is what
+// the option says.
+Status order_targets(const gradc_rt_model& model, const CsvTable& table,
+                     Span<const gradc_rt_tensor* const> targets, const Vec<TensorMeaning>* known,
+                     Vec<size_t>* columns) {
+  Vec<Str> seen;
+  Vec<Str> wanted;
+  for (size_t column : *columns)
+    seen.push(table.header[column].clone());
+  for (const gradc_rt_tensor* target : targets) {
+    if (known == nullptr) continue;
+    for (const Str& name : (*known)[static_cast<size_t>(target - model.tensors)].columns)
+      wanted.push(name.clone());
+  }
+  if (wanted.size() < 2) return {};
+  Vec<size_t> places;
+  GRADC_RT_TRY(match_all(table.path.c_str(), "target columns", seen, wanted, &places));
+  for (size_t& place : places)
+    place = (*columns)[place];
+  *columns = static_cast<Vec<size_t>&&>(places);
+  return {};
+}
+
 Status add_targets(const gradc_rt_model& model, const CsvTable& table, const CsvOptions& options,
                    const Vec<TensorMeaning>* known, Vec<Array>* arrays,
                    Vec<TensorMeaning>* meanings) {
@@ -100,16 +123,20 @@ Status add_targets(const gradc_rt_model& model, const CsvTable& table, const Csv
     return error("%s: target= names %zu columns, the model has %zu targets", table.path.c_str(),
                  options.targets.size(), targets.size());
   }
+  Vec<size_t> ordered = options.targets.clone();
+  GRADC_RT_TRY(order_targets(model, table, {targets.data(), targets.size()}, known, &ordered));
   for (size_t t = 0; t < targets.size(); ++t) {
     Array array;
     Vec<size_t> columns;
     if (one_each) {
-      columns.push(options.targets[t]);
+      columns.push(ordered[t]);
     } else {
-      columns = options.targets.clone();
+      columns = ordered.clone();
     }
+    const size_t index = static_cast<size_t>(targets[t] - model.tensors);
+    for (size_t column : columns)
+      (*meanings)[index].columns.push(table.header[column].clone());
     if (columns.size() == 1 && wants_classes(*targets[t])) {
-      const size_t index = static_cast<size_t>(targets[t] - model.tensors);
       GRADC_RT_TRY(class_column(table, columns[0],
                                 known != nullptr ? &(*known)[index].classes : nullptr, &array,
                                 &(*meanings)[index].classes));
@@ -137,6 +164,20 @@ Status order_features(const CsvTable& table, const Vec<Str>* known, Vec<size_t>*
   return {};
 }
 
+// A column that a target was trained from is no feature, also where no target is asked for.
+bool is_known_target(const gradc_rt_model& model, const Str& name,
+                     const Vec<TensorMeaning>* known) {
+  bool target = false;
+  for (size_t i = 0; known != nullptr && i < known->size(); ++i) {
+    for (const Str& column : (*known)[i].columns) {
+      if (!(column == name)) continue;
+      if (model.tensors[i].kind == GRADC_RT_INPUT) return false;
+      target = true;
+    }
+  }
+  return target;
+}
+
 }  // namespace
 
 Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
@@ -155,7 +196,8 @@ Status load_csv(const gradc_rt_model& model, const char* path, const char* optio
   if (inputs.size() == 1) {
     Vec<size_t> features;
     for (size_t c = 0; c < table.header.size(); ++c) {
-      if (!contains(columns.targets, c) && !contains(columns.dropped, c)) features.push(c);
+      if (contains(columns.targets, c) || contains(columns.dropped, c)) continue;
+      if (!is_known_target(model, table.header[c], known)) features.push(c);
     }
     const size_t index = static_cast<size_t>(inputs[0] - model.tensors);
     GRADC_RT_TRY(order_features(table, known != nullptr ? &(*known)[index].columns : nullptr,

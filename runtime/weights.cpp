@@ -2,6 +2,7 @@
 #include "runtime/weights.h"
 
 #include "runtime/dataset.h"
+#include "runtime/json.h"
 
 #include <cmath>
 
@@ -76,7 +77,7 @@ Status load_statistics(Instance& instance, Span<const Array> arrays, const char*
         ++found;
       }
     }
-    if (found == 2) statistics.known = true;
+    statistics.known = found == 2;  // those of other weights are none of these
   }
   return {};
 }
@@ -101,6 +102,36 @@ bool is_known(const Instance& instance, const Str& name, bool with_optimizer) {
   if (name == "optimizer/iteration") return true;
   const size_t slash = static_cast<size_t>(strrchr(name.c_str(), '/') - name.c_str());
   return slash > kPrefix && is_weight_name(instance, name.part(kPrefix, slash - kPrefix));
+}
+
+struct MeaningKind {
+  const char* what;
+  Vec<Str> TensorMeaning::* names;
+};
+
+constexpr MeaningKind kMeanings[] = {{"columns", &TensorMeaning::columns},
+                                     {"classes", &TensorMeaning::classes},
+                                     {"characters", &TensorMeaning::characters}};
+
+Status load_meanings(Instance& instance, const SafetensorsFile& file, const char* path) {
+  Vec<TensorMeaning> meanings(instance.num_tensors());
+  bool any = false;
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    if (!is_fed(instance.tensor(i))) continue;
+    for (const MeaningKind& kind : kMeanings) {
+      const Str key = data_name(instance, i, kind.what);
+      const Metadata* item = file.find_meta(key.c_str());
+      if (item == nullptr) continue;
+      any = true;
+      if (!parse_json_strings(item->value.c_str(), item->value.size(),
+                              &(meanings[i].*kind.names))) {
+        return error("%s: the metadata \"%s\" is no JSON array of strings", path, key.c_str());
+      }
+    }
+  }
+  if (!any) meanings.clear();
+  instance.set_meanings(static_cast<Vec<TensorMeaning>&&>(meanings));
+  return {};
 }
 
 void check_missing(const Instance& instance, Span<const Array> arrays, const char* path,
@@ -200,8 +231,14 @@ Array get_tensor(const Instance& instance, size_t index) {
   return array;
 }
 
-Status load_arrays(Instance& instance, Span<const Array> arrays, const char* path, LoadMode mode,
-                   bool with_optimizer) {
+Status load_data_facts(Instance& instance, const SafetensorsFile& file, const char* path) {
+  GRADC_RT_TRY(load_statistics(instance, file.arrays.span(), path));
+  return load_meanings(instance, file, path);
+}
+
+Status load_tensors(Instance& instance, const SafetensorsFile& file, const char* path,
+                    LoadMode mode, bool with_optimizer) {
+  const Span<const Array> arrays = file.arrays.span();
   Status problems;
   for (const Array& array : arrays) {
     const int64_t index = instance.find(array.name.c_str());
@@ -220,7 +257,7 @@ Status load_arrays(Instance& instance, Span<const Array> arrays, const char* pat
   }
   if (mode == LoadMode::kComplete) check_missing(instance, arrays, path, with_optimizer, problems);
   if (!problems.ok()) return problems;
-  GRADC_RT_TRY(load_statistics(instance, arrays, path));
+  GRADC_RT_TRY(load_data_facts(instance, file, path));
   for (const Array& array : arrays) {  // nothing is written before everything is known to fit
     const int64_t index = instance.find(array.name.c_str());
     if (index < 0 || !is_lasting(instance.tensor(static_cast<size_t>(index)), with_optimizer)) {
@@ -234,7 +271,7 @@ Status load_arrays(Instance& instance, Span<const Array> arrays, const char* pat
 Status load_weights(Instance& instance, const char* path, LoadMode mode) {
   SafetensorsFile file;
   GRADC_RT_TRY(read_safetensors(path, &file));
-  return load_arrays(instance, {file.arrays.data(), file.arrays.size()}, path, mode, false);
+  return load_tensors(instance, file, path, mode, false);
 }
 
 void collect_tensors(const Instance& instance, bool with_optimizer, Vec<TensorView>* views,
@@ -265,6 +302,19 @@ void collect_tensors(const Instance& instance, bool with_optimizer, Vec<TensorVi
   }
 }
 
+void put_meanings(const Instance& instance, Vec<Metadata>* metadata) {
+  if (instance.meanings() == nullptr) return;
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    for (const MeaningKind& kind : kMeanings) {
+      const Vec<Str>& names = (*instance.meanings())[i].*kind.names;
+      if (names.empty()) continue;
+      Str value;
+      append_json_strings(value, names);
+      metadata->push({data_name(instance, i, kind.what), static_cast<Str&&>(value)});
+    }
+  }
+}
+
 Status save_weights(const Instance& instance, const char* path) {
   return save_tensors(instance, path, false);
 }
@@ -276,6 +326,7 @@ Status save_tensors(const Instance& instance, const char* path, bool with_optimi
   Vec<Metadata> metadata;
   metadata.push({Str("format"), Str("gradc-weights/1")});
   metadata.push({Str("model"), Str(instance.model().name)});
+  put_meanings(instance, &metadata);
   return write_safetensors(path, {views.data(), views.size()}, {metadata.data(), metadata.size()});
 }
 

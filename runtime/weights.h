@@ -17,12 +17,16 @@ Status set_tensor(Instance& instance, size_t index, const Array& array);
 /// A copy of a tensor as an array with the tensor's name.
 Array get_tensor(const Instance& instance, size_t index);
 
-/// Sets parameters, states and optimizer state from arrays named as the tensors, all problems
-/// reported at once, values that are not finite among them. What a tensor is, the model's table
-/// says, not how its name begins. Examples, statistics, the best weights of a checkpoint and the
-/// state of another optimizer are not its business and pass.
-Status load_arrays(Instance& instance, Span<const Array> arrays, const char* path, LoadMode mode,
-                   bool with_optimizer);
+/// Sets parameters, states and optimizer state from a file's arrays, and what the data meant from
+/// its metadata; all problems are reported at once, values that are not finite among them. What a
+/// tensor is, the model's table says, not how its name begins. Examples, the best weights of a
+/// checkpoint and the state of another optimizer are not its business and pass.
+Status load_tensors(Instance& instance, const SafetensorsFile& file, const char* path,
+                    LoadMode mode, bool with_optimizer);
+/// The statistics, columns, classes and characters alone.
+Status load_data_facts(Instance& instance, const SafetensorsFile& file, const char* path);
+/// Appends "data/<input>/columns" and so on, each with a JSON array of strings.
+void put_meanings(const Instance& instance, Vec<Metadata>* metadata);
 Status load_weights(Instance& instance, const char* path, LoadMode mode);
 /// Parameters, states and data statistics.
 Status save_weights(const Instance& instance, const char* path);
