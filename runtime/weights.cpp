@@ -56,15 +56,15 @@ Status check_finite(const Array& array) {
   return {};
 }
 
-// "data/<input>/mean" and "/std" go into the instance's statistics.
-Status load_statistics(Instance& instance, Span<const Array> arrays, const char* path) {
+// The arrays "data/<input>/mean" and "/std" of each tensor, checked; null where there are none.
+Status find_statistics(const Instance& instance, Span<const Array> arrays, const char* path,
+                       Vec<const Array*>* found) {
+  found->resize(2 * instance.num_tensors());
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
-    DataStatistics& statistics = instance.statistics(i);
+    const DataStatistics& statistics = instance.statistics(i);
     if (statistics.count == 0) continue;
-    int found = 0;
-    for (const char* what : {"mean", "std"}) {
-      const Str name = data_name(instance, i, what);
-      double* values = strcmp(what, "mean") == 0 ? statistics.mean : statistics.std;
+    for (size_t k = 0; k < 2; ++k) {
+      const Str name = data_name(instance, i, k == 0 ? "mean" : "std");
       for (const Array& array : arrays) {
         if (!(array.name == name)) continue;
         if (array.count() != static_cast<size_t>(statistics.count)) {
@@ -72,14 +72,26 @@ Status load_statistics(Instance& instance, Span<const Array> arrays, const char*
                        name.c_str(), array.count(), static_cast<long long>(statistics.count));
         }
         GRADC_RT_TRY(check_finite(array));
-        for (size_t k = 0; k < array.count(); ++k)
-          values[k] = load_f64(array.data.data(), array.dtype, k);
-        ++found;
+        (*found)[2 * i + k] = &array;
       }
     }
-    statistics.known = found == 2;  // those of other weights are none of these
   }
   return {};
+}
+
+// Those of other weights are none of these: what the file lacks is unknown.
+void set_statistics(Instance& instance, const Vec<const Array*>& found) {
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    DataStatistics& statistics = instance.statistics(i);
+    if (statistics.count == 0) continue;
+    const Array* mean = found[2 * i];
+    const Array* std = found[2 * i + 1];
+    statistics.known = mean != nullptr && std != nullptr;
+    for (size_t k = 0; statistics.known && k < mean->count(); ++k) {
+      statistics.mean[k] = load_f64(mean->data.data(), mean->dtype, k);
+      statistics.std[k] = load_f64(std->data.data(), std->dtype, k);
+    }
+  }
 }
 
 bool is_weight_name(const Instance& instance, const Str& name) {
@@ -113,7 +125,8 @@ constexpr MeaningKind kMeanings[] = {{"columns", &TensorMeaning::columns},
                                      {"classes", &TensorMeaning::classes},
                                      {"characters", &TensorMeaning::characters}};
 
-Status load_meanings(Instance& instance, const SafetensorsFile& file, const char* path) {
+Status read_meanings(const Instance& instance, const SafetensorsFile& file, const char* path,
+                     Vec<TensorMeaning>* out) {
   Vec<TensorMeaning> meanings(instance.num_tensors());
   bool any = false;
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
@@ -129,8 +142,7 @@ Status load_meanings(Instance& instance, const SafetensorsFile& file, const char
       }
     }
   }
-  if (!any) meanings.clear();
-  instance.set_meanings(static_cast<Vec<TensorMeaning>&&>(meanings));
+  if (any) *out = static_cast<Vec<TensorMeaning>&&>(meanings);
   return {};
 }
 
@@ -232,8 +244,14 @@ Array get_tensor(const Instance& instance, size_t index) {
 }
 
 Status load_data_facts(Instance& instance, const SafetensorsFile& file, const char* path) {
-  GRADC_RT_TRY(load_statistics(instance, file.arrays.span(), path));
-  return load_meanings(instance, file, path);
+  Vec<const Array*> statistics;
+  Vec<TensorMeaning> meanings;
+  GRADC_RT_TRY(find_statistics(instance, file.arrays.span(), path, &statistics));
+  GRADC_RT_TRY(read_meanings(instance, file, path, &meanings));
+  // Nothing takes memory from here on: what outlives this call is whole or as it was.
+  set_statistics(instance, statistics);
+  instance.set_meanings(static_cast<Vec<TensorMeaning>&&>(meanings));
+  return {};
 }
 
 Status load_tensors(Instance& instance, const SafetensorsFile& file, const char* path,
@@ -268,10 +286,28 @@ Status load_tensors(Instance& instance, const SafetensorsFile& file, const char*
   return {};
 }
 
+namespace {
+
+bool is_optimizer_state(const Instance& instance, const Str& name) {
+  const int64_t index = instance.find(name.c_str());
+  return index >= 0 && instance.tensor(static_cast<size_t>(index)).kind == GRADC_RT_OPTIMIZER_STATE;
+}
+
+}  // namespace
+
 Status load_weights(Instance& instance, const char* path, LoadMode mode) {
   SafetensorsFile file;
   GRADC_RT_TRY(read_safetensors(path, &file));
   return load_tensors(instance, file, path, mode, false);
+}
+
+Status load_tensors(Instance& instance, const char* path, bool with_optimizer) {
+  SafetensorsFile file;
+  GRADC_RT_TRY(read_safetensors(path, &file));
+  bool there = false;
+  for (const Array& array : file.arrays)
+    there = there || is_optimizer_state(instance, array.name);
+  return load_tensors(instance, file, path, LoadMode::kComplete, with_optimizer && there);
 }
 
 void collect_tensors(const Instance& instance, bool with_optimizer, Vec<TensorView>* views,

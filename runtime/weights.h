@@ -28,6 +28,9 @@ Status load_data_facts(Instance& instance, const SafetensorsFile& file, const ch
 /// Appends "data/<input>/columns" and so on, each with a JSON array of strings.
 void put_meanings(const Instance& instance, Vec<Metadata>* metadata);
 Status load_weights(Instance& instance, const char* path, LoadMode mode);
+/// All that the model has must be in the file; the optimizer's state is taken too if it is asked
+/// for and there.
+Status load_tensors(Instance& instance, const char* path, bool with_optimizer);
 /// Parameters, states and data statistics.
 Status save_weights(const Instance& instance, const char* path);
 /// The same, with the optimizer's state if asked.
