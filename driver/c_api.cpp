@@ -129,13 +129,22 @@ std::string nth_name(const gradc_session& handle, gradc::TensorKind kind, size_t
   return {};
 }
 
-const char* keep(const gradc_session& handle, const std::vector<std::string>& names, size_t number,
-                 size_t* length = nullptr) {
+/// A name that the session knows, kept with the handle; null when there is none, or no memory.
+const char* name_at(const gradc_session* handle, gradc::TensorKind kind, size_t n,
+                    std::vector<std::string> (gradc::Session::*names)(const std::string&) const,
+                    size_t number, size_t* length) noexcept {
   if (length != nullptr) *length = 0;
-  if (number >= names.size()) return nullptr;
-  const std::string& kept = *handle.names.insert(names[number]).first;
-  if (length != nullptr) *length = kept.size();
-  return kept.c_str();
+  if (handle == nullptr) return nullptr;
+  try {
+    const std::vector<std::string> list =
+        (handle->session.get()->*names)(nth_name(*handle, kind, n));
+    if (number >= list.size()) return nullptr;
+    const std::string& kept = *handle->names.insert(list[number]).first;
+    if (length != nullptr) *length = kept.size();
+    return kept.c_str();
+  } catch (...) {
+    return nullptr;
+  }
 }
 
 }  // namespace
@@ -269,36 +278,32 @@ gradc_status gradc_session_set_checked(gradc_session* session, int32_t checked) 
 }
 
 const char* gradc_session_class_name(const gradc_session* session, size_t output, size_t number) {
-  if (session == nullptr) return nullptr;
-  return keep(*session,
-              session->session->classes(nth_name(*session, gradc::TensorKind::kOutput, output)),
-              number);
+  return name_at(session, gradc::TensorKind::kOutput, output, &gradc::Session::classes, number,
+                 nullptr);
 }
 
 const char* gradc_session_column_name(const gradc_session* session, size_t input, size_t column) {
-  if (session == nullptr) return nullptr;
-  return keep(*session,
-              session->session->columns(nth_name(*session, gradc::TensorKind::kInput, input)),
-              column);
+  return name_at(session, gradc::TensorKind::kInput, input, &gradc::Session::columns, column,
+                 nullptr);
 }
 
 const char* gradc_session_character(const gradc_session* session, size_t input, size_t number,
                                     size_t* length) {
-  if (session == nullptr) return nullptr;
-  return keep(*session,
-              session->session->characters(nth_name(*session, gradc::TensorKind::kInput, input)),
-              number, length);
+  return name_at(session, gradc::TensorKind::kInput, input, &gradc::Session::characters, number,
+                 length);
 }
 
 gradc_status gradc_session_evaluate_data(gradc_session* session, const char* data, double* loss,
                                          double* metrics, size_t num_metrics) {
-  if (session == nullptr || data == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session, session->session->evaluate_data(data, loss, {metrics, num_metrics}));
+  return guarded(session, {data}, [&]() -> gradc::SessionStatus {
+    return session->session->evaluate_data(data, loss, {metrics, num_metrics});
+  });
 }
 
 gradc_status gradc_session_predict_data(gradc_session* session, const char* data, const char* out) {
-  if (session == nullptr || data == nullptr || out == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session, session->session->predict_data(data, out));
+  return guarded(session, {data, out}, [&]() -> gradc::SessionStatus {
+    return session->session->predict_data(data, out);
+  });
 }
 
 }  // extern "C"
