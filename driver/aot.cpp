@@ -101,6 +101,8 @@ ModelData model_data_of(const gradc_rt_model& in, const std::string& symbol) {
   out.target_cpu = text_of(in.target_cpu);
   out.target_features = text_of(in.target_features);
   out.train_step_flops = in.train_step_flops;
+  for (int64_t i = 0; i < in.num_facts; ++i)
+    out.facts.push_back({in.facts[i].name, in.facts[i].value});
   return out;
 }
 
