@@ -1,8 +1,13 @@
 // Learning-rate schedules: functions of the iteration, built as graph ops so that the compiled step
 // needs no host. Formulas are Keras 3's; `warmup` wraps any of them.
+//
+// Steps are f64, which counts them exactly, and so are quotients, floors and comparisons of them: a
+// boundary is where the numbers say, not a rounding away. Powers and cosines are f32's, which need
+// no libm.
 #include "frontend/families.h"
 #include "support/check.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -81,7 +86,12 @@ constexpr OptionDef kWarmupOptions[] = {
 struct ScheduleDef {
   ComponentDef base;
   Val (*build)(const Options&, Val step);
+  double (*highest)(const Options&);  ///< the largest rate that it gives
 };
+
+double initial_rate(const Options& o) {
+  return o.number("initial_learning_rate");
+}
 
 double integer(const Options& o, std::string_view name) {
   return static_cast<double>(o.integer(name));
@@ -92,14 +102,29 @@ Val floor_of(Val x) {
 Val constant(Val like, double value) {
   return like.builder().splat(value, like.type());
 }
+Val single(Val x) {
+  return cast(x, DType::kF32);
+}
 /// base^x for a constant base.
 Val power_of(double base, Val x) {
-  return base == 0.0 ? select(greater(x, 0.0), constant(x, 0.0), 1.0) : exp(x * std::log(base));
+  const Val power = single(x);
+  return cast(pow(power.builder().splat(base, power.type()), power), x.dtype());
+}
+/// base^n for a whole n from 0 to `most`, exact where f64 holds it: by squares.
+Val whole_power_of(double base, Val n, double most) {
+  Val result = constant(n, 1.0);
+  for (double square = base; most >= 1.0 && std::isfinite(square); square *= square) {
+    const Val half = floor_of(n * 0.5);
+    result = select(greater(n, half * 2.0), result * square, result);
+    n = half;
+    most = std::floor(most * 0.5);
+  }
+  return result;
 }
 
 Val decays(const Options& o, Val step) {
-  const Val count = step * (1.0 / integer(o, "decay_steps"));
-  return o.flag("staircase") ? floor_of(step / integer(o, "decay_steps")) : count;
+  const Val count = step / integer(o, "decay_steps");
+  return o.flag("staircase") ? floor_of(count) : count;
 }
 
 Val build_exponential(const Options& o, Val step) {
@@ -128,7 +153,7 @@ Val build_polynomial(const Options& o, Val step) {
   }
   const Val left = maximum(1.0 - step / length, 0.0);
   const double power = o.number("power");
-  const Val shape = power == 1.0 ? left : pow(left, power);
+  const Val shape = power == 1.0 ? left : cast(pow(single(left), power), left.dtype());
   return shape * (start - end) + end;
 }
 
@@ -145,7 +170,7 @@ Val build_piecewise(const Options& o, Val step) {
 
 /// 1 to 0 along half a cosine while `progress` goes from 0 to 1.
 Val half_cosine(Val progress) {
-  return (cos(progress * std::numbers::pi) + 1.0) * 0.5;
+  return cast((cos(single(progress) * std::numbers::pi) + 1.0) * 0.5, progress.dtype());
 }
 
 Val build_cosine(const Options& o, Val step) {
@@ -162,18 +187,29 @@ Val build_cosine(const Options& o, Val step) {
   return select(less(step, warm), rising, decayed);
 }
 
-// Cycle i has length first t_mul^i; with t_mul > 1, i = floor(log(1 - x (1 - t_mul)) / log(t_mul))
-// at x first cycles.
+// Cycle i has length first t_mul^i and begins after (t_mul^i - 1) / (t_mul - 1) first cycles. The
+// logarithm that turns this around only guesses i; where the cycles begin decides.
+Val cycle_of(Val done, double t_mul, double most) {
+  const auto begin = [&](Val i) {
+    return (whole_power_of(t_mul, i, most + 1.0) - 1.0) / (t_mul - 1.0);
+  };
+  const Val guess = log(single(done * (t_mul - 1.0) + 1.0)) * (1.0 / std::log(t_mul));
+  Val i = maximum(floor_of(cast(guess, done.dtype())), 0.0);
+  i = select(less(done, begin(i)), maximum(i - 1.0, 0.0), i);
+  return select(greater_equal(done, begin(i + 1.0)), i + 1.0, i);
+}
+
 Val build_restarts(const Options& o, Val step) {
   const double t_mul = o.number("t_mul");
   const Val done = step / integer(o, "first_decay_steps");
   Val cycle = floor_of(done);
   Val progress = done - cycle;
   if (t_mul != 1.0) {
-    cycle = floor_of(log(1.0 - done * (1.0 - t_mul)) * (1.0 / std::log(t_mul)));
-    const Val scale = power_of(t_mul, cycle);
-    const Val begin = (1.0 - scale) / (1.0 - t_mul);
-    progress = (done - begin) / scale;
+    constexpr double kMostSteps = 0x1p63;
+    const double most = std::ceil(std::log1p(kMostSteps * (t_mul - 1.0)) / std::log(t_mul));
+    cycle = cycle_of(done, t_mul, most);
+    const Val scale = whole_power_of(t_mul, cycle, most);
+    progress = (done - (scale - 1.0) / (t_mul - 1.0)) / scale;
   }
   const double alpha = o.number("alpha");
   const Val height = power_of(o.number("m_mul"), cycle);
@@ -191,27 +227,45 @@ Val build_warmup(const Options& o, Val step) {
   return select(less(step, warm), rising, after);
 }
 
+double highest_value(const Options& o) {
+  const std::vector<double>& values = o.numbers("values");
+  return *std::max_element(values.begin(), values.end());
+}
+
 constexpr ScheduleDef kSchedules[] = {
     {{"constant", "the same rate at every step", kConstantOptions},
-     [](const Options& o, Val step) { return constant(step, o.number("learning_rate")); }},
+     [](const Options& o, Val step) { return constant(step, o.number("learning_rate")); },
+     [](const Options& o) { return o.number("learning_rate"); }},
     {{"exponential_decay", "initial decay_rate^(step / decay_steps)", kDecayOptions, "exponential"},
-     build_exponential},
+     build_exponential,
+     initial_rate},
     {{"inverse_time_decay", "initial / (1 + decay_rate step / decay_steps)", kDecayOptions,
       "inverse_time"},
-     build_inverse_time},
-    {{"step_decay", "initial factor^floor(step / step_size)", kStepOptions, "step"}, build_step},
+     build_inverse_time,
+     initial_rate},
+    {{"step_decay", "initial factor^floor(step / step_size)", kStepOptions, "step"},
+     build_step,
+     initial_rate},
     {{"polynomial_decay", "(initial - end) (1 - step / decay_steps)^power + end",
       kPolynomialOptions, "polynomial"},
-     build_polynomial},
+     build_polynomial,
+     [](const Options& o) { return std::max(initial_rate(o), o.number("end_learning_rate")); }},
     {{"piecewise_constant_decay", "values[i] until boundaries[i]", kPiecewiseOptions,
       "piecewise_constant piecewise"},
-     build_piecewise},
+     build_piecewise,
+     highest_value},
     {{"cosine_decay", "half a cosine from initial to alpha initial, after an optional warm-up",
       kCosineOptions, "cosine"},
-     build_cosine},
+     build_cosine,
+     [](const Options& o) { return std::max(initial_rate(o), o.number_or("warmup_target", 0)); }},
     {{"cosine_decay_restarts", "cosines one after another", kRestartOptions, "cosine_restarts"},
-     build_restarts},
-    {{"warmup", "linear rise, then another schedule", kWarmupOptions, "warm_up"}, build_warmup},
+     build_restarts,
+     initial_rate},
+    {{"warmup", "linear rise, then another schedule", kWarmupOptions, "warm_up"},
+     build_warmup,
+     [](const Options& o) {
+       return std::max(initial_rate(o), highest_rate(*o.component("learning_rate")));
+     }},
 };
 
 }  // namespace
@@ -224,6 +278,13 @@ std::span<const ComponentDef* const> schedule_components() {
     return pointers;
   }();
   return list;
+}
+
+double highest_rate(const Component& schedule) {
+  for (const ScheduleDef& def : kSchedules) {
+    if (&def.base == schedule.def) return def.highest(schedule.options);
+  }
+  GRADC_UNREACHABLE();
 }
 
 Val build_schedule(const Component& schedule, Val step) {

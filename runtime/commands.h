@@ -6,6 +6,7 @@
 #include "runtime/dataset.h"
 #include "runtime/instance.h"
 #include "runtime/train_loop.h"
+#include "runtime/warnings.h"
 
 namespace gradc::rt {
 
@@ -19,9 +20,11 @@ struct TrainCommand {
   const char* out = nullptr;
   const char* checkpoint = nullptr;
   bool resume = false;
+  bool overwrite = false;  // an existing checkpoint may be replaced by a training from the start
   const char* log = nullptr;
   bool quiet = false;          // no progress, no results (library use)
-  bool handle_signals = true;  // SIGINT and SIGTERM stop after the step, with a checkpoint
+  Warnings warnings;           // those that are silenced
+  bool handle_signals = true;  // SIGINT, SIGTERM and SIGHUP stop after the step; files are written
   void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
   void* user = nullptr;
 };
@@ -34,6 +37,7 @@ struct EvalCommand {
   DataSource data;
   const char* weights = nullptr;
   bool json = false;
+  Warnings warnings;
 };
 
 /// Loss and metrics on the test part if the data has one, else on all of it; printed to stdout.
@@ -43,6 +47,7 @@ struct PredictCommand {
   DataSource data;
   const char* weights = nullptr;
   const char* out = nullptr;  // .npy (one output) or .safetensors
+  Warnings warnings;
 };
 
 Status run_predict(Instance& instance, const PredictCommand& command);

@@ -1,34 +1,19 @@
 // Matching names of a file with the names that a model knows.
 #include "runtime/meaning.h"
 
+#include "runtime/text.h"
+
 #include <algorithm>
 
 namespace gradc::rt {
 namespace {
-
-constexpr size_t kMostNames = 20;  // in a message
-
-Str quoted(const Vec<Str>& names) {
-  Str text;
-  for (size_t i = 0; i < names.size() && i < kMostNames; ++i)
-    text.appendf("%s\"%s\"", text.empty() ? "" : ", ", names[i].c_str());
-  if (names.size() > kMostNames) text.appendf(" and %zu more", names.size() - kMostNames);
-  return text;
-}
-
-bool less(const Str& a, const Str& b) {
-  const size_t n = std::min(a.size(), b.size());
-  const int order = memcmp(a.c_str(), b.c_str(), n);
-  return order != 0 ? order < 0 : a.size() < b.size();
-}
 
 // Places of `names` in byte order of the names, so that each lookup is a bisection.
 Vec<size_t> sorted_places(const Vec<Str>& names) {
   Vec<size_t> order(names.size());
   for (size_t i = 0; i < order.size(); ++i)
     order[i] = i;
-  std::sort(order.begin(), order.end(),
-            [&](size_t a, size_t b) { return less(names[a], names[b]); });
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return names[a] < names[b]; });
   return order;
 }
 
@@ -40,7 +25,7 @@ Vec<Str> look_up(const Vec<Str>& wanted, const Vec<Str>& among, Vec<size_t>* pla
   for (const Str& name : wanted) {
     const size_t* found =
         std::lower_bound(order.begin(), order.end(), name,
-                         [&](size_t place, const Str& key) { return less(among[place], key); });
+                         [&](size_t place, const Str& key) { return among[place] < key; });
     const bool there = found != order.end() && among[*found] == name;
     places->push(there ? *found : 0);
     if (!there) missing.push(name.clone());
@@ -65,13 +50,13 @@ Status match_all(const char* where, const char* what, const Vec<Str>& seen, cons
   const Vec<Str> added = look_up(seen, known, &unused);
   if (missing.empty() && added.empty()) return {};
   Str text;
-  if (!missing.empty()) text.appendf("lacks %s", quoted(missing).c_str());
+  if (!missing.empty()) text.appendf("lacks %s", shown_list(missing).c_str());
   if (!added.empty()) {
     text.appendf("%s%s, which the model was not trained with", text.empty() ? "has " : " and has ",
-                 quoted(added).c_str());
+                 shown_list(added).c_str());
   }
   return error("%s: %s: the file %s; the model knows %s, the file has %s", where, what,
-               text.c_str(), quoted(known).c_str(), quoted(seen).c_str());
+               text.c_str(), shown_list(known).c_str(), shown_list(seen).c_str());
 }
 
 Status match_some(const char* where, const char* what, const Vec<Str>& seen, const Vec<Str>& known,
@@ -81,7 +66,7 @@ Status match_some(const char* where, const char* what, const Vec<Str>& seen, con
   return error(
       "%s: %s: the file has %s, which the model was not trained with; the model knows %s, the file "
       "has %s",
-      where, what, quoted(added).c_str(), quoted(known).c_str(), quoted(seen).c_str());
+      where, what, shown_list(added).c_str(), shown_list(known).c_str(), shown_list(seen).c_str());
 }
 
 }  // namespace gradc::rt

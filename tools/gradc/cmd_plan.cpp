@@ -1,6 +1,7 @@
 // gradc plan: memory and work of a training step without generating code; or the planner alone on a
 // list of buffers.
 #include "driver/compiled_model.h"
+#include "driver/output.h"
 #include "frontend/native_reader.h"
 #include "passes/memory_report.h"
 #include "passes/offset_planner_csv.h"
@@ -9,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include <cctype>
+#include <charconv>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -27,14 +29,9 @@ struct PlanCommandLine {
 
 /// "4096", "64K", "1.5M", "2GiB".
 Result<int64_t> parse_size(const std::string& text) {
-  size_t used = 0;
   double value = -1.0;
-  try {
-    value = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  const std::string unit = text.substr(used);
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
+  const std::string unit(read.ptr, text.data() + text.size());
   const char first =
       unit.empty() ? '\0' : static_cast<char>(std::toupper(static_cast<unsigned char>(unit[0])));
   const double factor = first == 'K'                    ? 1024.0
@@ -42,7 +39,7 @@ Result<int64_t> parse_size(const std::string& text) {
                         : first == 'G'                  ? 1073741824.0
                         : first == '\0' || first == 'B' ? 1.0
                                                         : 0.0;
-  if (used == 0 || !(value >= 0.0) || factor == 0.0 || value * factor > 9e18) {
+  if (read.ec != std::errc() || !(value >= 0.0) || factor == 0.0 || value * factor > 9e18) {
     return make_error(DiagKind::kInvalidUsage, {}, "\"{}\" is no size", text)
         .with_help("bytes, or a number with K, M or G: 64K, 1.5M");
   }
@@ -63,11 +60,15 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
   if (options.entry == "evaluate" && model.training) kind = EntryPoint::kEvaluate;
   GRADC_TRY(const StagedEntry entry, build_staged(model, kind, effective_batch(model, compile),
                                                   PipelineStage::kPlanned, build));
-  if (options.json) return memory_report_json(*entry.graph, *entry.plan).dump(2) + "\n";
+  if (options.json)
+    return memory_report_json(*entry.graph, *entry.plan)
+               .dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
+           "\n";
   return memory_report_text(*entry.graph, *entry.plan);
 }
 
 Result<std::string> plan_buffers(const PlanCommandLine& options) {
+  if (!options.output.empty()) GRADC_TRY_STATUS(check_output(options.output));
   GRADC_TRY(const SourceFile source, read_source_file(options.buffers));
   GRADC_TRY(const std::vector<BufferSpec> buffers,
             parse_buffers_csv(source.text(), options.buffers));
@@ -106,7 +107,7 @@ Result<std::string> plan_buffers(const PlanCommandLine& options) {
                                {"first", buffers[i].first},
                                {"last", buffers[i].last}});
   }
-  return json.dump(2) + "\n";
+  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 int run_plan(const PlanCommandLine& options) {
@@ -144,6 +145,7 @@ void register_plan(CLI::App& app, Selection& selection) {
       ->needs(buffers);
   command
       ->add_option("--out", options->output, "with --buffers: write them here with their offsets")
+      ->check(output_name())
       ->needs(buffers);
   command->add_flag("--json", options->json, "print one JSON object");
   command->callback([options, &selection] {

@@ -1,14 +1,14 @@
 #include "tools/gradc/command.h"
 
+#include "driver/output.h"
 #include "support/diagnostic_render.h"
 
-#include <cerrno>
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <unistd.h>
+#include <iterator>
 
 namespace gradc::tool {
 
@@ -22,16 +22,53 @@ void add_source(SourceSet& sources, const Place& place) {
   if (file.ok()) sources.add(file.take());
 }
 
+bool is_silenced(DiagKind kind) {
+  for (int i = 0; i < rt::kNumWarningKinds; ++i) {
+    const auto warning = static_cast<rt::WarningKind>(i);
+    if (diag_name(kind) == rt::warning_name(warning)) return silenced_warnings().silenced(warning);
+  }
+  return false;
+}
+
 }  // namespace
 
-int report(const std::vector<Diagnostic>& diagnostics) {
+rt::Warnings& silenced_warnings() {
+  static rt::Warnings warnings;
+  return warnings;
+}
+
+void add_no_warn(CLI::App& command) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--no-warn",
+          [](const std::vector<std::string>& names) {
+            for (const std::string& name : names) {
+              if (silenced_warnings().silence(name.c_str())) continue;
+              throw CLI::ValidationError("--no-warn " + name,
+                                         std::string("the kinds are ") + rt::kWarningNames);
+            }
+          },
+          "leave out warnings of a kind (repeatable)")
+      ->type_name("KIND")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
+
+int report(const std::vector<Diagnostic>& all) {
+  std::vector<Diagnostic> diagnostics;
+  std::ranges::copy_if(all, std::back_inserter(diagnostics), [](const Diagnostic& diagnostic) {
+    return diagnostic.severity == Severity::kError || !is_silenced(diagnostic.kind);
+  });
   SourceSet sources;
   size_t errors = 0;
   size_t usage_errors = 0;
+  bool internal = false;
   for (const Diagnostic& diagnostic : diagnostics) {
     if (diagnostic.severity == Severity::kError) {
       ++errors;
       if (diagnostic.kind == DiagKind::kInvalidUsage) ++usage_errors;
+      internal = internal || diagnostic.kind == DiagKind::kInternal;
     }
     add_source(sources, diagnostic.place);
     for (const Note& note : diagnostic.notes)
@@ -41,6 +78,11 @@ int report(const std::vector<Diagnostic>& diagnostics) {
   options.color = wants_color(stderr);
   const std::string text = render_diagnostics(diagnostics, sources, options);
   std::fwrite(text.data(), 1, text.size(), stderr);
+  if (internal) {
+    std::fputs("this is a bug in gradc; please report it with the model and the command line\n",
+               stderr);
+    return kInternalError;
+  }
   if (errors == 0) return kSuccess;
   return errors == usage_errors ? kUsageError : kUserError;
 }
@@ -61,11 +103,19 @@ CLI::Validator whole_number(int64_t least) {
 CLI::Validator positive_number() {
   return CLI::Validator(
       [](std::string& text) -> std::string {
-        char* end = nullptr;
-        const double value = std::strtod(text.c_str(), &end);
-        if (end != text.c_str() && *end == '\0' && std::isfinite(value) && value > 0) return {};
+        double value = 0;
+        const char* end = text.data() + text.size();
+        const auto read = std::from_chars(text.data(), end, value);
+        if (read.ec == std::errc() && read.ptr == end && std::isfinite(value) && value > 0)
+          return {};
         return fmt::format("\"{}\" is no number above 0", text);
       },
+      "");
+}
+
+CLI::Validator output_name() {
+  return CLI::Validator(
+      [](std::string& text) { return text.empty() ? std::string("a file name is empty") : ""; },
       "");
 }
 
@@ -80,27 +130,7 @@ void add_threads(CLI::App& command, int& threads) {
 }
 
 Status write_text(const std::string& path, std::string_view text) {
-  if (path.empty()) {
-    const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-    if (!whole || std::fflush(stdout) != 0)
-      return make_error(DiagKind::kFileUnwritable, {}, "cannot write to standard output: {}",
-                        std::strerror(errno));
-    return Ok{};
-  }
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  bool written = file != nullptr;
-  if (written) {
-    written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-    written = std::fclose(file) == 0 && written;
-  }
-  if (!written || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    std::remove(temporary.c_str());
-    return make_error(DiagKind::kFileUnwritable, {}, "cannot write \"{}\": {}", path,
-                      std::strerror(error));
-  }
-  return Ok{};
+  return write_output(path.empty() ? "-" : path, text);
 }
 
 bool has_extension(std::string_view path, std::string_view extension) {

@@ -1,5 +1,6 @@
 // The gradc command: reads the command line and runs one sub-command.
 #include "driver/version.h"
+#include "runtime/process.h"
 #include "support/suggest.h"
 #include "tools/gradc/command.h"
 
@@ -8,6 +9,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -68,6 +70,9 @@ int run(int argc, char** argv) {
   register_bench(app, selection);
   register_opt(app, selection);
   register_reference(app, selection);
+  for (const char* name :
+       {"train", "eval", "predict", "run", "compile", "inspect", "plan", "check", "bench"})
+    add_no_warn(*app.get_subcommand(name));
   // Only now: a sub-command would inherit it, and each has an example of its own.
   app.footer(kFooter);
   int code = kSuccess;
@@ -87,13 +92,18 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  gradc::rt::prepare_process();
   try {
     return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("gradc: error: out of memory\n", stderr);
+    return gradc::tool::kUserError;
   } catch (const std::exception& error) {
-    std::fprintf(
-        stderr,
-        "gradc: internal error: %s\n  please report it with the model and the command line\n",
-        error.what());
+    std::fflush(stdout);
+    std::fprintf(stderr,
+                 "gradc: internal error: %s\n  this is a bug in gradc; please report it with the "
+                 "model and the command line\n",
+                 error.what());
     return 70;
   }
 }

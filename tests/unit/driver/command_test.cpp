@@ -86,6 +86,31 @@ TEST(Command, CrossEntropyOfWhatTheOutputIsNotIsWarnedOf) {
   EXPECT_NE(warning(softmax, logits).find("\"from_logits\" is true"), std::string::npos);
 }
 
+TEST(Command, WarningsAreSilencedByName) {
+  const Scratch scratch;
+  write_text_file(scratch / "m.json", R"({"inputs": [{"name": "x", "shape": [4]}],
+    "layers": [{"type": "dense", "units": 3}, {"type": "dense", "units": 3, "inputs": "x"}],
+    "training": {"loss": "categorical_crossentropy",
+                 "optimizer": {"type": "adam", "learning_rate": 3}}})");
+  const auto kinds = [&](const std::string& options) {
+    const Outcome outcome = gradc("plan " + (scratch / "m.json") + " --json " + options);
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+    std::string found;
+    for (size_t at = 0; (at = outcome.output.find("warning: ", at)) != std::string::npos; ++at) {
+      const size_t begin = outcome.output.find(" [", at) + 2;
+      found += outcome.output.substr(begin, outcome.output.find(']', begin) - begin) + " ";
+    }
+    return found;
+  };
+  EXPECT_EQ(kinds(""), "unused-layer missing-softmax learning-rate ");
+  EXPECT_EQ(kinds("--no-warn learning-rate"), "unused-layer missing-softmax ");
+  EXPECT_EQ(kinds("--no-warn unused-layer --no-warn=missing-softmax"), "learning-rate ");
+  const Outcome unknown = gradc("plan " + (scratch / "m.json") + " --no-warn softmax");
+  EXPECT_EQ(unknown.code, 2) << unknown.output;
+  EXPECT_NE(unknown.output.find("missing-class, missing-softmax"), std::string::npos)
+      << unknown.output;
+}
+
 TEST(Command, EveryStageOfAModelIsShown) {
   for (const char* stage : {"graph", "gradient", "optimized", "fused", "scheduled", "planned",
                             "kernels", "llvm", "asm"}) {
