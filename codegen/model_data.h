@@ -45,6 +45,7 @@ struct ModelPreprocessing {
   double target_max = 0;
   int64_t target_flags = 0;
   int64_t classes = 0;
+  int64_t any_scale = 0;
   std::vector<int64_t> ranges;  ///< pairs
 };
 

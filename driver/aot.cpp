@@ -54,6 +54,7 @@ ModelPreprocessing preprocessing_data(const gradc_rt_data& in) {
   out.target_max = in.target_max;
   out.target_flags = in.target_flags;
   out.classes = in.classes;
+  out.any_scale = in.any_scale;
   if (in.num_ranges > 0) out.ranges.assign(in.ranges, in.ranges + 2 * in.num_ranges);
   return out;
 }

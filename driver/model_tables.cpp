@@ -87,6 +87,21 @@ const OutputLoss* loss_of(const Model& model, const std::string& output) {
   return nullptr;
 }
 
+/// Which values weights meet as they are, or only moved about: back from the last call.
+std::vector<bool> meeting_weights(const Model& model) {
+  std::vector<bool> meets(model.inputs.size() + model.calls.size());
+  for (size_t c = model.calls.size(); c-- > 0;) {
+    const Call& call = model.calls[c];
+    const Layer& layer = model.layers[call.layer];
+    if (layer.def->normalizes) continue;
+    const bool moves = layer.def->integers && layer.def != &raw_op_layer();
+    if (layer.parameters.empty() && !(moves && meets[model.inputs.size() + c])) continue;
+    for (const ModelValue input : call.inputs)
+      meets[input] = true;
+  }
+  return meets;
+}
+
 /// What the loss of a target is defined for, and how many classes the target tells apart.
 void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data& rule) {
   const TargetDomain& domain = loss_domain(loss.loss);
@@ -208,6 +223,10 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
   }
   if (is_target) {
     if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);
+  }
+  for (size_t i = 0; i < model.inputs.size(); ++i) {
+    if (!is_target && model.inputs[i].name == name)
+      rule.any_scale = meets_weights(model, i) ? 0 : 1;
   }
   set_ranges(rule, tensor, entries);
   tensor.data = &data_rules_.emplace_back(rule);

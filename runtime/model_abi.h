@@ -137,6 +137,7 @@ typedef struct gradc_rt_data {
   int64_t target_flags; /* gradc_rt_target_flags */
   int64_t classes; /* targets of a classification: how many classes there are, whether they come as
                       numbers, names or rows; 0 = values */
+  int64_t any_scale;  /* inputs: 1 = what reads it first normalises it, its scale does not matter */
   int64_t num_ranges; /* integer data: [low, high] of each element of an example, in turn; 0 = not
                          known beyond value_count */
   const int64_t* ranges; /* num_ranges pairs */

@@ -145,6 +145,7 @@ class TableEmitter {
                       .number(data->target_max)
                       .integer(data->target_flags)
                       .integer(data->classes)
+                      .integer(data->any_scale)
                       .integer(static_cast<int64_t>(data->ranges.size() / 2))
                       .pointer(integers(data->ranges))
                       .finish(),
