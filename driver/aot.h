@@ -24,6 +24,7 @@ struct AotOptions {
 struct AotResult {
   std::vector<std::string> files;
   double compile_milliseconds = 0.0;
+  bool stopped = false;  ///< a signal ended linking: nothing was written
 };
 
 /// Compiles all entries of the model and writes the output file, and a C header for libraries and
@@ -35,6 +36,8 @@ ModelData model_data_of(const gradc_rt_model& model, const std::string& symbol);
 
 /// The generated C header: what `NAME.h` says of a compiled model.
 std::string generated_header(const gradc_rt_model& model, const std::string& symbol);
+/// Whether a file is such a header, of any model.
+bool is_generated_header(const std::string& path);
 /// The C source behind it: wrappers of the runtime core's functions.
 std::string generated_wrappers(const std::string& symbol);
 /// The functions that a generated header declares: what a library exports.

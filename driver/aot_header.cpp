@@ -3,6 +3,7 @@
 #include "driver/c_names.h"
 #include "runtime/dtype.h"
 #include "runtime/library.h"
+#include "support/source_file.h"
 
 #include <array>
 #include <regex>
@@ -10,6 +11,9 @@
 namespace gradc {
 
 namespace {
+
+constexpr std::string_view kCompiler = "gradc ";  // how model.compiler begins
+constexpr std::string_view kHeaderMark = ": a training step compiled by gradc ";
 
 struct Function {
   const char* suffix;  ///< after NAME_
@@ -140,14 +144,15 @@ std::string opening_comment(const gradc_rt_model& model, const std::string& symb
   for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i)
     arena = std::max(arena, model.entries[i].arena_bytes);
   std::string text = fmt::format(
-      "/* {}: a training step compiled by {} for {} ({}).\n *\n"
+      "/* {}{}{} for {} ({}).\n *\n"
       " * Tensors are dense, row-major, data channels-last; dense kernels are [in, out], "
       "convolution kernels\n"
       " * [height, width, in, out]. Batch size {}. Memory: parameters {} bytes, states {} bytes, "
       "optimizer {} bytes,\n"
       " * arena {} bytes; {}_memory_bytes has the sum with batch buffers and per-thread "
       "scratch.\n *\n",
-      c_comment_text(model.name), c_comment_text(model.compiler),
+      c_comment_text(model.name), kHeaderMark,
+      c_comment_text(std::string_view(model.compiler).substr(kCompiler.size())),
       c_comment_text(model.target_triple), c_comment_text(model.target_cpu), model.batch_size,
       bytes_of(model, GRADC_RT_PARAMETER), bytes_of(model, GRADC_RT_STATE),
       bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena, symbol);
@@ -172,6 +177,11 @@ std::vector<std::string> exported_symbols(const std::string& symbol) {
   for (const Function& function : kFunctions)
     result.push_back(fmt::format("{}_{}", symbol, function.suffix));
   return result;
+}
+
+bool is_generated_header(const std::string& path) {
+  const auto header = read_source_file(path);
+  return header.ok() && header->text().find(kHeaderMark) != std::string::npos;
 }
 
 std::string generated_header(const gradc_rt_model& model, const std::string& symbol) {

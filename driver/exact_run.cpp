@@ -1,6 +1,7 @@
 #include "driver/exact_run.h"
 
 #include "driver/compiled_model.h"
+#include "driver/output.h"
 #include "driver/runtime_status.h"
 #include "ir/interpreter.h"
 #include "runtime/dataset.h"
@@ -186,7 +187,7 @@ Status write_results(const rt::Instance& instance, const ExactRun& run, EntryPoi
     views.push(
         {"loss", rt::Dtype::kF32, {dims.data(), 1}, losses.data(), losses.size() * sizeof(float)});
   }
-  return from_runtime(rt::write_safetensors(run.out.c_str(), views.span(), {}));
+  return from_output(rt::write_safetensors(run.out.c_str(), views.span(), {}));
 }
 
 }  // namespace
@@ -195,6 +196,8 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
   const auto* entry = std::find_if(kEntries.begin(), kEntries.end(),
                                    [&](const EntryName& e) { return e.name == run.entry; });
   GRADC_CHECK(entry != kEntries.end(), "unknown entry {}", run.entry);
+  GRADC_TRY_STATUS(check_apart(run.out, run.in));
+  GRADC_TRY_STATUS(check_output(run.out));
   rt::SafetensorsFile file;
   GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(run.in.c_str(), &file)));
   CompileOptions options;

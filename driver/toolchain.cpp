@@ -1,11 +1,15 @@
 #include "driver/toolchain.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
 #include <optional>
 #include <spawn.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -22,21 +26,63 @@ std::string_view embedded_runtime_archive() {
           static_cast<size_t>(gradc_embedded_runtime_end - gradc_embedded_runtime)};
 }
 
+namespace {
+
+constexpr std::string_view kFolderPrefix = "gradc-compile-";
+
+/// The folder, locked; -1 if another process holds it or it is not this user's.
+int lock_folder(const std::filesystem::path& path) {
+  const int folder = open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+  struct stat info{};
+  if (folder >= 0 && fstat(folder, &info) == 0 && info.st_uid == geteuid() &&
+      flock(folder, LOCK_EX | LOCK_NB) == 0) {
+    return folder;
+  }
+  if (folder >= 0) close(folder);
+  return -1;
+}
+
+void remove_abandoned_folders(const std::filesystem::path& base) {
+  std::error_code code;
+  std::vector<std::filesystem::path> found;
+  for (std::filesystem::directory_iterator at(base, code), end; !code && at != end;
+       at.increment(code)) {
+    if (at->path().filename().string().starts_with(kFolderPrefix)) found.push_back(at->path());
+  }
+  for (const std::filesystem::path& path : found) {
+    const int lock = lock_folder(path);
+    if (lock < 0) continue;
+    std::filesystem::remove_all(path, code);
+    close(lock);
+  }
+}
+
+}  // namespace
+
 Result<TemporaryFolder> TemporaryFolder::create() {
   std::error_code code;
   std::filesystem::path base = std::filesystem::temp_directory_path(code);
   if (code) base = "/tmp";
-  std::string pattern = (base / "gradc-XXXXXX").string();
-  if (mkdtemp(pattern.data()) == nullptr) {
-    return make_error(DiagKind::kFileUnwritable, {}, "cannot make a temporary folder \"{}\": {}",
-                      pattern, std::strerror(errno));
+  remove_abandoned_folders(base);
+  // Another run may take the folder for abandoned between its making and its locking.
+  for (int attempt = 0; attempt < 100; ++attempt) {
+    std::string pattern = (base / (std::string(kFolderPrefix) + "XXXXXX")).string();
+    if (mkdtemp(pattern.data()) == nullptr) {
+      return make_error(DiagKind::kFileUnwritable, {}, "cannot make a temporary folder \"{}\": {}",
+                        pattern, std::strerror(errno));
+    }
+    const int lock = lock_folder(pattern);
+    if (lock >= 0 && std::filesystem::exists(pattern, code)) return TemporaryFolder(pattern, lock);
+    if (lock >= 0) close(lock);
   }
-  return TemporaryFolder(pattern);
+  return make_error(DiagKind::kFileUnwritable, {}, "cannot lock a temporary folder in \"{}\"",
+                    base.string());
 }
 
 TemporaryFolder::~TemporaryFolder() {
   std::error_code ignored;
   if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  if (lock_ >= 0) close(lock_);
 }
 
 Status write_file(const std::string& path, std::string_view bytes) {
@@ -64,38 +110,61 @@ std::string read_all(std::FILE* file) {
   return text;
 }
 
-}  // namespace
-
-Status run_program(const std::vector<std::string>& command) {
-  std::vector<char*> arguments;
-  for (const std::string& argument : command)
-    arguments.push_back(const_cast<char*>(argument.c_str()));
-  arguments.push_back(nullptr);
-  std::FILE* output = std::tmpfile();
-  if (output == nullptr) {
-    return make_error(DiagKind::kFileUnwritable, {}, "cannot make a temporary file: {}",
-                      std::strerror(errno));
-  }
+/// Runs a program to its end: 0, an errno if it could not be run, -1 if it failed.
+int spawn(std::vector<char*>& arguments, std::vector<char*>& variables, std::FILE* output,
+          const std::function<bool()>& stopped) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, fileno(output), 1);
   posix_spawn_file_actions_adddup2(&actions, fileno(output), 2);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t usual;  // what gradc ignores is its own affair
+  sigemptyset(&usual);
+  sigaddset(&usual, SIGPIPE);
+  sigaddset(&usual, SIGXFSZ);
+  posix_spawnattr_setsigdefault(&attributes, &usual);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   pid_t child = 0;
   const int error =
-      posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
+      posix_spawnp(&child, arguments[0], &actions, &attributes, arguments.data(), variables.data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
+  if (error != 0) return error;
   int state = 0;
-  if (error == 0) {
-    while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
-    }
+  while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
+    if (stopped()) kill(child, SIGTERM);
   }
+  return WIFEXITED(state) && WEXITSTATUS(state) == 0 ? 0 : -1;
+}
+
+}  // namespace
+
+Status run_program(const std::vector<std::string>& command, const TemporaryFolder& folder,
+                   const std::function<bool()>& stopped) {
+  std::vector<char*> arguments;
+  for (const std::string& argument : command)
+    arguments.push_back(const_cast<char*>(argument.c_str()));
+  arguments.push_back(nullptr);
+  std::string temporary = "TMPDIR=" + folder.path().string();
+  std::vector<char*> variables = {temporary.data()};
+  for (char** variable = environ; *variable != nullptr; ++variable) {
+    if (std::strncmp(*variable, "TMPDIR=", 7) != 0) variables.push_back(*variable);
+  }
+  variables.push_back(nullptr);
+  std::FILE* output = std::fopen(folder.file("messages").c_str(), "w+e");
+  if (output == nullptr) {
+    return make_error(DiagKind::kFileUnwritable, {}, "cannot make a temporary file: {}",
+                      std::strerror(errno));
+  }
+  const int error = spawn(arguments, variables, output, stopped);
   const std::string text = read_all(output);
   std::fclose(output);
-  if (error != 0) {
+  if (error > 0) {
     return make_error(DiagKind::kToolMissing, {}, "cannot run \"{}\": {}", command[0],
                       std::strerror(error));
   }
-  if (!WIFEXITED(state) || WEXITSTATUS(state) != 0) {
+  if (error < 0) {
     Diagnostic diagnostic =
         make_error(DiagKind::kToolFailed, {}, "\"{}\" failed while linking", command[0]);
     if (!text.empty()) diagnostic.with_note(text);

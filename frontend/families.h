@@ -61,9 +61,11 @@ const TargetDomain& loss_domain(const Component& loss);
 /// False, with the reason, when a loss cannot work on an output of that shape (without the batch
 /// axis).
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem);
-/// One loss value per example, f32[batch]; `target` is f32 like the output, or i32 class indices
-/// without the output's last axis.
+/// One loss value per example, f32[batch], the mean or sum of its positions as "reduction" says;
+/// `target` is f32 like the output, or i32 class indices without the output's last axis.
 Val build_loss(const Component& loss, Val output, Val target);
+/// The mean, whatever the reduction: the metric of the same name.
+Val build_loss_mean(const Component& loss, Val output, Val target);
 
 /// Which values of a metric are the better ones.
 enum class Better : uint8_t { kSmaller, kLarger };

@@ -214,18 +214,29 @@ bool loss_fits(const Component& loss, const Ints& output, std::string& problem) 
   return true;
 }
 
-Val build_loss(const Component& loss, Val output, Val target) {
-  Val values = loss_def(loss).build(loss.options, output, target);
-  if (values.rank() == 1) return values;
+namespace {
+
+Ints but_the_batch(Val values) {
   Ints axes;
   for (int64_t i = 1; i < values.rank(); ++i)
     axes.push_back(i);
-  const Options& options = loss.options;  // of a loss, or of a metric, which is always a mean
-  if (!options.has("reduction") || options.text("reduction") != "sum")
-    return reduce_mean(values, axes);
+  return axes;
+}
+
+}  // namespace
+
+Val build_loss_mean(const Component& loss, Val output, Val target) {
+  const Val values = loss_def(loss).build(loss.options, output, target);
+  return values.rank() == 1 ? values : reduce_mean(values, but_the_batch(values));
+}
+
+Val build_loss(const Component& loss, Val output, Val target) {
+  if (loss.options.text("reduction") != "sum") return build_loss_mean(loss, output, target);
+  const Val values = loss_def(loss).build(loss.options, output, target);
+  if (values.rank() == 1) return values;
   const bool elementwise = values.rank() == output.rank();
   const double width = elementwise ? static_cast<double>(output.shape().back()) : 1.0;
-  const Val sum = reduce_sum(values, axes);
+  const Val sum = reduce_sum(values, but_the_batch(values));
   return width == 1.0 ? sum : sum * (1.0 / width);
 }
 

@@ -4,6 +4,7 @@
 #include "runtime/commands.h"
 #include "runtime/memory.h"
 #include "runtime/number.h"
+#include "runtime/process.h"
 
 #include <cerrno>
 #include <cstdio>
@@ -24,6 +25,7 @@ struct Options {
   const char* checkpoint = nullptr;
   const char* log = nullptr;
   bool resume = false;
+  bool overwrite = false;
   bool json = false;
   bool help = false;
   Warnings warnings;
@@ -53,7 +55,10 @@ constexpr OptionSpec kOptions[] = {
      "where results go: trained weights, or predictions (.npy, .safetensors)"},
     {"--checkpoint", "FILE", kTrain, "checkpoint written after every epoch and on Ctrl-C"},
     {"--resume", nullptr, kTrain, "continue from the checkpoint if it exists"},
-    {"--log", "FILE", kTrain, "one JSON object per epoch and line; --resume appends"},
+    {"--overwrite", nullptr, kTrain, "start anew and replace an existing checkpoint"},
+    {"--log", "FILE", kTrain,
+     "one JSON object per epoch and line; --resume goes on after the\n"
+     "                            epochs of the checkpoint"},
     {"--json", nullptr, kEval, "print one JSON object"},
     {"--threads", "N", kTrain | kEval | kPredict, "threads; 0: one per core (default 1)"},
     {"--no-warn", "KIND", kTrain | kEval | kPredict, "leave out warnings of a kind (repeatable)"},
@@ -138,6 +143,7 @@ Status apply(const OptionSpec& spec, const char* value, Options* o) {
   if (name == "--out") o->out = value;
   if (name == "--checkpoint") o->checkpoint = value;
   if (name == "--resume") o->resume = true;
+  if (name == "--overwrite") o->overwrite = true;
   if (name == "--log") o->log = value;
   if (name == "--json") o->json = true;
   if (name == "--threads") {
@@ -218,6 +224,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     train.out = o.out;
     train.checkpoint = o.checkpoint;
     train.resume = o.resume;
+    train.overwrite = o.overwrite;
     train.log = o.log;
     train.warnings = o.warnings;
     TrainResult result;
@@ -243,12 +250,12 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
 }
 
 // Every line of a status is a problem of its own.
-void print_problems(const Status& status) {
+void print_problems(const Status& status, const char* kind) {
   const char* at = status.text.c_str();
   while (*at != '\0') {
     const char* end = strchr(at, '\n');
     const int length = end != nullptr ? static_cast<int>(end - at) : static_cast<int>(strlen(at));
-    fprintf(stderr, "error: %.*s\n", length, at);
+    fprintf(stderr, "%s%.*s\n", kind, length, at);
     at += length + (end != nullptr ? 1 : 0);
   }
 }
@@ -257,19 +264,21 @@ int exit_code(const Status& status, const char* program) {
   switch (status.code) {
     case Code::kOk:
       break;
-    case Code::kUserError:
     case Code::kStopped:
-      print_problems(status);
+      print_problems(status, "");
+      return kStoppedExitCode;
+    case Code::kUserError:
+      print_problems(status, "error: ");
       return 1;
     case Code::kOutOfMemory:
       fprintf(stderr, "error: %s\n", status.text.empty() ? "out of memory" : status.text.c_str());
       return 1;
     case Code::kUsage:
-      print_problems(status);
+      print_problems(status, "error: ");
       fprintf(stderr, "%s --help tells how to use it\n", program);
       return 2;
     case Code::kInternal:
-      print_problems(status);
+      print_problems(status, "error: ");
       fprintf(stderr,
               "this is a mistake of the compiler that made this program: please report it "
               "with the model and the output of `%s info`\n",
@@ -299,7 +308,7 @@ int run_command(const gradc_rt_model* model, const char* program, int argc,
   const Str word(argv[1]);
   if (word == "--help" || word == "-h" || word == "help") {
     print_help(stdout, program, nullptr);
-    return 0;
+    return exit_code({}, program);
   }
   for (const CommandSpec& command : kCommands) {
     if (!(word == command.name)) continue;
@@ -307,7 +316,7 @@ int run_command(const gradc_rt_model* model, const char* program, int argc,
     Status status = parse_arguments(command, argc - 2, argv + 2, &options);
     if (status.ok() && options.help) {
       print_help(stdout, program, &command);
-      return 0;
+      return exit_code({}, program);
     }
     if (status.ok()) status = check_required(command.command, options);
     if (status.ok()) status = dispatch(*model, command.command, options);
@@ -319,6 +328,7 @@ int run_command(const gradc_rt_model* model, const char* program, int argc,
 }  // namespace
 
 int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
+  prepare_process();
   const char* program = argc > 0 ? argv[0] : "program";
   int code = 0;
   const Status status = survive([&] {

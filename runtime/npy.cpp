@@ -3,6 +3,7 @@
 // exactly these three keys.
 #include "runtime/array.h"
 #include "runtime/byte_stream.h"
+#include "runtime/output_file.h"
 #include "runtime/text.h"
 
 #include <cctype>
@@ -284,7 +285,7 @@ Status write_npy(const char* path, const Array& array) {
                              0,
                              static_cast<char>(length & 255),
                              static_cast<char>(length >> 8)};
-  AtomicFile file;
+  OutputFile file;
   GRADC_RT_TRY(file.open(path));
   GRADC_RT_TRY(file.write(preamble, sizeof preamble));
   GRADC_RT_TRY(file.write(dict.c_str(), dict.size()));

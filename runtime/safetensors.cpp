@@ -2,6 +2,7 @@
 #include "runtime/safetensors.h"
 
 #include "runtime/json.h"
+#include "runtime/output_file.h"
 #include "runtime/text.h"
 
 #include <algorithm>
@@ -264,7 +265,7 @@ Status write_safetensors(const char* path, Span<const TensorView> tensors,
   while (header.size() % 8 != 0)
     header.push(' ');
   const uint64_t length = header.size();
-  AtomicFile file;
+  OutputFile file;
   GRADC_RT_TRY(file.open(path));
   GRADC_RT_TRY(file.write(&length, 8));
   GRADC_RT_TRY(file.write(header.c_str(), header.size()));

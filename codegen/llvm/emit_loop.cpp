@@ -167,36 +167,52 @@ class SumRuns {
     }
   }
 
-  /// `iterations` of `step` from `low` on; body(iv) is one of them.
+  /// At most `iterations` of `step` from `low` on; body(iv) is one of them.
   void emit(llvm::Value* low, llvm::Value* high, int64_t step, int64_t iterations,
             const std::function<void(llvm::Value*)>& body, const char* name) {
     const int64_t each = std::max<int64_t>(additions(loop_.body), 1);
     const int64_t run = std::max<int64_t>(1, kSumRun / each);
-    std::vector<int64_t> runs;  // iterations of the inner runs, innermost first
+    runs_.clear();
     if (!sums_.empty() && iterations > 2 * kSumRun / each) {
-      for (int64_t size = run; size == run || iterations / size * kSumRun > 2 * kSumRun * kSumRun;
-           size *= kSumRun)
-        runs.push_back(size);
+      runs_.push_back(run);
+      while (iterations / runs_.back() > 2 * kSumRun)
+        runs_.push_back(runs_.back() * kSumRun);
     }
-    emit_level(runs.size(), runs, low, high, step, body, name);
+    step_ = step;
+    emit_level(runs_.size(), low, high, body, name);
   }
 
  private:
-  void emit_level(size_t level, const std::vector<int64_t>& runs, llvm::Value* low,
-                  llvm::Value* high, int64_t step, const std::function<void(llvm::Value*)>& body,
+  using Body = std::function<void(llvm::Value*)>;
+
+  /// [low, high) in runs of that level; level 0 is the iterations themselves.
+  void emit_level(size_t level, llvm::Value* low, llvm::Value* high, const Body& body,
                   const char* name) {
-    if (level == 0) return em_.loop(low, high, step, false, body, name);
-    const int64_t length = runs[level - 1] * step;
+    if (level == 0) return em_.loop(low, high, step_, false, body, name);
+    Builder& ir = em_.ir();
+    const int64_t length = runs_[level - 1] * step_;
+    const int64_t first = constant_or(low, INT64_MAX);
+    const int64_t last = constant_or(high, INT64_MIN);
+    const bool is_static = first < last && last != INT64_MIN;
+    // Whole runs, so that their length is a constant, and what is left of the innermost ones.
+    const int64_t whole = is_static ? (last - first) / length * length : 0;
+    const bool split = is_static && (level == 1 || first + whole == last);
+    llvm::Value* end = split ? em_.i64(first + whole) : high;
     em_.loop(
-        low, high, length, false,
-        [&](llvm::Value* first) {
-          const std::vector<LocalValue> outer = begin_run();
-          llvm::Value* last = em_.ir().CreateBinaryIntrinsic(
-              llvm::Intrinsic::smin, em_.ir().CreateNSWAdd(first, em_.i64(length)), high);
-          emit_level(level - 1, runs, first, last, step, body, name);
-          end_run(outer);
+        low, end, length, false,
+        [&](llvm::Value* begin) {
+          llvm::Value* next = ir.CreateNSWAdd(begin, em_.i64(length));
+          if (!split) next = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, next, high);
+          run(level, begin, next, body, name);
         },
         "run");
+    if (split && first + whole < last) run(level, end, high, body, name);
+  }
+
+  void run(size_t level, llvm::Value* low, llvm::Value* high, const Body& body, const char* name) {
+    const std::vector<LocalValue> outer = begin_run();
+    emit_level(level - 1, low, high, body, name);
+    end_run(outer);
   }
 
   std::vector<LocalValue> begin_run() {
@@ -226,6 +242,8 @@ class SumRuns {
   Emitter& em_;
   const For& loop_;
   std::vector<uint32_t> sums_;
+  std::vector<int64_t> runs_;  ///< iterations of the runs of each level, innermost first
+  int64_t step_ = 1;
 };
 
 void Emitter::loop(llvm::Value* low, llvm::Value* high, int64_t step, bool known_non_empty,

@@ -42,7 +42,7 @@ static int use(const char* path, char* text, size_t size) {
 
 static int trial(long n, int all, const char* path) {
   char text[512];
-  alarm(60);
+  alarm(100);
   fail_alloc(n, all);
   const int first = use(path, text, sizeof text);
   fail_alloc(0, 0);

@@ -1,5 +1,6 @@
 // gradc compile: a model to a native executable, library, object, assembly or LLVM IR.
 #include "driver/aot.h"
+#include "driver/output.h"
 #include "frontend/native_reader.h"
 #include "tools/gradc/command.h"
 
@@ -18,6 +19,7 @@ struct CompileCommandLine {
 };
 
 Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources) {
+  GRADC_TRY_STATUS(check_apart(options.output, options.model));
   GRADC_TRY(const Model model, read_model_file(options.model, sources));
   report(model.warnings);
   AotOptions aot;
@@ -32,8 +34,14 @@ int run_compile(const CompileCommandLine& options) {
   SourceSet sources;
   const auto result = compile(options, sources);
   if (!result.ok()) return report(result.diagnostics());
-  for (const std::string& file : result->files)
-    std::printf("%s\n", file.c_str());
+  if (result->stopped) {
+    std::fprintf(stderr, "gradc: stopped; nothing was written\n");
+    return kStopped;
+  }
+  for (const std::string& file : result->files) {
+    // What went to standard output needs no telling there.
+    if (!rt::is_standard_output(file.c_str())) std::printf("%s\n", file.c_str());
+  }
   std::fprintf(stderr, "compiled in %.0f ms\n", result->compile_milliseconds);
   return kSuccess;
 }
@@ -56,7 +64,9 @@ void register_compile(CLI::App& app, Selection& selection) {
       {"exe", EmitKind::kExecutable}, {"static", EmitKind::kStatic}, {"shared", EmitKind::kShared},
       {"obj", EmitKind::kObject},     {"asm", EmitKind::kAssembly},  {"llvm", EmitKind::kLlvm}};
   command->add_option("MODEL", options->model, "the model's JSON")->required();
-  command->add_option("-o,--out", options->output, "the file to write")->required();
+  command->add_option("-o,--out", options->output, "the file to write")
+      ->check(output_name())
+      ->required();
   command
       ->add_option("--emit", options->emit,
                    "exe: a program that trains, evaluates and predicts; static, shared, obj: with "

@@ -1,5 +1,6 @@
 // The gradc command: reads the command line and runs one sub-command.
 #include "driver/version.h"
+#include "runtime/process.h"
 #include "support/suggest.h"
 #include "tools/gradc/command.h"
 
@@ -91,6 +92,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  gradc::rt::prepare_process();
   try {
     return run(argc, argv);
   } catch (const std::bad_alloc&) {

@@ -167,7 +167,7 @@ int in_child(const std::function<int()>& work) {
   std::fflush(nullptr);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(60);
+    alarm(300);  // a busy machine is slow; a hang is for ever
     _exit(work());
   }
   int state = 0;

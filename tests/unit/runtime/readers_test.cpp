@@ -2,6 +2,7 @@
 // give a message and never a crash.
 #include "runtime/array.h"
 #include "runtime/byte_stream.h"
+#include "runtime/output_file.h"
 #include "runtime/safetensors.h"
 #include "runtime/text.h"
 #include "tests/unit/runtime/fake_model.h"
@@ -424,7 +425,7 @@ TEST(File, ErrorsNameTheFileAndTheReason) {
   expect_error(read_file(missing.c_str(), &bytes), "No such file");
   const Status folder = read_file(dir.path().c_str(), &bytes);
   EXPECT_NE(strstr(folder.text.c_str(), "is a directory"), nullptr);
-  AtomicFile file;
+  OutputFile file;
   EXPECT_FALSE(file.open((dir.path() + "/no/such/f.x").c_str()).ok());
 }
 
@@ -432,7 +433,7 @@ TEST(File, AnUncommittedFileLeavesNothing) {
   TempDir dir;
   write_bytes(dir.file("a"), "old");
   {
-    AtomicFile file;
+    OutputFile file;
     ASSERT_TRUE(file.open(dir.file("a").c_str()).ok());
     ASSERT_TRUE(file.write("new", 3).ok());
   }
