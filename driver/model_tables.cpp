@@ -108,9 +108,9 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
   const Ints& shape = model.spec(model.outputs[loss.output].value).shape;
   rule.target_min = domain.min;
   rule.target_max = domain.max;
-  rule.target_flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
-                      (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
-                      (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
+  rule.flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
+               (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
+               (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
   switch (domain.classes) {
     case TargetDomain::Classes::kNone:
       break;
@@ -224,9 +224,9 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
   if (is_target) {
     if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);
   }
-  for (size_t i = 0; i < model.inputs.size(); ++i) {
-    if (!is_target && model.inputs[i].name == name)
-      rule.any_scale = meets_weights(model, i) ? 0 : 1;
+  const std::vector<bool> meets = is_target ? std::vector<bool>() : meeting_weights(model);
+  for (size_t i = 0; i < model.inputs.size() && !is_target; ++i) {
+    if (model.inputs[i].name == name && !meets[i]) rule.flags = GRADC_RT_INPUT_ANY_SCALE;
   }
   set_ranges(rule, tensor, entries);
   tensor.data = &data_rules_.emplace_back(rule);

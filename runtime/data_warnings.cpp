@@ -73,9 +73,9 @@ void warn_of_scale(const gradc_rt_tensor& tensor, const Array& array, const Tens
   const bool target = tensor.kind == GRADC_RT_TARGET;
   const gradc_rt_data* data = tensor.data;
   if (!is_float(static_cast<Dtype>(tensor.dtype)) || array.source.empty()) return;
-  if (data != nullptr &&
-      (data->standardize != GRADC_RT_STANDARDIZE_NONE || data->classes > 0 ||
-       data->one_hot_depth > 0 || data->any_scale != 0 || data->num_ranges > 0)) {
+  if (data != nullptr && (data->standardize != GRADC_RT_STANDARDIZE_NONE || data->classes > 0 ||
+                          data->one_hot_depth > 0 ||
+                          (data->flags & GRADC_RT_INPUT_ANY_SCALE) != 0 || data->num_ranges > 0)) {
     return;
   }
   const Sizes sizes = measure(tensor, array, static_cast<size_t>(rows));
@@ -169,7 +169,7 @@ void warn_of_classes(const gradc_rt_tensor& tensor, const Rows& train, const Row
 void warn_of_sums(const gradc_rt_tensor& tensor, const Array& array, int64_t rows,
                   const Warnings& warnings) {
   const gradc_rt_data* data = tensor.data;
-  if (data == nullptr || (data->target_flags & GRADC_RT_TARGET_ROWS_SUM_TO_ONE) == 0) return;
+  if (data == nullptr || (data->flags & GRADC_RT_TARGET_ROWS_SUM_TO_ONE) == 0) return;
   const size_t elements = elements_of(array);
   const size_t width = static_cast<size_t>(tensor.dims[tensor.rank - 1]);
   if (array.source.empty() || elements % width != 0 || data->scale != 1 || data->offset != 0)

@@ -143,9 +143,8 @@ class TableEmitter {
                       .number(data->noise_stddev)
                       .number(data->target_min)
                       .number(data->target_max)
-                      .integer(data->target_flags)
+                      .integer(data->flags)
                       .integer(data->classes)
-                      .integer(data->any_scale)
                       .integer(static_cast<int64_t>(data->ranges.size() / 2))
                       .pointer(integers(data->ranges))
                       .finish(),
