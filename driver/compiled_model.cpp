@@ -38,6 +38,11 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
     if (kind == kinds.front()) warnings = std::move(entry.warnings);
   }
   auto tables = std::make_unique<ModelTables>(model, batch, graphs);
+  for (const std::string& name : tables->ambiguous()) {
+    return make_error(DiagKind::kDuplicateName, {model.file, "", false},
+                      "two tensors of the model are named \"{}\": files could not tell them apart",
+                      name);
+  }
   if (model.training)
     tables->model().train_step_flops = graph_stats(*graphs.front()).contraction_flops;
   return tables;

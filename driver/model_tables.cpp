@@ -1,5 +1,6 @@
 #include "driver/model_tables.h"
 
+#include "driver/model_facts.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "passes/index_ranges.h"
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 namespace gradc {
 
@@ -16,12 +18,13 @@ bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
-gradc_rt_tensor_kind kind_of_input(const GraphInput& input) {
+/// What an input is follows from the model, not from its name: a layer may be called "optimizer".
+gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const std::set<std::string>& layers) {
   switch (input.kind) {
     case InputKind::kParam:
       return GRADC_RT_PARAMETER;
     case InputKind::kState:
-      return starts_with(input.name, "optimizer/") ? GRADC_RT_OPTIMIZER_STATE : GRADC_RT_STATE;
+      return layers.contains(input.name) ? GRADC_RT_STATE : GRADC_RT_OPTIMIZER_STATE;
     case InputKind::kInput:
       if (starts_with(input.name, "input/")) return GRADC_RT_INPUT;
       if (starts_with(input.name, "target/")) return GRADC_RT_TARGET;
@@ -125,6 +128,16 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
   }
 }
 
+/// The names of all that the model's layers hold.
+std::set<std::string> parameter_names(const Model& model) {
+  std::set<std::string> names;
+  for (const Layer& layer : model.layers) {
+    for (const ParameterSpec& spec : layer.parameters)
+      names.insert(layer.name + "/" + spec.name);
+  }
+  return names;
+}
+
 constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
     "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
 
@@ -132,8 +145,9 @@ constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
 
 ModelTables::ModelTables(const Model& model, int64_t batch,
                          std::span<const std::shared_ptr<Graph>> graphs) {
+  const std::set<std::string> layers = parameter_names(model);
   for (const auto& graph : graphs)
-    add_inputs(*graph);
+    add_inputs(*graph, layers);
   for (const auto& graph : graphs)
     add_outputs(*graph);
   std::vector<IndexRanges> ranges;
@@ -153,6 +167,10 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
   model_.num_slots = model_.num_tensors;
   model_.entries = entries_.data();
   set_training(model);
+  for (const ModelFact& fact : model_facts(model))
+    facts_.push_back({keep(fact.name), keep(fact.value)});
+  model_.num_facts = static_cast<int64_t>(facts_.size());
+  model_.facts = facts_.data();
 }
 
 int64_t ModelTables::slot(std::string_view name) const {
@@ -168,7 +186,10 @@ void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const Te
                       const InitSpec* init) {
   const auto [it, inserted] =
       slots_.emplace(std::string(name), static_cast<int64_t>(tensors_.size()));
-  if (!inserted) return;
+  if (!inserted) {
+    if (tensors_[static_cast<size_t>(it->second)].kind != kind) ambiguous_.emplace_back(name);
+    return;
+  }
   gradc_rt_tensor tensor{};
   tensor.name = keep(std::string(name));
   tensor.kind = kind;
@@ -183,9 +204,9 @@ void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const Te
   tensors_.push_back(tensor);
 }
 
-void ModelTables::add_inputs(const Graph& graph) {
+void ModelTables::add_inputs(const Graph& graph, const std::set<std::string>& layers) {
   for (const GraphInput& input : graph.inputs()) {
-    add(input.name, kind_of_input(input), graph.type(input.value), &input.init);
+    add(input.name, kind_of_input(input, layers), graph.type(input.value), &input.init);
   }
 }
 

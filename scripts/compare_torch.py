@@ -94,10 +94,12 @@ def as_single(tensor):
 
 
 def gradient_noise(case, p, gradients):
-    """By tensor: how far PyTorch's float32 gradients are from the given ones."""
+    """By element: how far PyTorch's float32 gradients of that tensor are from the given ones at most; a gradient of
+    exactly 0, behind a relu that is off, is no rounding."""
     leaf = {k: as_single(v).requires_grad_() for k, v in p.items()}
     case.loss(case.forward(leaf, as_single(as_double(case.x))), as_single(as_double(case.y))).backward()
-    return {k: GRADIENT_NOISE * (v.grad.double() - gradients[k]).abs().max() for k, v in leaf.items()}
+    return {k: GRADIENT_NOISE * (v.grad.double() - gradients[k]).abs().max() * (gradients[k] != 0)
+            for k, v in leaf.items()}
 
 
 def stepped(p, gradients, states, step, update, noise, undecided):

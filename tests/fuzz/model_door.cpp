@@ -1,7 +1,9 @@
-// The door that every model comes through: JSON text to the graph of a training step and its plan.
-#include "driver/compiled_model.h"
-#include "driver/entry_builder.h"
+// The door that every model comes through: JSON text to the graphs of its entries, through all
+// passes.
+#include "frontend/graph_builder.h"
 #include "frontend/native_reader.h"
+#include "passes/pass_manager.h"
+#include "passes/pipeline.h"
 #include "support/diagnostic_render.h"
 #include "tests/fuzz/door.h"
 
@@ -44,14 +46,18 @@ void model_door(std::string_view bytes) {
   if (!model.ok()) return render(model.diagnostics(), sources);
   (void)render_diagnostics(model->warnings, sources);
   if (!is_small(*model)) return;
-  for (const EntryPoint kind : {EntryPoint::kPredict, EntryPoint::kTrainStepTail}) {
-    if (needs_training(kind) && !model->training) continue;
-    const auto entry = build_staged(*model, kind, 2, PipelineStage::kPlanned, {});
-    if (!entry.ok()) render(entry.diagnostics(), sources);
+  for (const EntryKind kind : {EntryKind::kPredict, EntryKind::kTrain}) {
+    const bool trains = kind == EntryKind::kTrain;
+    if (trains && !model->training) continue;
+    auto entry = build_entry_graph(*model, {kind, 2, trains});
+    if (!entry.ok()) return render(entry.diagnostics(), sources);
+    PassContext context;
+    if (trains) context.options.optimizer = std::move(entry->optimizer);
+    const Status status = run_passes(
+        *entry->graph, pipeline_text(trains ? PipelineKind::kTrainStep : PipelineKind::kForward),
+        context);
+    if (!status.ok()) render(status.diagnostics(), sources);
   }
-  std::vector<Diagnostic> warnings;
-  const auto tables = make_tables(*model, 2, warnings);
-  if (!tables.ok()) render(tables.diagnostics(), sources);
 }
 
 }  // namespace gradc::fuzz

@@ -1,5 +1,6 @@
 // The compiled library of a model through its C functions.
 #include "driver/aot.h"
+#include "driver/c_names.h"
 #include "runtime/weights.h"
 #include "tests/random_models/model_run.h"
 

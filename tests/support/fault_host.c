@@ -49,7 +49,7 @@ static int save_once(gradc_session* session, const char* path, long n, int numbe
   char* old_bytes = read_all(path, &old_size);
   CHECK(gradc_session_initialize(session, 2) == GRADC_OK, "initialize");
   char wanted[4096];
-  snprintf(wanted, sizeof wanted, "%s.wanted", path);
+  CHECK((size_t)snprintf(wanted, sizeof wanted, "%s.wanted", path) < sizeof wanted, "path");
   CHECK(gradc_session_save(session, wanted, 1) == GRADC_OK, "%s", gradc_last_error(session));
   char* new_bytes = read_all(wanted, &new_size);
   arm(n, number);

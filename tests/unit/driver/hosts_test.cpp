@@ -114,7 +114,7 @@ TEST(Hosts, TheCAbiTakesTheOptimizersStateToo) {
 }
 
 constexpr const char* kClassifier =
-    R"({"name": "c", "inputs": [{"name": "word", "shape": [2], "dtype": "i32"}],
+    R"({"name": "c", "inputs": [{"name": "word", "shape": [2], "dtype": "int32"}],
   "layers": [{"type": "embedding", "input_dim": 10, "output_dim": 4}, {"type": "flatten"}, {"type": "dense", "units": 3}],
   "training": {"loss": {"type": "sparse_categorical_crossentropy", "from_logits": true},
                "optimizer": "adam", "batch_size": 2}})";
@@ -122,6 +122,7 @@ constexpr const char* kClassifier =
 TEST(Hosts, ImpossibleValuesAreToldWhenChecked) {
   for (const bool checked : {false, true}) {
     const auto session = session_of(kClassifier, {.checked = checked});
+    ASSERT_NE(session, nullptr);
     const auto step = [&](std::vector<int32_t> words, std::vector<int32_t> labels) {
       const void *inputs[] = {words.data()}, *targets[] = {labels.data()};
       return session->step(inputs, targets);
