@@ -43,7 +43,7 @@ struct ModelPreprocessing {
   double noise_stddev = 0;
   double target_min = 0;
   double target_max = 0;
-  int64_t target_flags = 0;
+  int64_t flags = 0;
   int64_t classes = 0;
   std::vector<int64_t> ranges;  ///< pairs
 };

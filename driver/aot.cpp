@@ -53,7 +53,7 @@ ModelPreprocessing preprocessing_data(const gradc_rt_data& in) {
   out.noise_stddev = in.noise_stddev;
   out.target_min = in.target_min;
   out.target_max = in.target_max;
-  out.target_flags = in.target_flags;
+  out.flags = in.flags;
   out.classes = in.classes;
   if (in.num_ranges > 0) out.ranges.assign(in.ranges, in.ranges + 2 * in.num_ranges);
   return out;

@@ -90,15 +90,30 @@ const OutputLoss* loss_of(const Model& model, const std::string& output) {
   return nullptr;
 }
 
+/// Which values weights meet as they are, or only moved about: back from the last call.
+std::vector<bool> meeting_weights(const Model& model) {
+  std::vector<bool> meets(model.inputs.size() + model.calls.size());
+  for (size_t c = model.calls.size(); c-- > 0;) {
+    const Call& call = model.calls[c];
+    const Layer& layer = model.layers[call.layer];
+    if (layer.def->normalizes) continue;
+    const bool moves = layer.def->integers && layer.def != &raw_op_layer();
+    if (layer.parameters.empty() && !(moves && meets[model.inputs.size() + c])) continue;
+    for (const ModelValue input : call.inputs)
+      meets[input] = true;
+  }
+  return meets;
+}
+
 /// What the loss of a target is defined for, and how many classes the target tells apart.
 void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data& rule) {
   const TargetDomain& domain = loss_domain(loss.loss);
   const Ints& shape = model.spec(model.outputs[loss.output].value).shape;
   rule.target_min = domain.min;
   rule.target_max = domain.max;
-  rule.target_flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
-                      (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
-                      (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
+  rule.flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
+               (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
+               (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
   switch (domain.classes) {
     case TargetDomain::Classes::kNone:
       break;
@@ -229,6 +244,10 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
   }
   if (is_target) {
     if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);
+  }
+  const std::vector<bool> meets = is_target ? std::vector<bool>() : meeting_weights(model);
+  for (size_t i = 0; i < model.inputs.size() && !is_target; ++i) {
+    if (model.inputs[i].name == name && !meets[i]) rule.flags = GRADC_RT_INPUT_ANY_SCALE;
   }
   set_ranges(rule, tensor, entries);
   tensor.data = &data_rules_.emplace_back(rule);

@@ -3,6 +3,7 @@
 #include "runtime/commands.h"
 
 #include "runtime/checkpoint.h"
+#include "runtime/data_warnings.h"
 #include "runtime/epoch_log.h"
 #include "runtime/known_data.h"
 #include "runtime/output_file.h"
@@ -117,6 +118,7 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
   if (!problems.ok()) return problems;
   int64_t rows = 0;
   GRADC_RT_TRY(split_rows(command, model, set, &rows));
+  if (!command.quiet) warn_of_data(model, set, rows, command.warnings);
   GRADC_RT_TRY(data->train.prepare(instance, set.train, 0, rows, !statistics_known(instance),
                                    TargetNeed::kRequired));
   if (rows < set.train.rows) {

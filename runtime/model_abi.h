@@ -104,10 +104,11 @@ enum gradc_rt_standardize {
   GRADC_RT_STANDARDIZE_FROM_DATA = 2 /* computed from the training set, kept with the weights */
 };
 
-enum gradc_rt_target_flags {
+enum gradc_rt_data_flags {
   GRADC_RT_TARGET_ROWS_SUM_TO_ONE = 1, /* along the last dimension: distributions */
   GRADC_RT_TARGET_WHOLE = 2,           /* whole numbers only */
-  GRADC_RT_TARGET_ABOVE_MIN = 4        /* target_min itself is excluded */
+  GRADC_RT_TARGET_ABOVE_MIN = 4,       /* target_min itself is excluded */
+  GRADC_RT_INPUT_ANY_SCALE = 8 /* no weights meet the input as it is: its scale does not matter */
 };
 
 /* What happens to one input or target between the file and the model, in this order:
@@ -134,7 +135,7 @@ typedef struct gradc_rt_data {
   double target_min;   /* targets: what the loss is defined for, after scale and offset; checked if
                           target_min < target_max */
   double target_max;
-  int64_t target_flags; /* gradc_rt_target_flags */
+  int64_t flags;   /* gradc_rt_data_flags */
   int64_t classes; /* targets of a classification: how many classes there are, whether they come as
                       numbers, names or rows; 0 = values */
   int64_t num_ranges; /* integer data: [low, high] of each element of an example, in turn; 0 = not

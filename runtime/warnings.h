@@ -18,6 +18,8 @@
                 "shuffle the rows of the data file, or give validation data of its own")         \
   GRADC_WARNING(kMissingSoftmax, "missing-softmax", "")                                          \
   GRADC_WARNING(kPlanMemory, "plan-memory", "a smaller \"batch_size\", or a machine with more")  \
+  GRADC_WARNING(kTargetRows, "target-rows",                                                      \
+                "divide each example's row by its sum, or give class numbers")                   \
   GRADC_WARNING(kTargetScale, "target-scale",                                                    \
                 "\"scale\" or \"standardize\": true for this target in the model's \"data\"")    \
   GRADC_WARNING(kUnusedLayer, "unused-layer", "")                                                \

@@ -145,7 +145,7 @@ class TableEmitter {
                       .number(data->noise_stddev)
                       .number(data->target_min)
                       .number(data->target_max)
-                      .integer(data->target_flags)
+                      .integer(data->flags)
                       .integer(data->classes)
                       .integer(static_cast<int64_t>(data->ranges.size() / 2))
                       .pointer(integers(data->ranges))
