@@ -34,7 +34,7 @@ std::string table(unsigned seed, int rows = 30) {
   std::string text = "a,b,c,d,p,q\n";
   for (int row = 0; row < rows; ++row) {
     for (int column = 0; column < 6; ++column)
-      text += std::to_string(random() % 1000) + (column < 5 ? "," : "\n");
+      text += "0." + std::to_string(100 + random() % 900) + (column < 5 ? "," : "\n");
   }
   return text;
 }
@@ -81,7 +81,8 @@ TEST_F(Resume, RefusesWhatDiffersByName) {
       {"\"batch_size\": 8", "\"batch_size\": 4", "batch size 8", "4"},
       {"\"seed\": 5", "\"seed\": 6", "seed 5", "6"},
       {"\"seed\": 5", "\"shuffle\": false, \"seed\": 5", "shuffling on", "off"},
-      {"\"standardize\": true", "\"standardize\": true, \"augment\": {\"noise\": 0.1}", "noise=0", "noise=0.1"},
+      {"\"standardize\": true", "\"standardize\": true, \"augment\": {\"noise\": 0.1}", "noise=0",
+       "noise=0.1"},
       {"\"monitor\": \"loss\"", "\"monitor\": \"mae\"", "loss", "mae"},
       {"\"type\": \"batch_norm\"", "\"type\": \"batch_norm\", \"momentum\": 0.5", "layer norm",
        "momentum=0.5"},
