@@ -34,7 +34,7 @@ std::string table(unsigned seed, int rows = 30) {
   std::string text = "a,b,c,d,p,q\n";
   for (int row = 0; row < rows; ++row) {
     for (int column = 0; column < 6; ++column)
-      text += std::to_string(random() % 1000) + (column < 5 ? "," : "\n");
+      text += "0." + std::to_string(100 + random() % 900) + (column < 5 ? "," : "\n");
   }
   return text;
 }
