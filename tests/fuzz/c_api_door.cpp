@@ -91,7 +91,7 @@ class Caller {
     const gradc_options* given = (choice & 128) != 0 ? nullptr : &options;
     session_ = load ? gradc_session_load(json, given, text, size)
                     : gradc_session_parse(json, given, text, size);
-    if (json != nullptr && text != nullptr && size > 0)
+    if (text != nullptr && size > 0)
       require(std::memchr(text, '\0', size) != nullptr, "the error's text is terminated");
     batch_ = session_ == nullptr ? 0 : gradc_session_batch_size(session_);
     require(batch_ >= 0, "a batch has rows");

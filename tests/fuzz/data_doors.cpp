@@ -48,7 +48,10 @@ void load(const FakeModel& model, const std::string& spec) {
 void csv_door(std::string_view bytes) {
   const uint8_t choice = take_byte(bytes);
   FakeModel model({.batch = 2, .features = 2, .classes = choice % 2 == 1});
-  if (choice % 3 == 1) model.input_data().standardize = GRADC_RT_STANDARDIZE_FROM_DATA;
+  if (choice % 3 == 1) {
+    model.input_data().standardize = GRADC_RT_STANDARDIZE_FROM_DATA;
+    model.input_data().stat_count = 2;
+  }
   if (choice % 2 == 1) model.target_data().value_count = 3;
   constexpr std::array<const char*, 4> kOptions = {":target=y", ":target=y:drop=d", "",
                                                    ":target=y,z"};
