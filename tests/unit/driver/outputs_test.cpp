@@ -134,8 +134,8 @@ TEST_F(Outputs, APipeIsWrittenAsItIs) {
     const Outcome outcome = run(writer, scratch / "fifo", "timeout 60 ");
     // Lets the reader go if nobody came to write.
     const int release = open((scratch / "fifo").c_str(), O_WRONLY | O_NONBLOCK);
-    reader.join();
     if (release >= 0) close(release);
+    reader.join();
     EXPECT_EQ(outcome.code, 0) << writer.name << "\n" << outcome.output;
     EXPECT_GT(seen.size(), 20U) << writer.name;
     EXPECT_TRUE(S_ISFIFO(look(scratch / "fifo").st_mode)) << writer.name;
