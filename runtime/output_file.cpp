@@ -288,12 +288,13 @@ Status OutputFile::commit() {
     return close(descriptor) == 0 || errno == EINTR ? Status{} : cannot_write(path_.c_str());
   }
   const char* target = place_.path.c_str();
+  const Str around = folder_of(target);  // before the rename: afterwards nothing may fail
   // The lock is held until the file has its name, so that no other run takes it for abandoned.
   if (again_if_interrupted([&] { return rename(temporary_.c_str(), target); }) != 0)
     return cannot_write(path_.c_str());
   close(descriptor_);  // all is on the disk already
   descriptor_ = -1;
-  const int folder = open_descriptor(folder_of(target).c_str(), O_RDONLY | O_DIRECTORY, 0);
+  const int folder = open_descriptor(around.c_str(), O_RDONLY | O_DIRECTORY, 0);
   if (folder >= 0) {  // makes the rename itself durable; some file systems refuse: nothing is lost
     (void)fsync(folder);
     close(folder);
