@@ -54,7 +54,9 @@ class Child {
     wait();
   }
 
-  void signal_with(int number) const { ::kill(process_, number); }
+  void signal_with(int number) const {
+    if (process_ > 0) ::kill(process_, number);  // never all processes, which -1 would be
+  }
   bool running() { return process_ > 0 && collect(WNOHANG) == 0; }
   /// The exit code, or 128 and the signal that ended it.
   int wait() {
