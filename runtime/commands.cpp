@@ -209,8 +209,9 @@ FILE* results_of(const TrainCommand& command) {
 
 Status save_results(Instance& instance, const TrainCommand& command) {
   if (command.out == nullptr) return {};
+  FILE* results = results_of(command);  // once the weights are written nothing may fail
   GRADC_RT_TRY(save_weights(instance, command.out));
-  if (!command.quiet) fprintf(results_of(command), "weights: %s\n", command.out);
+  if (!command.quiet) fprintf(results, "weights: %s\n", command.out);
   return {};
 }
 
