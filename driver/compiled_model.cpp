@@ -3,6 +3,7 @@
 #include "codegen/kernel/lower.h"
 #include "frontend/native_reader.h"
 #include "passes/graph_stats.h"
+#include "runtime/instance.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -94,6 +95,10 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   runtime_model.ensure_entry = &CompiledModel::ensure_entry;
   runtime_model.user = result.get();
   return result;
+}
+
+int64_t CompiledModel::memory_bytes(int threads) const {
+  return static_cast<int64_t>(rt::Instance::memory_bytes(runtime_model(), threads));
 }
 
 Status CompiledModel::compile(std::span<const EntryPoint> kinds) {

@@ -1,5 +1,7 @@
 #include "support/check.h"
 
+#include "support/utf8.h"
+
 #include <cstdio>
 #include <cstdlib>
 
@@ -11,7 +13,7 @@ void internal_error(const char* file, int line, const std::string& message) {
       stderr,
       "gradc: internal error: %s\n  at %s:%d\n  this is a bug in gradc; please report it with the "
       "model and the command line\n",
-      message.c_str(), file, line);
+      printable_lines(message).c_str(), file, line);
   std::_Exit(70);
 }
 

@@ -1,9 +1,12 @@
 // gradc train, eval and predict: the model by JIT, the rest as in compiled executables
 // (runtime/commands.h).
 #include "driver/compiled_model.h"
+#include "driver/free_memory.h"
 #include "runtime/commands.h"
+#include "support/utf8.h"
 #include "tools/gradc/command.h"
 
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -29,6 +32,8 @@ struct TrainCommandLine {
   std::string weights, out, checkpoint, log;
   bool resume = false;
   bool json = false;
+  bool force = false;
+  bool trains = false;
 };
 
 void add_data_options(CLI::App& command, DataOptions& data) {
@@ -53,7 +58,8 @@ int report(const rt::Status& status) {
   while (begin <= text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     if (end > begin)
-      std::fprintf(stderr, "gradc: error: %s\n", text.substr(begin, end - begin).c_str());
+      std::fprintf(stderr, "gradc: error: %s\n",
+                   printable_lines(text.substr(begin, end - begin)).c_str());
     begin = end + 1;
   }
   switch (status.code) {
@@ -89,6 +95,21 @@ const char* or_null(const std::string& text) {
   return text.empty() ? nullptr : text.c_str();
 }
 
+/// Compiles what training needs, so that its memory is known; too much of it is an error, with
+/// --force a warning.
+int check_memory(CompiledModel& model, const TrainCommandLine& options) {
+  if (!model.supports(EntryPoint::kTrainStep)) return kSuccess;  // told by what is run
+  const std::array kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate};
+  const auto compiled = model.compile(kinds);
+  if (!compiled.ok()) return tool::report(compiled.diagnostics());
+  const auto fits = check_free_memory("training", model.memory_bytes(options.threads));
+  if (fits.ok()) return kSuccess;
+  Diagnostic problem = fits.diagnostics().front();
+  if (options.force) problem.severity = Severity::kWarning;
+  problem.help += options.force ? "" : "; --force trains all the same";
+  return tool::report({problem});
+}
+
 /// Opens the model, makes an instance and gives both to `work`.
 template <class Work>
 int with_instance(const TrainCommandLine& options, Work work) {
@@ -98,6 +119,10 @@ int with_instance(const TrainCommandLine& options, Work work) {
   auto model = CompiledModel::open(options.model, compile, sources);
   if (!model.ok()) return tool::report(model.diagnostics());
   tool::report((*model)->take_warnings());
+  if (options.trains) {
+    const int code = check_memory(**model, options);
+    if (code != kSuccess) return code;
+  }
   rt::Instance* instance = nullptr;
   rt::Status status =
       rt::Instance::create((*model)->runtime_model(), {options.threads}, nullptr, 0, &instance);
@@ -182,11 +207,14 @@ void register_train(CLI::App& app, Selection& selection) {
   command->add_option("--out", options->out, "write the trained weights here (.safetensors)");
   command->add_option("--checkpoint", options->checkpoint,
                       "write a checkpoint here after each epoch and when interrupted");
+  command->add_flag("--force", options->force,
+                    "train although the memory that is free is too small");
   command->add_flag("--resume", options->resume, "go on from the checkpoint if it exists");
   command->add_option("--log", options->log,
                       "one JSON object per epoch and line; --resume appends (.jsonl)");
   command->callback([options, &selection] {
     require_data(options->data);
+    options->trains = true;
     selection.run = [options] { return run_train_command(*options); };
   });
 }

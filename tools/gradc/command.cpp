@@ -1,6 +1,8 @@
 #include "tools/gradc/command.h"
 
 #include "support/diagnostic_render.h"
+#include "support/numbers.h"
+#include "support/utf8.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -90,7 +92,7 @@ CLI::Validator whole_number(int64_t least) {
         const auto read = std::from_chars(text.data(), end, value);
         if (read.ec == std::errc() && read.ptr == end && value >= static_cast<uint64_t>(least))
           return {};
-        return fmt::format("\"{}\" is no whole number of at least {}", text, least);
+        return fmt::format("\"{}\" is no whole number of at least {}", printable(text, 80), least);
       },
       "");
 }
@@ -98,10 +100,9 @@ CLI::Validator whole_number(int64_t least) {
 CLI::Validator positive_number() {
   return CLI::Validator(
       [](std::string& text) -> std::string {
-        char* end = nullptr;
-        const double value = std::strtod(text.c_str(), &end);
-        if (end != text.c_str() && *end == '\0' && std::isfinite(value) && value > 0) return {};
-        return fmt::format("\"{}\" is no number above 0", text);
+        const double value = parse_double(text).value_or(0.0);
+        if (std::isfinite(value) && value > 0) return {};
+        return fmt::format("\"{}\" is no number above 0", printable(text, 80));
       },
       "");
 }
@@ -138,6 +139,10 @@ Status write_text(const std::string& path, std::string_view text) {
                       std::strerror(error));
   }
   return Ok{};
+}
+
+std::string json_text(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 bool has_extension(std::string_view path, std::string_view extension) {
