@@ -41,6 +41,11 @@ struct ModelPreprocessing {
   int64_t shift_width = 0;
   int64_t crop = 0;
   double noise_stddev = 0;
+  double target_min = 0;
+  double target_max = 0;
+  int64_t target_flags = 0;
+  int64_t classes = 0;
+  std::vector<int64_t> ranges;  ///< pairs
 };
 
 /// gradc_rt_tensor.

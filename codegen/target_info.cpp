@@ -3,8 +3,10 @@
 #include "codegen/target_info.h"
 
 #include "codegen/llvm/target_query.h"
+#include "codegen/target_needs.h"
 
 #include <fstream>
+#include <locale>
 #include <thread>
 #include <unistd.h>
 
@@ -38,6 +40,7 @@ TargetInfo from_facts(const cg::TargetFacts& facts) {
 /// "48K" or "2M" in a sysfs file; 0 if it is not there.
 int64_t read_size(const std::string& path) {
   std::ifstream file(path);
+  file.imbue(std::locale::classic());
   int64_t value = 0;
   char unit = '\0';
   if (!(file >> value)) return 0;
@@ -69,10 +72,8 @@ TargetInfo generic(const char* triple, const char* cpu) {
   return from_facts(*facts);
 }
 
-}  // namespace
-
-TargetInfo TargetInfo::host() {
-  TargetInfo target = from_facts(cg::query_host());
+TargetInfo measured_host(const cg::TargetFacts& facts) {
+  TargetInfo target = from_facts(facts);
   const auto take = [](int64_t& field, int64_t measured) {
     if (measured > 0) field = measured;
   };
@@ -83,11 +84,30 @@ TargetInfo TargetInfo::host() {
   return target;
 }
 
+}  // namespace
+
+TargetInfo TargetInfo::host() {
+  const auto facts = cg::query_host();
+  GRADC_CHECK(facts.ok(), "{}", facts.message());
+  return measured_host(*facts);
+}
+
 Result<TargetInfo> TargetInfo::from(const std::string& triple, const std::string& cpu,
                                     const std::string& features) {
-  if (cpu == "native" || (triple.empty() && cpu.empty() && features.empty())) return host();
-  GRADC_TRY(const cg::TargetFacts facts, cg::query_target(triple, cpu, features));
-  return from_facts(facts);
+  if (triple.empty() && cpu.empty() && features.empty()) return host();
+  if (cpu != "native") {
+    GRADC_TRY(const cg::TargetFacts facts, cg::query_target(triple, cpu, features));
+    return from_facts(facts);
+  }
+  GRADC_TRY(const cg::TargetFacts plain, cg::query_target(triple, "", ""));
+  if (!cg::links_here(plain.triple)) {
+    return make_error(DiagKind::kUnsupported, {}, "CPU 'native' for target '{}'", triple)
+        .with_help(
+            "native is this machine's processor, which does not run code of that target: "
+            "name the CPU, or leave it out for the least of its kind");
+  }
+  GRADC_TRY(const cg::TargetFacts facts, cg::query_host(features));
+  return measured_host(facts);
 }
 
 TargetInfo TargetInfo::generic_sse() {
@@ -101,6 +121,16 @@ TargetInfo TargetInfo::generic_avx512() {
 }
 TargetInfo TargetInfo::generic_neon() {
   return generic("aarch64-unknown-linux-gnu", "generic");
+}
+
+std::string target_needs(const TargetInfo& target) {
+  const auto needs = cg::query_needs(target.triple, target.cpu, target.features);
+  GRADC_CHECK(needs.ok(), "{}", needs.message());
+  return *needs;
+}
+
+bool target_links_here(const TargetInfo& target) {
+  return cg::links_here(target.triple);
 }
 
 }  // namespace gradc

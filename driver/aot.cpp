@@ -2,17 +2,20 @@
 
 #include "codegen/llvm_version.h"
 #include "codegen/object_writer.h"
+#include "codegen/target_needs.h"
+#include "driver/c_names.h"
+#include "driver/output.h"
 #include "driver/toolchain.h"
 #include "driver/version.h"
 #include "runtime/dtype.h"
+#include "runtime/process.h"
 #include "support/check.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <filesystem>
-#include <system_error>
 
 namespace gradc {
 
@@ -48,6 +51,11 @@ ModelPreprocessing preprocessing_data(const gradc_rt_data& in) {
   out.shift_width = in.shift_width;
   out.crop = in.crop;
   out.noise_stddev = in.noise_stddev;
+  out.target_min = in.target_min;
+  out.target_max = in.target_max;
+  out.target_flags = in.target_flags;
+  out.classes = in.classes;
+  if (in.num_ranges > 0) out.ranges.assign(in.ranges, in.ranges + 2 * in.num_ranges);
   return out;
 }
 
@@ -107,25 +115,63 @@ class AotCompilation {
   Result<AotResult> run() {
     const auto begin = std::chrono::steady_clock::now();
     symbol_ = c_identifier(model_.name);
+    GRADC_TRY_STATUS(check_places());
     GRADC_TRY_STATUS(compile());
     result_.compile_milliseconds =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
-    switch (options_.emit) {
-      case EmitKind::kAssembly:
-      case EmitKind::kLlvm:
-        GRADC_TRY_STATUS(finish(object_.bytes));
-        break;
-      case EmitKind::kExecutable:
-      case EmitKind::kShared:
-      case EmitKind::kStatic:
-      case EmitKind::kObject:
-        GRADC_TRY_STATUS(link());
-        break;
-    }
+    // From here on there are files that a signal must not leave behind.
+    const rt::StopSignals signals(true);
+    signals_ = &signals;
+    const Status made = is_text() ? put(options_.output, object_.bytes, false) : link();
+    result_.stopped = signals.noted();
+    if (result_.stopped) return std::move(result_);  // files without commit() leave nothing
+    GRADC_TRY_STATUS(made);
+    for (rt::OutputFile& file : outputs_)
+      GRADC_TRY_STATUS(from_output(file.commit()));
     return std::move(result_);
   }
 
  private:
+  bool is_text() const {
+    return options_.emit == EmitKind::kAssembly || options_.emit == EmitKind::kLlvm;
+  }
+  bool has_header() const { return !is_text() && options_.emit != EmitKind::kExecutable; }
+  std::string header_path() const {
+    return (std::filesystem::path(options_.output).parent_path() / (symbol_ + ".h")).string();
+  }
+
+  /// Whether everything can be written, before work is spent; what a header would take the place of
+  /// must be a header of gradc's.
+  Status check_places() const {
+    GRADC_TRY_STATUS(check_output(options_.output));
+    if (is_text()) return Ok{};
+    rt::OutputPlace place;
+    GRADC_TRY_STATUS(from_output(rt::find_output(options_.output.c_str(), &place)));
+    if (place.in_place) {
+      return make_error(DiagKind::kFileUnwritable, {},
+                        "\"{}\" is no regular file: only asm and llvm can be written there",
+                        options_.output);
+    }
+    if (!has_header()) return Ok{};
+    const std::string header = header_path();
+    GRADC_TRY_STATUS(check_output(header));
+    rt::OutputPlace beside;
+    GRADC_TRY_STATUS(from_output(rt::find_output(header.c_str(), &beside)));
+    if (beside.path == place.path) {
+      return make_error(DiagKind::kFileUnwritable, {},
+                        "\"{}\" is the name of the C header, which is written beside the output",
+                        header)
+          .with_help("give the output another name");
+    }
+    if (beside.in_place || (beside.exists && !is_generated_header(header))) {
+      return make_error(DiagKind::kFileUnwritable, {},
+                        "the C header would take the place of \"{}\", which gradc did not write",
+                        header)
+          .with_help("write into another folder, or give the model another name");
+    }
+    return Ok{};
+  }
+
   Status compile() {
     std::vector<Diagnostic> warnings;
     CompileOptions compile_options;
@@ -140,6 +186,8 @@ class AotCompilation {
     model.compiler = compiler_.c_str();
     model.target_triple = options_.target.triple.c_str();
     model.target_cpu = options_.target.cpu.c_str();
+    needs_ = target_needs(options_.target);
+    model.target_features = needs_.c_str();
     ModelData data = model_data_of(model, symbol_);
     for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i) {
       const auto kind = static_cast<EntryPoint>(i);
@@ -165,7 +213,7 @@ class AotCompilation {
   }
 
   Status link() {
-    if (!options_.is_host) {
+    if (!target_links_here(options_.target)) {
       if (options_.emit != EmitKind::kObject) {
         return make_error(DiagKind::kUnsupported, {},
                           "only obj, asm and llvm can be emitted for {}: the runtime core inside "
@@ -173,10 +221,10 @@ class AotCompilation {
                           options_.target.triple)
             .with_help("emit obj and link it there with the runtime core built from runtime/");
       }
-      GRADC_TRY_STATUS(finish(object_.bytes));
+      GRADC_TRY_STATUS(put(options_.output, object_.bytes, false));
       return write_header();
     }
-    GRADC_TRY(const std::string compiler, find_c_compiler());
+    GRADC_TRY(compiler_command_, find_c_compiler());
     GRADC_TRY(const TemporaryFolder folder, TemporaryFolder::create());
     const std::string object = folder.file("model.o"), archive = folder.file("libgradc_aot.a"),
                       source = folder.file("glue.c");
@@ -192,8 +240,8 @@ class AotCompilation {
                       "int main(int argc, char** argv) {{ return gradc_rt_main(&{0}_model, argc, "
                       "(const char* const*)argv); }}\n",
                       symbol_)));
-      GRADC_TRY_STATUS(run_program({compiler, "-O2", "-o", linked, source, object, archive,
-                                    "-Wl,--gc-sections", "-lm", "-lpthread"}));
+      GRADC_TRY_STATUS(run_compiler(folder, {"-O2", "-o", linked, source, object, archive,
+                                             "-Wl,--gc-sections", "-lm", "-lpthread"}));
       return finish_file(linked, true);
     }
     GRADC_TRY_STATUS(write_file(source, generated_wrappers(symbol_)));
@@ -202,48 +250,54 @@ class AotCompilation {
       for (const std::string& name : exported_symbols(symbol_))
         script += " " + name + ";";
       GRADC_TRY_STATUS(write_file(folder.file("exports"), script + " local: *; };\n"));
-      GRADC_TRY_STATUS(
-          run_program({compiler, "-O2", "-fPIC", "-shared", "-o", linked, source, object, archive,
-                       "-Wl,--gc-sections", "-Wl,--version-script=" + folder.file("exports"), "-lm",
-                       "-lpthread"}));
+      GRADC_TRY_STATUS(run_compiler(
+          folder,
+          {"-O2", "-fPIC", "-shared", "-o", linked, source, object, archive, "-Wl,--gc-sections",
+           "-Wl,--version-script=" + folder.file("exports"), "-lm", "-lpthread"}));
       GRADC_TRY_STATUS(finish_file(linked, true));
       return write_header();
     }
-    return merge(compiler, folder, {source, object, archive});
+    return merge(folder, {source, object, archive});
+  }
+
+  Status run_compiler(const TemporaryFolder& folder, std::initializer_list<std::string> arguments) {
+    std::vector<std::string> command = compiler_command_;
+    command.insert(command.end(), arguments);
+    return run_tool(folder, command);
   }
 
   /// One relocatable object of model, wrappers and the parts of the runtime they need, with all but
   /// the documented symbols made local; for a static library, in an archive.
-  Status merge(const std::string& compiler, const TemporaryFolder& folder,
-               const std::vector<std::string>& inputs) {
+  Status merge(const TemporaryFolder& folder, const std::vector<std::string>& inputs) {
     const std::string wrappers = folder.file("glue.o"), merged = folder.file(symbol_ + ".o"),
                       list = folder.file("exports");
-    GRADC_TRY_STATUS(run_program(
-        {compiler, "-O2", "-fPIC", "-fvisibility=hidden", "-c", "-o", wrappers, inputs[0]}));
+    GRADC_TRY_STATUS(run_compiler(
+        folder, {"-O2", "-fPIC", "-fvisibility=hidden", "-c", "-o", wrappers, inputs[0]}));
     GRADC_TRY_STATUS(
-        run_program({compiler, "-nostdlib", "-r", "-o", merged, wrappers, inputs[1], inputs[2]}));
+        run_compiler(folder, {"-nostdlib", "-r", "-o", merged, wrappers, inputs[1], inputs[2]}));
     std::string names;
     for (const std::string& name : exported_symbols(symbol_))
       names += name + "\n";
     GRADC_TRY_STATUS(write_file(list, names));
-    GRADC_TRY_STATUS(run_program({"objcopy", "--keep-global-symbols=" + list, merged}));
+    GRADC_TRY_STATUS(run_tool(folder, {"objcopy", "--keep-global-symbols=" + list, merged}));
     if (options_.emit == EmitKind::kObject) {
       GRADC_TRY_STATUS(finish_file(merged, false));
     } else {
       const std::string library = folder.file("library.a");
-      GRADC_TRY_STATUS(run_program({"ar", "rcsD", library, merged}));
+      GRADC_TRY_STATUS(run_tool(folder, {"ar", "rcsD", library, merged}));
       GRADC_TRY_STATUS(finish_file(library, false));
     }
     return write_header();
   }
 
   Status write_header() {
-    const std::filesystem::path folder = std::filesystem::path(options_.output).parent_path();
-    return put((folder / (symbol_ + ".h")).string(), generated_header(tables_->model(), symbol_),
-               false);
+    return put(header_path(), generated_header(tables_->model(), symbol_), false);
   }
 
-  Status finish(std::string_view bytes) { return put(options_.output, bytes, false); }
+  /// A step of linking; a signal ends it.
+  Status run_tool(const TemporaryFolder& folder, const std::vector<std::string>& command) {
+    return run_program(command, folder, [this] { return signals_->noted(); });
+  }
 
   Status finish_file(const std::string& path, bool executable) {
     std::FILE* file = std::fopen(path.c_str(), "rb");
@@ -252,41 +306,31 @@ class AotCompilation {
     char buffer[65536];
     for (size_t n = 0; (n = std::fread(buffer, 1, sizeof buffer, file)) > 0;)
       bytes.append(buffer, n);
+    const bool whole = std::ferror(file) == 0;
     std::fclose(file);
+    if (!whole) return make_error(DiagKind::kFileUnreadable, {}, "cannot read \"{}\" again", path);
     return put(options_.output, bytes, executable);
   }
 
-  /// Through a temporary name beside the target, so that nothing half-written is left.
+  /// Writes under a temporary name: all files of a compilation appear together, at its end.
   Status put(const std::string& path, std::string_view bytes, bool executable) {
-    const std::string temporary = path + ".gradc-tmp";
-    const Status written = write_file(temporary, bytes);
-    std::error_code code;
-    if (!written.ok()) code.assign(errno != 0 ? errno : EIO, std::generic_category());
-    if (written.ok()) {
-      using std::filesystem::perms;
-      if (executable) {
-        std::filesystem::permissions(temporary,
-                                     perms::owner_exec | perms::group_exec | perms::others_exec,
-                                     std::filesystem::perm_options::add, code);
-      }
-      std::filesystem::rename(temporary, path, code);
-    }
-    if (code) {
-      std::error_code ignored;
-      std::filesystem::remove(temporary, ignored);
-      return make_error(DiagKind::kFileUnwritable, {}, "cannot write \"{}\": {}", path,
-                        code.message());
-    }
+    rt::OutputFile& file = outputs_.emplace_back();
+    GRADC_TRY_STATUS(from_output(file.open(path.c_str(), executable)));
+    GRADC_TRY_STATUS(from_output(file.write(bytes.data(), bytes.size())));
+    GRADC_TRY_STATUS(from_output(file.finish()));
     result_.files.push_back(path);
     return Ok{};
   }
 
   const Model& model_;
   const AotOptions& options_;
-  std::string symbol_, compiler_;
+  std::string symbol_, compiler_, needs_;
+  std::vector<std::string> compiler_command_;  ///< the C compiler and its first arguments
   std::unique_ptr<ModelTables> tables_;
   ObjectFile object_;
   AotResult result_;
+  std::deque<rt::OutputFile> outputs_;
+  const rt::StopSignals* signals_ = nullptr;
 };
 
 }  // namespace

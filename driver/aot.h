@@ -18,27 +18,26 @@ struct AotOptions {
   EmitKind emit = EmitKind::kExecutable;
   int64_t batch_size = 0;
   TargetInfo target;
-  bool is_host = true;  ///< the target runs on this machine: the runtime core can be linked in
 };
 
 /// What was written, for the report.
 struct AotResult {
   std::vector<std::string> files;
   double compile_milliseconds = 0.0;
+  bool stopped = false;  ///< a signal ended linking: nothing was written
 };
 
 /// Compiles all entries of the model and writes the output file, and a C header for libraries and
 /// objects, whole or not at all.
 Result<AotResult> compile_to_files(const Model& model, const AotOptions& options);
 
-/// The model's name as a C identifier.
-std::string c_identifier(const std::string& name);
-
 /// The tables as plain data for the object writer.
 ModelData model_data_of(const gradc_rt_model& model, const std::string& symbol);
 
 /// The generated C header: what `NAME.h` says of a compiled model.
 std::string generated_header(const gradc_rt_model& model, const std::string& symbol);
+/// Whether a file is such a header, of any model.
+bool is_generated_header(const std::string& path);
 /// The C source behind it: wrappers of the runtime core's functions.
 std::string generated_wrappers(const std::string& symbol);
 /// The functions that a generated header declares: what a library exports.

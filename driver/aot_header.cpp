@@ -1,78 +1,99 @@
 // The C header and wrappers of compiled libraries.
 #include "driver/aot.h"
+#include "driver/c_names.h"
 #include "runtime/dtype.h"
+#include "runtime/library.h"
+#include "support/source_file.h"
 
 #include <array>
-#include <cctype>
+#include <regex>
 
 namespace gradc {
 
 namespace {
+
+constexpr std::string_view kCompiler = "gradc ";  // how model.compiler begins
+constexpr std::string_view kHeaderMark = ": a training step compiled by gradc ";
 
 struct Function {
   const char* suffix;  ///< after NAME_
   const char* result;
   const char* parameters;  ///< of the public function
   const char* callee;      ///< of the runtime core
-  const char* arguments;   ///< MODEL stands for the model's table
+  bool takes_model;        ///< before the arguments
+  const char* arguments;
   const char* doc;
 };
 
-constexpr std::array<Function, 13> kFunctions = {{
-    {"memory_bytes", "size_t", "int32_t threads", "gradc_rt_memory_bytes", "MODEL, threads",
-     "Bytes that NAME_create needs when memory is given. threads: 0 = one per processor."},
-    {"create", "int", "void* memory, size_t bytes, int32_t threads, NAME** out", "gradc_rt_create",
-     "MODEL, memory, bytes, threads, out",
+constexpr std::array<Function, 16> kFunctions = {{
+    {"memory_bytes", "size_t", "int32_t threads", "gradc_rt_memory_bytes", true, "threads",
+     "Bytes that @_create needs when memory is given. threads: 0 = one per processor."},
+    {"check_processor", "int", "char* text, size_t bytes", "gradc_rt_check_processor", true,
+     "text, bytes",
+     "0, or #_WRONG_PROCESSOR and what this processor lacks in text (may be NULL; always ends with "
+     "a "
+     "zero)."},
+    {"create", "int", "void* memory, size_t bytes, int32_t threads, @** out", "gradc_rt_create",
+     true, "memory, bytes, threads, out",
      "Makes an instance in the given memory (any alignment), or allocates it when memory is NULL. "
      "Parameters are zero\n"
      " * until init or load. Nothing is allocated after create, except by save and load. Instances "
      "share nothing."},
-    {"destroy", "void", "NAME* handle", "gradc_rt_destroy", "handle",
+    {"destroy", "void", "@* handle", "gradc_rt_destroy", false, "handle",
      "Ends an instance; memory that the caller gave stays his."},
-    {"init", "int", "NAME* handle, uint64_t seed", "gradc_rt_init", "handle, seed",
+    {"init", "int", "@* handle, uint64_t seed", "gradc_rt_init", false, "handle, seed",
      "Sets parameters and states to their initial values."},
+    {"set_checked", "int", "@* handle, int checked", "gradc_rt_set_checked", false,
+     "handle, checked",
+     "checked != 0: train_step, evaluate and predict first look at every value they are given: a "
+     "label or\n"
+     " * index outside its range, a NaN or an infinity is #_BAD_VALUE, last_error names tensor and "
+     "row, and nothing\n"
+     " * changes. Otherwise such an index takes the nearest row that exists, and the loss of such "
+     "a label is infinite."},
     {"train_step", "int",
-     "NAME* handle, const void* const* inputs, const void* const* targets, int64_t rows, float* "
+     "@* handle, const void* const* inputs, const void* const* targets, int64_t rows, float* "
      "loss",
-     "gradc_rt_train_step", "handle, inputs, targets, rows, loss",
-     "One training step on 1 to NAME_BATCH_SIZE rows, read in place when the batch is whole. loss "
+     "gradc_rt_train_step", false, "handle, inputs, targets, rows, loss",
+     "One training step on 1 to #_BATCH_SIZE rows, read in place when the batch is whole. loss "
      "may be NULL."},
     {"evaluate", "int",
-     "NAME* handle, const void* const* inputs, const void* const* targets, int64_t rows, float* "
+     "@* handle, const void* const* inputs, const void* const* targets, int64_t rows, float* "
      "loss, float* metrics",
-     "gradc_rt_evaluate", "handle, inputs, targets, rows, loss, metrics",
+     "gradc_rt_evaluate", false, "handle, inputs, targets, rows, loss, metrics",
      "Loss and metrics (may be NULL) in inference mode."},
-    {"predict", "int",
-     "NAME* handle, const void* const* inputs, int64_t rows, void* const* outputs",
-     "gradc_rt_predict", "handle, inputs, rows, outputs",
+    {"predict", "int", "@* handle, const void* const* inputs, int64_t rows, void* const* outputs",
+     "gradc_rt_predict", false, "handle, inputs, rows, outputs",
      "Outputs in inference mode, in the order below."},
-    {"get_parameter", "int", "const NAME* handle, const char* name, void* data, size_t bytes",
-     "gradc_rt_get_parameter", "handle, name, data, bytes",
+    {"get_parameter", "int", "const @* handle, const char* name, void* data, size_t bytes",
+     "gradc_rt_get_parameter", false, "handle, name, data, bytes",
      "Copies a parameter or state out by name; bytes must be its size."},
-    {"set_parameter", "int", "NAME* handle, const char* name, const void* data, size_t bytes",
-     "gradc_rt_set_parameter", "handle, name, data, bytes",
+    {"set_parameter", "int", "@* handle, const char* name, const void* data, size_t bytes",
+     "gradc_rt_set_parameter", false, "handle, name, data, bytes",
      "Copies a parameter or state in by name; bytes must be its size."},
-    {"save", "int", "NAME* handle, const char* path, int with_optimizer", "gradc_rt_save",
+    {"save", "int", "@* handle, const char* path, int with_optimizer", "gradc_rt_save", false,
      "handle, path, with_optimizer",
      "Writes a safetensors file; with_optimizer != 0 includes the optimizer's state."},
-    {"load", "int", "NAME* handle, const char* path", "gradc_rt_load", "handle, path",
+    {"load", "int", "@* handle, const char* path", "gradc_rt_load", false, "handle, path",
      "Reads a safetensors file; optimizer state is taken if it is there."},
-    {"status_text", "const char*", "int status", "gradc_rt_status_text", "status",
+    {"load_weights_only", "int", "@* handle, const char* path", "gradc_rt_load_weights_only", false,
+     "handle, path", "The same, but the optimizer's state and iteration stay as they are."},
+    {"status_text", "const char*", "int status", "gradc_rt_status_text", false, "status",
      "A fixed text for a status code."},
-    {"last_error", "const char*", "const NAME* handle", "gradc_rt_last_error", "handle",
+    {"last_error", "const char*", "const @* handle", "gradc_rt_last_error", false, "handle",
      "The text of the instance's last failed call, with names and sizes."},
 }};
+
+constexpr std::array<const char*, GRADC_RT_STATUS_COUNT> kStatuses = {
+    "OK",           "INVALID_ARGUMENT", "MEMORY_TOO_SMALL", "CANNOT_CREATE",
+    "UNKNOWN_NAME", "WRONG_SIZE",       "FILE_ERROR",       "NO_ENTRY",
+    "INTERNAL",     "OUT_OF_MEMORY",    "WRONG_PROCESSOR",  "AFTER_FORK",
+    "BAD_VALUE"};
 
 std::string replace_all(std::string text, std::string_view from, const std::string& to) {
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
     text.replace(at, from.size(), to);
   }
-  return text;
-}
-
-std::string upper(std::string text) {
-  for (char& c : text)
-    c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
   return text;
 }
 
@@ -91,10 +112,9 @@ std::string tensor_lines(const gradc_rt_model& model, std::initializer_list<int6
   for (int64_t i = 0; i < model.num_tensors; ++i) {
     const gradc_rt_tensor& tensor = model.tensors[i];
     if (std::find(kinds.begin(), kinds.end(), tensor.kind) == kinds.end()) continue;
-    text += numbered ? fmt::format(" *   [{}] {} {}, {} bytes\n", number++, tensor.name,
-                                   type_text(tensor), tensor.bytes)
-                     : fmt::format(" *   {} {}, {} bytes\n", tensor.name, type_text(tensor),
-                                   tensor.bytes);
+    const std::string place = numbered ? fmt::format("[{}] ", number++) : std::string();
+    text += fmt::format(" *   {}{} {}, {} bytes\n", place, c_comment_text(tensor.name),
+                        type_text(tensor), tensor.bytes);
   }
   return text.empty() ? std::string(" *   none\n") : text;
 }
@@ -107,16 +127,50 @@ int64_t bytes_of(const gradc_rt_model& model, int64_t kind) {
   return bytes;
 }
 
-}  // namespace
-
-std::string c_identifier(const std::string& name) {
-  std::string result;
-  for (char c : name)
-    result += std::isalnum(static_cast<unsigned char>(c)) ? c : '_';
-  if (result.empty() || std::isdigit(static_cast<unsigned char>(result[0])))
-    result = "model_" + result;
-  return result;
+/// A function's parameter list. A parameter that is called as the model's type is would hide it.
+std::string parameters_of(const Function& function, const std::string& symbol) {
+  const std::string text =
+      std::regex_replace(function.parameters, std::regex("\\b" + symbol + "\\b"), symbol + "_");
+  return replace_all(text, "@", symbol);
 }
+
+std::string arguments_of(const Function& function, const std::string& symbol) {
+  return std::regex_replace(function.arguments, std::regex("\\b" + symbol + "\\b"), symbol + "_");
+}
+
+/// What the header says of itself before any code. Nothing of the model's text can leave it.
+std::string opening_comment(const gradc_rt_model& model, const std::string& symbol) {
+  int64_t arena = 0;
+  for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i)
+    arena = std::max(arena, model.entries[i].arena_bytes);
+  std::string text = fmt::format(
+      "/* {}{}{} for {} ({}).\n *\n"
+      " * Tensors are dense, row-major, data channels-last; dense kernels are [in, out], "
+      "convolution kernels\n"
+      " * [height, width, in, out]. Batch size {}. Memory: parameters {} bytes, states {} bytes, "
+      "optimizer {} bytes,\n"
+      " * arena {} bytes; {}_memory_bytes has the sum with batch buffers and per-thread "
+      "scratch.\n *\n",
+      c_comment_text(model.name), kHeaderMark,
+      c_comment_text(std::string_view(model.compiler).substr(kCompiler.size())),
+      c_comment_text(model.target_triple), c_comment_text(model.target_cpu), model.batch_size,
+      bytes_of(model, GRADC_RT_PARAMETER), bytes_of(model, GRADC_RT_STATE),
+      bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena, symbol);
+  text += " * inputs, in order:\n" + tensor_lines(model, {GRADC_RT_INPUT}, true);
+  text += " * targets, in order:\n" + tensor_lines(model, {GRADC_RT_TARGET}, true);
+  text += " * outputs of predict, in order:\n" + tensor_lines(model, {GRADC_RT_OUTPUT}, true);
+  text += " * metrics, in order:\n" + tensor_lines(model, {GRADC_RT_METRIC}, true);
+  text +=
+      " * parameters and states, by name:\n" +
+      tensor_lines(model, {GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE}, false);
+  return text + fmt::format(
+                    " *\n * Every function that returns int gives 0 (OK) or a status code; "
+                    "{}_status_text says what it means. A handle is\n"
+                    " * used by one caller at a time. */\n",
+                    symbol);
+}
+
+}  // namespace
 
 std::vector<std::string> exported_symbols(const std::string& symbol) {
   std::vector<std::string> result;
@@ -125,75 +179,53 @@ std::vector<std::string> exported_symbols(const std::string& symbol) {
   return result;
 }
 
+bool is_generated_header(const std::string& path) {
+  const auto header = read_source_file(path);
+  return header.ok() && header->text().find(kHeaderMark) != std::string::npos;
+}
+
 std::string generated_header(const gradc_rt_model& model, const std::string& symbol) {
-  int64_t arena = 0;
-  for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i)
-    arena = std::max(arena, model.entries[i].arena_bytes);
-  const std::string guard = upper(symbol) + "_H_";
-  std::string text = fmt::format(
-      "/* {}: a training step compiled by {} for {} ({}).\n *\n"
-      " * Tensors are dense, row-major, data channels-last; dense kernels are [in, out], "
-      "convolution kernels\n"
-      " * [height, width, in, out]. Batch size {}. Memory: parameters {} bytes, states {} bytes, "
-      "optimizer {} bytes,\n"
-      " * arena {} bytes; NAME_memory_bytes has the sum with batch buffers and per-thread "
-      "scratch.\n *\n",
-      model.name, model.compiler, model.target_triple, model.target_cpu, model.batch_size,
-      bytes_of(model, GRADC_RT_PARAMETER), bytes_of(model, GRADC_RT_STATE),
-      bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena);
-  text += " * inputs, in order:\n" + tensor_lines(model, {GRADC_RT_INPUT}, true);
-  text += " * targets, in order:\n" + tensor_lines(model, {GRADC_RT_TARGET}, true);
-  text += " * outputs of predict, in order:\n" + tensor_lines(model, {GRADC_RT_OUTPUT}, true);
-  text += " * metrics, in order:\n" + tensor_lines(model, {GRADC_RT_METRIC}, true);
-  text +=
-      " * parameters and states, by name:\n" +
-      tensor_lines(model, {GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE}, false);
-  text +=
-      " *\n * Every function that returns int gives 0 (OK) or a status code; NAME_status_text says "
-      "what it means. A handle is\n"
-      " * used by one caller at a time. */\n";
+  const std::string macro = ascii_upper(symbol);
+  std::string text = opening_comment(model, symbol);
   text += fmt::format(
-      "#ifndef {0}\n#define {0}\n\n#include <stddef.h>\n#include <stdint.h>\n\n#ifdef "
-      "__cplusplus\nextern \"C\" {{\n#endif\n\n",
-      guard);
-  text += fmt::format("#define NAME_BATCH_SIZE {}\n\n", model.batch_size);
-  text +=
-      "enum {\n  NAME_OK = 0,\n  NAME_INVALID_ARGUMENT = 1,\n  NAME_MEMORY_TOO_SMALL = 2,\n  "
-      "NAME_CANNOT_CREATE = 3,\n"
-      "  NAME_UNKNOWN_@ = 4,\n  NAME_WRONG_SIZE = 5,\n  NAME_FILE_ERROR = 6,\n  NAME_NO_ENTRY = "
-      "7,\n  NAME_INTERNAL = 8\n};\n\n";
-  text = replace_all(std::move(text), "NAME_BATCH", upper(symbol) + "_BATCH");
-  text = replace_all(std::move(text), "  NAME_", "  " + upper(symbol) + "_");
-  text += "typedef struct NAME NAME;\n\n";
+      "#ifndef {0}_H_\n#define {0}_H_\n\n#include <stddef.h>\n#include <stdint.h>\n\n#ifdef "
+      "__cplusplus\nextern \"C\" {{\n#endif\n\n#define {0}_BATCH_SIZE {1}\n\nenum {{\n",
+      macro, model.batch_size);
+  for (size_t status = 0; status < kStatuses.size(); ++status)
+    text += fmt::format("  {}_{} = {}{}\n", macro, kStatuses[status], status,
+                        status + 1 < kStatuses.size() ? "," : "");
+  text += fmt::format("}};\n\ntypedef struct {0} {0};\n\n", symbol);
   for (const Function& function : kFunctions) {
-    text += fmt::format("/* {} */\n{} NAME_{}({});\n\n",
-                        replace_all(function.doc, "NAME_BATCH", upper(symbol) + "_BATCH"),
-                        function.result, function.suffix, function.parameters);
+    const std::string doc = replace_all(replace_all(function.doc, "#", macro), "@", symbol);
+    text += fmt::format("/* {} */\n{} {}_{}({});\n\n", doc, function.result, symbol,
+                        function.suffix, parameters_of(function, symbol));
   }
-  text +=
-      fmt::format("#ifdef __cplusplus\n}} /* extern \"C\" */\n#endif\n\n#endif /* {} */\n", guard);
-  // The one constant whose own name has the placeholder in it.
-  return replace_all(replace_all(std::move(text), "NAME", symbol), "UNKNOWN_@", "UNKNOWN_NAME");
+  return text +
+         fmt::format("#ifdef __cplusplus\n}} /* extern \"C\" */\n#endif\n\n#endif /* {}_H_ */\n",
+                     macro);
 }
 
 std::string generated_wrappers(const std::string& symbol) {
-  std::string text =
+  std::string text = fmt::format(
       "#include <stddef.h>\n#include <stdint.h>\n"
-      "typedef struct gradc_rt_model gradc_rt_model;\ntypedef struct NAME NAME;\n"
-      "extern const gradc_rt_model NAME_model;\n#define MODEL &NAME_model\n"
-      "#define EXPORT __attribute__((visibility(\"default\")))\n";
+      "typedef struct gradc_rt_model gradc_rt_model;\ntypedef struct {0} {0};\n"
+      "extern const gradc_rt_model {0}_model;\n",
+      symbol);
   for (const Function& function : kFunctions) {
-    std::string parameters = function.parameters;
-    // The callee takes the model first where the arguments say so.
-    if (std::string_view(function.arguments).substr(0, 5) == "MODEL") {
-      parameters = "const gradc_rt_model* model, " + parameters;
+    const std::string parameters = parameters_of(function, symbol);
+    std::string own = parameters, arguments = arguments_of(function, symbol);
+    if (function.takes_model) {  // the callee takes the model's table first
+      own = "const gradc_rt_model* table_, " + own;
+      arguments = "&" + symbol + "_model, " + arguments;
     }
     const bool is_void = std::string_view(function.result) == "void";
-    text += fmt::format("extern {0} {1}({2});\nEXPORT {0} NAME_{3}({4}) {{ {5}{1}({6}); }}\n",
-                        function.result, function.callee, parameters, function.suffix,
-                        function.parameters, is_void ? "" : "return ", function.arguments);
+    text += fmt::format(
+        "extern {0} {1}({2});\n__attribute__((visibility(\"default\"))) {0} {3}_{4}({5}) "
+        "{{ {6}{1}({7}); }}\n",
+        function.result, function.callee, own, symbol, function.suffix, parameters,
+        is_void ? "" : "return ", arguments);
   }
-  return replace_all(std::move(text), "NAME", symbol);
+  return text;
 }
 
 }  // namespace gradc

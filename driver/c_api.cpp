@@ -3,11 +3,15 @@
 #include "gradc/gradc.h"
 #include "gradc/session.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <initializer_list>
 #include <memory>
 #include <new>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <vector>
 
 struct gradc_session {
@@ -22,18 +26,35 @@ constexpr std::array<const char*, 9> kKindNames = {"parameter", "state",  "optim
                                                    "input",     "target", "output",
                                                    "loss",      "metric", "gradient"};
 
-gradc_session* finish(std::unique_ptr<gradc::Session> session, const gradc::SessionStatus& status,
-                      char* error, size_t error_size) {
-  if (error != nullptr && error_size > 0) {
-    const size_t count = std::min(status.message.size(), error_size - 1);
-    std::memcpy(error, status.message.data(), count);
-    error[count] = '\0';
+/// The message into the caller's buffer, always ended.
+void write_error(std::string_view message, char* error, size_t error_size) {
+  if (error == nullptr || error_size == 0) return;
+  const size_t count = std::min(message.size(), error_size - 1);
+  std::memcpy(error, message.data(), count);
+  error[count] = '\0';
+}
+
+/// Calls make(status), which gives a session or nothing. No exception leaves it.
+template <class Make>
+gradc_session* make_handle(char* error, size_t error_size, Make&& make) noexcept {
+  write_error("", error, error_size);
+  try {
+    gradc::SessionStatus status;
+    std::unique_ptr<gradc::Session> session = make(status);
+    write_error(status.message, error, error_size);
+    if (session == nullptr) return nullptr;
+    auto handle = std::make_unique<gradc_session>();
+    handle->tensors = session->tensors();
+    handle->session = std::move(session);
+    return handle.release();
+  } catch (const std::bad_alloc&) {
+    write_error("error: out of memory\n", error, error_size);
+  } catch (const std::exception& failure) {
+    write_error(failure.what(), error, error_size);
+  } catch (...) {
+    write_error("error: an unknown exception\n", error, error_size);
   }
-  if (session == nullptr) return nullptr;
-  auto handle = std::make_unique<gradc_session>();
-  handle->tensors = session->tensors();
-  handle->session = std::move(session);
-  return handle.release();
+  return nullptr;
 }
 
 gradc::SessionOptions options_of(const gradc_options* options) {
@@ -43,12 +64,46 @@ gradc::SessionOptions options_of(const gradc_options* options) {
   result.threads = options->threads;
   result.seed = options->seed;
   result.has_seed = options->has_seed != 0;
+  result.checked = options->checked != 0;
   return result;
 }
 
-gradc_status give(gradc_session* handle, gradc::SessionStatus status) {
-  handle->error = std::move(status.message);
-  return handle->error.empty() ? GRADC_OK : GRADC_ERROR;
+bool any_null(std::initializer_list<const void*> pointers) {
+  return std::find(pointers.begin(), pointers.end(), nullptr) != pointers.end();
+}
+
+/// Calls work(), which gives a SessionStatus or a gradc_status; its message is the handle's last
+/// error. No exception leaves it.
+template <class Work>
+gradc_status guarded(gradc_session* handle, std::initializer_list<const void*> arguments,
+                     Work&& work) noexcept {
+  if (handle == nullptr) return GRADC_INVALID_ARGUMENT;
+  const auto keep = [handle](const char* text) noexcept {
+    try {
+      handle->error = text;
+    } catch (...) {
+      handle->error.assign("out of memory", 13);  // short enough to need none
+    }
+    return GRADC_ERROR;
+  };
+  try {
+    if (any_null(arguments)) {
+      handle->error = "error: an argument is NULL\n";
+      return GRADC_INVALID_ARGUMENT;
+    }
+    if constexpr (std::is_same_v<decltype(work()), gradc_status>) {
+      return work();
+    } else {
+      handle->error = work().message;
+      return handle->error.empty() ? GRADC_OK : GRADC_ERROR;
+    }
+  } catch (const std::bad_alloc&) {
+    return keep("out of memory");
+  } catch (const std::exception& failure) {
+    return keep(failure.what());
+  } catch (...) {
+    return keep("an unknown exception");
+  }
 }
 
 /// The bytes of a tensor, or empty with the reason kept as the last error.
@@ -74,18 +129,20 @@ const char* gradc_version(void) {
 
 gradc_session* gradc_session_load(const char* path, const gradc_options* options, char* error,
                                   size_t error_size) {
-  if (path == nullptr) return nullptr;
-  gradc::SessionStatus status;
-  auto session = gradc::Session::load(path, options_of(options), &status);
-  return finish(std::move(session), status, error, error_size);
+  return make_handle(error, error_size, [&](gradc::SessionStatus& status) {
+    if (path == nullptr) status.message = "error: the path is NULL\n";
+    return path == nullptr ? nullptr : gradc::Session::load(path, options_of(options), &status);
+  });
 }
 
 gradc_session* gradc_session_parse(const char* json, const gradc_options* options, char* error,
                                    size_t error_size) {
-  if (json == nullptr) return nullptr;
-  gradc::SessionStatus status;
-  auto session = gradc::Session::parse(json, "model.json", options_of(options), &status);
-  return finish(std::move(session), status, error, error_size);
+  return make_handle(error, error_size, [&](gradc::SessionStatus& status) {
+    if (json == nullptr) status.message = "error: the text is NULL\n";
+    return json == nullptr
+               ? nullptr
+               : gradc::Session::parse(json, "model.json", options_of(options), &status);
+  });
 }
 
 void gradc_session_destroy(gradc_session* session) {
@@ -97,8 +154,7 @@ const char* gradc_last_error(const gradc_session* session) {
 }
 
 gradc_status gradc_session_warm_up(gradc_session* session) {
-  if (session == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session, session->session->warm_up());
+  return guarded(session, {}, [&] { return session->session->warm_up(); });
 }
 
 int64_t gradc_session_batch_size(const gradc_session* session) {
@@ -123,59 +179,74 @@ gradc_status gradc_session_tensor(const gradc_session* session, size_t index,
 gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
                                 size_t num_inputs, const void* const* targets, size_t num_targets,
                                 int64_t rows, float* loss) {
-  if (session == nullptr || inputs == nullptr || targets == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session,
-              session->session->step({inputs, num_inputs}, {targets, num_targets}, loss, rows));
+  return guarded(session, {inputs, targets}, [&]() -> gradc::SessionStatus {
+    return session->session->step({inputs, num_inputs}, {targets, num_targets}, loss, rows);
+  });
 }
 
 gradc_status gradc_session_evaluate(gradc_session* session, const void* const* inputs,
                                     size_t num_inputs, const void* const* targets,
                                     size_t num_targets, int64_t rows, float* loss, float* metrics,
                                     size_t num_metrics) {
-  if (session == nullptr || inputs == nullptr || targets == nullptr) return GRADC_INVALID_ARGUMENT;
-  if (metrics == nullptr) num_metrics = 0;
-  return give(session, session->session->evaluate({inputs, num_inputs}, {targets, num_targets},
-                                                  loss, {metrics, num_metrics}, rows));
+  return guarded(session, {inputs, targets}, [&]() -> gradc::SessionStatus {
+    return session->session->evaluate({inputs, num_inputs}, {targets, num_targets}, loss,
+                                      {metrics, metrics == nullptr ? 0 : num_metrics}, rows);
+  });
 }
 
 gradc_status gradc_session_predict(gradc_session* session, const void* const* inputs,
                                    size_t num_inputs, int64_t rows, void* const* outputs,
                                    size_t num_outputs) {
-  if (session == nullptr || inputs == nullptr || outputs == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session,
-              session->session->predict({inputs, num_inputs}, {outputs, num_outputs}, rows));
+  return guarded(session, {inputs, outputs}, [&]() -> gradc::SessionStatus {
+    return session->session->predict({inputs, num_inputs}, {outputs, num_outputs}, rows);
+  });
 }
 
 gradc_status gradc_session_get(gradc_session* session, const char* name, void* data, size_t bytes) {
-  if (session == nullptr || name == nullptr || data == nullptr) return GRADC_INVALID_ARGUMENT;
-  const std::span<std::byte> memory = memory_of(session, name, bytes);
-  if (memory.empty()) return GRADC_INVALID_ARGUMENT;
-  std::memcpy(data, memory.data(), bytes);
-  return GRADC_OK;
+  return guarded(session, {name, data}, [&] {
+    const std::span<std::byte> memory = memory_of(session, name, bytes);
+    if (memory.empty()) return GRADC_INVALID_ARGUMENT;
+    std::memcpy(data, memory.data(), bytes);
+    return GRADC_OK;
+  });
 }
 
 gradc_status gradc_session_set(gradc_session* session, const char* name, const void* data,
                                size_t bytes) {
-  if (session == nullptr || name == nullptr || data == nullptr) return GRADC_INVALID_ARGUMENT;
-  const std::span<std::byte> memory = memory_of(session, name, bytes);
-  if (memory.empty()) return GRADC_INVALID_ARGUMENT;
-  std::memcpy(memory.data(), data, bytes);
-  return GRADC_OK;
+  return guarded(session, {name, data}, [&] {
+    const std::span<std::byte> memory = memory_of(session, name, bytes);
+    if (memory.empty()) return GRADC_INVALID_ARGUMENT;
+    std::memcpy(memory.data(), data, bytes);
+    return GRADC_OK;
+  });
 }
 
 gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed) {
-  if (session == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session, session->session->initialize(seed));
+  return guarded(session, {}, [&] { return session->session->initialize(seed); });
 }
 
 gradc_status gradc_session_save(gradc_session* session, const char* path, int32_t with_optimizer) {
-  if (session == nullptr || path == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session, session->session->save(path, with_optimizer != 0));
+  return guarded(session, {path}, [&]() -> gradc::SessionStatus {
+    return session->session->save(path, with_optimizer != 0);
+  });
 }
 
 gradc_status gradc_session_load_weights(gradc_session* session, const char* path) {
-  if (session == nullptr || path == nullptr) return GRADC_INVALID_ARGUMENT;
-  return give(session, session->session->load_weights(path));
+  return guarded(session, {path},
+                 [&]() -> gradc::SessionStatus { return session->session->load_weights(path); });
+}
+
+gradc_status gradc_session_load_weights_only(gradc_session* session, const char* path) {
+  return guarded(session, {path}, [&]() -> gradc::SessionStatus {
+    return session->session->load_weights(path, false);
+  });
+}
+
+gradc_status gradc_session_set_checked(gradc_session* session, int32_t checked) {
+  return guarded(session, {}, [&]() -> gradc::SessionStatus {
+    session->session->set_checked(checked != 0);
+    return {};
+  });
 }
 
 }  // extern "C"

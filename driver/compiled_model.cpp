@@ -1,6 +1,7 @@
 #include "driver/compiled_model.h"
 
 #include "codegen/kernel/lower.h"
+#include "codegen/target_needs.h"
 #include "frontend/native_reader.h"
 #include "passes/graph_stats.h"
 #include "runtime/instance.h"
@@ -94,6 +95,11 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   gradc_rt_model& runtime_model = result->tables_->model();
   runtime_model.ensure_entry = &CompiledModel::ensure_entry;
   runtime_model.user = result.get();
+  const TargetInfo& target = result->options_.target;
+  runtime_model.target_triple = target.triple.c_str();
+  runtime_model.target_cpu = target.cpu.c_str();
+  result->needs_ = target_needs(target);
+  runtime_model.target_features = result->needs_.c_str();
   return result;
 }
 

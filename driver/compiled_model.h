@@ -84,6 +84,7 @@ class CompiledModel {
   std::vector<Diagnostic> warnings_;
   TimeReport times_;
   std::string message_;
+  std::string needs_;  ///< of the processor
 };
 
 }  // namespace gradc

@@ -1,10 +1,13 @@
 #include "driver/exact_run.h"
 
 #include "driver/compiled_model.h"
+#include "driver/output.h"
 #include "driver/runtime_status.h"
 #include "ir/interpreter.h"
+#include "runtime/dataset.h"
 #include "runtime/instance.h"
 #include "runtime/safetensors.h"
+#include "runtime/text.h"
 #include "runtime/weights.h"
 #include "support/check.h"
 
@@ -32,9 +35,7 @@ struct InstanceDeleter {
 };
 using InstancePtr = std::unique_ptr<rt::Instance, InstanceDeleter>;
 
-bool is_fed(const gradc_rt_tensor& tensor) {
-  return tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET;
-}
+using rt::is_fed;
 
 /// The first extent of the given inputs.
 Result<int64_t> batch_of(const rt::SafetensorsFile& file, const std::string& path) {
@@ -132,10 +133,15 @@ Status set_given(rt::Instance& instance, const rt::SafetensorsFile& file, const 
     const int64_t index = instance.find(array.name.c_str());
     if (index < 0) {
       rt::add_problem(status, "%s: the model has no tensor \"%s\"", path.c_str(),
-                      array.name.c_str());
+                      rt::shown(array.name).c_str());
       continue;
     }
-    const rt::Status one = rt::set_tensor(instance, static_cast<size_t>(index), array);
+    const auto tensor = static_cast<size_t>(index);
+    rt::Status one = rt::set_tensor(instance, tensor, array);
+    if (one.ok() && is_fed(instance.tensor(tensor))) {  // as given: setting may have narrowed it
+      one = rt::check_values(instance.model(), tensor, array.dtype, array.data.data(), array.rows(),
+                             array.source.c_str());
+    }
     if (!one.ok()) rt::add_problem(status, "%s", one.text.c_str());
   }
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
@@ -181,7 +187,7 @@ Status write_results(const rt::Instance& instance, const ExactRun& run, EntryPoi
     views.push(
         {"loss", rt::Dtype::kF32, {dims.data(), 1}, losses.data(), losses.size() * sizeof(float)});
   }
-  return from_runtime(rt::write_safetensors(run.out.c_str(), views.span(), {}));
+  return from_output(rt::write_safetensors(run.out.c_str(), views.span(), {}));
 }
 
 }  // namespace
@@ -190,6 +196,8 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
   const auto* entry = std::find_if(kEntries.begin(), kEntries.end(),
                                    [&](const EntryName& e) { return e.name == run.entry; });
   GRADC_CHECK(entry != kEntries.end(), "unknown entry {}", run.entry);
+  GRADC_TRY_STATUS(check_apart(run.out, run.in));
+  GRADC_TRY_STATUS(check_output(run.out));
   rt::SafetensorsFile file;
   GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(run.in.c_str(), &file)));
   CompileOptions options;

@@ -26,6 +26,7 @@ summary{cursor:pointer;padding:3px 0}summary code{font-weight:600}code{font:12px
 details{padding-left:8px;margin:3px 0}svg text{font:11px ui-monospace,monospace}svg rect:hover{stroke:#000;stroke-width:2}
 </style>)";
 
+/// Text of the model in an element or a quoted attribute; control characters become a mark.
 std::string escape(std::string_view text) {
   std::string out;
   for (char c : text) {
@@ -42,8 +43,12 @@ std::string escape(std::string_view text) {
       case '"':
         out += "&quot;";
         break;
+      case '\'':
+        out += "&#39;";
+        break;
       default:
-        out += c;
+        out += static_cast<unsigned char>(c) < 0x20 && c != '\n' ? std::string("&#xFFFD;")
+                                                                 : std::string(1, c);
     }
   }
   return out;

@@ -1,6 +1,8 @@
 #include "driver/model_tables.h"
 
+#include "frontend/families.h"
 #include "frontend/layer_def.h"
+#include "passes/index_ranges.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -77,29 +79,35 @@ gradc_rt_initializer initializer_of(const InitSpec& init) {
   return result;
 }
 
-/// Classes of a sparse target, which its labels must stay below; 0 where labels are no classes.
-int64_t class_count(const Model& model, const std::string& output) {
-  if (!model.training) return 0;
+const OutputLoss* loss_of(const Model& model, const std::string& output) {
+  if (!model.training) return nullptr;
   for (const OutputLoss& loss : model.training->losses) {
-    const ModelOutput& candidate = model.outputs[loss.output];
-    if (candidate.name == output && loss.loss.def->type == "sparse_categorical_crossentropy") {
-      return model.spec(candidate.value).shape.back();
-    }
+    if (model.outputs[loss.output].name == output) return &loss;
   }
-  return 0;
+  return nullptr;
 }
 
-/// Rows of the embedding that an input indexes; 0 where it indexes none.
-int64_t index_count(const Model& model, const std::string& input) {
-  for (const Call& call : model.calls) {
-    const Layer& layer = model.layers[call.layer];
-    if (layer.def->base.type != "embedding") continue;
-    for (ModelValue value : call.inputs) {
-      if (value < model.inputs.size() && model.inputs[value].name == input)
-        return layer.component.options.integer("input_dim");
-    }
+/// What the loss of a target is defined for, and how many classes the target tells apart.
+void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data& rule) {
+  const TargetDomain& domain = loss_domain(loss.loss);
+  const Ints& shape = model.spec(model.outputs[loss.output].value).shape;
+  rule.target_min = domain.min;
+  rule.target_max = domain.max;
+  rule.target_flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
+                      (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
+                      (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
+  switch (domain.classes) {
+    case TargetDomain::Classes::kNone:
+      break;
+    case TargetDomain::Classes::kTwo:
+      rule.classes = 2;
+      break;
+    case TargetDomain::Classes::kLastAxis:
+      rule.classes = shape.back();
+      if (loss_target(loss.loss) == TargetKind::kSameShape && rule.one_hot_depth == 0)
+        rule.one_hot_depth = shape.back();
+      break;
   }
-  return 0;
 }
 
 constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
@@ -113,9 +121,12 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
     add_inputs(*graph);
   for (const auto& graph : graphs)
     add_outputs(*graph);
+  std::vector<IndexRanges> ranges;
+  for (const auto& graph : graphs)
+    ranges.push_back(index_ranges(*graph));
   for (gradc_rt_tensor& tensor : tensors_) {
     if (tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET)
-      add_data_rule(tensor, model);
+      add_data_rule(tensor, model, ranges);
   }
   for (const char* name : kEntryNames)
     entries_.push_back({name, nullptr, 0, 0});
@@ -169,7 +180,8 @@ void ModelTables::add_outputs(const Graph& graph) {
   }
 }
 
-void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model) {
+void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
+                                std::span<const IndexRanges> entries) {
   const bool is_target = tensor.kind == GRADC_RT_TARGET;
   const std::string name =
       std::string(tensor.name).substr(std::string_view(is_target ? "target/" : "input/").size());
@@ -194,8 +206,38 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model) {
     rule.crop = given->crop ? 1 : 0;
     rule.noise_stddev = given->noise_stddev;
   }
-  rule.value_count = is_target ? class_count(model, name) : index_count(model, name);
+  if (is_target) {
+    if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);
+  }
+  set_ranges(rule, tensor, entries);
   tensor.data = &data_rules_.emplace_back(rule);
+}
+
+/// The ranges that any of the entries asks for; [0, n) for all elements is the value count.
+void ModelTables::set_ranges(gradc_rt_data& rule, const gradc_rt_tensor& tensor,
+                             std::span<const IndexRanges> entries) {
+  std::vector<IndexRange> ranges(1);
+  for (const IndexRanges& entry : entries) {
+    const auto it = entry.find(tensor.name);
+    if (it == entry.end()) continue;
+    if (ranges.size() < it->second.size()) ranges.resize(it->second.size(), ranges[0]);
+    for (size_t i = 0; i < ranges.size(); ++i) {
+      const IndexRange& other = it->second[it->second.size() == 1 ? 0 : i];
+      ranges[i] = {std::max(ranges[i].low, other.low), std::min(ranges[i].high, other.high)};
+    }
+  }
+  if (ranges.size() == 1 && ranges[0].everything()) return;
+  if (ranges.size() == 1 && ranges[0].low == 0 && !is_float(static_cast<DType>(tensor.dtype))) {
+    rule.value_count = ranges[0].high + 1;
+    return;
+  }
+  std::vector<int64_t>& table = integers_.emplace_back();
+  for (const IndexRange& range : ranges) {
+    table.push_back(range.low);
+    table.push_back(range.high);
+  }
+  rule.num_ranges = static_cast<int64_t>(ranges.size());
+  rule.ranges = table.data();
 }
 
 void ModelTables::set_training(const Model& model) {
@@ -213,7 +255,7 @@ void ModelTables::set_training(const Model& model) {
     out.monitor = keep(in.early_stopping->monitor);
     out.patience = in.early_stopping->patience;
     out.min_delta = in.early_stopping->min_delta;
-    out.mode = in.early_stopping->mode == "min" ? -1 : in.early_stopping->mode == "max" ? 1 : 0;
+    out.mode = in.early_stopping->larger_is_better ? 1 : -1;
     out.restore_best_weights = in.early_stopping->restore_best_weights ? 1 : 0;
   }
 }

@@ -5,6 +5,7 @@
 
 #include "frontend/model.h"
 #include "ir/graph.h"
+#include "passes/index_ranges.h"
 #include "runtime/model_abi.h"
 
 #include <cstdint>
@@ -39,7 +40,10 @@ class ModelTables {
            const InitSpec* init);
   void add_inputs(const Graph& graph);
   void add_outputs(const Graph& graph);
-  void add_data_rule(gradc_rt_tensor& tensor, const Model& model);
+  void add_data_rule(gradc_rt_tensor& tensor, const Model& model,
+                     std::span<const IndexRanges> entries);
+  void set_ranges(gradc_rt_data& rule, const gradc_rt_tensor& tensor,
+                  std::span<const IndexRanges> entries);
   void set_training(const Model& model);
 
   gradc_rt_model model_{};
@@ -49,6 +53,7 @@ class ModelTables {
   std::deque<gradc_rt_initializer> initializers_;
   std::deque<gradc_rt_data> data_rules_;
   std::deque<std::vector<double>> numbers_;
+  std::deque<std::vector<int64_t>> integers_;
   std::unordered_map<std::string, int64_t> slots_;
 };
 

@@ -11,6 +11,7 @@
 #include "support/diagnostic_render.h"
 
 #include <cstring>
+#include <new>
 
 namespace gradc {
 
@@ -19,6 +20,9 @@ namespace {
 constexpr std::array<gradc_rt_tensor_kind, 9> kKinds = {
     GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_INPUT,   GRADC_RT_TARGET,
     GRADC_RT_OUTPUT,    GRADC_RT_LOSS,  GRADC_RT_METRIC,          GRADC_RT_GRADIENT};
+
+constexpr const char* kForked =
+    "the session belongs to the process that forked this one: its threads are there; make another";
 
 SessionStatus failed(std::string message) {
   return {std::move(message)};
@@ -29,26 +33,47 @@ SessionStatus from_status(const rt::Status& status) {
   return failed(fmt::format("error: {}\n", status.text.c_str()));
 }
 
+/// What ran out or broke on the way, as a status: nothing is thrown at a host. The texts are short
+/// enough to need no memory.
+template <class Work>
+SessionStatus protect(Work&& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return {"out of memory"};
+  } catch (const std::exception& failure) {
+    try {
+      return failed(fmt::format("internal error: {}\n", failure.what()));
+    } catch (...) {
+      return {"internal error"};
+    }
+  }
+}
+
 class SessionImpl final : public Session {
  public:
-  SessionImpl(std::unique_ptr<CompiledModel> model, rt::Instance* instance)
-      : model_(std::move(model)), instance_(instance) {}
+  SessionImpl(std::unique_ptr<CompiledModel> model, rt::Instance* instance, bool checked)
+      : model_(std::move(model)), instance_(instance) {
+    instance_->set_checked(checked);
+  }
   ~SessionImpl() override { rt::Instance::destroy(instance_); }
   SessionImpl(const SessionImpl&) = delete;
   SessionImpl& operator=(const SessionImpl&) = delete;
 
   SessionStatus warm_up() override {
-    std::vector<EntryPoint> kinds = {EntryPoint::kPredict};
-    if (model_->supports(EntryPoint::kTrainStep)) {
-      kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate, EntryPoint::kPredict};
-    }
-    const auto compiled = model_->compile(kinds);
-    if (!compiled.ok()) return failed(render_diagnostics(compiled.diagnostics(), SourceSet()));
-    for (EntryPoint kind : kinds) {
-      const SessionStatus status = prepare(kind);
-      if (!status.ok()) return status;
-    }
-    return {};
+    return use([&]() -> SessionStatus {
+      std::vector<EntryPoint> kinds = {EntryPoint::kPredict};
+      if (model_->supports(EntryPoint::kTrainStep)) {
+        kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate, EntryPoint::kPredict};
+      }
+      const auto compiled = model_->compile(kinds);
+      if (!compiled.ok()) return failed(render_diagnostics(compiled.diagnostics(), SourceSet()));
+      for (EntryPoint kind : kinds) {
+        const SessionStatus status = prepare(kind);
+        if (!status.ok()) return status;
+      }
+      return {};
+    });
   }
 
   int64_t batch_size() const override { return model_->batch_size(); }
@@ -70,53 +95,62 @@ class SessionImpl final : public Session {
 
   SessionStatus step(std::span<const void* const> inputs, std::span<const void* const> targets,
                      float* loss, int64_t rows) override {
-    rows = rows == 0 ? batch_size() : rows;
-    const SessionStatus status =
-        prepare(rows == batch_size() ? EntryPoint::kTrainStep : EntryPoint::kTrainStepTail, inputs,
-                targets);
-    if (!status.ok()) return status;
-    return from_library(gradc_rt_train_step(handle(), inputs.data(), targets.data(), rows, loss));
+    return use([&]() -> SessionStatus {
+      rows = rows == 0 ? batch_size() : rows;
+      const SessionStatus status =
+          prepare(rows == batch_size() ? EntryPoint::kTrainStep : EntryPoint::kTrainStepTail,
+                  inputs, targets);
+      if (!status.ok()) return status;
+      return from_library(gradc_rt_train_step(handle(), inputs.data(), targets.data(), rows, loss));
+    });
   }
 
   SessionStatus evaluate(std::span<const void* const> inputs, std::span<const void* const> targets,
                          float* loss, std::span<float> metrics, int64_t rows) override {
-    if (!metrics.empty()) {
-      if (SessionStatus status = check_count(GRADC_RT_METRIC, "metrics", metrics.size());
-          !status.ok())
-        return status;
-    }
-    rows = rows == 0 ? batch_size() : rows;
-    const SessionStatus status = prepare(
-        rows == batch_size() ? EntryPoint::kEvaluate : EntryPoint::kEvaluateTail, inputs, targets);
-    if (!status.ok()) return status;
-    return from_library(gradc_rt_evaluate(handle(), inputs.data(), targets.data(), rows, loss,
-                                          metrics.empty() ? nullptr : metrics.data()));
+    return use([&]() -> SessionStatus {
+      if (!metrics.empty()) {
+        if (SessionStatus status = check_count(GRADC_RT_METRIC, "metrics", metrics.size());
+            !status.ok())
+          return status;
+      }
+      rows = rows == 0 ? batch_size() : rows;
+      const SessionStatus status =
+          prepare(rows == batch_size() ? EntryPoint::kEvaluate : EntryPoint::kEvaluateTail, inputs,
+                  targets);
+      if (!status.ok()) return status;
+      return from_library(gradc_rt_evaluate(handle(), inputs.data(), targets.data(), rows, loss,
+                                            metrics.empty() ? nullptr : metrics.data()));
+    });
   }
 
   SessionStatus predict(std::span<const void* const> inputs, std::span<void* const> outputs,
                         int64_t rows) override {
-    SessionStatus status = check_count(GRADC_RT_OUTPUT, "outputs", outputs.size());
-    if (status.ok()) status = prepare(EntryPoint::kPredict, inputs, {});
-    if (!status.ok()) return status;
-    return from_library(
-        gradc_rt_predict(handle(), inputs.data(), rows == 0 ? batch_size() : rows, outputs.data()));
+    return use([&]() -> SessionStatus {
+      SessionStatus status = check_count(GRADC_RT_OUTPUT, "outputs", outputs.size());
+      if (status.ok()) status = prepare(EntryPoint::kPredict, inputs, {});
+      if (!status.ok()) return status;
+      return from_library(gradc_rt_predict(handle(), inputs.data(), rows == 0 ? batch_size() : rows,
+                                           outputs.data()));
+    });
   }
 
   SessionStatus train(const TrainOptions& options, std::vector<double>* history) override {
-    rt::TrainCommand command;
-    command.data.spec = rt::Str(options.data.c_str());
-    command.epochs = options.epochs > 0 ? options.epochs : -1;
-    command.validation_split = options.validation_split;
-    command.has_seed = true;
-    command.seed = instance_->seed();
-    command.quiet = true;
-    command.handle_signals = false;
-    command.user = history;
-    command.on_epoch = [](void* user, const rt::EpochReport& report) {
-      if (user != nullptr) static_cast<std::vector<double>*>(user)->push_back(report.scores.loss);
-    };
-    rt::TrainResult result;
-    return from_status(rt::run_train(*instance_, command, &result));
+    return use([&]() -> SessionStatus {
+      rt::TrainCommand command;
+      command.data.spec = rt::Str(options.data.c_str());
+      command.epochs = options.epochs > 0 ? options.epochs : -1;
+      command.validation_split = options.validation_split;
+      command.has_seed = true;
+      command.seed = instance_->seed();
+      command.quiet = true;
+      command.handle_signals = false;
+      command.user = history;
+      command.on_epoch = [](void* user, const rt::EpochReport& report) {
+        if (user != nullptr) static_cast<std::vector<double>*>(user)->push_back(report.scores.loss);
+      };
+      rt::TrainResult result;
+      return from_status(rt::run_train(*instance_, command, &result));
+    });
   }
 
   std::span<std::byte> tensor_memory(const std::string& name) override {
@@ -138,22 +172,32 @@ class SessionImpl final : public Session {
   }
 
   SessionStatus initialize(uint64_t seed) override {
-    return from_status(instance_->initialize(seed));
+    return use([&]() -> SessionStatus { return from_status(instance_->initialize(seed)); });
   }
 
   SessionStatus save(const std::string& path, bool with_optimizer) override {
-    if (!with_optimizer) return from_status(rt::save_weights(*instance_, path.c_str()));
-    rt::Vec<rt::TensorView> views;
-    rt::Vec<rt::Str> names;
-    rt::collect_tensors(*instance_, true, &views, &names);
-    return from_status(rt::write_safetensors(path.c_str(), views.span(), {}));
+    return use([&]() -> SessionStatus {
+      return from_status(rt::save_tensors(*instance_, path.c_str(), with_optimizer));
+    });
   }
 
-  SessionStatus load_weights(const std::string& path) override {
-    return from_status(rt::load_weights(*instance_, path.c_str(), rt::LoadMode::kComplete));
+  SessionStatus load_weights(const std::string& path, bool with_optimizer) override {
+    return use([&]() -> SessionStatus {
+      return from_status(rt::load_tensors(*instance_, path.c_str(), with_optimizer));
+    });
   }
+
+  void set_checked(bool checked) override { instance_->set_checked(checked); }
 
  private:
+  template <class Work>
+  SessionStatus use(Work&& work) {
+    return protect([&]() -> SessionStatus {
+      if (!instance_->usable()) return failed("error: " + std::string(kForked) + "\n");
+      return work();
+    });
+  }
+
   SessionStatus prepare(EntryPoint kind) {
     if (!model_->supports(kind)) return failed("error: the model has no \"training\" section\n");
     return from_status(instance_->prepare(runtime_entry(kind)));
@@ -185,42 +229,52 @@ class SessionImpl final : public Session {
   rt::Instance* instance_;
 };
 
-std::unique_ptr<Session> make_session(Result<std::unique_ptr<CompiledModel>> model,
-                                      const SourceSet& sources, const SessionOptions& options,
-                                      SessionStatus* status) {
-  const auto fail = [&](std::string message) -> std::unique_ptr<Session> {
-    if (status != nullptr) status->message = std::move(message);
-    return nullptr;
-  };
-  if (status != nullptr) status->message.clear();
-  if (!model.ok()) return fail(render_diagnostics(model.diagnostics(), sources));
-  rt::Instance* instance = nullptr;
-  const gradc_rt_model& runtime_model = (*model)->runtime_model();
-  rt::Status made = rt::Instance::create(runtime_model, {options.threads}, nullptr, 0, &instance);
-  if (!made.ok()) return fail(fmt::format("error: {}\n", made.text.c_str()));
-  auto session = std::make_unique<SessionImpl>(model.take(), instance);
-  const SessionStatus started =
-      session->initialize(options.has_seed ? options.seed : runtime_model.training.seed);
-  if (!started.ok()) return fail(started.message);
-  return session;
+/// open(compile options, sources) gives the model.
+template <class Open>
+std::unique_ptr<Session> make_session(const SessionOptions& options, SessionStatus* status,
+                                      Open&& open) {
+  std::unique_ptr<Session> result;
+  SessionStatus made = protect([&]() -> SessionStatus {
+    SourceSet sources;
+    CompileOptions compile;
+    compile.batch_size = options.batch_size;
+    Result<std::unique_ptr<CompiledModel>> model = open(compile, sources);
+    if (!model.ok()) return failed(render_diagnostics(model.diagnostics(), sources));
+    rt::Instance* instance = nullptr;
+    const gradc_rt_model& table = (*model)->runtime_model();
+    const rt::Status created =
+        rt::Instance::create(table, {options.threads}, nullptr, 0, &instance);
+    if (!created.ok()) return from_status(created);
+    const uint64_t seed = options.has_seed ? options.seed : table.training.seed;
+    std::unique_ptr<Session> session;
+    try {
+      session = std::make_unique<SessionImpl>(model.take(), instance, options.checked);
+    } catch (...) {
+      rt::Instance::destroy(instance);
+      throw;
+    }
+    SessionStatus started = session->initialize(seed);
+    if (started.ok()) result = std::move(session);
+    return started;
+  });
+  if (status != nullptr) *status = std::move(made);
+  return result;
 }
 
 }  // namespace
 
 std::unique_ptr<Session> Session::load(const std::string& path, const SessionOptions& options,
                                        SessionStatus* status) {
-  SourceSet sources;
-  CompileOptions compile;
-  compile.batch_size = options.batch_size;
-  return make_session(CompiledModel::open(path, compile, sources), sources, options, status);
+  return make_session(options, status, [&](const CompileOptions& compile, SourceSet& sources) {
+    return CompiledModel::open(path, compile, sources);
+  });
 }
 
 std::unique_ptr<Session> Session::parse(const std::string& json, const std::string& name,
                                         const SessionOptions& options, SessionStatus* status) {
-  SourceSet sources;
-  CompileOptions compile;
-  compile.batch_size = options.batch_size;
-  return make_session(CompiledModel::parse(name, json, compile, sources), sources, options, status);
+  return make_session(options, status, [&](const CompileOptions& compile, SourceSet& sources) {
+    return CompiledModel::parse(name, json, compile, sources);
+  });
 }
 
 }  // namespace gradc

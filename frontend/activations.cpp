@@ -1,12 +1,17 @@
 // The activation family: one entry per Keras 3 activation, with its formula in graph ops. Branches
 // are chosen with select after the argument of exp and its kin is clamped, so that no branch
-// overflows and spoils a gradient.
+// overflows and spoils a gradient; and written so that neither value nor gradient is the small
+// difference of large numbers.
+//
+// At a kink the gradient is that of PyTorch: a function that saturates has none at its edges. Where
+// Keras on TensorFlow has another one, the summary says so.
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "ir/op_attrs.h"
 #include "support/check.h"
 
 #include <array>
+#include <cmath>
 #include <functional>
 
 namespace gradc {
@@ -81,11 +86,22 @@ constexpr OptionDef kSquareplusOptions[] = {
 Val unary(Op op, Val x) {
   return x.builder().add(op, {x});
 }
-Val clip(Val x, double low, double high) {
-  return minimum(maximum(x, low), high);
+/// `between` where low < x < high, a constant elsewhere: at the edges there is no gradient.
+Val saturated(Val x, double low, double high, double at_low, Val between, double at_high) {
+  const Val above = x.builder().splat(at_high, x.type());
+  return select(greater_equal(x, high), above, select(less_equal(x, low), at_low, between));
 }
-Val sigmoid6(Val x) {
-  return clip(x * (1.0 / 6.0) + 0.5, 0.0, 1.0);
+Val clip(Val x, double low, double high) {
+  return saturated(x, low, high, low, x, high);
+}
+Val hard_sigmoid(Val x) {
+  return saturated(x, -3.0, 3.0, 0.0, (x + 3.0) * (1.0 / 6.0), 1.0);
+}
+// x hard_sigmoid(x), with PyTorch's gradient at the edges: -1/2 at -3, 1 at 3.
+Val hard_silu(Val x) {
+  const Val held = minimum(maximum(x, -3.0), 3.0);
+  const Val bent = held * (held + 3.0) * (1.0 / 6.0);
+  return select(greater_equal(x, 3.0), x, select(less(x, -3.0), 0.0, bent));
 }
 Val softplus(Val x) {
   return unary(Op::kSoftplus, x);
@@ -102,9 +118,43 @@ Val build_relu(Val x, const Options& o) {
   if (threshold == 0.0) {
     y = slope == 0.0 ? relu(x) : select(greater(x, 0.0), x, x * slope);
   } else {
-    y = select(greater_equal(x, threshold), x, (x - threshold) * slope);
+    y = select(greater(x, threshold), x, (x - threshold) * slope);
   }
-  return o.has("max_value") ? minimum(y, o.number("max_value")) : y;
+  if (!o.has("max_value")) return y;
+  const double largest = o.number("max_value");
+  return select(greater_equal(y, largest), y.builder().splat(largest, y.type()), y);
+}
+
+// With 1 / (1 + |x|) beyond -1 and 1, so that the gradient 1 / (1 + |x|)^2 is no difference.
+Val build_softsign(Val x, const Options&) {
+  const Val share = 1.0 / (abs(x) + 1.0);
+  const Val below = select(less(x, -1.0), share - 1.0, x * share);
+  return select(greater(x, 1.0), 1.0 - share, below);
+}
+
+// x - tanh(x); between -1/2 and 1/2 by its series, the tail of tanh's.
+Val build_tanh_shrink(Val x, const Options&) {
+  constexpr double kSeries[] = {
+      1.0 / 3.0,         -2.0 / 15.0,          17.0 / 315.0,          -62.0 / 2835.0,
+      1382.0 / 155925.0, -21844.0 / 6081075.0, 929569.0 / 638512875.0};
+  const Val held = minimum(maximum(x, -0.5), 0.5);
+  const Val square = held * held;
+  Val sum = square * kSeries[std::size(kSeries) - 1] + kSeries[std::size(kSeries) - 2];
+  for (size_t i = std::size(kSeries) - 2; i-- > 0;)
+    sum = sum * square + kSeries[i];
+  return select(less(abs(x), 0.5), held * square * sum, x - tanh(x));
+}
+
+// (x + r) / 2 with r = sqrt(x^2 + b): below zero as b / 2 / (r - x). Far out r is |x|, before the
+// square overflows.
+Val build_squareplus(Val x, const Options& o) {
+  const double b = o.number("b");
+  const double far = 0x1p13 * std::sqrt(b);
+  const Val size = abs(x);
+  const Val held = minimum(size, far);
+  const Val root = select(greater(size, far), size, sqrt(held * held + b));
+  const Val sum = size + root;  // infinite before its half is; so halves are added
+  return select(greater_equal(x, 0.0), x * 0.5 + root * 0.5, (0.5 * b) / sum);
 }
 
 /// Runs a function of the last axis on any axis.
@@ -183,8 +233,10 @@ constexpr double kSeluScale = 1.0507009873554804934193349852946;
 
 constexpr ActivationDef kActivations[] = {
     {{"linear", "x"}, [](Val x, const Options&) { return x; }},
-    {{"relu", "max(x, 0); with options: slope below a threshold, largest value", kReluOptions,
-      "re_lu"},
+    {{"relu",
+      "max(x, 0); with options: slope up to a threshold, largest value (gradient 0 there, in Keras "
+      "only for 6)",
+      kReluOptions, "re_lu"},
      build_relu},
     {{"relu6", "min(max(x, 0), 6)"}, [](Val x, const Options&) { return clip(x, 0.0, 6.0); }},
     {{"leaky_relu", "x where positive, else negative_slope x", kLeakyReluOptions, "leaky_re_lu"},
@@ -193,12 +245,12 @@ constexpr ActivationDef kActivations[] = {
      }},
     {{"elu", "x where positive, else alpha (exp(x) - 1)", kAlphaOptions},
      [](Val x, const Options& o) { return elu(x, o.number("alpha")); }},
-    {{"selu", "1.0507 elu(x, 1.6733)"},
+    {{"selu", "1.0507 elu(x, 1.6733); gradient 1.7581 at 0 as in PyTorch, 1.0507 in Keras"},
      [](Val x, const Options&) { return elu(x, kSeluAlpha) * kSeluScale; }},
     {{"celu", "max(x, 0) + min(alpha (exp(x / alpha) - 1), 0)", kAlphaOptions},
      [](Val x, const Options& o) {
        const double alpha = o.number("alpha");
-       return select(greater(x, 0.0), x, expm1(minimum(x, 0.0) * (1.0 / alpha)) * alpha);
+       return select(greater(x, 0.0), x, expm1(minimum(x, 0.0) / alpha) * alpha);
      }},
     {{"gelu", "x Phi(x); approximate: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))",
       kGeluOptions},
@@ -209,7 +261,7 @@ constexpr ActivationDef kActivations[] = {
      [](Val x, const Options&) { return unary(Op::kSilu, x); }},
     {{"mish", "x tanh(softplus(x))"}, [](Val x, const Options&) { return x * tanh(softplus(x)); }},
     {{"softplus", "log(1 + exp(x))"}, [](Val x, const Options&) { return softplus(x); }},
-    {{"softsign", "x / (1 + |x|)"}, [](Val x, const Options&) { return x / (abs(x) + 1.0); }},
+    {{"softsign", "x / (1 + |x|)"}, build_softsign},
     {{"softmax", "exp(x) / sum of exp(x) along the axis", kAxisOptions},
      [](Val x, const Options& o) { return axis_op(Op::kSoftmax, x, o.integer("axis")); }},
     {{"log_softmax", "x - log(sum of exp(x)) along the axis", kAxisOptions},
@@ -219,12 +271,16 @@ constexpr ActivationDef kActivations[] = {
     {{"sigmoid", "1 / (1 + exp(-x))"}, [](Val x, const Options&) { return sigmoid(x); }},
     {{"log_sigmoid", "-log(1 + exp(-x))", {}, "logsigmoid"}, build_log_sigmoid},
     {{"hard_sigmoid", "x / 6 + 1 / 2 between 0 and 1"},
-     [](Val x, const Options&) { return sigmoid6(x); }},
-    {{"hard_silu", "x hard_sigmoid(x)", {}, "hard_swish"},
-     [](Val x, const Options&) { return x * sigmoid6(x); }},
+     [](Val x, const Options&) { return hard_sigmoid(x); }},
+    {{"hard_silu",
+      "x hard_sigmoid(x); gradient -1/2 at -3 as in PyTorch, 0 in Keras",
+      {},
+      "hard_swish"},
+     [](Val x, const Options&) { return hard_silu(x); }},
     {{"tanh", "hyperbolic tangent"}, [](Val x, const Options&) { return tanh(x); }},
-    {{"tanh_shrink", "x - tanh(x)"}, [](Val x, const Options&) { return x - tanh(x); }},
-    {{"hard_tanh", "x between -1 and 1"}, [](Val x, const Options&) { return clip(x, -1.0, 1.0); }},
+    {{"tanh_shrink", "x - tanh(x)"}, build_tanh_shrink},
+    {{"hard_tanh", "x between -1 and 1; gradient 0 at -1 and 1 as in PyTorch, 1 in Keras"},
+     [](Val x, const Options&) { return clip(x, -1.0, 1.0); }},
     {{"soft_shrink", "x moved towards 0 by the threshold", kShrinkOptions}, build_soft_shrink},
     {{"hard_shrink", "x where |x| is above the threshold, else 0", kShrinkOptions},
      [](Val x, const Options& o) {
@@ -237,9 +293,8 @@ constexpr ActivationDef kActivations[] = {
     {{"exponential", "exp(x)", {}, "exp"}, [](Val x, const Options&) { return exp(x); }},
     {{"sparse_plus", "0 below -1, x above 1, (x + 1)^2 / 4 between"}, build_sparse_plus},
     {{"sparse_sigmoid", "(x + 1) / 2 between 0 and 1"},
-     [](Val x, const Options&) { return clip((x + 1.0) * 0.5, 0.0, 1.0); }},
-    {{"squareplus", "(x + sqrt(x^2 + b)) / 2", kSquareplusOptions},
-     [](Val x, const Options& o) { return (x + sqrt(x * x + o.number("b"))) * 0.5; }},
+     [](Val x, const Options&) { return saturated(x, -1.0, 1.0, 0.0, (x + 1.0) * 0.5, 1.0); }},
+    {{"squareplus", "(x + sqrt(x^2 + b)) / 2", kSquareplusOptions}, build_squareplus},
     {{"glu", "first half times the sigmoid of the second half of the axis", kAxisOptions},
      build_glu},
 };
@@ -279,6 +334,17 @@ bool infer_activation(const Component& activation, const Ints& input, Ints& outp
     problem =
         fmt::format("has {} along axis {}, which {} does not have beside the batch",
                     activation.written_type, activation.options.integer("axis"), shape_text(input));
+    return false;
+  }
+  if (activation.def->type == "sparsemax") {
+    // Every element of a row is compared with every other, in one tensor.
+    constexpr int64_t kMostPairs = int64_t{1} << 34;
+    const int64_t width = input[static_cast<size_t>(axis - 1)];
+    const int64_t elements = checked_product(input).value_or(kMaxTensorBytes);
+    if (width <= kMostPairs && elements <= kMostPairs / width) return true;
+    problem =
+        fmt::format("compares {} elements with {} each in sparsemax, at most {} pairs are possible",
+                    elements, width, kMostPairs);
     return false;
   }
   if (activation.def->type != "glu") return true;

@@ -7,6 +7,7 @@
 #include "ir/optimizer_spec.h"
 
 #include <cstdint>
+#include <limits>
 #include <span>
 
 namespace gradc {
@@ -41,12 +42,34 @@ Val build_regularizer(const Component& regularizer, Val parameter);
 enum class TargetKind : uint8_t { kSameShape, kClassIndex };
 
 TargetKind loss_target(const Component& loss);
+
+/// The targets that a loss is defined for; data are checked against it before training starts.
+struct TargetDomain {
+  /// Whether targets are classes, which may come as names: two in one value (0 and 1), or as many
+  /// as the output's last axis has (as indices, or as rows).
+  enum class Classes : uint8_t { kNone, kTwo, kLastAxis };
+
+  double min = -std::numeric_limits<double>::infinity();
+  double max = std::numeric_limits<double>::infinity();
+  bool above_min = false;        ///< min itself is excluded
+  bool whole = false;            ///< whole numbers only
+  bool rows_sum_to_one = false;  ///< along the last axis
+  Classes classes = Classes::kNone;
+};
+
+const TargetDomain& loss_domain(const Component& loss);
 /// False, with the reason, when a loss cannot work on an output of that shape (without the batch
 /// axis).
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem);
-/// One loss value per example, f32[batch]; `target` is f32 like the output, or i32 class indices
-/// without the output's last axis.
+/// One loss value per example, f32[batch], the mean or sum of its positions as "reduction" says;
+/// `target` is f32 like the output, or i32 class indices without the output's last axis.
 Val build_loss(const Component& loss, Val output, Val target);
+/// The mean, whatever the reduction: the metric of the same name.
+Val build_loss_mean(const Component& loss, Val output, Val target);
+
+/// Which values of a metric are the better ones.
+enum class Better : uint8_t { kSmaller, kLarger };
+Better metric_direction(const ComponentDef& resolved);
 
 /// "accuracy" and "top_k" stand for several; the concrete one depends on the output's and target's
 /// shapes, as in Keras. Null when the metric does not fit; then `problem` says why.
@@ -68,7 +91,7 @@ struct RateRange {
 RateRange usual_learning_rates(const Component& optimizer);
 /// The highest rate of a schedule.
 double highest_rate(const Component& schedule);
-/// The learning rate, f32[], as a function of the iteration (f32[], from 0).
+/// The learning rate, f64[], as a function of the iteration (f64[], from 0).
 Val build_schedule(const Component& schedule, Val iteration);
 
 }  // namespace gradc

@@ -206,7 +206,7 @@ class EntryBuilder {
   Val add_regularizers(Val total) {
     for (const Layer& layer : model_.layers) {
       for (const ParameterSpec& spec : layer.parameters) {
-        if (!spec.regularizer) continue;
+        if (!spec.regularizer || !spec.trainable) continue;  // as Keras: no penalty when frozen
         locate(spec.regularizer->place);
         const Val penalty =
             build_regularizer(*spec.regularizer, parameters_.at(layer.name + "/" + spec.name));
@@ -220,8 +220,8 @@ class EntryBuilder {
     const Component& schedule = *model_.training->optimizer.options.component("learning_rate");
     locate(schedule.place);
     builder_.set_phase(Phase::kUpdate);
-    const Val step = cast(iteration(), DType::kF32);
-    const Val rate = build_schedule(schedule, step);
+    const Val step = cast(iteration(), DType::kF64);
+    const Val rate = cast(build_schedule(schedule, step), DType::kF32);
     graph_->set_name_hint(rate.id(), "learning_rate");
     graph_->add_output(kLearningRateOutput, rate.id());
     builder_.set_phase(Phase::kForward);

@@ -115,9 +115,6 @@ std::span<const LayerDef* const> activation_layers();
             .doc = "axes are [height, width, channels]", \
             .choices = "channels_last"}
 
-/// Largest bytes of one tensor; more is a diagnostic, so that sums and offsets stay far from
-/// overflow.
-inline constexpr int64_t kMaxTensorBytes = int64_t{1} << 50;
 /// Product of extents, or nothing when it passes kMaxTensorBytes elements.
 std::optional<int64_t> checked_product(std::span<const int64_t> extents);
 

@@ -1,6 +1,7 @@
 // The loss family. Each loss gives one value per example: the mean over the example's elements, so
-// that the batch loss is a plain or weighted mean of them. Formulas are Keras 3's, in forms that do
-// not overflow.
+// that the batch loss is a plain or weighted mean of them; or, with "reduction": "sum", the sum
+// over its positions (all axes but the last, over which an elementwise loss is a mean). Formulas
+// are Keras 3's, in forms that do not overflow.
 //
 // From probabilities, a softmax or sigmoid that ends the network is looked through: the loss then
 // works on its operand, as TensorFlow's Keras does, which is exact where clipped probabilities are
@@ -21,7 +22,7 @@ constexpr double kEpsilon = 1e-7;
 constexpr OptionDef kReduction = {.name = "reduction",
                                   .type = OptionType::kEnum,
                                   .default_json = "\"sum_over_batch_size\"",
-                                  .doc = "mean or sum over the batch",
+                                  .doc = "mean or sum over the batch and all positions",
                                   .choices = "sum_over_batch_size mean sum"};
 constexpr OptionDef kFromLogits = {.name = "from_logits",
                                    .type = OptionType::kBool,
@@ -47,9 +48,17 @@ constexpr OptionDef kHuberOptions[] = {
 constexpr OptionDef kCrossEntropyOptions[] = {kFromLogits, kLabelSmoothing, kReduction};
 constexpr OptionDef kSparseOptions[] = {kFromLogits, kReduction};
 
+constexpr TargetDomain kAnyTarget{};
+constexpr TargetDomain kBinaryTarget{.min = 0, .max = 1, .classes = TargetDomain::Classes::kTwo};
+constexpr TargetDomain kDistributionTarget{
+    .min = 0, .rows_sum_to_one = true, .classes = TargetDomain::Classes::kLastAxis};
+/// Class indices: their range is that of the output's last axis.
+constexpr TargetDomain kIndexTarget{.classes = TargetDomain::Classes::kLastAxis};
+
 struct LossDef {
   ComponentDef base;
   TargetKind target;
+  TargetDomain domain;
   Val (*build)(const Options&, Val output,
                Val target);  ///< any shape [batch, ...]; the rest is averaged
 };
@@ -123,24 +132,30 @@ Val build_sparse_crossentropy(const Options& o, Val output, Val target) {
 constexpr LossDef kLosses[] = {
     {{"mean_squared_error", "mean of (output - target)^2", kPlainOptions, "mse"},
      TargetKind::kSameShape,
+     kAnyTarget,
      build_mse},
     {{"mean_absolute_error", "mean of |output - target|", kPlainOptions, "mae"},
      TargetKind::kSameShape,
+     kAnyTarget,
      build_mae},
     {{"huber", "half the square up to delta, then a line", kHuberOptions, "huber_loss"},
      TargetKind::kSameShape,
+     kAnyTarget,
      build_huber},
     {{"binary_crossentropy", "-target log(p) - (1 - target) log(1 - p)", kCrossEntropyOptions,
       "bce binary_cross_entropy"},
      TargetKind::kSameShape,
+     kBinaryTarget,
      build_binary_crossentropy},
     {{"categorical_crossentropy", "-sum of target log(p) over the last axis", kCrossEntropyOptions,
       "cce categorical_cross_entropy"},
      TargetKind::kSameShape,
+     kDistributionTarget,
      build_categorical_crossentropy},
     {{"sparse_categorical_crossentropy", "-log(p) of the target class", kSparseOptions,
       "scce sparse_categorical_cross_entropy"},
      TargetKind::kClassIndex,
+     kIndexTarget,
      build_sparse_crossentropy},
 };
 
@@ -177,6 +192,10 @@ TargetKind loss_target(const Component& loss) {
   return loss_def(loss).target;
 }
 
+const TargetDomain& loss_domain(const Component& loss) {
+  return loss_def(loss).domain;
+}
+
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem) {
   const LossDef& def = loss_def(loss);
   const bool classes =
@@ -195,13 +214,30 @@ bool loss_fits(const Component& loss, const Ints& output, std::string& problem) 
   return true;
 }
 
-Val build_loss(const Component& loss, Val output, Val target) {
-  Val values = loss_def(loss).build(loss.options, output, target);
-  if (values.rank() == 1) return values;
+namespace {
+
+Ints but_the_batch(Val values) {
   Ints axes;
   for (int64_t i = 1; i < values.rank(); ++i)
     axes.push_back(i);
-  return reduce_mean(values, axes);
+  return axes;
+}
+
+}  // namespace
+
+Val build_loss_mean(const Component& loss, Val output, Val target) {
+  const Val values = loss_def(loss).build(loss.options, output, target);
+  return values.rank() == 1 ? values : reduce_mean(values, but_the_batch(values));
+}
+
+Val build_loss(const Component& loss, Val output, Val target) {
+  if (loss.options.text("reduction") != "sum") return build_loss_mean(loss, output, target);
+  const Val values = loss_def(loss).build(loss.options, output, target);
+  if (values.rank() == 1) return values;
+  const bool elementwise = values.rank() == output.rank();
+  const double width = elementwise ? static_cast<double>(output.shape().back()) : 1.0;
+  const Val sum = reduce_sum(values, but_the_batch(values));
+  return width == 1.0 ? sum : sum * (1.0 / width);
 }
 
 }  // namespace gradc

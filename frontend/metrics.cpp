@@ -50,6 +50,7 @@ constexpr OptionDef kSparseOptions[] = {kFromLogits, kName};
 struct MetricDef {
   ComponentDef base;
   MetricTarget target;
+  Better better;
   Val (*build)(const Component&, Val output, Val target);  ///< [batch, ...]; the rest is averaged
 };
 
@@ -103,45 +104,58 @@ constexpr MetricDef kMetrics[] = {
     {{"accuracy", "share of right guesses: binary, categorical or sparse by the shapes",
       kNameOptions, "acc"},
      MetricTarget::kEither,
+     Better::kLarger,
      nullptr},
     {{"binary_accuracy", "share of outputs on the right side of the threshold", kThresholdOptions},
      MetricTarget::kSameShape,
+     Better::kLarger,
      build_binary_accuracy},
     {{"categorical_accuracy", "share of rows whose largest output is the target's", kNameOptions},
      MetricTarget::kSameShape,
+     Better::kLarger,
      build_categorical_accuracy},
     {{"sparse_categorical_accuracy", "share of rows whose largest output is the target class",
       kNameOptions},
      MetricTarget::kClassIndex,
+     Better::kLarger,
      build_sparse_accuracy},
     {{"top_k_accuracy", "share of rows with the target among the k largest outputs", kTopOptions,
       "top_k"},
      MetricTarget::kEither,
+     Better::kLarger,
      nullptr},
     {{"top_k_categorical_accuracy", "top_k_accuracy for one-hot targets", kTopOptions},
      MetricTarget::kSameShape,
+     Better::kLarger,
      build_top_k},
     {{"sparse_top_k_categorical_accuracy", "top_k_accuracy for class indices", kTopOptions},
      MetricTarget::kClassIndex,
+     Better::kLarger,
      top_k},
     {{"mean_squared_error", "mean of (output - target)^2", kNameOptions, "mse"},
      MetricTarget::kSameShape,
-     build_loss},
+     Better::kSmaller,
+     build_loss_mean},
     {{"mean_absolute_error", "mean of |output - target|", kNameOptions, "mae"},
      MetricTarget::kSameShape,
-     build_loss},
+     Better::kSmaller,
+     build_loss_mean},
     {{"huber", "half the square up to delta, then a line", kHuberOptions},
      MetricTarget::kSameShape,
-     build_loss},
+     Better::kSmaller,
+     build_loss_mean},
     {{"binary_crossentropy", "as the loss", kCrossEntropyOptions, "bce"},
      MetricTarget::kSameShape,
-     build_loss},
+     Better::kSmaller,
+     build_loss_mean},
     {{"categorical_crossentropy", "as the loss", kCrossEntropyOptions, "cce"},
      MetricTarget::kSameShape,
-     build_loss},
+     Better::kSmaller,
+     build_loss_mean},
     {{"sparse_categorical_crossentropy", "as the loss", kSparseOptions, "scce"},
      MetricTarget::kClassIndex,
-     build_loss},
+     Better::kSmaller,
+     build_loss_mean},
 };
 
 const MetricDef& metric_def(const ComponentDef& def) {
@@ -161,6 +175,10 @@ std::span<const ComponentDef* const> metric_components() {
     return pointers;
   }();
   return list;
+}
+
+Better metric_direction(const ComponentDef& resolved) {
+  return metric_def(resolved).better;
 }
 
 const ComponentDef* resolve_metric(const Component& metric, const Ints& output, TargetKind target,

@@ -90,7 +90,7 @@ struct EarlyStopping {
   std::string monitor = "val_loss";
   int64_t patience = 0;
   double min_delta = 0.0;
-  std::string mode = "auto";  ///< auto, min, max
+  bool larger_is_better = false;
   bool restore_best_weights = false;
 };
 

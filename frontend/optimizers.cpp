@@ -37,6 +37,12 @@ constexpr OptionDef kEpsilon = {.name = "epsilon",
                                 .doc = "keeps divisions finite",
                                 .min = 0};
 
+constexpr OptionDef kEpsilonAs = {.name = "epsilon_as",
+                                  .type = OptionType::kEnum,
+                                  .default_json = "\"keras\"",
+                                  .doc = "whose formula says where epsilon is added",
+                                  .choices = "keras pytorch tensorflow_js"};
+
 constexpr OptionDef learning_rate(std::string_view initial) {
   return {.name = "learning_rate",
           .type = OptionType::kComponent,
@@ -95,6 +101,7 @@ constexpr OptionDef kAdagradOptions[] = {
      .doc = "where the sum of squares starts",
      .min = 0},
     kEpsilon,
+    kEpsilonAs,
     kWeightDecay,
     kClipNorm,
     kClipValue,
@@ -105,6 +112,7 @@ constexpr OptionDef kRmspropOptions[] = {
     share("rho", "0.9", "share of the mean square that is kept"),
     share("momentum", "0", kMomentumDoc, true),
     kEpsilon,
+    kEpsilonAs,
     flag("centered", "false", "subtract the squared mean gradient"),
     kWeightDecay,
     kClipNorm,
@@ -116,6 +124,7 @@ constexpr OptionDef kAdamOptions[] = {
     share("beta_1", "0.9", "share of the mean that is kept"),
     share("beta_2", "0.999", "share of the mean square that is kept"),
     kEpsilon,
+    kEpsilonAs,
     flag("amsgrad", "false", "divide by the largest mean square so far"),
     kWeightDecay,
     kClipNorm,
@@ -132,7 +141,20 @@ constexpr OptionDef kAdamwOptions[] = {
     share("beta_1", "0.9", "share of the mean that is kept"),
     share("beta_2", "0.999", "share of the mean square that is kept"),
     kEpsilon,
+    kEpsilonAs,
     flag("amsgrad", "false", "divide by the largest mean square so far"),
+    kClipNorm,
+    kClipValue,
+    kGlobalClipNorm,
+};
+
+constexpr OptionDef kAdamaxOptions[] = {
+    learning_rate("0.001"),
+    share("beta_1", "0.9", "share of the mean that is kept"),
+    share("beta_2", "0.999", "share of the largest size that is kept"),
+    kEpsilon,
+    kEpsilonAs,
+    kWeightDecay,
     kClipNorm,
     kClipValue,
     kGlobalClipNorm,
@@ -147,6 +169,12 @@ struct OptimizerDef {
 /// Steps in proportion to the gradient may be long; those of its sign alone may not.
 constexpr RateRange kRatesOfGradients = {1e-7, 10.0};
 constexpr RateRange kRatesOfSigns = {1e-7, 0.1};
+
+// Where the others differ from Keras: PyTorch adds epsilon to the root, never under it, and to the
+// bias-corrected root where there is a correction; TensorFlow.js differs in Adam alone.
+bool as_pytorch(const Options& o) {
+  return o.text("epsilon_as") == "pytorch";
+}
 
 void make_sgd(const Options& o, OptimizerSpec& spec) {
   const double decay = o.number_or("weight_decay", 0.0);
@@ -165,7 +193,8 @@ void make_sgd(const Options& o, OptimizerSpec& spec) {
 void make_adagrad(const Options& o, OptimizerSpec& spec) {
   spec.step = Op::kAdagradStep;
   spec.attrs = make_attrs(AdagradAttrs{.epsilon = o.number("epsilon"),
-                                       .weight_decay = o.number_or("weight_decay", 0.0)});
+                                       .weight_decay = o.number_or("weight_decay", 0.0),
+                                       .epsilon_outside = as_pytorch(o)});
   spec.slots = {{"accumulator", o.number("initial_accumulator_value")}};
 }
 
@@ -175,7 +204,8 @@ void make_rmsprop(const Options& o, OptimizerSpec& spec) {
                                        .momentum = o.number("momentum"),
                                        .epsilon = o.number("epsilon"),
                                        .centered = o.flag("centered"),
-                                       .weight_decay = o.number_or("weight_decay", 0.0)});
+                                       .weight_decay = o.number_or("weight_decay", 0.0),
+                                       .epsilon_outside = as_pytorch(o)});
   spec.slots = {{"velocity", 0.0}};
   if (o.flag("centered")) spec.slots.push_back({"average_gradient", 0.0});
   if (o.number("momentum") > 0.0) spec.slots.push_back({"momentum", 0.0});
@@ -187,9 +217,20 @@ void make_adam(const Options& o, OptimizerSpec& spec) {
                                     .beta_2 = o.number("beta_2"),
                                     .epsilon = o.number("epsilon"),
                                     .amsgrad = o.flag("amsgrad"),
-                                    .weight_decay = o.number_or("weight_decay", 0.0)});
+                                    .weight_decay = o.number_or("weight_decay", 0.0),
+                                    .corrected_epsilon = o.text("epsilon_as") != "keras"});
   spec.slots = {{"momentum", 0.0}, {"velocity", 0.0}};
   if (o.flag("amsgrad")) spec.slots.push_back({"velocity_hat", 0.0});
+}
+
+void make_adamax(const Options& o, OptimizerSpec& spec) {
+  spec.step = Op::kAdamaxStep;
+  spec.attrs = make_attrs(AdamaxAttrs{.beta_1 = o.number("beta_1"),
+                                      .beta_2 = o.number("beta_2"),
+                                      .epsilon = o.number("epsilon"),
+                                      .weight_decay = o.number_or("weight_decay", 0.0),
+                                      .epsilon_inside = as_pytorch(o)});
+  spec.slots = {{"momentum", 0.0}, {"norm", 0.0}};
 }
 
 constexpr OptimizerDef kOptimizers[] = {
@@ -210,6 +251,10 @@ constexpr OptimizerDef kOptimizers[] = {
      make_adam,
      kRatesOfSigns},
     {{"adamw", "adam with weight decay 0.004", kAdamwOptions, "adam_w"}, make_adam, kRatesOfSigns},
+    {{"adamax", "w -= learning_rate / (1 - beta_1^t) m / (u + epsilon), u = max(beta_2 u, |g|)",
+      kAdamaxOptions, "ada_max"},
+     make_adamax,
+     kRatesOfSigns},
 };
 
 }  // namespace

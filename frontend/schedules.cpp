@@ -1,5 +1,9 @@
 // Learning-rate schedules: functions of the iteration, built as graph ops so that the compiled step
 // needs no host. Formulas are Keras 3's; `warmup` wraps any of them.
+//
+// Steps are f64, which counts them exactly, and so are quotients, floors and comparisons of them: a
+// boundary is where the numbers say, not a rounding away. Powers and cosines are f32's, which need
+// no libm.
 #include "frontend/families.h"
 #include "support/check.h"
 
@@ -98,14 +102,29 @@ Val floor_of(Val x) {
 Val constant(Val like, double value) {
   return like.builder().splat(value, like.type());
 }
+Val single(Val x) {
+  return cast(x, DType::kF32);
+}
 /// base^x for a constant base.
 Val power_of(double base, Val x) {
-  return base == 0.0 ? select(greater(x, 0.0), constant(x, 0.0), 1.0) : exp(x * std::log(base));
+  const Val power = single(x);
+  return cast(pow(power.builder().splat(base, power.type()), power), x.dtype());
+}
+/// base^n for a whole n from 0 to `most`, exact where f64 holds it: by squares.
+Val whole_power_of(double base, Val n, double most) {
+  Val result = constant(n, 1.0);
+  for (double square = base; most >= 1.0 && std::isfinite(square); square *= square) {
+    const Val half = floor_of(n * 0.5);
+    result = select(greater(n, half * 2.0), result * square, result);
+    n = half;
+    most = std::floor(most * 0.5);
+  }
+  return result;
 }
 
 Val decays(const Options& o, Val step) {
-  const Val count = step * (1.0 / integer(o, "decay_steps"));
-  return o.flag("staircase") ? floor_of(step / integer(o, "decay_steps")) : count;
+  const Val count = step / integer(o, "decay_steps");
+  return o.flag("staircase") ? floor_of(count) : count;
 }
 
 Val build_exponential(const Options& o, Val step) {
@@ -134,7 +153,7 @@ Val build_polynomial(const Options& o, Val step) {
   }
   const Val left = maximum(1.0 - step / length, 0.0);
   const double power = o.number("power");
-  const Val shape = power == 1.0 ? left : pow(left, power);
+  const Val shape = power == 1.0 ? left : cast(pow(single(left), power), left.dtype());
   return shape * (start - end) + end;
 }
 
@@ -151,7 +170,7 @@ Val build_piecewise(const Options& o, Val step) {
 
 /// 1 to 0 along half a cosine while `progress` goes from 0 to 1.
 Val half_cosine(Val progress) {
-  return (cos(progress * std::numbers::pi) + 1.0) * 0.5;
+  return cast((cos(single(progress) * std::numbers::pi) + 1.0) * 0.5, progress.dtype());
 }
 
 Val build_cosine(const Options& o, Val step) {
@@ -168,18 +187,29 @@ Val build_cosine(const Options& o, Val step) {
   return select(less(step, warm), rising, decayed);
 }
 
-// Cycle i has length first t_mul^i; with t_mul > 1, i = floor(log(1 - x (1 - t_mul)) / log(t_mul))
-// at x first cycles.
+// Cycle i has length first t_mul^i and begins after (t_mul^i - 1) / (t_mul - 1) first cycles. The
+// logarithm that turns this around only guesses i; where the cycles begin decides.
+Val cycle_of(Val done, double t_mul, double most) {
+  const auto begin = [&](Val i) {
+    return (whole_power_of(t_mul, i, most + 1.0) - 1.0) / (t_mul - 1.0);
+  };
+  const Val guess = log(single(done * (t_mul - 1.0) + 1.0)) * (1.0 / std::log(t_mul));
+  Val i = maximum(floor_of(cast(guess, done.dtype())), 0.0);
+  i = select(less(done, begin(i)), maximum(i - 1.0, 0.0), i);
+  return select(greater_equal(done, begin(i + 1.0)), i + 1.0, i);
+}
+
 Val build_restarts(const Options& o, Val step) {
   const double t_mul = o.number("t_mul");
   const Val done = step / integer(o, "first_decay_steps");
   Val cycle = floor_of(done);
   Val progress = done - cycle;
   if (t_mul != 1.0) {
-    cycle = floor_of(log(1.0 - done * (1.0 - t_mul)) * (1.0 / std::log(t_mul)));
-    const Val scale = power_of(t_mul, cycle);
-    const Val begin = (1.0 - scale) / (1.0 - t_mul);
-    progress = (done - begin) / scale;
+    constexpr double kMostSteps = 0x1p63;
+    const double most = std::ceil(std::log1p(kMostSteps * (t_mul - 1.0)) / std::log(t_mul));
+    cycle = cycle_of(done, t_mul, most);
+    const Val scale = whole_power_of(t_mul, cycle, most);
+    progress = (done - (scale - 1.0) / (t_mul - 1.0)) / scale;
   }
   const double alpha = o.number("alpha");
   const Val height = power_of(o.number("m_mul"), cycle);

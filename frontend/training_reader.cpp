@@ -67,7 +67,7 @@ constexpr OptionDef kEarlyStoppingOptions[] = {
     {.name = "mode",
      .type = OptionType::kEnum,
      .default_json = "\"auto\"",
-     .doc = "which direction is better",
+     .doc = "which direction is better; auto: as the metric says, smaller for losses",
      .choices = "auto min max"},
     {.name = "restore_best_weights",
      .type = OptionType::kBool,
@@ -177,6 +177,15 @@ class TrainingReader {
   /// Cross-entropies of logits that are none, or of values that are surely no probabilities: the
   /// commonest mistakes in a model file, and nothing fails but the training.
   void warn_of_activation(const Component& loss, size_t output) {
+    const Ints& shape = output_shape(output);
+    if (last_activation(output) == "softmax" && !shape.empty() && shape.back() == 1) {
+      sink_
+          .error(DiagKind::kBadValue, loss.place,
+                 "output \"{}\" is a softmax over one element, which is 1 whatever the input",
+                 model_.outputs[output].name)
+          .with_help("for two classes in one unit, use sigmoid and binary_crossentropy");
+      return;
+    }
     if (loss.def->type.find("crossentropy") == std::string_view::npos) return;
     const std::string_view activation = last_activation(output);
     const std::string& name = model_.outputs[output].name;
@@ -335,8 +344,42 @@ class TrainingReader {
     stopping.monitor = options.text("monitor");
     stopping.patience = options.integer("patience");
     stopping.min_delta = options.number("min_delta");
-    stopping.mode = options.text("mode");
     stopping.restore_best_weights = options.flag("restore_best_weights");
+    const std::optional<Better> better = better_of(stopping.monitor);
+    if (!better && !sink_.has_errors()) {
+      sink_
+          .error(DiagKind::kUnknownReference, at.member("monitor").place(),
+                 "early stopping monitors \"{}\", which is no loss or metric of this model",
+                 stopping.monitor)
+          .with_help(suggestion(stopping.monitor, monitors()));
+    }
+    const std::string& mode = options.text("mode");
+    stopping.larger_is_better = mode == "auto" ? better == Better::kLarger : mode == "max";
+  }
+
+  std::vector<std::string> monitors() const {
+    std::vector<std::string> names = {"loss"};
+    if (training_.losses.size() > 1) {
+      for (const OutputLoss& loss : training_.losses)
+        names.push_back(model_.outputs[loss.output].name + "_loss");
+    }
+    for (const OutputMetric& metric : training_.metrics)
+      names.push_back(metric.name);
+    const size_t count = names.size();
+    for (size_t i = 0; i < count; ++i)
+      names.push_back("val_" + names[i]);
+    return names;
+  }
+
+  /// Of what a monitor names: losses are better when smaller, metrics as their table says.
+  std::optional<Better> better_of(std::string_view monitor) const {
+    for (const OutputMetric& metric : training_.metrics) {
+      if (monitor == metric.name || monitor == "val_" + metric.name)
+        return metric_direction(*metric.resolved);
+    }
+    const std::vector<std::string> names = monitors();
+    if (std::find(names.begin(), names.end(), monitor) == names.end()) return std::nullopt;
+    return Better::kSmaller;
   }
 
   void check_optimizer() {

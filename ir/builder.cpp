@@ -161,6 +161,9 @@ Val tanh(Val x) {
 Val erf(Val x) {
   return unary(Op::kErf, x);
 }
+Val erfc(Val x) {
+  return unary(Op::kErfc, x);
+}
 Val sigmoid(Val x) {
   return unary(Op::kSigmoid, x);
 }

@@ -133,6 +133,7 @@ Val sin(Val x);
 Val cos(Val x);
 Val tanh(Val x);
 Val erf(Val x);
+Val erfc(Val x);
 Val sigmoid(Val x);
 Val relu(Val x);
 Val maximum(Val a, Val b);

@@ -6,8 +6,6 @@ namespace gradc {
 
 namespace {
 
-constexpr int64_t kMaxSetting = int64_t{1} << 30;  // so that products of two settings fit
-
 Diagnostic bad(std::string message) {
   return make_error(DiagKind::kShapeMismatch, {}, "{}", message);
 }
@@ -20,9 +18,9 @@ Status read(std::string_view name, std::string_view field, const Ints& values, i
                            fmt::join(values, ", "), values.size(), g.spatial));
   for (int axis = 0; axis < g.spatial; ++axis) {
     const int64_t value = values.empty() ? otherwise : values[static_cast<size_t>(axis)];
-    if (value < least || value > kMaxSetting)
-      return bad(
-          fmt::format("{} {} {} is out of range, it is at least {}", name, field, value, least));
+    if (value < least || value > kMaxWindowSetting)
+      return bad(fmt::format("{} {} {} is out of range, it is from {} to {}", name, field, value,
+                             least, kMaxWindowSetting));
     g.dims[static_cast<size_t>(3 - g.spatial + axis)].*member = value;
   }
   return Ok{};

@@ -12,6 +12,9 @@
 
 namespace gradc {
 
+/// Largest stride, dilation, padding and reach of a window, so that products of two of them fit.
+inline constexpr int64_t kMaxWindowSetting = int64_t{1} << 30;
+
 /// One spatial dimension: in -> out positions, of which position o reads the `window` elements
 /// o * stride - pad_low + k * dilation, k = 0 .. window - 1, that lie in [0, in).
 struct SpatialDim {

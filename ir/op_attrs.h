@@ -203,8 +203,10 @@ struct MomentumAttrs {
 struct AdagradAttrs {
   double epsilon = 1e-7;
   double weight_decay = 0.0;
-  static constexpr auto kFields = std::tuple{field("epsilon", &AdagradAttrs::epsilon),
-                                             field("weight_decay", &AdagradAttrs::weight_decay)};
+  bool epsilon_outside = false;  ///< sqrt(a) + epsilon instead of sqrt(a + epsilon)
+  static constexpr auto kFields = std::tuple{
+      field("epsilon", &AdagradAttrs::epsilon), field("weight_decay", &AdagradAttrs::weight_decay),
+      field("epsilon_outside", &AdagradAttrs::epsilon_outside)};
 };
 
 struct RmspropAttrs {
@@ -213,10 +215,14 @@ struct RmspropAttrs {
   double epsilon = 1e-7;
   bool centered = false;
   double weight_decay = 0.0;
-  static constexpr auto kFields = std::tuple{
-      field("rho", &RmspropAttrs::rho), field("momentum", &RmspropAttrs::momentum),
-      field("epsilon", &RmspropAttrs::epsilon), field("centered", &RmspropAttrs::centered),
-      field("weight_decay", &RmspropAttrs::weight_decay)};
+  bool epsilon_outside = false;  ///< sqrt(v) + epsilon instead of sqrt(v + epsilon)
+  static constexpr auto kFields =
+      std::tuple{field("rho", &RmspropAttrs::rho),
+                 field("momentum", &RmspropAttrs::momentum),
+                 field("epsilon", &RmspropAttrs::epsilon),
+                 field("centered", &RmspropAttrs::centered),
+                 field("weight_decay", &RmspropAttrs::weight_decay),
+                 field("epsilon_outside", &RmspropAttrs::epsilon_outside)};
 };
 
 struct AdamAttrs {
@@ -225,10 +231,26 @@ struct AdamAttrs {
   double epsilon = 1e-7;
   bool amsgrad = false;
   double weight_decay = 0.0;
+  bool corrected_epsilon = false;  ///< beside the bias-corrected root: an operand epsilon_t
   static constexpr auto kFields =
-      std::tuple{field("beta_1", &AdamAttrs::beta_1), field("beta_2", &AdamAttrs::beta_2),
-                 field("epsilon", &AdamAttrs::epsilon), field("amsgrad", &AdamAttrs::amsgrad),
-                 field("weight_decay", &AdamAttrs::weight_decay)};
+      std::tuple{field("beta_1", &AdamAttrs::beta_1),
+                 field("beta_2", &AdamAttrs::beta_2),
+                 field("epsilon", &AdamAttrs::epsilon),
+                 field("amsgrad", &AdamAttrs::amsgrad),
+                 field("weight_decay", &AdamAttrs::weight_decay),
+                 field("corrected_epsilon", &AdamAttrs::corrected_epsilon)};
+};
+
+struct AdamaxAttrs {
+  double beta_1 = 0.9;
+  double beta_2 = 0.999;
+  double epsilon = 1e-7;
+  double weight_decay = 0.0;
+  bool epsilon_inside = false;  ///< max(beta_2 u, |g| + epsilon) instead of u + epsilon
+  static constexpr auto kFields = std::tuple{
+      field("beta_1", &AdamaxAttrs::beta_1), field("beta_2", &AdamaxAttrs::beta_2),
+      field("epsilon", &AdamaxAttrs::epsilon), field("weight_decay", &AdamaxAttrs::weight_decay),
+      field("epsilon_inside", &AdamaxAttrs::epsilon_inside)};
 };
 
 }  // namespace gradc

@@ -7,10 +7,10 @@ namespace gradc {
 namespace {
 
 constexpr std::array<std::string_view, kNumScalarOps + 1> kNames = {
-    "neg", "abs",  "sign", "exp",     "expm1", "log",    "log1p", "sqrt",  "rsqrt", "sin",
-    "cos", "tanh", "erf",  "sigmoid", "relu",  "floor",  "ceil",  "round", "not",   "is_finite",
-    "add", "sub",  "mul",  "div",     "max",   "min",    "pow",   "and",   "or",    "eq",
-    "ne",  "lt",   "le",   "gt",      "ge",    "select", "cast",  "none"};
+    "neg",       "abs",  "sign", "exp",  "expm1",   "log",  "log1p",  "sqrt", "rsqrt", "sin",
+    "cos",       "tanh", "erf",  "erfc", "sigmoid", "relu", "floor",  "ceil", "round", "not",
+    "is_finite", "add",  "sub",  "mul",  "div",     "max",  "min",    "pow",  "and",   "or",
+    "eq",        "ne",   "lt",   "le",   "gt",      "ge",   "select", "cast", "none"};
 
 }  // namespace
 

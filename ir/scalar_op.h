@@ -23,6 +23,7 @@ enum class ScalarOp : uint8_t {
   kCos,
   kTanh,
   kErf,
+  kErfc,
   kSigmoid,
   kRelu,
   kFloor,

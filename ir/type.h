@@ -15,6 +15,9 @@ namespace gradc {
 
 enum class DType : uint8_t { kF32, kF64, kBF16, kF16, kI32, kI64, kU8, kBool };
 inline constexpr int kNumDTypes = 8;
+/// Largest bytes of one tensor: far over any memory, and so small that sums and offsets stay far
+/// from overflow.
+inline constexpr int64_t kMaxTensorBytes = int64_t{1} << 48;
 
 std::string_view dtype_name(DType dtype);
 std::optional<DType> find_dtype(std::string_view name);

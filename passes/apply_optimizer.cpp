@@ -1,8 +1,9 @@
 // apply_optimizer - turns a graph with gradients into a training step: clips the gradients, applies
 // the optimizer's step op to each parameter, updates parameters, slots and the iteration. Every
 // step op takes (parameter, gradient, slots..., rate, decay if weight_decay is not 0) and gives
-// (parameter, slots...); a rate named lr_t is corrected for the bias of the moments. No optimizer
-// is named.
+// (parameter, slots...); a rate named lr_t is corrected for the bias of both moments, one named
+// lr_1 for the first moment's, and epsilon_t is epsilon on the scale of the uncorrected root. No
+// optimizer is named.
 //
 // Order of things as in Keras: clip, then (inside the step op) weight decay, then the step. The
 // outputs "gradient/..." and the learning rate are used up.
@@ -81,6 +82,14 @@ std::optional<double> attr_number(const AttrRef& attrs, std::string_view name) {
   return std::nullopt;
 }
 
+bool attr_flag(const AttrRef& attrs, std::string_view name) {
+  for (const auto& [field, value] : attrs.all_fields()) {
+    const auto* flag = std::get_if<bool>(&value);
+    if (field == name && flag != nullptr) return *flag;
+  }
+  return false;
+}
+
 /// 1 - beta^t, accurate also where beta^t is near 1: log(beta) is computed in double here, and
 /// expm1 does not cancel.
 Val bias_of_moment(double beta, Val step_number) {
@@ -88,13 +97,11 @@ Val bias_of_moment(double beta, Val step_number) {
   return -expm1(step_number * std::log(beta));
 }
 
-/// lr sqrt(1 - beta_2^t) / (1 - beta_1^t) with t = iteration + 1 (Keras Adam).
-Val bias_corrected(Val learning_rate, Val iteration, const AttrRef& attrs) {
-  const std::optional<double> beta_1 = attr_number(attrs, "beta_1");
-  const std::optional<double> beta_2 = attr_number(attrs, "beta_2");
-  GRADC_CHECK(beta_1 && beta_2, "a bias-corrected rate without beta_1 and beta_2");
-  const Val t = cast(iteration, DType::kF32) + 1.0;
-  return learning_rate * sqrt(bias_of_moment(*beta_2, t)) / bias_of_moment(*beta_1, t);
+/// 1 - beta^t of the moment that the attribute names, with t = iteration + 1.
+Val bias_of(const AttrRef& attrs, std::string_view beta, Val iteration) {
+  const std::optional<double> number = attr_number(attrs, beta);
+  GRADC_CHECK(number.has_value(), "a bias-corrected rate without {}", beta);
+  return bias_of_moment(*number, cast(iteration, DType::kF32) + 1.0);
 }
 
 /// Whether the entry lists an operand of that name.
@@ -107,8 +114,15 @@ class StepMaker {
  public:
   StepMaker(Builder& builder, const OptimizerSpec& spec, Val learning_rate, Val iteration)
       : builder_(builder), spec_(spec), rate_(learning_rate) {
-    if (takes_operand(def(spec.step), "lr_t"))
-      rate_ = bias_corrected(learning_rate, iteration, spec.attrs);
+    const bool both = takes_operand(def(spec.step), "lr_t");
+    if (both || takes_operand(def(spec.step), "lr_1")) {
+      if (both) rate_ = rate_ * sqrt(bias_of(spec.attrs, "beta_2", iteration));
+      rate_ = rate_ / bias_of(spec.attrs, "beta_1", iteration);
+    }
+    if (attr_flag(spec.attrs, "corrected_epsilon")) {
+      epsilon_ = sqrt(bias_of(spec.attrs, "beta_2", iteration)) *
+                 attr_number(spec.attrs, "epsilon").value_or(0.0);
+    }
     const double decay = attr_number(spec.attrs, "weight_decay").value_or(0.0);
     if (decay != 0.0) decay_ = learning_rate * decay;
   }
@@ -121,6 +135,7 @@ class StepMaker {
       operands.push_back(add_slot(one, slot));
     const std::vector<Val> slots(operands.begin() + 2, operands.end());
     operands.push_back(cast(rate_, dtype));
+    if (epsilon_.valid()) operands.push_back(cast(epsilon_, dtype));
     if (decay_.valid()) operands.push_back(cast(decay_, dtype));
     const std::string hint = builder_.graph().value(one.parameter.id()).name + ".next";
     const std::vector<Val> results = builder_.add_multi(spec_.step, operands, spec_.attrs, hint);
@@ -144,8 +159,9 @@ class StepMaker {
 
   Builder& builder_;
   const OptimizerSpec& spec_;
-  Val rate_;   // f32[]
-  Val decay_;  // f32[]; empty: none
+  Val rate_;     // f32[]
+  Val epsilon_;  // f32[]; empty: an attribute
+  Val decay_;    // f32[]; empty: none
 };
 
 Val find_or_add_iteration(Builder& builder) {

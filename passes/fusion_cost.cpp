@@ -48,6 +48,7 @@ double scalar_cost(ScalarOp op) {
     case ScalarOp::kCos:
     case ScalarOp::kTanh:
     case ScalarOp::kErf:
+    case ScalarOp::kErfc:
     case ScalarOp::kSigmoid:
       return 16;
     case ScalarOp::kPow:

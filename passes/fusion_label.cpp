@@ -66,6 +66,7 @@ class Labeller {
     };
     if (slots.empty()) return "sgd";
     if (any({"m", "momentum"}) && any({"v", "velocity"})) return "adam";
+    if (any({"u", "norm"})) return "adamax";
     if (any({"accum", "accumulator"})) return "adagrad";
     if (any({"mean_square", "velocity"})) return "rmsprop";
     if (any({"momentum", "momentums"})) return "momentum";
@@ -75,7 +76,7 @@ class Labeller {
   /// The activation that an epilogue holds: the last costly function, or relu.
   std::string activation() const {
     if (has_backward_ && !has_forward_) return has(Op::kSelect) ? "_masked" : "";
-    if (has(Op::kErf)) return "_gelu";
+    if (has(Op::kErf) || has(Op::kErfc)) return "_gelu";
     constexpr std::array kNamed = {Op::kSigmoid, Op::kTanh, Op::kExp, Op::kRelu};
     for (Op op : kNamed) {
       if (has(op)) return "_" + std::string(op_name(op));

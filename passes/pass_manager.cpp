@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 
 namespace gradc {
 
@@ -62,7 +61,7 @@ Result<bool> PassManager::run_pass(const PassInfo& pass, Graph& graph, PassConte
   }
   ++num_run_;
   if (options_.verify_each) check(pass, *before, graph, changed);
-  report(pass, before.get(), graph, changed);
+  GRADC_TRY_STATUS(report(pass, before.get(), graph, changed));
   if (changed && options_.observe) options_.observe(pass.name, *before, graph);
   stopped_ = pass.name == options_.stop_after;
   return changed;
@@ -80,13 +79,13 @@ void PassManager::check(const PassInfo& pass, const Graph& before, const Graph& 
               print_violations(after, errors), print_graph(before));
 }
 
-void PassManager::report(const PassInfo& pass, const Graph* before, const Graph& after,
-                         bool changed) {
-  if (!options_.dump_dir.empty()) {
-    std::ofstream file(fmt::format("{}/{:02}-{}.gir", options_.dump_dir, num_run_, pass.name));
-    file << print_graph(after);
+Status PassManager::report(const PassInfo& pass, const Graph* before, const Graph& after,
+                           bool changed) {
+  if (options_.dump) {
+    GRADC_TRY_STATUS(
+        options_.dump(fmt::format("{:02}-{}.gir", num_run_, pass.name), print_graph(after)));
   }
-  if (!options_.print) return;
+  if (!options_.print) return Ok{};
   if (contains(options_.print_after, pass.name) || contains(options_.print_after, "all"))
     options_.print(fmt::format("// after {}\n{}", pass.name, print_graph(after)));
   if (options_.print_changed) {
@@ -94,6 +93,7 @@ void PassManager::report(const PassInfo& pass, const Graph* before, const Graph&
                                          line_diff(print_graph(*before), print_graph(after)))
                            : fmt::format("// unchanged by {}\n", pass.name));
   }
+  return Ok{};
 }
 
 // ---- the text of pipelines

@@ -22,7 +22,8 @@ struct PassManagerOptions {
   bool print_changed = false;            ///< what each pass changed, as a line diff
   std::vector<std::string> print_after;  ///< the graph after these passes; "all": after each
   std::string stop_after;                ///< ends the pipeline after the first run of this pass
-  std::string dump_dir;  ///< an existing folder: the graph after each pass, "03-cse.gir"
+  /// Receives the graph after each pass, with a file's name for it ("03-cse.gir").
+  std::function<Status(const std::string& name, std::string_view text)> dump;
   std::function<void(std::string_view)> print;  ///< receives what is printed; must be set to print
   /// Called after each pass that changed the graph, with a copy of the graph before it.
   std::function<void(std::string_view pass, const Graph& before, const Graph& after)> observe;
@@ -55,7 +56,7 @@ class PassManager {
                          PassContext& context);
   Result<bool> run_pass(const PassInfo& pass, Graph& graph, PassContext& context);
   void check(const PassInfo& pass, const Graph& before, const Graph& after, bool changed) const;
-  void report(const PassInfo& pass, const Graph* before, const Graph& after, bool changed);
+  Status report(const PassInfo& pass, const Graph* before, const Graph& after, bool changed);
 
   std::vector<PipelineStep> pipeline_;
   PassManagerOptions options_;

@@ -43,8 +43,8 @@ bool is_finite_to_depth(const Graph& graph, ValueId value, int depth) {
   }
   const bool keeps = node.op == Op::kNeg || node.op == Op::kAbs || node.op == Op::kSign ||
                      node.op == Op::kRelu || node.op == Op::kTanh || node.op == Op::kSigmoid ||
-                     node.op == Op::kErf || node.op == Op::kSin || node.op == Op::kCos ||
-                     node.op == Op::kMax || node.op == Op::kMin ||
+                     node.op == Op::kErf || node.op == Op::kErfc || node.op == Op::kSin ||
+                     node.op == Op::kCos || node.op == Op::kMax || node.op == Op::kMin ||
                      (entry.lowering == Lowering::kView);
   if (!keeps) return false;
   for (size_t i = 0; i < node.operands.size(); ++i) {

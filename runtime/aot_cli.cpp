@@ -2,10 +2,12 @@
 #include "runtime/aot_cli.h"
 
 #include "runtime/commands.h"
+#include "runtime/memory.h"
+#include "runtime/number.h"
+#include "runtime/process.h"
 
 #include <cerrno>
 #include <cstdio>
-#include <cstdlib>
 
 namespace gradc::rt {
 namespace {
@@ -23,6 +25,7 @@ struct Options {
   const char* checkpoint = nullptr;
   const char* log = nullptr;
   bool resume = false;
+  bool overwrite = false;
   bool json = false;
   bool help = false;
   Warnings warnings;
@@ -52,7 +55,10 @@ constexpr OptionSpec kOptions[] = {
      "where results go: trained weights, or predictions (.npy, .safetensors)"},
     {"--checkpoint", "FILE", kTrain, "checkpoint written after every epoch and on Ctrl-C"},
     {"--resume", nullptr, kTrain, "continue from the checkpoint if it exists"},
-    {"--log", "FILE", kTrain, "one JSON object per epoch and line; --resume appends"},
+    {"--overwrite", nullptr, kTrain, "start anew and replace an existing checkpoint"},
+    {"--log", "FILE", kTrain,
+     "one JSON object per epoch and line; --resume goes on after the\n"
+     "                            epochs of the checkpoint"},
     {"--json", nullptr, kEval, "print one JSON object"},
     {"--threads", "N", kTrain | kEval | kPredict, "threads; 0: one per core (default 1)"},
     {"--no-warn", "KIND", kTrain | kEval | kPredict, "leave out warnings of a kind (repeatable)"},
@@ -93,10 +99,8 @@ void print_help(FILE* out, const char* program, const CommandSpec* only) {
 }
 
 Status read_integer(const char* option, const char* text, int64_t low, int64_t high, int64_t* out) {
-  char* end = nullptr;
-  errno = 0;
-  const long long value = strtoll(text, &end, 10);
-  if (end == text || *end != '\0' || errno != 0 || value < low || value > high) {
+  int64_t value = 0;
+  if (!parse_integer(text, &value) || value < low || value > high) {
     return usage_error("%s %s: expected a whole number from %lld to %lld", option, text,
                        static_cast<long long>(low), static_cast<long long>(high));
   }
@@ -105,20 +109,15 @@ Status read_integer(const char* option, const char* text, int64_t low, int64_t h
 }
 
 Status read_seed(const char* text, Options* options) {
-  char* end = nullptr;
-  errno = 0;
-  options->seed = strtoull(text, &end, 10);
   options->has_seed = true;
-  if (end == text || *end != '\0' || errno != 0 || text[0] == '-') {
+  if (!parse_unsigned(text, &options->seed)) {
     return usage_error("--seed %s: expected a whole number from 0 to 2^64 - 1", text);
   }
   return {};
 }
 
 Status read_fraction(const char* text, double* out) {
-  char* end = nullptr;
-  *out = strtod(text, &end);
-  if (end == text || *end != '\0' || !(*out >= 0 && *out < 1)) {
+  if (!parse_double(text, out) || !(*out >= 0 && *out < 1)) {
     return usage_error("--validation-split %s: expected a number from 0 to less than 1", text);
   }
   return {};
@@ -144,6 +143,7 @@ Status apply(const OptionSpec& spec, const char* value, Options* o) {
   if (name == "--out") o->out = value;
   if (name == "--checkpoint") o->checkpoint = value;
   if (name == "--resume") o->resume = true;
+  if (name == "--overwrite") o->overwrite = true;
   if (name == "--log") o->log = value;
   if (name == "--json") o->json = true;
   if (name == "--threads") {
@@ -224,6 +224,7 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
     train.out = o.out;
     train.checkpoint = o.checkpoint;
     train.resume = o.resume;
+    train.overwrite = o.overwrite;
     train.log = o.log;
     train.warnings = o.warnings;
     TrainResult result;
@@ -249,12 +250,12 @@ Status dispatch(const gradc_rt_model& model, int command, Options& o) {
 }
 
 // Every line of a status is a problem of its own.
-void print_problems(const Status& status) {
+void print_problems(const Status& status, const char* kind) {
   const char* at = status.text.c_str();
   while (*at != '\0') {
     const char* end = strchr(at, '\n');
     const int length = end != nullptr ? static_cast<int>(end - at) : static_cast<int>(strlen(at));
-    fprintf(stderr, "error: %.*s\n", length, at);
+    fprintf(stderr, "%s%.*s\n", kind, length, at);
     at += length + (end != nullptr ? 1 : 0);
   }
 }
@@ -263,16 +264,21 @@ int exit_code(const Status& status, const char* program) {
   switch (status.code) {
     case Code::kOk:
       break;
-    case Code::kUserError:
     case Code::kStopped:
-      print_problems(status);
+      print_problems(status, "");
+      return kStoppedExitCode;
+    case Code::kUserError:
+      print_problems(status, "error: ");
+      return 1;
+    case Code::kOutOfMemory:
+      fprintf(stderr, "error: %s\n", status.text.empty() ? "out of memory" : status.text.c_str());
       return 1;
     case Code::kUsage:
-      print_problems(status);
+      print_problems(status, "error: ");
       fprintf(stderr, "%s --help tells how to use it\n", program);
       return 2;
     case Code::kInternal:
-      print_problems(status);
+      print_problems(status, "error: ");
       fprintf(stderr,
               "this is a mistake of the compiler that made this program: please report it "
               "with the model and the output of `%s info`\n",
@@ -291,8 +297,10 @@ int exit_code(const Status& status, const char* program) {
 
 using namespace gradc::rt;  // NOLINT(google-build-using-namespace): the one C function below
 
-int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
-  const char* program = argc > 0 ? argv[0] : "program";
+namespace {
+
+int run_command(const gradc_rt_model* model, const char* program, int argc,
+                const char* const* argv) {
   if (argc < 2) {
     print_help(stderr, program, nullptr);
     return 2;
@@ -300,7 +308,7 @@ int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv
   const Str word(argv[1]);
   if (word == "--help" || word == "-h" || word == "help") {
     print_help(stdout, program, nullptr);
-    return 0;
+    return exit_code({}, program);
   }
   for (const CommandSpec& command : kCommands) {
     if (!(word == command.name)) continue;
@@ -308,11 +316,24 @@ int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv
     Status status = parse_arguments(command, argc - 2, argv + 2, &options);
     if (status.ok() && options.help) {
       print_help(stdout, program, &command);
-      return 0;
+      return exit_code({}, program);
     }
     if (status.ok()) status = check_required(command.command, options);
     if (status.ok()) status = dispatch(*model, command.command, options);
     return exit_code(status, program);
   }
   return exit_code(usage_error("there is no command \"%s\"", word.c_str()), program);
+}
+
+}  // namespace
+
+int gradc_rt_main(const gradc_rt_model* model, int argc, const char* const* argv) {
+  prepare_process();
+  const char* program = argc > 0 ? argv[0] : "program";
+  int code = 0;
+  const Status status = survive([&] {
+    code = run_command(model, program, argc, argv);
+    return Status{};
+  });
+  return status.ok() ? code : exit_code(status, program);
 }

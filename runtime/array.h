@@ -42,12 +42,28 @@ Status widen(FileType type, size_t count, const Bytes& raw, Array* array);
 /// Reverses the bytes of each of `count` elements in place.
 void swap_bytes(uint8_t* data, size_t element_bytes, size_t count);
 
-/// IDX (MNIST's format), already unpacked; `path` is for messages.
+class ByteStream;
+
+/// IDX (MNIST's format); `path` is for messages.
+Status read_idx(ByteStream& stream, const char* path, Array* out);
 Status parse_idx(const Bytes& bytes, const char* path, Array* out);
 /// NumPy's .npy, versions 1 to 3, C or Fortran order, either byte order.
+Status read_npy(ByteStream& stream, const char* path, Array* out);
 Status parse_npy(const uint8_t* bytes, size_t size, const char* path, Array* out);
-/// A .npz: a zip of .npy members, stored or deflated.
-Status parse_npz(const Bytes& bytes, const char* path, Vec<Array>* out);
+
+/// Which arrays of a file with many are read. The others may hold anything (Python objects, text,
+/// types that we do not know): their names are kept.
+struct ArrayChoice {
+  bool (*wants)(const void* context, const Str& name) = nullptr;  // null: all
+  const void* context = nullptr;
+  Vec<Str> skipped;
+
+  bool takes(const Str& name) const { return wants == nullptr || wants(context, name); }
+};
+
+/// A .npz: a zip of .npy members, stored or deflated. `choice` may be null: everything is read.
+Status parse_npz(const Bytes& bytes, const char* path, Vec<Array>* out,
+                 ArrayChoice* choice = nullptr);
 /// Writes one array as .npy version 1 (f32 f64 i32 i64 u8 bool f16; bf16 is written as f32).
 Status write_npy(const char* path, const Array& array);
 

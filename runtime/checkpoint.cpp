@@ -1,11 +1,8 @@
-// Numbers in the metadata are decimal integers; doubles are hexadecimal floats, so that they read
-// back exactly.
+// Numbers in the metadata are decimal; doubles in the shortest form that reads back exactly.
 #include "runtime/checkpoint.h"
 
+#include "runtime/number.h"
 #include "runtime/weights.h"
-
-#include <cerrno>
-#include <cstdlib>
 
 namespace gradc::rt {
 namespace {
@@ -18,9 +15,6 @@ void put(Vec<Metadata>* list, const char* key, Str value) {
 
 Str integer_text(int64_t value) {
   return format("%lld", static_cast<long long>(value));
-}
-Str double_text(double value) {
-  return format("%a", value);
 }
 
 Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& facts,
@@ -35,14 +29,14 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   put(&list, "epoch", integer_text(state.epoch));
   put(&list, "step", integer_text(state.step));
   put(&list, "total_steps", integer_text(state.total_steps));
-  put(&list, "sum_examples", double_text(state.sums.examples));
-  put(&list, "sum_loss", double_text(state.sums.loss));
+  put(&list, "sum_examples", number_text(state.sums.examples));
+  put(&list, "sum_loss", number_text(state.sums.loss));
   for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m) {
     put(&list, format("sum_metric_%lld", static_cast<long long>(m)).c_str(),
-        double_text(state.sums.metric[m]));
+        number_text(state.sums.metric[m]));
   }
   put(&list, "has_best", integer_text(state.has_best ? 1 : 0));
-  put(&list, "best", double_text(state.best));
+  put(&list, "best", number_text(state.best));
   put(&list, "best_epoch", integer_text(state.best_epoch));
   put(&list, "wait", integer_text(state.wait));
   put(&list, "finished", integer_text(state.finished ? 1 : 0));
@@ -51,36 +45,24 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
 
 // Reads metadata values; remembers the first that is missing or not a number.
 class MetadataReader {
-  template <class Parse>
-  auto value(const char* key, Parse parse) {
+  template <class Number>
+  Number value(const char* key, bool (*parse)(const char* text, Number* out)) {
     const char* text = file_.meta(key);
-    char* end = nullptr;
-    errno = 0;
-    const auto result = parse(text != nullptr ? text : "", &end);
-    const bool good = text != nullptr && end != text && *end == '\0' && errno == 0;
-    if (!good && status_.ok()) {
+    Number result{};
+    if (text != nullptr && parse(text, &result)) return result;
+    if (status_.ok()) {
       status_ = error("%s: the checkpoint's \"%s\" is %s%s, a number was expected", path_, key,
                       text != nullptr ? "" : "missing", text != nullptr ? text : "");
     }
-    return good ? result : decltype(result){};
+    return {};
   }
 
  public:
   MetadataReader(const SafetensorsFile& file, const char* path) : file_(file), path_(path) {}
 
-  int64_t integer(const char* key) {
-    return static_cast<int64_t>(value(key, [](const char* text, char** end) {
-      return static_cast<uint64_t>(strtoll(text, end, 10));
-    }));
-  }
-  uint64_t unsigned_integer(const char* key) {
-    return value(key, [](const char* text, char** end) {
-      return static_cast<uint64_t>(strtoull(text, end, 10));
-    });
-  }
-  double number(const char* key) {
-    return value(key, [](const char* text, char** end) { return strtod(text, end); });
-  }
+  int64_t integer(const char* key) { return value<int64_t>(key, parse_integer); }
+  uint64_t unsigned_integer(const char* key) { return value<uint64_t>(key, parse_unsigned); }
+  double number(const char* key) { return value<double>(key, parse_double); }
   Status status() { return static_cast<Status&&>(status_); }
 
  private:

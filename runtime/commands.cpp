@@ -2,80 +2,58 @@
 // any output file.
 #include "runtime/commands.h"
 
+#include "runtime/epoch_log.h"
+#include "runtime/output_file.h"
+#include "runtime/process.h"
 #include "runtime/progress.h"
+#include "runtime/train_files.h"
 #include "runtime/weights.h"
 
-#include <cerrno>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 
 namespace gradc::rt {
 namespace {
-
-volatile sig_atomic_t interrupted = 0;
-
-void note_signal(int) {
-  interrupted = 1;
-}
-
-// Catches SIGINT and SIGTERM while alive. A second signal ends the process as usual.
-class SignalGuard {
- public:
-  explicit SignalGuard(bool active) : active_(active) {
-    if (!active_) return;
-    interrupted = 0;
-    struct sigaction action{};
-    action.sa_handler = note_signal;
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
-    sigaction(SIGINT, &action, &old_interrupt_);
-    sigaction(SIGTERM, &action, &old_terminate_);
-  }
-  ~SignalGuard() {
-    if (!active_) return;
-    sigaction(SIGINT, &old_interrupt_, nullptr);
-    sigaction(SIGTERM, &old_terminate_, nullptr);
-  }
-  SignalGuard(const SignalGuard&) = delete;
-  SignalGuard& operator=(const SignalGuard&) = delete;
-
- private:
-  bool active_;
-  struct sigaction old_interrupt_{};
-  struct sigaction old_terminate_{};
-};
 
 // What the callbacks of the loop see.
 struct Observer {
   const Instance* instance;
   const TrainCommand* command;
   Progress* progress;
-  FILE* log;
-  Status log_status;
+  const StopSignals* signals;
+  EpochLog log;
 };
 
 bool observe_step(void* user, const StepReport& report) {
   Observer* observer = static_cast<Observer*>(user);
   if (!observer->command->quiet) observer->progress->step(report);
-  return !observer->command->handle_signals || interrupted == 0;
+  return !observer->signals->noted();
 }
 
-void observe_resume(void* user, int64_t epoch, int64_t step) {
-  if (static_cast<Observer*>(user)->command->quiet) return;
-  Str line = format("resumed after epoch %lld", static_cast<long long>(epoch));
-  if (step > 0) line.appendf(" and %lld steps", static_cast<long long>(step));
+Status observe_begin(void* user, const BeginReport& report) {
+  Observer* observer = static_cast<Observer*>(user);
+  const TrainCommand& command = *observer->command;
+  if (command.log != nullptr) {
+    const int64_t epochs_done = command.resume ? report.epoch : -1;
+    GRADC_RT_TRY(observer->log.open(command.log, epochs_done, command.checkpoint != nullptr));
+  }
+  if (command.quiet || !command.resume) return {};
+  if (!report.resumed) {
+    fprintf(stderr, "there is no checkpoint %s yet: training begins at the start\n",
+            command.checkpoint);
+    return {};
+  }
+  Str line = format("resumed after epoch %lld", static_cast<long long>(report.epoch));
+  if (report.step > 0) line.appendf(" and %lld steps", static_cast<long long>(report.step));
   fprintf(stderr, "%s\n", line.c_str());
+  return {};
 }
 
 void observe_epoch(void* user, const EpochReport& report) {
   Observer* observer = static_cast<Observer*>(user);
   if (!observer->command->quiet) observer->progress->epoch(report);
-  if (observer->log != nullptr) {
-    const Str line = epoch_json(*observer->instance, report);
-    if (fprintf(observer->log, "%s\n", line.c_str()) < 0 || fflush(observer->log) != 0) {
-      observer->log_status = error("%s: cannot write: %s", observer->command->log, strerror(errno));
-    }
-  }
+  if (observer->command->log != nullptr)
+    observer->log.write(epoch_json(*observer->instance, report));
   if (observer->command->on_epoch != nullptr) {
     observer->command->on_epoch(observer->command->user, report);
   }
@@ -153,12 +131,33 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
   return {};
 }
 
-// An unwritable place is found before the training, not after it.
-Status check_writable(const char* path) {
-  if (path == nullptr) return {};
-  if (is_directory(path)) return error("%s: is a directory, a file was expected", path);
-  AtomicFile probe;
-  return probe.open(path);
+// "file.csv" of "file.csv:target=x": any part before a colon may be the file.
+bool names_file(const Str& spec, const char* path) {
+  for (size_t end = 1; end <= spec.size(); ++end) {
+    const bool whole = end == spec.size() || spec[end] == ':';
+    if (whole && is_same_file(path, spec.part(0, end).c_str())) return true;
+  }
+  return false;
+}
+
+// An output that took the place of an input would lose it.
+Status check_inputs_kept(const DataSource& data, Span<const char* const> outputs) {
+  for (const char* path : outputs) {
+    bool is_input = path != nullptr && names_file(data.spec, path);
+    for (const Vec<NamedFile>* list : {&data.inputs, &data.targets}) {
+      for (const NamedFile& file : *list)
+        is_input = is_input || (path != nullptr && is_same_file(path, file.path.c_str()));
+    }
+    if (is_input) return error("%s: holds the data: it would be overwritten", path);
+  }
+  return {};
+}
+
+// Finite weights can still give a loss beyond all numbers.
+Status check_scores(const char* what, const Scores& scores) {
+  if (std::isfinite(scores.loss)) return {};
+  return error("the %s loss is %s: the values of the data or of the weights are too large", what,
+               std::isnan(scores.loss) ? "NaN" : "infinite");
 }
 
 TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& defaults,
@@ -185,57 +184,78 @@ TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& 
   options.user = observer;
   options.on_step = observe_step;
   options.on_epoch = observe_epoch;
-  options.on_resume = observe_resume;
+  options.on_begin = observe_begin;
   return options;
 }
 
-Status open_log(const TrainCommand& command, FILE** log) {
-  *log = nullptr;
-  if (command.log == nullptr) return {};
-  *log = fopen(command.log, command.resume ? "a" : "w");
-  if (*log == nullptr) return error("%s: cannot write: %s", command.log, strerror(errno));
-  return {};
-}
-
-void print_scores(const Instance& instance, const char* what, const Scores& scores) {
+void print_scores(FILE* out, const Instance& instance, const char* what, const Scores& scores) {
   Str line(what);
   append_scores(line, instance, scores, "");
-  printf("%s\n", line.c_str());
+  fprintf(out, "%s\n", line.c_str());
+}
+
+// Results are for standard output, unless one of the files is.
+FILE* results_of(const TrainCommand& command) {
+  return is_standard_output(command.out) || is_standard_output(command.log) ? stderr : stdout;
+}
+
+Status save_results(Instance& instance, const TrainCommand& command) {
+  if (command.out == nullptr) return {};
+  GRADC_RT_TRY(save_weights(instance, command.out));
+  if (!command.quiet) fprintf(results_of(command), "weights: %s\n", command.out);
+  return {};
 }
 
 Status finish_training(Instance& instance, const TrainCommand& command, const TrainData& data,
                        const TrainResult& result) {
+  FILE* out = results_of(command);
   if (!command.quiet && result.early_stopped) {
-    printf("stopped early after epoch %lld, best epoch %lld\n",
-           static_cast<long long>(result.epochs_done), static_cast<long long>(result.best_epoch));
+    fprintf(out, "stopped early after epoch %lld, best epoch %lld\n",
+            static_cast<long long>(result.epochs_done), static_cast<long long>(result.best_epoch));
   }
+  Status problem;
   if (!command.quiet && data.has_test) {
     Scores scores;
     GRADC_RT_TRY(evaluate(instance, data.test, &scores));
-    print_scores(instance, "test", scores);
+    problem = check_scores("test", scores);
+    if (problem.ok()) print_scores(out, instance, "test", scores);
   }
-  if (command.out != nullptr) {
-    GRADC_RT_TRY(save_weights(instance, command.out));
-    if (!command.quiet) printf("weights: %s\n", command.out);
-  }
-  return {};
+  // The weights are finite: not the test data's fault that they are to be kept.
+  Status saved = save_results(instance, command);
+  if (!saved.ok()) add_problem(problem, "%s", saved.text.c_str());
+  return problem;
 }
 
-Status explain_stop(Status stopped, const TrainCommand& command) {
-  if (stopped.code != Code::kStopped) return stopped;
-  stopped.code = Code::kUserError;
-  if (command.checkpoint != nullptr) {
-    stopped.text.appendf("; go on with --checkpoint %s --resume", command.checkpoint);
-  } else {
-    stopped.text.append("; nothing was saved (--checkpoint FILE would)");
+// What became of a training that a signal or a full disk ended: what it has reached is kept.
+Status keep_results(Instance& instance, const TrainCommand& command, Status ended) {
+  const Status saved = save_results(instance, command);
+  if (!saved.ok()) {
+    ended.code = Code::kUserError;
+    add_problem(ended, "%s", saved.text.c_str());
+  } else if (command.out != nullptr) {
+    ended.text.appendf("; its weights so far are in %s", command.out);
   }
-  return stopped;
+  if (ended.code != Code::kStopped) return ended;
+  if (command.checkpoint != nullptr) {
+    ended.text.appendf("; go on with --checkpoint %s --resume", command.checkpoint);
+  } else if (command.out == nullptr) {
+    ended.text.append("; nothing was saved (--out FILE or --checkpoint FILE would)");
+  }
+  return ended;
+}
+
+// Where a name has no ending (standard output, a pipe) the number of outputs decides.
+bool is_prediction_safetensors(const Instance& instance, const char* out) {
+  const Str path(out);
+  if (path.ends_with(".npy")) return false;
+  return path.ends_with(".safetensors") || instance.count_of(GRADC_RT_OUTPUT) > 1;
 }
 
 Status check_prediction_file(const Instance& instance, const char* out) {
-  const Str path(out);
-  if (path.ends_with(".safetensors")) return {};
-  if (!path.ends_with(".npy")) {
+  if (is_prediction_safetensors(instance, out)) return {};
+  OutputPlace place;
+  GRADC_RT_TRY(find_output(out, &place));
+  if (!Str(out).ends_with(".npy") && !place.in_place) {
     return usage_error("--out %s: expected a .npy or .safetensors file", out);
   }
   const int64_t outputs = instance.count_of(GRADC_RT_OUTPUT);
@@ -248,11 +268,13 @@ Status check_prediction_file(const Instance& instance, const char* out) {
 
 Status run_train(Instance& instance, const TrainCommand& command, TrainResult* result) {
   const gradc_rt_training& defaults = instance.model().training;
-  if (command.resume && command.checkpoint == nullptr) {
-    return usage_error("--resume needs --checkpoint FILE");
-  }
-  for (const char* path : {command.out, command.checkpoint})
-    GRADC_RT_TRY(check_writable(path));
+  const TrainFiles files{
+      command.out,       command.checkpoint,
+      command.log,       command.resume,
+      command.overwrite, defaults.early_stopping != 0 && defaults.restore_best_weights != 0};
+  GRADC_RT_TRY(check_train_files(instance, files));
+  const char* const outputs[] = {command.out, command.checkpoint, command.log};
+  GRADC_RT_TRY(check_inputs_kept(command.data, {outputs, 3}));
   GRADC_RT_TRY(instance.initialize(command.has_seed ? command.seed : defaults.seed));
   if (command.weights != nullptr) {
     GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kPartial));
@@ -264,19 +286,27 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
   TrainData data;
   GRADC_RT_TRY(prepare_data(instance, command, &data));
   Progress progress(instance, stderr);
-  Observer observer{&instance, &command, &progress, nullptr, {}};
-  GRADC_RT_TRY(open_log(command, &observer.log));
+  const StopSignals signals(command.handle_signals);  // until all files are written
+  Observer observer{&instance, &command, &progress, &signals, {}};
   const TrainOptions options = make_options(command, defaults, data.has_validation, &observer);
-  Status status;
-  {
-    SignalGuard guard(command.handle_signals);
-    status = train(instance, data.train, data.has_validation ? &data.validation : nullptr, options,
-                   result);
+  Status status = train(instance, data.train, data.has_validation ? &data.validation : nullptr,
+                        options, result);
+  progress.clear();
+  if (!status.ok()) {
+    if (!result->has_weights) return status;
+    status = keep_results(instance, command, static_cast<Status&&>(status));
+  } else {
+    status = finish_training(instance, command, data, *result);
   }
-  if (observer.log != nullptr) fclose(observer.log);
-  if (!status.ok()) return explain_stop(static_cast<Status&&>(status), command);
-  if (!observer.log_status.ok()) return static_cast<Status&&>(observer.log_status);
-  return finish_training(instance, command, data, *result);
+  if (!observer.log.status().ok()) {
+    if (status.code == Code::kStopped) status.code = Code::kUserError;
+    add_problem(status, "%s", observer.log.status().text.c_str());
+  }
+  if (status.ok() && signals.noted()) {
+    status = error("stopped when training was done and all was written");
+    status.code = Code::kStopped;
+  }
+  return status;
 }
 
 Status run_eval(Instance& instance, const EvalCommand& command) {
@@ -289,12 +319,13 @@ Status run_eval(Instance& instance, const EvalCommand& command) {
   GRADC_RT_TRY(feed.prepare(instance, part, 0, part.rows, false, TargetNeed::kRequired));
   Scores scores;
   GRADC_RT_TRY(evaluate(instance, feed, &scores));
+  GRADC_RT_TRY(check_scores("data's", scores));
   if (command.json) {
     Str line("{");
     append_scores_json(line, instance, scores, "");
     printf("%s,\"examples\":%lld}\n", line.c_str(), static_cast<long long>(part.rows));
   } else {
-    print_scores(instance,
+    print_scores(stdout, instance,
                  format("%lld examples%s", static_cast<long long>(part.rows),
                         set.test.present ? " (test)" : "")
                      .c_str(),
@@ -306,6 +337,7 @@ Status run_eval(Instance& instance, const EvalCommand& command) {
 Status run_predict(Instance& instance, const PredictCommand& command) {
   GRADC_RT_TRY(check_prediction_file(instance, command.out));
   GRADC_RT_TRY(check_writable(command.out));
+  GRADC_RT_TRY(check_inputs_kept(command.data, {&command.out, 1}));
   GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
   DataSet set;
   GRADC_RT_TRY(load_dataset(instance.model(), command.data, TargetNeed::kOptional, &set));
@@ -315,8 +347,7 @@ Status run_predict(Instance& instance, const PredictCommand& command) {
   GRADC_RT_TRY(feed.prepare(instance, part, 0, part.rows, false, TargetNeed::kOptional));
   Vec<Array> outputs;
   GRADC_RT_TRY(predict(instance, feed, &outputs));
-  const Str path(command.out);
-  if (path.ends_with(".safetensors")) {
+  if (is_prediction_safetensors(instance, command.out)) {
     Vec<TensorView> views;
     for (const Array& array : outputs) {
       views.push({array.name.c_str(), array.dtype, array.dims.span(), array.data.data(),

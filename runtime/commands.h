@@ -20,10 +20,11 @@ struct TrainCommand {
   const char* out = nullptr;
   const char* checkpoint = nullptr;
   bool resume = false;
+  bool overwrite = false;  // an existing checkpoint may be replaced by a training from the start
   const char* log = nullptr;
   bool quiet = false;          // no progress, no results (library use)
   Warnings warnings;           // those that are silenced
-  bool handle_signals = true;  // SIGINT and SIGTERM stop after the step, with a checkpoint
+  bool handle_signals = true;  // SIGINT, SIGTERM and SIGHUP stop after the step; files are written
   void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
   void* user = nullptr;
 };

@@ -2,22 +2,32 @@
 #include "runtime/containers.h"
 
 #include <cstdio>
-#include <cstdlib>
+#include <locale.h>
 
 namespace gradc::rt {
+namespace {
 
-void* grow_memory(void* memory, size_t bytes) {
-  void* grown = realloc(memory, bytes > 0 ? bytes : 1);
-  if (grown == nullptr) {
-    fprintf(stderr, "error: out of memory: %zu bytes were asked for\n", bytes);
-    exit(1);
+// The locale "C" on this thread while text is formatted. Making that locale allocates nothing in
+// the C libraries we know; where it cannot be made, the thread's own stays.
+class CLocale {
+ public:
+  CLocale() : c_(newlocale(LC_ALL_MASK, "C", locale_t{})) {
+    if (c_ != locale_t{}) saved_ = uselocale(c_);
   }
-  return grown;
-}
+  ~CLocale() {
+    if (c_ == locale_t{}) return;
+    uselocale(saved_);
+    freelocale(c_);
+  }
+  CLocale(const CLocale&) = delete;
+  CLocale& operator=(const CLocale&) = delete;
 
-void release_memory(void* memory) {
-  free(memory);
-}
+ private:
+  locale_t c_;
+  locale_t saved_{};
+};
+
+}  // namespace
 
 void Str::append(const char* text, size_t length) {
   const size_t old = size();
@@ -38,6 +48,7 @@ bool Str::ends_with(const char* suffix) const {
 }
 
 void Str::append_formatted(const char* format, va_list arguments) {
+  const CLocale locale;
   va_list again;
   va_copy(again, arguments);
   const int length = vsnprintf(nullptr, 0, format, arguments);

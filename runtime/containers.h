@@ -1,8 +1,7 @@
 // Vec and Str: the growable array and string of the runtime core, on malloc alone. The core is
 // linked into plain C programs, so nothing here may need the C++ library at link time (no operator
 // new, no exceptions). Both are move-only; copies are asked for with clone(). Running out of memory
-// ends the process with a message: it can only happen while data is loaded, never in a training
-// step.
+// does not return: memory.h says where it leads.
 #pragma once
 
 #include <cstdarg>
@@ -15,8 +14,7 @@
 
 namespace gradc::rt {
 
-/// Grows `memory` to `bytes` (realloc); prints a message and exits with status 1 when there is
-/// none.
+/// Grows `memory` to `bytes` (realloc); does not return when there is none (memory.h).
 void* grow_memory(void* memory, size_t bytes);
 void release_memory(void* memory);
 
@@ -117,7 +115,13 @@ class Vec {
   void clear() { resize(0); }
   Vec clone() const {
     Vec copy;
-    copy.append(items_, size_);
+    if constexpr (std::is_trivially_copyable_v<T>) {
+      copy.append(items_, size_);
+    } else {
+      copy.reserve(size_);
+      for (const T& item : *this)
+        copy.push(item.clone());
+    }
     return copy;
   }
   void swap(Vec& other) noexcept {
@@ -165,7 +169,8 @@ class Str {
   void append(const Str& text) { append(text.c_str(), text.size()); }
   void append(const char* text, size_t length);
   void push(char c) { append(&c, 1); }
-  /// Appends printf-formatted text.
+  /// Appends printf-formatted text; numbers are written as in the locale "C", whatever the
+  /// process's is.
   void appendf(const char* format, ...) __attribute__((format(printf, 2, 3)));
   void append_formatted(const char* format, va_list arguments);
   void clear() { bytes_.clear(); }
@@ -173,7 +178,15 @@ class Str {
   bool operator==(const Str& other) const {
     return size() == other.size() && memcmp(c_str(), other.c_str(), size()) == 0;
   }
-  bool operator==(const char* text) const { return strcmp(c_str(), text) == 0; }
+  /// Byte order.
+  bool operator<(const Str& other) const {
+    const size_t common = size() < other.size() ? size() : other.size();
+    const int order = memcmp(c_str(), other.c_str(), common);
+    return order != 0 ? order < 0 : size() < other.size();
+  }
+  bool operator==(const char* text) const {
+    return size() == strlen(text) && memcmp(c_str(), text, size()) == 0;
+  }
   bool starts_with(const char* prefix) const;
   bool ends_with(const char* suffix) const;
   Str part(size_t first, size_t length) const { return {c_str() + first, length}; }
@@ -182,7 +195,7 @@ class Str {
   Vec<char> bytes_;
 };
 
-/// printf into a Str.
+/// printf into a Str, without the process's locale.
 Str format(const char* pattern, ...) __attribute__((format(printf, 1, 2)));
 
 }  // namespace gradc::rt

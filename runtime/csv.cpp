@@ -1,190 +1,298 @@
-// CSV reading.
+// Records of a CSV.
 #include "runtime/csv.h"
 
+#include "runtime/number.h"
+#include "runtime/text.h"
+
 #include <algorithm>
-#include <cmath>
-#include <cstdlib>
 
 namespace gradc::rt {
 namespace {
 
-// Reads one record from *at; false at the end of the text. *unclosed tells of a quote without an
-// end.
-bool read_record(const char* text, size_t size, size_t* at, size_t* line, Vec<Str>* fields,
-                 bool* unclosed) {
-  fields->clear();
-  if (*at >= size) return false;
-  Str field;
-  bool quoted = false;
-  bool was_quoted = false;
-  while (true) {
-    const bool end = *at >= size;
-    const char c = end ? '\n' : text[*at];
-    if (end && quoted) {
-      *unclosed = true;
-      return true;
-    }
-    ++*at;
-    if (!end && c == '\n') ++*line;
-    if (quoted) {
-      if (c != '"') {
-        field.push(c);
-      } else if (*at < size && text[*at] == '"') {
-        field.push('"');
-        ++*at;
-      } else {
-        quoted = false;
-      }
-    } else if (c == '"' && field.empty() && !was_quoted) {
-      quoted = was_quoted = true;
-    } else if (c == ',' || c == '\n') {
-      fields->push(static_cast<Str&&>(field));
-      field = Str();
-      was_quoted = false;
-      if (c == '\n') return true;
-    } else if (c != '\r' || (*at < size && text[*at] != '\n')) {
-      field.push(c);
-    }
-  }
-}
+constexpr size_t kLongestRecord = 256u << 20;
 
-const char* trimmed(const Str& cell) {
-  const char* text = cell.c_str();
-  while (*text == ' ' || *text == '\t')
-    ++text;
-  return text;
-}
-
-// The whole cell, spaces around it allowed, as a number.
-bool to_number(const Str& cell, double* out) {
-  const char* text = trimmed(cell);
-  char* end = nullptr;
-  *out = strtod(text, &end);
-  while (*end == ' ' || *end == '\t')
-    ++end;
-  return end != text && *end == '\0';
-}
-
-bool to_integer(const Str& cell, int64_t* out) {
-  double value = 0;
-  if (!to_number(cell, &value) || value != static_cast<double>(static_cast<int32_t>(value))) {
-    return false;
-  }
-  *out = static_cast<int64_t>(value);
-  return true;
+bool is_space(char c) {
+  return c == ' ' || c == '\t';
 }
 
 }  // namespace
 
-int64_t CsvTable::column(const char* name) const {
-  for (size_t i = 0; i < header.size(); ++i) {
-    if (header[i] == name) return static_cast<int64_t>(i);
+// ---- bytes to UTF-8 ---------------------------------------------------------------------------
+
+// Moves the record being read to the front and adds a block behind it.
+Status CsvReader::refill() {
+  const size_t left = buffer_.size() - at_;
+  if (left > kLongestRecord) {
+    return error("%s:%zu: a row is longer than %zu MiB%s", path_, next_line_, kLongestRecord >> 20,
+                 quote_line_ > 0 ? ": does a quoted field have no end?" : "");
   }
-  return -1;
+  if (at_ > 0) memmove(buffer_.data(), buffer_.data() + at_, left);
+  buffer_.set_size_within_capacity(left);
+  at_ = 0;
+  // A long record doubles the buffer, so that scanning it anew stays linear.
+  while (buffer_.size() < std::max(left + 1, 2 * left) && !ended_) {
+    Span<const uint8_t> block;
+    GRADC_RT_TRY(bytes_.next(&block));
+    ended_ = block.empty();
+    GRADC_RT_TRY(decode(block));
+  }
+  return {};
 }
 
-Status parse_csv(const Bytes& bytes, const char* path, CsvTable* out) {
-  out->path = Str(path);
-  const char* text = reinterpret_cast<const char*>(bytes.data());
-  const size_t size = bytes.size();
-  size_t at = size >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;  // byte-order mark
-  size_t line = 1;
-  bool unclosed = false;
-  Vec<Str> fields;
-  while (true) {
-    const size_t first_line = line;
-    if (!read_record(text, size, &at, &line, &fields, &unclosed)) break;
-    if (unclosed) {
-      return error("%s:%zu: a quoted field has no closing quote", path, first_line);
-    }
-    if (fields.size() == 1 && fields[0].empty()) continue;
-    if (out->header.empty()) {
-      out->header = static_cast<Vec<Str>&&>(fields);
-    } else if (fields.size() != out->header.size()) {
-      return error("%s:%zu: the row has %zu fields, the header has %zu", path, first_line,
-                   fields.size(), out->header.size());
+Status CsvReader::find_encoding(Span<const uint8_t>* block) {
+  const auto begins = [&](const char* mark, size_t length) {
+    return block->size() >= length && memcmp(block->data(), mark, length) == 0;
+  };
+  if (begins("\xFF\xFE\0\0", 4) || begins("\0\0\xFE\xFF", 4)) {
+    return error("%s: the text is UTF-32, UTF-8 was expected: save it as \"CSV UTF-8\"", path_);
+  }
+  size_t mark = 0;
+  encoding_ = Encoding::kUtf8;
+  if (begins("\xEF\xBB\xBF", 3)) {
+    mark = 3;
+  } else if (begins("\xFF\xFE", 2)) {
+    mark = 2;
+    encoding_ = Encoding::kUtf16Little;
+  } else if (begins("\xFE\xFF", 2)) {
+    mark = 2;
+    encoding_ = Encoding::kUtf16Big;
+  }
+  *block = {block->data() + mark, block->size() - mark};
+  return {};
+}
+
+Status CsvReader::decode(Span<const uint8_t> block) {
+  if (encoding_ == Encoding::kUnknown) GRADC_RT_TRY(find_encoding(&block));
+  if (encoding_ != Encoding::kUtf8) return decode_utf16(block);
+  if (block.empty()) return {};
+  has_zero_ = has_zero_ || memchr(block.data(), 0, block.size()) != nullptr;
+  buffer_.append(reinterpret_cast<const char*>(block.data()), block.size());
+  return {};
+}
+
+void CsvReader::append_code(uint32_t code) {
+  const auto push = [&](uint32_t byte) { buffer_.push(static_cast<char>(byte)); };
+  has_zero_ = has_zero_ || code == 0;
+  if (code < 0x80) return push(code);
+  if (code < 0x800) {
+    push(0xC0 | (code >> 6));
+  } else {
+    if (code < 0x10000) {
+      push(0xE0 | (code >> 12));
     } else {
-      out->rows.push(static_cast<Vec<Str>&&>(fields));
-      out->lines.push(first_line);
+      push(0xF0 | (code >> 18));
+      push(0x80 | ((code >> 12) & 0x3F));
     }
-    fields = Vec<Str>();
+    push(0x80 | ((code >> 6) & 0x3F));
   }
-  if (out->header.empty()) return error("%s: the CSV file is empty", path);
-  if (out->rows.empty()) return error("%s: the CSV file has a header and no rows", path);
+  push(0x80 | (code & 0x3F));
+}
+
+Status CsvReader::decode_utf16(Span<const uint8_t> block) {
+  const bool little = encoding_ == Encoding::kUtf16Little;
+  const bool last = block.empty();
+  for (uint8_t byte : block) {
+    if (!has_odd_byte_) {
+      odd_byte_ = byte;
+      has_odd_byte_ = true;
+      continue;
+    }
+    has_odd_byte_ = false;
+    const uint32_t unit = little ? odd_byte_ | (static_cast<uint32_t>(byte) << 8)
+                                 : byte | (static_cast<uint32_t>(odd_byte_) << 8);
+    const bool second = unit >= 0xDC00 && unit <= 0xDFFF;
+    if (second != (high_ != 0)) return error("%s: the text is no valid UTF-16", path_);
+    if (unit >= 0xD800 && unit < 0xDC00) {
+      high_ = unit;
+    } else if (second) {
+      append_code(0x10000 + ((high_ - 0xD800) << 10) + (unit - 0xDC00));
+      high_ = 0;
+    } else {
+      append_code(unit);
+    }
+  }
+  if (last && (has_odd_byte_ || high_ != 0)) {
+    return error("%s: the text is UTF-16 and cut off within a character", path_);
+  }
   return {};
 }
 
-Status numeric_column(const CsvTable& table, size_t column, Vec<double>* out) {
-  out->clear();
-  out->reserve(table.rows.size());
-  for (size_t r = 0; r < table.rows.size(); ++r) {
-    double value = 0;
-    const Str& cell = table.rows[r][column];
-    if (!to_number(cell, &value)) {
-      return error("%s:%zu: column \"%s\" %s%s%s, a number was expected", table.path.c_str(),
-                   table.lines[r], table.header[column].c_str(),
-                   cell.empty() ? "is empty" : "holds \"", cell.c_str(), cell.empty() ? "" : "\"");
-    }
-    if (!std::isfinite(value)) {
-      return error("%s:%zu: column \"%s\" holds \"%s\", a finite number was expected",
-                   table.path.c_str(), table.lines[r], table.header[column].c_str(), cell.c_str());
-    }
-    out->push(value);
-  }
-  return {};
+// ---- records ----------------------------------------------------------------------------------
+
+// The first separator or line end at or after `at`; the buffer's size if there is none.
+size_t CsvReader::end_of_plain(size_t at) const {
+  const char* text = buffer_.data();
+  const size_t size = buffer_.size();
+  while (at < size && text[at] != separator_ && text[at] != '\n' && text[at] != '\r')
+    ++at;
+  return at;
 }
 
-Status class_column(const CsvTable& table, size_t column, Array* out, Vec<Str>* classes) {
-  const size_t n = table.rows.size();
-  out->source = format("%s: %s", table.path.c_str(), table.header[column].c_str());
-  out->name = table.header[column].clone();
-  out->dtype = Dtype::kI32;
-  out->dims.push(static_cast<int64_t>(n));
-  out->data.resize(n * sizeof(int32_t));
-  bool integers = true;
-  for (size_t r = 0; r < n && integers; ++r) {
-    int64_t value = 0;
-    integers = to_integer(table.rows[r][column], &value);
-    if (integers) store_i64(out->data.data(), Dtype::kI32, r, value);
-  }
-  if (integers) return {};
-  // Numbers in every row are not class names: one that is not whole is a mistake.
-  size_t fraction = n;
-  bool numbers = true;
-  for (size_t r = 0; r < n && numbers; ++r) {
-    double value = 0;
-    int64_t whole = 0;
-    numbers = to_number(table.rows[r][column], &value);
-    if (fraction == n && !to_integer(table.rows[r][column], &whole)) fraction = r;
-  }
-  if (numbers) {
-    return error(
-        "%s:%zu: column \"%s\" holds \"%s\", a class was expected: a whole number or a name",
-        table.path.c_str(), table.lines[fraction], table.header[column].c_str(),
-        table.rows[fraction][column].c_str());
-  }
-  Vec<const char*> names;
-  for (const Vec<Str>& row : table.rows) {
-    if (row[column].empty()) {
-      return error("%s:%zu: column \"%s\" is empty, a class name was expected", table.path.c_str(),
-                   table.lines[static_cast<size_t>(&row - table.rows.data())],
-                   table.header[column].c_str());
+// *at is behind the opening quote. False if the closing one is not in the buffer.
+bool CsvReader::scan_quoted(size_t* at, CsvField* field) {
+  const char* text = buffer_.data();
+  const size_t begin = *at;
+  bool doubled = false;
+  while (true) {
+    const void* found = memchr(text + *at, '"', buffer_.size() - *at);
+    if (found == nullptr) return false;
+    const size_t quote = static_cast<size_t>(static_cast<const char*>(found) - text);
+    if (quote + 1 == buffer_.size() && !ended_) return false;
+    *at = quote + 1;
+    if (*at == buffer_.size() || text[*at] != '"') {
+      *field = {text + begin, quote - begin};
+      doubled_.push(doubled);
+      return true;
     }
-    names.push(row[column].c_str());
+    doubled = true;
+    ++*at;
   }
-  const auto less = [](const char* a, const char* b) { return strcmp(a, b) < 0; };
-  std::sort(names.begin(), names.end(), less);
-  for (const char* name : names) {
-    if (classes->empty() || !(classes->back() == name)) classes->push(Str(name));
+}
+
+CsvReader::Scan CsvReader::scan() {
+  fields_.clear();
+  doubled_.clear();
+  damage_line_ = quote_line_ = 0;
+  const char* text = buffer_.data();
+  const size_t size = buffer_.size();
+  if (at_ == size) return ended_ ? Scan::kEnd : Scan::kNeedsMore;
+  size_t at = at_;
+  size_t line = next_line_;
+  while (true) {
+    CsvField field;
+    if (at < size && text[at] == '"') {
+      const size_t first = ++at;
+      if (!scan_quoted(&at, &field)) {
+        quote_line_ = line;
+        return Scan::kNeedsMore;
+      }
+      for (size_t i = first; i < at; ++i) {
+        const bool crlf = text[i] == '\r' && i + 1 < at && text[i + 1] == '\n';
+        if (text[i] == '\n' || (text[i] == '\r' && !crlf)) ++line;
+      }
+      const size_t end = end_of_plain(at);
+      for (size_t i = at; i < end; ++i)
+        if (!is_space(text[i]) && damage_line_ == 0) damage_line_ = line;
+      at = end;
+    } else {
+      const size_t end = end_of_plain(at);
+      field = {text + at, end - at};
+      doubled_.push(false);
+      at = end;
+    }
+    if (at == size && !ended_) return Scan::kNeedsMore;
+    fields_.push(field);
+    if (at == size) break;
+    const char c = text[at++];
+    if (c == separator_) continue;
+    if (c == '\r') {
+      if (at == size && !ended_) return Scan::kNeedsMore;
+      if (at < size && text[at] == '\n') ++at;
+    }
+    ++line;
+    break;
   }
-  for (size_t r = 0; r < n; ++r) {
-    const Str& cell = table.rows[r][column];
-    const Str* found =
-        std::lower_bound(classes->begin(), classes->end(), cell,
-                         [&](const Str& a, const Str& b) { return less(a.c_str(), b.c_str()); });
-    store_i64(out->data.data(), Dtype::kI32, r, found - classes->begin());
+  line_ = next_line_;
+  next_line_ = line;
+  at_ = at;
+  return Scan::kRecord;
+}
+
+void CsvReader::unescape(CsvField* field) {
+  char* text = buffer_.data() + (field->text - buffer_.data());
+  size_t out = 0;
+  for (size_t i = 0; i < field->size; ++i) {
+    text[out++] = text[i];
+    if (text[i] == '"') ++i;  // the second of two
   }
-  return {};
+  field->size = out;
+}
+
+Status CsvReader::next(bool* more) {
+  *more = false;
+  while (true) {
+    const Scan result = scan();
+    if (result == Scan::kEnd) return {};
+    if (result == Scan::kNeedsMore) {
+      if (ended_) {
+        return error("%s:%zu: a quoted field begins here and has no closing quote", path_,
+                     quote_line_);
+      }
+      GRADC_RT_TRY(refill());
+      continue;
+    }
+    if (fields_.size() == 1 && fields_[0].size == 0) continue;  // a blank line
+    if (damage_line_ > 0) {
+      return error(
+          "%s:%zu: text follows the closing quote of a field (a quote inside quotes is "
+          "written twice)",
+          path_, damage_line_);
+    }
+    for (size_t i = 0; i < fields_.size(); ++i) {
+      if (doubled_[i]) unescape(&fields_[i]);
+      if (has_zero_ && memchr(fields_[i].text, 0, fields_[i].size) != nullptr) {
+        return error(
+            "%s:%zu: field %zu holds a zero byte, text was expected (UTF-16 is read if it begins "
+            "with its byte-order mark)",
+            path_, line_, i + 1);
+      }
+    }
+    *more = true;
+    return {};
+  }
+}
+
+// ---- cells ------------------------------------------------------------------------------------
+
+bool csv_number(CsvField field, double* out) {
+  const char* begin = field.text;
+  const char* end = begin + field.size;
+  while (begin < end && is_space(*begin))
+    ++begin;
+  while (begin < end && is_space(end[-1]))
+    --end;
+  return parse_double(begin, end, out);
+}
+
+void CsvTrouble::note(size_t at_line, const char* pattern, ...) {
+  if (count++ > 0) return;
+  line = at_line;
+  va_list arguments;
+  va_start(arguments, pattern);
+  text.append_formatted(pattern, arguments);
+  va_end(arguments);
+}
+
+void CsvTexts::grow() {
+  const size_t size = slots_.empty() ? 64 : slots_.size() * 2;
+  slots_ = Vec<int32_t>(size);
+  for (size_t i = 0; i < texts_.size(); ++i) {
+    size_t slot = hashes_[i] & (size - 1);
+    while (slots_[slot] != 0)
+      slot = (slot + 1) & (size - 1);
+    slots_[slot] = static_cast<int32_t>(i) + 1;
+  }
+}
+
+int32_t CsvTexts::number(CsvField field, size_t line) {
+  if ((texts_.size() + 1) * 2 > slots_.size()) grow();
+  uint64_t hash = 0xCBF29CE484222325u;
+  for (size_t i = 0; i < field.size; ++i)
+    hash = (hash ^ static_cast<uint8_t>(field.text[i])) * 0x100000001B3u;
+  hash ^= hash >> 29;  // the low bits choose the slot
+  size_t slot = hash & (slots_.size() - 1);
+  for (; slots_[slot] != 0; slot = (slot + 1) & (slots_.size() - 1)) {
+    const size_t i = static_cast<size_t>(slots_[slot]) - 1;
+    if (hashes_[i] == hash && texts_[i].size() == field.size &&
+        memcmp(texts_[i].c_str(), field.text, field.size) == 0) {
+      return static_cast<int32_t>(i);
+    }
+  }
+  texts_.push(Str(field.text, field.size));
+  lines_.push(line);
+  hashes_.push(hash);
+  slots_[slot] = static_cast<int32_t>(texts_.size());
+  return static_cast<int32_t>(texts_.size()) - 1;
 }
 
 }  // namespace gradc::rt

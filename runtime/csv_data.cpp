@@ -1,209 +1,292 @@
-// CSV and text files as data sets.
-#include "runtime/csv.h"
+// A CSV as arrays of the model's inputs and targets: every cell goes from the record that it is
+// read in to its place in an array.
+#include "runtime/csv_classes.h"
+#include "runtime/csv_options.h"
 #include "runtime/dataset.h"
+#include "runtime/text.h"
 #include "runtime/weights.h"
 
-#include <algorithm>
+#include <cmath>
 
 namespace gradc::rt {
 namespace {
 
-// "target=a,b:drop=c" into lists of column numbers.
-struct CsvOptions {
-  Vec<size_t> targets;
-  Vec<size_t> dropped;
-};
-
-Str header_names(const CsvTable& table) {
-  Str names;
-  for (const Str& name : table.header)
-    names.appendf("%s\"%s\"", names.empty() ? "" : ", ", name.c_str());
-  return names;
-}
-
-Status read_columns(const CsvTable& table, const Str& list, const char* option,
-                    Vec<size_t>* columns) {
-  size_t first = 0;
-  while (first <= list.size()) {
-    const char* comma = strchr(list.c_str() + first, ',');
-    const size_t last = comma != nullptr ? static_cast<size_t>(comma - list.c_str()) : list.size();
-    const Str name = list.part(first, last - first);
-    const int64_t column = table.column(name.c_str());
-    if (column < 0) {
-      return error("%s: %s=%s: there is no such column, the header has %s", table.path.c_str(),
-                   option, name.c_str(), header_names(table).c_str());
-    }
-    columns->push(static_cast<size_t>(column));
-    first = last + 1;
-  }
-  return {};
-}
-
-Status parse_options(const CsvTable& table, const char* options, CsvOptions* out) {
-  const char* at = options;
-  while (*at != '\0') {
-    const char* colon = strchr(at, ':');
-    const size_t length = colon != nullptr ? static_cast<size_t>(colon - at) : strlen(at);
-    const Str item(at, length);
-    if (item.starts_with("target=")) {
-      GRADC_RT_TRY(read_columns(table, item.part(7, length - 7), "target", &out->targets));
-    } else if (item.starts_with("drop=")) {
-      GRADC_RT_TRY(read_columns(table, item.part(5, length - 5), "drop", &out->dropped));
-    } else {
-      return error("%s: unknown option \"%s\", expected target=COLUMN[,COLUMN] or drop=COLUMN",
-                   table.path.c_str(), item.c_str());
-    }
-    at += length + (colon != nullptr ? 1 : 0);
-  }
-  return {};
-}
-
-bool contains(const Vec<size_t>& list, size_t value) {
-  return std::find(list.begin(), list.end(), value) != list.end();
-}
+constexpr size_t kMostTroubles = 20;
 
 // Columns side by side as f64 [rows, columns] ([rows] for one).
-Status matrix(const CsvTable& table, const Vec<size_t>& columns, const char* name, Array* out) {
-  const size_t rows = table.rows.size();
-  out->name = Str(name);
-  out->source = columns.size() == 1
-                    ? format("%s: %s", table.path.c_str(), table.header[columns[0]].c_str())
-                    : Str(table.path.c_str());
-  out->dtype = Dtype::kF64;
-  out->dims.push(static_cast<int64_t>(rows));
-  if (columns.size() != 1) out->dims.push(static_cast<int64_t>(columns.size()));
-  out->data.resize(rows * columns.size() * sizeof(double));
-  Vec<double> values;
-  for (size_t c = 0; c < columns.size(); ++c) {
-    GRADC_RT_TRY(numeric_column(table, columns[c], &values));
-    for (size_t r = 0; r < rows; ++r)
-      store_f64(out->data.data(), Dtype::kF64, r * columns.size() + c, values[r]);
-  }
-  return {};
+struct NumberTable {
+  size_t tensor = 0;
+  Vec<size_t> columns;
+  Vec<double> row;
+  Bytes values;
+};
+
+enum class CellUse : uint8_t { kSkipped, kNumber, kClass };
+
+// Where the cells of a column go.
+struct ColumnUse {
+  CellUse use = CellUse::kSkipped;
+  size_t table = 0;  // of the number tables or of the class columns
+  size_t place = 0;
+};
+
+class CsvLoader {
+ public:
+  CsvLoader(const gradc_rt_model& model, const char* path, const Vec<TensorMeaning>* known,
+            Vec<Array>* arrays, Vec<TensorMeaning>* meanings)
+      : model_(model), path_(path), known_(known), arrays_(arrays), meanings_(meanings) {}
+
+  Status run(const char* options);
+
+ private:
+  Vec<size_t> tensors_of(int64_t kind) const;
+  Status plan_targets();
+  Status plan_inputs();
+  void add_numbers(size_t tensor, Vec<size_t> columns);
+  void add_classes(size_t tensor, size_t column);
+  Status read_rows(CsvReader& reader);
+  void read_row(const CsvReader& reader);
+  void read_number(const CsvReader& reader, size_t column, double* out);
+  Status tell_troubles() const;
+  Status finish();
+
+  const gradc_rt_model& model_;
+  const char* path_;
+  const Vec<TensorMeaning>* known_;
+  Vec<Array>* arrays_;
+  Vec<TensorMeaning>* meanings_;
+  Vec<Str> header_;
+  CsvRoles roles_;
+  Vec<ColumnUse> uses_;
+  Vec<NumberTable> tables_;
+  Vec<ClassColumn> classes_;
+  Vec<CsvTrouble> troubles_;  // of each column
+  CsvTrouble ragged_;
+  size_t rows_ = 0;
+};
+
+Vec<size_t> CsvLoader::tensors_of(int64_t kind) const {
+  Vec<size_t> list;
+  for (int64_t i = 0; i < model_.num_tensors; ++i)
+    if (model_.tensors[i].kind == kind) list.push(static_cast<size_t>(i));
+  return list;
 }
 
-bool wants_classes(const gradc_rt_tensor& tensor) {
-  return !is_float(static_cast<Dtype>(tensor.dtype)) ||
-         (tensor.data != nullptr && tensor.data->one_hot_depth > 0);
+void CsvLoader::add_numbers(size_t tensor, Vec<size_t> columns) {
+  for (size_t i = 0; i < columns.size(); ++i)
+    uses_[columns[i]] = {CellUse::kNumber, tables_.size(), i};
+  NumberTable& table = tables_.push({});
+  table.tensor = tensor;
+  table.row.resize(columns.size());
+  table.columns = static_cast<Vec<size_t>&&>(columns);
 }
 
-Status add_targets(const gradc_rt_model& model, const CsvTable& table, const CsvOptions& options,
-                   Vec<Array>* arrays, Vec<Str>* class_names) {
-  Vec<const gradc_rt_tensor*> targets;
-  for (int64_t i = 0; i < model.num_tensors; ++i) {
-    if (model.tensors[i].kind == GRADC_RT_TARGET) targets.push(&model.tensors[i]);
-  }
-  if (options.targets.empty()) return {};
-  const bool one_each = targets.size() == options.targets.size() && targets.size() > 1;
+void CsvLoader::add_classes(size_t tensor, size_t column) {
+  uses_[column] = {CellUse::kClass, classes_.size(), 0};
+  ClassColumn& classes = classes_.push({});
+  classes.tensor = tensor;
+  classes.column = column;
+}
+
+Status CsvLoader::plan_targets() {
+  const Vec<size_t> targets = tensors_of(GRADC_RT_TARGET);
+  if (roles_.targets.empty()) return {};
+  const bool one_each = targets.size() == roles_.targets.size() && targets.size() > 1;
   if (targets.size() != 1 && !one_each) {
-    return error("%s: target= names %zu columns, the model has %zu targets", table.path.c_str(),
-                 options.targets.size(), targets.size());
+    return error("%s: target= names %zu columns, the model has %zu targets", path_,
+                 roles_.targets.size(), targets.size());
   }
   for (size_t t = 0; t < targets.size(); ++t) {
-    Array array;
-    Vec<size_t> columns;
-    if (one_each) {
-      columns.push(options.targets[t]);
+    const bool single = one_each || roles_.targets.size() == 1;
+    if (single && takes_classes(model_.tensors[targets[t]])) {
+      add_classes(targets[t], roles_.targets[t]);
+    } else if (single) {
+      Vec<size_t> one;
+      one.push(roles_.targets[t]);
+      add_numbers(targets[t], static_cast<Vec<size_t>&&>(one));
     } else {
-      columns = options.targets.clone();
+      add_numbers(targets[t], roles_.targets.clone());
     }
-    if (columns.size() == 1 && wants_classes(*targets[t])) {
-      GRADC_RT_TRY(class_column(table, columns[0], &array, class_names));
-    } else {
-      GRADC_RT_TRY(matrix(table, columns, targets[t]->name, &array));
-    }
-    array.name = Str(targets[t]->name);
-    arrays->push(static_cast<Array&&>(array));
   }
   return {};
+}
+
+Status CsvLoader::plan_inputs() {
+  const Vec<size_t> inputs = tensors_of(GRADC_RT_INPUT);
+  if (inputs.size() == 1) {
+    Vec<size_t> features;
+    Vec<Str> names;
+    for (size_t c = 0; c < header_.size(); ++c) {
+      if (roles_.used[c]) continue;
+      features.push(c);
+      names.push(header_[c].clone());
+    }
+    if (features.empty()) {
+      return error("%s: no column is left for %s: all are named by target= or drop=", path_,
+                   model_.tensors[inputs[0]].name);
+    }
+    const Vec<Str>* trained = known_ != nullptr ? &(*known_)[inputs[0]].columns : nullptr;
+    if (trained != nullptr && !trained->empty()) {  // in the order that the model was trained with
+      Vec<size_t> places;
+      GRADC_RT_TRY(match_all(path_, "feature columns", names, *trained, &places));
+      for (size_t& place : places)
+        place = features[place];
+      features = static_cast<Vec<size_t>&&>(places);
+      names = trained->clone();
+    }
+    (*meanings_)[inputs[0]].columns = static_cast<Vec<Str>&&>(names);
+    add_numbers(inputs[0], static_cast<Vec<size_t>&&>(features));
+    return {};
+  }
+  Status problems;
+  for (size_t input : inputs) {  // several inputs: each is a column of its name
+    const char* name = short_name(model_.tensors[input]);
+    size_t column = 0;
+    while (column < header_.size() && !(header_[column] == name))
+      ++column;
+    if (column == header_.size()) {
+      add_problem(problems, "%s: no column for input \"%s\", the header has %s", path_, name,
+                  shown_list(header_).c_str());
+    } else if (roles_.used[column]) {
+      add_problem(problems, "%s: column \"%s\" is an input, and named by target= or drop=", path_,
+                  name);
+    } else {
+      Vec<size_t> one;
+      one.push(column);
+      add_numbers(input, static_cast<Vec<size_t>&&>(one));
+    }
+  }
+  return problems;
+}
+
+void CsvLoader::read_number(const CsvReader& reader, size_t column, double* out) {
+  const CsvField& field = reader.fields()[column];
+  if (csv_number(field, out) && std::isfinite(*out)) return;
+  CsvTrouble& trouble = troubles_[column];
+  const Str text = trouble.count == 0 ? shown(field.text, field.size) : Str();
+  if (field.size == 0) {
+    trouble.note(reader.line(), "is empty, a number was expected");
+  } else if (csv_number(field, out)) {
+    trouble.note(reader.line(), "holds \"%s\", a finite number was expected", text.c_str());
+  } else {
+    trouble.note(reader.line(), "holds \"%s\", a number was expected%s", text.c_str(),
+                 roles_.used[column] ? "" : " (:drop= leaves a column out)");
+  }
+}
+
+void CsvLoader::read_row(const CsvReader& reader) {
+  const Vec<CsvField>& fields = reader.fields();
+  if (fields.size() != header_.size()) {
+    ragged_.note(reader.line(), "the row has %zu fields, the header has %zu", fields.size(),
+                 header_.size());
+    return;
+  }
+  ++rows_;
+  for (size_t c = 0; c < fields.size(); ++c) {
+    const ColumnUse& use = uses_[c];
+    if (use.use == CellUse::kNumber) {
+      read_number(reader, c, &tables_[use.table].row[use.place]);
+    } else if (use.use == CellUse::kClass) {
+      const int32_t id = classes_[use.table].texts.number(fields[c], reader.line());
+      classes_[use.table].ids.append(reinterpret_cast<const uint8_t*>(&id), sizeof id);
+    }
+  }
+  for (NumberTable& table : tables_) {
+    table.values.append(reinterpret_cast<const uint8_t*>(table.row.data()),
+                        table.row.size() * sizeof(double));
+  }
+}
+
+Status CsvLoader::tell_troubles() const {
+  Status problems;
+  size_t told = 0;
+  const auto tell = [&](const CsvTrouble& trouble, const char* column) {
+    if (trouble.count == 0 || ++told > kMostTroubles) return;
+    const Str where = column != nullptr ? format("column \"%s\" ", column) : Str();
+    const Str more = trouble.count > 1 ? format(" (and %zu more rows)", trouble.count - 1) : Str();
+    add_problem(problems, "%s:%zu: %s%s%s", path_, trouble.line, where.c_str(),
+                trouble.text.c_str(), more.c_str());
+  };
+  tell(ragged_, nullptr);
+  for (size_t c = 0; c < troubles_.size(); ++c)
+    tell(troubles_[c], troubles_[c].count > 0 ? shown(header_[c]).c_str() : "");
+  if (told > kMostTroubles) {
+    add_problem(problems, "%s: and %zu more columns", path_, told - kMostTroubles);
+  }
+  return problems;
+}
+
+Status CsvLoader::finish() {
+  Status problems = tell_troubles();
+  if (rows_ == 0 && problems.ok()) {
+    return error("%s: the CSV file has a header and no rows", path_);
+  }
+  for (NumberTable& table : tables_) {
+    Array array;
+    array.name = Str(model_.tensors[table.tensor].name);
+    array.source = Str(path_);
+    if (table.columns.size() == 1) {
+      array.source.appendf(": %s", shown(header_[table.columns[0]]).c_str());
+    }
+    array.dtype = Dtype::kF64;
+    array.dims.push(static_cast<int64_t>(rows_));
+    if (table.columns.size() != 1) array.dims.push(static_cast<int64_t>(table.columns.size()));
+    array.data = static_cast<Bytes&&>(table.values);
+    arrays_->push(static_cast<Array&&>(array));
+  }
+  for (ClassColumn& classes : classes_) {
+    Array array;
+    const size_t tensor = classes.tensor;
+    const Status one = number_classes(path_, header_[classes.column], model_.tensors[tensor],
+                                      known_ != nullptr ? &(*known_)[tensor].classes : nullptr,
+                                      classes, &array, &(*meanings_)[tensor].classes);
+    if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
+    arrays_->push(static_cast<Array&&>(array));
+  }
+  return problems;
+}
+
+Status CsvLoader::read_rows(CsvReader& reader) {
+  bool more = true;
+  while (true) {
+    GRADC_RT_TRY(reader.next(&more));
+    if (!more) return {};
+    read_row(reader);
+  }
+}
+
+Status CsvLoader::run(const char* text) {
+  CsvOptions options;
+  GRADC_RT_TRY(parse_csv_options(path_, text, &options));
+  ByteStream bytes;
+  GRADC_RT_TRY(bytes.open(path_));
+  CsvReader reader(bytes, path_, options.separator);
+  bool more = false;
+  GRADC_RT_TRY(reader.next(&more));
+  if (!more) return error("%s: the CSV file is empty", path_);
+  GRADC_RT_TRY(read_csv_header(path_, reader, options, &header_));
+  GRADC_RT_TRY(assign_csv_roles(path_, options, header_, &roles_));
+  uses_.resize(header_.size());
+  troubles_.resize(header_.size());
+  Status plan = plan_targets();
+  const Status inputs = plan_inputs();
+  if (!inputs.ok()) add_problem(plan, "%s", inputs.text.c_str());
+  if (!plan.ok()) return plan;
+  if (options.header == CsvHeader::kNone) read_row(reader);
+  Status status = read_rows(reader);
+  if (!status.ok()) {  // what was wrong before the place where reading ended comes first
+    Status problems = tell_troubles();
+    add_problem(problems, "%s", status.text.c_str());
+    return problems;
+  }
+  return finish();
 }
 
 }  // namespace
 
 Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
-                Vec<Array>* arrays, Vec<Str>* class_names) {
-  Bytes bytes;
-  GRADC_RT_TRY(read_maybe_gzip(path, &bytes));
-  CsvTable table;
-  GRADC_RT_TRY(parse_csv(bytes, path, &table));
-  CsvOptions columns;
-  GRADC_RT_TRY(parse_options(table, options, &columns));
-  GRADC_RT_TRY(add_targets(model, table, columns, arrays, class_names));
-  Vec<const gradc_rt_tensor*> inputs;
-  for (int64_t i = 0; i < model.num_tensors; ++i) {
-    if (model.tensors[i].kind == GRADC_RT_INPUT) inputs.push(&model.tensors[i]);
-  }
-  if (inputs.size() == 1) {
-    Vec<size_t> features;
-    for (size_t c = 0; c < table.header.size(); ++c) {
-      if (!contains(columns.targets, c) && !contains(columns.dropped, c)) features.push(c);
-    }
-    Array array;
-    GRADC_RT_TRY(matrix(table, features, inputs[0]->name, &array));
-    arrays->push(static_cast<Array&&>(array));
-    return {};
-  }
-  for (const gradc_rt_tensor* input : inputs) {  // several inputs: each is a column of its name
-    const int64_t column = table.column(short_name(*input));
-    if (column < 0) {
-      return error("%s: no column for input \"%s\", the header has %s", path, short_name(*input),
-                   header_names(table).c_str());
-    }
-    Vec<size_t> one;
-    one.push(static_cast<size_t>(column));
-    Array array;
-    GRADC_RT_TRY(matrix(table, one, input->name, &array));
-    arrays->push(static_cast<Array&&>(array));
-  }
-  return {};
-}
-
-Status load_text(const gradc_rt_model& model, const char* path, bool characters,
-                 Vec<Array>* arrays) {
-  const gradc_rt_tensor* input = nullptr;
-  const gradc_rt_tensor* target = nullptr;
-  for (int64_t i = 0; i < model.num_tensors; ++i) {
-    const gradc_rt_tensor& tensor = model.tensors[i];
-    if (tensor.kind == GRADC_RT_INPUT) input = input == nullptr ? &tensor : input;
-    if (tensor.kind == GRADC_RT_TARGET) target = target == nullptr ? &tensor : target;
-  }
-  if (input == nullptr || target == nullptr || input->rank < 2) {
-    return error("%s: text needs a model with one input [batch, length] and one target", path);
-  }
-  Bytes text;
-  GRADC_RT_TRY(read_maybe_gzip(path, &text));
-  const size_t length = static_cast<size_t>(input->dims[1]);
-  const bool next_only = target->rank < 2;  // [batch]: only the byte after the window
-  if (text.size() < length + 1) {
-    return error("%s: has %zu bytes, one window of the model needs %zu", path, text.size(),
-                 length + 1);
-  }
-  int32_t id_of[256];
-  int32_t next_id = 0;
-  for (int b = 0; b < 256; ++b) {
-    const bool used =
-        !characters || std::find(text.begin(), text.end(), static_cast<uint8_t>(b)) != text.end();
-    id_of[b] = used ? next_id++ : -1;
-  }
-  const size_t rows = (text.size() - 1) / length;
-  for (const gradc_rt_tensor* tensor : {input, target}) {
-    const size_t shift = tensor == target ? 1 : 0;
-    const bool last = tensor == target && next_only;
-    Array array;
-    array.name = Str(tensor->name);
-    array.source = Str(path);
-    array.dtype = Dtype::kI32;
-    array.dims.push(static_cast<int64_t>(rows));
-    if (!last) array.dims.push(static_cast<int64_t>(length));
-    array.data.resize(rows * (last ? 1 : length) * sizeof(int32_t));
-    size_t at = 0;
-    for (size_t r = 0; r < rows; ++r) {
-      for (size_t k = last ? length - 1 : 0; k < length; ++k)
-        store_i64(array.data.data(), Dtype::kI32, at++, id_of[text[r * length + k + shift]]);
-    }
-    arrays->push(static_cast<Array&&>(array));
-  }
-  return {};
+                const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings) {
+  return CsvLoader(model, path, known, arrays, meanings).run(options);
 }
 
 }  // namespace gradc::rt

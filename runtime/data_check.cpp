@@ -1,7 +1,9 @@
 // What is checked of data before training starts.
 #include "runtime/dataset.h"
+#include "runtime/number.h"
 #include "runtime/weights.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace gradc::rt {
@@ -55,8 +57,12 @@ void check_shape(const gradc_rt_tensor& tensor, const Array& array, Status& prob
   if (depth > 0 && have * static_cast<size_t>(depth) == want) return;
   const Str example = dims_text({tensor.dims + 1, static_cast<size_t>(tensor.rank - 1)});
   const Str seen = dims_text({array.dims.data() + 1, array.dims.size() - 1});
-  add_problem(problems, "%s: each example is %s (%zu values), %s needs %s (%zu values)",
-              array.source.c_str(), seen.c_str(), have, tensor.name, example.c_str(), want);
+  const Str classes =
+      depth > 0 ? format(" or one class number for each %lld", static_cast<long long>(depth))
+                : Str();
+  add_problem(problems, "%s: each example is %s (%zu values), %s needs %s (%zu values)%s",
+              array.source.c_str(), seen.c_str(), have, tensor.name, example.c_str(), want,
+              classes.c_str());
 }
 
 // Is this array turned into one-hot rows?
@@ -65,54 +71,222 @@ bool is_one_hot(const gradc_rt_tensor& tensor, const Array& array) {
          array_example_elements(array) != example_elements(tensor);
 }
 
-Str place_text(const Array& array, size_t index) {
-  const size_t per_example = array_example_elements(array);
-  if (per_example <= 1) return format("example %zu", index);
-  return format("example %zu, value %zu", index / per_example, index % per_example);
+// Values of one tensor, from a file or from a caller's memory.
+struct Values {
+  const gradc_rt_tensor& tensor;
+  const char* source;
+  Dtype dtype;
+  const void* data;
+  size_t count;
+  size_t per_example;
+};
+
+// What is wrong with some of the values: told once, with the first of them.
+class Findings {
+ public:
+  explicit Findings(const Values& values) : values_(values) {}
+
+  /// True for the first: only then the text is worth making.
+  bool note() { return count_++ == 0; }
+  void say(size_t index, const Str& text) {
+    index_ = index;
+    text_ = text.clone();
+  }
+  void tell(Status& problems) const {
+    if (count_ == 0) return;
+    Str place = format("example %zu", index_ / values_.per_example);
+    if (values_.per_example > 1) place.appendf(", value %zu", index_ % values_.per_example);
+    const Str more = count_ > 1 ? format(" (and %zu more)", count_ - 1) : Str();
+    add_problem(problems, "%s: %s is %s%s", values_.source, place.c_str(), text_.c_str(),
+                more.c_str());
+  }
+
+ private:
+  const Values& values_;
+  size_t count_ = 0;
+  size_t index_ = 0;
+  Str text_;
+};
+
+struct Range {
+  int64_t low;
+  int64_t high;
+};
+
+// Which integers element `index` may be, as far as the model says.
+Range integer_range(const Values& values, int64_t limit, size_t index) {
+  Range range{INT64_MIN, INT64_MAX};
+  if (limit > 0) range = {0, limit - 1};
+  const gradc_rt_data* data = values.tensor.data;
+  if (data != nullptr && data->num_ranges > 0) {
+    const size_t element = index % static_cast<size_t>(data->num_ranges);
+    range.low = std::max(range.low, data->ranges[2 * element]);
+    range.high = std::min(range.high, data->ranges[2 * element + 1]);
+  }
+  return range;
 }
 
-void check_integers(const gradc_rt_tensor& tensor, const Array& array, int64_t limit,
-                    Status& problems) {
-  const bool narrow = static_cast<Dtype>(tensor.dtype) == Dtype::kI32;
-  const bool byte = static_cast<Dtype>(tensor.dtype) == Dtype::kU8;
-  const size_t count = array.count();
-  for (size_t i = 0; i < count; ++i) {
-    if (is_float(array.dtype)) {
-      const double value = load_f64(array.data.data(), array.dtype, i);
+bool fits_dtype(Dtype dtype, int64_t value) {
+  switch (dtype) {
+    case Dtype::kI32:
+      return value == static_cast<int32_t>(value);
+    case Dtype::kU8:
+      return value == static_cast<uint8_t>(value);
+    case Dtype::kBool:
+      return value == 0 || value == 1;
+    case Dtype::kI64:
+    case Dtype::kF32:
+    case Dtype::kF64:
+    case Dtype::kBF16:
+    case Dtype::kF16:
+      return true;
+  }
+  return true;
+}
+
+Str range_text(const Values& values, Range range) {
+  const char* name = values.tensor.name;
+  if (range.low == INT64_MIN) {
+    return format("%s needs values of at most %lld", name, static_cast<long long>(range.high));
+  }
+  if (range.high == INT64_MAX) {
+    return format("%s needs values of at least %lld", name, static_cast<long long>(range.low));
+  }
+  return format("%s needs values from %lld to %lld", name, static_cast<long long>(range.low),
+                static_cast<long long>(range.high));
+}
+
+// Whole numbers, within what the model does with them. `limit` > 0: below it.
+void check_integers(const Values& values, int64_t limit, Status& problems) {
+  const Dtype dtype = static_cast<Dtype>(values.tensor.dtype);
+  const bool stored = !is_float(dtype);  // one-hot rows are made of i32 numbers
+  const bool floats = is_float(values.dtype);
+  Findings fractions(values);
+  Findings outside(values);
+  Findings wide(values);
+  for (size_t i = 0; i < values.count; ++i) {
+    if (floats) {
+      const double value = load_f64(values.data, values.dtype, i);
       if (!(std::fabs(value) <= 9.0e15) || value != std::floor(value)) {
-        add_problem(problems, "%s: %s is %g, %s needs whole numbers", array.source.c_str(),
-                    place_text(array, i).c_str(), value, tensor.name);
-        return;
+        if (fractions.note()) {
+          fractions.say(i, format("%s, %s needs whole numbers", number_text(value).c_str(),
+                                  values.tensor.name));
+        }
+        continue;
       }
     }
-    const int64_t value = load_i64(array.data.data(), array.dtype, i);
-    if (limit > 0 && (value < 0 || value >= limit)) {
-      add_problem(problems, "%s: %s is %lld, %s needs values from 0 to %lld", array.source.c_str(),
-                  place_text(array, i).c_str(), static_cast<long long>(value), tensor.name,
-                  static_cast<long long>(limit - 1));
-      return;
-    }
-    if ((narrow && value != static_cast<int32_t>(value)) ||
-        (byte && value != static_cast<uint8_t>(value))) {
-      add_problem(problems, "%s: %s is %lld, which does not fit %s", array.source.c_str(),
-                  place_text(array, i).c_str(), static_cast<long long>(value),
-                  dtype_name(static_cast<Dtype>(tensor.dtype)));
-      return;
+    const int64_t value = load_i64(values.data, values.dtype, i);
+    const Range range = integer_range(values, limit, i);
+    if (value < range.low || value > range.high) {
+      if (outside.note()) {
+        outside.say(i, format("%lld, %s", static_cast<long long>(value),
+                              range_text(values, range).c_str()));
+      }
+    } else if (!fits_dtype(stored ? dtype : Dtype::kI32, value) && wide.note()) {
+      wide.say(i, format("%lld, which does not fit %s", static_cast<long long>(value),
+                         dtype_name(stored ? dtype : Dtype::kI32)));
     }
   }
+  for (const Findings* one : {&fractions, &outside, &wide})
+    one->tell(problems);
 }
 
-void check_finite(const gradc_rt_tensor& tensor, const Array& array, Status& problems) {
-  if (!is_float(array.dtype)) return;
-  const size_t count = array.count();
-  for (size_t i = 0; i < count; ++i) {
-    const double value = load_f64(array.data.data(), array.dtype, i);
-    // A finite double may still overflow the model's f32.
-    const bool fits = static_cast<Dtype>(tensor.dtype) == Dtype::kF64 || std::fabs(value) <= 3.4e38;
-    if (std::isfinite(value) && fits) continue;
-    add_problem(problems, "%s: %s is %g, finite numbers%s were expected", array.source.c_str(),
-                place_text(array, i).c_str(), value, std::isfinite(value) ? " of 32 bits" : "");
-    return;
+// Scale and offset of the data rule; values as compiled code gets them have them behind.
+struct Scaling {
+  double scale = 1;
+  double offset = 0;
+};
+
+bool has_target_range(const gradc_rt_data* data) {
+  return data != nullptr && data->target_min < data->target_max;
+}
+
+bool in_target_range(const gradc_rt_data& data, double value) {
+  const bool above = (data.target_flags & GRADC_RT_TARGET_ABOVE_MIN) != 0
+                         ? value > data.target_min
+                         : value >= data.target_min;
+  const bool whole = (data.target_flags & GRADC_RT_TARGET_WHOLE) == 0 || value == std::floor(value);
+  return above && value <= data.target_max && whole;
+}
+
+Str target_range_text(const gradc_rt_data& data) {
+  const bool whole = (data.target_flags & GRADC_RT_TARGET_WHOLE) != 0;
+  const bool open = (data.target_flags & GRADC_RT_TARGET_ABOVE_MIN) != 0;
+  Str text(whole ? "whole numbers " : "values ");
+  const Str low = number_text(data.target_min);
+  if (std::isinf(data.target_max)) {
+    text.appendf("%s %s", open ? "above" : "of at least", low.c_str());
+  } else {
+    text.appendf("%s %s to %s", open ? "above" : "from", low.c_str(),
+                 number_text(data.target_max).c_str());
+  }
+  return text;
+}
+
+// Finite numbers that the model's type holds, within what the loss is defined for; those that the
+// model makes indices of, within their range.
+void check_numbers(const Values& values, const Scaling& scaling, bool standardized,
+                   Status& problems) {
+  const gradc_rt_tensor& tensor = values.tensor;
+  const gradc_rt_data* data = tensor.data;
+  const bool floats = is_float(values.dtype);
+  const bool target = has_target_range(data) && !standardized;
+  const bool index = data != nullptr && data->num_ranges > 0 && !standardized;
+  if (!floats && !target && !index) return;
+  const bool narrow = static_cast<Dtype>(tensor.dtype) != Dtype::kF64;
+  Findings broken(values);
+  Findings outside(values);
+  for (size_t i = 0; i < values.count; ++i) {
+    const double value = load_f64(values.data, values.dtype, i);
+    const bool fits = !narrow || std::fabs(value) <= 3.4e38;  // a finite double may overflow an f32
+    if (!std::isfinite(value) || !fits) {
+      if (broken.note()) {
+        broken.say(i, format("%s, finite numbers%s were expected", number_text(value).c_str(),
+                             std::isfinite(value) ? " of 32 bits" : ""));
+      }
+      continue;
+    }
+    const double scaled = value * scaling.scale + scaling.offset;
+    if (target && !in_target_range(*data, scaled)) {
+      if (outside.note()) {
+        const Str became =
+            scaled != value ? format(" (%s scaled)", number_text(scaled).c_str()) : Str();
+        outside.say(i, format("%s%s, the loss of %s is defined for %s", number_text(value).c_str(),
+                              became.c_str(), tensor.name, target_range_text(*data).c_str()));
+      }
+    } else if (index) {
+      const Range range = integer_range(values, 0, i);
+      const double whole = std::trunc(scaled);
+      const bool good =
+          whole >= static_cast<double>(range.low) && whole <= static_cast<double>(range.high);
+      if (!good && outside.note()) {
+        outside.say(
+            i, format("%s, %s", number_text(value).c_str(), range_text(values, range).c_str()));
+      }
+    }
+  }
+  broken.tell(problems);
+  outside.tell(problems);
+}
+
+bool is_standardized(const gradc_rt_data* data) {
+  return data != nullptr && data->standardize != GRADC_RT_STANDARDIZE_NONE;
+}
+
+void check_array(const gradc_rt_tensor& tensor, const Array& array, Status& problems) {
+  check_shape(tensor, array, problems);
+  const gradc_rt_data* data = tensor.data;
+  const size_t per_example = array_example_elements(array);
+  const Values values{tensor,        array.source.c_str(),
+                      array.dtype,   array.data.data(),
+                      array.count(), per_example > 0 ? per_example : 1};
+  if (is_one_hot(tensor, array)) {
+    check_integers(values, data->one_hot_depth, problems);
+  } else if (!is_float(static_cast<Dtype>(tensor.dtype))) {
+    check_integers(values, data != nullptr ? data->value_count : 0, problems);
+  } else {
+    const Scaling scaling = data != nullptr ? Scaling{data->scale, data->offset} : Scaling{};
+    check_numbers(values, scaling, is_standardized(data), problems);
   }
 }
 
@@ -125,15 +299,27 @@ Status check_part(const gradc_rt_model& model, const DataPart& part, TargetNeed 
     const Array& array = part.arrays[static_cast<size_t>(i)];
     if (!is_fed(tensor) || array.source.empty()) continue;
     if (tensor.kind == GRADC_RT_TARGET && need == TargetNeed::kOptional) continue;
-    check_shape(tensor, array, problems);
-    const bool one_hot = is_one_hot(tensor, array);
-    int64_t limit = tensor.data != nullptr ? tensor.data->value_count : 0;
-    if (one_hot) limit = tensor.data->one_hot_depth;
-    if (one_hot || !is_float(static_cast<Dtype>(tensor.dtype))) {
-      check_integers(tensor, array, limit, problems);
-    } else {
-      check_finite(tensor, array, problems);
-    }
+    check_array(tensor, array, problems);
+  }
+  return problems;
+}
+
+Status check_values(const gradc_rt_model& model, size_t tensor, Dtype dtype, const void* data,
+                    int64_t rows, const char* what) {
+  const gradc_rt_tensor& description = model.tensors[tensor];
+  const size_t per_example = example_elements(description);
+  const Values values{description,
+                      what,
+                      dtype,
+                      data,
+                      static_cast<size_t>(rows) * per_example,
+                      per_example > 0 ? per_example : 1};
+  Status problems;
+  if (is_float(static_cast<Dtype>(description.dtype))) {
+    check_numbers(values, {}, false, problems);
+  } else {
+    const int64_t limit = description.data != nullptr ? description.data->value_count : 0;
+    check_integers(values, limit, problems);
   }
   return problems;
 }

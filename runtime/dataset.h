@@ -9,6 +9,7 @@
 #pragma once
 
 #include "runtime/array.h"
+#include "runtime/meaning.h"
 #include "runtime/model_abi.h"
 
 namespace gradc::rt {
@@ -37,23 +38,30 @@ struct DataSet {
   DataPart train;
   DataPart validation;
   DataPart test;
-  Vec<Str> class_names;  // of a CSV's text target
+  Vec<TensorMeaning> meanings;  // one for each tensor of the model
 };
 
 enum class TargetNeed { kRequired, kOptional };
 
 /// Reads everything and assigns arrays to inputs and targets by name; checks counts of rows. Values
-/// and shapes are checked by check_part().
+/// and shapes are checked by check_part(). With `known` (one for each tensor of the model: what it
+/// was trained with) columns, classes and characters are matched by name.
 Status load_dataset(const gradc_rt_model& model, const DataSource& source, TargetNeed need,
-                    DataSet* out);
+                    DataSet* out, const Vec<TensorMeaning>* known = nullptr);
 
-/// Reads the arrays of any supported file or folder without assigning them.
-Status load_arrays_of(const char* path, Vec<Array>* out);
+/// Reads the arrays of any supported file or folder without assigning them. `choice` may be null:
+/// everything is read.
+Status load_arrays_of(const char* path, Vec<Array>* out, ArrayChoice* choice = nullptr);
 
 /// Checks one part against the model before anything runs: element counts and shapes, dtypes,
 /// ranges of labels, NaN and infinities. All problems are reported together; each names the file,
 /// the array, what was seen and what was expected.
 Status check_part(const gradc_rt_model& model, const DataPart& part, TargetNeed need);
+
+/// The same for the values of one input or target as compiled code gets them, preprocessing done:
+/// `rows` examples of elements of `dtype`. `what` names them in the messages.
+Status check_values(const gradc_rt_model& model, size_t tensor, Dtype dtype, const void* data,
+                    int64_t rows, const char* what);
 
 /// Is this tensor fed from data?
 inline bool is_fed(const gradc_rt_tensor& tensor) {
@@ -65,9 +73,12 @@ Status parse_named_file(const char* text, const char* option, NamedFile* out);
 
 /// Turns a CSV or text SPEC into arrays named as the model's tensors (implementation of
 /// load_dataset).
+Status load_spec(const gradc_rt_model& model, const Str& spec, const Vec<TensorMeaning>* known,
+                 ArrayChoice* choice, Vec<Array>* arrays, Vec<TensorMeaning>* meanings);
+/// `meanings` has one entry for each tensor; `known` may be null.
 Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
-                Vec<Array>* arrays, Vec<Str>* class_names);
+                const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings);
 Status load_text(const gradc_rt_model& model, const char* path, bool characters,
-                 Vec<Array>* arrays);
+                 const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings);
 
 }  // namespace gradc::rt

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace gradc::rt {
 namespace {
@@ -17,6 +18,25 @@ T load_as(const void* data, size_t index) {
 template <class T>
 void store_as(void* data, size_t index, T value) {
   memcpy(static_cast<char*>(data) + index * sizeof(T), &value, sizeof(T));
+}
+
+// Truncated towards zero; what the type does not hold becomes its nearest end, NaN becomes 0.
+// (Callers that must not lose anything check before.)
+template <class T>
+T to_integer(double value) {
+  constexpr double kLow = static_cast<double>(std::numeric_limits<T>::min());
+  constexpr double kHigh = static_cast<double>(std::numeric_limits<T>::max());
+  if (std::isnan(value)) return 0;
+  if (value <= kLow) return std::numeric_limits<T>::min();
+  if (value >= kHigh) return std::numeric_limits<T>::max();
+  return static_cast<T>(value);
+}
+
+template <class T>
+T narrow(int64_t value) {
+  constexpr int64_t kLow = std::numeric_limits<T>::min();
+  constexpr int64_t kHigh = std::numeric_limits<T>::max();
+  return static_cast<T>(value < kLow ? kLow : value > kHigh ? kHigh : value);
 }
 
 // Rounds a double to a 16-bit float with the given field widths, nearest even, keeping subnormals.
@@ -172,7 +192,7 @@ int64_t load_i64(const void* data, Dtype dtype, size_t index) {
     case Dtype::kF64:
     case Dtype::kBF16:
     case Dtype::kF16:
-      return static_cast<int64_t>(load_f64(data, dtype, index));
+      return to_integer<int64_t>(load_f64(data, dtype, index));
   }
   return 0;
 }
@@ -188,11 +208,11 @@ void store_f64(void* data, Dtype dtype, size_t index, double value) {
     case Dtype::kF16:
       return store_as(data, index, f64_to_f16(value));
     case Dtype::kI32:
-      return store_as(data, index, static_cast<int32_t>(value));
+      return store_as(data, index, to_integer<int32_t>(value));
     case Dtype::kI64:
-      return store_as(data, index, static_cast<int64_t>(value));
+      return store_as(data, index, to_integer<int64_t>(value));
     case Dtype::kU8:
-      return store_as(data, index, static_cast<uint8_t>(value));
+      return store_as(data, index, to_integer<uint8_t>(value));
     case Dtype::kBool:
       return store_as(data, index, static_cast<uint8_t>(value != 0));
   }
@@ -201,11 +221,11 @@ void store_f64(void* data, Dtype dtype, size_t index, double value) {
 void store_i64(void* data, Dtype dtype, size_t index, int64_t value) {
   switch (dtype) {
     case Dtype::kI32:
-      return store_as(data, index, static_cast<int32_t>(value));
+      return store_as(data, index, narrow<int32_t>(value));
     case Dtype::kI64:
       return store_as(data, index, value);
     case Dtype::kU8:
-      return store_as(data, index, static_cast<uint8_t>(value));
+      return store_as(data, index, narrow<uint8_t>(value));
     case Dtype::kBool:
       return store_as(data, index, static_cast<uint8_t>(value != 0));
     case Dtype::kF32:

@@ -35,9 +35,11 @@ uint16_t f64_to_bf16(double value);
 
 /// Element `index` of an array of `dtype` as double (i64 beyond 2^53 is rounded).
 double load_f64(const void* data, Dtype dtype, size_t index);
-/// Element `index` of an integer or bool array, exactly; floats are truncated.
+/// Element `index` of an integer or bool array, exactly; floats are truncated. What 64 bits do not
+/// hold becomes the nearest end, NaN 0.
 int64_t load_i64(const void* data, Dtype dtype, size_t index);
-/// Stores `value` rounded to `dtype`; integers are truncated towards zero.
+/// Stores `value` rounded to `dtype`; integers are truncated towards zero. What the type does not
+/// hold becomes its nearest end: callers that must not lose anything check before.
 void store_f64(void* data, Dtype dtype, size_t index, double value);
 void store_i64(void* data, Dtype dtype, size_t index, int64_t value);
 

@@ -35,27 +35,46 @@ size_t product(const int64_t* dims, size_t count) {
   return n;
 }
 
-// Mean and population standard deviation of the scaled values; constant features get 1, so that
-// they become 0.
+// Mean and population standard deviation of the scaled values. A constant feature is one whose
+// least and greatest value agree, whatever rounding makes of its mean: its mean is that value and
+// its deviation 1, so that it becomes 0. Sums are of differences from the least value in units of
+// the range, so that neither their size nor their closeness costs digits.
 void fit(const Array& array, size_t first, size_t elements, const Transform& scaled,
          DataStatistics* statistics) {
   const size_t groups = static_cast<size_t>(statistics->count);
   const double per_group = static_cast<double>(elements) / static_cast<double>(groups);
+  const auto value = [&](size_t i) {
+    return scaled.apply(load_f64(array.data.data(), array.dtype, first + i), 0);
+  };
+  Vec<double> low(groups);
+  Vec<double> range(groups);  // at first the greatest value
   for (size_t g = 0; g < groups; ++g)
-    statistics->mean[g] = statistics->std[g] = 0;
-  for (size_t i = 0; i < elements; ++i) {
-    statistics->mean[i % groups] +=
-        scaled.apply(load_f64(array.data.data(), array.dtype, first + i), 0);
+    low[g] = range[g] = value(g);
+  for (size_t i = groups; i < elements; ++i) {
+    const double x = value(i);
+    low[i % groups] = std::min(low[i % groups], x);
+    range[i % groups] = std::max(range[i % groups], x);
   }
+  for (size_t g = 0; g < groups; ++g) {
+    range[g] = range[g] / 2 - low[g] / 2;  // halves: the whole may overflow
+    statistics->mean[g] = statistics->std[g] = 0;
+  }
+  const auto unit = [&](size_t i) {
+    const size_t g = i % groups;
+    return range[g] > 0 ? (value(i) / 2 - low[g] / 2) / range[g] : 0.0;
+  };
+  for (size_t i = 0; i < elements; ++i)
+    statistics->mean[i % groups] += unit(i);
   for (size_t g = 0; g < groups; ++g)
     statistics->mean[g] /= per_group;
   for (size_t i = 0; i < elements; ++i) {
-    const double d = scaled.apply(load_f64(array.data.data(), array.dtype, first + i), 0) -
-                     statistics->mean[i % groups];
+    const double d = unit(i) - statistics->mean[i % groups];
     statistics->std[i % groups] += d * d;
   }
   for (size_t g = 0; g < groups; ++g) {
-    const double std = std::sqrt(statistics->std[g] / per_group);
+    const double deviation = std::sqrt(statistics->std[g] / per_group);
+    statistics->mean[g] = low[g] + 2 * (statistics->mean[g] * range[g]);
+    const double std = 2 * (deviation * range[g]);
     statistics->std[g] = std > 0 ? std : 1.0;
   }
   statistics->known = true;

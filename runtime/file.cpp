@@ -1,6 +1,8 @@
 // Files on POSIX calls: errors keep errno's text.
 #include "runtime/file.h"
 
+#include "runtime/interrupted.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -10,7 +12,16 @@
 #include <unistd.h>
 
 namespace gradc::rt {
-namespace {
+
+int open_descriptor(const char* path, int flags, unsigned mode) {
+  const int file = again_if_interrupted([&] { return ::open(path, flags | O_CLOEXEC, mode); });
+  if (file < 0 || file > STDERR_FILENO) return file;
+  const int moved = fcntl(file, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  const int reason = errno;
+  close(file);
+  errno = reason;
+  return moved;
+}
 
 Str folder_of(const char* path) {
   const char* slash = strrchr(path, '/');
@@ -19,15 +30,36 @@ Str folder_of(const char* path) {
   return Str(path, static_cast<size_t>(slash - path));
 }
 
+namespace {
+
+/// A descriptor that is closed in any case.
+class Descriptor {
+ public:
+  explicit Descriptor(int number) : number_(number) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() { close_now(this); }
+
+ private:
+  static void close_now(void* self) {
+    Descriptor* it = static_cast<Descriptor*>(self);
+    if (it->number_ >= 0) close(it->number_);
+    it->number_ = -1;
+  }
+
+  int number_;
+  Held held_{&Descriptor::close_now, this};
+};
+
 }  // namespace
 
 Status read_file(const char* path, Bytes* out) {
-  const int descriptor = ::open(path, O_RDONLY | O_CLOEXEC);
+  const int descriptor = open_descriptor(path, O_RDONLY, 0);
+  const Descriptor owner(descriptor);
   if (descriptor < 0) return error("%s: cannot open: %s", path, strerror(errno));
   struct stat info;
   if (fstat(descriptor, &info) != 0 || S_ISDIR(info.st_mode)) {
     const bool folder = S_ISDIR(info.st_mode);
-    close(descriptor);
     return error("%s: %s", path, folder ? "is a directory, a file was expected" : strerror(errno));
   }
   out->clear();
@@ -43,7 +75,6 @@ Status read_file(const char* path, Bytes* out) {
     if (n <= 0) break;
     out->set_size_within_capacity(old + static_cast<size_t>(n));
   }
-  close(descriptor);
   return status;
 }
 
@@ -81,55 +112,6 @@ Str join_path(const char* folder, const char* name) {
   if (!path.ends_with("/")) path.push('/');
   path.append(name);
   return path;
-}
-
-AtomicFile::~AtomicFile() {
-  if (descriptor_ >= 0) {
-    close(descriptor_);
-    unlink(temporary_.c_str());
-  }
-}
-
-Status AtomicFile::open(const char* path) {
-  path_ = Str(path);
-  for (int attempt = 0; attempt < 100; ++attempt) {
-    temporary_ = format("%s.tmp-%ld-%d", path, static_cast<long>(getpid()), attempt);
-    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor_ >= 0) return {};
-    if (errno != EEXIST) break;
-  }
-  return error("%s: cannot create: %s", path, strerror(errno));
-}
-
-Status AtomicFile::write(const void* data, size_t bytes) {
-  const char* next = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t n = ::write(descriptor_, next, std::min<size_t>(bytes, 1u << 30));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return error("%s: cannot write: %s", path_.c_str(), strerror(errno));
-    next += n;
-    bytes -= static_cast<size_t>(n);
-  }
-  return {};
-}
-
-Status AtomicFile::commit() {
-  const int descriptor = descriptor_;
-  descriptor_ = -1;
-  const bool synced = fsync(descriptor) == 0;
-  const bool closed = close(descriptor) == 0;
-  if (!synced || !closed || rename(temporary_.c_str(), path_.c_str()) != 0) {
-    Status status = error("%s: cannot write: %s", path_.c_str(), strerror(errno));
-    unlink(temporary_.c_str());
-    return status;
-  }
-  const int folder = ::open(folder_of(path_.c_str()).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder >=
-      0) {  // makes the rename itself durable; some file systems refuse, which loses nothing
-    (void)fsync(folder);
-    close(folder);
-  }
-  return {};
 }
 
 }  // namespace gradc::rt

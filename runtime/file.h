@@ -1,7 +1,7 @@
-// Whole files: reading, and writing that is never half done (temporary file, fsync, rename, fsync
-// of the folder).
+// Whole files: reading them, and names of files and folders. Writing is in output_file.h.
 #pragma once
 
+#include "runtime/memory.h"
 #include "runtime/status.h"
 
 #include <cstdint>
@@ -11,6 +11,9 @@ namespace gradc::rt {
 
 using Bytes = Vec<uint8_t>;
 
+/// open(), never as one of the three standard descriptors (a program may run with those closed,
+/// and others write to them), close-on-exec; -1 with errno set when it fails.
+int open_descriptor(const char* path, int flags, unsigned mode);
 /// Reads a whole regular file.
 Status read_file(const char* path, Bytes* out);
 bool is_directory(const char* path);
@@ -19,26 +22,9 @@ bool file_exists(const char* path);
 Status list_directory(const char* path, Vec<Str>* names);
 /// The last component of a path.
 Str base_name(const char* path);
+/// The folder that a path is in: "." for a bare name.
+Str folder_of(const char* path);
 Str join_path(const char* folder, const char* name);
-
-/// Writes a file under a temporary name beside its place; commit() makes it appear whole under its
-/// own name. Without commit() the temporary file is removed.
-class AtomicFile {
- public:
-  AtomicFile() = default;
-  AtomicFile(const AtomicFile&) = delete;
-  AtomicFile& operator=(const AtomicFile&) = delete;
-  ~AtomicFile();
-
-  Status open(const char* path);
-  Status write(const void* data, size_t bytes);
-  Status commit();
-
- private:
-  Str path_;
-  Str temporary_;
-  int descriptor_ = -1;
-};
 
 /// Inflates a gzip file's bytes (all members); `name` is for messages.
 Status gunzip(const Bytes& packed, const char* name, Bytes* out);

@@ -1,6 +1,7 @@
 // Inflating through zlib. Output grows with what the stream really gives (deflate expands at most
 // about 1032 times), so a lying header cannot make us allocate more than the file can produce.
-#include "runtime/file.h"
+#include "runtime/byte_stream.h"
+#include "runtime/memory.h"
 
 #include <algorithm>
 #include <zlib.h>
@@ -8,7 +9,29 @@
 namespace gradc::rt {
 namespace {
 
-constexpr size_t kChunk = 1u << 20;
+/// Ends zlib's stream in any case.
+class Inflating {
+ public:
+  explicit Inflating(z_stream* stream) : stream_(stream) {}
+  Inflating(const Inflating&) = delete;
+  Inflating& operator=(const Inflating&) = delete;
+  ~Inflating() { end(this); }
+
+ private:
+  static void end(void* self) {
+    Inflating* it = static_cast<Inflating*>(self);
+    if (it->stream_ != nullptr) inflateEnd(it->stream_);
+    it->stream_ = nullptr;
+  }
+
+  z_stream* stream_;
+  Held held_{&Inflating::end, this};
+};
+
+Status cannot_start(int code, const char* name) {
+  if (code == Z_MEM_ERROR) return out_of_memory(0);
+  return internal_error("%s: zlib did not start", name);
+}
 
 const char* zlib_reason(int code, const z_stream& stream) {
   if (stream.msg != nullptr) return stream.msg;
@@ -16,53 +39,30 @@ const char* zlib_reason(int code, const z_stream& stream) {
                                              : "the stream is damaged";
 }
 
+Status read_all(ByteStream& stream, Bytes* out) {
+  out->clear();
+  while (true) {
+    Span<const uint8_t> block;
+    GRADC_RT_TRY(stream.next(&block));
+    if (block.empty()) return {};
+    out->append(block.data(), block.size());
+  }
+}
+
 }  // namespace
 
 Status gunzip(const Bytes& packed, const char* name, Bytes* out) {
-  out->clear();
-  size_t consumed = 0;
-  while (consumed < packed.size()) {  // members may follow each other
-    z_stream stream{};
-    if (inflateInit2(&stream, 16 + MAX_WBITS) != Z_OK) {
-      return internal_error("%s: zlib did not start", name);
-    }
-    int code = Z_OK;
-    while (code == Z_OK) {
-      if (stream.avail_in == 0) {
-        const size_t feed = std::min<size_t>(packed.size() - consumed, 1u << 30);
-        stream.next_in = const_cast<Bytef*>(packed.data() + consumed);
-        stream.avail_in = static_cast<uInt>(feed);
-        consumed += feed;
-        if (feed == 0) break;
-      }
-      const size_t old = out->size();
-      if (out->capacity() - old < kChunk) out->reserve(std::max(out->capacity() * 2, old + kChunk));
-      stream.next_out = out->data() + old;
-      stream.avail_out = static_cast<uInt>(std::min<size_t>(out->capacity() - old, 1u << 30));
-      const uInt room = stream.avail_out;
-      code = inflate(&stream, Z_NO_FLUSH);
-      out->set_size_within_capacity(old + (room - stream.avail_out));
-    }
-    consumed -= stream.avail_in;
-    Status failure = code == Z_STREAM_END
-                         ? Status{}
-                         : error("%s: gzip data cannot be unpacked: %s (after %zu of %zu bytes)",
-                                 name, zlib_reason(code, stream), consumed, packed.size());
-    inflateEnd(&stream);
-    if (!failure.ok()) return failure;
-    // Zero padding after the last member is common and allowed by gzip itself.
-    while (consumed < packed.size() && packed[consumed] == 0)
-      ++consumed;
-  }
-  return {};
+  ByteStream stream;
+  GRADC_RT_TRY(stream.open(packed.span(), name));
+  return read_all(stream, out);
 }
 
 Status inflate_raw(const uint8_t* packed, size_t packed_bytes, size_t bytes, const char* name,
                    uint8_t* out) {
   z_stream stream{};
-  if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) {
-    return internal_error("%s: zlib did not start", name);
-  }
+  const int started = inflateInit2(&stream, -MAX_WBITS);
+  if (started != Z_OK) return cannot_start(started, name);
+  const Inflating owner(&stream);
   size_t consumed = 0;
   size_t produced = 0;
   int code = Z_OK;
@@ -78,7 +78,6 @@ Status inflate_raw(const uint8_t* packed, size_t packed_bytes, size_t bytes, con
     code = inflate(&stream, Z_NO_FLUSH);
     consumed += feed - stream.avail_in;
     if (room == 0 && stream.avail_out == 0) {
-      inflateEnd(&stream);
       return error("%s: deflate data unpacks to more than the %zu bytes its header states", name,
                    bytes);
     }
@@ -92,17 +91,14 @@ Status inflate_raw(const uint8_t* packed, size_t packed_bytes, size_t bytes, con
     status = error("%s: deflate data unpacks to %zu bytes, its header states %zu", name, produced,
                    bytes);
   }
-  inflateEnd(&stream);
+  if (code == Z_MEM_ERROR) return out_of_memory(0);
   return status;
 }
 
 Status read_maybe_gzip(const char* path, Bytes* out) {
-  Bytes raw;
-  GRADC_RT_TRY(read_file(path, &raw));
-  const bool packed = raw.size() >= 2 && raw[0] == 0x1F && raw[1] == 0x8B;
-  if (packed) return gunzip(raw, path, out);
-  *out = static_cast<Bytes&&>(raw);
-  return {};
+  ByteStream stream;
+  GRADC_RT_TRY(stream.open(path));
+  return read_all(stream, out);
 }
 
 }  // namespace gradc::rt

@@ -1,5 +1,6 @@
 // IDX: magic 0 0 type rank, big-endian 32-bit sizes, then the elements, big-endian.
 #include "runtime/array.h"
+#include "runtime/byte_stream.h"
 
 namespace gradc::rt {
 namespace {
@@ -25,43 +26,52 @@ constexpr IdxType kTypes[] = {
 }  // namespace
 
 Status parse_idx(const Bytes& bytes, const char* path, Array* out) {
+  ByteStream stream;
+  GRADC_RT_TRY(stream.open(bytes.span(), path));
+  return read_idx(stream, path, out);
+}
+
+Status read_idx(ByteStream& stream, const char* path, Array* out) {
   out->source = Str(path);
-  if (bytes.size() < 4) {
-    return error("%s: not an IDX file: it has %zu bytes, the header alone needs 4", path,
-                 bytes.size());
+  uint8_t head[4 + 4 * GRADC_RT_MAX_RANK];
+  size_t got = 0;
+  GRADC_RT_TRY(stream.read(head, 4, &got));
+  if (got < 4) {
+    return error("%s: not an IDX file: it has %zu bytes, the header alone needs 4", path, got);
   }
   const IdxType* type = nullptr;
   for (const IdxType& candidate : kTypes) {
-    if (candidate.code == bytes[2]) type = &candidate;
+    if (candidate.code == head[2]) type = &candidate;
   }
-  if (bytes[0] != 0 || bytes[1] != 0 || type == nullptr) {
+  if (head[0] != 0 || head[1] != 0 || type == nullptr) {
     return error(
         "%s: not an IDX file: it begins %02x %02x %02x %02x, expected 00 00, then a type "
         "of 08 09 0b 0c 0d 0e, then the rank",
-        path, bytes[0], bytes[1], bytes[2], bytes[3]);
+        path, head[0], head[1], head[2], head[3]);
   }
-  const size_t rank = bytes[3];
-  const size_t header = 4 + 4 * rank;
+  const size_t rank = head[3];
   if (rank == 0 || rank > GRADC_RT_MAX_RANK) {
     return error("%s: IDX rank is %zu, expected 1 to %d", path, rank, GRADC_RT_MAX_RANK);
   }
-  if (bytes.size() < header) {
-    return error("%s: IDX header is cut off: %zu bytes for rank %zu, expected %zu", path,
-                 bytes.size(), rank, header);
+  GRADC_RT_TRY(stream.read(head + 4, 4 * rank, &got));
+  if (got < 4 * rank) {
+    return error("%s: IDX header is cut off: %zu bytes for rank %zu, expected %zu", path, 4 + got,
+                 rank, 4 + 4 * rank);
   }
   out->dims.clear();
   for (size_t d = 0; d < rank; ++d)
-    out->dims.push(big_endian(bytes.data() + 4 + 4 * d));
+    out->dims.push(big_endian(head + 4 + 4 * d));
   size_t count = 0;
   size_t need = 0;
+  size_t have = 0;
+  Bytes data;
   const bool fits = checked_size(out->dims.span(), type->bytes, &count, &need);
-  if (!fits || bytes.size() - header != need) {
+  GRADC_RT_TRY(stream.read_exactly(fits ? need : 0, &data, &have));
+  if (!fits || have != need) {
     return error("%s: IDX header says %s, which needs %s bytes of data, the file has %zu", path,
                  dims_text(out->dims.span()).c_str(),
-                 fits ? format("%zu", need).c_str() : "more than 2^62", bytes.size() - header);
+                 fits ? format("%zu", need).c_str() : "more than 2^62", have);
   }
-  Bytes data;
-  data.append(bytes.data() + header, need);
   if (type->bytes > 1) swap_bytes(data.data(), type->bytes, count);
   if (type->file_type != FileType::kNative) return widen(type->file_type, count, data, out);
   out->dtype = type->dtype;

@@ -1,5 +1,6 @@
 // The text of `info`.
 #include "runtime/commands.h"
+#include "runtime/number.h"
 #include "runtime/weights.h"
 
 #include <cstdio>
@@ -51,10 +52,11 @@ void print_info(const gradc_rt_model& model) {
   printf("states: %lld bytes\n", static_cast<long long>(bytes_of(model, GRADC_RT_STATE)));
   printf("optimizer state: %lld bytes\n",
          static_cast<long long>(bytes_of(model, GRADC_RT_OPTIMIZER_STATE)));
-  printf("training defaults: %lld epochs, seed %llu, %s, validation split %g\n",
+  printf("training defaults: %lld epochs, seed %llu, %s, validation split %s\n",
          static_cast<long long>(model.training.epochs),
          static_cast<unsigned long long>(model.training.seed),
-         model.training.shuffle != 0 ? "shuffled" : "in order", model.training.validation_split);
+         model.training.shuffle != 0 ? "shuffled" : "in order",
+         number_text(model.training.validation_split).c_str());
 }
 
 }  // namespace gradc::rt

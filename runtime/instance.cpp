@@ -4,6 +4,7 @@
 #include "runtime/instance.h"
 
 #include "runtime/initializers.h"
+#include "runtime/processor.h"
 
 #include <cstdlib>
 #if defined(__linux__)

@@ -73,6 +73,11 @@ class Instance {
   const DataStatistics& statistics(size_t index) const { return statistics_[index]; }
 
   int32_t threads() const { return pool_.count(); }
+  /// Whether the host's calls look at the values they are given first (check_rows).
+  void set_checked(bool checked) { checked_ = checked; }
+  bool checked() const { return checked_; }
+  /// False in a child of fork() when the instance has threads: they did not come along.
+  bool usable() const { return pool_.usable(); }
   size_t block_bytes() const { return block_bytes_; }
   size_t arena_bytes() const { return arena_bytes_; }
   /// Room for the text of the last error (the C ABI's).
@@ -98,15 +103,12 @@ class Instance {
   size_t scratch_stride_ = 0;
   size_t block_bytes_ = 0;
   uint64_t seed_ = 0;
+  bool checked_ = false;
   void* owned_block_ = nullptr;  // freed by destroy(); NULL when the caller gave the memory
   void* owned_arena_ = nullptr;  // an arena that prepare() had to add
   void* owned_scratch_ = nullptr;
   void* owned_gradients_ = nullptr;
   char error_text_[kErrorTextBytes] = {};
 };
-
-/// Ok if this processor has every feature that the model's code needs, else an error that names
-/// what is missing.
-Status check_processor(const gradc_rt_model& model);
 
 }  // namespace gradc::rt

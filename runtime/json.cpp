@@ -1,6 +1,8 @@
 // Strict JSON pieces (RFC 8259).
 #include "runtime/json.h"
 
+#include "runtime/number.h"
+
 #include <cmath>
 
 namespace gradc::rt {
@@ -47,14 +49,7 @@ void append_json_number(Str& out, double value) {
     out.append("null");
     return;
   }
-  // The shortest of these that reads back to the same value.
-  for (int digits : {6, 9, 15, 17}) {
-    const Str text = format("%.*g", digits, value);
-    if (digits == 17 || strtod(text.c_str(), nullptr) == value) {
-      out.append(text);
-      return;
-    }
-  }
+  out.append(number_text(value));
 }
 
 void JsonReader::skip_space() {

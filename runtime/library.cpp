@@ -1,8 +1,11 @@
 // The C ABI of compiled libraries over Instance.
 #include "runtime/library.h"
 
+#include "runtime/checked.h"
 #include "runtime/feed.h"
 #include "runtime/instance.h"
+#include "runtime/memory.h"
+#include "runtime/processor.h"
 #include "runtime/weights.h"
 
 #include <cstdio>
@@ -21,6 +24,42 @@ int fail(const Instance* instance, int status, const char* text) {
   // The text is the handle's own scratch: writing it does not change what the handle means.
   snprintf(const_cast<Instance*>(instance)->error_text(), Instance::kErrorTextBytes, "%s", text);
   return status;
+}
+
+int status_of(const Status& status, int otherwise) {
+  switch (status.code) {
+    case Code::kOk:
+      return GRADC_RT_OK;
+    case Code::kOutOfMemory:
+      return GRADC_RT_OUT_OF_MEMORY;
+    case Code::kInternal:
+      return GRADC_RT_INTERNAL;
+    case Code::kUserError:
+    case Code::kUsage:
+    case Code::kStopped:
+      return otherwise;
+  }
+  return GRADC_RT_INTERNAL;
+}
+
+// Runs work(instance), a status code, unless the handle cannot be used; memory that runs out in it
+// is a status code too.
+template <class Work>
+int call(const gradc_rt_handle* handle, Work&& work) {
+  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  Instance& instance = *from(const_cast<gradc_rt_handle*>(handle));
+  if (!instance.usable()) {
+    return fail(&instance, GRADC_RT_AFTER_FORK,
+                "the instance belongs to the process that forked this one: its threads are there");
+  }
+  int result = GRADC_RT_OK;
+  const Status status = survive([&] {
+    result = work(instance);
+    return Status{};
+  });
+  if (status.ok()) return result;
+  const char* text = status.text.empty() ? "out of memory" : status.text.c_str();
+  return fail(&instance, GRADC_RT_OUT_OF_MEMORY, text);
 }
 
 // Whole batches run on the caller's buffers; smaller ones on the instance's own, where rows can be
@@ -67,7 +106,15 @@ int check_call(Instance& instance, gradc_rt_entry_kind entry, int64_t rows) {
   }
   if (instance.model().entries[entry].fn != nullptr) return GRADC_RT_OK;
   const Status status = instance.prepare(entry);
-  return status.ok() ? GRADC_RT_OK : fail(&instance, GRADC_RT_NO_ENTRY, status.text.c_str());
+  return status.ok() ? GRADC_RT_OK
+                     : fail(&instance, status_of(status, GRADC_RT_NO_ENTRY), status.text.c_str());
+}
+
+int check_values(Instance& instance, gradc_rt_tensor_kind kind, const void* const* buffers,
+                 int64_t rows) {
+  if (!instance.checked()) return GRADC_RT_OK;
+  const Status status = check_rows(instance, kind, buffers, rows);
+  return status.ok() ? GRADC_RT_OK : fail(&instance, GRADC_RT_BAD_VALUE, status.text.c_str());
 }
 
 bool any_null(const void* const* buffers, int64_t count) {
@@ -85,6 +132,10 @@ int run_supervised(Instance& instance, const void* const* inputs, const void* co
   if (any_null(inputs, instance.count_of(GRADC_RT_INPUT)) ||
       any_null(targets, instance.count_of(GRADC_RT_TARGET))) {
     return fail(&instance, GRADC_RT_INVALID_ARGUMENT, "an input or target is NULL");
+  }
+  for (const gradc_rt_tensor_kind kind : {GRADC_RT_INPUT, GRADC_RT_TARGET}) {
+    const int good = check_values(instance, kind, kind == GRADC_RT_INPUT ? inputs : targets, rows);
+    if (good != GRADC_RT_OK) return good;
   }
   bind_all(instance, GRADC_RT_INPUT, inputs, whole);
   bind_all(instance, GRADC_RT_TARGET, targets, whole);
@@ -122,6 +173,36 @@ int find_lasting(const Instance* instance, const char* name, size_t bytes, size_
   return GRADC_RT_OK;
 }
 
+int run_predict(Instance& instance, const void* const* inputs, int64_t rows, void* const* outputs) {
+  int status = check_call(instance, GRADC_RT_PREDICT, rows);
+  if (status != GRADC_RT_OK) return status;
+  const int64_t num_outputs = instance.count_of(GRADC_RT_OUTPUT);
+  if (any_null(inputs, instance.count_of(GRADC_RT_INPUT)) ||
+      any_null(const_cast<const void* const*>(outputs), num_outputs)) {
+    return fail(&instance, GRADC_RT_INVALID_ARGUMENT, "an input or output is NULL");
+  }
+  status = check_values(instance, GRADC_RT_INPUT, inputs, rows);
+  if (status != GRADC_RT_OK) return status;
+  const int64_t batch = instance.model().batch_size;
+  const bool whole = rows == batch;
+  bind_all(instance, GRADC_RT_INPUT, inputs, whole);
+  bind_all(instance, GRADC_RT_OUTPUT, const_cast<const void* const*>(outputs), whole);
+  if (!whole) copy_rows(instance, GRADC_RT_INPUT, inputs, rows);
+  instance.run(GRADC_RT_PREDICT);
+  for (int64_t n = 0; !whole && n < num_outputs; ++n) {
+    const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, n));
+    memcpy(outputs[n], instance.data(index),
+           static_cast<size_t>(instance.tensor(index).bytes / batch * rows));
+  }
+  unbind_all(instance);
+  return GRADC_RT_OK;
+}
+
+int file_status(Instance& instance, const Status& status) {
+  return status.ok() ? GRADC_RT_OK
+                     : fail(&instance, status_of(status, GRADC_RT_FILE_ERROR), status.text.c_str());
+}
+
 }  // namespace
 }  // namespace gradc::rt
 
@@ -147,6 +228,14 @@ const char* gradc_rt_status_text(int status) {
       return "the model was compiled without this entry";
     case GRADC_RT_INTERNAL:
       return "internal error";
+    case GRADC_RT_OUT_OF_MEMORY:
+      return "out of memory";
+    case GRADC_RT_WRONG_PROCESSOR:
+      return "the processor lacks what the code needs";
+    case GRADC_RT_AFTER_FORK:
+      return "the instance belongs to the process that forked this one";
+    case GRADC_RT_BAD_VALUE:
+      return "a label or index is out of range";
     default:
       return "unknown status";
   }
@@ -154,6 +243,19 @@ const char* gradc_rt_status_text(int status) {
 
 const char* gradc_rt_last_error(const gradc_rt_handle* handle) {
   return handle == nullptr ? "" : const_cast<Instance*>(from(handle))->error_text();
+}
+
+int gradc_rt_check_processor(const gradc_rt_model* model, char* text, size_t bytes) {
+  if (text != nullptr && bytes > 0) text[0] = '\0';
+  if (model == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  int result = GRADC_RT_OK;
+  const Status status = survive([&] {
+    const Status fits = check_processor(*model);
+    if (!fits.ok()) result = GRADC_RT_WRONG_PROCESSOR;
+    if (!fits.ok() && text != nullptr) snprintf(text, bytes, "%s", fits.text.c_str());
+    return Status{};
+  });
+  return status.ok() ? result : GRADC_RT_OUT_OF_MEMORY;
 }
 
 size_t gradc_rt_memory_bytes(const gradc_rt_model* model, int32_t threads) {
@@ -168,13 +270,13 @@ int gradc_rt_create(const gradc_rt_model* model, void* memory, size_t bytes, int
   if (memory != nullptr && bytes < Instance::memory_bytes(*model, threads)) {
     return GRADC_RT_MEMORY_TOO_SMALL;
   }
+  const int fits = gradc_rt_check_processor(model, nullptr, 0);
+  if (fits != GRADC_RT_OK) return fits;
   Instance* instance = nullptr;
-  const Status status = Instance::create(*model, {threads}, memory, bytes, &instance);
-  if (!status.ok()) {
-    return status.code == Code::kInternal ? GRADC_RT_INTERNAL : GRADC_RT_CANNOT_CREATE;
-  }
+  const Status status =
+      survive([&] { return Instance::create(*model, {threads}, memory, bytes, &instance); });
   *out = reinterpret_cast<gradc_rt_handle*>(instance);
-  return GRADC_RT_OK;
+  return status_of(status, GRADC_RT_CANNOT_CREATE);
 }
 
 void gradc_rt_destroy(gradc_rt_handle* handle) {
@@ -182,96 +284,89 @@ void gradc_rt_destroy(gradc_rt_handle* handle) {
 }
 
 int gradc_rt_init(gradc_rt_handle* handle, uint64_t seed) {
+  return call(handle, [&](Instance& instance) {
+    const Status status = instance.initialize(seed);
+    return status.ok() ? GRADC_RT_OK
+                       : fail(&instance, status_of(status, GRADC_RT_INTERNAL), status.text.c_str());
+  });
+}
+
+int gradc_rt_set_checked(gradc_rt_handle* handle, int checked) {
   if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  const Status status = from(handle)->initialize(seed);
-  return status.ok() ? GRADC_RT_OK : fail(from(handle), GRADC_RT_INTERNAL, status.text.c_str());
+  from(handle)->set_checked(checked != 0);
+  return GRADC_RT_OK;
 }
 
 int gradc_rt_train_step(gradc_rt_handle* handle, const void* const* inputs,
                         const void* const* targets, int64_t rows, float* loss) {
-  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  Instance& instance = *from(handle);
-  const int status = run_supervised(instance, inputs, targets, rows, GRADC_RT_TRAIN_STEP,
-                                    GRADC_RT_TRAIN_STEP_TAIL);
-  if (status == GRADC_RT_OK && loss != nullptr) *loss = loss_of(instance);
-  return status;
+  return call(handle, [&](Instance& instance) {
+    const int status = run_supervised(instance, inputs, targets, rows, GRADC_RT_TRAIN_STEP,
+                                      GRADC_RT_TRAIN_STEP_TAIL);
+    if (status == GRADC_RT_OK && loss != nullptr) *loss = loss_of(instance);
+    return status;
+  });
 }
 
 int gradc_rt_evaluate(gradc_rt_handle* handle, const void* const* inputs,
                       const void* const* targets, int64_t rows, float* loss, float* metrics) {
-  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  Instance& instance = *from(handle);
-  const int status =
-      run_supervised(instance, inputs, targets, rows, GRADC_RT_EVALUATE, GRADC_RT_EVALUATE_TAIL);
-  if (status != GRADC_RT_OK) return status;
-  if (loss != nullptr) *loss = loss_of(instance);
-  for (int64_t m = 0; metrics != nullptr && m < instance.count_of(GRADC_RT_METRIC); ++m) {
-    const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_METRIC, m));
-    metrics[m] = static_cast<float>(instance.scalar(index));
-  }
-  return GRADC_RT_OK;
+  return call(handle, [&](Instance& instance) {
+    const int status =
+        run_supervised(instance, inputs, targets, rows, GRADC_RT_EVALUATE, GRADC_RT_EVALUATE_TAIL);
+    if (status != GRADC_RT_OK) return status;
+    if (loss != nullptr) *loss = loss_of(instance);
+    for (int64_t m = 0; metrics != nullptr && m < instance.count_of(GRADC_RT_METRIC); ++m) {
+      const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_METRIC, m));
+      metrics[m] = static_cast<float>(instance.scalar(index));
+    }
+    return status;
+  });
 }
 
 int gradc_rt_predict(gradc_rt_handle* handle, const void* const* inputs, int64_t rows,
                      void* const* outputs) {
-  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  Instance& instance = *from(handle);
-  const int status = check_call(instance, GRADC_RT_PREDICT, rows);
-  if (status != GRADC_RT_OK) return status;
-  const int64_t num_outputs = instance.count_of(GRADC_RT_OUTPUT);
-  if (any_null(inputs, instance.count_of(GRADC_RT_INPUT)) ||
-      any_null(const_cast<const void* const*>(outputs), num_outputs)) {
-    return fail(&instance, GRADC_RT_INVALID_ARGUMENT, "an input or output is NULL");
-  }
-  const int64_t batch = instance.model().batch_size;
-  const bool whole = rows == batch;
-  bind_all(instance, GRADC_RT_INPUT, inputs, whole);
-  bind_all(instance, GRADC_RT_OUTPUT, const_cast<const void* const*>(outputs), whole);
-  if (!whole) copy_rows(instance, GRADC_RT_INPUT, inputs, rows);
-  instance.run(GRADC_RT_PREDICT);
-  for (int64_t n = 0; !whole && n < num_outputs; ++n) {
-    const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, n));
-    memcpy(outputs[n], instance.data(index),
-           static_cast<size_t>(instance.tensor(index).bytes / batch * rows));
-  }
-  unbind_all(instance);
-  return GRADC_RT_OK;
+  return call(handle,
+              [&](Instance& instance) { return run_predict(instance, inputs, rows, outputs); });
 }
 
 int gradc_rt_get_parameter(const gradc_rt_handle* handle, const char* name, void* data,
                            size_t bytes) {
-  if (handle == nullptr || name == nullptr || data == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  size_t index = 0;
-  const int status = find_lasting(from(handle), name, bytes, &index);
-  if (status == GRADC_RT_OK) memcpy(data, from(handle)->data(index), bytes);
-  return status;
+  if (name == nullptr || data == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  return call(handle, [&](Instance& instance) {
+    size_t index = 0;
+    const int status = find_lasting(&instance, name, bytes, &index);
+    if (status == GRADC_RT_OK) memcpy(data, instance.data(index), bytes);
+    return status;
+  });
 }
 
 int gradc_rt_set_parameter(gradc_rt_handle* handle, const char* name, const void* data,
                            size_t bytes) {
-  if (handle == nullptr || name == nullptr || data == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  size_t index = 0;
-  const int status = find_lasting(from(handle), name, bytes, &index);
-  if (status == GRADC_RT_OK) memcpy(from(handle)->data(index), data, bytes);
-  return status;
+  if (name == nullptr || data == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  return call(handle, [&](Instance& instance) {
+    size_t index = 0;
+    const int status = find_lasting(&instance, name, bytes, &index);
+    if (status == GRADC_RT_OK) memcpy(instance.data(index), data, bytes);
+    return status;
+  });
 }
 
 int gradc_rt_save(gradc_rt_handle* handle, const char* path, int with_optimizer) {
-  if (handle == nullptr || path == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  const Status status = save_tensors(*from(handle), path, with_optimizer != 0);
-  return status.ok() ? GRADC_RT_OK : fail(from(handle), GRADC_RT_FILE_ERROR, status.text.c_str());
+  if (path == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  return call(handle, [&](Instance& instance) {
+    return file_status(instance, save_tensors(instance, path, with_optimizer != 0));
+  });
 }
 
 int gradc_rt_load(gradc_rt_handle* handle, const char* path) {
-  if (handle == nullptr || path == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  SafetensorsFile file;
-  Status status = read_safetensors(path, &file);
-  if (status.ok()) {
-    bool optimizer = false;
-    for (const Array& array : file.arrays)
-      optimizer = optimizer || array.name.starts_with("optimizer/");
-    status = load_arrays(*from(handle), {file.arrays.data(), file.arrays.size()}, path,
-                         LoadMode::kComplete, optimizer);
-  }
-  return status.ok() ? GRADC_RT_OK : fail(from(handle), GRADC_RT_FILE_ERROR, status.text.c_str());
+  if (path == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  return call(handle, [&](Instance& instance) {
+    return file_status(instance, load_tensors(instance, path, true));
+  });
+}
+
+int gradc_rt_load_weights_only(gradc_rt_handle* handle, const char* path) {
+  if (path == nullptr) return GRADC_RT_INVALID_ARGUMENT;
+  return call(handle, [&](Instance& instance) {
+    return file_status(instance, load_tensors(instance, path, false));
+  });
 }

@@ -104,6 +104,12 @@ enum gradc_rt_standardize {
   GRADC_RT_STANDARDIZE_FROM_DATA = 2 /* computed from the training set, kept with the weights */
 };
 
+enum gradc_rt_target_flags {
+  GRADC_RT_TARGET_ROWS_SUM_TO_ONE = 1, /* along the last dimension: distributions */
+  GRADC_RT_TARGET_WHOLE = 2,           /* whole numbers only */
+  GRADC_RT_TARGET_ABOVE_MIN = 4        /* target_min itself is excluded */
+};
+
 /* What happens to one input or target between the file and the model, in this order:
  * crop/flip/shift (training only, except the centred crop), x*scale + offset, (x - mean)/std, noise
  * (training only). Integer class targets become one-hot rows if one_hot_depth > 0. Shapes that
@@ -125,6 +131,15 @@ typedef struct gradc_rt_data {
   int64_t
       crop; /* 1: the source may be higher and wider: random crop in training, centred otherwise */
   double noise_stddev; /* Gaussian noise added in training */
+  double target_min;   /* targets: what the loss is defined for, after scale and offset; checked if
+                          target_min < target_max */
+  double target_max;
+  int64_t target_flags; /* gradc_rt_target_flags */
+  int64_t classes; /* targets of a classification: how many classes there are, whether they come as
+                      numbers, names or rows; 0 = values */
+  int64_t num_ranges; /* integer data: [low, high] of each element of an example, in turn; 0 = not
+                         known beyond value_count */
+  const int64_t* ranges; /* num_ranges pairs */
 } gradc_rt_data;
 
 typedef struct gradc_rt_tensor {
@@ -171,7 +186,7 @@ typedef struct gradc_rt_training {
   const char* monitor;    /* "val_loss", "loss", "val_accuracy", ...; NULL = val_loss */
   int64_t patience;       /* epochs without improvement before stopping */
   double min_delta;
-  int64_t mode; /* 0 = by name (accuracies up, losses down), -1 = smaller is better, 1 = larger */
+  int64_t mode;                 /* -1 = smaller is better, 1 = larger */
   int64_t restore_best_weights; /* 0/1 */
 } gradc_rt_training;
 

@@ -2,12 +2,17 @@
 // 'shape': (3, 4), }, data. The dict is read by a strict little reader of its own that accepts
 // exactly these three keys.
 #include "runtime/array.h"
+#include "runtime/byte_stream.h"
+#include "runtime/output_file.h"
+#include "runtime/text.h"
 
 #include <cctype>
 #include <cstdlib>
 
 namespace gradc::rt {
 namespace {
+
+constexpr size_t kMostHeader = 1u << 20;  // NumPy's own are about 100 bytes
 
 struct NpyType {
   char kind;
@@ -160,38 +165,48 @@ const NpyType* find_type(const Str& descr) {
   return nullptr;
 }
 
-// Finds the dict in the preamble; *data_at is where the elements begin.
-Status locate_header(const uint8_t* bytes, size_t size, const char* path, size_t* dict_at,
-                     size_t* data_at) {
-  if (size < 10 || memcmp(bytes, "\x93NUMPY", 6) != 0) {
+// Reads up to the first element; *dict is the header's text.
+Status read_preamble(ByteStream& stream, const char* path, Bytes* dict) {
+  uint8_t head[12];
+  size_t got = 0;
+  GRADC_RT_TRY(stream.read(head, 10, &got));
+  if (got < 10 || memcmp(head, "\x93NUMPY", 6) != 0) {
     return error("%s: not an .npy file: it does not begin with \\x93NUMPY", path);
   }
-  const bool wide = bytes[6] >= 2;
-  if (bytes[6] < 1 || bytes[6] > 3 || (wide && size < 12)) {
-    return error("%s: .npy format version is %d.%d, expected 1.0 to 3.0", path, bytes[6], bytes[7]);
+  const bool wide = head[6] >= 2;
+  if (wide) GRADC_RT_TRY(stream.read(head + 10, 2, &got));
+  if (head[6] < 1 || head[6] > 3 || (wide && got < 2)) {
+    return error("%s: .npy format version is %d.%d, expected 1.0 to 3.0", path, head[6], head[7]);
   }
-  size_t length = bytes[8] | (static_cast<size_t>(bytes[9]) << 8);
-  if (wide) {
-    length |= (static_cast<size_t>(bytes[10]) << 16) | (static_cast<size_t>(bytes[11]) << 24);
+  size_t length = head[8] | (static_cast<size_t>(head[9]) << 8);
+  if (wide) length |= (static_cast<size_t>(head[10]) << 16) | (static_cast<size_t>(head[11]) << 24);
+  if (length > kMostHeader) {
+    return error("%s: .npy header says that it has %zu bytes, at most %zu were expected", path,
+                 length, kMostHeader);
   }
-  *dict_at = wide ? 12 : 10;
-  if (size - *dict_at < length) {
+  dict->resize(length);
+  GRADC_RT_TRY(stream.read(dict->data(), length, &got));
+  if (got < length) {
     return error("%s: .npy header is cut off: it needs %zu bytes, the file has %zu", path, length,
-                 size - *dict_at);
+                 got);
   }
-  *data_at = *dict_at + length;
   return {};
 }
 
 }  // namespace
 
 Status parse_npy(const uint8_t* bytes, size_t size, const char* path, Array* out) {
+  ByteStream stream;
+  GRADC_RT_TRY(stream.open({bytes, size}, path));
+  return read_npy(stream, path, out);
+}
+
+Status read_npy(ByteStream& stream, const char* path, Array* out) {
   out->source = Str(path);
-  size_t dict_at = 0;
-  size_t data_at = 0;
-  GRADC_RT_TRY(locate_header(bytes, size, path, &dict_at, &data_at));
+  Bytes dict;
+  GRADC_RT_TRY(read_preamble(stream, path, &dict));
   Header header;
-  DictReader reader(reinterpret_cast<const char*>(bytes) + dict_at, data_at - dict_at);
+  DictReader reader(reinterpret_cast<const char*>(dict.data()), dict.size());
   if (!reader.read(&header)) {
     return error(
         "%s: .npy header is not a dict of 'descr', 'fortran_order' and 'shape' "
@@ -203,18 +218,19 @@ Status parse_npy(const uint8_t* bytes, size_t size, const char* path, Array* out
     return error(
         "%s: .npy element type '%s' is not supported, expected f2 f4 f8 i1 i2 i4 i8 u1 u2 "
         "u4 u8 b1",
-        path, header.descr.c_str());
+        path, shown(header.descr).c_str());
   }
   size_t count = 0;
   size_t need = 0;
+  size_t have = 0;
+  Bytes data;
   const bool fits = checked_size(header.shape.span(), type->bytes, &count, &need);
-  if (!fits || size - data_at != need) {
+  GRADC_RT_TRY(stream.read_exactly(fits ? need : 0, &data, &have));
+  if (!fits || have != need) {
     return error("%s: .npy header says '%s' %s, which needs %s bytes of data, the file has %zu",
                  path, header.descr.c_str(), dims_text(header.shape.span()).c_str(),
-                 fits ? format("%zu", need).c_str() : "more than 2^62", size - data_at);
+                 fits ? format("%zu", need).c_str() : "more than 2^62", have);
   }
-  Bytes data;
-  data.append(bytes + data_at, need);
   if (header.descr[0] == '>' && type->bytes > 1) swap_bytes(data.data(), type->bytes, count);
   if (header.fortran && header.shape.size() > 1) {
     data = from_fortran(data, header.shape.span(), type->bytes, count);
@@ -269,7 +285,7 @@ Status write_npy(const char* path, const Array& array) {
                              0,
                              static_cast<char>(length & 255),
                              static_cast<char>(length >> 8)};
-  AtomicFile file;
+  OutputFile file;
   GRADC_RT_TRY(file.open(path));
   GRADC_RT_TRY(file.write(preamble, sizeof preamble));
   GRADC_RT_TRY(file.write(dict.c_str(), dict.size()));

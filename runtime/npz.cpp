@@ -2,6 +2,7 @@
 // members, zip64 sizes as NumPy writes them. Every offset is checked against the file before it is
 // followed.
 #include "runtime/array.h"
+#include "runtime/text.h"
 
 #include <zlib.h>
 
@@ -92,7 +93,8 @@ Status read_directory(const Bytes& bytes, const char* path, Vec<Member>* members
     member.unpacked = little(entry + 24, 4);
     member.offset = little(entry + 42, 4);
     if (!read_zip64(entry + kEntryBytes + name_length, extra_length, &member)) {
-      return error("%s: .npz member \"%s\" has a damaged zip64 field", path, member.name.c_str());
+      return error("%s: .npz member \"%s\" has a damaged zip64 field", path,
+                   shown(member.name).c_str());
     }
     members->push(static_cast<Member&&>(member));
     at += kEntryBytes + name_length + extra_length + comment_length;
@@ -140,21 +142,29 @@ Status unpack(const Bytes& bytes, const char* where, const Member& member, Bytes
 
 }  // namespace
 
-Status parse_npz(const Bytes& bytes, const char* path, Vec<Array>* out) {
+Status parse_npz(const Bytes& bytes, const char* path, Vec<Array>* out, ArrayChoice* choice) {
   Vec<Member> members;
   GRADC_RT_TRY(read_directory(bytes, path, &members));
+  Status problems;
   for (const Member& member : members) {
     if (!member.name.ends_with(".npy")) continue;
     Array array;
     array.name = member.name.part(0, member.name.size() - 4);
-    const Str where = format("%s: %s", path, array.name.c_str());
+    if (choice != nullptr && !choice->takes(array.name)) {
+      choice->skipped.push(static_cast<Str&&>(array.name));
+      continue;
+    }
+    const Str where = format("%s: %s", path, shown(array.name).c_str());
     Bytes data;
-    GRADC_RT_TRY(unpack(bytes, where.c_str(), member, &data));
-    GRADC_RT_TRY(parse_npy(data.data(), data.size(), where.c_str(), &array));
+    Status one = unpack(bytes, where.c_str(), member, &data);
+    if (one.ok()) one = parse_npy(data.data(), data.size(), where.c_str(), &array);
+    if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
     out->push(static_cast<Array&&>(array));
   }
-  if (out->empty()) return error("%s: .npz file has no arrays", path);
-  return {};
+  if (out->empty() && (choice == nullptr || choice->skipped.empty())) {
+    return error("%s: .npz file has no arrays", path);
+  }
+  return problems;
 }
 
 }  // namespace gradc::rt

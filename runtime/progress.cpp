@@ -115,17 +115,18 @@ void Progress::show_bar(const StepReport& report) {
   fflush(out_);
 }
 
-void Progress::clear_bar() {
+void Progress::clear() {
   if (width_drawn_ == 0) return;
   fputc('\r', out_);
   for (size_t i = 0; i < width_drawn_; ++i)
     fputc(' ', out_);
   fputc('\r', out_);
+  fflush(out_);
   width_drawn_ = 0;
 }
 
 void Progress::epoch(const EpochReport& report) {
-  clear_bar();
+  clear();
   Str line = format("epoch %lld/%lld", static_cast<long long>(report.epoch),
                     static_cast<long long>(report.epochs));
   append_scores(line, instance_, report.scores, "");

@@ -25,10 +25,11 @@ class Progress {
 
   void step(const StepReport& report);
   void epoch(const EpochReport& report);
+  /// Takes the bar away: before anything else is written to the terminal.
+  void clear();
 
  private:
   void show_bar(const StepReport& report);
-  void clear_bar();
 
   const Instance& instance_;
   FILE* out_;

@@ -2,6 +2,8 @@
 #include "runtime/safetensors.h"
 
 #include "runtime/json.h"
+#include "runtime/output_file.h"
+#include "runtime/text.h"
 
 #include <algorithm>
 
@@ -26,6 +28,9 @@ constexpr StDtype kTypes[] = {
     {"U16", FileType::kU16, Dtype::kI32, 2},      {"U32", FileType::kU32, Dtype::kI64, 4},
     {"U64", FileType::kU64, Dtype::kI64, 8},
 };
+
+// Of a tensor that nobody asked for: its bytes are passed over.
+constexpr StDtype kForeign{"", FileType::kNative, Dtype::kU8, 1};
 
 struct Entry {
   Str name;
@@ -99,28 +104,32 @@ Status read_header(const Bytes& bytes, size_t length, const char* path, Vec<Entr
 
 // Offsets must lie in the data, match the shapes, and cover the data without gap or overlap.
 Status check_entries(Span<const Entry> entries, size_t data_bytes, const char* path,
-                     Vec<const StDtype*>* types) {
+                     const ArrayChoice* choice, Vec<const StDtype*>* types) {
   Vec<const Entry*> order;
   for (const Entry& entry : entries) {
     const StDtype* type = nullptr;
     for (const StDtype& candidate : kTypes) {
       if (entry.dtype == candidate.name) type = &candidate;
     }
+    if (type == nullptr && choice != nullptr && !choice->takes(entry.name)) {
+      type = &kForeign;
+    }
     if (type == nullptr) {
       return error(
           "%s: tensor \"%s\" has dtype %s, expected F32 F64 BF16 F16 I8 I16 I32 I64 U8 U16 "
           "U32 U64 or BOOL",
-          path, entry.name.c_str(), entry.dtype.c_str());
+          path, shown(entry.name).c_str(), shown(entry.dtype).c_str());
     }
     size_t count = 0;
     size_t need = 0;
-    const bool fits = checked_size(entry.dims.span(), type->bytes, &count, &need);
+    const bool foreign = type == &kForeign;
+    const bool fits = foreign || checked_size(entry.dims.span(), type->bytes, &count, &need);
     if (!fits || entry.end < entry.begin || static_cast<size_t>(entry.end) > data_bytes ||
-        static_cast<size_t>(entry.end - entry.begin) != need) {
+        (!foreign && static_cast<size_t>(entry.end - entry.begin) != need)) {
       return error("%s: tensor \"%s\" %s%s claims bytes %lld to %lld of %zu bytes of data", path,
-                   entry.name.c_str(), entry.dtype.c_str(), dims_text(entry.dims.span()).c_str(),
-                   static_cast<long long>(entry.begin), static_cast<long long>(entry.end),
-                   data_bytes);
+                   shown(entry.name).c_str(), shown(entry.dtype).c_str(),
+                   dims_text(entry.dims.span()).c_str(), static_cast<long long>(entry.begin),
+                   static_cast<long long>(entry.end), data_bytes);
     }
     types->push(type);
     order.push(&entry);
@@ -132,7 +141,7 @@ Status check_entries(Span<const Entry> entries, size_t data_bytes, const char* p
   for (const Entry* entry : order) {
     if (entry->begin != at) {
       return error("%s: tensor \"%s\" begins at byte %lld, the one before ends at %lld", path,
-                   entry->name.c_str(), static_cast<long long>(entry->begin),
+                   shown(entry->name).c_str(), static_cast<long long>(entry->begin),
                    static_cast<long long>(at));
     }
     at = entry->end;
@@ -145,14 +154,13 @@ Status check_entries(Span<const Entry> entries, size_t data_bytes, const char* p
 }
 
 Status check_names(Span<const Entry> entries, const char* path) {
-  Vec<const char*> names;
+  Vec<const Str*> names;
   for (const Entry& entry : entries)
-    names.push(entry.name.c_str());
-  std::sort(names.begin(), names.end(),
-            [](const char* a, const char* b) { return strcmp(a, b) < 0; });
+    names.push(&entry.name);
+  std::sort(names.begin(), names.end(), [](const Str* a, const Str* b) { return *a < *b; });
   for (size_t i = 1; i < names.size(); ++i) {
-    if (strcmp(names[i - 1], names[i]) == 0) {
-      return error("%s: tensor \"%s\" appears twice", path, names[i]);
+    if (*names[i - 1] == *names[i]) {
+      return error("%s: tensor \"%s\" appears twice", path, shown(*names[i]).c_str());
     }
   }
   return {};
@@ -181,7 +189,8 @@ const char* SafetensorsFile::meta(const char* key) const {
   return nullptr;
 }
 
-Status parse_safetensors(const Bytes& bytes, const char* path, SafetensorsFile* out) {
+Status parse_safetensors(const Bytes& bytes, const char* path, SafetensorsFile* out,
+                         ArrayChoice* choice) {
   uint64_t length = 0;
   if (bytes.size() < 8) {
     return error(
@@ -202,11 +211,15 @@ Status parse_safetensors(const Bytes& bytes, const char* path, SafetensorsFile* 
   const size_t data_bytes = bytes.size() - 8 - length;
   Vec<const StDtype*> types;
   GRADC_RT_TRY(check_names({entries.data(), entries.size()}, path));
-  GRADC_RT_TRY(check_entries({entries.data(), entries.size()}, data_bytes, path, &types));
+  GRADC_RT_TRY(check_entries({entries.data(), entries.size()}, data_bytes, path, choice, &types));
   for (size_t i = 0; i < entries.size(); ++i) {
     Entry& entry = entries[i];
+    if (choice != nullptr && !choice->takes(entry.name)) {
+      choice->skipped.push(static_cast<Str&&>(entry.name));
+      continue;
+    }
     Array array;
-    array.source = format("%s: %s", path, entry.name.c_str());
+    array.source = format("%s: %s", path, shown(entry.name, 100).c_str());
     array.name = static_cast<Str&&>(entry.name);
     array.dims = static_cast<Vec<int64_t>&&>(entry.dims);
     array.dtype = types[i]->dtype;
@@ -252,7 +265,7 @@ Status write_safetensors(const char* path, Span<const TensorView> tensors,
   while (header.size() % 8 != 0)
     header.push(' ');
   const uint64_t length = header.size();
-  AtomicFile file;
+  OutputFile file;
   GRADC_RT_TRY(file.open(path));
   GRADC_RT_TRY(file.write(&length, 8));
   GRADC_RT_TRY(file.write(header.c_str(), header.size()));

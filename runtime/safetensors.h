@@ -22,8 +22,9 @@ struct SafetensorsFile {
   const char* meta(const char* key) const;
 };
 
-/// Parses a whole file's bytes; `path` is for messages.
-Status parse_safetensors(const Bytes& bytes, const char* path, SafetensorsFile* out);
+/// Parses a whole file's bytes; `path` is for messages. `choice` may be null: everything is read.
+Status parse_safetensors(const Bytes& bytes, const char* path, SafetensorsFile* out,
+                         ArrayChoice* choice = nullptr);
 Status read_safetensors(const char* path, SafetensorsFile* out);
 
 /// One tensor to write; the memory stays the caller's.

@@ -7,10 +7,11 @@ namespace gradc::rt {
 
 enum class Code {
   kOk = 0,
-  kUserError = 1,  // what the user gave is wrong: data, files, options (exit code 1)
-  kUsage = 2,      // wrong command line (exit code 2)
-  kStopped = 3,    // interrupted on request, state saved
-  kInternal = 70,  // a broken promise between compiler and runtime (exit code 70)
+  kUserError = 1,    // what the user gave is wrong: data, files, options (exit code 1)
+  kUsage = 2,        // wrong command line (exit code 2)
+  kStopped = 3,      // interrupted on request, state saved
+  kOutOfMemory = 4,  // in the middle of it; what was being made is gone (exit code 1)
+  kInternal = 70,    // a broken promise between compiler and runtime (exit code 70)
 };
 
 /// Success, or a code and a text (lower case, no final period; several problems on lines of their

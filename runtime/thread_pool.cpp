@@ -82,22 +82,10 @@ void wake_all(std::atomic<uint32_t>* word) {
 
 }  // namespace
 
-int32_t available_processors() {
-#if defined(__linux__)
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    const int n = CPU_COUNT(&set);
-    if (n > 0) return n;
-  }
-#endif
-  const long n = sysconf(_SC_NPROCESSORS_ONLN);
-  return n > 0 ? static_cast<int32_t>(n) : 1;
-}
-
 Status ThreadPool::start(int32_t count) {
   stop();
   count_ = count < 1 ? 1 : (count > kMaxThreads ? kMaxThreads : count);
+  owner_ = static_cast<int32_t>(getpid());
   // Spinning helps only if every thread can have a core of its own.
   max_spin_ = count_ <= available_processors() ? kSpinLimit : 0;
   spin_limit_.store(max_spin_);
@@ -118,8 +106,12 @@ Status ThreadPool::start(int32_t count) {
   return {};
 }
 
+bool ThreadPool::usable() const {
+  return count_ == 1 || owner_ == static_cast<int32_t>(getpid());
+}
+
 void ThreadPool::stop() {
-  if (count_ > 1) {
+  if (count_ > 1 && usable()) {
     stopping_.store(true);
     publish(generation_, generation_.load() + 1);
     for (int32_t i = 1; i < count_; ++i)

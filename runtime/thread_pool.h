@@ -26,6 +26,8 @@ class ThreadPool {
   Status start(int32_t count);
   /// Ends and joins the workers; start() may follow.
   void stop();
+  /// False in a child of fork(): the workers did not come along.
+  bool usable() const;
   /// Runs job(context, thread) once on every thread and returns when all have finished.
   void run(Job job, void* context);
   int32_t count() const { return count_; }
@@ -63,6 +65,7 @@ class ThreadPool {
   Job job_ = nullptr;
   void* context_ = nullptr;
   int32_t count_ = 1;
+  int32_t owner_ = 0;  // the process that has the workers
   int32_t max_spin_ = 0;
   char* scratch_ = nullptr;
   size_t scratch_stride_ = 0;

@@ -2,6 +2,7 @@
 #include "runtime/train_loop.h"
 
 #include "runtime/checkpoint.h"
+#include "runtime/finite.h"
 #include "runtime/shuffle.h"
 #include "runtime/weights.h"
 
@@ -111,6 +112,15 @@ void evaluate_prepared(Instance& instance, const Feed& feed, Span<int64_t> order
   *scores = sums.mean(instance);
 }
 
+constexpr char kDiverged[] =
+    "the learning rate may be too large (gradient clipping or a smaller rate helps), or the data "
+    "need scaling";
+constexpr int64_t kScannedBytesPerStep = 64 << 10;
+
+const char* non_finite_name(double value) {
+  return std::isnan(value) ? "NaN" : "infinite";
+}
+
 // The state of one call of train(), so that its parts stay small.
 class Trainer {
  public:
@@ -124,21 +134,20 @@ class Trainer {
 
   Status run() {
     GRADC_RT_TRY(prepare());
-    if (options_.resume && options_.checkpoint != nullptr && file_exists(options_.checkpoint)) {
-      GRADC_RT_TRY(load_checkpoint(instance_, options_.checkpoint, check_, &state_, best_span()));
-      result_.resumed_at_epoch = state_.epoch;
-      if (options_.on_resume != nullptr)
-        options_.on_resume(options_.user, state_.epoch, state_.step);
-    }
-    while (state_.epoch < options_.epochs && !state_.finished)
-      GRADC_RT_TRY(epoch());
-    if (options_.early_stopping.enabled && options_.early_stopping.restore_best && state_.has_best)
+    GRADC_RT_TRY(begin());
+    Status status;
+    while (status.ok() && state_.epoch < options_.epochs && !state_.finished)
+      status = epoch();
+    result_.has_weights = status.ok() || status.code == Code::kStopped || only_checkpoint_failed_;
+    if (result_.has_weights && options_.early_stopping.enabled &&
+        options_.early_stopping.restore_best && state_.has_best) {
       copy_best(false);
+    }
     result_.epochs_done = state_.epoch;
     result_.steps = state_.total_steps;
     result_.early_stopped = state_.finished;
     result_.best_epoch = state_.best_epoch;
-    return {};
+    return status;
   }
 
  private:
@@ -171,6 +180,25 @@ class Trainer {
     return check_monitor();
   }
 
+  // Takes up the checkpoint, and refuses to start from weights that are no numbers.
+  Status begin() {
+    const bool resumed =
+        options_.resume && options_.checkpoint != nullptr && file_exists(options_.checkpoint);
+    if (resumed) {
+      GRADC_RT_TRY(load_checkpoint(instance_, options_.checkpoint, check_, &state_, best_span()));
+      result_.resumed_at_epoch = state_.epoch;
+    }
+    if (const NotFinite place = first_not_finite(instance_); place.found()) {
+      return error("%s before the first step: training cannot start from it",
+                   describe(instance_, place).c_str());
+    }
+    scanned_step_ = state_.total_steps;
+    for (size_t i = 0; i < instance_.num_tensors(); ++i)
+      scan_steps_ += is_weight(i) ? instance_.tensor(i).bytes / kScannedBytesPerStep : 0;
+    if (options_.on_begin == nullptr) return {};
+    return options_.on_begin(options_.user, {resumed, state_.epoch, state_.step});
+  }
+
   // A monitor that does not exist is found before hours of training, not after.
   Status check_monitor() {
     if (!options_.early_stopping.enabled) return {};
@@ -193,10 +221,7 @@ class Trainer {
     const char* name = options_.early_stopping.monitor;
     return name != nullptr && name[0] != '\0' ? name : "val_loss";
   }
-  bool larger_is_better() const {
-    if (options_.early_stopping.mode != 0) return options_.early_stopping.mode > 0;
-    return strstr(monitor(), "acc") != nullptr || strstr(monitor(), "auc") != nullptr;
-  }
+  bool larger_is_better() const { return options_.early_stopping.mode > 0; }
   bool is_weight(size_t index) const {
     const int64_t kind = instance_.tensor(index).kind;
     return kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE;
@@ -219,7 +244,35 @@ class Trainer {
 
   Status save() {
     if (options_.checkpoint == nullptr) return {};
-    return save_checkpoint(instance_, options_.checkpoint, check_, state_, best_span());
+    Status status = save_checkpoint(instance_, options_.checkpoint, check_, state_, best_span());
+    only_checkpoint_failed_ = !status.ok();
+    if (!status.ok()) {
+      status.text.appendf("; training ended in epoch %lld",
+                          static_cast<long long>(state_.epoch + (state_.step > 0 ? 1 : 0)));
+    }
+    return status;
+  }
+
+  // "epoch 3, step 7".
+  Str place_text() const {
+    return format("epoch %lld, step %lld", static_cast<long long>(state_.epoch + 1),
+                  static_cast<long long>(state_.step));
+  }
+
+  // Weights that are no numbers are found at their step in small models, within some steps in large
+  // ones, and always before anything is written: a look at all of them costs less than a hundredth
+  // of the steps in between.
+  Status check_weights() {
+    const NotFinite place = first_not_finite(instance_);
+    const int64_t before = scanned_step_;
+    scanned_step_ = state_.total_steps;
+    if (!place.found()) return {};
+    Str when = place_text();
+    if (state_.total_steps > before + 1) {
+      when.appendf(" (or up to %lld steps before)",
+                   static_cast<long long>(state_.total_steps - before - 1));
+    }
+    return error("%s after %s: %s", describe(instance_, place).c_str(), when.c_str(), kDiverged);
   }
 
   Status epoch() {
@@ -230,6 +283,7 @@ class Trainer {
       GRADC_RT_TRY(step());
       if (options_.on_step != nullptr && !report_step(begin, first_step)) {
         if (state_.step < steps_) {
+          GRADC_RT_TRY(check_weights());
           GRADC_RT_TRY(save());
           Status stopped =
               error("stopped in epoch %lld after step %lld of %lld",
@@ -242,7 +296,8 @@ class Trainer {
       }
     }
     const double seconds = now_seconds() - begin;
-    finish_epoch(seconds, first_step);
+    GRADC_RT_TRY(check_weights());
+    GRADC_RT_TRY(finish_epoch(seconds, first_step));
     GRADC_RT_TRY(save());
     if (stop_after_epoch_ && state_.epoch < options_.epochs && !state_.finished) {
       Status stopped = error("stopped after epoch %lld", static_cast<long long>(state_.epoch));
@@ -261,13 +316,13 @@ class Trainer {
     ++state_.step;
     ++state_.total_steps;
     if (!std::isfinite(state_.sums.loss)) {
-      return error(
-          "the loss became %s at epoch %lld, step %lld: the learning rate may be too large "
-          "(gradient clipping or a smaller rate helps), or the data need scaling",
-          std::isnan(state_.sums.loss) ? "NaN" : "infinite",
-          static_cast<long long>(state_.epoch + 1), static_cast<long long>(state_.step));
+      Str text = format("the loss became %s at %s", non_finite_name(state_.sums.loss),
+                        place_text().c_str());
+      if (const NotFinite place = first_not_finite(instance_); place.found())
+        text.appendf(" (first of the weights, %s)", describe(instance_, place).c_str());
+      return error("%s: %s", text.c_str(), kDiverged);
     }
-    return {};
+    return state_.total_steps - scanned_step_ >= scan_steps_ ? check_weights() : Status{};
   }
 
   double speed(double seconds, int64_t first_step) const {
@@ -292,7 +347,7 @@ class Trainer {
     return options_.on_step(options_.user, report);
   }
 
-  void finish_epoch(double seconds, int64_t first_step) {
+  Status finish_epoch(double seconds, int64_t first_step) {
     EpochReport report{};
     report.epoch = state_.epoch + 1;
     report.epochs = options_.epochs;
@@ -304,6 +359,11 @@ class Trainer {
       report.has_validation = true;
       evaluate_prepared(instance_, *validation_,
                         {validation_order_.data(), validation_order_.size()}, &report.validation);
+      if (!std::isfinite(report.validation.loss)) {
+        return error("the validation loss became %s in epoch %lld, with finite weights: %s",
+                     non_finite_name(report.validation.loss), static_cast<long long>(report.epoch),
+                     kDiverged);
+      }
     }
     state_.epoch += 1;
     state_.step = 0;
@@ -313,6 +373,7 @@ class Trainer {
     result_.has_validation = report.has_validation;
     result_.validation = report.validation;
     if (options_.on_epoch != nullptr) options_.on_epoch(options_.user, report);
+    return {};
   }
 
   void watch(EpochReport* report) {
@@ -347,6 +408,9 @@ class Trainer {
   int64_t batch_ = 1;
   int64_t steps_ = 0;
   bool stop_after_epoch_ = false;
+  bool only_checkpoint_failed_ = false;
+  int64_t scan_steps_ = 1;    // steps between two looks at the weights
+  int64_t scanned_step_ = 0;  // the last one
 };
 
 }  // namespace

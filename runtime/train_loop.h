@@ -50,12 +50,18 @@ struct EpochReport {
   bool stopping;  // early stopping ends training here
 };
 
+struct BeginReport {
+  bool resumed;   // a checkpoint was taken up
+  int64_t epoch;  // finished epochs
+  int64_t step;   // steps of the one begun
+};
+
 struct EarlyStopping {
   bool enabled = false;
   const char* monitor = nullptr;  // NULL = "val_loss"
   int64_t patience = 0;
   double min_delta = 0;
-  int64_t mode = 0;  // 0 by name, -1 smaller is better, 1 larger
+  int64_t mode = -1;  // -1 smaller is better, 1 larger
   bool restore_best = false;
 };
 
@@ -70,8 +76,8 @@ struct TrainOptions {
   /// After every step; false stops training (with a checkpoint, if there is a path). May be NULL.
   bool (*on_step)(void* user, const StepReport& report) = nullptr;
   void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
-  /// Once, when a checkpoint was taken up: finished epochs, steps of the one begun. May be NULL.
-  void (*on_resume)(void* user, int64_t epoch, int64_t step) = nullptr;
+  /// Once, when all is checked and the first step is next; a failure ends training. May be NULL.
+  Status (*on_begin)(void* user, const BeginReport& report) = nullptr;
 };
 
 struct TrainResult {
@@ -83,6 +89,9 @@ struct TrainResult {
   Scores validation;
   bool early_stopped = false;
   int64_t best_epoch = 0;  // early stopping only
+  /// The instance holds finite weights of the steps done: training ended as planned, was stopped,
+  /// or only its checkpoint could not be written.
+  bool has_weights = false;
 };
 
 /// Where training stands; with the tensors, all that a checkpoint holds.

@@ -159,10 +159,29 @@ Status load_arrays(Instance& instance, Span<const Array> arrays, const char* pat
   return {};
 }
 
+namespace {
+
+bool is_optimizer_state(const Instance& instance, const Str& name) {
+  const int64_t index = instance.find(name.c_str());
+  return index >= 0 && instance.tensor(static_cast<size_t>(index)).kind == GRADC_RT_OPTIMIZER_STATE;
+}
+
+}  // namespace
+
 Status load_weights(Instance& instance, const char* path, LoadMode mode) {
   SafetensorsFile file;
   GRADC_RT_TRY(read_safetensors(path, &file));
   return load_arrays(instance, {file.arrays.data(), file.arrays.size()}, path, mode, false);
+}
+
+Status load_tensors(Instance& instance, const char* path, bool with_optimizer) {
+  SafetensorsFile file;
+  GRADC_RT_TRY(read_safetensors(path, &file));
+  bool there = false;
+  for (const Array& array : file.arrays)
+    there = there || is_optimizer_state(instance, array.name);
+  return load_arrays(instance, {file.arrays.data(), file.arrays.size()}, path, LoadMode::kComplete,
+                     with_optimizer && there);
 }
 
 void collect_tensors(const Instance& instance, bool with_optimizer, Vec<TensorView>* views,

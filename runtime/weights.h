@@ -23,6 +23,9 @@ Array get_tensor(const Instance& instance, size_t index);
 Status load_arrays(Instance& instance, Span<const Array> arrays, const char* path, LoadMode mode,
                    bool with_optimizer);
 Status load_weights(Instance& instance, const char* path, LoadMode mode);
+/// All that the model has must be in the file; the optimizer's state is taken too if it is asked
+/// for and there.
+Status load_tensors(Instance& instance, const char* path, bool with_optimizer);
 /// Parameters, states and data statistics.
 Status save_weights(const Instance& instance, const char* path);
 /// The same, with the optimizer's state if asked.

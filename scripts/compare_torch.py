@@ -4,9 +4,15 @@
   compare_torch.py [--gradc build/tools/gradc] [--full] [--store DIR] [--only PREFIX]
 
 Gradients: every activation, loss, convolution and pooling setting of peer_cases.py. Weights: three MLPs and a LeNet,
-every optimizer, 20 steps on one batch. The reference is PyTorch in float64 with autograd; gradc computes in float32.
-The difference of two tensors is max |a - b| / max |b|. Initial values: every initializer on a dense and a convolution
-kernel, by the statistics of peer_initializers.py.
+every optimizer by Keras's formula and by PyTorch's own class (torch_...), 20 steps on one batch. The reference is PyTorch
+in float64 with autograd; gradc computes in float32. The difference of two tensors is max |a - b| / max |b|. Initial
+values: every initializer on a dense and a convolution kernel, by the statistics of peer_initializers.py.
+
+What float32 cannot tell is left out, and counted. Most optimizers divide a gradient by its own size: where a gradient is
+no more than the rounding of its sum, the direction of the step hangs on that rounding (PyTorch's own float32 differs
+from its float64 there by up to twice the learning rate, 3e-4 of the largest weight). So an element is left out from the
+step on whose result moves by half a bound when the gradient moves by GRADIENT_NOISE times what PyTorch's float32
+gradient of that tensor is off at most. No more than UNDECIDED of the elements may be left out.
 
 --full adds the full-size LeNet (28x28, 225,034 parameters), once of relu and max pooling and once of tanh and average
 pooling, at a quarter of the learning rates. Among the millions of relu and max-pool decisions of the first there may be
@@ -16,6 +22,7 @@ compared after the step before it, and the step is printed.
 Exits 0 if all differences are in bounds, 1 if not, 77 (skip) where PyTorch is not installed.
 """
 import argparse
+import copy
 import json
 import os
 import subprocess
@@ -34,7 +41,8 @@ import peer_cases as cases
 import peer_initializers as initializers
 import safetensors_io as st
 
-GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-4, 20
+GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-5, 20
+GRADIENT_NOISE, UNDECIDED = 4.0, 0.01
 DECISION_MARGIN = 2e-8  # of values around 1: a third of a float32 rounding
 
 
@@ -81,11 +89,38 @@ def torch_gradients(case, params):
     return result
 
 
+def as_single(tensor):
+    return tensor.detach().float() if tensor.is_floating_point() else tensor
+
+
+def gradient_noise(case, p, gradients):
+    """By tensor: how far PyTorch's float32 gradients are from the given ones."""
+    leaf = {k: as_single(v).requires_grad_() for k, v in p.items()}
+    case.loss(case.forward(leaf, as_single(as_double(case.x))), as_single(as_double(case.y))).backward()
+    return {k: GRADIENT_NOISE * (v.grad.double() - gradients[k]).abs().max() for k, v in leaf.items()}
+
+
+def stepped(p, gradients, states, step, update, noise, undecided):
+    """The new parameters; elements whose step hangs on the noise are marked."""
+    moved = {}
+    for sign in (1, -1):
+        for k, v in p.items():
+            moved[sign, k] = update(v, gradients[k] + sign * noise[k], copy.deepcopy(states[k]), step)
+    result = {k: update(v, gradients[k].clone(), states[k], step) for k, v in p.items()}
+    for k, v in result.items():
+        limit = 0.5 * WEIGHT_BOUND * v.abs().max()
+        for sign in (1, -1):
+            undecided[k] |= ((moved[sign, k] - v).abs() > limit).numpy()
+    return result
+
+
 def torch_training(case, params, update):
-    """The weights and losses after each step, and how close the closest decision in each step was."""
+    """The weights and losses after each step, how close the closest decision in each step was, and after each step which
+    elements float32 could not tell so far."""
     p = {k: as_double(v) for k, v in params.items()}
     states = {k: {} for k in p}
-    losses, history, margins = [], [], []
+    losses, history, margins, left_out = [], [], [], []
+    undecided = {k: np.zeros(v.shape, bool) for k, v in p.items()}
     for step in range(1, STEPS + 1):
         leaf = {k: v.detach().requires_grad_() for k, v in p.items()}
         closest = []
@@ -94,9 +129,17 @@ def torch_training(case, params, update):
         loss.backward()
         losses.append(loss.item())
         margins.append(min(closest, default=float("inf")))
-        p = {k: update(v.detach(), v.grad, states[k], step) for k, v in leaf.items()}
+        gradients = {k: v.grad for k, v in leaf.items()}
+        noise = gradient_noise(case, p, gradients)
+        p = stepped({k: v.detach() for k, v in leaf.items()}, gradients, states, step, update, noise, undecided)
         history.append({**{k: v.numpy() for k, v in p.items()}, "loss": np.array(losses)})
-    return history, margins
+        left_out.append({k: v.copy() for k, v in undecided.items()})
+    return history, margins, left_out
+
+
+def without(expected, left_out):
+    """NaN stands for what is not compared."""
+    return {k: np.where(left_out[k], np.nan, v) if k in left_out else v for k, v in expected.items()}
 
 
 def worst(expected, actual):
@@ -108,8 +151,11 @@ def worst(expected, actual):
         got = actual[name].astype("f8")
         if got.shape != want.shape and got.size != want.size:
             return (float("inf"), f"{name} has shape {got.shape}, expected {want.shape}")
-        scale = max(np.abs(want).max(), 1e-12)
-        result = max(result, (float(np.abs(got.reshape(want.shape) - want).max() / scale), name))
+        told = ~np.isnan(want)
+        if not told.any():
+            continue
+        scale = max(np.abs(want[told]).max(), 1e-12)
+        result = max(result, (float(np.abs(got.reshape(want.shape) - want)[told].max() / scale), name))
     return result
 
 
@@ -151,16 +197,22 @@ def main():
             if not case.name.startswith(options.only):
                 continue
             params = initial_parameters(case)
-            steps, remark = None, ""
+            steps, remark, too_many = None, "", False
             if update is None:
                 expected = torch_gradients(case, params)
             else:
-                history, margins = torch_training(case, params, update)
+                history, margins, left_out = torch_training(case, params, update)
                 close = [i for i, m in enumerate(margins) if m < DECISION_MARGIN]
                 steps = close[0] if close else STEPS
-                expected = history[max(steps, 1) - 1]
+                last = max(steps, 1) - 1
+                expected = without(history[last], left_out[last])
+                all_elements = sum(v.size for v in left_out[last].values())
+                missing = sum(int(v.sum()) for v in left_out[last].values())
                 if close:
                     remark = f" after {steps} steps: step {steps + 1} hangs on {margins[steps]:.1e}"
+                if missing:
+                    remark += f" without {missing} of {all_elements}"
+                too_many = missing > UNDECIDED * all_elements
             if options.store and not case.full_size:
                 store(options.store, case, entry, params, expected)
             bound = GRADIENT_BOUND if update is None else WEIGHT_BOUND
@@ -169,7 +221,7 @@ def main():
                 difference = worst(expected, actual)
             except RuntimeError as error:
                 difference = (float("inf"), str(error))
-            ok = difference[0] < bound
+            ok = difference[0] < bound and not too_many
             failures += not ok
             largest[entry] = max(largest[entry], (difference[0], f"{case.name}: {difference[1]}"))
             print(f"{'ok  ' if ok else 'FAIL'} {entry:10s} {case.name:32s} {difference[0]:.2e}  {difference[1]}{remark}")

@@ -290,7 +290,7 @@ def lenet(name, size, c1, c2, dense, batch, optimizer=None, smooth=False):
     return Case(name, model, forward, LOSSES["scce_logits"][1], x, target_for("sparse", g, batch, 10), params)
 
 
-# ---- optimizers: Keras 3's formulas on float64 tensors ----------------------------------------------------------------
+# ---- optimizers: Keras 3's formulas on float64 tensors, and PyTorch's own optimizers -----------------------------------
 
 def sgd(p, g, s, t, lr, momentum=0.0, nesterov=False):
     if momentum == 0.0:
@@ -324,6 +324,27 @@ def adam(p, g, s, t, lr, b1=0.9, b2=0.999, eps=1e-7, weight_decay=0.0, amsgrad=F
     return p - lr * math.sqrt(1 - b2**t) / (1 - b1**t) * m / (torch.sqrt(v) + eps)
 
 
+def adamax(p, g, s, t, lr, b1=0.9, b2=0.999, eps=1e-7):
+    m = s["momentum"] = b1 * s.get("momentum", 0.0) + (1 - b1) * g
+    u = s["norm"] = torch.maximum(b2 * torch.as_tensor(s.get("norm", 0.0), dtype=g.dtype), g.abs())
+    return p - lr / (1 - b1**t) * m / (u + eps)
+
+
+def of_torch(p, g, s, t, lr, make, **arguments):
+    """One step of a torch.optim class on one parameter."""
+    if "parameter" not in s:
+        s["parameter"] = torch.nn.Parameter(p.clone())
+        s["optimizer"] = make([s["parameter"]], lr=lr, **arguments)
+    s["parameter"].grad = g
+    s["optimizer"].step()
+    return s["parameter"].detach().clone()
+
+
+def as_torch(**options):
+    """Options of gradc for the formula and the epsilon of PyTorch."""
+    return {**options, "epsilon_as": "pytorch", "epsilon": options.get("epsilon", 1e-8)}
+
+
 _RULES = {  # name -> (gradc optimizer, learning rate, update function, its further arguments)
     "sgd": ({"type": "sgd"}, 0.05, sgd, {}),
     "momentum": ({"type": "sgd", "momentum": 0.9}, 0.02, sgd, {"momentum": 0.9}),
@@ -335,6 +356,23 @@ _RULES = {  # name -> (gradc optimizer, learning rate, update function, its furt
     "adam": ({"type": "adam"}, 0.002, adam, {}),
     "amsgrad": ({"type": "adam", "amsgrad": True}, 0.002, adam, {"amsgrad": True}),
     "adamw": ({"type": "adamw", "weight_decay": 0.01}, 0.002, adam, {"weight_decay": 0.01}),
+    "adamax": ({"type": "adamax"}, 0.002, adamax, {}),
+    # PyTorch's own classes, with its defaults.
+    "torch_sgd": ({"type": "sgd"}, 0.05, of_torch, {"make": torch.optim.SGD}),
+    "torch_momentum": ({"type": "sgd", "momentum": 0.9}, 0.02, of_torch,
+                       {"make": torch.optim.SGD, "momentum": 0.9}),
+    "torch_nesterov": ({"type": "sgd", "momentum": 0.9, "nesterov": True}, 0.02, of_torch,
+                       {"make": torch.optim.SGD, "momentum": 0.9, "nesterov": True}),
+    "torch_adagrad": (as_torch(type="adagrad", initial_accumulator_value=0, epsilon=1e-10), 0.01, of_torch,
+                      {"make": torch.optim.Adagrad}),
+    "torch_rmsprop": (as_torch(type="rmsprop", rho=0.99), 0.001, of_torch, {"make": torch.optim.RMSprop}),
+    "torch_rmsprop_centered": (as_torch(type="rmsprop", rho=0.99, centered=True, momentum=0.5), 0.0005, of_torch,
+                               {"make": torch.optim.RMSprop, "centered": True, "momentum": 0.5}),
+    "torch_adam": (as_torch(type="adam"), 0.001, of_torch, {"make": torch.optim.Adam}),
+    "torch_amsgrad": (as_torch(type="adam", amsgrad=True), 0.001, of_torch,
+                      {"make": torch.optim.Adam, "amsgrad": True}),
+    "torch_adamw": (as_torch(type="adamw", weight_decay=0.01), 0.001, of_torch, {"make": torch.optim.AdamW}),
+    "torch_adamax": (as_torch(type="adamax"), 0.002, of_torch, {"make": torch.optim.Adamax}),
 }
 
 

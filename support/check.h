@@ -1,4 +1,4 @@
-// Broken invariants of gradc itself: print what broke and stop. User mistakes are Diagnostics,
+// Broken invariants of gradc itself: say what broke and stop. User mistakes are Diagnostics,
 // never checks.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace gradc {
 
-/// Prints an internal-error report and exits with status 70 (EX_SOFTWARE).
+/// Throws an InternalError (internal_error.h): the command exits with status 70 (EX_SOFTWARE).
 [[noreturn]] void internal_error(const char* file, int line, const std::string& message);
 
 }  // namespace gradc

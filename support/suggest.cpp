@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <map>
 #include <utility>
 
 namespace gradc {
@@ -15,7 +14,7 @@ namespace {
 constexpr size_t kMaxNameLength = 200;  // longer names are not typing mistakes
 constexpr size_t kMaxListedNames = 12;
 constexpr size_t kFewNames = 256;      // of no more all are compared
-constexpr size_t kMaxPostings = 2048;  // of shared groups of letters, per question
+constexpr size_t kMaxPostings = 1024;  // of shared groups of letters, per question
 constexpr size_t kMaxCompared = 64;    // edit distances per question
 constexpr size_t kMaxNeighbours = 8;   // before and behind in alphabetical order
 
@@ -142,15 +141,18 @@ std::vector<size_t> NameIndex::candidates(const std::string& wanted) const {
       postings.push_back(&found->second);
   }
   std::ranges::sort(postings, {}, [](const auto* list) { return list->size(); });
-  std::map<size_t, size_t> shared;  // name -> groups that it shares
-  size_t visited = 0;
+  std::vector<size_t> shared;  // a name as often as it shares a group
   for (const std::vector<size_t>* list : postings) {
-    if (visited > 0 && visited + list->size() > kMaxPostings) break;
-    for (size_t k = 0; k < std::min(list->size(), kMaxPostings); ++k)
-      ++shared[(*list)[k]];
-    visited += list->size();
+    if (!shared.empty() && shared.size() + list->size() > kMaxPostings) break;
+    const auto count = static_cast<ptrdiff_t>(std::min(list->size(), kMaxPostings));
+    shared.insert(shared.end(), list->begin(), list->begin() + count);
   }
-  std::vector<std::pair<size_t, size_t>> ranked(shared.begin(), shared.end());
+  std::sort(shared.begin(), shared.end());
+  std::vector<std::pair<size_t, size_t>> ranked;  // name, groups that it shares
+  for (const size_t name : shared) {
+    if (ranked.empty() || ranked.back().first != name) ranked.emplace_back(name, 0);
+    ++ranked.back().second;
+  }
   std::ranges::stable_sort(ranked, std::greater(), [](const auto& entry) { return entry.second; });
   std::vector<size_t> chosen;
   for (size_t k = 0; k < std::min(ranked.size(), kMaxCompared); ++k)

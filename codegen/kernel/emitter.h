@@ -131,7 +131,9 @@ class Emitter {
 };
 
 /// Positive strides 1 < s1 < s2 ... < total, each dividing the next: the coarsest loop structure
-/// that respects the cuts (those that do not fit the chain are dropped).
-std::vector<int64_t> stride_chain(const std::set<int64_t>& cuts, int64_t total);
+/// that respects the cuts (those that do not fit the chain are dropped). The required ones, which
+/// divide each other, are kept whatever cuts lie between them.
+std::vector<int64_t> stride_chain(const std::set<int64_t>& cuts, int64_t total,
+                                  std::set<int64_t> required = {});
 
 }  // namespace gradc::kernel

@@ -260,11 +260,15 @@ std::set<int64_t> Emitter::compute_cuts(ValueId value) {
   return result;
 }
 
-std::vector<int64_t> stride_chain(const std::set<int64_t>& cuts, int64_t total) {
+std::vector<int64_t> stride_chain(const std::set<int64_t>& cuts, int64_t total,
+                                  std::set<int64_t> required) {
   std::vector<int64_t> chain = {1};
-  for (const int64_t cut : cuts) {
-    if (cut > chain.back() && cut < total && cut % chain.back() == 0 && total % cut == 0)
-      chain.push_back(cut);
+  required.insert(total);
+  for (const int64_t end : required) {
+    for (auto cut = cuts.upper_bound(chain.back()); cut != cuts.end() && *cut < end; ++cut) {
+      if (*cut % chain.back() == 0 && end % *cut == 0) chain.push_back(*cut);
+    }
+    if (end > chain.back() && end < total) chain.push_back(end);
   }
   return chain;
 }

@@ -76,6 +76,8 @@ double unary(ScalarOp op, double x) {
       return std::tanh(x);
     case ScalarOp::kErf:
       return std::erf(x);
+    case ScalarOp::kErfc:
+      return std::erfc(x);
     case ScalarOp::kSigmoid:
       return 1.0 / (1.0 + std::exp(-x));
     case ScalarOp::kRelu:

@@ -39,7 +39,7 @@ class Verifier {
   template <class... Args>
   void error(fmt::format_string<Args...> format, Args&&... args) {
     const std::string text = fmt::format(format, std::forward<Args>(args)...);
-    errors_.push_back(make_error(DiagKind::kIrInvalid, {}, "kernel @{}: {}", kernel_.name, text));
+    errors_.push_back(make_error(DiagKind::kInternal, {}, "kernel @{}: {}", kernel_.name, text));
   }
   std::string text(ExprId id) const { return to_string(kernel_, id); }
 
@@ -320,7 +320,7 @@ std::vector<Diagnostic> verify(const Program& program) {
     std::move(found.begin(), found.end(), std::back_inserter(errors));
   }
   const auto error = [&](const Entry& entry, const Call& call, std::string_view what) {
-    errors.push_back(make_error(DiagKind::kIrInvalid, {}, "entry @{}, call of {}: {}", entry.name,
+    errors.push_back(make_error(DiagKind::kInternal, {}, "entry @{}, call of {}: {}", entry.name,
                                 call.label, what));
   };
   for (const Entry& entry : program.entries) {

@@ -1,7 +1,6 @@
 #include "codegen/kernel/lower.h"
 
 #include "codegen/kernel/kernel_printer.h"
-#include "codegen/kernel/kernel_verifier.h"
 #include "codegen/kernel/lower_unit.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
@@ -72,16 +71,11 @@ class Shared {
  public:
   explicit Shared(Program& program) : program_(program) {}
 
-  Result<uint32_t> kernel(Kernel kernel) {
+  uint32_t kernel(Kernel kernel) {
     std::string text = canonical_text(kernel);
     const auto [it, is_new] =
         kernels_.try_emplace(std::move(text), static_cast<uint32_t>(program_.kernels.size()));
     if (!is_new) return it->second;
-    std::vector<Diagnostic> errors = verify(kernel);
-    if (!errors.empty()) {
-      errors.front().with_note("the kernel:\n" + to_string(kernel));
-      return Failure(std::move(errors));
-    }
     std::string name = kernel.name;
     for (int i = 1; !names_.insert(name).second; ++i)
       name = fmt::format("{}.{}", kernel.name, i);
@@ -332,7 +326,7 @@ class EntryLowering {
       }
       if (!unit_call.joins_previous) ++group_;
       call.barrier_before = barriers_.before(touches, unit_call.kernel.is_parallel(), group_);
-      GRADC_TRY(call.kernel, shared_.kernel(std::move(unit_call.kernel)));
+      call.kernel = shared_.kernel(std::move(unit_call.kernel));
       result_.calls.push_back(std::move(call));
     }
     return Ok{};

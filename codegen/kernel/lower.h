@@ -34,8 +34,8 @@ Result<std::vector<Workspace>> find_workspaces(const LowerEntry& entry, const Ta
 
 /// Lowers all entries into one program; kernels that are equal up to names are shared. A node that
 /// needs memory for itself uses its workspace of the plan; in plans without workspaces that memory
-/// is behind the planned arena. Fails (kUnsupported) for composites and dtypes that codegen does
-/// not know.
+/// is behind the planned arena. Fails (kUnsupported) for ops that have no kernels, and (kInternal)
+/// where gradc made a kernel that its verifier refuses.
 Result<Program> lower(const std::string& name, std::span<const LowerEntry> entries,
                       const TargetInfo& target);
 

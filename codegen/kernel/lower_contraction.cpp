@@ -278,7 +278,7 @@ Result<Kernel> build_contract(const Unit::Frame& frame, const Graph& body, const
   ContractEmission dry(frame, body, c, dims, stores);
   dry.run();
   if (!dry.failure().empty())
-    return make_error(DiagKind::kUnsupported, {}, "{}: {}", frame.kernel.name, dry.failure());
+    return make_error(DiagKind::kInternal, {}, "{}: {}", frame.kernel.name, dry.failure());
   std::vector<Access> accesses;
   for (const NestStore& s : dry.stores())
     accesses.push_back(access_of(dry.kernel(), dry.contract().epilogue, dry.vars(), s.at, 2.0));
@@ -430,7 +430,7 @@ Status lower_contraction(Unit& unit, const Node& node) {
   Emitter emitter(scratch, body);
   for (const GraphOutput& output : body.outputs()) {
     if (body.type(output.value).num_elements() != body.type(node.results[0]).num_elements())
-      return make_error(DiagKind::kUnsupported, {},
+      return make_error(DiagKind::kInternal, {},
                         "{}: a result of another size than the contraction", unit.name());
   }
   GRADC_TRY(ContractionSet set, contractions(body, node, false));

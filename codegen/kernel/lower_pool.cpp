@@ -47,7 +47,7 @@ class PoolLowering {
     const ValueId result = node_.results[0];
     for (const GraphOutput& output : body_.outputs()) {
       if (body_.type(output.value).num_elements() != body_.type(result).num_elements())
-        return make_error(DiagKind::kUnsupported, {}, "{}: a result of another size than the pool",
+        return make_error(DiagKind::kInternal, {}, "{}: a result of another size than the pool",
                           unit_.name());
     }
     if (node_.op == Op::kMaxPool || node_.op == Op::kAvgPool) return forward();

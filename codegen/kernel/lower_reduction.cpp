@@ -61,6 +61,7 @@ bool is_expensive(const Node& node) {
     case ScalarOp::kCos:
     case ScalarOp::kTanh:
     case ScalarOp::kErf:
+    case ScalarOp::kErfc:
     case ScalarOp::kSigmoid:
     case ScalarOp::kPow:
       return true;
@@ -121,7 +122,7 @@ class ReductionLowering {
 
  private:
   Diagnostic unsupported(const char* why) const {
-    return make_error(DiagKind::kUnsupported, {}, "{}: {}", unit_.name(), why);
+    return make_error(DiagKind::kInternal, {}, "{}: {}", unit_.name(), why);
   }
 
   Status analyse() {
@@ -178,12 +179,14 @@ class ReductionLowering {
           add_point_cut(cut, cuts);
       }
     }
+    // A dimension is either kept or reduced, whatever the views below would cut.
+    std::set<int64_t> required;
     int64_t stride = 1;
     for (size_t r = runs_.size(); r-- > 0;) {
-      cuts.insert(stride);
+      required.insert(stride);
       stride *= runs_[r].size;
     }
-    dims_ = chain_dims(stride_chain(cuts, full_size_), full_size_);
+    dims_ = chain_dims(stride_chain(cuts, full_size_, required), full_size_);
     for (NestDim& dim : dims_)
       place(dim);
   }

@@ -96,8 +96,7 @@ class ScatterLowering {
       e.close();
       e.block().push_back(std::move(chunks));
     }
-    if (e.failed())
-      return make_error(DiagKind::kUnsupported, {}, "{}: {}", kernel.name, e.failure());
+    if (e.failed()) return make_error(DiagKind::kInternal, {}, "{}: {}", kernel.name, e.failure());
     unit_.add_call(frame, std::move(kernel));
     return Ok{};
   }
@@ -129,8 +128,7 @@ class ScatterLowering {
     const int64_t total = type_.num_elements();
     for (const GraphOutput& output : body_.outputs()) {
       if (body_.type(output.value).num_elements() != total)
-        return make_error(DiagKind::kUnsupported, {}, "{}: results of different sizes",
-                          unit_.name());
+        return make_error(DiagKind::kInternal, {}, "{}: results of different sizes", unit_.name());
       const std::set<int64_t>& below = emitter.cuts(output.value);
       cuts.insert(below.begin(), below.end());
     }

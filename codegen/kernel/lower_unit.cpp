@@ -1,5 +1,7 @@
 #include "codegen/kernel/lower_unit.h"
 
+#include "codegen/kernel/kernel_printer.h"
+#include "codegen/kernel/kernel_verifier.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
 #include "support/check.h"
@@ -317,12 +319,24 @@ class Unfused {
   std::unordered_map<ValueId, UnitRef> place_;
 };
 
+/// What the verifier finds in the kernels of a lowered unit, as a failure.
+Status verified(Status lowered, const LoweredUnit& unit) {
+  if (!lowered.ok()) return lowered;
+  for (const UnitCall& call : unit.calls) {
+    std::vector<Diagnostic> errors = verify(call.kernel);
+    if (errors.empty()) continue;
+    errors.front().with_note("the kernel:\n" + to_string(call.kernel));
+    return Failure(std::move(errors));
+  }
+  return lowered;
+}
+
 }  // namespace
 
 Status lower_unit(Unit& unit) {
-  Status fused = lower_fused(unit);
+  Status fused = verified(lower_fused(unit), unit.lowered());
   if (fused.ok() || unit.body().num_nodes() <= 1) return fused;
-  return Unfused(unit).run();
+  return verified(Unfused(unit).run(), unit.lowered());
 }
 
 // ---- elementwise
@@ -337,7 +351,7 @@ Status lower_elementwise(Unit& unit) {
   std::set<int64_t> cuts;
   for (const GraphOutput& output : body.outputs()) {
     if (body.type(output.value).num_elements() != total)
-      return make_error(DiagKind::kUnsupported, {}, "{}: results of different sizes", unit.name());
+      return make_error(DiagKind::kInternal, {}, "{}: results of different sizes", unit.name());
     const std::set<int64_t>& below = emitter.cuts(output.value);
     cuts.insert(below.begin(), below.end());
   }

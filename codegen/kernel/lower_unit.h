@@ -82,7 +82,7 @@ class Unit {
   std::vector<std::pair<size_t, size_t>> aliases_;
 };
 
-// ---- the kinds; each appends calls to the unit or fails (kUnsupported)
+// ---- the kinds; each appends calls to the unit or fails (kInternal)
 // -----------------------------
 
 Status lower_elementwise(Unit& unit);
@@ -91,8 +91,9 @@ Status lower_contraction(Unit& unit, const Node& node);
 Status lower_pool(Unit& unit, const Node& node);
 Status lower_scatter(Unit& unit, const Node& node);
 
-/// Dispatches on the node the body is built around; where its fused form does not fit, the body's
-/// nodes are lowered one by one through temporaries.
+/// Dispatches on the node the body is built around; where its fused form does not fit, or the
+/// verifier cannot see that it stays inside its buffers, the body's nodes are lowered one by one
+/// through temporaries. What comes out is verified.
 Status lower_unit(Unit& unit);
 
 /// The stores of all body outputs at one position.

@@ -190,7 +190,7 @@ class Emission {
   Result<Kernel> run() {
     points(0);
     if (emitter_.failed())
-      return make_error(DiagKind::kUnsupported, {}, "{}: {}", kernel_.name, emitter_.failure());
+      return make_error(DiagKind::kInternal, {}, "{}: {}", kernel_.name, emitter_.failure());
     return std::move(kernel_);
   }
 
@@ -341,7 +341,7 @@ Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nes
     GRADC_CHECK(dim.strides.size() == nest.offsets.size(), "{}: a stride per space", frame.name);
   const DryRun dry(frame, body, trimmed);
   if (!dry.failure().empty())
-    return make_error(DiagKind::kUnsupported, {}, "{}: {}", frame.name, dry.failure());
+    return make_error(DiagKind::kInternal, {}, "{}: {}", frame.name, dry.failure());
   std::vector<NestDim> dims = trimmed.dims;
   std::vector<Access> accesses = dry.accesses();
   merge_dims(dims, accesses);

@@ -77,7 +77,7 @@ struct KernelFrame {
   std::vector<std::pair<ValueId, BufferId>> bindings;
 };
 
-/// Builds the kernel; fails (kUnsupported) where a value cannot be computed in place.
+/// Builds the kernel; fails (kInternal) where a value cannot be computed in place.
 Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nest& nest,
                           const TargetInfo& target);
 

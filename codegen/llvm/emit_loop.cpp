@@ -22,6 +22,8 @@ namespace {
 constexpr int64_t kFullUnrollLimit = 16;
 /// Threads' pieces of a parallel vector loop begin at multiples of this.
 constexpr int64_t kPieceUnit = 64;
+/// Additions to one float before it is set aside and another begun.
+constexpr int64_t kSumRun = 16;
 
 struct BodyFacts {
   int64_t cost = 0;  ///< vector instructions, roughly
@@ -43,6 +45,7 @@ int64_t op_cost(const kernel::Expr& e) {
     case ScalarOp::kCos:
     case ScalarOp::kTanh:
     case ScalarOp::kErf:
+    case ScalarOp::kErfc:
     case ScalarOp::kSigmoid:
     case ScalarOp::kPow:
       return 20;
@@ -129,7 +132,119 @@ int64_t constant_or(llvm::Value* value, int64_t otherwise) {
   return constant == nullptr ? otherwise : constant->getSExtValue();
 }
 
+/// How often one execution of the block adds to an accumulator of the code around it. Loops with
+/// accumulators of their own (vector loops, sums in runs) give it one addition.
+int64_t additions(const Block& block) {
+  int64_t count = 0;
+  for (const kernel::Stmt& stmt : block) {
+    if (std::holds_alternative<kernel::Accumulate>(stmt)) count = std::max<int64_t>(count, 1);
+    if (const auto* branch = std::get_if<std::unique_ptr<kernel::If>>(&stmt))
+      count = std::max(count, additions((*branch)->body));
+    const auto* loop = std::get_if<std::unique_ptr<For>>(&stmt);
+    if (loop == nullptr) continue;
+    const int64_t all = additions((*loop)->body) * ((*loop)->end - (*loop)->begin);
+    const bool own = (*loop)->kind == LoopKind::kVector || all > 2 * kSumRun;
+    count = std::max(count, own ? std::min<int64_t>(all, 1) : all);
+  }
+  return count;
+}
+
 }  // namespace
+
+/// A loop whose iterations add to floats of the code around it. A float sum of n terms one after
+/// the other loses n roundings, so it is made in runs of kSumRun additions to a fresh accumulator,
+/// runs of runs, and so on: a tree that the number of iterations alone determines.
+class SumRuns {
+ public:
+  SumRuns(Emitter& em, const For& loop) : em_(em), loop_(loop) {
+    FactCollector collector(*em.exprs_, em.kernel());
+    collector.visit(loop.body);
+    for (const uint32_t local : collector.facts.started)
+      collector.facts.accumulated.erase(local);
+    for (const auto& [local, op] : collector.facts.accumulated) {
+      const bool sum = op == AccumulateOp::kSum && is_float(em.kernel().locals[local].dtype);
+      if (sum && em.locals_[local].slot != nullptr) sums_.push_back(local);
+    }
+  }
+
+  /// At most `iterations` of `step` from `low` on; body(iv) is one of them.
+  void emit(llvm::Value* low, llvm::Value* high, int64_t step, int64_t iterations,
+            const std::function<void(llvm::Value*)>& body, const char* name) {
+    const int64_t each = std::max<int64_t>(additions(loop_.body), 1);
+    const int64_t run = std::max<int64_t>(1, kSumRun / each);
+    runs_.clear();
+    if (!sums_.empty() && iterations > 2 * kSumRun / each) {
+      runs_.push_back(run);
+      while (iterations / runs_.back() > 2 * kSumRun)
+        runs_.push_back(runs_.back() * kSumRun);
+    }
+    step_ = step;
+    emit_level(runs_.size(), low, high, body, name);
+  }
+
+ private:
+  using Body = std::function<void(llvm::Value*)>;
+
+  /// [low, high) in runs of that level; level 0 is the iterations themselves.
+  void emit_level(size_t level, llvm::Value* low, llvm::Value* high, const Body& body,
+                  const char* name) {
+    if (level == 0) return em_.loop(low, high, step_, false, body, name);
+    Builder& ir = em_.ir();
+    const int64_t length = runs_[level - 1] * step_;
+    const int64_t first = constant_or(low, INT64_MAX);
+    const int64_t last = constant_or(high, INT64_MIN);
+    const bool is_static = first < last && last != INT64_MIN;
+    // Whole runs, so that their length is a constant, and what is left of the innermost ones.
+    const int64_t whole = is_static ? (last - first) / length * length : 0;
+    const bool split = is_static && (level == 1 || first + whole == last);
+    llvm::Value* end = split ? em_.i64(first + whole) : high;
+    em_.loop(
+        low, end, length, false,
+        [&](llvm::Value* begin) {
+          llvm::Value* next = ir.CreateNSWAdd(begin, em_.i64(length));
+          if (!split) next = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, next, high);
+          run(level, begin, next, body, name);
+        },
+        "run");
+    if (split && first + whole < last) run(level, end, high, body, name);
+  }
+
+  void run(size_t level, llvm::Value* low, llvm::Value* high, const Body& body, const char* name) {
+    const std::vector<LocalValue> outer = begin_run();
+    emit_level(level - 1, low, high, body, name);
+    end_run(outer);
+  }
+
+  std::vector<LocalValue> begin_run() {
+    std::vector<LocalValue> outer;
+    for (const uint32_t local : sums_) {
+      outer.push_back(em_.locals_[local]);
+      llvm::Type* type = outer.back().slot->getAllocatedType();
+      llvm::AllocaInst* slot = em_.entry_alloca(type, "run");
+      em_.ir().CreateStore(llvm::Constant::getNullValue(type), slot);
+      em_.locals_[local] = {nullptr, slot};
+    }
+    return outer;
+  }
+
+  void end_run(const std::vector<LocalValue>& outer) {
+    Builder& ir = em_.ir();
+    for (size_t i = 0; i < sums_.size(); ++i) {
+      llvm::AllocaInst* slot = em_.locals_[sums_[i]].slot;
+      llvm::AllocaInst* total = outer[i].slot;
+      llvm::Value* run = ir.CreateLoad(slot->getAllocatedType(), slot);
+      llvm::Value* before = ir.CreateLoad(total->getAllocatedType(), total);
+      ir.CreateStore(em_.combine(AccumulateOp::kSum, before, run), total);
+      em_.locals_[sums_[i]] = outer[i];
+    }
+  }
+
+  Emitter& em_;
+  const For& loop_;
+  std::vector<uint32_t> sums_;
+  std::vector<int64_t> runs_;  ///< iterations of the runs of each level, innermost first
+  int64_t step_ = 1;
+};
 
 void Emitter::loop(llvm::Value* low, llvm::Value* high, int64_t step, bool known_non_empty,
                    const std::function<void(llvm::Value*)>& body, const char* name) {
@@ -204,13 +319,14 @@ std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(int64_t count, int64
 
 void Emitter::emit_serial(const For& loop_stmt, llvm::Value* low, llvm::Value* high) {
   const Interval range{loop_stmt.begin, loop_stmt.end - 1};
-  loop(
-      low, high, 1, false,
-      [&](llvm::Value* iv) {
-        bind_var(loop_stmt.var, iv, 0, range);
-        emit_block(loop_stmt.body);
-      },
-      kernel_.vars[loop_stmt.var.index].c_str());
+  SumRuns(*this, loop_stmt)
+      .emit(
+          low, high, 1, loop_stmt.end - loop_stmt.begin,
+          [&](llvm::Value* iv) {
+            bind_var(loop_stmt.var, iv, 0, range);
+            emit_block(loop_stmt.body);
+          },
+          kernel_.vars[loop_stmt.var.index].c_str());
 }
 
 void Emitter::emit_parallel(const For& loop_stmt) {
@@ -251,22 +367,21 @@ class VectorLoop {
   void emit() {
     Builder& ir = em_.ir();
     const Interval range{loop_.begin, loop_.end - 1};
-    llvm::Value* rest = low_;
-    if (unroll_ > 1) {
-      const int64_t wide = static_cast<int64_t>(unroll_) * width_;
-      llvm::Value* count = ir.CreateNSWSub(high_, low_);
-      rest = ir.CreateNSWAdd(low_, ir.CreateAnd(count, em_.i64(-wide)));
-      start(static_cast<unsigned>(wide));
-      em_.loop(low_, rest, wide, false, [&](llvm::Value* iv) {
-        em_.with({static_cast<unsigned>(wide), loop_.var}, [&] {
-          em_.bind_var(loop_.var, iv, 0, range);
-          em_.emit_block(loop_.body);
-        });
-      });
-      narrow(width_);
-    } else {
-      start(width_);
-    }
+    const int64_t wide = static_cast<int64_t>(unroll_) * width_;
+    llvm::Value* count = ir.CreateNSWSub(high_, low_);
+    llvm::Value* rest = ir.CreateNSWAdd(low_, ir.CreateAnd(count, em_.i64(-wide)));
+    start(static_cast<unsigned>(wide));
+    SumRuns(em_, loop_)
+        .emit(
+            low_, rest, wide, (loop_.end - loop_.begin) / wide,
+            [&](llvm::Value* iv) {
+              em_.with({static_cast<unsigned>(wide), loop_.var}, [&] {
+                em_.bind_var(loop_.var, iv, 0, range);
+                em_.emit_block(loop_.body);
+              });
+            },
+            "v");
+    if (unroll_ > 1) narrow(width_);
     em_.vector_range(loop_.var, rest, high_, range, width_,
                      [&](llvm::Value*) { em_.emit_block(loop_.body); });
     finish();

@@ -79,6 +79,8 @@ const char* libm_name(ScalarOp op) {
       return "tanh";
     case ScalarOp::kErf:
       return "erf";
+    case ScalarOp::kErfc:
+      return "erfc";
     case ScalarOp::kPow:
       return "pow";
     case ScalarOp::kNeg:
@@ -154,6 +156,8 @@ llvm::Value* unary(Emitter& em, ScalarOp op, llvm::Value* x) {
       return math::tanh(em.math(), x);
     case ScalarOp::kErf:
       return math::erf(em.math(), x);
+    case ScalarOp::kErfc:
+      return math::erfc(em.math(), x);
     case ScalarOp::kSigmoid:
       if (!is_double) return math::sigmoid(em.math(), x);
       return ir.CreateFDiv(one, ir.CreateFAdd(one, math::libm(ir, "exp", ir.CreateFNeg(x))));

@@ -140,6 +140,7 @@ class Emitter {
 
  private:
   friend class VectorLoop;
+  friend class SumRuns;
 
   llvm::Value* eval_scalar_op(const kernel::Expr& e);
   llvm::Value* eval_compare(const kernel::Expr& e);

@@ -2,6 +2,7 @@
 // objects linked into the process by ORC's object layer. Entries live in a module of their own.
 #include "codegen/jit.h"
 
+#include "codegen/llvm/failures.h"
 #include "codegen/llvm/machine.h"
 #include "codegen/llvm/program_module.h"
 
@@ -22,7 +23,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <exception>
+#include <new>
 #include <numeric>
+#include <system_error>
 #include <thread>
 
 namespace gradc {
@@ -55,7 +59,7 @@ void compile_group(const kernel::Program& program, const TargetInfo& target,
   }
   auto begin = Clock::now();
   llvm::LLVMContext context;
-  llvm::Module module(program.name, context);
+  llvm::Module module(cg::symbol_text(program.name), context);
   cg::prepare_module(module, **machine);
   for (const size_t k : group.kernels)
     scratch[k] = cg::emit_kernel(module, program.kernels[k], names.kernel(program, k), target,
@@ -132,7 +136,7 @@ llvm::orc::SymbolMap runtime_symbols(llvm::orc::ExecutionSession& session, char 
 }
 
 Diagnostic link_error(llvm::Error error) {
-  return make_error(DiagKind::kUnsupported, {}, "linking compiled code failed: {}",
+  return make_error(DiagKind::kInternal, {}, "linking compiled code failed: {}",
                     llvm::toString(std::move(error)));
 }
 
@@ -180,16 +184,36 @@ class OrcProgram final : public JitProgram {
   std::unique_ptr<llvm::orc::ObjectLinkingLayer> layer_;
 };
 
+/// The first group on this thread, the others on threads of their own: those that the system
+/// refuses are compiled here too. What a thread throws is thrown here, once all have ended.
 void run_groups(const kernel::Program& program, const TargetInfo& target,
                 const cg::SymbolNames& names, std::vector<Group>& groups,
                 std::vector<int64_t>& scratch, bool verify) {
+  std::vector<std::exception_ptr> failures(groups.size());
+  const auto compile = [&](size_t i) noexcept {
+    try {
+      compile_group(program, target, names, groups[i], scratch, verify);
+    } catch (...) {
+      failures[i] = std::current_exception();
+    }
+  };
   std::vector<std::thread> threads;
-  for (size_t i = 1; i < groups.size(); ++i)
-    threads.emplace_back(
-        [&, i] { compile_group(program, target, names, groups[i], scratch, verify); });
-  compile_group(program, target, names, groups[0], scratch, verify);
+  threads.reserve(groups.size());
+  size_t started = 1;
+  try {
+    for (; started < groups.size(); ++started)
+      threads.emplace_back(compile, started);
+  } catch (const std::system_error&) {
+  } catch (const std::bad_alloc&) {
+  }
+  compile(0);
+  for (size_t i = started; i < groups.size(); ++i)
+    compile(i);
   for (std::thread& thread : threads)
     thread.join();
+  for (const std::exception_ptr& failure : failures) {
+    if (failure != nullptr) std::rethrow_exception(failure);
+  }
 }
 
 }  // namespace
@@ -203,6 +227,7 @@ const JitEntry* JitProgram::find(std::string_view name) const {
 Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
                                                 const TargetInfo& target,
                                                 const JitOptions& options) {
+  const cg::LlvmFailures failures;
   const auto begin = Clock::now();
   const cg::SymbolNames names{"gradc_", /*internal_kernels=*/false};
   const int64_t wanted = options.threads > 0 ? options.threads : target.cores;

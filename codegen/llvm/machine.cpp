@@ -43,8 +43,8 @@ void initialize_targets(const llvm::Triple& triple) {
 
 }  // namespace
 
-Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& target) {
-  const llvm::Triple triple(llvm::Triple::normalize(target.triple));
+Result<const llvm::Target*> find_target(const std::string& name) {
+  const llvm::Triple triple(llvm::Triple::normalize(name));
   initialize_targets(triple);
   std::string error;
 #if LLVM_VERSION_MAJOR >= 22
@@ -53,11 +53,17 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& targ
   const llvm::Target* found = llvm::TargetRegistry::lookupTarget(triple.str(), error);
 #endif
   if (found == nullptr)
-    return make_error(DiagKind::kUnsupported, {}, "target '{}' is not supported: {}", target.triple,
-                      error)
+    return make_error(DiagKind::kUnsupported, {}, "target '{}' is not supported: {}", name, error)
         .with_help("'llc --version' lists the targets of this LLVM");
+  return found;
+}
+
+Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& target) {
+  const llvm::Triple triple(llvm::Triple::normalize(target.triple));
+  GRADC_TRY(const llvm::Target* found, find_target(target.triple));
   llvm::TargetOptions options;
   options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
+  if (triple.isRISCV64()) options.MCOptions.ABIName = "lp64d";
 #if LLVM_VERSION_MAJOR >= 21
   const llvm::Triple& name = triple;
 #else

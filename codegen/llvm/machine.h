@@ -12,6 +12,8 @@
 
 namespace gradc::cg {
 
+/// What this LLVM knows of a triple; its code generator is ready then.
+Result<const llvm::Target*> find_target(const std::string& triple);
 /// The machine of a target. Fails on triples that this LLVM was built without.
 Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& target);
 

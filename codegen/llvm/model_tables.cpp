@@ -88,6 +88,12 @@ class TableEmitter {
     return global(llvm::ConstantDataArray::get(module_.getContext(), values), "numbers");
   }
 
+  llvm::Constant* integers(const std::vector<int64_t>& values) {
+    if (values.empty()) return nullptr;
+    const std::vector<uint64_t> bits(values.begin(), values.end());
+    return global(llvm::ConstantDataArray::get(module_.getContext(), bits), "integers");
+  }
+
   llvm::Constant* array(const std::vector<llvm::Constant*>& rows, const char* name) {
     if (rows.empty()) return nullptr;
     auto* type = llvm::ArrayType::get(rows.front()->getType(), rows.size());
@@ -135,6 +141,12 @@ class TableEmitter {
                       .integer(data->shift_width)
                       .integer(data->crop)
                       .number(data->noise_stddev)
+                      .number(data->target_min)
+                      .number(data->target_max)
+                      .integer(data->target_flags)
+                      .integer(data->classes)
+                      .integer(static_cast<int64_t>(data->ranges.size() / 2))
+                      .pointer(integers(data->ranges))
                       .finish(),
                   "preprocessing");
   }

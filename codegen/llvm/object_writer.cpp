@@ -1,6 +1,7 @@
 // AOT emission: one module with every kernel (internal), every entry, and the model's tables.
 #include "codegen/object_writer.h"
 
+#include "codegen/llvm/failures.h"
 #include "codegen/llvm/machine.h"
 #include "codegen/llvm/model_tables.h"
 #include "codegen/llvm/program_module.h"
@@ -31,10 +32,11 @@ std::string text_of(const llvm::Module& module) {
 
 Result<ObjectFile> write_object(const kernel::Program& program, const TargetInfo& target,
                                 const ObjectOptions& options) {
+  const cg::LlvmFailures failures;
   const auto begin = Clock::now();
   GRADC_TRY(auto machine, cg::make_machine(target));
   llvm::LLVMContext context;
-  llvm::Module module(program.name, context);
+  llvm::Module module(cg::symbol_text(program.name), context);
   cg::prepare_module(module, *machine);
   const cg::SymbolNames names{options.symbol_prefix, /*internal_kernels=*/true};
   ObjectFile file;

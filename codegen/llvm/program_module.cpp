@@ -24,14 +24,6 @@ constexpr uint64_t kThreadBarrier = 8;
 constexpr uint64_t kThreadPool = 16;
 constexpr uint64_t kThreadScratch = 24;
 
-std::string identifier(const std::string& text) {
-  std::string out = text;
-  for (char& c : out) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
-  }
-  return out;
-}
-
 void set_attributes(llvm::Function& function, const TargetInfo& target) {
   function.addFnAttr(llvm::Attribute::NoUnwind);
   const std::string bits = std::to_string(target.vector_bytes * 8);
@@ -216,8 +208,18 @@ class EntryEmitter {
 
 }  // namespace
 
+std::string symbol_text(std::string_view text) {
+  constexpr size_t kMostCharacters = 80;
+  std::string out(text.substr(0, kMostCharacters));
+  for (char& c : out) {
+    const bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!word) c = '_';
+  }
+  return out;
+}
+
 std::string SymbolNames::kernel(const kernel::Program& program, size_t index) const {
-  return prefix + "k" + std::to_string(index) + "_" + identifier(program.kernels[index].name);
+  return prefix + "k" + std::to_string(index) + "_" + symbol_text(program.kernels[index].name);
 }
 
 int64_t emit_kernel(llvm::Module& module, const kernel::Kernel& kernel, const std::string& name,

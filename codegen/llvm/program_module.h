@@ -7,9 +7,13 @@
 #include <llvm/IR/Module.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gradc::cg {
+
+/// A name's letters, digits and underscores for a symbol or a module, the first 80 of them.
+std::string symbol_text(std::string_view text);
 
 /// Names and visibility of a program's symbols.
 struct SymbolNames {

@@ -20,11 +20,17 @@ struct TargetFacts {
   bool avx512 = false;  ///< F, VL, BW and DQ: 512-bit vectors of every element type, masks
 };
 
-/// The machine this runs on.
-TargetFacts query_host();
-/// A named target. Errors: unknown triple, CPU or feature.
+/// The machine this runs on, with features ("+a,-b") added to and taken from what it has.
+Result<TargetFacts> query_host(const std::string& features = {});
+/// A named target. Errors: a triple that gradc does not serve, an unknown CPU or feature, a CPU or
+/// features that cannot run the code of the triple.
 Result<TargetFacts> query_target(const std::string& triple, const std::string& cpu,
                                  const std::string& features);
+/// What code for a target that one of these gave needs of a processor: "avx2,fma".
+Result<std::string> query_needs(const std::string& triple, const std::string& cpu,
+                                const std::string& features);
+/// Whether programs for the triple run in this system.
+bool links_here(const std::string& triple);
 /// "LLVM 19.1.7".
 std::string llvm_version();
 

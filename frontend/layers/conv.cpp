@@ -54,10 +54,7 @@ bool infer_conv2d(LayerInferArgs& a) {
     return a.mismatch("has {} groups, which do not divide its {} filters", groups, filters);
   }
   Window window;
-  if (!infer_window(a, options.ints("kernel_size"), options.ints("strides"),
-                    options.ints("dilation_rate"), window)) {
-    return false;
-  }
+  if (!infer_window(a, {"kernel_size", "strides", "dilation_rate"}, window)) return false;
   const Ints& size = options.ints("kernel_size");
   a.parameter("kernel", {size[0], size[1], channels / groups, filters});
   if (options.flag("use_bias")) a.parameter("bias", {filters});

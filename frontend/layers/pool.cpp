@@ -28,8 +28,7 @@ const Ints& pool_strides(const Options& options) {
 bool infer_pool(LayerInferArgs& a) {
   if (!expect_image(a)) return false;
   Window window;
-  if (!infer_window(a, a.options().ints("pool_size"), pool_strides(a.options()), {1, 1}, window))
-    return false;
+  if (!infer_window(a, {"pool_size", "strides", {}}, window)) return false;
   a.output.shape = {window.out[0], window.out[1], a.shape()[2]};
   return true;
 }
@@ -80,10 +79,11 @@ bool infer_zero_padding(LayerInferArgs& a) {
   if (!expect_image(a)) return false;
   const Ints& padding = a.options().ints("padding");
   for (const int64_t amount : padding) {
-    if (amount > kMaxTensorBytes) {
-      a.sink.error(DiagKind::kTooLarge, a.place, "{} adds too much padding", a.who());
-      return false;
-    }
+    if (amount <= kMaxTensorBytes) continue;
+    a.sink.error(DiagKind::kTooLarge, a.option_place("padding"),
+                 "{} adds {} zeros to a side, at most {} are possible", a.who(), amount,
+                 kMaxTensorBytes);
+    return false;
   }
   a.output.shape = {a.shape()[0] + padding[0] + padding[1], a.shape()[1] + padding[2] + padding[3],
                     a.shape()[2]};

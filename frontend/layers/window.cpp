@@ -1,6 +1,8 @@
-// Window arithmetic shared by convolution and pooling. Sizes are at most 2^53 here, so sums do not
-// overflow; the product size * dilation is checked.
+// Window arithmetic shared by convolution and pooling. Images are at most 2^48 long and windows,
+// strides and dilations 2^30, so neither sums nor products overflow.
 #include "frontend/layers/window.h"
+
+#include "ir/conv_geometry.h"
 
 #include <algorithm>
 
@@ -39,16 +41,33 @@ bool expect_image(LayerInferArgs& args) {
   return false;
 }
 
-bool infer_window(LayerInferArgs& args, const Ints& size, const Ints& strides, const Ints& dilation,
-                  Window& window) {
-  for (size_t i = 0; i < 2; ++i) {
-    int64_t span = 0;
-    if (__builtin_mul_overflow(size[i], dilation[i], &span) || span > kMaxTensorBytes ||
-        strides[i] > kMaxTensorBytes) {
-      args.sink.error(DiagKind::kTooLarge, args.place, "{} has a window that is too large",
-                      args.who());
-      return false;
-    }
+namespace {
+
+/// Reports an option whose numbers, or what follows from them, no window can have.
+bool window_fits(LayerInferArgs& args, std::string_view option, std::string_view what,
+                 const Ints& numbers) {
+  if (*std::max_element(numbers.begin(), numbers.end()) <= kMaxWindowSetting) return true;
+  args.sink.error(DiagKind::kTooLarge, args.option_place(option),
+                  "{} has {} {}, at most {} is possible", args.who(), what, shape_text(numbers),
+                  kMaxWindowSetting);
+  return false;
+}
+
+}  // namespace
+
+bool infer_window(LayerInferArgs& args, const WindowOptions& names, Window& window) {
+  const Options& options = args.options();
+  const Ints& size = options.ints(names.size);
+  const Ints ones = {1, 1};
+  const bool strided = options.has(names.strides);
+  const Ints& strides = strided ? options.ints(names.strides) : size;
+  const Ints& dilation = names.dilation.empty() ? ones : options.ints(names.dilation);
+  if (!window_fits(args, names.size, names.size, size)) return false;
+  if (strided && !window_fits(args, names.strides, names.strides, strides)) return false;
+  if (!names.dilation.empty()) {
+    if (!window_fits(args, names.dilation, names.dilation, dilation)) return false;
+    const Ints reach = {(size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1};
+    if (!window_fits(args, names.dilation, "a dilated window of", reach)) return false;
   }
   window = window_of(args.shape(), size, strides, dilation, args.options().text("padding"));
   if (window.out[0] > 0 && window.out[1] > 0) return true;

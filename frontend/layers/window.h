@@ -24,8 +24,12 @@ Window window_of(const Ints& image, const Ints& size, const Ints& strides, const
 /// Reports an input that is not [height, width, channels].
 bool expect_image(LayerInferArgs& args);
 
-/// window_of with the layer's "padding"; reports a window that is larger than its input.
-bool infer_window(LayerInferArgs& args, const Ints& size, const Ints& strides, const Ints& dilation,
-                  Window& window);
+/// The numbers of a sliding window; each names the option that it was read from.
+struct WindowOptions {
+  std::string_view size, strides, dilation;  ///< an empty name or null: 1, strides: the size
+};
+/// window_of with the layer's options and "padding"; reports what is too large, and a window that
+/// is larger than its input.
+bool infer_window(LayerInferArgs& args, const WindowOptions& names, Window& window);
 
 }  // namespace gradc::layers

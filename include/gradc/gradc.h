@@ -1,6 +1,8 @@
 /* gradc's C API, for every other language: the functions of session.h with handles and status
- * codes. No C++ exception or type crosses it. Strings are UTF-8 and zero-terminated. A handle is
- * used by one caller at a time. */
+ * codes. No C++ exception or type crosses it, and nothing ends the process: running out of memory
+ * or of threads is a GRADC_ERROR. Numbers in files do not follow the process's locale. In a child
+ * of fork() a session with threads of its own says that it cannot be used. Strings are UTF-8 and
+ * zero-terminated. A handle is used by one caller at a time. */
 #ifndef GRADC_GRADC_H_
 #define GRADC_GRADC_H_
 
@@ -22,7 +24,7 @@ typedef struct gradc_session gradc_session;
 typedef enum gradc_status {
   GRADC_OK = 0,
   GRADC_ERROR = 1, /* a diagnosed error in what was given: gradc_last_error has the text */
-  GRADC_INVALID_ARGUMENT = 2 /* a null handle, a wrong count, an unknown name */
+  GRADC_INVALID_ARGUMENT = 2 /* a null pointer, an unknown name, another size */
 } gradc_status;
 
 typedef struct gradc_options {
@@ -30,6 +32,7 @@ typedef struct gradc_options {
   int32_t threads;    /* 0: one per core */
   int32_t has_seed;   /* 0: the model's own seed */
   uint64_t seed;
+  int32_t checked; /* 1: see gradc_session_set_checked */
 } gradc_options;
 
 typedef struct gradc_tensor_info {
@@ -65,7 +68,10 @@ GRADC_API gradc_status gradc_session_tensor(const gradc_session* session, size_t
 
 /* One training step; inputs and targets in the model's order, a whole batch is read in place. rows
  * is 1 to the batch size, or 0 for a whole batch. loss may be NULL. Buffers hold what the network
- * is given: the model's "data" section (scale, one_hot, ...) is for files and not applied here. */
+ * is given: the model's "data" section (scale, one_hot, ...) is for files and not applied here.
+ * A label or index outside its range, or a NaN, is the caller's mistake: unless the session is
+ * checked, an index takes the nearest row that exists, and the loss of such a label
+ * is infinite. */
 GRADC_API gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
                                           size_t num_inputs, const void* const* targets,
                                           size_t num_targets, int64_t rows, float* loss);
@@ -78,16 +84,25 @@ GRADC_API gradc_status gradc_session_predict(gradc_session* session, const void*
                                              size_t num_inputs, int64_t rows, void* const* outputs,
                                              size_t num_outputs);
 
+/* checked != 0: step, evaluate and predict first look at every value they are given; a label or
+ * index outside its range, a NaN or an infinity is a GRADC_ERROR that names tensor and row, and
+ * nothing changes. For finding mistakes: it reads all buffers once more. */
+GRADC_API gradc_status gradc_session_set_checked(gradc_session* session, int32_t checked);
+
 /* Copies a parameter or state out of, or into, the session; bytes must be the tensor's size. */
 GRADC_API gradc_status gradc_session_get(gradc_session* session, const char* name, void* data,
                                          size_t bytes);
 GRADC_API gradc_status gradc_session_set(gradc_session* session, const char* name, const void* data,
                                          size_t bytes);
 GRADC_API gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed);
-/* safetensors files. */
+/* safetensors files: parameters and states, with the optimizer's state and iteration too if
+ * with_optimizer is not 0. */
 GRADC_API gradc_status gradc_session_save(gradc_session* session, const char* path,
                                           int32_t with_optimizer);
+/* All that the file has: with the optimizer's state in it, training goes on where it was saved. */
 GRADC_API gradc_status gradc_session_load_weights(gradc_session* session, const char* path);
+/* The optimizer's state and iteration stay as they are, whatever the file has. */
+GRADC_API gradc_status gradc_session_load_weights_only(gradc_session* session, const char* path);
 
 #ifdef __cplusplus
 } /* extern "C" */

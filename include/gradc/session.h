@@ -12,8 +12,10 @@
 // Buffers hold what the network is given: the model's "data" section (scale, one_hot, ...) is for
 // files, train() applies it and step() does not.
 // A Session is used by one caller at a time; several sessions live side by side and share nothing.
-// After warm_up() a step, an evaluation and a prediction allocate nothing and copy nothing but what
-// they compute.
+// Nothing here ends the process: running out of memory or of threads is a status, and no exception
+// leaves a function that gives one. In a child of fork() a session with threads of its own says
+// that it cannot be used. After warm_up() a step, an evaluation and a prediction allocate nothing
+// and copy nothing but what they compute.
 #pragma once
 
 #include <cstddef>
@@ -36,6 +38,7 @@ struct SessionOptions {
   int threads = 1;         ///< 0: one per core
   uint64_t seed = 0;       ///< for initial weights, dropout and shuffling
   bool has_seed = false;   ///< false: the model's own seed
+  bool checked = false;    ///< see Session::set_checked
 };
 
 enum class TensorKind : uint8_t {
@@ -89,9 +92,15 @@ class Session {
   /// One training step. inputs and targets are in the model's order; a whole batch is read in
   /// place. rows is 1 to batch_size(), or 0 for a whole batch; buffers hold that many rows of what
   /// tensors() states. *loss (may be null) gets the loss before the update, the mean over the rows.
+  /// A label or index outside its range, or a NaN, is the caller's mistake: unless the session is
+  /// checked, an index takes the nearest row that exists, and the loss of such a label is infinite.
   virtual SessionStatus step(std::span<const void* const> inputs,
                              std::span<const void* const> targets, float* loss = nullptr,
                              int64_t rows = 0) = 0;
+  /// Checked: step, evaluate and predict first look at every value they are given; a label or index
+  /// outside its range, a NaN or an infinity is an error that names tensor and row, and nothing
+  /// changes. Reads all buffers once more.
+  virtual void set_checked(bool checked) = 0;
   /// Loss and metrics (in the order of tensors()) of a batch, in inference mode.
   virtual SessionStatus evaluate(std::span<const void* const> inputs,
                                  std::span<const void* const> targets, float* loss,
@@ -115,7 +124,9 @@ class Session {
   /// safetensors: parameters and states; with_optimizer adds the optimizer's, to go on training
   /// later.
   virtual SessionStatus save(const std::string& path, bool with_optimizer = false) = 0;
-  virtual SessionStatus load_weights(const std::string& path) = 0;
+  /// All that the file has, or without the optimizer's state and iteration, which then stay as they
+  /// are. With them training goes on where it was saved.
+  virtual SessionStatus load_weights(const std::string& path, bool with_optimizer = true) = 0;
 };
 
 }  // namespace gradc

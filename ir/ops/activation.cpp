@@ -18,29 +18,36 @@ Samples activation_samples() {
   return {sample({f32({3, 4})}), sample_between({f32({2, 5})}, -6.0, 6.0)};
 }
 
+// Phi(x), with all its digits where it is small.
+Val normal_share(Val x) {
+  return erfc(x * -kInvSqrt2) * 0.5;
+}
+
 // d/dx x Phi(x) = Phi(x) + x phi(x)
 Grads gelu_grad(const GradArgs& g) {
   const Val x = g.in(0);
-  const Val cumulative = (erf(x * kInvSqrt2) + 1.0) * 0.5;
   const Val density = exp(x * x * -0.5) * kInvSqrt2Pi;
-  return {g.dout() * (cumulative + x * density)};
+  return {g.dout() * (normal_share(x) + x * density)};
 }
 
-// tanh of the inner polynomial of gelu_tanh.
-Val gelu_inner(Val x) {
-  return tanh((x + x * x * x * kGeluCubic) * kSqrt2OverPi);
-}
+// 0.5 (1 + tanh(u)) = sigmoid(2u), which does not cancel below zero. Beyond +-20 it is 0 or 1, and
+// the powers of x stay finite.
+struct GeluTanh {
+  Val held;
+  Val share;
+  explicit GeluTanh(Val x)
+      : held(minimum(maximum(x, -20.0), 20.0)),
+        share(sigmoid((held * held * kGeluCubic + 1.0) * held * (2.0 * kSqrt2OverPi))) {}
+};
 
 std::vector<Val> expand_gelu_tanh(const ExpandArgs& e) {
-  const Val x = e.in(0);
-  return {x * 0.5 * (gelu_inner(x) + 1.0)};
+  return {e.in(0) * GeluTanh(e.in(0)).share};
 }
 
 Grads gelu_tanh_grad(const GradArgs& g) {
-  const Val x = g.in(0);
-  const Val t = gelu_inner(x);
-  const Val slope = (x * x * (3.0 * kGeluCubic) + 1.0) * kSqrt2OverPi;
-  return {g.dout() * ((t + 1.0) * 0.5 + x * 0.5 * (1.0 - t * t) * slope)};
+  const GeluTanh f(g.in(0));
+  const Val slope = (f.held * f.held * (3.0 * kGeluCubic) + 1.0) * (2.0 * kSqrt2OverPi);
+  return {g.dout() * (f.share * ((1.0 - f.share) * slope * f.held + 1.0))};
 }
 
 Grads silu_grad(const GradArgs& g) {
@@ -70,7 +77,7 @@ constinit const OpDef kGelu{
         [](std::span<const double> x) { return 0.5 * x[0] * std::erfc(-x[0] * kInvSqrt2); },
     .grad = gelu_grad,
     .expand = [](const ExpandArgs& e) -> std::vector<Val> {
-      return {e.in(0) * 0.5 * (erf(e.in(0) * kInvSqrt2) + 1.0)};
+      return {e.in(0) * normal_share(e.in(0))};
     },
     .lowering = Lowering::kComposite,
     .samples = activation_samples,

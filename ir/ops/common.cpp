@@ -6,13 +6,6 @@
 
 namespace gradc::ops {
 
-namespace {
-
-// Far over any memory, and small enough that sums of a few sizes do not overflow.
-constexpr int64_t kMaxBytes = int64_t{1} << 48;
-
-}  // namespace
-
 Result<TensorType> checked_type(std::string_view name, DType dtype, std::span<const int64_t> dims) {
   if (dims.size() > Shape::kMaxRank)
     return shape_error("{} has a result of rank {}, the maximum is {}", name, dims.size(),
@@ -22,10 +15,10 @@ Result<TensorType> checked_type(std::string_view name, DType dtype, std::span<co
     if (extent < 1)
       return shape_error("{} has a result of shape [{}], extents must be at least 1", name,
                          fmt::join(dims, "x"));
-    if (__builtin_mul_overflow(bytes, extent, &bytes) || bytes > kMaxBytes)
+    if (__builtin_mul_overflow(bytes, extent, &bytes) || bytes > kMaxTensorBytes)
       return make_error(DiagKind::kNumberOutOfRange, {},
                         "{} has a result of shape [{}], more than {} bytes", name,
-                        fmt::join(dims, "x"), kMaxBytes);
+                        fmt::join(dims, "x"), kMaxTensorBytes);
   }
   return TensorType{dtype, Shape(dims)};
 }

@@ -146,7 +146,8 @@ constinit const OpDef kExpm1{
     .traits = kTraitElementwise | kTraitSmooth,
     .infer = infer_float,
     .eval_scalar = [](std::span<const double> x) { return std::expm1(x[0]); },
-    .grad = [](const GradArgs& g) -> Grads { return {g.dout() * (g.out() + 1.0)}; },
+    // Not the result plus 1, which is lost far below zero.
+    .grad = [](const GradArgs& g) -> Grads { return {g.dout() * exp(g.in(0))}; },
     .lowering = Lowering::kScalar,
     .scalar = ScalarOp::kExpm1,
     .samples = real_samples,
@@ -270,6 +271,23 @@ constinit const OpDef kErf{
     },
     .lowering = Lowering::kScalar,
     .scalar = ScalarOp::kErf,
+    .samples = real_samples,
+};
+
+constinit const OpDef kErfc{
+    .op = Op::kErfc,
+    .name = "erfc",
+    .summary = "One minus the error function of each element, exact where that is small.",
+    .formula = "2/sqrt(pi) * integral of e^(-t^2) from x to infinity",
+    .operands = "x",
+    .traits = kTraitElementwise | kTraitSmooth,
+    .infer = infer_float,
+    .eval_scalar = [](std::span<const double> x) { return std::erfc(x[0]); },
+    .grad = [](const GradArgs& g) -> Grads {
+      return {g.dout() * exp(-(g.in(0) * g.in(0))) * -kTwoOverSqrtPi};
+    },
+    .lowering = Lowering::kScalar,
+    .scalar = ScalarOp::kErfc,
     .samples = real_samples,
 };
 

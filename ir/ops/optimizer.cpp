@@ -2,10 +2,12 @@
 // slots and the learning rate as an f32[] operand (a schedule is a graph of its own), and gives the
 // new parameter and slots. With weight_decay != 0 a last operand `decay` (f32[], learning rate
 // times weight_decay) shrinks the parameter first: w - decay w, as Keras 3 does for every
-// optimizer.
+// optimizer. Adam with corrected_epsilon has an operand `epsilon_t` before that, epsilon on the
+// scale of the uncorrected root: PyTorch's place for it.
 #include "ir/ops/common.h"
 
 #include <cmath>
+#include <limits>
 
 namespace gradc::ops {
 
@@ -15,12 +17,13 @@ constexpr std::string_view kNoGrad = "optimizer steps are outside the differenti
 
 // ---- operand lists ------------------------------------------------------------------------------
 
-// Which operands a step has: tensors like w (w, g, slots) first, then scalars (lr, decay).
+// Which operands a step has: tensors like w (w, g, slots) first, then scalars (lr, epsilon, decay).
 struct Layout {
   size_t slots = 0;
   bool decay = false;
+  bool epsilon = false;
   size_t tensors() const { return 2 + slots; }
-  size_t count() const { return tensors() + (decay ? 2 : 1); }
+  size_t count() const { return tensors() + 1 + size_t{epsilon} + size_t{decay}; }
 };
 
 Layout layout(const SgdAttrs& a) {
@@ -36,7 +39,10 @@ Layout layout(const RmspropAttrs& a) {
   return {1 + size_t{a.centered} + size_t{a.momentum != 0}, a.weight_decay != 0};
 }
 Layout layout(const AdamAttrs& a) {
-  return {2 + size_t{a.amsgrad}, a.weight_decay != 0};
+  return {2 + size_t{a.amsgrad}, a.weight_decay != 0, a.corrected_epsilon};
+}
+Layout layout(const AdamaxAttrs& a) {
+  return {2, a.weight_decay != 0};
 }
 
 template <class Attrs>
@@ -63,11 +69,25 @@ struct Operands {
   const ExpandArgs& e;
   Layout l;
   Val scalar(size_t i) const { return broadcast(e.in(i), e.in(0).shape(), {}); }
-  Val w() const { return l.decay ? e.in(0) - e.in(0) * scalar(l.tensors() + 1) : e.in(0); }
+  Val w() const { return l.decay ? e.in(0) - e.in(0) * scalar(l.count() - 1) : e.in(0); }
   Val g() const { return e.in(1); }
   Val slot(size_t i) const { return e.in(2 + i); }
   Val lr() const { return scalar(l.tensors()); }
+  Val epsilon() const { return scalar(l.tensors() + 1); }
 };
+
+// An epsilon that is 0 in f32 keeps no division finite: where there was no gradient yet there is no
+// step, instead of 0 / 0.
+bool is_nothing(double epsilon) {
+  return epsilon < static_cast<double>(std::numeric_limits<float>::min());
+}
+Val ratio(Val numerator, Val denominator, double epsilon) {
+  const Val quotient = numerator / denominator;
+  return is_nothing(epsilon) ? select(greater(denominator, 0.0), quotient, 0.0) : quotient;
+}
+Val root(Val x, double epsilon, bool outside) {
+  return outside ? sqrt(x) + epsilon : sqrt(x + epsilon);
+}
 
 std::vector<Val> expand_sgd(const ExpandArgs& e) {
   const Operands o{e, layout(e.attr<SgdAttrs>())};
@@ -86,7 +106,7 @@ std::vector<Val> expand_adagrad(const ExpandArgs& e) {
   const auto& a = e.attr<AdagradAttrs>();
   const Operands o{e, layout(a)};
   const Val sum = o.slot(0) + o.g() * o.g();
-  return {o.w() - o.lr() * o.g() / sqrt(sum + a.epsilon), sum};
+  return {o.w() - ratio(o.lr() * o.g(), root(sum, a.epsilon, a.epsilon_outside), a.epsilon), sum};
 }
 
 std::vector<Val> expand_rmsprop(const ExpandArgs& e) {
@@ -97,10 +117,10 @@ std::vector<Val> expand_rmsprop(const ExpandArgs& e) {
   Val denominator = squares;
   if (a.centered) {
     const Val mean = o.slot(1) * a.rho + o.g() * (1.0 - a.rho);
-    denominator = squares - mean * mean;
+    denominator = maximum(squares - mean * mean, 0.0);  // a variance: below 0 by rounding only
     results.push_back(mean);
   }
-  Val step = o.lr() * o.g() / sqrt(denominator + a.epsilon);
+  Val step = ratio(o.lr() * o.g(), root(denominator, a.epsilon, a.epsilon_outside), a.epsilon);
   if (a.momentum != 0) {
     step = o.slot(o.l.slots - 1) * a.momentum + step;
     results.push_back(step);
@@ -120,8 +140,19 @@ std::vector<Val> expand_adam(const ExpandArgs& e) {
     second = maximum(o.slot(2), v);
     results.push_back(second);
   }
-  results[0] = o.w() - o.lr() * m / (sqrt(second) + a.epsilon);
+  const Val size = a.corrected_epsilon ? sqrt(second) + o.epsilon() : sqrt(second) + a.epsilon;
+  results[0] = o.w() - ratio(o.lr() * m, size, a.epsilon);
   return results;
+}
+
+std::vector<Val> expand_adamax(const ExpandArgs& e) {
+  const auto& a = e.attr<AdamaxAttrs>();
+  const Operands o{e, layout(a)};
+  const Val m = o.slot(0) + (o.g() - o.slot(0)) * (1.0 - a.beta_1);
+  const Val size = a.epsilon_inside ? abs(o.g()) + a.epsilon : abs(o.g());
+  const Val u = maximum(o.slot(1) * a.beta_2, size);
+  const Val held = a.epsilon_inside ? u : u + a.epsilon;
+  return {o.w() - ratio(o.lr() * m, held, a.epsilon), m, u};
 }
 
 // ---- reference evaluation -----------------------------------------------------------------------
@@ -129,12 +160,20 @@ std::vector<Val> expand_adam(const ExpandArgs& e) {
 // Element i of a step: the operands' elements in, the results' elements out.
 using Elements = std::vector<double>;
 
+// a / b, and 0 for 0 / 0.
+double fraction(double a, double b) {
+  return a == 0.0 && b == 0.0 ? 0.0 : a / b;
+}
+double root_of(double x, double epsilon, bool outside) {
+  return outside ? std::sqrt(x) + epsilon : std::sqrt(x + epsilon);
+}
+
 template <class Attrs, class Step>
 void eval_step(const EvalArgs& e, Step step) {
   const auto& attrs = e.attr<Attrs>();
   const Layout l = layout(attrs);
   const double lr = e.in(l.tensors())[0];
-  const double decay = l.decay ? e.in(l.tensors() + 1)[0] : 0.0;
+  const double decay = l.decay ? e.in(l.count() - 1)[0] : 0.0;
   Elements x(l.tensors());
   for (int64_t i = 0; i < e.in(0).size(); ++i) {
     for (size_t k = 0; k < x.size(); ++k)
@@ -163,7 +202,7 @@ void eval_momentum(const EvalArgs& e) {
 void eval_adagrad(const EvalArgs& e) {
   eval_step<AdagradAttrs>(e, [](const AdagradAttrs& a, const Elements& x, double lr) -> Elements {
     const double sum = x[2] + std::pow(x[1], 2.0);
-    return {x[0] - lr / std::sqrt(sum + a.epsilon) * x[1], sum};
+    return {x[0] - fraction(lr * x[1], root_of(sum, a.epsilon, a.epsilon_outside)), sum};
   });
 }
 
@@ -171,7 +210,8 @@ void eval_rmsprop(const EvalArgs& e) {
   eval_step<RmspropAttrs>(e, [](const RmspropAttrs& a, const Elements& x, double lr) -> Elements {
     const double squares = a.rho * x[2] + (1.0 - a.rho) * std::pow(x[1], 2.0);
     const double mean = a.centered ? a.rho * x[3] + (1.0 - a.rho) * x[1] : 0.0;
-    const double plain = lr / std::sqrt(squares - std::pow(mean, 2.0) + a.epsilon) * x[1];
+    const double spread = std::fmax(squares - std::pow(mean, 2.0), 0.0);
+    const double plain = fraction(lr * x[1], root_of(spread, a.epsilon, a.epsilon_outside));
     const double step = a.momentum != 0 ? a.momentum * x.back() + plain : plain;
     Elements y = {x[0] - step, squares};
     if (a.centered) y.push_back(mean);
@@ -181,13 +221,25 @@ void eval_rmsprop(const EvalArgs& e) {
 }
 
 void eval_adam(const EvalArgs& e) {
-  eval_step<AdamAttrs>(e, [](const AdamAttrs& a, const Elements& x, double lr) -> Elements {
+  const bool corrected = e.attr<AdamAttrs>().corrected_epsilon;
+  const double epsilon =
+      corrected ? e.in(layout(e.attr<AdamAttrs>()).tensors() + 1)[0] : e.attr<AdamAttrs>().epsilon;
+  eval_step<AdamAttrs>(e, [=](const AdamAttrs& a, const Elements& x, double lr) -> Elements {
     const double m = a.beta_1 * x[2] + (1.0 - a.beta_1) * x[1];
     const double v = a.beta_2 * x[3] + (1.0 - a.beta_2) * std::pow(x[1], 2.0);
     const double second = a.amsgrad ? std::fmax(x[4], v) : v;
-    Elements y = {x[0] - lr / (std::sqrt(second) + a.epsilon) * m, m, v};
+    Elements y = {x[0] - fraction(lr * m, std::sqrt(second) + epsilon), m, v};
     if (a.amsgrad) y.push_back(second);
     return y;
+  });
+}
+
+void eval_adamax(const EvalArgs& e) {
+  eval_step<AdamaxAttrs>(e, [](const AdamaxAttrs& a, const Elements& x, double lr) -> Elements {
+    const double m = a.beta_1 * x[2] + (1.0 - a.beta_1) * x[1];
+    const double inside = a.epsilon_inside ? a.epsilon : 0.0;
+    const double u = std::fmax(a.beta_2 * x[3], std::fabs(x[1]) + inside);
+    return {x[0] - fraction(lr * m, u + (a.epsilon - inside)), m, u};
   });
 }
 
@@ -210,16 +262,28 @@ Samples momentum_samples() {
   return {step_sample({3, 4}, MomentumAttrs{}), step_sample({5}, MomentumAttrs{0.8, true, 0.02})};
 }
 Samples adagrad_samples() {
-  return {step_sample({3, 4}, AdagradAttrs{}), step_sample({5}, AdagradAttrs{1e-3, 0.1})};
+  return {step_sample({3, 4}, AdagradAttrs{}), step_sample({5}, AdagradAttrs{1e-3, 0.1}),
+          step_sample({4}, AdagradAttrs{1e-3, 0.0, true}), step_sample({4}, AdagradAttrs{0.0})};
 }
 Samples rmsprop_samples() {
-  return {step_sample({3, 4}, RmspropAttrs{}), step_sample({5}, RmspropAttrs{0.8, 0.5, 1e-5}),
+  return {step_sample({3, 4}, RmspropAttrs{}),
+          step_sample({5}, RmspropAttrs{0.8, 0.5, 1e-5}),
           step_sample({2, 2}, RmspropAttrs{0.9, 0.0, 1e-7, true}),
-          step_sample({4}, RmspropAttrs{0.9, 0.3, 1e-7, true, 0.01})};
+          step_sample({4}, RmspropAttrs{0.9, 0.3, 1e-7, true, 0.01}),
+          step_sample({3}, RmspropAttrs{0.9, 0.0, 1e-3, true, 0.0, true}),
+          step_sample({3}, RmspropAttrs{0.9, 0.0, 0.0})};
 }
 Samples adam_samples() {
-  return {step_sample({3, 4}, AdamAttrs{}), step_sample({5}, AdamAttrs{0.8, 0.9, 1e-3, true}),
-          step_sample({2, 2}, AdamAttrs{0.9, 0.999, 1e-7, false, 0.004})};
+  return {step_sample({3, 4}, AdamAttrs{}),
+          step_sample({5}, AdamAttrs{0.8, 0.9, 1e-3, true}),
+          step_sample({2, 2}, AdamAttrs{0.9, 0.999, 1e-7, false, 0.004}),
+          step_sample({4}, AdamAttrs{0.9, 0.99, 1e-3, true, 0.004, true}),
+          step_sample({4}, AdamAttrs{0.9, 0.99, 1e-3, false, 0.0, true}),
+          step_sample({3}, AdamAttrs{0.9, 0.99, 0.0})};
+}
+Samples adamax_samples() {
+  return {step_sample({3, 4}, AdamaxAttrs{}), step_sample({5}, AdamaxAttrs{0.8, 0.9, 1e-3, 0.01}),
+          step_sample({4}, AdamaxAttrs{0.8, 0.9, 1e-2, 0.0, true})};
 }
 
 }  // namespace
@@ -260,7 +324,9 @@ constinit const OpDef kAdagradStep{
     .op = Op::kAdagradStep,
     .name = "adagrad_step",
     .summary = "One step of AdaGrad; accum is the sum of squared gradients.",
-    .formula = "accum' = accum + g^2; w - lr g / sqrt(accum' + epsilon)",
+    .formula =
+        "accum' = accum + g^2; w - lr g / sqrt(accum' + epsilon), or over sqrt(accum') + epsilon "
+        "with epsilon_outside",
     .operands = "w g accum lr decay?",
     .results = "w accum",
     .attrs = &kAttrVtable<AdagradAttrs>,
@@ -279,7 +345,8 @@ constinit const OpDef kRmspropStep{
         "One step of RMSprop; mean_gradient is there when centered, momentum when it is not 0.",
     .formula =
         "ms' = rho ms + (1 - rho) g^2; mg' = rho mg + (1 - rho) g; "
-        "s = lr g / sqrt(ms' - mg'^2 + epsilon); mom' = momentum mom + s; w - mom'",
+        "s = lr g / sqrt(max(ms' - mg'^2, 0) + epsilon), or over the root + epsilon with "
+        "epsilon_outside; mom' = momentum mom + s; w - mom'",
     .operands = "w g mean_square mean_gradient? momentum? lr decay?",
     .results = "w mean_square mean_gradient? momentum?",
     .attrs = &kAttrVtable<RmspropAttrs>,
@@ -294,11 +361,14 @@ constinit const OpDef kRmspropStep{
 constinit const OpDef kAdamStep{
     .op = Op::kAdamStep,
     .name = "adam_step",
-    .summary = "One step of Adam; lr_t is the bias-corrected rate, vmax is there with amsgrad.",
+    .summary =
+        "One step of Adam; lr_t is the bias-corrected rate, vmax is there with amsgrad, epsilon_t "
+        "with corrected_epsilon.",
     .formula =
         "m' = m + (g - m)(1 - beta_1); v' = v + (g^2 - v)(1 - beta_2); "
-        "w - lr_t m' / (sqrt(v') + epsilon), with lr_t = lr sqrt(1 - beta_2^t) / (1 - beta_1^t)",
-    .operands = "w g m v vmax? lr_t decay?",
+        "w - lr_t m' / (sqrt(v') + epsilon), with lr_t = lr sqrt(1 - beta_2^t) / (1 - beta_1^t); "
+        "epsilon_t = epsilon sqrt(1 - beta_2^t) instead of epsilon with corrected_epsilon",
+    .operands = "w g m v vmax? lr_t epsilon_t? decay?",
     .results = "w m v vmax?",
     .attrs = &kAttrVtable<AdamAttrs>,
     .infer = infer_step<AdamAttrs>,
@@ -307,6 +377,26 @@ constinit const OpDef kAdamStep{
     .expand = expand_adam,
     .lowering = Lowering::kComposite,
     .samples = adam_samples,
+};
+
+constinit const OpDef kAdamaxStep{
+    .op = Op::kAdamaxStep,
+    .name = "adamax_step",
+    .summary = "One step of Adamax; lr_1 is the rate corrected for the bias of m.",
+    .formula =
+        "m' = m + (g - m)(1 - beta_1); u' = max(beta_2 u, |g|); w - lr_1 m' / (u' + epsilon), with "
+        "lr_1 = lr / (1 - beta_1^t); epsilon_inside: u' = max(beta_2 u, |g| + epsilon), w - lr_1 "
+        "m' "
+        "/ u'",
+    .operands = "w g m u lr_1 decay?",
+    .results = "w m u",
+    .attrs = &kAttrVtable<AdamaxAttrs>,
+    .infer = infer_step<AdamaxAttrs>,
+    .eval = eval_adamax,
+    .no_grad = kNoGrad,
+    .expand = expand_adamax,
+    .lowering = Lowering::kComposite,
+    .samples = adamax_samples,
 };
 
 }  // namespace gradc::ops

@@ -55,6 +55,11 @@ std::vector<OptimizerSpec> optimizers() {
   all.push_back(spec(Op::kAdamStep, make_attrs(AdamAttrs{}), {{"m"}, {"v"}}));
   all.push_back(spec(Op::kAdamStep, make_attrs(AdamAttrs{0.9, 0.999, 1e-7, true, 0.01}),
                      {{"m"}, {"v"}, {"vhat"}}));
+  all.push_back(spec(Op::kAdamStep, make_attrs(AdamAttrs{0.9, 0.999, 1e-3, false, 0.0, true}),
+                     {{"m"}, {"v"}}));
+  all.push_back(
+      spec(Op::kRmspropStep, make_attrs(RmspropAttrs{0.9, 0.0, 1e-3, false, 0.0, true}), {{"v"}}));
+  all.push_back(spec(Op::kAdamaxStep, make_attrs(AdamaxAttrs{}), {{"m"}, {"u"}}));
   return all;
 }
 

@@ -77,7 +77,9 @@ class RandomGraphBuilder {
   void make_compare();
   void make_cast();
   void make_view();
-  void make_slice_or_pad();
+  void make_view_of(Val x);
+  void make_view_chain();
+  void make_slice_or_pad(Val x);
   void make_reduce();
   void make_matmul();
   void make_conv();

@@ -8,10 +8,10 @@ namespace gradc::testing {
 
 void RandomGraphBuilder::make_elementwise() {
   static const std::vector<Op> kUnary = {
-      Op::kNeg,      Op::kAbs,   Op::kSign, Op::kExp,    Op::kExpm1, Op::kLog,      Op::kLog1p,
-      Op::kSqrt,     Op::kRsqrt, Op::kSin,  Op::kCos,    Op::kTanh,  Op::kErf,      Op::kSigmoid,
-      Op::kRelu,     Op::kFloor, Op::kCeil, Op::kRound,  Op::kGelu,  Op::kGeluTanh, Op::kSilu,
-      Op::kSoftplus, Op::kRelu,  Op::kTanh, Op::kSigmoid};
+      Op::kNeg,     Op::kAbs,      Op::kSign,  Op::kExp,  Op::kExpm1,  Op::kLog,  Op::kLog1p,
+      Op::kSqrt,    Op::kRsqrt,    Op::kSin,   Op::kCos,  Op::kTanh,   Op::kErf,  Op::kErfc,
+      Op::kSigmoid, Op::kRelu,     Op::kFloor, Op::kCeil, Op::kRound,  Op::kGelu, Op::kGeluTanh,
+      Op::kSilu,    Op::kSoftplus, Op::kRelu,  Op::kTanh, Op::kSigmoid};
   static const std::vector<Op> kBinary = {Op::kAdd, Op::kAdd, Op::kSub, Op::kMul, Op::kMul,
                                           Op::kDiv, Op::kMax, Op::kMin, Op::kPow};
   const Val x = pick_float();
@@ -91,8 +91,38 @@ void RandomGraphBuilder::make_compare() {
   }
 }
 
+/// Two to four views of each other with nothing between them, then something that reads every
+/// element: what one kernel has to see through.
+void RandomGraphBuilder::make_view_chain() {
+  const size_t before = pool_.size();
+  for (int64_t count = random_.between(2, 4); count > 0; --count) {
+    const size_t made = pool_.size();
+    if (made == before) {
+      make_view_of(pick_float(1, 4));
+    } else {
+      make_view_of(pool_.back().val);
+    }
+    if (pool_.size() == made) return;
+  }
+  const Val x = pool_.back().val;
+  if (x.rank() == 0 || x.dtype() != DType::kF32) return;
+  if (random_.chance(0.3)) {
+    try_node(Op::kTanh, {x});
+    return;
+  }
+  AxesAttrs attrs;
+  for (int64_t axis = 0; axis < x.rank(); ++axis) {
+    if (random_.chance(0.7)) attrs.axes.push_back(axis);
+  }
+  try_node(random_.chance(0.8) ? Op::kReduceSum : Op::kReduceMax, {x}, make_attrs(attrs));
+}
+
 void RandomGraphBuilder::make_view() {
-  const Val x = pick_float();
+  if (random_.chance(0.25)) return make_view_chain();
+  make_view_of(pick_float());
+}
+
+void RandomGraphBuilder::make_view_of(Val x) {
   const Ints shape = x.shape().to_vector();
   switch (random_.below(6)) {
     case 0: {  // broadcast along one or two new axes
@@ -139,13 +169,13 @@ void RandomGraphBuilder::make_view() {
       return;
     }
     case 5:
-      make_slice_or_pad();
+      make_slice_or_pad(x);
       return;
   }
 }
 
-void RandomGraphBuilder::make_slice_or_pad() {
-  const Val x = pick_float(1);
+void RandomGraphBuilder::make_slice_or_pad(Val x) {
+  if (x.rank() == 0) return;
   if (random_.chance(0.5)) {
     SliceAttrs attrs;
     for (int64_t extent : x.shape()) {

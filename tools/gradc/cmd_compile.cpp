@@ -1,5 +1,6 @@
 // gradc compile: a model to a native executable, library, object, assembly or LLVM IR.
 #include "driver/aot.h"
+#include "driver/output.h"
 #include "frontend/native_reader.h"
 #include "tools/gradc/command.h"
 
@@ -18,21 +19,14 @@ struct CompileCommandLine {
 };
 
 Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources) {
+  GRADC_TRY_STATUS(check_apart(options.output, options.model));
   GRADC_TRY(const Model model, read_model_file(options.model, sources));
   report(model.warnings);
   AotOptions aot;
   aot.output = options.output;
   aot.emit = options.emit;
   aot.batch_size = options.batch_size;
-  aot.target = TargetInfo::host();
-  if (!options.triple.empty() || !options.cpu.empty() || !options.features.empty()) {
-    const std::string host_triple = aot.target.triple;
-    GRADC_TRY(aot.target, TargetInfo::from(options.triple.empty() ? host_triple : options.triple,
-                                           options.cpu, options.features));
-    // The same architecture and system can link the runtime core that gradc carries.
-    aot.is_host = aot.target.triple.substr(0, aot.target.triple.find('-')) ==
-                  host_triple.substr(0, host_triple.find('-'));
-  }
+  GRADC_TRY(aot.target, TargetInfo::from(options.triple, options.cpu, options.features));
   return compile_to_files(model, aot);
 }
 
@@ -40,8 +34,14 @@ int run_compile(const CompileCommandLine& options) {
   SourceSet sources;
   const auto result = compile(options, sources);
   if (!result.ok()) return report(result.diagnostics());
-  for (const std::string& file : result->files)
-    std::printf("%s\n", file.c_str());
+  if (result->stopped) {
+    std::fprintf(stderr, "gradc: stopped; nothing was written\n");
+    return kStopped;
+  }
+  for (const std::string& file : result->files) {
+    // What went to standard output needs no telling there.
+    if (!rt::is_standard_output(file.c_str())) std::printf("%s\n", file.c_str());
+  }
   std::fprintf(stderr, "compiled in %.0f ms\n", result->compile_milliseconds);
   return kSuccess;
 }
@@ -64,7 +64,9 @@ void register_compile(CLI::App& app, Selection& selection) {
       {"exe", EmitKind::kExecutable}, {"static", EmitKind::kStatic}, {"shared", EmitKind::kShared},
       {"obj", EmitKind::kObject},     {"asm", EmitKind::kAssembly},  {"llvm", EmitKind::kLlvm}};
   command->add_option("MODEL", options->model, "the model's JSON")->required();
-  command->add_option("-o,--out", options->output, "the file to write")->required();
+  command->add_option("-o,--out", options->output, "the file to write")
+      ->check(output_name())
+      ->required();
   command
       ->add_option("--emit", options->emit,
                    "exe: a program that trains, evaluates and predicts; static, shared, obj: with "
@@ -75,7 +77,8 @@ void register_compile(CLI::App& app, Selection& selection) {
   command->add_option("--target", options->triple,
                       "target triple, e.g. aarch64-linux-gnu (default: this machine)");
   command->add_option("--cpu", options->cpu,
-                      "target CPU as LLVM names it (default: this machine's)");
+                      "target CPU as LLVM names it (default: this machine's; of another target, or "
+                      "with --features, the least of its kind)");
   command->add_option("--features", options->features, "target features, e.g. +avx2,+fma");
   command->callback(
       [options, &selection] { selection.run = [options] { return run_compile(*options); }; });

@@ -3,6 +3,7 @@
 #include "codegen/object_writer.h"
 #include "driver/compiled_model.h"
 #include "driver/html_report.h"
+#include "driver/output.h"
 #include "frontend/native_reader.h"
 #include "ir/dot.h"
 #include "ir/graph_json.h"
@@ -158,6 +159,11 @@ Result<std::string> inspect_graph(const InspectCommandLine& options) {
 
 int run_inspect(const InspectCommandLine& options) {
   SourceSet sources;
+  if (!options.output.empty()) {
+    Status place = check_apart(options.output, options.file);
+    if (place.ok()) place = check_output(options.output);
+    if (!place.ok()) return report(place.diagnostics());
+  }
   const auto text =
       has_extension(options.file, "gir") ? inspect_graph(options) : inspect_model(options, sources);
   if (!text.ok()) return report(text.diagnostics());
@@ -201,7 +207,8 @@ void register_inspect(CLI::App& app, Selection& selection) {
                       "kernels, llvm, asm: target triple (default: this machine)");
   command->add_option("--cpu", options->cpu, "target CPU as LLVM names it");
   command->add_option("--features", options->features, "target features, e.g. +avx2,+fma");
-  command->add_option("-o,--out", options->output, "write here, not to stdout");
+  command->add_option("-o,--out", options->output, "write here, not to stdout")
+      ->check(output_name());
   command->callback(
       [options, &selection] { selection.run = [options] { return run_inspect(*options); }; });
 }

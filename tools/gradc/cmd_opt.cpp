@@ -1,4 +1,5 @@
 // gradc opt: runs passes on a graph in text form.
+#include "driver/output.h"
 #include "ir/parser.h"
 #include "ir/printer.h"
 #include "passes/pass_manager.h"
@@ -40,7 +41,11 @@ Result<std::string> optimise(const OptOptions& options, TimeReport& times) {
     manager.print_changed = options.print_changed;
     manager.print_after = options.print_after;
     manager.stop_after = options.stop_after;
-    manager.dump_dir = options.dump;
+    if (!options.dump.empty()) {
+      manager.dump = [&](const std::string& name, std::string_view graph_text) {
+        return write_output(fmt::format("{}/{}", options.dump, name), graph_text);
+      };
+    }
     manager.print = [](std::string_view line) { std::fwrite(line.data(), 1, line.size(), stderr); };
     manager.times = &times;
     GRADC_TRY_STATUS(run_passes(*graph, options.passes, context, manager));
@@ -52,6 +57,10 @@ Result<std::string> optimise(const OptOptions& options, TimeReport& times) {
 
 int run_opt(const OptOptions& options) {
   TimeReport times;
+  if (!options.output.empty()) {
+    const Status place = check_output(options.output);
+    if (!place.ok()) return report(place.diagnostics());
+  }
   auto text = optimise(options, times);
   if (!text.ok()) return report(text.diagnostics());
   if (auto written = write_text(options.output, *text); !written.ok())
@@ -76,7 +85,8 @@ void register_opt(CLI::App& app, Selection& selection) {
       ->add_option("--passes", options->passes,
                    "passes by name: canonicalize,cse,dce or (cse,dce)*")
       ->required();
-  command->add_option("-o,--out", options->output, "write the result here, not to stdout");
+  command->add_option("-o,--out", options->output, "write the result here, not to stdout")
+      ->check(output_name());
   command->add_flag("--print-changed", options->print_changed,
                     "show what each pass changed, on stderr");
   command->add_flag("--verify-each", options->verify_each, "verify after each pass");

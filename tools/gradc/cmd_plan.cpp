@@ -1,6 +1,7 @@
 // gradc plan: memory and work of a training step without generating code; or the planner alone on a
 // list of buffers.
 #include "driver/compiled_model.h"
+#include "driver/output.h"
 #include "frontend/native_reader.h"
 #include "passes/memory_report.h"
 #include "passes/offset_planner_csv.h"
@@ -70,6 +71,7 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
 }
 
 Result<std::string> plan_buffers(const PlanCommandLine& options) {
+  if (!options.output.empty()) GRADC_TRY_STATUS(check_output(options.output));
   GRADC_TRY(const SourceFile source, read_source_file(options.buffers));
   GRADC_TRY(const std::vector<BufferSpec> buffers,
             parse_buffers_csv(source.text(), options.buffers));
@@ -146,6 +148,7 @@ void register_plan(CLI::App& app, Selection& selection) {
       ->needs(buffers);
   command
       ->add_option("--out", options->output, "with --buffers: write them here with their offsets")
+      ->check(output_name())
       ->needs(buffers);
   command->add_flag("--json", options->json, "print one JSON object");
   command->callback([options, &selection] {

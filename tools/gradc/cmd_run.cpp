@@ -24,7 +24,9 @@ void register_run(CLI::App& app, Selection& selection) {
       ->add_option("--in", options->in,
                    "tensors by name: input/NAME, target/NAME, <layer>/<parameter>, optimizer/...")
       ->required();
-  command->add_option("--out", options->out, "where the results go (.safetensors)")->required();
+  command->add_option("--out", options->out, "where the results go (.safetensors)")
+      ->check(output_name())
+      ->required();
   command->add_option("--steps", options->steps, "train_step: repeat on the same batch (default 1)")
       ->check(whole_number(0));
   command->add_option("--seed", options->seed, "for parameters that are not given, and dropout")

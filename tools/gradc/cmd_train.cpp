@@ -31,6 +31,7 @@ struct TrainCommandLine {
   double validation_split = -1.0;
   std::string weights, out, checkpoint, log;
   bool resume = false;
+  bool overwrite = false;
   bool json = false;
   bool force = false;
   bool trains = false;
@@ -54,19 +55,22 @@ void require_data(const DataOptions& data) {
 int report(const rt::Status& status) {
   if (status.ok()) return kSuccess;
   const std::string text(status.text.c_str(), status.text.size());
+  const char* kind = status.code == rt::Code::kStopped ? "" : "error: ";
   size_t begin = 0;
   while (begin <= text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     if (end > begin)
-      std::fprintf(stderr, "gradc: error: %s\n",
+      std::fprintf(stderr, "gradc: %s%s\n", kind,
                    printable_lines(text.substr(begin, end - begin)).c_str());
     begin = end + 1;
   }
   switch (status.code) {
     case rt::Code::kOk:
-    case rt::Code::kStopped:
       return kSuccess;
+    case rt::Code::kStopped:
+      return kStopped;
     case rt::Code::kUserError:
+    case rt::Code::kOutOfMemory:
       return kUserError;
     case rt::Code::kUsage:
       return kUsageError;
@@ -143,6 +147,7 @@ int run_train_command(const TrainCommandLine& options) {
     command.out = or_null(options.out);
     command.checkpoint = or_null(options.checkpoint);
     command.resume = options.resume;
+    command.overwrite = options.overwrite;
     command.log = or_null(options.log);
     command.warnings = silenced_warnings();
     rt::TrainResult result;
@@ -204,14 +209,22 @@ void register_train(CLI::App& app, Selection& selection) {
                    "the last fraction of the data is held out")
       ->check(CLI::Range(0.0, 1.0));
   command->add_option("--weights", options->weights, "start from these weights (.safetensors)");
-  command->add_option("--out", options->out, "write the trained weights here (.safetensors)");
-  command->add_option("--checkpoint", options->checkpoint,
-                      "write a checkpoint here after each epoch and when interrupted");
+  command->add_option("--out", options->out, "write the trained weights here (.safetensors)")
+      ->check(output_name());
+  command
+      ->add_option("--checkpoint", options->checkpoint,
+                   "write a checkpoint here after each epoch and when interrupted")
+      ->check(output_name());
   command->add_flag("--force", options->force,
                     "train although the memory that is free is too small");
   command->add_flag("--resume", options->resume, "go on from the checkpoint if it exists");
-  command->add_option("--log", options->log,
-                      "one JSON object per epoch and line; --resume appends (.jsonl)");
+  command->add_flag("--overwrite", options->overwrite,
+                    "start anew and replace an existing checkpoint");
+  command
+      ->add_option("--log", options->log,
+                   "one JSON object per epoch and line; --resume goes on after the epochs of the "
+                   "checkpoint (.jsonl)")
+      ->check(output_name());
   command->callback([options, &selection] {
     require_data(options->data);
     options->trains = true;
@@ -248,6 +261,7 @@ void register_predict(CLI::App& app, Selection& selection) {
       ->required();
   command->add_option("--weights", options->weights, "the weights (.safetensors)")->required();
   command->add_option("--out", options->out, "the outputs: .npy for one, .safetensors for several")
+      ->check(output_name())
       ->required();
   command->callback([options, &selection] {
     selection.run = [options] { return run_predict_command(*options); };

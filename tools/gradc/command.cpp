@@ -1,18 +1,16 @@
 #include "tools/gradc/command.h"
 
+#include "driver/output.h"
 #include "support/diagnostic_render.h"
 #include "support/numbers.h"
 #include "support/utf8.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <iterator>
-#include <unistd.h>
 
 namespace gradc::tool {
 
@@ -67,10 +65,12 @@ int report(const std::vector<Diagnostic>& all) {
   SourceSet sources;
   size_t errors = 0;
   size_t usage_errors = 0;
+  bool internal = false;
   for (const Diagnostic& diagnostic : diagnostics) {
     if (diagnostic.severity == Severity::kError) {
       ++errors;
       if (diagnostic.kind == DiagKind::kInvalidUsage) ++usage_errors;
+      internal = internal || diagnostic.kind == DiagKind::kInternal;
     }
     add_source(sources, diagnostic.place);
     for (const Note& note : diagnostic.notes)
@@ -80,6 +80,11 @@ int report(const std::vector<Diagnostic>& all) {
   options.color = wants_color(stderr);
   const std::string text = render_diagnostics(diagnostics, sources, options);
   std::fwrite(text.data(), 1, text.size(), stderr);
+  if (internal) {
+    std::fputs("this is a bug in gradc; please report it with the model and the command line\n",
+               stderr);
+    return kInternalError;
+  }
   if (errors == 0) return kSuccess;
   return errors == usage_errors ? kUsageError : kUserError;
 }
@@ -107,6 +112,12 @@ CLI::Validator positive_number() {
       "");
 }
 
+CLI::Validator output_name() {
+  return CLI::Validator(
+      [](std::string& text) { return text.empty() ? std::string("a file name is empty") : ""; },
+      "");
+}
+
 void add_batch_size(CLI::App& command, int64_t& batch_size) {
   command.add_option("--batch-size", batch_size, "rows of a batch (default: the model's)")
       ->check(whole_number(1));
@@ -118,27 +129,7 @@ void add_threads(CLI::App& command, int& threads) {
 }
 
 Status write_text(const std::string& path, std::string_view text) {
-  if (path.empty()) {
-    const bool whole = std::fwrite(text.data(), 1, text.size(), stdout) == text.size();
-    if (!whole || std::fflush(stdout) != 0)
-      return make_error(DiagKind::kFileUnwritable, {}, "cannot write to standard output: {}",
-                        std::strerror(errno));
-    return Ok{};
-  }
-  const std::string temporary = fmt::format("{}.{}.tmp", path, getpid());
-  std::FILE* file = std::fopen(temporary.c_str(), "wb");
-  bool written = file != nullptr;
-  if (written) {
-    written = std::fwrite(text.data(), 1, text.size(), file) == text.size();
-    written = std::fclose(file) == 0 && written;
-  }
-  if (!written || std::rename(temporary.c_str(), path.c_str()) != 0) {
-    const int error = errno;
-    std::remove(temporary.c_str());
-    return make_error(DiagKind::kFileUnwritable, {}, "cannot write \"{}\": {}", path,
-                      std::strerror(error));
-  }
-  return Ok{};
+  return write_output(path.empty() ? "-" : path, text);
 }
 
 std::string json_text(const nlohmann::ordered_json& json) {

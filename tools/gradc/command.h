@@ -19,7 +19,13 @@
 namespace gradc::tool {
 
 /// Exit codes of the command (DESIGN 2.1).
-enum ExitCode : int { kSuccess = 0, kUserError = 1, kUsageError = 2, kInternalError = 70 };
+enum ExitCode : int {
+  kSuccess = 0,
+  kUserError = 1,
+  kUsageError = 2,
+  kInternalError = 70,
+  kStopped = 130,  // by a signal, in order
+};
 
 /// The chosen sub-command puts its work here; main runs it after the command line was read.
 struct Selection {
@@ -39,12 +45,14 @@ int report(const std::vector<Diagnostic>& diagnostics);
 CLI::Validator whole_number(int64_t least);  ///< least is not negative
 CLI::Validator positive_number();
 
+/// A file to write: not an empty name.
+CLI::Validator output_name();
+
 /// The options of every command that compiles: rows of a batch, and threads.
 void add_batch_size(CLI::App& command, int64_t& batch_size);
 void add_threads(CLI::App& command, int& threads);
 
-/// Writes text to a file through a temporary one and a rename, or to stdout for an empty path;
-/// nothing half-written.
+/// Writes text to a file, whole or not at all, or to stdout for an empty path or "-".
 Status write_text(const std::string& path, std::string_view text);
 
 /// JSON for people and programs, in ASCII: whatever names hold, no terminal is told to do anything.

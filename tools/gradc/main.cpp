@@ -1,5 +1,6 @@
 // The gradc command: reads the command line and runs one sub-command.
 #include "driver/version.h"
+#include "runtime/process.h"
 #include "support/suggest.h"
 #include "support/utf8.h"
 #include "tools/gradc/command.h"
@@ -9,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -92,13 +94,18 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  gradc::rt::prepare_process();
   try {
     return run(argc, argv);
+  } catch (const std::bad_alloc&) {
+    std::fputs("gradc: error: out of memory\n", stderr);
+    return gradc::tool::kUserError;
   } catch (const std::exception& error) {
-    std::fprintf(
-        stderr,
-        "gradc: internal error: %s\n  please report it with the model and the command line\n",
-        gradc::printable_lines(error.what()).c_str());
+    std::fflush(stdout);
+    std::fprintf(stderr,
+                 "gradc: internal error: %s\n  this is a bug in gradc; please report it with the "
+                 "model and the command line\n",
+                 gradc::printable_lines(error.what()).c_str());
     return 70;
   }
 }

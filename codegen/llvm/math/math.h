@@ -56,6 +56,7 @@ llvm::Value* log(MathBuilder m, llvm::Value* x);
 llvm::Value* log1p(MathBuilder m, llvm::Value* x);
 llvm::Value* tanh(MathBuilder m, llvm::Value* x);
 llvm::Value* erf(MathBuilder m, llvm::Value* x);
+llvm::Value* erfc(MathBuilder m, llvm::Value* x);
 llvm::Value* sigmoid(MathBuilder m, llvm::Value* x);
 llvm::Value* sin(MathBuilder m, llvm::Value* x);
 llvm::Value* cos(MathBuilder m, llvm::Value* x);

@@ -139,6 +139,49 @@ forward:
   %1 = pad %0 {low=[2], high=[0]}                    : f32[6]
   %2 = tanh %1                                       : f32[6]
   return %2
+})",
+    // Reductions whose rows do not fit the cuts of the views they read through: a reshape across a
+    // concatenation, paddings in a row, both, and slices of them.
+    R"(graph @reshaped_concat {
+  input %a : f32[2x5x6x3]
+  input %b : f32[2x5x6x3]
+forward:
+  %0 = concat %a, %b {axis=3}      : f32[2x5x6x6]
+  %1 = reshape %0                  : f32[2x3x6x10]
+  %2 = reduce_sum %1 {axes=[1, 2]} : f32[2x10]
+  return %2
+})",
+    R"(graph @three_paddings {
+  input %a : f32[2x6x5x4]
+forward:
+  %0 = pad %a {low=[0, 1, 0, 0], high=[0, 2, 1, 0]} : f32[2x9x6x4]
+  %1 = pad %0 {low=[0, 2, 1, 0], high=[0, 0, 1, 0]} : f32[2x11x8x4]
+  %2 = pad %1 {low=[0, 1, 1, 0], high=[0, 1, 1, 0]} : f32[2x13x10x4]
+  %3 = reduce_sum %2 {axes=[1, 2]}                  : f32[2x4]
+  return %3
+})",
+    R"(graph @padded_permuted_padded {
+  input %a : f32[2x7x2x3]
+forward:
+  %0 = pad %a {low=[0, 2, 0, 0], high=[0, 1, 1, 0]} : f32[2x10x3x3]
+  %1 = transpose %0 {perm=[0, 1, 3, 2]}             : f32[2x10x3x3]
+  %2 = pad %1 {low=[0, 1, 0, 0], high=[0, 1, 2, 0]} : f32[2x12x5x3]
+  %3 = reshape %2                                   : f32[2x9x1x20]
+  %4 = reduce_max %3 {axes=[1, 2]}                  : f32[2x20]
+  return %4
+})",
+    R"(graph @cropped_concat_of_concats {
+  input %a : f32[4x6]
+  input %b : f32[4x3]
+forward:
+  %0 = concat %a, %b {axis=1}                      : f32[4x9]
+  %1 = concat %0, %a {axis=1}                      : f32[4x15]
+  %2 = slice %1 {start=[0, 1], limit=[4, 15]}      : f32[4x14]
+  %3 = pad %2 {low=[1, 0], high=[1, 1]}            : f32[6x15]
+  %4 = reshape %3                                  : f32[9x10]
+  %5 = reduce_sum %4 {axes=[0]}                    : f32[10]
+  %6 = reduce_max %4 {axes=[1]}                    : f32[9]
+  return %5, %6
 })"};
 
 TEST(LowerJit, WhatRandomGraphsFound) {

@@ -29,9 +29,9 @@ std::vector<Case> scalar_cases() {
       {R"("linear")", [](double x) { return x; }},
       {R"("relu")", [](double x) { return std::max(x, 0.0); }},
       {R"({"type": "relu", "max_value": 2, "negative_slope": 0.1, "threshold": 0.5})",
-       [](double x) { return x >= 2     ? 2
-                             : x >= 0.5 ? x
-                                        : 0.1 * (x - 0.5); }},
+       [](double x) { return x >= 2    ? 2
+                             : x > 0.5 ? x
+                                       : 0.1 * (x - 0.5); }},
       {R"("relu6")", [](double x) { return std::min(std::max(x, 0.0), 6.0); }},
       {R"("leaky_relu")", [](double x) { return x > 0 ? x : 0.2 * x; }},
       {R"({"type": "elu", "alpha": 0.5})",

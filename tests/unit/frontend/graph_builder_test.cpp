@@ -3,6 +3,7 @@
 #include "frontend/graph_builder.h"
 
 #include "frontend/families.h"
+#include "ir/op_attrs.h"
 #include "tests/unit/frontend/run_model.h"
 
 #include <cmath>
@@ -196,111 +197,6 @@ TEST(GraphBuilder, DropoutOnlyInTraining) {
   EXPECT_NE(run_model(text, {EntryKind::kTrain, 1, false}, given).outputs.at("loss")[0], first);
 }
 
-// ---- losses and metrics
-// --------------------------------------------------------------------------------------------
-
-/// The loss of an identity network on one batch.
-double loss_of(const std::string& loss, const std::vector<double>& output,
-               const std::vector<double>& target, int64_t batch,
-               const std::string& activation = "linear", const std::string& metrics = "[]",
-               std::vector<double>* metric = nullptr) {
-  const int64_t width = static_cast<int64_t>(output.size()) / batch;
-  const std::string text =
-      with_training(R"({"type": "activation", "name": "y", "activation": ")" + activation + "\"}",
-                    R"({"optimizer": "sgd", "loss": )" + loss + R"(, "metrics": )" + metrics + "}",
-                    fmt::format("[{}]", width));
-  const RunResult result = run_model(text, {EntryKind::kEvaluate, batch, false},
-                                     {{"input/x", output}, {"target/y", target}});
-  if (result.outputs.empty()) return std::nan("");
-  if (metric != nullptr) {
-    metric->clear();
-    for (const auto& [name, value] : result.outputs) {
-      if (name != "loss") metric->push_back(value[0]);
-    }
-  }
-  return result.outputs.at("loss")[0];
-}
-
-TEST(GraphBuilder, RegressionLosses) {
-  EXPECT_NEAR(loss_of(R"("mse")", {1, 2, 3, 4}, {0, 2, 5, 1}, 2), (1 + 0 + 4 + 9) / 4.0, 1e-9);
-  EXPECT_NEAR(loss_of(R"("mae")", {1, 2, 3, 4}, {0, 2, 5, 1}, 2), (1 + 0 + 2 + 3) / 4.0, 1e-9);
-  EXPECT_NEAR(loss_of(R"({"type": "huber", "delta": 1.5})", {1, 2, 3, 4}, {0, 2, 5, 1}, 2),
-              (0.5 + 0 + (1.5 * 2 - 1.125) + (1.5 * 3 - 1.125)) / 4, 1e-9);
-  EXPECT_NEAR(loss_of(R"({"type": "mse", "reduction": "sum"})", {1, 2, 3, 4}, {0, 2, 5, 1}, 2),
-              (1 + 0 + 4 + 9) / 2.0, 1e-9);
-}
-
-TEST(GraphBuilder, BinaryCrossentropy) {
-  const auto bce = [](double p, double z) {
-    return -(z * std::log(p) + (1 - z) * std::log(1 - p));
-  };
-  const auto s = [](double x) { return 1 / (1 + std::exp(-x)); };
-  EXPECT_NEAR(loss_of(R"("bce")", {0.2, 0.9, 0.5, 0.7}, {0, 1, 1, 0}, 4),
-              (bce(0.2, 0) + bce(0.9, 1) + bce(0.5, 1) + bce(0.7, 0)) / 4, 1e-9);
-  const double logits = loss_of(R"({"type": "bce", "from_logits": true, "label_smoothing": 0.2})",
-                                {-2, 3}, {0, 1}, 1);
-  EXPECT_NEAR(logits, (bce(s(-2), 0.1) + bce(s(3), 0.9)) / 2, 1e-9);
-  EXPECT_NEAR(loss_of(R"("bce")", {-2, 3}, {0, 1}, 1, "sigmoid"),
-              (bce(s(-2), 0) + bce(s(3), 1)) / 2, 1e-9);
-  // Far from zero nothing overflows, and a saturated probability is clipped at 1e-7.
-  EXPECT_NEAR(loss_of(R"({"type": "bce", "from_logits": true})", {-500, 500}, {1, 1}, 1), 250,
-              1e-6);
-  EXPECT_NEAR(loss_of(R"("bce")", {0, 1}, {1, 1}, 1), (-std::log(1e-7) - std::log(1 - 1e-7)) / 2,
-              1e-6);
-}
-
-TEST(GraphBuilder, CategoricalCrossentropies) {
-  const std::vector<double> logits = {1, 2, 3, -1, 0, 200};
-  const double row0 = std::log(std::exp(1) + std::exp(2) + std::exp(3));
-  const double want = ((row0 - 2) + (200 - -1)) / 2;
-  EXPECT_NEAR(loss_of(R"({"type": "scce", "from_logits": true})", logits, {1, 0}, 2), want, 1e-6);
-  EXPECT_NEAR(loss_of(R"("scce")", logits, {1, 0}, 2, "softmax"), want,
-              1e-6);  // the softmax is looked through
-  EXPECT_NEAR(loss_of(R"({"type": "cce", "from_logits": true})", logits, {0, 1, 0, 1, 0, 0}, 2),
-              want, 1e-6);
-  EXPECT_NEAR(loss_of(R"({"type": "cce", "from_logits": true, "label_smoothing": 0.3})", {1, 2, 3},
-                      {0, 1, 0}, 1),
-              0.8 * (row0 - 2) + 0.1 * (row0 - 1) + 0.1 * (row0 - 3), 1e-6);
-  // Probabilities that do not sum to one are normalised first.
-  EXPECT_NEAR(loss_of(R"("scce")", {1, 3, 4, 0.1, 0.2, 0.7}, {1, 2}, 2),
-              -(std::log(3.0 / 8) + std::log(0.7)) / 2, 1e-9);
-  EXPECT_NEAR(loss_of(R"("cce")", {1, 3, 4}, {0, 0.5, 0.5}, 1),
-              -0.5 * (std::log(3.0 / 8) + std::log(0.5)), 1e-9);
-}
-
-TEST(GraphBuilder, Metrics) {
-  std::vector<double> got;
-  loss_of(R"({"type": "scce", "from_logits": true})", {1, 2, 3, 9, 8, 7, 0, 5, 1}, {2, 1, 1}, 3,
-          "linear",
-          R"(["accuracy", {"type": "top_k", "k": 2}, {"type": "top_k", "k": 1, "name": "a_top1"}])",
-          &got);
-  expect_near(got, {2.0 / 3, 2.0 / 3, 1.0});  // a_top1, accuracy, top_k
-  loss_of(R"("bce")", {0.2, 0.9, 0.5, 0.7}, {0, 1, 1, 0}, 4, "linear",
-          R"(["accuracy", "mae", "mse"])", &got);
-  expect_near(got, {0.5, (0.2 + 0.1 + 0.5 + 0.7) / 4, (0.04 + 0.01 + 0.25 + 0.49) / 4});
-  loss_of(R"("cce")", {0.2, 0.5, 0.3, 0.6, 0.2, 0.2}, {0, 1, 0, 0, 0, 1}, 2, "linear",
-          R"(["acc", "categorical_crossentropy"])", &got);
-  expect_near(got, {0.5, -(std::log(0.5) + std::log(0.2)) / 2});
-}
-
-TEST(GraphBuilder, WeightedLossesAndRegularizers) {
-  const std::string text =
-      R"({"inputs": [{"name": "x", "shape": [1]}], "outputs": ["a", "b"], "layers": [
-      {"type": "dense", "units": 1, "name": "a", "kernel_regularizer": {"type": "l2", "l2": 0.5}},
-      {"type": "dense", "units": 1, "name": "b", "inputs": "x", "bias_regularizer": {"type": "l1_l2", "l1": 0.1, "l2": 0.2}}],
-      "training": {"losses": {"a": "mse", "b": "mae"}, "loss_weights": {"b": 3}, "optimizer": "sgd"}})";
-  const RunResult result = run_model(text, {EntryKind::kEvaluate, 1, false},
-                                     {{"input/x", {2}},
-                                      {"a/kernel", {3}},
-                                      {"b/kernel", {1}},
-                                      {"b/bias", {-4}},
-                                      {"target/a", {5}},
-                                      {"target/b", {1}}});
-  expect_near(result.outputs.at("metric/a_loss"), {1});
-  expect_near(result.outputs.at("metric/b_loss"), {3});
-  expect_near(result.outputs.at("loss"), {1 + 3 * 3 + 0.5 * 9 + 0.1 * 4 + 0.2 * 16});
-}
-
 TEST(GraphBuilder, TailWeightsIgnorePadding) {
   const std::string text =
       with_training(R"({"type": "dense", "units": 1, "name": "y"})",
@@ -397,6 +293,27 @@ TEST(Optimizers, SpecsFollowKeras) {
   EXPECT_EQ(spec(R"({"type": "rmsprop", "centered": true, "momentum": 0.5})").slots.size(), 3U);
   EXPECT_EQ(spec(R"({"type": "adam", "amsgrad": true})").slots[2].name, "velocity_hat");
   EXPECT_EQ(spec(R"({"type": "adamw", "global_clipnorm": 2})").global_clip_norm, 2.0);
+  EXPECT_EQ(spec(R"("adamax")").slots[1].name, "norm");
+}
+
+TEST(Optimizers, EpsilonAsOthersPlaceIt) {
+  const auto attrs = [](const std::string& type, const std::string& as) {
+    const auto model = parse_model(with_training(
+        R"({"type": "dense", "units": 1})", R"({"loss": "mse", "optimizer": {"type": ")" + type +
+                                                R"(", "epsilon_as": ")" + as + R"("}})"));
+    return build_entry_graph(model.value(), {EntryKind::kTrain, 1, false}).value().optimizer.attrs;
+  };
+  for (const char* type : {"adam", "adamw"}) {
+    EXPECT_FALSE(attrs(type, "keras").as<AdamAttrs>().corrected_epsilon);
+    EXPECT_TRUE(attrs(type, "pytorch").as<AdamAttrs>().corrected_epsilon);
+    EXPECT_TRUE(attrs(type, "tensorflow_js").as<AdamAttrs>().corrected_epsilon);
+  }
+  for (const char* as : {"keras", "pytorch", "tensorflow_js"}) {
+    const bool torch = std::string(as) == "pytorch";
+    EXPECT_EQ(attrs("rmsprop", as).as<RmspropAttrs>().epsilon_outside, torch);
+    EXPECT_EQ(attrs("adagrad", as).as<AdagradAttrs>().epsilon_outside, torch);
+    EXPECT_EQ(attrs("adamax", as).as<AdamaxAttrs>().epsilon_inside, torch);
+  }
 }
 
 }  // namespace

@@ -200,6 +200,33 @@ TEST(NativeReader, TrainingSection) {
   EXPECT_EQ(training.early_stopping->patience, 2);
 }
 
+TEST(NativeReader, EarlyStoppingKnowsWhichDirectionIsBetter) {
+  const auto larger = [](const std::string& metric, const std::string& stopping) {
+    const auto model = parse_model(with_training(
+        R"({"type": "dense", "units": 3})",
+        R"({"loss": {"type": "categorical_crossentropy", "from_logits": true}, "optimizer": "sgd", "metrics": [)" +
+            metric + R"(], "early_stopping": {)" + stopping + "}}"));
+    EXPECT_TRUE(model.ok()) << metric << stopping;
+    return model.ok() && model.value().training->early_stopping->larger_is_better;
+  };
+  EXPECT_TRUE(larger(R"("accuracy")", R"("monitor": "val_accuracy")"));
+  EXPECT_TRUE(
+      larger(R"({"type": "accuracy", "name": "hit_rate"})", R"("monitor": "val_hit_rate")"));
+  EXPECT_TRUE(larger(R"("top_k")", R"("monitor": "top_k")"));
+  EXPECT_TRUE(larger(R"({"type": "top_k", "k": 2, "name": "loss2"})", R"("monitor": "val_loss2")"));
+  EXPECT_FALSE(larger(R"({"type": "mae", "name": "accuracy"})", R"("monitor": "val_accuracy")"));
+  EXPECT_FALSE(larger(R"({"type": "mse", "name": "auc"})", R"("monitor": "auc")"));
+  EXPECT_FALSE(larger(R"("accuracy")", R"("monitor": "val_loss")"));
+  EXPECT_FALSE(larger(R"("accuracy")", R"("patience": 2)"));
+  EXPECT_TRUE(larger(R"("mse")", R"("monitor": "mse", "mode": "max")"));
+  EXPECT_FALSE(larger(R"("accuracy")", R"("monitor": "accuracy", "mode": "min")"));
+  EXPECT_NE(problems_of(with_training(R"({"type": "dense", "units": 3})",
+                                      R"({"loss": "mse", "optimizer": "sgd", "metrics": ["mae"],
+                                "early_stopping": {"monitor": "val_mse"}})"))
+                .find(R"(did you mean "val_mae"?)"),
+            std::string::npos);
+}
+
 TEST(NativeReader, DataSection) {
   const auto model = parse_model(
       R"({"inputs": [{"name": "x", "shape": [4, 4, 2]}], "layers": [{"type": "flatten"}, {"type": "dense", "units": 3, "name": "y"}],

@@ -53,7 +53,7 @@ TEST(OpTable, ArityCountsOptionalAndVariadicOperands) {
   EXPECT_EQ(arity(def(Op::kConstant)).max, 0U);
   EXPECT_EQ(arity(def(Op::kSelect)).min, 3U);
   EXPECT_EQ(arity(def(Op::kAdamStep)).min, 5U);
-  EXPECT_EQ(arity(def(Op::kAdamStep)).max, 7U);
+  EXPECT_EQ(arity(def(Op::kAdamStep)).max, 8U);
   EXPECT_EQ(arity(def(Op::kConcat)).min, 0U);
   EXPECT_EQ(arity(def(Op::kConcat)).max, SIZE_MAX);
 }

@@ -203,6 +203,59 @@ TEST(ApplyOptimizer, AdamwDecaysByThePlainRate) {
   });
 }
 
+// PyTorch's formulas, as its documentation writes them.
+TEST(ApplyOptimizer, EpsilonWherePyTorchAddsIt) {
+  OptimizerSpec spec = adam();
+  spec.attrs = make_attrs(AdamAttrs{0.9, 0.999, 1e-2, false, 0.0, true});
+  expect_follows(spec, [](double& w, std::vector<double>& s, double g, int t) {
+    s[0] = 0.9 * s[0] + (1 - 0.9) * g;
+    s[1] = 0.999 * s[1] + (1 - 0.999) * g * g;
+    const double m = s[0] / (1 - std::pow(0.9, t)), v = s[1] / (1 - std::pow(0.999, t));
+    w -= kRate * m / (std::sqrt(v) + 1e-2);
+  });
+  spec = adam(0.004, true);
+  spec.attrs = make_attrs(AdamAttrs{0.9, 0.999, 1e-2, true, 0.004, true});
+  expect_follows(spec, [](double& w, std::vector<double>& s, double g, int t) {
+    w *= 1 - kRate * 0.004;
+    s[0] = 0.9 * s[0] + (1 - 0.9) * g;
+    s[1] = 0.999 * s[1] + (1 - 0.999) * g * g;
+    s[2] = std::max(s[2], s[1]);
+    const double root = std::sqrt(s[2]) / std::sqrt(1 - std::pow(0.999, t));
+    w -= kRate / (1 - std::pow(0.9, t)) * s[0] / (root + 1e-2);
+  });
+  spec = {.name = "adagrad",
+          .step = Op::kAdagradStep,
+          .attrs = make_attrs(AdagradAttrs{1e-2, 0.0, true}),
+          .slots = {{"accumulator"}}};
+  expect_follows(spec, [](double& w, std::vector<double>& s, double g, int) {
+    s[0] += g * g;
+    w -= kRate * g / (std::sqrt(s[0]) + 1e-2);
+  });
+  spec = {.name = "rmsprop",
+          .step = Op::kRmspropStep,
+          .attrs = make_attrs(RmspropAttrs{0.9, 0.0, 1e-2, true, 0.0, true}),
+          .slots = {{"velocity"}, {"average_gradient"}}};
+  expect_follows(spec, [](double& w, std::vector<double>& s, double g, int) {
+    s[0] = 0.9 * s[0] + 0.1 * g * g;
+    s[1] = 0.9 * s[1] + 0.1 * g;
+    w -= kRate * g / (std::sqrt(s[0] - s[1] * s[1]) + 1e-2);
+  });
+}
+
+TEST(ApplyOptimizer, AdamaxOfKerasAndOfPyTorch) {
+  for (const bool inside : {false, true}) {
+    const OptimizerSpec spec{.name = "adamax",
+                             .step = Op::kAdamaxStep,
+                             .attrs = make_attrs(AdamaxAttrs{0.9, 0.99, 1e-2, 0.0, inside}),
+                             .slots = {{"momentum"}, {"norm"}}};
+    expect_follows(spec, [inside](double& w, std::vector<double>& s, double g, int t) {
+      s[0] = 0.9 * s[0] + (1 - 0.9) * g;
+      s[1] = std::max(0.99 * s[1], std::abs(g) + (inside ? 1e-2 : 0.0));
+      w -= kRate / (1 - std::pow(0.9, t)) * s[0] / (s[1] + (inside ? 0.0 : 1e-2));
+    });
+  }
+}
+
 TEST(ApplyOptimizer, ClipsByValue) {
   OptimizerSpec spec = sgd();
   spec.clip_value = 0.3;

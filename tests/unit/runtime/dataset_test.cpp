@@ -161,13 +161,46 @@ TEST(Dataset, CsvWithTarget) {
   EXPECT_EQ(set.train.rows, 2);
   EXPECT_EQ(load_f64(set.train.arrays[0].data.data(), Dtype::kF64, 5), 6);
   EXPECT_EQ(load_i64(set.train.arrays[1].data.data(), Dtype::kI32, 0), 1);
-  ASSERT_EQ(set.class_names.size(), 2u);
-  EXPECT_EQ(set.class_names[0], Str("cat"));
+  ASSERT_EQ(set.meanings[1].classes.size(), 2u);
+  EXPECT_EQ(set.meanings[1].classes[0], Str("cat"));
+  ASSERT_EQ(set.meanings[0].columns.size(), 3u);
+  EXPECT_EQ(set.meanings[0].columns[2], Str("c"));
   DataSet bad;
   expect_text(load(model, path + ":target=sort", &bad),
               "no such column, the header has \"id\", \"a\"");
   expect_text(load(model, path + ":goal=kind", &bad), "unknown option \"goal=kind\"");
   expect_text(load(model, path + ":target=a", &bad), "column \"kind\" holds \"dog\"");
+}
+
+TEST(Dataset, KnownNamesDecideColumnsAndClasses) {
+  TempDir dir;
+  FakeModelOptions options;
+  options.classes = true;
+  FakeModel model(options);
+  const auto read = [&](const char* text, const Vec<TensorMeaning>& known, DataSet* set) {
+    write_bytes(dir.file("d.csv"), text);
+    DataSource source;
+    source.spec = Str((dir.file("d.csv") + ":target=kind").c_str());
+    return load_dataset(model.get(), source, TargetNeed::kRequired, set, &known);
+  };
+  Vec<TensorMeaning> none(static_cast<size_t>(model.get().num_tensors));
+  DataSet trained;
+  ASSERT_TRUE(read("a,b,c,kind\n1,2,3,dog\n4,5,6,cat\n7,8,9,eel\n", none, &trained).ok());
+  DataSet other;  // columns in another order, one class only
+  const Status status = read("c,kind,b,a\n3,eel,2,1\n", trained.meanings, &other);
+  ASSERT_TRUE(status.ok()) << status.text.c_str();
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(load_f64(other.train.arrays[0].data.data(), Dtype::kF64, i),
+              static_cast<double>(i + 1));
+  }
+  EXPECT_EQ(load_i64(other.train.arrays[1].data.data(), Dtype::kI32, 0), 2);
+  EXPECT_EQ(other.meanings[1].classes.size(), 3u);
+  DataSet bad;
+  expect_text(read("a,b,c,kind\n1,2,3,fox\n", trained.meanings, &bad),
+              "classes: the file has \"fox\", which the model was not trained with; the model "
+              "knows \"cat\", \"dog\", \"eel\"");
+  expect_text(read("a,b,d,kind\n1,2,3,cat\n", trained.meanings, &bad),
+              "feature columns: the file lacks \"c\" and has \"d\"");
 }
 
 TEST(Dataset, TextWindows) {
@@ -190,6 +223,15 @@ TEST(Dataset, TextWindows) {
   const int32_t want_y[] = {1, 2, 0, 1, 3, 0};
   EXPECT_EQ(memcmp(set.train.arrays[0].data.data(), want_x, sizeof want_x), 0);
   EXPECT_EQ(memcmp(set.train.arrays[1].data.data(), want_y, sizeof want_y), 0);
+  write_bytes(dir.file("u.txt"), "dcbd");  // one letter less
+  DataSource source;
+  source.spec = Str((dir.file("u.txt") + ":chars").c_str());
+  DataSet known;
+  ASSERT_TRUE(load_dataset(model.get(), source, TargetNeed::kRequired, &known, &set.meanings).ok());
+  EXPECT_EQ(load_i64(known.train.arrays[0].data.data(), Dtype::kI32, 0), 3);
+  write_bytes(dir.file("u.txt"), "dcbx");
+  expect_text(load_dataset(model.get(), source, TargetNeed::kRequired, &known, &set.meanings),
+              "characters: the file has \"x\"");
   DataSet raw;
   ASSERT_TRUE(load(model, dir.file("t.txt") + ":bytes", &raw).ok());
   EXPECT_EQ(load_i64(raw.train.arrays[0].data.data(), Dtype::kI32, 0), 'a');

@@ -169,7 +169,8 @@ void FakeModel::add(const char* name, int64_t kind, int64_t dtype, std::vector<i
 }
 
 FakeModel::FakeModel(const FakeModelOptions& options) : options_(options) {
-  constants = {options.batch, options.features, 0.05, options.classes};
+  constants = {options.batch, options.features,
+               options.learning_rate < 0 ? 0.05 : options.learning_rate, options.classes};
   weight_init_.kind = GRADC_RT_INIT_VARIANCE_SCALING;
   weight_init_.a = 1;
   weight_init_.mode = GRADC_RT_FAN_AVG;

@@ -1,6 +1,7 @@
 // Instances: memory of the caller, lazy entries, binding, and no allocation in steps.
 #include "runtime/instance.h"
 
+#include "runtime/processor.h"
 #include "runtime/train_loop.h"
 #include "runtime/weights.h"
 #include "tests/unit/runtime/fake_model.h"
@@ -19,7 +20,7 @@ using testing::OwnedInstance;
 
 TEST(Abi, TablesAreMadeOfEightByteFields) {
   static_assert(sizeof(gradc_rt_initializer) == 11 * 8);
-  static_assert(sizeof(gradc_rt_data) == 13 * 8);
+  static_assert(sizeof(gradc_rt_data) == 19 * 8);
   static_assert(sizeof(gradc_rt_tensor) == (8 + GRADC_RT_MAX_RANK) * 8);
   static_assert(sizeof(gradc_rt_entry) == 4 * 8);
   static_assert(sizeof(gradc_rt_training) == 10 * 8);

@@ -1,8 +1,10 @@
 // File readers: good files of every kind (some as NumPy wrote them), and damaged ones, which must
 // give a message and never a crash.
 #include "runtime/array.h"
-#include "runtime/csv.h"
+#include "runtime/byte_stream.h"
+#include "runtime/output_file.h"
 #include "runtime/safetensors.h"
+#include "runtime/text.h"
 #include "tests/unit/runtime/fake_model.h"
 
 #include <gtest/gtest.h>
@@ -354,57 +356,66 @@ TEST(Safetensors, DeepNestingIsRefusedAtOnce) {
                "malformed");
 }
 
-Status csv(const std::string& text, CsvTable* table) {
-  return parse_csv(bytes_of(text), "f.x", table);
+// A file of a kilobyte that unpacks to a hundred megabytes is not unpacked for its message.
+TEST(Gzip, WhatTheHeaderDoesNotAskForIsNotUnpacked) {
+  const std::string bomb = gzip(idx(8, {2, 3}, std::string(100 << 20, 'a')));
+  ByteStream stream;
+  const Bytes packed = bytes_of(bomb);
+  ASSERT_TRUE(stream.open(packed.span(), "f.x").ok());
+  Array a;
+  const Status status = read_idx(stream, "f.x", &a);
+  expect_error(status, "needs 6 bytes of data, the file has ");
+  size_t seen = 0;
+  ASSERT_EQ(sscanf(strstr(status.text.c_str(), "the file has"), "the file has %zu", &seen), 1);
+  EXPECT_GT(seen, 6u);
+  EXPECT_LT(seen, size_t{8} << 20);
 }
 
-TEST(Csv, QuotesNewlinesAndCarriageReturns) {
-  CsvTable table;
-  ASSERT_TRUE(csv("\xEF\xBB\xBF"
-                  "a,\"b \"\"x\"\"\",c\r\n1,\"two\nlines\",\"3,3\"\r\n\r\n4,,6",
-                  &table)
-                  .ok());
-  ASSERT_EQ(table.header.size(), 3u);
-  EXPECT_EQ(table.header[0], Str("a"));
-  EXPECT_EQ(table.header[1], Str("b \"x\""));
-  ASSERT_EQ(table.rows.size(), 2u);
-  EXPECT_EQ(table.rows[0][1], Str("two\nlines"));
-  EXPECT_EQ(table.rows[0][2], Str("3,3"));
-  EXPECT_EQ(table.rows[1][1], Str(""));
-  EXPECT_EQ(table.lines[1], 5u);
-  EXPECT_EQ(table.column("c"), 2);
-  EXPECT_EQ(table.column("d"), -1);
+TEST(Npz, ArraysThatNobodyAskedForMayHoldAnything) {
+  const std::string file = fixture("packed.npz");  // x and y
+  ArrayChoice choice;
+  choice.wants = [](const void*, const Str& name) { return name == "y"; };
+  Vec<Array> arrays;
+  std::string bad = file;
+  const size_t x = bad.find("x.npy") + 5;  // its data is damaged: it is not even unpacked
+  bad[x + 40] = static_cast<char>(bad[x + 40] ^ 0x55);
+  ASSERT_TRUE(parse_npz(bytes_of(bad), "f.x", &arrays, &choice).ok());
+  ASSERT_EQ(arrays.size(), 1u);
+  EXPECT_EQ(arrays[0].name, Str("y"));
+  ASSERT_EQ(choice.skipped.size(), 1u);
+  EXPECT_EQ(choice.skipped[0], Str("x"));
 }
 
-TEST(Csv, ClassesAreNumberedInOrderOfTheirNames) {
-  CsvTable table;
-  ASSERT_TRUE(csv("k,n\nsetosa,2\nvirginica,0\nsetosa,1\nalba,2\n", &table).ok());
-  Array ids;
-  Vec<Str> names;
-  ASSERT_TRUE(class_column(table, 0, &ids, &names).ok());
-  ASSERT_EQ(names.size(), 3u);
-  EXPECT_EQ(names[0], Str("alba"));
-  EXPECT_EQ(load_i64(ids.data.data(), Dtype::kI32, 0), 1);
-  EXPECT_EQ(load_i64(ids.data.data(), Dtype::kI32, 1), 2);
-  Array numbers;
-  Vec<Str> none;
-  ASSERT_TRUE(class_column(table, 1, &numbers, &none).ok());
-  EXPECT_TRUE(none.empty());
-  EXPECT_EQ(load_i64(numbers.data.data(), Dtype::kI32, 2), 1);
+TEST(Safetensors, TensorsThatNobodyAskedForMayHaveAnyType) {
+  const std::string text = safetensors_text(
+      "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[3],\"data_offsets\":[0,3]},"
+      "\"b\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[3,4]}}",
+      "1234");
+  ArrayChoice choice;
+  choice.wants = [](const void*, const Str& name) { return name == "b"; };
+  SafetensorsFile file;
+  ASSERT_TRUE(parse_safetensors(bytes_of(text), "f.x", &file, &choice).ok());
+  ASSERT_EQ(file.arrays.size(), 1u);
+  EXPECT_EQ(load_i64(file.arrays[0].data.data(), Dtype::kU8, 0), '4');
+  SafetensorsFile all;
+  expect_error(parse_st(text, &all), "tensor \"a\" has dtype F8_E4M3");
 }
 
-TEST(Csv, DamageIsReported) {
-  CsvTable a, b, c, d, e;
-  expect_error(csv("", &a), "empty");
-  expect_error(csv("a,b\n", &b), "no rows");
-  expect_error(csv("a,b\n1,2\n3\n", &c), "f.x:3: the row has 1 fields, the header has 2");
-  expect_error(csv("a,b\n1,\"2\n3,4\n", &d), "f.x:2: a quoted field has no closing quote");
-  ASSERT_TRUE(csv("a,b\n1,\n3,x1\n", &e).ok());
-  Vec<double> values;
-  expect_error(numeric_column(e, 1, &values), "f.x:2: column \"b\" is empty");
-  CsvTable g;
-  ASSERT_TRUE(csv("a,b\n1,2\n3,x1\n", &g).ok());
-  expect_error(numeric_column(g, 1, &values), "f.x:3: column \"b\" holds \"x1\"");
+TEST(Text, NothingOfAFileSteersATerminal) {
+  const auto text = [](const std::string& raw) {
+    return std::string(shown(raw.data(), raw.size()).c_str());
+  };
+  EXPECT_EQ(text("plain text"), "plain text");
+  EXPECT_EQ(text("a\nb\r\tc"), "a\\nb\\r\\tc");
+  EXPECT_EQ(text("\x1b[31mred\x1b[0m"), "\\x1b[31mred\\x1b[0m");
+  EXPECT_EQ(text(std::string("a\0b", 3)), "a\\x00b");
+  EXPECT_EQ(text("\x7f\xc2\x9b"), "\\x7f\\u{9b}");  // DEL, and CSI as one character
+  EXPECT_EQ(text("caf\xe9!"), "caf\\xe9!");         // latin-1
+  EXPECT_EQ(text("caf\xc3\xa9 \xe7\xbb\xbf"), "caf\xc3\xa9 \xe7\xbb\xbf");  // UTF-8 stays
+  EXPECT_EQ(text("\xe2\x80\xaegnp.exe"), "\\u{202e}gnp.exe");               // right to left
+  EXPECT_EQ(text("\xed\xa0\x80"), "\\xed\\xa0\\x80");  // a surrogate is no character
+  EXPECT_EQ(text(std::string(100000, 'a')), std::string(40, 'a') + "...");
+  EXPECT_EQ(text(std::string(38, 'a') + "\xc3\xa9\xc3\xa9"), std::string(38, 'a') + "\xc3\xa9...");
 }
 
 TEST(File, ErrorsNameTheFileAndTheReason) {
@@ -414,7 +425,7 @@ TEST(File, ErrorsNameTheFileAndTheReason) {
   expect_error(read_file(missing.c_str(), &bytes), "No such file");
   const Status folder = read_file(dir.path().c_str(), &bytes);
   EXPECT_NE(strstr(folder.text.c_str(), "is a directory"), nullptr);
-  AtomicFile file;
+  OutputFile file;
   EXPECT_FALSE(file.open((dir.path() + "/no/such/f.x").c_str()).ok());
 }
 
@@ -422,7 +433,7 @@ TEST(File, AnUncommittedFileLeavesNothing) {
   TempDir dir;
   write_bytes(dir.file("a"), "old");
   {
-    AtomicFile file;
+    OutputFile file;
     ASSERT_TRUE(file.open(dir.file("a").c_str()).ok());
     ASSERT_TRUE(file.write("new", 3).ok());
   }

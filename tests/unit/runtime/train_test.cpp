@@ -202,7 +202,7 @@ TEST(Train, EarlyStoppingStopsAndRestoresTheBest) {
 
 TEST(Train, EarlyStoppingResumesExactly) {
   TrainOptions options = options_for(500);
-  options.early_stopping = {true, "val_loss", 3, 1e-3, 0, true};
+  options.early_stopping = {true, "val_loss", 3, 1e-3, -1, true};
   const Outcome whole = train_fake(1, 60, options, 20);
   ASSERT_GT(whole.result.epochs_done, 4);
   TempDir dir;

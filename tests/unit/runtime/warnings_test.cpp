@@ -12,8 +12,9 @@ TEST(Warnings, AreListedSortedAndSilencedOneByOne) {
   std::string names;
   for (int i = 0; i < kNumWarningKinds; ++i) {
     const auto kind = static_cast<WarningKind>(i);
-    if (i > 0)
+    if (i > 0) {
       EXPECT_LT(std::string(warning_name(static_cast<WarningKind>(i - 1))), warning_name(kind));
+    }
     names += (i > 0 ? ", " : "") + std::string(warning_name(kind));
     Warnings warnings;
     EXPECT_FALSE(warnings.silenced(kind));

@@ -1,0 +1,188 @@
+// The options and the header of a CSV.
+#include "runtime/csv_options.h"
+
+#include "runtime/text.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace gradc::rt {
+namespace {
+
+constexpr char kSeparators[] = ",;\t|";
+
+Vec<Str> split(const Str& list) {
+  Vec<Str> names;
+  size_t first = 0;
+  while (first <= list.size()) {
+    const char* comma = strchr(list.c_str() + first, ',');
+    const size_t last = comma != nullptr ? static_cast<size_t>(comma - list.c_str()) : list.size();
+    names.push(list.part(first, last - first));
+    first = last + 1;
+  }
+  return names;
+}
+
+bool parse_separator(const Str& text, char* out) {
+  *out = text == "tab" ? '\t' : text.size() == 1 ? text[0] : '\0';
+  return *out != '\0' && strchr(kSeparators, *out) != nullptr;
+}
+
+const char* separator_name(char separator) {
+  static constexpr const char* kNames[] = {",", ";", "tab", "|"};
+  return kNames[strchr(kSeparators, separator) - kSeparators];
+}
+
+// Names of columns in byte order, with their places.
+struct Column {
+  const Str* name;
+  size_t place;
+};
+
+Vec<Column> sorted(const Vec<Str>& header) {
+  Vec<Column> columns;
+  for (size_t i = 0; i < header.size(); ++i)
+    columns.push({&header[i], i});
+  std::sort(columns.begin(), columns.end(), [](const Column& a, const Column& b) {
+    return *a.name == *b.name ? a.place < b.place : *a.name < *b.name;
+  });
+  return columns;
+}
+
+// The first row is data and not names if all of it is numbers, or some of it numbers that nobody
+// gives to a column ("5.1", "-3").
+bool is_data(const CsvReader& reader) {
+  size_t numbers = 0;
+  bool measured = false;
+  for (const CsvField& field : reader.fields()) {
+    double value = 0;
+    if (!csv_number(field, &value)) continue;
+    ++numbers;
+    measured = measured || !(value >= 0 && value == std::floor(value));
+  }
+  return numbers == reader.fields().size() || measured;
+}
+
+void check_names(const char* path, size_t line, const Vec<Str>& names, Status& problems) {
+  for (size_t i = 0; i < names.size(); ++i) {
+    const size_t valid = valid_utf8(names[i].c_str(), names[i].size());
+    if (names[i].empty()) {
+      add_problem(problems, "%s:%zu: column %zu has no name%s", path, line, i + 1,
+                  i == 0 && names.size() > 1                  ? " (is it the index of a table?)"
+                  : i + 1 == names.size() && names.size() > 1 ? " (do lines end in a separator?)"
+                                                              : "");
+    } else if (valid < names[i].size()) {
+      add_problem(problems,
+                  "%s:%zu: the name of column %zu, \"%s\", is not UTF-8 (byte %zu): save the file "
+                  "as \"CSV UTF-8\"",
+                  path, line, i + 1, shown(names[i]).c_str(), valid + 1);
+    }
+  }
+  const Vec<Column> columns = sorted(names);
+  for (size_t i = 1; i < columns.size(); ++i) {
+    if (columns[i].name->empty() || !(*columns[i].name == *columns[i - 1].name)) continue;
+    add_problem(problems, "%s:%zu: columns %zu and %zu are both called \"%s\"", path, line,
+                columns[i - 1].place + 1, columns[i].place + 1, shown(*columns[i].name).c_str());
+  }
+}
+
+}  // namespace
+
+Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
+  const char* at = text;
+  while (*at != '\0') {
+    const char* colon = strchr(at, ':');
+    const size_t length = colon != nullptr ? static_cast<size_t>(colon - at) : strlen(at);
+    const Str item(at, length);
+    at += length + (colon != nullptr ? 1 : 0);
+    const char* equals = strchr(item.c_str(), '=');
+    const Str value(equals != nullptr ? equals + 1 : "");
+    if (item.starts_with("target=")) {
+      for (Str& name : split(value))
+        out->targets.push(static_cast<Str&&>(name));
+    } else if (item.starts_with("drop=")) {
+      for (Str& name : split(value))
+        out->dropped.push(static_cast<Str&&>(name));
+    } else if (item.starts_with("sep=")) {
+      out->has_separator = true;
+      if (!parse_separator(value, &out->separator)) {
+        return error("%s: sep=%s: expected one of , ; | or tab", path, shown(value).c_str());
+      }
+    } else if (item == "header=none") {
+      out->header = CsvHeader::kNone;
+    } else if (item == "header=row") {
+      out->header = CsvHeader::kFirstRow;
+    } else {
+      return error(
+          "%s: unknown option \"%s\", expected target=COLUMN[,COLUMN], drop=COLUMN, sep=; or "
+          "header=none",
+          path, shown(item).c_str());
+    }
+  }
+  return {};
+}
+
+Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptions& options,
+                       Vec<Str>* names) {
+  const Vec<CsvField>& fields = reader.fields();
+  for (size_t i = 0; i < fields.size(); ++i) {
+    names->push(options.header == CsvHeader::kNone ? format("%zu", i + 1)
+                                                   : Str(fields[i].text, fields[i].size));
+  }
+  if (fields.size() == 1 && !options.has_separator) {
+    for (const char* other = ";\t|"; *other != '\0'; ++other) {
+      if (memchr(fields[0].text, *other, fields[0].size) == nullptr) continue;
+      return error(
+          "%s:%zu: the first row is one field, \"%s\": for columns separated by \"%s\" say :sep=%s "
+          "after the file's name",
+          path, reader.line(), shown(fields[0].text, fields[0].size).c_str(),
+          separator_name(*other), separator_name(*other));
+    }
+  }
+  if (options.header == CsvHeader::kNone) return {};
+  if (options.header == CsvHeader::kChecked && is_data(reader)) {
+    return error(
+        "%s:%zu: the first row, %s, is data, names of columns were expected: with :header=none "
+        "they are called 1, 2, ...",
+        path, reader.line(), shown_list(*names).c_str());
+  }
+  Status problems;
+  check_names(path, reader.line(), *names, problems);
+  return problems;
+}
+
+Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<Str>& header,
+                        CsvRoles* out) {
+  const Vec<Column> columns = sorted(header);
+  Status problems;
+  Vec<const char*> role(header.size());
+  const auto assign = [&](const Vec<Str>& names, const char* option, Vec<size_t>* places) {
+    for (const Str& name : names) {
+      const Column* found =
+          std::lower_bound(columns.begin(), columns.end(), name,
+                           [](const Column& column, const Str& key) { return *column.name < key; });
+      if (found == columns.end() || !(*found->name == name)) {
+        add_problem(problems, "%s: %s=%s: there is no such column, the header has %s", path, option,
+                    shown(name).c_str(), shown_list(header).c_str());
+        continue;
+      }
+      const char*& given = role[found->place];
+      if (given != nullptr && strcmp(given, option) == 0) {
+        add_problem(problems, "%s: %s= names column \"%s\" twice", path, option,
+                    shown(name).c_str());
+      } else if (given != nullptr) {
+        add_problem(problems, "%s: column \"%s\" is named by target= and by drop=", path,
+                    shown(name).c_str());
+      }
+      given = option;
+      if (places != nullptr) places->push(found->place);
+    }
+  };
+  assign(options.targets, "target", &out->targets);
+  assign(options.dropped, "drop", nullptr);
+  for (const char* given : role)
+    out->used.push(given != nullptr);
+  return problems;
+}
+
+}  // namespace gradc::rt

@@ -1,0 +1,36 @@
+// What follows the file name of a CSV, "target=a,b:drop=c:sep=;:header=none", and what it and the
+// header make of each column.
+#pragma once
+
+#include "runtime/csv.h"
+
+namespace gradc::rt {
+
+enum class CsvHeader { kChecked, kFirstRow, kNone };
+
+struct CsvOptions {
+  char separator = ',';
+  bool has_separator = false;
+  CsvHeader header = CsvHeader::kChecked;
+  Vec<Str> targets;
+  Vec<Str> dropped;
+};
+
+Status parse_csv_options(const char* path, const char* text, CsvOptions* out);
+
+/// The names of the columns from the first record: those that are missing, repeated, not UTF-8 or
+/// evidently data are told together. With `header=none` they are "1", "2", ...
+Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptions& options,
+                       Vec<Str>* names);
+
+/// Which columns are targets, in the order of the option, and which are left out.
+struct CsvRoles {
+  Vec<size_t> targets;
+  Vec<bool> used;  // for each column: named by target= or drop=
+};
+
+/// Unknown names, names said twice, and columns that are target and dropped, all at once.
+Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<Str>& header,
+                        CsvRoles* out);
+
+}  // namespace gradc::rt

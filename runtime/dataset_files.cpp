@@ -1,0 +1,143 @@
+// From SPECs, folders and files to arrays.
+#include "runtime/byte_stream.h"
+#include "runtime/dataset.h"
+#include "runtime/safetensors.h"
+#include "runtime/text.h"
+
+namespace gradc::rt {
+namespace {
+
+struct IdxName {
+  const char* file;
+  const char* array;
+};
+
+constexpr IdxName kIdxNames[] = {
+    {"train-images-idx3-ubyte", "x_train"}, {"train-labels-idx1-ubyte", "y_train"},
+    {"t10k-images-idx3-ubyte", "x_test"},   {"t10k-labels-idx1-ubyte", "y_test"},
+    {"train-images.idx3-ubyte", "x_train"}, {"train-labels.idx1-ubyte", "y_train"},
+    {"t10k-images.idx3-ubyte", "x_test"},   {"t10k-labels.idx1-ubyte", "y_test"},
+};
+
+// "train-foo-idx4-ubyte" of other sizes follows the same pattern of names.
+const char* idx_array_name(const Str& stem) {
+  for (const IdxName& known : kIdxNames) {
+    if (stem == known.file) return known.array;
+  }
+  const bool labels = strstr(stem.c_str(), "labels") != nullptr;
+  if (strstr(stem.c_str(), "idx") == nullptr) return nullptr;
+  if (stem.starts_with("train-")) return labels ? "y_train" : "x_train";
+  if (stem.starts_with("t10k-") || stem.starts_with("test-")) return labels ? "y_test" : "x_test";
+  return nullptr;
+}
+
+Status load_npy(const char* path, const char* name, Vec<Array>* out) {
+  ByteStream stream;
+  GRADC_RT_TRY(stream.open(path));
+  Array& array = out->push({});
+  array.name = Str(name);
+  return read_npy(stream, path, &array);
+}
+
+Status load_idx(const char* path, const char* name, Vec<Array>* out) {
+  ByteStream stream;
+  GRADC_RT_TRY(stream.open(path));
+  Array& array = out->push({});
+  array.name = Str(name);
+  return read_idx(stream, path, &array);
+}
+
+// Files that nobody asks for are not opened.
+Status load_directory(const char* path, Vec<Array>* out, ArrayChoice* choice) {
+  Vec<Str> names;
+  GRADC_RT_TRY(list_directory(path, &names));
+  Status problems;
+  bool any = false;
+  for (const Str& file : names) {
+    const Str stem = file.ends_with(".gz") ? file.part(0, file.size() - 3) : file.clone();
+    const Str full = join_path(path, file.c_str());
+    const char* idx = idx_array_name(stem);
+    if (idx == nullptr && !stem.ends_with(".npy")) continue;
+    const Str array = idx != nullptr ? Str(idx) : stem.part(0, stem.size() - 4);
+    bool twice = false;  // the same file both packed and plain: the first in order is enough
+    for (const Array& seen : *out)
+      twice = twice || seen.name == array;
+    any = true;
+    if (twice) continue;
+    if (choice != nullptr && !choice->takes(array)) {
+      choice->skipped.push(array.clone());
+      continue;
+    }
+    const Status one = idx != nullptr ? load_idx(full.c_str(), array.c_str(), out)
+                                      : load_npy(full.c_str(), array.c_str(), out);
+    if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
+  }
+  if (!any) {
+    return error(
+        "%s: the directory has no data: IDX files (train-images-idx3-ubyte, "
+        "train-labels-idx1-ubyte, t10k-..., .gz or not) or .npy files were expected",
+        path);
+  }
+  return problems;
+}
+
+bool has_suffix(const Str& path, const char* suffix) {
+  return path.ends_with(suffix) || path.ends_with(format("%s.gz", suffix).c_str());
+}
+
+// Splits "file.csv:target=x" at the first colon after the extension.
+size_t option_start(const Str& spec) {
+  for (const char* extension : {".csv:", ".txt:", ".csv.gz:", ".txt.gz:"}) {
+    const char* found = strstr(spec.c_str(), extension);
+    if (found != nullptr) {
+      return static_cast<size_t>(found - spec.c_str()) + strlen(extension) - 1;
+    }
+  }
+  const char* colon = strrchr(spec.c_str(), ':');
+  const bool text =
+      colon != nullptr && (strcmp(colon, ":chars") == 0 || strcmp(colon, ":bytes") == 0);
+  return text ? static_cast<size_t>(colon - spec.c_str()) : spec.size();
+}
+
+}  // namespace
+
+Status load_spec(const gradc_rt_model& model, const Str& spec, const Vec<TensorMeaning>* known,
+                 ArrayChoice* choice, Vec<Array>* arrays, Vec<TensorMeaning>* meanings) {
+  const size_t colon = option_start(spec);
+  const Str path = spec.part(0, colon);
+  const Str options = colon < spec.size() ? spec.part(colon + 1, spec.size() - colon - 1) : Str();
+  if (has_suffix(path, ".csv")) {
+    return load_csv(model, path.c_str(), options.c_str(), known, arrays, meanings);
+  }
+  if (options == "chars" || options == "bytes") {
+    return load_text(model, path.c_str(), options == "chars", known, arrays, meanings);
+  }
+  if (has_suffix(path, ".txt")) {
+    return error("%s: a text file needs its unit: %s:chars or %s:bytes", path.c_str(), path.c_str(),
+                 path.c_str());
+  }
+  return load_arrays_of(spec.c_str(), arrays, choice);
+}
+
+Status load_arrays_of(const char* path, Vec<Array>* out, ArrayChoice* choice) {
+  if (is_directory(path)) return load_directory(path, out, choice);
+  const Str name(path);
+  if (has_suffix(name, ".npy")) return load_npy(path, "x", out);
+  if (has_suffix(name, ".npz") || has_suffix(name, ".safetensors")) {
+    Bytes bytes;
+    GRADC_RT_TRY(read_maybe_gzip(path, &bytes));
+    if (has_suffix(name, ".npz")) return parse_npz(bytes, path, out, choice);
+    SafetensorsFile file;
+    GRADC_RT_TRY(parse_safetensors(bytes, path, &file, choice));
+    *out = static_cast<Vec<Array>&&>(file.arrays);
+    return {};
+  }
+  if (strstr(base_name(path).c_str(), "idx") != nullptr) return load_idx(path, "x", out);
+  if (!file_exists(path)) return error("%s: no such file or directory", path);
+  return error(
+      "%s: unknown kind of data: expected a directory, .npy, .npz, .safetensors, .csv, .txt "
+      "or an IDX file",
+      path);
+}
+
+}  // namespace gradc::rt

@@ -1,0 +1,99 @@
+// Doors to the formats of data files, each given the bytes of one file.
+#include "runtime/array.h"
+#include "runtime/json.h"
+#include "runtime/safetensors.h"
+#include "support/json.h"
+#include "tests/fuzz/door.h"
+
+#include <algorithm>
+#include <string>
+
+namespace gradc::fuzz {
+
+namespace {
+
+rt::Bytes bytes_of(std::string_view text) {
+  rt::Bytes bytes;
+  bytes.append(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+  return bytes;
+}
+
+void check_status(const rt::Status& status) {
+  require(status.ok() || !status.text.empty(), "a failure says nothing");
+}
+
+/// What a reader gives is whole: as many bytes as the shape says.
+void check_array(const rt::Array& array) {
+  require(array.data.size() == array.count() * rt::dtype_bytes(array.dtype), "an array is whole",
+          array.source.c_str());
+}
+
+}  // namespace
+
+void idx_door(std::string_view bytes) {
+  rt::Array array;
+  const rt::Status status = rt::parse_idx(bytes_of(bytes), "input", &array);
+  check_status(status);
+  if (status.ok()) check_array(array);
+}
+
+void npy_door(std::string_view bytes) {
+  rt::Array array;
+  const rt::Bytes copy = bytes_of(bytes);
+  const rt::Status status = rt::parse_npy(copy.data(), copy.size(), "input", &array);
+  check_status(status);
+  if (status.ok()) check_array(array);
+}
+
+void npz_door(std::string_view bytes) {
+  rt::Vec<rt::Array> arrays;
+  const rt::Status status = rt::parse_npz(bytes_of(bytes), "input", &arrays);
+  check_status(status);
+  for (const rt::Array& array : arrays) {
+    if (status.ok()) check_array(array);
+  }
+}
+
+void gzip_door(std::string_view bytes) {
+  rt::Bytes out;
+  check_status(rt::gunzip(bytes_of(bytes), "input", &out));
+}
+
+/// Header and data as in a file, or, when it begins with a brace, a header without its length.
+void safetensors_door(std::string_view bytes) {
+  std::string whole(bytes);
+  if (whole.starts_with('{')) {
+    const uint64_t length = whole.rfind('}') == std::string::npos ? 1 : whole.rfind('}') + 1;
+    whole.insert(0, reinterpret_cast<const char*>(&length), sizeof length);
+  }
+  rt::SafetensorsFile file;
+  const rt::Status status = rt::parse_safetensors(bytes_of(whole), "input", &file);
+  check_status(status);
+  if (!status.ok()) return;
+  for (const rt::Array& array : file.arrays)
+    check_array(array);
+}
+
+/// The core's reader of strings and integers agrees with the JSON library on what it takes.
+void runtime_json_door(std::string_view bytes) {
+  rt::JsonReader reader(bytes.data(), bytes.size());
+  rt::Str text;
+  if (reader.string(&text) && reader.at_end()) {
+    const auto other = parse_json(SourceFile("input", std::string(bytes)));
+    if (other.ok() && other->is_string()) {
+      require(other->get<std::string>() == std::string(text.c_str(), text.size()),
+              "both readers read the same string");
+    }
+  }
+  rt::Str quoted;
+  rt::append_json_string(quoted, bytes.data(), bytes.size());
+  rt::JsonReader again(quoted.c_str(), quoted.size());
+  rt::Str back;
+  require(again.string(&back) && again.at_end(), "what was quoted can be read", quoted.c_str());
+  rt::JsonReader numbers(bytes.data(), bytes.size());
+  int64_t value = 0;
+  while (numbers.integer(&value) && numbers.eat(',')) {
+  }
+}
+
+}  // namespace gradc::fuzz

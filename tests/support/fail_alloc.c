@@ -1,0 +1,93 @@
+/* LD_PRELOAD: makes allocations of a process fail, to see what becomes of it.
+ *   FAIL_ALLOC=N      the N-th allocation of memory (1 is the first) finds none
+ *   FAIL_ALLOC=N+     that one and all that follow
+ *   FAIL_ALLOC_COUNT=FILE   writes into FILE how many there were, at the end
+ * A host turns it on itself with fail_alloc(n, all) where that is better than counting from the
+ * start; fail_alloc(0, 0) turns it off, fail_alloc_seen() says how many since.
+ * Counts malloc, calloc, realloc, aligned_alloc and posix_memalign. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern void* __libc_malloc(size_t bytes);
+extern void* __libc_calloc(size_t count, size_t bytes);
+extern void* __libc_realloc(void* memory, size_t bytes);
+extern void* __libc_memalign(size_t alignment, size_t bytes);
+
+static atomic_long seen;
+static atomic_long failing; /* 0: none */
+static atomic_int and_all;
+static char count_path[256];
+
+void fail_alloc(long n, int all) {
+  atomic_store(&failing, 0);
+  atomic_store(&seen, 0);
+  atomic_store(&and_all, all);
+  atomic_store(&failing, n);
+}
+
+long fail_alloc_seen(void) {
+  return atomic_load(&seen);
+}
+
+static void write_count(void) {
+  char text[32];
+  const int length = snprintf(text, sizeof text, "%ld\n", atomic_load(&seen));
+  const int file = open(count_path, O_WRONLY | O_CREAT | O_TRUNC, 0666);
+  if (file < 0) return;
+  if (write(file, text, (size_t)length) < 0) abort();
+  close(file);
+}
+
+__attribute__((constructor)) static void begin(void) {
+  const char* n = getenv("FAIL_ALLOC");
+  const char* path = getenv("FAIL_ALLOC_COUNT");
+  if (path != NULL) {
+    snprintf(count_path, sizeof count_path, "%s", path);
+    atexit(write_count);
+  }
+  unsetenv("FAIL_ALLOC_COUNT"); /* programs that it starts are not meant */
+  if (n != NULL) fail_alloc(atol(n), strchr(n, '+') != NULL);
+}
+
+static int fails(void) {
+  const long now = atomic_fetch_add(&seen, 1) + 1;
+  const long from = atomic_load(&failing);
+  return from > 0 && (now == from || (atomic_load(&and_all) && now > from));
+}
+
+void* malloc(size_t bytes) {
+  if (!fails()) return __libc_malloc(bytes);
+  errno = ENOMEM;
+  return NULL;
+}
+
+void* calloc(size_t count, size_t bytes) {
+  if (!fails()) return __libc_calloc(count, bytes);
+  errno = ENOMEM;
+  return NULL;
+}
+
+void* realloc(void* memory, size_t bytes) {
+  if (!fails()) return __libc_realloc(memory, bytes);
+  errno = ENOMEM;
+  return NULL;
+}
+
+void* aligned_alloc(size_t alignment, size_t bytes) {
+  if (!fails()) return __libc_memalign(alignment, bytes);
+  errno = ENOMEM;
+  return NULL;
+}
+
+int posix_memalign(void** out, size_t alignment, size_t bytes) {
+  if (fails()) return ENOMEM;
+  *out = __libc_memalign(alignment, bytes);
+  return *out == NULL ? ENOMEM : 0;
+}
