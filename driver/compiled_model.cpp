@@ -4,6 +4,7 @@
 #include "codegen/target_needs.h"
 #include "frontend/native_reader.h"
 #include "passes/graph_stats.h"
+#include "runtime/instance.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -105,6 +106,10 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   result->needs_ = target_needs(target);
   runtime_model.target_features = result->needs_.c_str();
   return result;
+}
+
+int64_t CompiledModel::memory_bytes(int threads) const {
+  return static_cast<int64_t>(rt::Instance::memory_bytes(runtime_model(), threads));
 }
 
 Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
