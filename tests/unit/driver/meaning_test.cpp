@@ -23,6 +23,12 @@ struct Answer {
   std::string numbers;
 };
 
+/// Bytes as a short text, for comparisons that print well.
+std::string print_of(const std::string& bytes) {
+  if (bytes.empty()) return {};
+  return std::to_string(bytes.size()) + " bytes " + std::to_string(std::hash<std::string>()(bytes));
+}
+
 /// The tensors of a safetensors file, without its header.
 std::string tensor_bytes(const std::string& path) {
   const std::string bytes = read_file(path);
@@ -149,7 +155,7 @@ class Meaning : public ::testing::Test {
     std::filesystem::remove(out);
     const Outcome outcome =
         shell(run("predict", program) + data + " --weights " + weights_ + " --out " + out);
-    return answer(outcome, read_file(out));
+    return answer(outcome, print_of(read_file(out)));
   }
   Answer resume(const std::string& program, const std::string& data) {
     const std::string copy = scratch_ / "copy.checkpoint", out = scratch_ / "r.safetensors";
@@ -157,13 +163,13 @@ class Meaning : public ::testing::Test {
                                std::filesystem::copy_options::overwrite_existing);
     const Outcome outcome =
         shell(run("train", program) + data + " --resume --checkpoint " + copy + " --out " + out);
-    return answer(outcome, tensor_bytes(out));
+    return answer(outcome, print_of(tensor_bytes(out)));
   }
   Answer tune(const std::string& program, const std::string& data) {
     const std::string out = scratch_ / "f.safetensors";
     const Outcome outcome =
         shell(run("train", program) + data + " --epochs 2 --weights " + weights_ + " --out " + out);
-    return answer(outcome, tensor_bytes(out));
+    return answer(outcome, print_of(tensor_bytes(out)));
   }
 
   static std::string run(const std::string& command, const std::string& program) {
@@ -212,7 +218,8 @@ class Meaning : public ::testing::Test {
       const std::string drop = one.spec.find(":drop") == std::string::npos
                                    ? ""
                                    : one.spec.substr(one.spec.find(":drop"));
-      const std::string inputs = one.inputs.substr(0, one.inputs.find(" --target"));
+      const std::string pair = one.inputs.substr(0, one.inputs.find(" --target"));
+      const std::string inputs = pair.empty() ? "" : "--in " + pair.substr(pair.find('=') + 1);
       // A class that is new is no matter where no class is read.
       const bool classes_only = one.name.starts_with("classes");
       Answer right;
