@@ -43,7 +43,7 @@ struct ModelPreprocessing {
   double noise_stddev = 0;
   double target_min = 0;
   double target_max = 0;
-  int64_t target_flags = 0;
+  int64_t flags = 0;
   int64_t classes = 0;
   std::vector<int64_t> ranges;  ///< pairs
 };
@@ -80,9 +80,15 @@ struct ModelTraining {
   int64_t restore_best_weights = 0;
 };
 
+/// gradc_rt_fact.
+struct ModelFactText {
+  std::string name;
+  std::string value;
+};
+
 /// gradc_rt_model.
 struct ModelData {
-  int64_t abi_version = 1;
+  int64_t abi_version = 2;
   std::string name;
   std::string symbol;  ///< the exported table, "<symbol>_model"; empty: "gradc_model" alone
   int64_t batch_size = 0;
@@ -95,6 +101,7 @@ struct ModelData {
   std::string target_cpu;
   std::string target_features;  ///< comma separated without '+'; empty: NULL
   int64_t train_step_flops = 0;
+  std::vector<ModelFactText> facts;
 };
 
 }  // namespace gradc

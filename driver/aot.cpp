@@ -53,7 +53,7 @@ ModelPreprocessing preprocessing_data(const gradc_rt_data& in) {
   out.noise_stddev = in.noise_stddev;
   out.target_min = in.target_min;
   out.target_max = in.target_max;
-  out.target_flags = in.target_flags;
+  out.flags = in.flags;
   out.classes = in.classes;
   if (in.num_ranges > 0) out.ranges.assign(in.ranges, in.ranges + 2 * in.num_ranges);
   return out;
@@ -101,6 +101,8 @@ ModelData model_data_of(const gradc_rt_model& in, const std::string& symbol) {
   out.target_cpu = text_of(in.target_cpu);
   out.target_features = text_of(in.target_features);
   out.train_step_flops = in.train_step_flops;
+  for (int64_t i = 0; i < in.num_facts; ++i)
+    out.facts.push_back({in.facts[i].name, in.facts[i].value});
   return out;
 }
 
@@ -226,8 +228,9 @@ class AotCompilation {
     }
     GRADC_TRY(compiler_command_, find_c_compiler());
     GRADC_TRY(const TemporaryFolder folder, TemporaryFolder::create());
-    const std::string object = folder.file("model.o"), archive = folder.file("libgradc_aot.a"),
-                      source = folder.file("glue.c");
+    // No symbol has a hyphen: none of these is the object named after the model.
+    const std::string object = folder.file("model-code.o"), archive = folder.file("libgradc_aot.a"),
+                      source = folder.file("glue-code.c");
     GRADC_TRY_STATUS(write_file(object, object_.bytes));
     GRADC_TRY_STATUS(write_file(archive, embedded_runtime_archive()));
     const std::string linked = folder.file("linked");
@@ -269,7 +272,7 @@ class AotCompilation {
   /// One relocatable object of model, wrappers and the parts of the runtime they need, with all but
   /// the documented symbols made local; for a static library, in an archive.
   Status merge(const TemporaryFolder& folder, const std::vector<std::string>& inputs) {
-    const std::string wrappers = folder.file("glue.o"), merged = folder.file(symbol_ + ".o"),
+    const std::string wrappers = folder.file("glue-code.o"), merged = folder.file(symbol_ + ".o"),
                       list = folder.file("exports");
     GRADC_TRY_STATUS(run_compiler(
         folder, {"-O2", "-fPIC", "-fvisibility=hidden", "-c", "-o", wrappers, inputs[0]}));

@@ -25,7 +25,7 @@ struct Function {
   const char* doc;
 };
 
-constexpr std::array<Function, 16> kFunctions = {{
+constexpr std::array<Function, 19> kFunctions = {{
     {"memory_bytes", "size_t", "int32_t threads", "gradc_rt_memory_bytes", true, "threads",
      "Bytes that @_create needs when memory is given. threads: 0 = one per processor."},
     {"check_processor", "int", "char* text, size_t bytes", "gradc_rt_check_processor", true,
@@ -71,6 +71,19 @@ constexpr std::array<Function, 16> kFunctions = {{
     {"set_parameter", "int", "@* handle, const char* name, const void* data, size_t bytes",
      "gradc_rt_set_parameter", false, "handle, name, data, bytes",
      "Copies a parameter or state in by name; bytes must be its size."},
+    {"class_name", "const char*", "const @* handle, int64_t output, int64_t number",
+     "gradc_rt_class_name", false, "handle, output, number",
+     "What a class number of an output stands for, as the training data told it (load keeps it); "
+     "NULL beyond the\n"
+     " * last class, and where nothing is known. Outputs and inputs count in the order above; the "
+     "text lives until the\n"
+     " * next init or load."},
+    {"column_name", "const char*", "const @* handle, int64_t input, int64_t column",
+     "gradc_rt_column_name", false, "handle, input, column",
+     "Likewise the column of a table that each value of an input's example comes from."},
+    {"character", "const char*", "const @* handle, int64_t input, int64_t number, size_t* length",
+     "gradc_rt_character", false, "handle, input, number, length",
+     "Likewise the bytes of a character number; *length (may be NULL) gets how many."},
     {"save", "int", "@* handle, const char* path, int with_optimizer", "gradc_rt_save", false,
      "handle, path, with_optimizer",
      "Writes a safetensors file; with_optimizer != 0 includes the optimizer's state."},

@@ -1,6 +1,7 @@
 #include "driver/bench.h"
 
 #include "driver/fma_peak.h"
+#include "driver/free_memory.h"
 #include "driver/runtime_status.h"
 #include "runtime/instance.h"
 #include "support/check.h"
@@ -87,6 +88,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   const std::array kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate, EntryPoint::kPredict,
                             EntryPoint::kGradients};
   GRADC_TRY_STATUS(model->compile(kinds));
+  GRADC_TRY_STATUS(check_free_memory("a step of this model", model->memory_bytes(options.threads)));
   rt::Instance* raw = nullptr;
   GRADC_TRY_STATUS(from_runtime(
       rt::Instance::create(model->runtime_model(), {options.threads}, nullptr, 0, &raw)));

@@ -9,6 +9,7 @@
 #include <initializer_list>
 #include <memory>
 #include <new>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -17,6 +18,7 @@
 struct gradc_session {
   std::unique_ptr<gradc::Session> session;
   std::vector<gradc::TensorInfo> tensors;
+  mutable std::set<std::string> names;  ///< what queries gave: their texts live on
   std::string error;
 };
 
@@ -117,6 +119,32 @@ std::span<std::byte> memory_of(gradc_session* handle, const char* name, size_t b
     return {};
   }
   return memory;
+}
+
+/// The short name of the n-th tensor of a kind; empty when there is none.
+std::string nth_name(const gradc_session& handle, gradc::TensorKind kind, size_t n) {
+  for (const gradc::TensorInfo& tensor : handle.tensors) {
+    if (tensor.kind == kind && n-- == 0) return tensor.name.substr(tensor.name.find('/') + 1);
+  }
+  return {};
+}
+
+/// A name that the session knows, kept with the handle; null when there is none, or no memory.
+const char* name_at(const gradc_session* handle, gradc::TensorKind kind, size_t n,
+                    std::vector<std::string> (gradc::Session::*names)(const std::string&) const,
+                    size_t number, size_t* length) noexcept {
+  if (length != nullptr) *length = 0;
+  if (handle == nullptr) return nullptr;
+  try {
+    const std::vector<std::string> list =
+        (handle->session.get()->*names)(nth_name(*handle, kind, n));
+    if (number >= list.size()) return nullptr;
+    const std::string& kept = *handle->names.insert(list[number]).first;
+    if (length != nullptr) *length = kept.size();
+    return kept.c_str();
+  } catch (...) {
+    return nullptr;
+  }
 }
 
 }  // namespace
@@ -246,6 +274,35 @@ gradc_status gradc_session_set_checked(gradc_session* session, int32_t checked) 
   return guarded(session, {}, [&]() -> gradc::SessionStatus {
     session->session->set_checked(checked != 0);
     return {};
+  });
+}
+
+const char* gradc_session_class_name(const gradc_session* session, size_t output, size_t number) {
+  return name_at(session, gradc::TensorKind::kOutput, output, &gradc::Session::classes, number,
+                 nullptr);
+}
+
+const char* gradc_session_column_name(const gradc_session* session, size_t input, size_t column) {
+  return name_at(session, gradc::TensorKind::kInput, input, &gradc::Session::columns, column,
+                 nullptr);
+}
+
+const char* gradc_session_character(const gradc_session* session, size_t input, size_t number,
+                                    size_t* length) {
+  return name_at(session, gradc::TensorKind::kInput, input, &gradc::Session::characters, number,
+                 length);
+}
+
+gradc_status gradc_session_evaluate_data(gradc_session* session, const char* data, double* loss,
+                                         double* metrics, size_t num_metrics) {
+  return guarded(session, {data}, [&]() -> gradc::SessionStatus {
+    return session->session->evaluate_data(data, loss, {metrics, num_metrics});
+  });
+}
+
+gradc_status gradc_session_predict_data(gradc_session* session, const char* data, const char* out) {
+  return guarded(session, {data, out}, [&]() -> gradc::SessionStatus {
+    return session->session->predict_data(data, out);
   });
 }
 

@@ -4,6 +4,7 @@
 #include "codegen/target_needs.h"
 #include "frontend/native_reader.h"
 #include "passes/graph_stats.h"
+#include "runtime/instance.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -38,6 +39,11 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
     if (kind == kinds.front()) warnings = std::move(entry.warnings);
   }
   auto tables = std::make_unique<ModelTables>(model, batch, graphs);
+  for (const std::string& name : tables->ambiguous()) {
+    return make_error(DiagKind::kDuplicateName, {model.file, "", false},
+                      "two tensors of the model are named \"{}\": files could not tell them apart",
+                      name);
+  }
   if (model.training)
     tables->model().train_step_flops = graph_stats(*graphs.front()).contraction_flops;
   return tables;
@@ -100,6 +106,10 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   result->needs_ = target_needs(target);
   runtime_model.target_features = result->needs_.c_str();
   return result;
+}
+
+int64_t CompiledModel::memory_bytes(int threads) const {
+  return static_cast<int64_t>(rt::Instance::memory_bytes(runtime_model(), threads));
 }
 
 Status CompiledModel::compile(std::span<const EntryPoint> kinds) {

@@ -58,6 +58,8 @@ class CompiledModel {
   int64_t batch_size() const { return runtime_model().batch_size; }
   std::vector<Diagnostic> take_warnings() { return std::exchange(warnings_, {}); }
 
+  /// What an instance with that many threads takes, of the entries compiled so far.
+  int64_t memory_bytes(int threads) const;
   /// Compiles these entries together (equal kernels once); those already compiled are skipped.
   Status compile(std::span<const EntryPoint> kinds);
   bool supports(EntryPoint kind) const {

@@ -3,6 +3,7 @@
 #include "driver/compiled_model.h"
 #include "driver/output.h"
 #include "driver/runtime_status.h"
+#include "frontend/native_reader.h"
 #include "ir/interpreter.h"
 #include "runtime/dataset.h"
 #include "runtime/instance.h"
@@ -37,10 +38,12 @@ using InstancePtr = std::unique_ptr<rt::Instance, InstanceDeleter>;
 
 using rt::is_fed;
 
-/// The first extent of the given inputs.
-Result<int64_t> batch_of(const rt::SafetensorsFile& file, const std::string& path) {
-  for (const rt::Array& array : file.arrays) {
-    if (array.name.starts_with("input/") && array.rows() > 0) return array.rows();
+/// The first extent of the given inputs of the model.
+Result<int64_t> batch_of(const Model& model, const rt::SafetensorsFile& file,
+                         const std::string& path) {
+  for (const ModelInput& input : model.inputs) {
+    const rt::Array* array = file.find(("input/" + input.name).c_str());
+    if (array != nullptr && !array->dims.empty() && array->rows() > 0) return array->rows();
   }
   return make_error(
       DiagKind::kInvalidData, {},
@@ -201,8 +204,9 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
   rt::SafetensorsFile file;
   GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(run.in.c_str(), &file)));
   CompileOptions options;
-  GRADC_TRY(options.batch_size, batch_of(file, run.in));
-  GRADC_TRY(auto model, CompiledModel::open(run.model, options, sources));
+  GRADC_TRY(Model description, read_model_file(run.model, sources));
+  GRADC_TRY(options.batch_size, batch_of(description, file, run.in));
+  GRADC_TRY(auto model, CompiledModel::create(std::move(description), options));
   if (!model->supports(entry->kind)) {
     return make_error(DiagKind::kInvalidUsage, {run.model, "", false},
                       "the model has no \"training\" section, which --entry {} needs", run.entry);

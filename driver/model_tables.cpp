@@ -1,5 +1,6 @@
 #include "driver/model_tables.h"
 
+#include "driver/model_facts.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "passes/index_ranges.h"
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 namespace gradc {
 
@@ -16,12 +18,13 @@ bool starts_with(std::string_view text, std::string_view prefix) {
   return text.substr(0, prefix.size()) == prefix;
 }
 
-gradc_rt_tensor_kind kind_of_input(const GraphInput& input) {
+/// What an input is follows from the model, not from its name: a layer may be called "optimizer".
+gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const std::set<std::string>& layers) {
   switch (input.kind) {
     case InputKind::kParam:
       return GRADC_RT_PARAMETER;
     case InputKind::kState:
-      return starts_with(input.name, "optimizer/") ? GRADC_RT_OPTIMIZER_STATE : GRADC_RT_STATE;
+      return layers.contains(input.name) ? GRADC_RT_STATE : GRADC_RT_OPTIMIZER_STATE;
     case InputKind::kInput:
       if (starts_with(input.name, "input/")) return GRADC_RT_INPUT;
       if (starts_with(input.name, "target/")) return GRADC_RT_TARGET;
@@ -87,15 +90,30 @@ const OutputLoss* loss_of(const Model& model, const std::string& output) {
   return nullptr;
 }
 
+/// Which values weights meet as they are, or only moved about: back from the last call.
+std::vector<bool> meeting_weights(const Model& model) {
+  std::vector<bool> meets(model.inputs.size() + model.calls.size());
+  for (size_t c = model.calls.size(); c-- > 0;) {
+    const Call& call = model.calls[c];
+    const Layer& layer = model.layers[call.layer];
+    if (layer.def->normalizes) continue;
+    const bool moves = layer.def->integers && layer.def != &raw_op_layer();
+    if (layer.parameters.empty() && !(moves && meets[model.inputs.size() + c])) continue;
+    for (const ModelValue input : call.inputs)
+      meets[input] = true;
+  }
+  return meets;
+}
+
 /// What the loss of a target is defined for, and how many classes the target tells apart.
 void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data& rule) {
   const TargetDomain& domain = loss_domain(loss.loss);
   const Ints& shape = model.spec(model.outputs[loss.output].value).shape;
   rule.target_min = domain.min;
   rule.target_max = domain.max;
-  rule.target_flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
-                      (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
-                      (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
+  rule.flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
+               (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
+               (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
   switch (domain.classes) {
     case TargetDomain::Classes::kNone:
       break;
@@ -110,6 +128,16 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
   }
 }
 
+/// The names of all that the model's layers hold.
+std::set<std::string> parameter_names(const Model& model) {
+  std::set<std::string> names;
+  for (const Layer& layer : model.layers) {
+    for (const ParameterSpec& spec : layer.parameters)
+      names.insert(layer.name + "/" + spec.name);
+  }
+  return names;
+}
+
 constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
     "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
 
@@ -117,8 +145,9 @@ constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
 
 ModelTables::ModelTables(const Model& model, int64_t batch,
                          std::span<const std::shared_ptr<Graph>> graphs) {
+  const std::set<std::string> layers = parameter_names(model);
   for (const auto& graph : graphs)
-    add_inputs(*graph);
+    add_inputs(*graph, layers);
   for (const auto& graph : graphs)
     add_outputs(*graph);
   std::vector<IndexRanges> ranges;
@@ -138,6 +167,10 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
   model_.num_slots = model_.num_tensors;
   model_.entries = entries_.data();
   set_training(model);
+  for (const ModelFact& fact : model_facts(model))
+    facts_.push_back({keep(fact.name), keep(fact.value)});
+  model_.num_facts = static_cast<int64_t>(facts_.size());
+  model_.facts = facts_.data();
 }
 
 int64_t ModelTables::slot(std::string_view name) const {
@@ -153,7 +186,10 @@ void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const Te
                       const InitSpec* init) {
   const auto [it, inserted] =
       slots_.emplace(std::string(name), static_cast<int64_t>(tensors_.size()));
-  if (!inserted) return;
+  if (!inserted) {
+    if (tensors_[static_cast<size_t>(it->second)].kind != kind) ambiguous_.emplace_back(name);
+    return;
+  }
   gradc_rt_tensor tensor{};
   tensor.name = keep(std::string(name));
   tensor.kind = kind;
@@ -168,9 +204,9 @@ void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const Te
   tensors_.push_back(tensor);
 }
 
-void ModelTables::add_inputs(const Graph& graph) {
+void ModelTables::add_inputs(const Graph& graph, const std::set<std::string>& layers) {
   for (const GraphInput& input : graph.inputs()) {
-    add(input.name, kind_of_input(input), graph.type(input.value), &input.init);
+    add(input.name, kind_of_input(input, layers), graph.type(input.value), &input.init);
   }
 }
 
@@ -208,6 +244,10 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
   }
   if (is_target) {
     if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);
+  }
+  const std::vector<bool> meets = is_target ? std::vector<bool>() : meeting_weights(model);
+  for (size_t i = 0; i < model.inputs.size() && !is_target; ++i) {
+    if (model.inputs[i].name == name && !meets[i]) rule.flags = GRADC_RT_INPUT_ANY_SCALE;
   }
   set_ranges(rule, tensor, entries);
   tensor.data = &data_rules_.emplace_back(rule);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,12 +34,14 @@ class ModelTables {
   /// The slot of a tensor by its name; -1 if the model has none of that name.
   int64_t slot(std::string_view name) const;
   std::span<const gradc_rt_tensor> tensors() const { return tensors_; }
+  /// Names that stand for two things, e.g. a layer "output" with a parameter named as an output.
+  std::span<const std::string> ambiguous() const { return ambiguous_; }
 
  private:
   const char* keep(std::string text);
   void add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type,
            const InitSpec* init);
-  void add_inputs(const Graph& graph);
+  void add_inputs(const Graph& graph, const std::set<std::string>& layers);
   void add_outputs(const Graph& graph);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model,
                      std::span<const IndexRanges> entries);
@@ -49,12 +52,14 @@ class ModelTables {
   gradc_rt_model model_{};
   std::vector<gradc_rt_tensor> tensors_;
   std::vector<gradc_rt_entry> entries_;
+  std::vector<gradc_rt_fact> facts_;
   std::deque<std::string> strings_;
   std::deque<gradc_rt_initializer> initializers_;
   std::deque<gradc_rt_data> data_rules_;
   std::deque<std::vector<double>> numbers_;
   std::deque<std::vector<int64_t>> integers_;
   std::unordered_map<std::string, int64_t> slots_;
+  std::vector<std::string> ambiguous_;
 };
 
 }  // namespace gradc

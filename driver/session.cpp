@@ -10,6 +10,7 @@
 #include "support/check.h"
 #include "support/diagnostic_render.h"
 
+#include <algorithm>
 #include <cstring>
 #include <new>
 
@@ -189,7 +190,61 @@ class SessionImpl final : public Session {
 
   void set_checked(bool checked) override { instance_->set_checked(checked); }
 
+  std::vector<std::string> classes(const std::string& output) const override {
+    return names_of(GRADC_RT_TARGET, output, &rt::TensorMeaning::classes);
+  }
+  std::vector<std::string> columns(const std::string& input) const override {
+    return names_of(GRADC_RT_INPUT, input, &rt::TensorMeaning::columns);
+  }
+  std::vector<std::string> characters(const std::string& input) const override {
+    return names_of(GRADC_RT_INPUT, input, &rt::TensorMeaning::characters);
+  }
+
+  SessionStatus evaluate_data(const std::string& data, double* loss,
+                              std::span<double> metrics) override {
+    return use([&]() -> SessionStatus {
+      if (!metrics.empty()) {
+        if (SessionStatus status = check_count(GRADC_RT_METRIC, "metrics", metrics.size());
+            !status.ok())
+          return status;
+      }
+      if (!model_->supports(EntryPoint::kEvaluate)) return prepare(EntryPoint::kEvaluate);
+      rt::Scores scores;
+      rt::EvalCommand command;
+      command.data.spec = rt::Str(data.c_str());
+      command.quiet = true;
+      command.scores = &scores;
+      SessionStatus status = from_status(rt::run_eval(*instance_, command));
+      if (!status.ok()) return status;
+      if (loss != nullptr) *loss = scores.loss;
+      std::copy_n(scores.metric, metrics.size(), metrics.begin());
+      return status;
+    });
+  }
+
+  SessionStatus predict_data(const std::string& data, const std::string& out) override {
+    return use([&]() -> SessionStatus {
+      rt::PredictCommand command;
+      command.data.spec = rt::Str(data.c_str());
+      command.quiet = true;
+      command.out = out.c_str();
+      return from_status(rt::run_predict(*instance_, command));
+    });
+  }
+
  private:
+  std::vector<std::string> names_of(gradc_rt_tensor_kind kind, const std::string& name,
+                                    rt::Vec<rt::Str> rt::TensorMeaning::* list) const {
+    std::vector<std::string> names;
+    for (size_t i = 0; instance_->meanings() != nullptr && i < instance_->num_tensors(); ++i) {
+      const gradc_rt_tensor& tensor = instance_->tensor(i);
+      if (tensor.kind != kind || name != rt::short_name(tensor)) continue;
+      for (const rt::Str& text : (*instance_->meanings())[i].*list)
+        names.emplace_back(text.c_str(), text.size());
+    }
+    return names;
+  }
+
   template <class Work>
   SessionStatus use(Work&& work) {
     return protect([&]() -> SessionStatus {

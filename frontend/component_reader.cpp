@@ -117,7 +117,7 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
     case OptionType::kFloat:
       return lift(read_number(sink, at, def));
     case OptionType::kString:
-      return lift(read_string(sink, at));
+      return lift(read_text(sink, at));
     case OptionType::kEnum:
       return lift(read_choice(sink, at, def));
     case OptionType::kInts:

@@ -5,6 +5,9 @@
 #include "frontend/training_reader.h"
 #include "support/suggest.h"
 
+#include <map>
+#include <utility>
+
 namespace gradc {
 namespace {
 
@@ -27,7 +30,13 @@ class RuleReader {
   void run() {
     if (!reader_.is_object()) return;
     rule_.place = reader_.cursor().place();
-    if (const auto at = reader_.get("scale")) rule_.scale = float_rule(*at).value_or(1.0);
+    if (const auto at = reader_.get("scale")) {
+      rule_.scale = float_rule(*at).value_or(1.0);
+      if (rule_.scale == 0.0) {
+        sink_.error(DiagKind::kBadValue, at->place(),
+                    "\"scale\" is 0, which leaves nothing of \"{}\"", rule_.name);
+      }
+    }
     if (const auto at = reader_.get("offset")) rule_.offset = float_rule(*at).value_or(0.0);
     if (const auto at = reader_.get("standardize")) read_standardize(*at);
     if (const auto at = reader_.get("one_hot")) read_one_hot(*at);
@@ -179,33 +188,33 @@ void read_data(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
     report_wrong_type(sink, at, "an object with one rule per input or target");
     return;
   }
-  std::vector<std::string> known;
-  for (const ModelInput& input : model.inputs)
-    known.push_back(input.name);
+  std::vector<std::string> names;
+  std::map<std::string, std::pair<TensorSpec, bool>> specs;  // and whether it is a target
+  for (const ModelInput& input : model.inputs) {
+    names.push_back(input.name);
+    specs.emplace(input.name, std::pair(input.spec, false));
+  }
   for (const ModelOutput& output : model.outputs)
-    known.push_back(output.name);
+    names.push_back(output.name);
+  for (size_t i = 0; model.training && i < model.training->losses.size(); ++i) {
+    const OutputLoss& loss = model.training->losses[i];
+    specs.emplace(model.outputs[loss.output].name, std::pair(model.target_spec(loss), true));
+  }
+  const NameIndex known(std::move(names));
   for (const auto& [name, value] : at.value().items()) {
-    DataRule rule;
-    rule.name = name;
-    std::optional<TensorSpec> spec;
-    for (const ModelInput& input : model.inputs) {
-      if (input.name == name) spec = input.spec;
-    }
-    if (!spec && model.training) {
-      for (const OutputLoss& loss : model.training->losses) {
-        if (model.outputs[loss.output].name != name) continue;
-        spec = model.target_spec(loss);
-        rule.is_target = true;
-      }
-    }
-    if (!spec) {
-      sink.error(DiagKind::kUnknownReference, at.member(name).key_place(),
+    const JsonCursor member = at.member(name, value);
+    const auto found = specs.find(name);
+    if (found == specs.end()) {
+      sink.error(DiagKind::kUnknownReference, member.key_place(),
                  "no input or target is named \"{}\"", name)
-          .with_help(suggestion(name, known));
-      if (!value.is_object()) report_wrong_type(sink, at.member(name), "an object");
+          .with_help(known.suggestion(name));
+      if (!value.is_object()) report_wrong_type(sink, member, "an object");
       continue;
     }
-    RuleReader(at.member(name), sink, *spec, rule).run();
+    DataRule rule;
+    rule.name = name;
+    rule.is_target = found->second.second;
+    RuleReader(member, sink, found->second.first, rule).run();
     model.data.push_back(std::move(rule));
   }
 }

@@ -1,6 +1,8 @@
-// Expansion walks the JSON recursively only through nested blocks, whose depth is limited.
+// Expansion walks the JSON recursively only through nested blocks, whose depth is limited; what it
+// makes is counted (frontend/expansion_budget.h).
 #include "frontend/expand.h"
 
+#include "frontend/block_parameters.h"
 #include "frontend/component_reader.h"
 #include "frontend/layer_def.h"
 #include "support/suggest.h"
@@ -8,7 +10,6 @@
 namespace gradc {
 namespace {
 
-constexpr size_t kMaxEntries = 20000;
 constexpr size_t kMaxBlockDepth = 32;
 constexpr OptionDef kExtent = {.name = "shape", .type = OptionType::kInts, .min = 1};
 constexpr OptionDef kRepeat = {.name = "repeat", .type = OptionType::kInt, .min = 1, .max = 100000};
@@ -20,17 +21,19 @@ struct Scope {
   std::map<std::string, int64_t> counters;
 };
 
+/// A block that is being expanded, and where it is used.
+struct OpenBlock {
+  std::string name;
+  Place use;
+};
+
 class Expander {
  public:
   Expander(ObjectReader& top, Expansion& out) : top_(top), sink_(top.sink()), out_(out) {}
 
   void run() {
     if (const auto inputs = top_.get("inputs")) read_inputs(*inputs);
-    blocks_ = top_.get("blocks");
-    if (blocks_ && !blocks_->value().is_object()) {
-      report_wrong_type(sink_, *blocks_, "an object of named blocks");
-      blocks_.reset();
-    }
+    if (const auto blocks = top_.get("blocks")) find_blocks(*blocks);
     const auto layers = top_.require("layers");
     if (!layers) return;
     Scope scope;
@@ -49,6 +52,8 @@ class Expander {
 
  private:
   bool declare(const std::string& name, const Place& place) {
+    constexpr size_t kDeclaration = 400;  // maps of names, places, an entry
+    count_bytes(kDeclaration + 4 * name.size());
     const auto [found, added] = out_.declared.emplace(name, place);
     if (added) return true;
     sink_.error(DiagKind::kDuplicateName, place, "the name \"{}\" is used twice", name)
@@ -56,14 +61,46 @@ class Expander {
     return false;
   }
 
+  void find_blocks(const JsonCursor& at) {
+    if (!at.value().is_object()) {
+      report_wrong_type(sink_, at, "an object of named blocks");
+      return;
+    }
+    for (const auto& [name, value] : at.value().items())
+      blocks_.emplace(name, at.member(name, value));
+  }
+
+  /// Counts what a block's layer takes; outside blocks a model is no larger than its file.
+  void count_bytes(size_t bytes) {
+    if (!open_blocks_.empty() && !budget_.take_bytes(bytes)) report_overflow();
+  }
+
+  /// The model makes too much of itself: said where its outermost block is used.
+  void report_overflow() {
+    if (std::exchange(overflowed_, true)) return;
+    const std::string limit =
+        budget_.too_many_parts()
+            ? fmt::format("more than {} layers and repetitions of blocks",
+                          ExpansionBudget::kMaxParts)
+            : fmt::format("more than {} MB, or values nested more than {} levels deep",
+                          ExpansionBudget::kMaxBytes >> 20U, kMaxJsonDepth);
+    if (open_blocks_.empty()) {
+      sink_.error(DiagKind::kTooLarge, top_.cursor().member("layers").place(), "the model has {}",
+                  limit);
+      return;
+    }
+    Diagnostic& error = sink_.error(DiagKind::kTooLarge, open_blocks_.front().use,
+                                    "block \"{}\" makes {}", open_blocks_.front().name, limit);
+    for (size_t i = 1; i < open_blocks_.size(); ++i)
+      error.with_note(fmt::format("it repeats block \"{}\"", open_blocks_[i].name),
+                      open_blocks_[i].use);
+    error.with_help("use fewer repetitions, or smaller parameters");
+  }
+
   /// The "name" member, checked; or the next free automatic one: dense, dense_1, ...
   std::string take_name(ObjectReader& reader, const std::string& type, Scope& scope) {
     if (const auto at = reader.get("name")) {
-      const auto name = read_string(sink_, *at);
-      if (name && (name->empty() || name->find_first_of("/ \t\n\"%") != std::string::npos)) {
-        sink_.error(DiagKind::kBadValue, at->place(),
-                    "the name \"{}\" is empty or has a slash, space, quote or percent sign", *name);
-      } else if (name) {
+      if (const auto name = read_name(sink_, *at)) {
         declare(scope.prefix + *name, at->place());
         return scope.prefix + *name;
       }
@@ -138,22 +175,16 @@ class Expander {
       return;
     }
     reserve_names(list, scope);
-    for (size_t i = 0; i < list.value().size(); ++i) {
-      if (out_.entries.size() >= kMaxEntries) {
-        if (!overflowed_) {
-          sink_.error(DiagKind::kTooLarge, list.place(), "the model has more than {} layers",
-                      kMaxEntries);
-        }
-        overflowed_ = true;
-        return;
-      }
+    for (size_t i = 0; i < list.value().size() && !overflowed_; ++i)
       read_entry(list.element(i), scope);
-    }
   }
 
   void read_entry(const JsonCursor& at, Scope& scope) {
     ObjectReader reader(sink_, at, "a layer");
     if (!reader.is_object()) return;
+    if (!budget_.take_part()) return report_overflow();
+    if (!open_blocks_.empty()) count_bytes(json_size(at.value()).bytes);
+    if (overflowed_) return;
     const auto type_at = reader.require("type");
     const auto type = type_at ? read_string(sink_, *type_at) : std::nullopt;
     if (type == "input") {
@@ -173,7 +204,7 @@ class Expander {
       entry.def = type->starts_with("op.") ? &raw_op_layer() : find_layer(*type);
       if (entry.def == nullptr) {
         sink_.error(DiagKind::kUnknownLayer, type_at->place(), "unknown layer type \"{}\"", *type)
-            .with_help(suggestion(*type, layer_names()));
+            .with_help(known_types().suggestion(*type));
       }
     }
     std::string automatic = entry.type_name;
@@ -195,6 +226,11 @@ class Expander {
     out_.entries.push_back(std::move(entry));
   }
 
+  static const NameIndex& known_types() {
+    static const NameIndex types(layer_names());
+    return types;
+  }
+
   std::vector<Reference> read_references(ObjectReader& reader, const Scope& scope) {
     std::vector<Reference> references;
     const auto at = reader.get("inputs");
@@ -212,13 +248,15 @@ class Expander {
     }
     const auto add = [&](const JsonCursor& element) {
       if (const auto name = read_string(sink_, element)) {
+        constexpr size_t kReference = 300;  // three texts and a place
+        count_bytes(kReference + 3 * name->size() + 2 * scope.prefix.size());
         references.push_back({scope.prefix + *name, *name, element.place()});
       }
     };
     if (at->value().is_string()) {
       add(*at);
     } else if (at->value().is_array() && !at->value().empty()) {
-      for (size_t i = 0; i < at->value().size(); ++i)
+      for (size_t i = 0; i < at->value().size() && !overflowed_; ++i)
         add(at->element(i));
     } else if (at->value().is_array()) {
       sink_.error(DiagKind::kBadValue, at->place(), "\"inputs\" names no layer");
@@ -245,43 +283,51 @@ class Expander {
     scope.previous = name;
     const auto block_name = block_at ? read_string(sink_, *block_at) : std::nullopt;
     if (!block_name) return;
-    if (!blocks_ || !blocks_->has(*block_name)) {
-      std::vector<std::string> known;
-      if (blocks_) {
-        for (const auto& [key, value] : blocks_->value().items())
-          known.push_back(key);
-      }
+    const auto block = blocks_.find(*block_name);
+    if (block == blocks_.end()) {
       sink_
           .error(DiagKind::kUnknownReference, block_at->place(), "unknown block \"{}\"",
                  *block_name)
-          .with_help(suggestion(*block_name, known));
+          .with_help(known_blocks().suggestion(*block_name));
       return;
     }
+    if (!may_open(*block_name, block_at->place())) return;
+    used_blocks_.insert(*block_name);
+    open_blocks_.push_back({*block_name, at.place()});
+    instantiate(block->second, with, name, inputs, repeat, at);
+    open_blocks_.pop_back();
+  }
+
+  const NameIndex& known_blocks() {
+    if (!block_names_) {
+      std::vector<std::string> names;
+      for (const auto& [name, unused] : blocks_)
+        names.push_back(name);
+      block_names_.emplace(std::move(names));
+    }
+    return *block_names_;
+  }
+
+  /// Whether a block may be used inside those that are open.
+  bool may_open(const std::string& name, const Place& place) {
     for (size_t i = 0; i < open_blocks_.size(); ++i) {
-      if (open_blocks_[i] != *block_name) continue;
+      if (open_blocks_[i].name != name) continue;
       std::string path;
       for (size_t k = i; k < open_blocks_.size(); ++k)
-        path += open_blocks_[k] + " -> ";
-      sink_.error(DiagKind::kCycle, block_at->place(), "block \"{}\" contains itself: {}{}",
-                  *block_name, path, *block_name);
-      return;
+        path += open_blocks_[k].name + " -> ";
+      sink_.error(DiagKind::kCycle, place, "block \"{}\" contains itself: {}{}", name, path, name);
+      return false;
     }
-    if (open_blocks_.size() >= kMaxBlockDepth) {
-      sink_.error(DiagKind::kTooLarge, block_at->place(), "blocks are nested more than {} deep",
-                  kMaxBlockDepth);
-      return;
-    }
-    used_blocks_.insert(*block_name);
-    open_blocks_.push_back(*block_name);
-    instantiate(blocks_->member(*block_name), with, name, inputs, repeat, at);
-    open_blocks_.pop_back();
+    if (open_blocks_.size() < kMaxBlockDepth) return true;
+    sink_.error(DiagKind::kTooLarge, place, "blocks are nested more than {} deep", kMaxBlockDepth);
+    return false;
   }
 
   void instantiate(const JsonCursor& block, const std::optional<JsonCursor>& with,
                    const std::string& name, const std::vector<Reference>& inputs, int64_t repeat,
                    const JsonCursor& use) {
     ObjectReader reader(sink_, block, "a block");
-    std::map<std::string, Json> values = block_parameters(reader, with);
+    const BlockParameters parameters = read_block_parameters(reader, with);
     const std::vector<std::string> input_names = block_inputs(reader);
     const auto output = reader.get("output");
     const auto layers = reader.require("layers");
@@ -292,10 +338,14 @@ class Expander {
                   name, input_names.size(), inputs.size());
       return;
     }
-    Json* filled = &out_.rewritten.emplace_back(layers->value());
-    substitute(*filled, values, *layers);
+    const std::string output_name = output ? read_string(sink_, *output).value_or("") : "";
+    Json* filled = fill(*layers, parameters);
+    if (filled == nullptr) return;
+    const JsonCursor list(*filled, layers->file(), layers->pointer());
     std::string carried = inputs[0].name;
-    for (int64_t r = 0; r < repeat && !overflowed_; ++r) {
+    for (int64_t r = 0; r < repeat; ++r) {
+      if (!budget_.take_part()) report_overflow();
+      if (overflowed_) return;
       Scope scope;
       scope.prefix = repeat == 1 ? name + "/" : fmt::format("{}_{}/", name, r);
       for (size_t i = 0; i < input_names.size(); ++i) {
@@ -305,46 +355,23 @@ class Expander {
       }
       scope.previous = scope.prefix + input_names[0];
       const size_t errors = sink_.all().size();
-      read_list(JsonCursor(*filled, layers->file(), layers->pointer()), scope);
-      carried = scope.previous;
-      if (output && output->value().is_string())
-        carried = scope.prefix + output->value().get<std::string>();
-      if (output && !output->value().is_string())
-        report_wrong_type(sink_, *output, "a layer's name");
+      read_list(list, scope);
+      carried = output_name.empty() ? scope.previous : scope.prefix + output_name;
       if (sink_.all().size() != errors) break;  // the other repetitions have the same problems
     }
     out_.aliases[name] = carried;
   }
 
-  std::map<std::string, Json> block_parameters(ObjectReader& reader,
-                                               const std::optional<JsonCursor>& with) {
-    std::map<std::string, Json> values;
-    if (const auto defaults = reader.get("parameters")) {
-      if (!defaults->value().is_object())
-        report_wrong_type(sink_, *defaults, "an object of names and default values");
-      for (const auto& [key, value] : defaults->value().items()) {
-        if (defaults->value().is_object()) values[key] = value;
-      }
-    }
-    if (!with) return values;
-    if (!with->value().is_object()) {
-      report_wrong_type(sink_, *with, "an object of block parameters");
-      return values;
-    }
-    std::vector<std::string> known;
-    for (const auto& [key, value] : values)
-      known.push_back(key);
-    for (const auto& [key, value] : with->value().items()) {
-      if (values.count(key) == 0) {
-        sink_
-            .error(DiagKind::kUnknownOption, with->member(key).key_place(),
-                   "the block has no parameter \"{}\"", key)
-            .with_help(suggestion(key, known));
-        continue;
-      }
-      values[key] = value;
-    }
-    return values;
+  /// The block's layers with its parameters filled in; null when that is too large.
+  Json* fill(const JsonCursor& layers, const BlockParameters& parameters) {
+    count_bytes(json_size(layers.value()).bytes);
+    for (const auto& [name, parameter] : parameters)
+      count_bytes(parameter.size.bytes);
+    if (overflowed_) return nullptr;
+    Json* filled = &out_.rewritten.emplace_back(layers.value());
+    if (fill_block(*filled, parameters, layers, budget_, sink_)) return filled;
+    report_overflow();
+    return nullptr;
   }
 
   std::vector<std::string> block_inputs(ObjectReader& reader) {
@@ -353,7 +380,7 @@ class Expander {
     std::vector<std::string> names;
     if (at->value().is_array()) {
       for (size_t i = 0; i < at->value().size(); ++i) {
-        if (auto name = read_string(sink_, at->element(i))) names.push_back(*name);
+        if (auto name = read_name(sink_, at->element(i))) names.push_back(*name);
       }
     }
     if (!names.empty()) return names;
@@ -361,37 +388,11 @@ class Expander {
     return {"input"};
   }
 
-  /// Replaces strings "$name" by the block parameter's value. Depth is limited by the JSON reader.
-  void substitute(Json& value, const std::map<std::string, Json>& values, const JsonCursor& at) {
-    if (value.is_string()) {
-      const auto& text = value.get_ref<const std::string&>();
-      if (text.size() < 2 || text[0] != '$') return;
-      const auto found = values.find(text.substr(1));
-      if (found != values.end()) {
-        value = Json(found->second);
-        return;
-      }
-      std::vector<std::string> known;
-      for (const auto& [key, unused] : values)
-        known.push_back("$" + key);
-      sink_
-          .error(DiagKind::kUnknownReference, at.place(), "the block has no parameter for \"{}\"",
-                 text)
-          .with_help(suggestion(text, known));
-    } else if (value.is_structured()) {
-      size_t i = 0;
-      for (auto& [key, member] : value.items()) {
-        substitute(member, values, value.is_array() ? at.element(i++) : at.member(key));
-      }
-    }
-  }
-
   /// Blocks that nobody uses are still checked to be objects with layers.
   void check_blocks() {
-    if (!blocks_) return;
-    for (const auto& [key, value] : blocks_->value().items()) {
-      if (used_blocks_.count(key) != 0) continue;
-      ObjectReader reader(sink_, blocks_->member(key), "a block");
+    for (const auto& [name, at] : blocks_) {
+      if (used_blocks_.count(name) != 0) continue;
+      ObjectReader reader(sink_, at, "a block");
       for (const char* known : {"parameters", "inputs", "output"})
         reader.get(known);
       reader.require("layers");
@@ -402,10 +403,12 @@ class Expander {
   ObjectReader& top_;
   DiagnosticSink& sink_;
   Expansion& out_;
-  std::optional<JsonCursor> blocks_;
+  ExpansionBudget budget_;
+  std::map<std::string, JsonCursor> blocks_;
+  std::optional<NameIndex> block_names_;
   std::set<std::string> used_blocks_;
   std::set<std::string> reserved_;
-  std::vector<std::string> open_blocks_;
+  std::vector<OpenBlock> open_blocks_;
   bool overflowed_ = false;
 };
 
@@ -415,17 +418,20 @@ void expand_layers(ObjectReader& top, Expansion& expansion) {
   Expander(top, expansion).run();
 }
 
-std::optional<std::string> resolve_alias(const Expansion& expansion, const std::string& name) {
-  std::string at = name;
-  for (size_t steps = 0; steps <= expansion.aliases.size(); ++steps) {
-    const auto alias = expansion.aliases.find(at);
-    if (alias == expansion.aliases.end()) {
-      if (expansion.declared.count(at) == 0) return std::nullopt;
-      return at;
-    }
-    at = alias->second;
+std::optional<std::string> Expansion::resolve(const std::string& name) {
+  std::vector<std::string*> path;
+  std::set<const std::string*> seen;
+  std::string end = name;
+  for (auto alias = aliases.find(end); alias != aliases.end(); alias = aliases.find(end)) {
+    const bool circle = !seen.insert(&alias->second).second;
+    end = circle ? std::string() : alias->second;
+    if (circle) break;
+    path.push_back(&alias->second);
   }
-  return std::nullopt;
+  for (std::string* alias : path)
+    *alias = end;  // a long way is gone once
+  if (!end.empty() && declared.count(end) == 0) return std::nullopt;
+  return end;
 }
 
 }  // namespace gradc

@@ -41,12 +41,13 @@ struct Expansion {
   std::map<std::string, Place> declared;       ///< every name that can be referred to
   std::string last;                            ///< name of the last element of "layers"
   std::deque<Json> rewritten;                  ///< block layers with their parameters filled in
+
+  /// Follows aliases to an input or entry; nothing when the name is unknown, an empty name when
+  /// aliases form a circle.
+  std::optional<std::string> resolve(const std::string& name);
 };
 
 /// Reads "inputs", "layers" and "blocks" of the top-level object.
 void expand_layers(ObjectReader& top, Expansion& expansion);
-
-/// Follows aliases to an input or entry; nothing when the name is unknown or aliases form a circle.
-std::optional<std::string> resolve_alias(const Expansion& expansion, const std::string& name);
 
 }  // namespace gradc

@@ -1,16 +1,22 @@
 // Checked JSON access and the wording of its complaints.
 #include "frontend/json_reader.h"
 
-#include "support/json_locator.h"
+#include "support/json_index.h"
 #include "support/suggest.h"
+#include "support/utf8.h"
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace gradc {
 
 JsonCursor JsonCursor::member(std::string_view key) const {
-  return {value_->at(std::string(key)), file_, pointer_ + "/" + escape_pointer_token(key)};
+  return member(key, value_->at(std::string(key)));
+}
+
+JsonCursor JsonCursor::member(std::string_view key, const Json& value) const {
+  return {value, file_, pointer_ + "/" + escape_pointer_token(key)};
 }
 
 JsonCursor JsonCursor::element(size_t index) const {
@@ -43,9 +49,10 @@ std::string json_kind(const Json& value) {
 
 std::string json_text(const Json& value) {
   constexpr size_t kMaxLength = 60;
-  std::string text = value.dump();
-  if (text.size() > kMaxLength) text = text.substr(0, kMaxLength) + "...";
-  return text;
+  constexpr size_t kMaxDumped = 1000;  // of more elements the text is not made
+  if (value.is_structured() && value.size() > kMaxDumped)
+    return fmt::format("{} of {}", value.is_array() ? "a list" : "an object", value.size());
+  return printable(value.dump(), kMaxLength);
 }
 
 std::string place_name(std::string_view pointer) {
@@ -131,6 +138,13 @@ std::optional<double> read_number(DiagnosticSink& sink, const JsonCursor& at,
     return std::nullopt;
   }
   const double number = at.value().get<double>();
+  constexpr double kLargest = std::numeric_limits<float>::max();
+  if (within(number, limits) && std::abs(number) > kLargest) {
+    sink.error(DiagKind::kNumberOutOfRange, at.place(),
+               "{} is {}, which is too large for a float32", place_name(at.pointer()),
+               json_text(at.value()));
+    return std::nullopt;
+  }
   if (!within(number, limits)) {
     report_limits(sink, at, limits);
     return std::nullopt;
@@ -148,6 +162,35 @@ std::optional<std::string> read_string(DiagnosticSink& sink, const JsonCursor& a
   if (at.value().is_string()) return at.value().get<std::string>();
   report_wrong_type(sink, at, "a string");
   return std::nullopt;
+}
+
+std::optional<std::string> read_text(DiagnosticSink& sink, const JsonCursor& at) {
+  auto text = read_string(sink, at);
+  if (!text) return std::nullopt;
+  if (text->size() <= kMaxNameBytes && is_all_printable(*text)) return text;
+  sink.error(
+      DiagKind::kBadValue, at.place(),
+      "{} is \"{}\", which is longer than {} bytes or has a character that cannot be printed",
+      place_name(at.pointer()), printable(*text, 80), kMaxNameBytes);
+  return std::nullopt;
+}
+
+std::optional<std::string> read_name(DiagnosticSink& sink, const JsonCursor& at) {
+  auto name = read_string(sink, at);
+  if (!name) return std::nullopt;
+  const std::string shown = printable(*name, 80);
+  if (name->size() > kMaxNameBytes || !is_all_printable(*name)) {
+    sink.error(DiagKind::kBadValue, at.place(),
+               "the name \"{}\" is longer than {} bytes or has a character that cannot be printed",
+               shown, kMaxNameBytes);
+    return std::nullopt;
+  }
+  if (name->empty() || name->find_first_of("/ \t\n\"%") != std::string::npos) {
+    sink.error(DiagKind::kBadValue, at.place(),
+               "the name \"{}\" is empty or has a slash, space, quote or percent sign", shown);
+    return std::nullopt;
+  }
+  return name;
 }
 
 ObjectReader::ObjectReader(DiagnosticSink& sink, const JsonCursor& at, std::string_view what)
@@ -176,8 +219,8 @@ void ObjectReader::finish() {
   for (const auto& [key, value] : at_.value().items()) {
     if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;
     sink_
-        .error(DiagKind::kUnknownOption, at_.member(key).key_place(), "{} has no option \"{}\"",
-               what_, key)
+        .error(DiagKind::kUnknownOption, at_.member(key, value).key_place(),
+               "{} has no option \"{}\"", what_, key)
         .with_help(suggestion(key, known_));
   }
 }

@@ -28,6 +28,9 @@ class JsonCursor {
   /// The member or element; it must exist.
   JsonCursor member(std::string_view key) const;
   JsonCursor element(size_t index) const;
+  /// The member whose value is at hand already (finding it again takes the longer, the more there
+  /// are).
+  JsonCursor member(std::string_view key, const Json& value) const;
   bool has(std::string_view key) const {
     return value_->is_object() && value_->contains(std::string(key));
   }
@@ -45,6 +48,9 @@ std::string json_text(const Json& value);
 /// "/layers/2/units" -> what a person calls it: "units", or "units[1]" for elements of lists.
 std::string place_name(std::string_view pointer);
 
+/// The longest name of a layer, input or output.
+inline constexpr size_t kMaxNameBytes = 200;
+
 /// Reports "<name> is <what>, but must be <rule>".
 Diagnostic& report_wrong_type(DiagnosticSink& sink, const JsonCursor& at, std::string_view rule);
 
@@ -53,7 +59,12 @@ std::optional<int64_t> read_integer(DiagnosticSink& sink, const JsonCursor& at,
 std::optional<double> read_number(DiagnosticSink& sink, const JsonCursor& at,
                                   const OptionDef& limits);
 std::optional<bool> read_bool(DiagnosticSink& sink, const JsonCursor& at);
+/// A name of a layer, input or output: not empty, not long, and without what file formats and
+/// terminals make something else of. Reports, and gives nothing, when it is no such name.
+std::optional<std::string> read_name(DiagnosticSink& sink, const JsonCursor& at);
 std::optional<std::string> read_string(DiagnosticSink& sink, const JsonCursor& at);
+/// A string that is shown and written to logs: printable and not long.
+std::optional<std::string> read_text(DiagnosticSink& sink, const JsonCursor& at);
 
 /// Reads an object's members one by one; finish() reports those nobody asked for.
 class ObjectReader {

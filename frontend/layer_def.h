@@ -72,9 +72,10 @@ struct LayerBuildArgs {
 struct LayerDef {
   ComponentDef base;
   int64_t min_inputs = 1;
-  int64_t max_inputs = 1;  ///< -1: any number
-  bool integers = false;   ///< inputs may be integers
-  bool random = false;     ///< draws random numbers in training
+  int64_t max_inputs = 1;   ///< -1: any number
+  bool integers = false;    ///< inputs may be integers
+  bool random = false;      ///< draws random numbers in training
+  bool normalizes = false;  ///< the scale of its input does not matter
   bool (*infer)(LayerInferArgs&) = nullptr;
   Val (*build)(const LayerBuildArgs&) = nullptr;
 };

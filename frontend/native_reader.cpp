@@ -3,18 +3,24 @@
 
 #include "frontend/expand.h"
 #include "frontend/json_reader.h"
+#include "frontend/tensor_names.h"
 #include "frontend/training_reader.h"
 #include "frontend/wiring.h"
 #include "support/json.h"
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
+#include <set>
+#include <string_view>
+#include <tuple>
 
 namespace gradc {
 namespace {
 
 constexpr std::string_view kFormat = "gradc/1";
 constexpr size_t kMaxIndirections = 8;
+constexpr size_t kMaxFileBytes = size_t{128} << 20U;
 
 void check_format(ObjectReader& top) {
   const auto at = top.get("format");
@@ -35,12 +41,65 @@ void read_network(ObjectReader& top, const std::optional<JsonCursor>& training, 
   connect_layers(expansion, top.get("outputs"), peek_batch_size(training), sink, model);
 }
 
+/// Finds the diagnostics that only follow from others of the same file.
+class Causes {
+ public:
+  explicit Causes(const std::vector<Diagnostic>& list) {
+    for (const Diagnostic& cause : list)
+      add(cause);
+  }
+
+  bool explain(const Diagnostic& d) const {
+    const std::string& at = d.place.pointer;
+    if (d.kind == DiagKind::kCycle) return duplicate_name_;  // a reference may mean the other one
+    if (d.kind == DiagKind::kUnknownReference) return duplicate_name_ && at.empty();
+    if (d.kind == DiagKind::kWrongType)  // a block's parameter that stayed a text
+      return unknown_parameters_.count(at) != 0;
+    if (d.kind != DiagKind::kMissingOption) return false;
+    const auto [first, last] = meant_.equal_range(at);
+    return std::any_of(first, last, [&](const auto& entry) {
+      return d.message.find("no " + entry.second + ",") != std::string::npos;
+    });
+  }
+
+ private:
+  void add(const Diagnostic& cause) {
+    const std::string& where = cause.place.pointer;
+    duplicate_name_ = duplicate_name_ || cause.kind == DiagKind::kDuplicateName;
+    if (cause.kind == DiagKind::kUnknownReference &&
+        cause.message.starts_with("the block has no parameter"))
+      unknown_parameters_.insert(where);
+    // "unit" for "units", which is then missing.
+    constexpr std::string_view kPrefix = "did you mean ";
+    if (cause.kind == DiagKind::kUnknownOption && cause.help.starts_with(kPrefix)) {
+      meant_.emplace(where.substr(0, where.rfind('/')),
+                     cause.help.substr(kPrefix.size(), cause.help.size() - kPrefix.size() - 1));
+    }
+  }
+
+  bool duplicate_name_ = false;
+  std::set<std::string> unknown_parameters_;       ///< pointers
+  std::multimap<std::string, std::string> meant_;  ///< object's pointer -> option, in quotes
+};
+
+/// Layers of a block may report the same place more than once; what only follows is left out.
+std::vector<Diagnostic> distinct(const std::vector<Diagnostic>& list) {
+  const Causes causes(list);
+  std::set<std::tuple<DiagKind, std::string_view, std::string_view, std::string_view>> seen;
+  std::vector<Diagnostic> kept;
+  for (const Diagnostic& d : list) {
+    if (causes.explain(d)) continue;
+    if (seen.emplace(d.kind, d.place.file, d.place.pointer, d.message).second) kept.push_back(d);
+  }
+  return kept;
+}
+
 class FileReader {
  public:
   explicit FileReader(SourceSet& sources) : sources_(sources) {}
 
   Result<Model> read(const std::string& path) {
-    GRADC_TRY(SourceFile file, read_source_file(path));
+    GRADC_TRY(SourceFile file, read_source_file(path, kMaxFileBytes));
     return read(std::move(file));
   }
 
@@ -74,7 +133,7 @@ class FileReader {
       read_network(top, training, model);
     }
     if (name) {
-      if (auto text = read_string(sink, *name)) model.name = *text;
+      if (auto text = read_text(sink, *name)) model.name = *text;
     }
     if (training) {
       model.training.reset();
@@ -82,6 +141,7 @@ class FileReader {
       read_training(*training, sink, model);
     }
     if (data && (!training || model.training)) read_data(*data, sink, model);
+    if (!sink.has_errors()) check_tensor_names(model, sink);
     top.finish();
   }
 
@@ -114,39 +174,6 @@ class FileReader {
     }
     model = base.take();
     return true;
-  }
-
-  /// Whether a diagnostic only follows from another one.
-  static bool follows(const Diagnostic& d, const Diagnostic& cause) {
-    const std::string& at = d.place.pointer;
-    const std::string& where = cause.place.pointer;
-    if (cause.kind == DiagKind::kDuplicateName)  // a reference may mean the other one
-      return d.kind == DiagKind::kCycle || (d.kind == DiagKind::kUnknownReference && at.empty());
-    if (cause.kind == DiagKind::kUnknownReference)  // a block's parameter that stayed a text
-      return d.kind == DiagKind::kWrongType && at == where &&
-             cause.message.starts_with("the block has no parameter");
-    if (cause.kind != DiagKind::kUnknownOption || d.kind != DiagKind::kMissingOption) return false;
-    // "unit" for "units", which is then missing.
-    const std::string prefix = "did you mean ";
-    if (!cause.help.starts_with(prefix) || at != where.substr(0, where.rfind('/'))) return false;
-    const std::string meant =
-        cause.help.substr(prefix.size(), cause.help.size() - prefix.size() - 1);
-    return d.message.find("no " + meant + ",") != std::string::npos;
-  }
-
-  /// Layers of a block may report the same place more than once; what only follows is left out.
-  static std::vector<Diagnostic> distinct(const std::vector<Diagnostic>& list) {
-    std::set<std::string> seen;
-    std::vector<Diagnostic> kept;
-    for (const Diagnostic& diagnostic : list) {
-      if (std::ranges::any_of(list, [&](const Diagnostic& d) { return follows(diagnostic, d); }))
-        continue;
-      const std::string key =
-          fmt::format("{} {} {} {}", diag_name(diagnostic.kind), diagnostic.place.file,
-                      diagnostic.place.pointer, diagnostic.message);
-      if (seen.insert(key).second) kept.push_back(diagnostic);
-    }
-    return kept;
   }
 
   SourceSet& sources_;

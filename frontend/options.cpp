@@ -5,7 +5,7 @@
 #include "frontend/families.h"
 #include "support/check.h"
 
-#include <sstream>
+#include <algorithm>
 
 namespace gradc {
 
@@ -99,9 +99,11 @@ std::span<const ComponentDef* const> family_members(Family family) {
 
 std::vector<std::string> split_words(std::string_view words) {
   std::vector<std::string> list;
-  std::istringstream stream{std::string(words)};
-  for (std::string word; stream >> word;)
-    list.push_back(word);
+  while (!words.empty()) {
+    const size_t end = std::min(words.find(' '), words.size());
+    if (end > 0) list.emplace_back(words.substr(0, end));
+    words.remove_prefix(std::min(end + 1, words.size()));
+  }
   return list;
 }
 

@@ -7,8 +7,6 @@
 
 #include <fmt/ranges.h>
 
-#include <cctype>
-
 namespace gradc {
 namespace {
 
@@ -79,7 +77,7 @@ std::string layer_reference() {
   for (int f = 0; f < kNumFamilies; ++f) {
     const auto family = static_cast<Family>(f);
     std::string title(family_name(family));
-    title[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(title[0])));
+    title[0] = static_cast<char>(title[0] - 'a' + 'A');
     out += fmt::format("\n# {}{}\n", title, title.ends_with('s') ? "es" : "s");
     for (const ComponentDef* def : family_members(family))
       add_component(out, *def);

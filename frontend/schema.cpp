@@ -127,7 +127,7 @@ Json text(const char* description) {
   return Json{{"type", "string"}, {"description", description}};
 }
 Json name_schema() {
-  return Json{{"type", "string"}, {"pattern", "^[^/ \\t\\n\"%]+$"}};
+  return Json{{"type", "string"}, {"pattern", "^[^/ \\t\\n\"%]+$"}, {"maxLength", 200}};
 }
 Json names_schema() {
   return any_of({Json{{"type", "string"}},

@@ -8,6 +8,8 @@
 #include "support/suggest.h"
 
 #include <algorithm>
+#include <map>
+#include <set>
 
 namespace gradc {
 namespace {
@@ -27,7 +29,8 @@ constexpr OptionDef kTrainingOptions[] = {
      .type = OptionType::kInt,
      .default_json = "1",
      .doc = "passes over the data",
-     .min = 1},
+     .min = 1,
+     .max = 1e9},
     {.name = "shuffle",
      .type = OptionType::kBool,
      .default_json = "true",
@@ -42,7 +45,8 @@ constexpr OptionDef kTrainingOptions[] = {
     {.name = "seed",
      .type = OptionType::kInt,
      .default_json = "0",
-     .doc = "of initial values, order and dropout"},
+     .doc = "of initial values, order and dropout",
+     .min = 0},
 };
 constexpr OptionDef kEarlyStoppingOptions[] = {
     {.name = "monitor",
@@ -53,7 +57,8 @@ constexpr OptionDef kEarlyStoppingOptions[] = {
      .type = OptionType::kInt,
      .default_json = "0",
      .doc = "epochs without improvement before stopping",
-     .min = 0},
+     .min = 0,
+     .max = 1e9},
     {.name = "min_delta",
      .type = OptionType::kFloat,
      .default_json = "0",
@@ -77,6 +82,7 @@ class TrainingReader {
 
   void run() {
     if (!reader_.is_object()) return;
+    index_outputs();
     read_losses();
     Options options;
     read_options(reader_, kTrainingOptions, options);
@@ -99,23 +105,30 @@ class TrainingReader {
   }
 
  private:
-  std::vector<std::string> output_names() const {
+  void index_outputs() {
     std::vector<std::string> names;
-    for (const ModelOutput& output : model_.outputs)
-      names.push_back(output.name);
-    return names;
+    for (size_t i = 0; i < model_.outputs.size(); ++i) {
+      outputs_by_name_.emplace(model_.outputs[i].name, i);
+      names.push_back(model_.outputs[i].name);
+    }
+    output_names_ = NameIndex(std::move(names));
   }
 
   std::optional<size_t> find_output(const JsonCursor& member, const std::string& name) {
-    for (size_t i = 0; i < model_.outputs.size(); ++i) {
-      if (model_.outputs[i].name == name) return i;
-    }
+    const auto found = outputs_by_name_.find(name);
+    if (found != outputs_by_name_.end()) return found->second;
     if (!model_.outputs.empty()) {
       sink_
           .error(DiagKind::kUnknownReference, member.key_place(), "no output is named \"{}\"", name)
-          .with_help(suggestion(name, output_names()));
+          .with_help(output_names_.suggestion(name));
     }
     return std::nullopt;
+  }
+
+  /// The loss of an output, or null.
+  OutputLoss* loss_of(size_t output) {
+    const auto found = losses_by_output_.find(output);
+    return found == losses_by_output_.end() ? nullptr : &training_.losses[found->second];
   }
 
   const Ints& output_shape(size_t output) const {
@@ -139,6 +152,7 @@ class TrainingReader {
                          ? "for two classes in one unit, use binary_crossentropy"
                          : "");
     }
+    losses_by_output_.emplace(output, training_.losses.size());
     training_.losses.push_back({output, *loss, 1.0});
   }
 
@@ -228,7 +242,7 @@ class TrainingReader {
       report_wrong_type(sink_, *many, "an object with one loss per output");
     } else if (many) {
       for (const auto& [name, value] : many->value().items()) {
-        const JsonCursor member = many->member(name);
+        const JsonCursor member = many->member(name, value);
         if (const auto output = find_output(member, name)) {
           add_loss(member, *output);
         } else {
@@ -250,17 +264,13 @@ class TrainingReader {
     }
     static constexpr OptionDef kWeight = {.name = "weight", .type = OptionType::kFloat, .min = 0};
     for (const auto& [name, value] : weights.value().items()) {
-      const JsonCursor member = weights.member(name);
+      const JsonCursor member = weights.member(name, value);
       const auto weight = read_number(sink_, member, kWeight);
       const auto output = find_output(member, name);
       if (!weight || !output) continue;
-      bool found = false;
-      for (OutputLoss& loss : training_.losses) {
-        if (loss.output != *output) continue;
-        loss.weight = *weight;
-        found = true;
-      }
-      if (!found && !sink_.has_errors()) {
+      OutputLoss* loss = loss_of(*output);
+      if (loss != nullptr) loss->weight = *weight;
+      if (loss == nullptr && !sink_.has_errors()) {
         sink_.error(DiagKind::kBadValue, member.key_place(),
                     "output \"{}\" has a weight but no loss", name);
       }
@@ -280,7 +290,7 @@ class TrainingReader {
       add_metrics(at, 0);
     } else if (at.value().is_object()) {
       for (const auto& [name, value] : at.value().items()) {
-        const JsonCursor member = at.member(name);
+        const JsonCursor member = at.member(name, value);
         if (const auto output = find_output(member, name)) add_metrics(member, *output);
       }
     } else {
@@ -298,9 +308,8 @@ class TrainingReader {
     if (at.value().is_string() && at.value().get<std::string>() == "loss") return;  // always there
     const auto metric = read_component(sink_, at, Family::kMetric);
     if (!metric || output >= model_.outputs.size()) return;
-    const auto loss = std::find_if(training_.losses.begin(), training_.losses.end(),
-                                   [&](const OutputLoss& l) { return l.output == output; });
-    if (loss == training_.losses.end()) {
+    const OutputLoss* loss = loss_of(output);
+    if (loss == nullptr) {
       if (!sink_.has_errors()) {
         sink_.error(DiagKind::kBadValue, at.place(), "output \"{}\" has a metric but no loss",
                     model_.outputs[output].name);
@@ -318,8 +327,7 @@ class TrainingReader {
       return;
     }
     if (model_.outputs.size() > 1) entry.name = model_.outputs[output].name + "_" + entry.name;
-    for (const OutputMetric& other : training_.metrics) {
-      if (other.name != entry.name) continue;
+    if (!metric_names_.insert(entry.name).second) {
       sink_.error(DiagKind::kDuplicateName, at.place(), "two metrics are named \"{}\"", entry.name)
           .with_help("give one of them another \"name\"");
       return;
@@ -413,6 +421,10 @@ class TrainingReader {
   DiagnosticSink& sink_;
   Model& model_;
   Training training_;
+  std::map<std::string, size_t> outputs_by_name_;
+  NameIndex output_names_;
+  std::map<size_t, size_t> losses_by_output_;
+  std::set<std::string> metric_names_;
 };
 
 }  // namespace

@@ -20,7 +20,7 @@ struct Source {
 
 class Wiring {
  public:
-  Wiring(const Expansion& expansion, int64_t batch_size, DiagnosticSink& sink, Model& model)
+  Wiring(Expansion& expansion, int64_t batch_size, DiagnosticSink& sink, Model& model)
       : expansion_(expansion), batch_size_(batch_size), sink_(sink), model_(model) {}
 
   void run(const std::optional<JsonCursor>& outputs) {
@@ -42,24 +42,37 @@ class Wiring {
 
   /// What a reference means; reports unknown names with the names of the same scope.
   Source resolve(const Reference& reference, const std::string& prefix) {
-    if (const auto name = resolve_alias(expansion_, reference.name)) {
+    if (const auto name = expansion_.resolve(reference.name)) {
+      if (name->empty()) {
+        sink_.error(DiagKind::kCycle, reference.place,
+                    "layers form a cycle: the result of \"{}\" is its own input",
+                    reference.written);
+        return {};
+      }
       if (const auto input = inputs_by_name_.find(*name); input != inputs_by_name_.end())
         return {true, input->second};
       if (const auto found = entries_by_name_.find(*name); found != entries_by_name_.end())
         return {false, found->second};
-      return {};  // a layer that could not be read, or a circle of aliases
-    }
-    std::vector<std::string> known;
-    for (const auto& [name, place] : expansion_.declared) {
-      if (name.starts_with(prefix) && name.find('/', prefix.size()) == std::string::npos) {
-        known.push_back(name.substr(prefix.size()));
-      }
+      return {};  // a layer that could not be read
     }
     sink_
         .error(DiagKind::kUnknownReference, reference.place, "no layer or input is named \"{}\"",
                reference.written)
-        .with_help(suggestion(reference.written, known));
+        .with_help(names_in(prefix).suggestion(reference.written));
     return {};
+  }
+
+  /// What can be referred to in a scope, made when the first wrong name of it is met.
+  const NameIndex& names_in(const std::string& prefix) {
+    const auto [entry, fresh] = known_names_.try_emplace(prefix);
+    if (!fresh) return entry->second;
+    std::vector<std::string> known;
+    for (auto at = expansion_.declared.lower_bound(prefix);
+         at != expansion_.declared.end() && at->first.starts_with(prefix); ++at) {
+      if (at->first.find('/', prefix.size()) == std::string::npos)
+        known.push_back(at->first.substr(prefix.size()));
+    }
+    return entry->second = NameIndex(std::move(known));
   }
 
   void read_layers() {
@@ -160,14 +173,16 @@ class Wiring {
     outputs_.resize(sources_.size());
     for (const size_t i : order_)
       infer_entry(i);
+    constexpr int64_t kTooMany = int64_t{1} << 61;
     int64_t total = 0;
     for (const Layer& layer : layers_) {
       for (const ParameterSpec& parameter : layer.parameters)
-        total += checked_product(parameter.shape).value_or(0);
+        total = std::min(total + checked_product(parameter.shape).value_or(0), kTooMany);
     }
     if (total > kMaxTensorBytes) {
       sink_.error(DiagKind::kTooLarge, {.file = model_.file},
-                  "the model has {} parameters; at most {} are possible", total, kMaxTensorBytes);
+                  "the model has {}{} parameters; at most {} are possible",
+                  total == kTooMany ? "more than " : "", total, kMaxTensorBytes);
     }
   }
 
@@ -286,12 +301,12 @@ class Wiring {
                   "the output \"{}\" is an input; outputs are layers", reference.written);
       return;
     }
-    for (const auto& [name, index, place] : wanted_) {
-      if (name != reference.written) continue;
+    const auto [first, fresh] = wanted_names_.emplace(reference.written, reference.place);
+    if (!fresh) {
       sink_
           .error(DiagKind::kDuplicateName, reference.place, "the output \"{}\" is listed twice",
-                 name)
-          .with_note("first listed here", place);
+                 reference.written)
+          .with_note("first listed here", first->second);
       return;
     }
     wanted_.push_back({reference.written, source.index, reference.place});
@@ -349,7 +364,7 @@ class Wiring {
     Place place;
   };
 
-  const Expansion& expansion_;
+  Expansion& expansion_;
   int64_t batch_size_;
   DiagnosticSink& sink_;
   Model& model_;
@@ -361,11 +376,13 @@ class Wiring {
   std::vector<size_t> order_;
   std::vector<std::optional<TensorSpec>> outputs_;
   std::vector<Wanted> wanted_;
+  std::map<std::string, Place> wanted_names_;
+  std::map<std::string, NameIndex> known_names_;  ///< by scope
 };
 
 }  // namespace
 
-void connect_layers(const Expansion& expansion, const std::optional<JsonCursor>& outputs,
+void connect_layers(Expansion& expansion, const std::optional<JsonCursor>& outputs,
                     int64_t batch_size, DiagnosticSink& sink, Model& model) {
   Wiring(expansion, batch_size, sink, model).run(outputs);
 }

@@ -11,7 +11,7 @@ namespace gradc {
 
 /// Reads the layers' options, connects them and infers shapes; fills the model's layers, calls and
 /// outputs. `batch_size` is only for size limits and raw ops.
-void connect_layers(const Expansion& expansion, const std::optional<JsonCursor>& outputs,
+void connect_layers(Expansion& expansion, const std::optional<JsonCursor>& outputs,
                     int64_t batch_size, DiagnosticSink& sink, Model& model);
 
 /// Infers the shapes of a complete model for another batch size; reports tensors that become too

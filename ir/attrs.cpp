@@ -1,5 +1,7 @@
 #include "ir/attrs.h"
 
+#include "support/utf8.h"
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -61,17 +63,22 @@ bool is_plain_word(std::string_view text) {
 
 std::string quote(std::string_view text) {
   std::string out = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') {
+  for (size_t i = 0; i < text.size();) {
+    uint32_t code = 0;
+    const size_t length = decode_utf8(text, i, &code);
+    const size_t end = i + std::max<size_t>(length, 1);
+    if (text[i] == '"' || text[i] == '\\') {
       out += '\\';
-      out += c;
-    } else if (c == '\n') {
+      out += text[i];
+    } else if (text[i] == '\n') {
       out += "\\n";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
+    } else if (length > 0 && is_printable(code)) {
+      out.append(text, i, length);
+    } else {  // byte by byte, so that what is no UTF-8 reads back too
+      for (size_t k = i; k < end; ++k)
+        out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[k]));
     }
+    i = end;
   }
   return out + "\"";
 }

@@ -5,6 +5,7 @@
 #include "ir/attrs.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
+#include "support/utf8.h"
 
 #include <fmt/format.h>
 
@@ -19,9 +20,9 @@ constexpr size_t kMaxAttrText = 48;
 
 std::string escaped(std::string_view text) {
   std::string out;
-  for (char c : text) {
+  for (const char c : printable(text)) {
     if (c == '"' || c == '\\') out += '\\';
-    out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    out += c;
   }
   return out;
 }

@@ -80,6 +80,7 @@ class GraphAssembler {
   std::shared_ptr<Graph> graph_;
   GraphRanges& ranges_;
   std::unordered_map<std::string, Definition> names_;
+  std::optional<NameIndex> known_;          // the same, once a wrong one is met
   std::vector<size_t> missing_;             // per node: operand slots not built yet
   std::vector<std::vector<size_t>> users_;  // per node: a user for each such slot
   std::vector<NodeId> built_;               // per node of the text
@@ -116,21 +117,27 @@ void GraphAssembler::add_args(const AstNode& outer, std::span<const TensorType> 
 }
 
 void GraphAssembler::report_undefined(const AstName& name) {
-  std::vector<std::string> known;
-  for (const auto& [other, definition] : names_)
-    known.push_back("%" + other);
-  std::sort(known.begin(), known.end());
-  const std::optional<std::string> nearest = nearest_name("%" + name.text, known);
+  if (!known_) {  // all values are defined before the first operand is looked up
+    std::vector<std::string> known;
+    for (const auto& [other, definition] : names_)
+      known.push_back("%" + other);
+    std::sort(known.begin(), known.end());
+    known_.emplace(std::move(known));
+  }
+  const std::optional<std::string> nearest = known_->nearest("%" + name.text);
   Diagnostic& error = context_.error(name.range, "%{} is not defined", name.text);
   if (nearest) error.with_help(fmt::format("did you mean {}?", *nearest));
 }
 
 void GraphAssembler::report_unknown_op(const AstName& name) {
-  std::vector<std::string> known;
-  for (const OpDef* op : all_ops())
-    known.emplace_back(op->name);
+  static const NameIndex known = [] {
+    std::vector<std::string> names;
+    for (const OpDef* op : all_ops())
+      names.emplace_back(op->name);
+    return NameIndex(std::move(names));
+  }();
   Diagnostic& error = context_.error(name.range, "unknown op \"{}\"", name.text);
-  if (const auto nearest = nearest_name(name.text, known))
+  if (const auto nearest = known.nearest(name.text))
     error.with_help(fmt::format("did you mean \"{}\"?", *nearest));
 }
 

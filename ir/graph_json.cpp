@@ -115,7 +115,7 @@ std::string list_text(const Json& list) {
   std::string text = "[";
   for (const Json& element : list)
     text += (text.size() > 1 ? ",\n    " : "\n    ") +
-            element.dump(-1, ' ', false, Json::error_handler_t::replace);
+            element.dump(-1, ' ', true, Json::error_handler_t::replace);
   return text + (list.empty() ? "]" : "\n  ]");
 }
 
@@ -128,7 +128,7 @@ std::string graph_to_json(const Graph& graph) {
     text +=
         fmt::format("{}  \"{}\": {}", text.empty() ? "{\n" : ",\n", key,
                     value.is_array() ? list_text(value)
-                                     : value.dump(-1, ' ', false, Json::error_handler_t::replace));
+                                     : value.dump(-1, ' ', true, Json::error_handler_t::replace));
   }
   return text + "\n}\n";
 }

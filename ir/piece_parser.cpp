@@ -1,8 +1,10 @@
 #include "ir/piece_parser.h"
 
 #include "support/check.h"
+#include "support/numbers.h"
 
 #include <charconv>
+#include <cmath>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -13,16 +15,15 @@ namespace {
 
 constexpr int64_t kMaxElements = int64_t{1} << 48;
 
-bool parse_double(const std::string& text, double& out) {
+bool read_double(const std::string& text, double& out) {
   if (text == "nan" || text == "inf" || text == "-inf") {
     out = text == "nan" ? std::numeric_limits<double>::quiet_NaN()
                         : std::numeric_limits<double>::infinity();
     if (text[0] == '-') out = -out;
     return true;
   }
-  const char* last = text.data() + text.size();
-  const auto [end, error] = std::from_chars(text.data(), last, out);
-  return error == std::errc() && end == last;
+  out = parse_double(text).value_or(std::numeric_limits<double>::infinity());
+  return std::isfinite(out);
 }
 
 }  // namespace
@@ -112,7 +113,7 @@ bool PieceParser::number_or_word(AttrValue& out) {
   const Token token = take();
   double number = 0.0;
   if (token.text == "nan" || token.text == "inf" || token.kind == TokenKind::kNumber) {
-    if (!parse_double(token.text, number))
+    if (!read_double(token.text, number))
       return fail(token, "{} is out of the range of doubles", token.text);
     out = number;
   } else if (token.text == "true" || token.text == "false") {
@@ -166,7 +167,7 @@ bool PieceParser::dense(AttrValue& out) {
     if (peek().kind == TokenKind::kEllipsis)
       return fail(peek(), "this constant was cut short when it was printed");
     const Token token = take();
-    if (!parse_double(token.text, elements.emplace_back()))
+    if (!read_double(token.text, elements.emplace_back()))
       return fail(token, "expected a number, found {}", spelling(token));
   }
   take();

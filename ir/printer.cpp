@@ -4,6 +4,7 @@
 
 #include "ir/attrs.h"
 #include "ir/op.h"
+#include "support/utf8.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -68,14 +69,9 @@ bool implied_by_type(const NamedAttr& attr, const TensorType& type) {
   return false;
 }
 
-/// What follows "// ": one line, no control characters.
+/// What follows "// ": one line, nothing that a terminal would take for more than text.
 std::string location_comment(const std::string& location) {
-  if (location.empty()) return {};
-  std::string text = "// " + location;
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) c = ' ';
-  }
-  return text;
+  return location.empty() ? std::string() : "// " + printable(location);
 }
 
 class Printer {

@@ -54,9 +54,12 @@ class Labeller {
       for (const Use& use : graph_.value(output).uses) {
         if (graph_.node(use.node).op != Op::kUpdate || use.operand != 1) continue;
         const GraphInput& target = graph_.input_of(graph_.node(use.node).operands[0]);
-        if (target.kind == InputKind::kParam) writes_param = true;
-        if (target.name.starts_with("optimizer/"))
+        if (target.kind == InputKind::kParam) {
+          writes_param = true;
+        } else if (graph_.node(use.node).phase == Phase::kUpdate) {
+          // What the forward phase updates is a layer's own: moving averages.
           slots.insert(target.name.substr(target.name.rfind('/') + 1));
+        }
       }
     }
     if (!writes_param) return {};

@@ -7,7 +7,7 @@
 namespace gradc::rt {
 namespace {
 
-constexpr char kFormat[] = "gradc-checkpoint/1";
+constexpr char kFormat[] = "gradc-checkpoint/2";
 
 void put(Vec<Metadata>* list, const char* key, Str value) {
   list->push({Str(key), static_cast<Str&&>(value)});
@@ -22,10 +22,8 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   Vec<Metadata> list;
   put(&list, "format", Str(kFormat));
   put(&list, "model", Str(instance.model().name));
-  put(&list, "rows", integer_text(facts.rows));
-  put(&list, "batch_size", integer_text(facts.batch_size));
-  put(&list, "shuffle", integer_text(facts.shuffle ? 1 : 0));
-  put(&list, "seed", format("%llu", static_cast<unsigned long long>(facts.seed)));
+  put_facts(instance.model(), facts, &list);
+  put_meanings(instance, &list);
   put(&list, "epoch", integer_text(state.epoch));
   put(&list, "step", integer_text(state.step));
   put(&list, "total_steps", integer_text(state.total_steps));
@@ -74,10 +72,7 @@ class MetadataReader {
 Status read_state(const Instance& instance, const SafetensorsFile& file, const char* path,
                   const CheckpointFacts& facts, TrainState* state) {
   MetadataReader reader(file, path);
-  const int64_t rows = reader.integer("rows");
-  const int64_t batch_size = reader.integer("batch_size");
-  const bool shuffle = reader.integer("shuffle") != 0;
-  state->seed = reader.unsigned_integer("seed");
+  state->seed = facts.seed;
   state->epoch = reader.integer("epoch");
   state->step = reader.integer("step");
   state->total_steps = reader.integer("total_steps");
@@ -93,23 +88,12 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
   state->wait = reader.integer("wait");
   state->finished = reader.integer("finished") != 0;
   GRADC_RT_TRY(reader.status());
-  Status problems;
-  const auto differ = [&](const char* what, long long seen, long long now) {
-    if (seen != now) {
-      add_problem(problems, "%s: the checkpoint was made with %s %lld, this run has %lld", path,
-                  what, seen, now);
-    }
-  };
-  differ("training examples:", rows, facts.rows);
-  differ("batch size", batch_size, facts.batch_size);
-  differ("shuffling", shuffle ? 1 : 0, facts.shuffle ? 1 : 0);
-  differ("seed", static_cast<long long>(state->seed), static_cast<long long>(facts.seed));
   const int64_t steps = (facts.rows + facts.batch_size - 1) / facts.batch_size;
-  if (problems.ok() && (state->epoch < 0 || state->step < 0 || state->step >= steps)) {
+  if (state->epoch < 0 || state->step < 0 || state->step >= steps) {
     return error("%s: the checkpoint stands at epoch %lld, step %lld, which this run does not have",
                  path, static_cast<long long>(state->epoch), static_cast<long long>(state->step));
   }
-  return problems;
+  return {};
 }
 
 bool is_weight(const gradc_rt_tensor& tensor) {
@@ -122,10 +106,11 @@ Status read_best(const Instance& instance, const SafetensorsFile& file, const ch
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
     const gradc_rt_tensor& tensor = instance.tensor(i);
     if (!is_weight(tensor)) continue;
-    const Array* array = file.find(format("best/%s", tensor.name).c_str());
+    const Str name = best_name(instance, i);
+    const Array* array = file.find(name.c_str());
     if (array == nullptr || array->data.size() != static_cast<size_t>(tensor.bytes)) {
-      return error("%s: the checkpoint lacks \"best/%s\", the best weights of early stopping", path,
-                   tensor.name);
+      return error("%s: the checkpoint lacks \"%s\", the best weights of early stopping", path,
+                   name.c_str());
     }
     memcpy(at, array->data.data(), array->data.size());
     at += array->data.size();
@@ -143,8 +128,7 @@ Status save_checkpoint(const Instance& instance, const char* path, const Checkpo
   Vec<Str> best_names;
   if (!best.empty() && state.has_best) {
     for (size_t i = 0; i < instance.num_tensors(); ++i) {
-      if (is_weight(instance.tensor(i)))
-        best_names.push(format("best/%s", instance.tensor(i).name));
+      if (is_weight(instance.tensor(i))) best_names.push(best_name(instance, i));
     }
     const uint8_t* at = best.data();
     size_t next = 0;
@@ -160,22 +144,39 @@ Status save_checkpoint(const Instance& instance, const char* path, const Checkpo
   return write_safetensors(path, {views.data(), views.size()}, {metadata.data(), metadata.size()});
 }
 
-Status load_checkpoint(Instance& instance, const char* path, const CheckpointFacts& facts,
-                       TrainState* state, Span<uint8_t> best) {
-  SafetensorsFile file;
-  GRADC_RT_TRY(read_safetensors(path, &file));
-  const char* kind = file.meta("format");
+namespace {
+
+Status read_checkpoint(const char* path, SafetensorsFile* file) {
+  GRADC_RT_TRY(read_safetensors(path, file));
+  const char* kind = file->meta("format");
   if (kind == nullptr || strcmp(kind, kFormat) != 0) {
     return error(
         "%s: is not a checkpoint (its \"format\" is %s, expected %s); weights are loaded "
         "with --weights",
         path, kind != nullptr ? kind : "missing", kFormat);
   }
+  return {};
+}
+
+}  // namespace
+
+Status load_checkpoint_data_facts(Instance& instance, const char* path) {
+  SafetensorsFile file;
+  GRADC_RT_TRY(read_checkpoint(path, &file));
+  return load_data_facts(instance, file, path);
+}
+
+Status load_checkpoint(Instance& instance, const char* path, const CheckpointFacts& facts,
+                       TrainState* state, Span<uint8_t> best) {
+  SafetensorsFile file;
+  GRADC_RT_TRY(read_checkpoint(path, &file));
+  Status problems;
+  compare_facts(instance.model(), facts, file, path, problems);
+  if (!problems.ok()) return problems;
   TrainState loaded;
   GRADC_RT_TRY(read_state(instance, file, path, facts, &loaded));
   if (!best.empty() && loaded.has_best) GRADC_RT_TRY(read_best(instance, file, path, best));
-  GRADC_RT_TRY(load_arrays(instance, {file.arrays.data(), file.arrays.size()}, path,
-                           LoadMode::kComplete, true));
+  GRADC_RT_TRY(load_tensors(instance, file, path, LoadMode::kComplete, true));
   *state = loaded;
   return {};
 }

@@ -3,25 +3,21 @@
 // gives the same bits as never stopping.
 #pragma once
 
+#include "runtime/facts.h"
 #include "runtime/train_loop.h"
 
 namespace gradc::rt {
-
-/// What must be the same for a checkpoint to be continued.
-struct CheckpointFacts {
-  int64_t rows = 0;
-  int64_t batch_size = 0;
-  bool shuffle = true;
-  uint64_t seed = 0;
-};
 
 /// Writes atomically. `best` holds parameters and states one after the other in model order, or is
 /// empty.
 Status save_checkpoint(const Instance& instance, const char* path, const CheckpointFacts& facts,
                        const TrainState& state, Span<uint8_t> best);
 
-/// Restores everything; refuses with a reason if the run differs (rows, batch size, shuffle, seed)
-/// or tensors do not fit.
+/// The data's statistics, columns, classes and characters alone: with them the data are read.
+Status load_checkpoint_data_facts(Instance& instance, const char* path);
+
+/// Restores everything; refuses with all reasons if the model, its data or its options are not
+/// those of the checkpoint, or tensors do not fit.
 Status load_checkpoint(Instance& instance, const char* path, const CheckpointFacts& facts,
                        TrainState* state, Span<uint8_t> best);
 

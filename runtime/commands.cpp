@@ -2,7 +2,10 @@
 // any output file.
 #include "runtime/commands.h"
 
+#include "runtime/checkpoint.h"
+#include "runtime/data_warnings.h"
 #include "runtime/epoch_log.h"
+#include "runtime/known_data.h"
 #include "runtime/output_file.h"
 #include "runtime/process.h"
 #include "runtime/progress.h"
@@ -99,7 +102,10 @@ bool statistics_known(const Instance& instance) {
 Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* data) {
   const gradc_rt_model& model = instance.model();
   DataSet set;
-  GRADC_RT_TRY(load_dataset(model, command.data, TargetNeed::kRequired, &set));
+  const bool resumes = command.resume && file_exists(command.checkpoint);
+  GRADC_RT_TRY(load_known_dataset(instance, command.data, TargetNeed::kRequired,
+                                  resumes ? command.checkpoint : command.weights,
+                                  command.quiet ? nullptr : &command.warnings, &set));
   if (!set.train.present) {
     return error("%s: has test data only, training data was expected", command.data.spec.c_str());
   }
@@ -112,6 +118,7 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
   if (!problems.ok()) return problems;
   int64_t rows = 0;
   GRADC_RT_TRY(split_rows(command, model, set, &rows));
+  if (!command.quiet) warn_of_data(model, set, rows, command.warnings);
   GRADC_RT_TRY(data->train.prepare(instance, set.train, 0, rows, !statistics_known(instance),
                                    TargetNeed::kRequired));
   if (rows < set.train.rows) {
@@ -123,6 +130,7 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
     GRADC_RT_TRY(data->validation.prepare(instance, set.validation, 0, set.validation.rows, false,
                                           TargetNeed::kRequired));
   }
+  learn_meanings(instance, static_cast<Vec<TensorMeaning>&&>(set.meanings));
   if (set.test.present) {
     data->has_test = true;
     GRADC_RT_TRY(
@@ -201,8 +209,9 @@ FILE* results_of(const TrainCommand& command) {
 
 Status save_results(Instance& instance, const TrainCommand& command) {
   if (command.out == nullptr) return {};
+  FILE* results = results_of(command);  // once the weights are written nothing may fail
   GRADC_RT_TRY(save_weights(instance, command.out));
-  if (!command.quiet) fprintf(results_of(command), "weights: %s\n", command.out);
+  if (!command.quiet) fprintf(results, "weights: %s\n", command.out);
   return {};
 }
 
@@ -280,8 +289,8 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
     GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kPartial));
   }
   if (command.resume && file_exists(command.checkpoint)) {
-    // Before the data are prepared: the checkpoint's data statistics win over fresh ones.
-    GRADC_RT_TRY(load_weights(instance, command.checkpoint, LoadMode::kPartial));
+    // Before the data are prepared: what the checkpoint knows of its data wins over fresh facts.
+    GRADC_RT_TRY(load_checkpoint_data_facts(instance, command.checkpoint));
   }
   TrainData data;
   GRADC_RT_TRY(prepare_data(instance, command, &data));
@@ -310,16 +319,20 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
 }
 
 Status run_eval(Instance& instance, const EvalCommand& command) {
-  GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
+  if (command.weights != nullptr)
+    GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
   DataSet set;
-  GRADC_RT_TRY(load_dataset(instance.model(), command.data, TargetNeed::kRequired, &set));
+  GRADC_RT_TRY(load_known_dataset(instance, command.data, TargetNeed::kRequired, command.weights,
+                                  command.quiet ? nullptr : &command.warnings, &set));
   const DataPart& part = set.test.present ? set.test : set.train;
   GRADC_RT_TRY(check_part(instance.model(), part, TargetNeed::kRequired));
   Feed feed;
   GRADC_RT_TRY(feed.prepare(instance, part, 0, part.rows, false, TargetNeed::kRequired));
   Scores scores;
   GRADC_RT_TRY(evaluate(instance, feed, &scores));
+  if (command.scores != nullptr) *command.scores = scores;
   GRADC_RT_TRY(check_scores("data's", scores));
+  if (command.quiet) return {};
   if (command.json) {
     Str line("{");
     append_scores_json(line, instance, scores, "");
@@ -338,9 +351,11 @@ Status run_predict(Instance& instance, const PredictCommand& command) {
   GRADC_RT_TRY(check_prediction_file(instance, command.out));
   GRADC_RT_TRY(check_writable(command.out));
   GRADC_RT_TRY(check_inputs_kept(command.data, {&command.out, 1}));
-  GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
+  if (command.weights != nullptr)
+    GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
   DataSet set;
-  GRADC_RT_TRY(load_dataset(instance.model(), command.data, TargetNeed::kOptional, &set));
+  GRADC_RT_TRY(load_known_dataset(instance, command.data, TargetNeed::kOptional, command.weights,
+                                  command.quiet ? nullptr : &command.warnings, &set));
   const DataPart& part = set.train.present ? set.train : set.test;
   GRADC_RT_TRY(check_part(instance.model(), part, TargetNeed::kOptional));
   Feed feed;

@@ -35,8 +35,10 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
 
 struct EvalCommand {
   DataSource data;
-  const char* weights = nullptr;
+  const char* weights = nullptr;  // null: the instance's own
   bool json = false;
+  bool quiet = false;  // prints nothing (library use)
+  Scores* scores = nullptr;
   Warnings warnings;
 };
 
@@ -45,8 +47,9 @@ Status run_eval(Instance& instance, const EvalCommand& command);
 
 struct PredictCommand {
   DataSource data;
-  const char* weights = nullptr;
-  const char* out = nullptr;  // .npy (one output) or .safetensors
+  const char* weights = nullptr;  // null: the instance's own
+  bool quiet = false;             // no warnings (library use)
+  const char* out = nullptr;      // .npy (one output) or .safetensors
   Warnings warnings;
 };
 

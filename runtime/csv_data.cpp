@@ -40,6 +40,8 @@ class CsvLoader {
 
  private:
   Vec<size_t> tensors_of(int64_t kind) const;
+  Status order_targets(const Vec<size_t>& targets);
+  bool is_known_target(const Str& name) const;
   Status plan_targets();
   Status plan_inputs();
   void add_numbers(size_t tensor, Vec<size_t> columns);
@@ -88,6 +90,40 @@ void CsvLoader::add_classes(size_t tensor, size_t column) {
   classes.column = column;
 }
 
+// Columns of a target, or of one target each, are told apart by their names; a single one is what
+// the option says.
+Status CsvLoader::order_targets(const Vec<size_t>& targets) {
+  Vec<Str> seen;
+  Vec<Str> wanted;
+  for (size_t column : roles_.targets)
+    seen.push(header_[column].clone());
+  for (size_t target : targets) {
+    if (known_ == nullptr) continue;
+    for (const Str& name : (*known_)[target].columns)
+      wanted.push(name.clone());
+  }
+  if (wanted.size() < 2) return {};
+  Vec<size_t> places;
+  GRADC_RT_TRY(match_all(path_, "target columns", seen, wanted, &places));
+  for (size_t& place : places)
+    place = roles_.targets[place];
+  roles_.targets = static_cast<Vec<size_t>&&>(places);
+  return {};
+}
+
+// A column that a target was trained from is no feature, also where no target is asked for.
+bool CsvLoader::is_known_target(const Str& name) const {
+  bool target = false;
+  for (size_t i = 0; known_ != nullptr && i < known_->size(); ++i) {
+    for (const Str& column : (*known_)[i].columns) {
+      if (!(column == name)) continue;
+      if (model_.tensors[i].kind == GRADC_RT_INPUT) return false;
+      target = true;
+    }
+  }
+  return target;
+}
+
 Status CsvLoader::plan_targets() {
   const Vec<size_t> targets = tensors_of(GRADC_RT_TARGET);
   if (roles_.targets.empty()) return {};
@@ -96,8 +132,11 @@ Status CsvLoader::plan_targets() {
     return error("%s: target= names %zu columns, the model has %zu targets", path_,
                  roles_.targets.size(), targets.size());
   }
+  GRADC_RT_TRY(order_targets(targets));
   for (size_t t = 0; t < targets.size(); ++t) {
     const bool single = one_each || roles_.targets.size() == 1;
+    for (size_t c = one_each ? t : 0; c < (one_each ? t + 1 : roles_.targets.size()); ++c)
+      (*meanings_)[targets[t]].columns.push(header_[roles_.targets[c]].clone());
     if (single && takes_classes(model_.tensors[targets[t]])) {
       add_classes(targets[t], roles_.targets[t]);
     } else if (single) {
@@ -117,7 +156,7 @@ Status CsvLoader::plan_inputs() {
     Vec<size_t> features;
     Vec<Str> names;
     for (size_t c = 0; c < header_.size(); ++c) {
-      if (roles_.used[c]) continue;
+      if (roles_.used[c] || is_known_target(header_[c])) continue;
       features.push(c);
       names.push(header_[c].clone());
     }

@@ -202,16 +202,15 @@ bool has_target_range(const gradc_rt_data* data) {
 }
 
 bool in_target_range(const gradc_rt_data& data, double value) {
-  const bool above = (data.target_flags & GRADC_RT_TARGET_ABOVE_MIN) != 0
-                         ? value > data.target_min
-                         : value >= data.target_min;
-  const bool whole = (data.target_flags & GRADC_RT_TARGET_WHOLE) == 0 || value == std::floor(value);
+  const bool above = (data.flags & GRADC_RT_TARGET_ABOVE_MIN) != 0 ? value > data.target_min
+                                                                   : value >= data.target_min;
+  const bool whole = (data.flags & GRADC_RT_TARGET_WHOLE) == 0 || value == std::floor(value);
   return above && value <= data.target_max && whole;
 }
 
 Str target_range_text(const gradc_rt_data& data) {
-  const bool whole = (data.target_flags & GRADC_RT_TARGET_WHOLE) != 0;
-  const bool open = (data.target_flags & GRADC_RT_TARGET_ABOVE_MIN) != 0;
+  const bool whole = (data.flags & GRADC_RT_TARGET_WHOLE) != 0;
+  const bool open = (data.flags & GRADC_RT_TARGET_ABOVE_MIN) != 0;
   Str text(whole ? "whole numbers " : "values ");
   const Str low = number_text(data.target_min);
   if (std::isinf(data.target_max)) {

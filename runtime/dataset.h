@@ -1,11 +1,12 @@
 // Data sets: what a --data SPEC (or --input/--target files) means, resolved against a model's
 // inputs and targets.
 //
-//   DIR                      IDX files with MNIST's names (train-images..., t10k-labels...), .gz or
-//   not; or .npy files FILE.npz, .safetensors   arrays named as the inputs and targets, or x_train
-//   y_train x_val y_val x_test y_test FILE.npy, FILE.idx[.gz]  one array, for a model with one
-//   input and no targets needed (predict) FILE.csv:target=COLUMN[,COLUMN...][:drop=COLUMN,...]
-//   FILE.txt:chars or :bytes windows of the input's length, the target shifted by one
+//   DIR                       IDX files with MNIST's names (train-images..., t10k-labels..., .gz or
+//                             not), or .npy files
+//   FILE.npz, .safetensors    arrays named as the inputs and targets, or x_train y_train x_val ...
+//   FILE.npy, FILE.idx[.gz]   one array, for a model with one input and no targets needed (predict)
+//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... sep=; header=none
+//   FILE.txt:chars or :bytes  windows of the input's length, the target shifted by one
 #pragma once
 
 #include "runtime/array.h"

@@ -1,6 +1,7 @@
 // Preparation of data for batches: statistics, conversion, tables.
 #include "runtime/feed.h"
 
+#include "runtime/digest.h"
 #include "runtime/weights.h"
 
 #include <algorithm>
@@ -272,6 +273,18 @@ void Feed::gather(const Instance& instance, const BatchRequest& request,
       copy_example(column, example, request, out + static_cast<size_t>(row) * row_bytes);
     }
   }
+}
+
+uint64_t Feed::digest() const {
+  Digest digest;
+  digest.add(&rows_, sizeof rows_);
+  for (const FeedColumn& column : columns_) {
+    const uint64_t facts[] = {column.tensor, column.row_elements, column.out_elements};
+    digest.add(facts, sizeof facts);
+    digest.add(column.rows.data(), column.rows.size());
+    digest.add(column.table.data(), column.table.size());
+  }
+  return digest.value();
 }
 
 void set_tail_weight(Instance& instance, int64_t valid) {

@@ -58,6 +58,8 @@ class Feed {
   Status prepare(Instance& instance, const DataPart& part, int64_t first, int64_t count,
                  bool fit_statistics, TargetNeed need);
   int64_t rows() const { return rows_; }
+  /// Tells apart data that training would tell apart; reads all of it.
+  uint64_t digest() const;
 
   /// Fills the batch buffers of the instance: this thread's share of the rows.
   void gather(const Instance& instance, const BatchRequest& request,

@@ -303,6 +303,9 @@ void initialize_job(void* context, const gradc_rt_thread* thread) {
 
 Status Instance::initialize(uint64_t seed) {
   set_seed(seed);
+  set_meanings({});
+  for (size_t i = 0; i < num_tensors(); ++i)
+    statistics_[i].known = false;
   for (size_t i = 0; i < num_tensors(); ++i) {
     if (has_initial_value(tensor(i))) memset(data(i), 0, static_cast<size_t>(tensor(i).bytes));
   }

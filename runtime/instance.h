@@ -4,6 +4,7 @@
 #pragma once
 
 #include "runtime/dtype.h"
+#include "runtime/meaning.h"
 #include "runtime/model_abi.h"
 #include "runtime/status.h"
 #include "runtime/thread_pool.h"
@@ -45,7 +46,7 @@ class Instance {
   void run_after(ThreadPool::Job before, void* context, gradc_rt_entry_kind entry);
 
   /// Sets every parameter, state and optimizer state to its initial value, and the seed of random
-  /// ops.
+  /// ops; what earlier data meant is forgotten.
   Status initialize(uint64_t seed);
   void set_seed(uint64_t seed);
   uint64_t seed() const { return seed_; }
@@ -68,6 +69,13 @@ class Instance {
   double scalar(size_t index) const;
   /// optimizer/iteration, or 0 if the model keeps none.
   int64_t iteration() const;
+
+  /// What columns, classes and characters of the data stand for, one for each tensor; null while no
+  /// training and no file has told it.
+  const Vec<TensorMeaning>* meanings() const { return meanings_.empty() ? nullptr : &meanings_; }
+  /// One for each tensor, or none. The only memory of an instance beside its block and its arena;
+  /// taken when data or weights are loaded.
+  void set_meanings(Vec<TensorMeaning> meanings) { meanings_.swap(meanings); }
 
   DataStatistics& statistics(size_t index) { return statistics_[index]; }
   const DataStatistics& statistics(size_t index) const { return statistics_[index]; }
@@ -97,6 +105,7 @@ class Instance {
   void** slots_ = nullptr;
   void** own_slots_ = nullptr;
   DataStatistics* statistics_ = nullptr;
+  Vec<TensorMeaning> meanings_;
   char* arena_ = nullptr;
   size_t arena_bytes_ = 0;
   char* scratch_ = nullptr;

@@ -26,7 +26,64 @@ void append_utf8(Str* out, uint32_t code) {
   }
 }
 
+// Bytes of the UTF-8 sequence at `at`; 0 where there is none (RFC 3629: no surrogates, no longer
+// form than needed).
+size_t utf8_length(const char* at, size_t left) {
+  const auto byte = [&](size_t i) { return static_cast<unsigned char>(at[i]); };
+  const unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  if (first < 0xC2 || first > 0xF4 || length > left) return 0;
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+  }
+  const bool overlong = (first == 0xE0 && byte(1) < 0xA0) || (first == 0xF0 && byte(1) < 0x90);
+  const bool outside = (first == 0xED && byte(1) > 0x9F) || (first == 0xF4 && byte(1) > 0x8F);
+  return overlong || outside ? 0 : length;
+}
+
 }  // namespace
+
+void append_json_strings(Str& out, const Vec<Str>& texts) {
+  out.push('[');
+  for (size_t t = 0; t < texts.size(); ++t) {
+    const Str& text = texts[t];
+    Str part;  // UTF-8 as it is, the other bytes as escapes after it
+    out.append(t > 0 ? ", \"" : "\"");
+    const auto flush = [&] {
+      Str quoted;
+      append_json_string(quoted, part.c_str(), part.size());
+      out.append(quoted.c_str() + 1, quoted.size() - 2);
+      part.clear();
+    };
+    for (size_t i = 0; i < text.size();) {
+      const size_t length = utf8_length(text.c_str() + i, text.size() - i);
+      if (length > 0) {
+        part.append(text.c_str() + i, length);
+      } else {
+        flush();
+        out.appendf("\\udc%02x", static_cast<unsigned char>(text[i]));
+      }
+      i += length > 0 ? length : 1;
+    }
+    flush();
+    out.push('"');
+  }
+  out.push(']');
+}
+
+bool parse_json_strings(const char* text, size_t size, Vec<Str>* out) {
+  JsonReader json(text, size, true);
+  out->clear();
+  if (!json.eat('[')) return false;
+  if (json.eat(']')) return json.at_end();
+  do {
+    Str item;
+    if (!json.string(&item)) return false;
+    out->push(static_cast<Str&&>(item));
+  } while (json.eat(','));
+  return json.eat(']') && json.at_end();
+}
 
 void append_json_string(Str& out, const char* text, size_t length) {
   out.push('"');
@@ -107,6 +164,10 @@ bool JsonReader::escape(Str* out) {
   }
   uint32_t code = 0;
   if (c != 'u' || !hex4(&code)) return false;
+  if (any_bytes_ && code >= 0xDC80 && code < 0xDD00) {
+    out->push(static_cast<char>(code - 0xDC00));
+    return true;
+  }
   if (code >= 0xDC00 && code < 0xE000) return false;
   if (code >= 0xD800 && code < 0xDC00) {
     uint32_t low = 0;

@@ -8,6 +8,11 @@ namespace gradc::rt {
 
 /// Appends `text` as a JSON string with quotes; bytes that are not UTF-8 are passed on as they are.
 void append_json_string(Str& out, const char* text, size_t length);
+/// Appends ["...", "..."]: pure UTF-8 whatever the texts are, with each byte that belongs to no
+/// UTF-8 as \udc80 to \udcff (as Python's surrogateescape does), so that every text reads back.
+void append_json_strings(Str& out, const Vec<Str>& texts);
+/// Reads such an array, and nothing else; false for any other text.
+bool parse_json_strings(const char* text, size_t size, Vec<Str>* out);
 /// Appends a number that reads back to the same double; NaN and infinities become null.
 void append_json_number(Str& out, double value);
 
@@ -15,7 +20,9 @@ void append_json_number(Str& out, double value);
 /// something else.
 class JsonReader {
  public:
-  JsonReader(const char* text, size_t size) : begin_(text), at_(text), end_(text + size) {}
+  /// With `any_bytes` a lone \udc80 to \udcff stands for a byte.
+  JsonReader(const char* text, size_t size, bool any_bytes = false)
+      : begin_(text), at_(text), end_(text + size), any_bytes_(any_bytes) {}
 
   bool eat(char c);
   bool peek(char c);
@@ -35,6 +42,7 @@ class JsonReader {
   const char* begin_;
   const char* at_;
   const char* end_;
+  bool any_bytes_;
 };
 
 }  // namespace gradc::rt

@@ -154,6 +154,30 @@ float loss_of(const Instance& instance) {
   return index < 0 ? 0.0f : static_cast<float>(instance.scalar(static_cast<size_t>(index)));
 }
 
+// The meaning of the target of that output, or of that input; null where nothing is known.
+const TensorMeaning* meaning_of(const Instance& instance, gradc_rt_tensor_kind kind, int64_t n) {
+  int64_t index = n < 0 ? -1 : instance.nth(kind, n);
+  if (index >= 0 && kind == GRADC_RT_OUTPUT) {
+    const char* name = short_name(instance.tensor(static_cast<size_t>(index)));
+    index = -1;
+    for (size_t i = 0; i < instance.num_tensors(); ++i) {
+      const gradc_rt_tensor& tensor = instance.tensor(i);
+      if (tensor.kind == GRADC_RT_TARGET && strcmp(short_name(tensor), name) == 0)
+        index = static_cast<int64_t>(i);
+    }
+  }
+  if (index < 0 || instance.meanings() == nullptr) return nullptr;
+  return &(*instance.meanings())[static_cast<size_t>(index)];
+}
+
+const Str* name_at(const gradc_rt_handle* handle, gradc_rt_tensor_kind kind, int64_t n,
+                   Vec<Str> TensorMeaning::* names, int64_t number) {
+  const TensorMeaning* meaning = handle != nullptr ? meaning_of(*from(handle), kind, n) : nullptr;
+  if (meaning == nullptr || number < 0) return nullptr;
+  const Vec<Str>& list = meaning->*names;
+  return static_cast<size_t>(number) < list.size() ? &list[static_cast<size_t>(number)] : nullptr;
+}
+
 // Parameters, states and optimizer state have lasting values that a caller may read and write.
 int find_lasting(const Instance* instance, const char* name, size_t bytes, size_t* index) {
   const int64_t found = instance->find(name);
@@ -348,6 +372,23 @@ int gradc_rt_set_parameter(gradc_rt_handle* handle, const char* name, const void
     if (status == GRADC_RT_OK) memcpy(instance.data(index), data, bytes);
     return status;
   });
+}
+
+const char* gradc_rt_class_name(const gradc_rt_handle* handle, int64_t output, int64_t number) {
+  const Str* name = name_at(handle, GRADC_RT_OUTPUT, output, &TensorMeaning::classes, number);
+  return name != nullptr ? name->c_str() : nullptr;
+}
+
+const char* gradc_rt_column_name(const gradc_rt_handle* handle, int64_t input, int64_t column) {
+  const Str* name = name_at(handle, GRADC_RT_INPUT, input, &TensorMeaning::columns, column);
+  return name != nullptr ? name->c_str() : nullptr;
+}
+
+const char* gradc_rt_character(const gradc_rt_handle* handle, int64_t input, int64_t number,
+                               size_t* length) {
+  const Str* name = name_at(handle, GRADC_RT_INPUT, input, &TensorMeaning::characters, number);
+  if (length != nullptr) *length = name != nullptr ? name->size() : 0;
+  return name != nullptr ? name->c_str() : nullptr;
 }
 
 int gradc_rt_save(gradc_rt_handle* handle, const char* path, int with_optimizer) {

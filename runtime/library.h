@@ -75,6 +75,15 @@ int gradc_rt_get_parameter(const gradc_rt_handle* handle, const char* name, void
 int gradc_rt_set_parameter(gradc_rt_handle* handle, const char* name, const void* data,
                            size_t bytes);
 
+/* What numbers stand for, as the training data told it; load and save keep it. Outputs and inputs
+ * count in the model's order. NULL beyond the last name, and where nothing is known. The text lives
+ * until the next init or load. */
+const char* gradc_rt_class_name(const gradc_rt_handle* handle, int64_t output, int64_t number);
+const char* gradc_rt_column_name(const gradc_rt_handle* handle, int64_t input, int64_t column);
+/* The bytes of a character; *length (may be NULL) gets how many, for one may be a zero. */
+const char* gradc_rt_character(const gradc_rt_handle* handle, int64_t input, int64_t number,
+                               size_t* length);
+
 /* safetensors files; with_optimizer != 0 includes the optimizer's state. */
 int gradc_rt_save(gradc_rt_handle* handle, const char* path, int with_optimizer);
 /* Everything the model has must be in the file; optimizer state is taken if it is there. */

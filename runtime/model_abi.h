@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 1
+#define GRADC_RT_ABI_VERSION 2
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -104,10 +104,11 @@ enum gradc_rt_standardize {
   GRADC_RT_STANDARDIZE_FROM_DATA = 2 /* computed from the training set, kept with the weights */
 };
 
-enum gradc_rt_target_flags {
+enum gradc_rt_data_flags {
   GRADC_RT_TARGET_ROWS_SUM_TO_ONE = 1, /* along the last dimension: distributions */
   GRADC_RT_TARGET_WHOLE = 2,           /* whole numbers only */
-  GRADC_RT_TARGET_ABOVE_MIN = 4        /* target_min itself is excluded */
+  GRADC_RT_TARGET_ABOVE_MIN = 4,       /* target_min itself is excluded */
+  GRADC_RT_INPUT_ANY_SCALE = 8 /* no weights meet the input as it is: its scale does not matter */
 };
 
 /* What happens to one input or target between the file and the model, in this order:
@@ -134,7 +135,7 @@ typedef struct gradc_rt_data {
   double target_min;   /* targets: what the loss is defined for, after scale and offset; checked if
                           target_min < target_max */
   double target_max;
-  int64_t target_flags; /* gradc_rt_target_flags */
+  int64_t flags;   /* gradc_rt_data_flags */
   int64_t classes; /* targets of a classification: how many classes there are, whether they come as
                       numbers, names or rows; 0 = values */
   int64_t num_ranges; /* integer data: [low, high] of each element of an example, in turn; 0 = not
@@ -190,6 +191,14 @@ typedef struct gradc_rt_training {
   int64_t restore_best_weights; /* 0/1 */
 } gradc_rt_training;
 
+/* Something that the numbers of a training step follow from: "layer hidden", "optimizer". The value
+ * lists "option=value" separated by "; ". Checkpoints keep all facts and are continued only by a
+ * model of the same. */
+typedef struct gradc_rt_fact {
+  const char* name;
+  const char* value;
+} gradc_rt_fact;
+
 typedef struct gradc_rt_model {
   int64_t abi_version; /* GRADC_RT_ABI_VERSION */
   const char* name;
@@ -205,6 +214,8 @@ typedef struct gradc_rt_model {
   const char* target_features; /* comma separated, without '+': what the code needs of the
                                   processor; may be NULL */
   int64_t train_step_flops;    /* 0 = unknown */
+  int64_t num_facts;
+  const gradc_rt_fact* facts; /* distinct names */
   /* A JIT host compiles entries when they are first needed: called with entries[kind].fn == NULL,
    * it fills the entry in place and returns 0, or returns another value with a text in *message
    * (owned by the host, valid until the next call). NULL in AOT models. */

@@ -70,16 +70,6 @@ void remove_if_abandoned(int folder, const char* name) {
   close(file);
 }
 
-void remove_abandoned(const char* path) {
-  const Str prefix = temporary_prefix(path);
-  DIR* folder = opendir(folder_of(path).c_str());  // nothing allocates until it is closed
-  if (folder == nullptr) return;
-  while (const dirent* entry = readdir(folder)) {
-    if (is_temporary(entry->d_name, prefix)) remove_if_abandoned(dirfd(folder), entry->d_name);
-  }
-  closedir(folder);
-}
-
 // Locks a fresh temporary file; false if another run took it for abandoned in between.
 bool hold(int file) {
   // Where locks are not supported nothing is ever taken for abandoned.
@@ -181,6 +171,16 @@ Status find_output(const char* path, OutputPlace* place) {
   if (S_ISSOCK(place->info.st_mode)) return error("%s: is a socket, a file was expected", path);
   place->in_place = true;
   return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 ? Status{} : cannot_write(path);
+}
+
+void remove_abandoned(const char* target) {
+  const Str prefix = temporary_prefix(target);
+  DIR* folder = opendir(folder_of(target).c_str());  // nothing allocates until it is closed
+  if (folder == nullptr) return;
+  while (const dirent* entry = readdir(folder)) {
+    if (is_temporary(entry->d_name, prefix)) remove_if_abandoned(dirfd(folder), entry->d_name);
+  }
+  closedir(folder);
 }
 
 Status check_writable(const char* path) {
@@ -288,12 +288,13 @@ Status OutputFile::commit() {
     return close(descriptor) == 0 || errno == EINTR ? Status{} : cannot_write(path_.c_str());
   }
   const char* target = place_.path.c_str();
+  const Str around = folder_of(target);  // before the rename: afterwards nothing may fail
   // The lock is held until the file has its name, so that no other run takes it for abandoned.
   if (again_if_interrupted([&] { return rename(temporary_.c_str(), target); }) != 0)
     return cannot_write(path_.c_str());
   close(descriptor_);  // all is on the disk already
   descriptor_ = -1;
-  const int folder = open_descriptor(folder_of(target).c_str(), O_RDONLY | O_DIRECTORY, 0);
+  const int folder = open_descriptor(around.c_str(), O_RDONLY | O_DIRECTORY, 0);
   if (folder >= 0) {  // makes the rename itself durable; some file systems refuse: nothing is lost
     (void)fsync(folder);
     close(folder);

@@ -27,6 +27,8 @@ Status find_output(const char* path, OutputPlace* place);
 /// begins. Opens no pipe and no device.
 Status check_writable(const char* path);
 
+/// Removes the temporary files of a target that no living run holds.
+void remove_abandoned(const char* target);
 /// Whether `path` is standard output, so that nothing else may be written there.
 bool is_standard_output(const char* path);
 /// Whether two names stand for one file; false if one of them does not exist.

@@ -182,11 +182,16 @@ const Array* SafetensorsFile::find(const char* name) const {
   return nullptr;
 }
 
-const char* SafetensorsFile::meta(const char* key) const {
+const Metadata* SafetensorsFile::find_meta(const char* key) const {
   for (const Metadata& item : metadata) {
-    if (item.key == key) return item.value.c_str();
+    if (item.key == key) return &item;
   }
   return nullptr;
+}
+
+const char* SafetensorsFile::meta(const char* key) const {
+  const Metadata* item = find_meta(key);
+  return item != nullptr ? item->value.c_str() : nullptr;
 }
 
 Status parse_safetensors(const Bytes& bytes, const char* path, SafetensorsFile* out,

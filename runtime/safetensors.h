@@ -18,6 +18,7 @@ struct SafetensorsFile {
   Vec<Metadata> metadata;
 
   const Array* find(const char* name) const;
+  const Metadata* find_meta(const char* key) const;
   /// The value of a metadata key, or NULL.
   const char* meta(const char* key) const;
 };

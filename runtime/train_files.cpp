@@ -174,7 +174,11 @@ Status check_train_files(const Instance& instance, const TrainFiles& files) {
   if (files.log != nullptr) {  // one that exists is written in place: its folder may be closed
     OutputPlace place;
     GRADC_RT_TRY(find_output(files.log, &place));
-    if (!place.exists) GRADC_RT_TRY(check_writable(files.log));
+    if (place.exists) {
+      remove_abandoned(place.path.c_str());
+    } else {
+      GRADC_RT_TRY(check_writable(files.log));
+    }
   }
   if (files.checkpoint != nullptr) GRADC_RT_TRY(check_checkpoint(files));
   GRADC_RT_TRY(check_apart(files));

@@ -170,7 +170,11 @@ class Trainer {
     }
     state_.seed = options_.seed;
     instance_.set_seed(options_.seed);
-    check_ = {feed_.rows(), batch_, options_.shuffle, options_.seed};
+    check_.rows = feed_.rows();
+    check_.batch_size = batch_;
+    check_.shuffle = options_.shuffle;
+    check_.seed = options_.seed;
+    if (options_.checkpoint != nullptr) note_data();
     if (options_.early_stopping.enabled && options_.early_stopping.restore_best) {
       size_t bytes = 0;
       for (size_t i = 0; i < instance_.num_tensors(); ++i)
@@ -178,6 +182,15 @@ class Trainer {
       best_.resize(bytes);
     }
     return check_monitor();
+  }
+
+  void note_data() {
+    check_.data = feed_.digest();
+    if (validation_ != nullptr) {
+      check_.validation_rows = validation_->rows();
+      check_.validation_data = validation_->digest();
+    }
+    if (options_.early_stopping.enabled) check_.monitor = monitor();
   }
 
   // Takes up the checkpoint, and refuses to start from weights that are no numbers.

@@ -8,6 +8,8 @@
 // GRADC_WARNING(enumerator, "name", "cure"), sorted by name. A cure that the message itself gives
 // (as it depends on the model) is empty.
 #define GRADC_WARNINGS(GRADC_WARNING)                                                            \
+  GRADC_WARNING(kByPosition, "by-position",                                                      \
+                "weights that gradc trains from a table or text know the names")                 \
   GRADC_WARNING(kEarlyStopping, "early-stopping", "give --validation-split, or validation data") \
   GRADC_WARNING(kInputScale, "input-scale",                                                      \
                 "\"scale\" or \"standardize\": true for this input in the model's \"data\"")     \
@@ -16,6 +18,8 @@
                 "shuffle the rows of the data file, or give validation data of its own")         \
   GRADC_WARNING(kMissingSoftmax, "missing-softmax", "")                                          \
   GRADC_WARNING(kPlanMemory, "plan-memory", "a smaller \"batch_size\", or a machine with more")  \
+  GRADC_WARNING(kTargetRows, "target-rows",                                                      \
+                "divide each example's row by its sum, or give class numbers")                   \
   GRADC_WARNING(kTargetScale, "target-scale",                                                    \
                 "\"scale\" or \"standardize\": true for this target in the model's \"data\"")    \
   GRADC_WARNING(kUnusedLayer, "unused-layer", "")                                                \

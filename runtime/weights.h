@@ -17,11 +17,16 @@ Status set_tensor(Instance& instance, size_t index, const Array& array);
 /// A copy of a tensor as an array with the tensor's name.
 Array get_tensor(const Instance& instance, size_t index);
 
-/// Sets parameters, states and optimizer state from arrays named as the tensors, all problems
-/// reported at once. Names under "input/", "target/", "best/" and "data/" statistics are not its
-/// business and pass.
-Status load_arrays(Instance& instance, Span<const Array> arrays, const char* path, LoadMode mode,
-                   bool with_optimizer);
+/// Sets parameters, states and optimizer state from a file's arrays, and what the data meant from
+/// its metadata; all problems are reported at once, values that are not finite among them. What a
+/// tensor is, the model's table says, not how its name begins. Examples, the best weights of a
+/// checkpoint and the state of another optimizer are not its business and pass.
+Status load_tensors(Instance& instance, const SafetensorsFile& file, const char* path,
+                    LoadMode mode, bool with_optimizer);
+/// The statistics, columns, classes and characters alone.
+Status load_data_facts(Instance& instance, const SafetensorsFile& file, const char* path);
+/// Appends "data/<input>/columns" and so on, each with a JSON array of strings.
+void put_meanings(const Instance& instance, Vec<Metadata>* metadata);
 Status load_weights(Instance& instance, const char* path, LoadMode mode);
 /// All that the model has must be in the file; the optimizer's state is taken too if it is asked
 /// for and there.
@@ -35,6 +40,12 @@ Status save_tensors(const Instance& instance, const char* path, bool with_optimi
 /// asked), and of its data statistics; `names` owns the statistics' names.
 void collect_tensors(const Instance& instance, bool with_optimizer, Vec<TensorView>* views,
                      Vec<Str>* names);
+
+/// "data/<input>/<what>": the name of a fed tensor's statistics and other meaning in files; never
+/// the name of a tensor of the model.
+Str data_name(const Instance& instance, size_t index, const char* what);
+/// "best/<tensor>", likewise.
+Str best_name(const Instance& instance, size_t index);
 
 /// The tensor's name without "input/", "target/", "output/" or "metric/".
 const char* short_name(const gradc_rt_tensor& tensor);

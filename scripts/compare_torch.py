@@ -12,7 +12,8 @@ What float32 cannot tell is left out, and counted. Most optimizers divide a grad
 no more than the rounding of its sum, the direction of the step hangs on that rounding (PyTorch's own float32 differs
 from its float64 there by up to twice the learning rate, 3e-4 of the largest weight). So an element is left out from the
 step on whose result moves by half a bound when the gradient moves by GRADIENT_NOISE times what PyTorch's float32
-gradient of that tensor is off at most. No more than UNDECIDED of the elements may be left out.
+gradient of that tensor is off at most. No more than UNDECIDED of the elements may be
+left out (in small networks UNDECIDED_AT_LEAST).
 
 --full adds the full-size LeNet (28x28, 225,034 parameters), once of relu and max pooling and once of tanh and average
 pooling, at a quarter of the learning rates. Among the millions of relu and max-pool decisions of the first there may be
@@ -42,7 +43,7 @@ import peer_initializers as initializers
 import safetensors_io as st
 
 GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-5, 20
-GRADIENT_NOISE, UNDECIDED = 4.0, 0.01
+GRADIENT_NOISE, UNDECIDED, UNDECIDED_AT_LEAST = 4.0, 0.03, 8
 DECISION_MARGIN = 2e-8  # of values around 1: a third of a float32 rounding
 
 
@@ -94,10 +95,12 @@ def as_single(tensor):
 
 
 def gradient_noise(case, p, gradients):
-    """By tensor: how far PyTorch's float32 gradients are from the given ones."""
+    """By element: how far PyTorch's float32 gradients of that tensor are from the given ones at most; a gradient of
+    exactly 0, behind a relu that is off, is no rounding."""
     leaf = {k: as_single(v).requires_grad_() for k, v in p.items()}
     case.loss(case.forward(leaf, as_single(as_double(case.x))), as_single(as_double(case.y))).backward()
-    return {k: GRADIENT_NOISE * (v.grad.double() - gradients[k]).abs().max() for k, v in leaf.items()}
+    return {k: GRADIENT_NOISE * (v.grad.double() - gradients[k]).abs().max() * (gradients[k] != 0)
+            for k, v in leaf.items()}
 
 
 def stepped(p, gradients, states, step, update, noise, undecided):
@@ -212,7 +215,7 @@ def main():
                     remark = f" after {steps} steps: step {steps + 1} hangs on {margins[steps]:.1e}"
                 if missing:
                     remark += f" without {missing} of {all_elements}"
-                too_many = missing > UNDECIDED * all_elements
+                too_many = missing > max(UNDECIDED * all_elements, UNDECIDED_AT_LEAST)
             if options.store and not case.full_size:
                 store(options.store, case, entry, params, expected)
             bound = GRADIENT_BOUND if update is None else WEIGHT_BOUND

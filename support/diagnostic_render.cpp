@@ -1,11 +1,15 @@
-// Rendering works on display cells: tabs become four spaces, control bytes and broken UTF-8 become
-// "?", East Asian wide characters take two cells, so that the caret stands under what it means.
+// Rendering works on display cells: tabs become four spaces, what a terminal must not get and
+// broken UTF-8 become "?", East Asian wide characters take two cells, so that the caret stands
+// under what it means. Other text of the user's is escaped and, when it is very long, loses its
+// middle.
 #include "support/diagnostic_render.h"
 
-#include "support/json_locator.h"
+#include "support/json_index.h"
+#include "support/utf8.h"
 
 #include <algorithm>
 #include <cstdlib>
+#include <map>
 #include <optional>
 #include <tuple>
 #include <unistd.h>
@@ -26,25 +30,6 @@ struct Cell {
   size_t byte = 0;   ///< where it comes from in the line
 };
 
-/// Length in bytes of the valid UTF-8 sequence at `i`, 0 when there is none; sets its code point.
-size_t decode_utf8(std::string_view text, size_t i, uint32_t* code) {
-  const auto lead = static_cast<unsigned char>(text[i]);
-  const size_t length = lead < 0x80   ? 1
-                        : lead < 0xC2 ? 0
-                        : lead < 0xE0 ? 2
-                        : lead < 0xF0 ? 3
-                        : lead < 0xF5 ? 4
-                                      : 0;
-  if (length == 0 || i + length > text.size()) return 0;
-  *code = length == 1 ? lead : lead & (0xFFU >> (length + 1));
-  for (size_t k = 1; k < length; ++k) {
-    const auto next = static_cast<unsigned char>(text[i + k]);
-    if ((next & 0xC0U) != 0x80U) return 0;
-    *code = (*code << 6U) | (next & 0x3FU);
-  }
-  return length;
-}
-
 size_t display_width(uint32_t code) {
   const auto within = [code](uint32_t first, uint32_t last) {
     return code >= first && code <= last;
@@ -63,7 +48,7 @@ std::vector<Cell> to_cells(std::string_view line) {
     const size_t length = decode_utf8(line, i, &code);
     if (line[i] == '\t') {
       cells.push_back({"    ", 4, i});
-    } else if (length == 0 || code < 0x20 || (code >= 0x7F && code < 0xA0)) {
+    } else if (length == 0 || !is_printable(code)) {
       cells.push_back({"?", 1, i});
     } else {
       cells.push_back({std::string(line.substr(i, length)), display_width(code), i});
@@ -77,40 +62,46 @@ std::vector<Cell> to_cells(std::string_view line) {
 struct Located {
   const SourceFile* file = nullptr;
   ByteRange range;
-  LineColumn at;
 };
 
-std::optional<Located> locate(const Place& place, const SourceSet& sources) {
-  const SourceFile* file = place.file.empty() ? nullptr : sources.find(place.file);
-  if (file == nullptr) return std::nullopt;
-  ByteRange range;
-  if (place.byte_begin != SIZE_MAX) {
-    range = {place.byte_begin, place.byte_end == SIZE_MAX ? place.byte_begin + 1 : place.byte_end};
-  } else if (!place.pointer.empty()) {
-    const auto part = place.at_key ? JsonPart::kKey : JsonPart::kValue;
-    auto found = locate_json(file->text(), place.pointer, part);
-    // The place may be a member that is missing: then the nearest enclosing value is shown.
-    for (std::string pointer = place.pointer; !found && !pointer.empty();) {
-      pointer.resize(pointer.rfind('/'));
-      found = locate_json(file->text(), pointer, JsonPart::kValue);
+/// Finds places; each file's JSON is scanned once, however many there are.
+class Locator {
+ public:
+  explicit Locator(const SourceSet& sources) : sources_(sources) {}
+
+  std::optional<Located> locate(const Place& place) {
+    const SourceFile* file = place.file.empty() ? nullptr : sources_.find(place.file);
+    if (file == nullptr) return std::nullopt;
+    ByteRange range;
+    if (place.byte_begin != SIZE_MAX) {
+      range = {place.byte_begin,
+               place.byte_end == SIZE_MAX ? place.byte_begin + 1 : place.byte_end};
+    } else if (!place.pointer.empty()) {
+      const JsonIndex& index = indices_.try_emplace(file, file->text()).first->second;
+      auto found = index.find(place.pointer, place.at_key ? JsonPart::kKey : JsonPart::kValue);
+      // The place may be a member that is missing: then the nearest enclosing value is shown.
+      if (!found) found = index.find_enclosing(place.pointer);
+      if (!found) return std::nullopt;
+      range = *found;
+    } else {
+      return std::nullopt;
     }
-    if (!found) return std::nullopt;
-    range = *found;
-  } else {
-    return std::nullopt;
+    range.begin = std::min(range.begin, file->text().size());
+    range.end = std::clamp(range.end, range.begin, file->text().size());
+    return Located{file, range};
   }
-  range.begin = std::min(range.begin, file->text().size());
-  range.end = std::clamp(range.end, range.begin, file->text().size());
-  return Located{file, range, file->line_column(range.begin)};
-}
+
+ private:
+  const SourceSet& sources_;
+  std::map<const SourceFile*, JsonIndex> indices_;
+};
 
 class Renderer {
  public:
-  Renderer(const SourceSet& sources, const RenderOptions& options)
-      : sources_(sources), options_(options) {}
+  Renderer(Locator& locator, const RenderOptions& options) : locator_(locator), options_(options) {}
 
   void render(const Diagnostic& diagnostic) {
-    const auto located = locate(diagnostic.place, sources_);
+    const auto located = locator_.locate(diagnostic.place);
     const bool error = diagnostic.severity == Severity::kError;
     paint(kBold, position(diagnostic.place, located) + ": ");
     paint(error ? kRed : kMagenta, error ? "error: " : "warning: ");
@@ -120,8 +111,13 @@ class Renderer {
     if (!diagnostic.place.pointer.empty()) {
       out_ += fmt::format("  at {}\n", clean(diagnostic.place.pointer));
     }
-    for (const Note& note : diagnostic.notes)
-      render_note(note);
+    const size_t notes = std::min(diagnostic.notes.size(), kMaxNotes);
+    for (size_t i = 0; i < notes; ++i)
+      render_note(diagnostic.notes[i]);
+    if (notes < diagnostic.notes.size()) {
+      paint(kCyan, "  note: ");
+      out_ += fmt::format("and {} more\n", diagnostic.notes.size() - notes);
+    }
     if (!diagnostic.help.empty()) {
       paint(kGreen, "  help: ");
       out_ += clean(diagnostic.help) + "\n";
@@ -131,6 +127,9 @@ class Renderer {
   std::string take() { return std::move(out_); }
 
  private:
+  static constexpr size_t kMaxNotes = 20;
+  static constexpr size_t kMaxTextBytes = 2000;
+
   void paint(std::string_view color, const std::string& text) {
     if (options_.color) {
       out_ += fmt::format("{}{}{}", color, text, kReset);
@@ -139,22 +138,18 @@ class Renderer {
     }
   }
 
-  /// User text may hold control bytes; they must not reach the terminal.
-  static std::string clean(std::string_view text) {
-    std::string out;
-    for (const Cell& cell : to_cells(text))
-      out += cell.text;
-    return out;
-  }
+  /// User text may hold anything, of any length.
+  static std::string clean(std::string_view text) { return printable(text, kMaxTextBytes); }
 
   static std::string position(const Place& place, const std::optional<Located>& located) {
     if (place.file.empty()) return "gradc";
     if (!located) return clean(place.file);
-    return fmt::format("{}:{}:{}", clean(place.file), located->at.line, located->at.column);
+    const LineColumn at = located->file->line_column(located->range.begin);
+    return fmt::format("{}:{}:{}", clean(place.file), at.line, at.column);
   }
 
   void render_note(const Note& note) {
-    const auto located = locate(note.place, sources_);
+    const auto located = locator_.locate(note.place);
     paint(kCyan, "  note: ");
     out_ += clean(note.message);
     if (!note.place.file.empty()) {
@@ -164,33 +159,54 @@ class Renderer {
     out_ += "\n";
   }
 
+  /// The part of a line that can be shown at all, so that a file of one long line costs no more
+  /// than any other; in bytes of the line, where characters begin.
+  ByteRange near(std::string_view line, size_t at) const {
+    const size_t reach = 4 * options_.max_columns;
+    ByteRange part{at > reach ? at - reach : 0, std::min(line.size(), at + reach)};
+    const auto inside = [&](size_t i) {
+      return i > 0 && i < line.size() && (static_cast<unsigned char>(line[i]) & 0xC0U) == 0x80U;
+    };
+    for (size_t back = 0; back < 3 && inside(part.begin); ++back)
+      --part.begin;
+    for (size_t back = 0; back < 3 && inside(part.end); ++back)
+      --part.end;
+    return part;
+  }
+
   void snippet(const Located& located) {
-    const std::string_view line = located.file->line(located.at.line);
-    const size_t line_begin = located.file->line_begin(located.at.line);
+    const size_t number = located.file->line_number(located.range.begin);
+    const std::string_view line = located.file->line(number);
+    const size_t line_begin = located.file->line_begin(number);
     const size_t from = std::min(located.range.begin - line_begin, line.size());
     const size_t to = std::min(std::max(located.range.end - line_begin, from), line.size());
-    const std::vector<Cell> cells = to_cells(line);
-    const auto cell_at = [&cells](size_t byte) {
-      const auto found = std::lower_bound(cells.begin(), cells.end(), byte,
+    const ByteRange part = near(line, from);
+    const std::vector<Cell> cells = to_cells(line.substr(part.begin, part.end - part.begin));
+    const auto cell_at = [&](size_t byte) {
+      const auto found = std::lower_bound(cells.begin(), cells.end(), byte - part.begin,
                                           [](const Cell& cell, size_t b) { return cell.byte < b; });
       return static_cast<size_t>(found - cells.begin());
     };
-    const auto [first, last] = window(cells, cell_at(from), cell_at(to));
-    std::string shown = first > 0 ? "..." : "";
+    const size_t marked_from = cell_at(from);
+    const size_t marked_to = cell_at(to);
+    const auto [first, last] = window(cells, marked_from, marked_to);
+    const bool more_before = first > 0 || part.begin > 0;
+    const bool more_after = last < cells.size() || part.end < line.size();
+    std::string shown = more_before ? "..." : "";
     std::string under(shown.size(), ' ');
     std::string marks;
     for (size_t i = first; i < last; ++i) {
       shown += cells[i].text;
-      if (i < cell_at(from)) {
+      if (i < marked_from) {
         under += std::string(cells[i].width, ' ');
-      } else if (i < cell_at(to)) {
+      } else if (i < marked_to) {
         marks += std::string(cells[i].width, '~');
       }
     }
-    if (last < cells.size()) shown += "...";
+    if (more_after) shown += "...";
     if (marks.empty()) marks = "~";
     marks[0] = '^';
-    out_ += fmt::format("{:4} | {}\n", located.at.line, shown);
+    out_ += fmt::format("{:4} | {}\n", number, shown);
     out_ += fmt::format("{:>4} | {}", "", under);
     paint(kGreen, marks);
     out_ += "\n";
@@ -213,7 +229,7 @@ class Renderer {
     return {first, last};
   }
 
-  const SourceSet& sources_;
+  Locator& locator_;
   const RenderOptions& options_;
   std::string out_;
 };
@@ -223,17 +239,16 @@ class Renderer {
 std::string render_diagnostics(std::span<const Diagnostic> diagnostics, const SourceSet& sources,
                                const RenderOptions& options) {
   // File by file and from top to bottom; what has no place in its file comes after the rest of it.
-  std::vector<std::string> files;
+  Locator locator(sources);
+  std::map<std::string_view, size_t> files;
   std::vector<std::tuple<size_t, size_t, const Diagnostic*>> ordered;
   for (const Diagnostic& diagnostic : diagnostics) {
-    const auto located = locate(diagnostic.place, sources);
-    auto file = std::find(files.begin(), files.end(), diagnostic.place.file);
-    if (file == files.end()) file = files.insert(file, diagnostic.place.file);
-    ordered.emplace_back(file - files.begin(), located ? located->range.begin : SIZE_MAX,
-                         &diagnostic);
+    const auto located = locator.locate(diagnostic.place);
+    const size_t file = files.try_emplace(diagnostic.place.file, files.size()).first->second;
+    ordered.emplace_back(file, located ? located->range.begin : SIZE_MAX, &diagnostic);
   }
   std::ranges::sort(ordered);  // at the same place in the order given: they are one array
-  Renderer renderer(sources, options);
+  Renderer renderer(locator, options);
   const size_t shown = std::min(diagnostics.size(), options.max_shown);
   for (const auto& entry : std::span(ordered).first(shown))
     renderer.render(*std::get<2>(entry));

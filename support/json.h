@@ -1,5 +1,4 @@
-// JSON text -> DOM with members in file order. The one place where nlohmann_json parses, so its
-// exceptions end here.
+// JSON text -> DOM with members in file order. The one place that makes a DOM of a user's text.
 #pragma once
 
 #include "support/result.h"
@@ -14,10 +13,11 @@ namespace gradc {
 using Json = nlohmann::ordered_json;
 
 constexpr size_t kMaxJsonDepth = 200;
+constexpr size_t kMaxJsonKeyBytes = 1000;  ///< pointers hold the keys of all levels
 
 /// Parses strict JSON (RFC 8259; a UTF-8 byte order mark is allowed). Errors, each with its place:
-/// syntax, nesting deeper than kMaxJsonDepth, repeated keys, numbers that 64 bits or a double
-/// cannot hold.
+/// syntax, nesting deeper than kMaxJsonDepth, repeated and overlong keys, numbers that 64 bits or a
+/// double cannot hold.
 Result<Json> parse_json(const SourceFile& source);
 
 }  // namespace gradc

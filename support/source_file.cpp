@@ -20,14 +20,18 @@ SourceFile::SourceFile(std::string path, std::string text)
 
 LineColumn SourceFile::line_column(size_t byte) const {
   byte = std::min(byte, text_.size());
-  const auto after = std::upper_bound(line_begins_.begin(), line_begins_.end(), byte);
-  const auto line = static_cast<size_t>(after - line_begins_.begin());
+  const size_t line = line_number(byte);
   size_t column = 1;
   for (size_t i = line_begins_[line - 1]; i < byte; ++i) {
     const bool continuation = (static_cast<unsigned char>(text_[i]) & 0xC0U) == 0x80U;
     if (!continuation) ++column;
   }
   return {line, column};
+}
+
+size_t SourceFile::line_number(size_t byte) const {
+  const auto after = std::upper_bound(line_begins_.begin(), line_begins_.end(), byte);
+  return static_cast<size_t>(after - line_begins_.begin());
 }
 
 std::string_view SourceFile::line(size_t line_number) const {

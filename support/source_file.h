@@ -27,6 +27,8 @@ class SourceFile {
 
   /// Line and column of a byte; offsets past the end give the place just after the last byte.
   LineColumn line_column(size_t byte) const;
+  /// The line (from 1) of a byte.
+  size_t line_number(size_t byte) const;
   /// The text of a line (from 1) without its line break.
   std::string_view line(size_t line_number) const;
   /// Byte offset of the first byte of a line (from 1).

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <new>
+
 namespace gradc {
 
 void TimeReport::add(std::string_view name, std::chrono::nanoseconds duration) {
@@ -13,7 +15,11 @@ void TimeReport::add(std::string_view name, std::chrono::nanoseconds duration) {
       return;
     }
   }
-  entries_.push_back({std::string(name), duration, 1});
+  try {
+    entries_.push_back({std::string(name), duration, 1});
+  } catch (const std::bad_alloc&) {
+    // Timers report from destructors: without memory a time is not kept.
+  }
 }
 
 double TimeReport::milliseconds(std::string_view name) const {

@@ -146,7 +146,13 @@ class OrcProgram final : public JitProgram {
   OrcProgram(const OrcProgram&) = delete;
   OrcProgram& operator=(const OrcProgram&) = delete;
   ~OrcProgram() override {
-    if (session_ != nullptr) llvm::consumeError(session_->endSession());
+    if (session_ == nullptr) return;
+    try {
+      llvm::consumeError(session_->endSession());
+    } catch (const std::bad_alloc&) {
+      // Ending needs memory, too; what the session held stays behind.
+      (void)session_.release();
+    }
   }
 
   Status link(const kernel::Program& program, const cg::SymbolNames& names,

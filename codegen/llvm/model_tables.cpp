@@ -62,6 +62,8 @@ class TableEmitter {
         .pointer(text(model.target_cpu))
         .pointer(model.target_features.empty() ? nullptr : text(model.target_features))
         .integer(model.train_step_flops)
+        .integer(static_cast<int64_t>(model.facts.size()))
+        .pointer(facts(model))
         .pointer(nullptr)
         .pointer(nullptr);
     llvm::Constant* value = fields.finish();
@@ -143,7 +145,7 @@ class TableEmitter {
                       .number(data->noise_stddev)
                       .number(data->target_min)
                       .number(data->target_max)
-                      .integer(data->target_flags)
+                      .integer(data->flags)
                       .integer(data->classes)
                       .integer(static_cast<int64_t>(data->ranges.size() / 2))
                       .pointer(integers(data->ranges))
@@ -193,6 +195,13 @@ class TableEmitter {
       rows.push_back(fields.finish());
     }
     return array(rows, "entries");
+  }
+
+  llvm::Constant* facts(const ModelData& model) {
+    std::vector<llvm::Constant*> rows;
+    for (const ModelFactText& fact : model.facts)
+      rows.push_back(Fields(module_).pointer(text(fact.name)).pointer(text(fact.value)).finish());
+    return array(rows, "facts");
   }
 
   llvm::Constant* training(const ModelTraining& t) {

@@ -175,6 +175,7 @@ extern constinit const LayerDef kLayerNormalization{
                  "Each example to mean 0 and variance 1 over the last axes, then gamma and beta.",
              .options = kLayerNormOptions,
              .aliases = "layer_norm"},
+    .normalizes = true,
     .infer = infer_layer_norm,
     .build = build_layer_norm,
 };
@@ -185,6 +186,7 @@ extern constinit const LayerDef kBatchNormalization{
                  "Each channel to mean 0 and variance 1 over the batch, then gamma and beta.",
              .options = kBatchNormOptions,
              .aliases = "batch_norm"},
+    .normalizes = true,
     .infer = infer_batch_norm,
     .build = build_batch_norm,
 };

@@ -108,8 +108,9 @@ bool read_raw_op(ObjectReader& reader, const std::string& type, Layer& layer) {
   const auto attributes = reader.get("attributes");
   const Place type_place = reader.cursor().member("type").place();
   if (def == nullptr) {
+    static const NameIndex known(usable_ops());
     sink.error(DiagKind::kUnknownLayer, type_place, "unknown op \"{}\"", type)
-        .with_help(suggestion(type, usable_ops()));
+        .with_help(known.suggestion(type));
     return false;
   }
   if (!usable(*def)) {

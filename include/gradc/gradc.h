@@ -104,6 +104,25 @@ GRADC_API gradc_status gradc_session_load_weights(gradc_session* session, const 
 /* The optimizer's state and iteration stay as they are, whatever the file has. */
 GRADC_API gradc_status gradc_session_load_weights_only(gradc_session* session, const char* path);
 
+/* What numbers stand for, as the training data or the weights file told it: the class of an output,
+ * the column of an input from a table, the bytes of a text's character (*length, which may be NULL,
+ * gets how many). Outputs and inputs count in the model's order. NULL beyond the last name, and
+ * where nothing is known. The text lives as long as the session. */
+GRADC_API const char* gradc_session_class_name(const gradc_session* session, size_t output,
+                                               size_t number);
+GRADC_API const char* gradc_session_column_name(const gradc_session* session, size_t input,
+                                                size_t column);
+GRADC_API const char* gradc_session_character(const gradc_session* session, size_t input,
+                                              size_t number, size_t* length);
+/* Loss and metrics over a data set, and outputs for one into a .npy or .safetensors file, as the
+ * commands eval and predict: columns, classes and characters are matched by name with what the
+ * session knows, or refused. metrics may be NULL with num_metrics 0. */
+GRADC_API gradc_status gradc_session_evaluate_data(gradc_session* session, const char* data,
+                                                   double* loss, double* metrics,
+                                                   size_t num_metrics);
+GRADC_API gradc_status gradc_session_predict_data(gradc_session* session, const char* data,
+                                                  const char* out);
+
 #ifdef __cplusplus
 } /* extern "C" */
 #endif

@@ -127,6 +127,19 @@ class Session {
   /// All that the file has, or without the optimizer's state and iteration, which then stay as they
   /// are. With them training goes on where it was saved.
   virtual SessionStatus load_weights(const std::string& path, bool with_optimizer = true) = 0;
+
+  /// What numbers stand for, in their order, as the training data or the weights file told it:
+  /// classes of an output, columns of an input from a table, the bytes of a text's characters.
+  /// Empty where nothing is known, or for an unknown name. save() keeps them.
+  virtual std::vector<std::string> classes(const std::string& output) const = 0;
+  virtual std::vector<std::string> columns(const std::string& input) const = 0;
+  virtual std::vector<std::string> characters(const std::string& input) const = 0;
+  /// Loss and metrics (may be empty) over a data set, as the command's eval: columns, classes and
+  /// characters are matched by name with what the session knows, or refused.
+  virtual SessionStatus evaluate_data(const std::string& data, double* loss,
+                                      std::span<double> metrics = {}) = 0;
+  /// Outputs for a data set, matched likewise, into a .npy or .safetensors file.
+  virtual SessionStatus predict_data(const std::string& data, const std::string& out) = 0;
 };
 
 }  // namespace gradc

@@ -40,10 +40,10 @@ static int use(const char* path, char* text, size_t size) {
   return failed;
 }
 
-static int trial(long n, int all, const char* path) {
+static int trial(long n, int which, const char* path) {
   char text[512];
   alarm(100);
-  fail_alloc(n, all);
+  fail_alloc(n, which);
   const int first = use(path, text, sizeof text);
   fail_alloc(0, 0);
   if (first == 99) return 99; /* failed and did not say why */
@@ -66,15 +66,16 @@ int main(int argc, char** argv) {
     /* Half of them early, where options, models and diagnostics are made. */
     const long range = i % 2 == 0 ? 2000 : count;
     const long n = 1 + (long)((double)(random >> 8) / (double)(1 << 24) * (double)range);
-    const int all = i % 3 == 0;
+    const int which = i % 3 == 0 ? 2 : 0;
     fflush(stdout);
     const pid_t child = fork();
-    if (child == 0) _exit(trial(n, all, argv[1]));
+    if (child == 0) _exit(trial(n, which, argv[1]));
     int state = 0;
     waitpid(child, &state, 0);
     if (!WIFEXITED(state) || WEXITSTATUS(state) >= 98) {
       ++bad;
-      printf("allocation %ld%s: %s %d\n", n, all ? "+" : "", WIFEXITED(state) ? "exit" : "signal",
+      printf("allocation %ld%s: %s %d\n", n, which == 2 ? " and large ones" : "",
+             WIFEXITED(state) ? "exit" : "signal",
              WIFEXITED(state) ? WEXITSTATUS(state) : WTERMSIG(state));
     } else if (WEXITSTATUS(state) == 0) {
       ++fine;

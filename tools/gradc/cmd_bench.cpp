@@ -33,25 +33,23 @@ nlohmann::ordered_json to_json(const BenchResult& r) {
 }
 
 void print_text(const BenchResult& r) {
-  std::printf(
-      "step          %.4f ms median, %.4f ms min, of %lld steps (batch %lld, %d thread%s)\n",
-      r.step_ms_median, r.step_ms_min, static_cast<long long>(r.steps),
-      static_cast<long long>(r.batch_size), r.threads, r.threads == 1 ? "" : "s");
-  std::printf("throughput    %.0f examples/s\n", r.examples_per_second);
-  std::printf(
-      "arithmetic    %.4f GFLOP per step, %.1f GFLOP/s, %.1f %% of the measured peak of %.0f "
+  fmt::print("step          {:.4f} ms median, {:.4f} ms min, of {} steps (batch {}, {} thread{})\n",
+             r.step_ms_median, r.step_ms_min, r.steps, r.batch_size, r.threads,
+             r.threads == 1 ? "" : "s");
+  fmt::print("throughput    {:.0f} examples/s\n", r.examples_per_second);
+  fmt::print(
+      "arithmetic    {:.4f} GFLOP per step, {:.1f} GFLOP/s, {:.1f} % of the measured peak of "
+      "{:.0f} "
       "GFLOP/s\n",
       r.gflop_per_step, r.gflops, 100.0 * r.peak_gflops_fraction, r.peak_gflops);
-  std::printf(
-      "compile       %.1f ms (train_step, evaluate, predict, gradients; cold); LLVM's stages run "
-      "on "
-      "all cores, here summed:\n",
+  fmt::print(
+      "compile       {:.1f} ms (train_step, evaluate, predict, gradients; cold); LLVM's stages run "
+      "on all cores, here summed:\n",
       r.compile_ms);
   for (const auto& [name, ms] : r.compile_stages_ms)
-    std::printf("  %-14s%.1f ms\n", name.c_str(), ms);
-  std::printf("memory        arena %lld, parameters %lld, states %lld, peak resident %lld bytes\n",
-              static_cast<long long>(r.arena_bytes), static_cast<long long>(r.parameter_bytes),
-              static_cast<long long>(r.state_bytes), static_cast<long long>(r.peak_rss_bytes));
+    fmt::print("  {:<14}{:.1f} ms\n", name, ms);
+  fmt::print("memory        arena {}, parameters {}, states {}, peak resident {} bytes\n",
+             r.arena_bytes, r.parameter_bytes, r.state_bytes, r.peak_rss_bytes);
 }
 
 }  // namespace
@@ -79,7 +77,7 @@ void register_bench(CLI::App& app, Selection& selection) {
       const auto result = run_bench(*options, sources);
       if (!result.ok()) return report(result.diagnostics());
       if (*json) {
-        std::printf("%s\n", to_json(*result).dump(2).c_str());
+        fmt::print("{}", json_text(to_json(*result)));
       } else {
         print_text(*result);
       }

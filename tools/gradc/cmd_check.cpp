@@ -39,17 +39,17 @@ int run_check(const CheckCommandLine& options) {
   SourceSet sources;
   const auto result = check(options, sources);
   if (!result.ok()) return report(result.diagnostics());
-  std::printf("%-40s %-20s %14s %14s %10s\n", "parameter", "type", "gradient", "difference",
-              "error");
+  fmt::print("{:<40} {:<20} {:>14} {:>14} {:>10}\n", "parameter", "type", "gradient", "difference",
+             "error");
   size_t failed = 0;
   for (const ParameterCheck& parameter : *result) {
-    std::printf("%-40s %-20s %14.6e %14.6e %10.2e  %s\n", parameter.name.c_str(),
-                to_string(parameter.type).c_str(), parameter.analytic, parameter.numeric,
-                parameter.relative_error, parameter.passed ? "ok" : "FAILED");
+    fmt::print("{:<40} {:<20} {:>14.6e} {:>14.6e} {:>10.2e}  {}\n", parameter.name,
+               to_string(parameter.type), parameter.analytic, parameter.numeric,
+               parameter.relative_error, parameter.passed ? "ok" : "FAILED");
     failed += parameter.passed ? 0 : 1;
   }
-  std::printf("%zu of %zu parameters agree with central differences in double precision\n",
-              result->size() - failed, result->size());
+  fmt::print("{} of {} parameters agree with central differences in double precision\n",
+             result->size() - failed, result->size());
   return failed == 0 ? kSuccess : kUserError;
 }
 

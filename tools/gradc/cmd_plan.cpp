@@ -5,12 +5,12 @@
 #include "frontend/native_reader.h"
 #include "passes/memory_report.h"
 #include "passes/offset_planner_csv.h"
+#include "support/numbers.h"
 #include "tools/gradc/command.h"
 
 #include <nlohmann/json.hpp>
 
-#include <cctype>
-#include <charconv>
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -29,17 +29,23 @@ struct PlanCommandLine {
 
 /// "4096", "64K", "1.5M", "2GiB".
 Result<int64_t> parse_size(const std::string& text) {
-  double value = -1.0;
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), value);
-  const std::string unit(read.ptr, text.data() + text.size());
-  const char first =
-      unit.empty() ? '\0' : static_cast<char>(std::toupper(static_cast<unsigned char>(unit[0])));
-  const double factor = first == 'K'                    ? 1024.0
-                        : first == 'M'                  ? 1048576.0
-                        : first == 'G'                  ? 1073741824.0
-                        : first == '\0' || first == 'B' ? 1.0
-                                                        : 0.0;
-  if (read.ec != std::errc() || !(value >= 0.0) || factor == 0.0 || value * factor > 9e18) {
+  struct Unit {
+    std::string_view name;
+    double bytes;
+  };
+  constexpr double kBytes[] = {1.0, 1024.0, 1048576.0, 1073741824.0};
+  constexpr Unit kUnits[] = {{"", kBytes[0]},   {"B", kBytes[0]},   {"K", kBytes[1]},
+                             {"KB", kBytes[1]}, {"KiB", kBytes[1]}, {"M", kBytes[2]},
+                             {"MB", kBytes[2]}, {"MiB", kBytes[2]}, {"G", kBytes[3]},
+                             {"GB", kBytes[3]}, {"GiB", kBytes[3]}, {"k", kBytes[1]},
+                             {"m", kBytes[2]},  {"g", kBytes[3]}};
+  const size_t used = std::min(text.find_first_not_of("0123456789."), text.size());
+  const double value = parse_double(text.substr(0, used)).value_or(-1.0);
+  double factor = 0.0;
+  for (const Unit& unit : kUnits) {
+    if (unit.name == std::string_view(text).substr(used)) factor = unit.bytes;
+  }
+  if (!(value >= 0.0) || factor == 0.0 || value * factor > 9e18) {
     return make_error(DiagKind::kInvalidUsage, {}, "\"{}\" is no size", text)
         .with_help("bytes, or a number with K, M or G: 64K, 1.5M");
   }
@@ -60,10 +66,7 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
   if (options.entry == "evaluate" && model.training) kind = EntryPoint::kEvaluate;
   GRADC_TRY(const StagedEntry entry, build_staged(model, kind, effective_batch(model, compile),
                                                   PipelineStage::kPlanned, build));
-  if (options.json)
-    return memory_report_json(*entry.graph, *entry.plan)
-               .dump(2, ' ', false, nlohmann::json::error_handler_t::replace) +
-           "\n";
+  if (options.json) return json_text(memory_report_json(*entry.graph, *entry.plan));
   return memory_report_text(*entry.graph, *entry.plan);
 }
 
@@ -107,7 +110,7 @@ Result<std::string> plan_buffers(const PlanCommandLine& options) {
                                {"first", buffers[i].first},
                                {"last", buffers[i].last}});
   }
-  return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return json_text(json);
 }
 
 int run_plan(const PlanCommandLine& options) {

@@ -26,7 +26,7 @@ void register_reference(CLI::App& app, Selection& selection) {
   add(app, selection, "layers", "print layers, losses, optimizers and their options (Markdown)",
       &layer_reference);
   add(app, selection, "schema", "print the JSON Schema of a model",
-      [] { return model_schema().dump(2) + "\n"; });
+      [] { return json_text(model_schema()); });
 }
 
 }  // namespace gradc::tool

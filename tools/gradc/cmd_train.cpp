@@ -1,9 +1,12 @@
 // gradc train, eval and predict: the model by JIT, the rest as in compiled executables
 // (runtime/commands.h).
 #include "driver/compiled_model.h"
+#include "driver/free_memory.h"
 #include "runtime/commands.h"
+#include "support/utf8.h"
 #include "tools/gradc/command.h"
 
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -30,6 +33,8 @@ struct TrainCommandLine {
   bool resume = false;
   bool overwrite = false;
   bool json = false;
+  bool force = false;
+  bool trains = false;
 };
 
 void add_data_options(CLI::App& command, DataOptions& data) {
@@ -55,7 +60,8 @@ int report(const rt::Status& status) {
   while (begin <= text.size()) {
     const size_t end = std::min(text.find('\n', begin), text.size());
     if (end > begin)
-      std::fprintf(stderr, "gradc: %s%s\n", kind, text.substr(begin, end - begin).c_str());
+      std::fprintf(stderr, "gradc: %s%s\n", kind,
+                   printable_lines(text.substr(begin, end - begin)).c_str());
     begin = end + 1;
   }
   switch (status.code) {
@@ -93,6 +99,21 @@ const char* or_null(const std::string& text) {
   return text.empty() ? nullptr : text.c_str();
 }
 
+/// Compiles what training needs, so that its memory is known; too much of it is an error, with
+/// --force a warning.
+int check_memory(CompiledModel& model, const TrainCommandLine& options) {
+  if (!model.supports(EntryPoint::kTrainStep)) return kSuccess;  // told by what is run
+  const std::array kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate};
+  const auto compiled = model.compile(kinds);
+  if (!compiled.ok()) return tool::report(compiled.diagnostics());
+  const auto fits = check_free_memory("training", model.memory_bytes(options.threads));
+  if (fits.ok()) return kSuccess;
+  Diagnostic problem = fits.diagnostics().front();
+  if (options.force) problem.severity = Severity::kWarning;
+  problem.help += options.force ? "" : "; --force trains all the same";
+  return tool::report({problem});
+}
+
 /// Opens the model, makes an instance and gives both to `work`.
 template <class Work>
 int with_instance(const TrainCommandLine& options, Work work) {
@@ -102,6 +123,10 @@ int with_instance(const TrainCommandLine& options, Work work) {
   auto model = CompiledModel::open(options.model, compile, sources);
   if (!model.ok()) return tool::report(model.diagnostics());
   tool::report((*model)->take_warnings());
+  if (options.trains) {
+    const int code = check_memory(**model, options);
+    if (code != kSuccess) return code;
+  }
   rt::Instance* instance = nullptr;
   rt::Status status =
       rt::Instance::create((*model)->runtime_model(), {options.threads}, nullptr, 0, &instance);
@@ -190,6 +215,8 @@ void register_train(CLI::App& app, Selection& selection) {
       ->add_option("--checkpoint", options->checkpoint,
                    "write a checkpoint here after each epoch and when interrupted")
       ->check(output_name());
+  command->add_flag("--force", options->force,
+                    "train although the memory that is free is too small");
   command->add_flag("--resume", options->resume, "go on from the checkpoint if it exists");
   command->add_flag("--overwrite", options->overwrite,
                     "start anew and replace an existing checkpoint");
@@ -200,6 +227,7 @@ void register_train(CLI::App& app, Selection& selection) {
       ->check(output_name());
   command->callback([options, &selection] {
     require_data(options->data);
+    options->trains = true;
     selection.run = [options] { return run_train_command(*options); };
   });
 }

@@ -2,6 +2,8 @@
 
 #include "driver/output.h"
 #include "support/diagnostic_render.h"
+#include "support/numbers.h"
+#include "support/utf8.h"
 
 #include <algorithm>
 #include <charconv>
@@ -95,7 +97,7 @@ CLI::Validator whole_number(int64_t least) {
         const auto read = std::from_chars(text.data(), end, value);
         if (read.ec == std::errc() && read.ptr == end && value >= static_cast<uint64_t>(least))
           return {};
-        return fmt::format("\"{}\" is no whole number of at least {}", text, least);
+        return fmt::format("\"{}\" is no whole number of at least {}", printable(text, 80), least);
       },
       "");
 }
@@ -103,12 +105,9 @@ CLI::Validator whole_number(int64_t least) {
 CLI::Validator positive_number() {
   return CLI::Validator(
       [](std::string& text) -> std::string {
-        double value = 0;
-        const char* end = text.data() + text.size();
-        const auto read = std::from_chars(text.data(), end, value);
-        if (read.ec == std::errc() && read.ptr == end && std::isfinite(value) && value > 0)
-          return {};
-        return fmt::format("\"{}\" is no number above 0", text);
+        const double value = parse_double(text).value_or(0.0);
+        if (std::isfinite(value) && value > 0) return {};
+        return fmt::format("\"{}\" is no number above 0", printable(text, 80));
       },
       "");
 }
@@ -131,6 +130,10 @@ void add_threads(CLI::App& command, int& threads) {
 
 Status write_text(const std::string& path, std::string_view text) {
   return write_output(path.empty() ? "-" : path, text);
+}
+
+std::string json_text(const nlohmann::ordered_json& json) {
+  return json.dump(2, ' ', true, nlohmann::ordered_json::error_handler_t::replace) + "\n";
 }
 
 bool has_extension(std::string_view path, std::string_view extension) {

@@ -8,6 +8,7 @@
 #include "support/source_file.h"
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -53,6 +54,9 @@ void add_threads(CLI::App& command, int& threads);
 
 /// Writes text to a file, whole or not at all, or to stdout for an empty path or "-".
 Status write_text(const std::string& path, std::string_view text);
+
+/// JSON for people and programs, in ASCII: whatever names hold, no terminal is told to do anything.
+std::string json_text(const nlohmann::ordered_json& json);
 
 /// A tensor name or file extension test: does `path` end in `.suffix`?
 bool has_extension(std::string_view path, std::string_view extension);

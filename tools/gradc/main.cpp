@@ -2,6 +2,7 @@
 #include "driver/version.h"
 #include "runtime/process.h"
 #include "support/suggest.h"
+#include "support/utf8.h"
 #include "tools/gradc/command.h"
 
 #include <algorithm>
@@ -27,7 +28,8 @@ std::string failure_text(const CLI::App* app, const CLI::Error& error) {
   std::string command = "gradc";
   for (const CLI::App* used : app->get_subcommands())
     command += " " + used->get_name();
-  return fmt::format("{}: {}\nrun \"{} --help\" for its options\n", command, error.what(), command);
+  return fmt::format("{}: {}\nrun \"{} --help\" for its options\n", command,
+                     gradc::printable_lines(error.what()), command);
 }
 
 /// What to say when the first word is no command; empty if it is one, or an option.
@@ -41,7 +43,7 @@ std::string unknown_command(const CLI::App& app, int argc, char** argv) {
   if (word.empty()) return app.help();
   const auto near = gradc::nearest_name(word, names);
   return fmt::format(
-      "gradc: there is no command \"{}\"; {}\n", word,
+      "gradc: there is no command \"{}\"; {}\n", gradc::printable(word, 80),
       near ? fmt::format("did you mean \"{}\"?", *near) : "\"gradc --help\" lists them");
 }
 
@@ -103,7 +105,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr,
                  "gradc: internal error: %s\n  this is a bug in gradc; please report it with the "
                  "model and the command line\n",
-                 error.what());
+                 gradc::printable_lines(error.what()).c_str());
     return 70;
   }
 }

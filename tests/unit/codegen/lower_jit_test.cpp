@@ -181,7 +181,7 @@ forward:
   %4 = reshape %3                                  : f32[9x10]
   %5 = reduce_sum %4 {axes=[0]}                    : f32[10]
   %6 = reduce_max %4 {axes=[1]}                    : f32[9]
-  return %5, %6
+  return columns=%5, rows=%6
 })"};
 
 TEST(LowerJit, WhatRandomGraphsFound) {

@@ -64,7 +64,7 @@ const MathCase kCases[] = {
     {"exp", ScalarOp::kExp, std::exp, 1.5},  {"expm1", ScalarOp::kExpm1, std::expm1, 3},
     {"log", ScalarOp::kLog, std::log, 2},    {"log1p", ScalarOp::kLog1p, std::log1p, 3},
     {"tanh", ScalarOp::kTanh, std::tanh, 4}, {"erf", ScalarOp::kErf, std::erf, 2},
-    {"erfc", ScalarOp::kErfc, std::erfc, 5}, {"sigmoid", ScalarOp::kSigmoid, sigmoid, 3},
+    {"erfc", ScalarOp::kErfc, std::erfc, 6}, {"sigmoid", ScalarOp::kSigmoid, sigmoid, 3},
     {"sin", ScalarOp::kSin, std::sin, 2},    {"cos", ScalarOp::kCos, std::cos, 2}};
 
 class VectorMath : public ::testing::TestWithParam<MathCase> {};

@@ -283,13 +283,25 @@ class DataCases {
     csv("csv_empty_cell", head + "1,,3,4,1\n", "csv_empty_cell.csv:3: column \"b\" is empty");
     csv("csv_text", head + "1,two,3,4,1\n", "csv_text.csv:3: column \"b\" holds \"two\"");
     csv("csv_short", head + "1,2\n", "csv_short.csv:3: the row has 2 fields");
-    csv("csv_quote", head + "1,\"2,3,4,1\n", "csv_quote.csv:3: a quoted field");
+    csv("csv_quote", head + "1,\"2,3,4,1\n", "csv_quote.csv:3: a quoted field begins here");
     csv("csv_label_range", head + "1,2,3,4,3\n", "target/y needs values from 0 to 2");
     csv("csv_label_fraction", head + "1,2,3,4,0.5\n",
         "csv_label_fraction.csv:3: column \"label\" holds \"0.5\"");
     csv("csv_columns", "a,label\n1,0\n", "each example is");
     csv("csv_no_target", "a,b,c,d,class\n1,2,3,4,0\n", "there is no such column");
     csv("csv_empty", "", "the CSV file is empty");
+    csv("csv_twice", "a,label,c,d,label\n1,2,3,4,0\n", "columns 2 and 5 are both called \"label\"");
+    csv("csv_no_header", "5.1,3.5,1.4,0.2,0\n1,2,3,4,0\n",
+        "is data, names of columns were expected");
+    csv("csv_unnamed", ",a,b,c,d,label\n0,1,2,3,4,0\n", "column 1 has no name");
+    csv("csv_semicolons", "a;b;c;d;label\n1;2;3;4;0\n", "say :sep=; after");
+    csv("csv_zeros", std::string("a,b,c,d,label\n1,2,\0,4,0\n", 24), "field 3 holds a zero byte");
+    csv("csv_latin", "a,b,c,d,label\n1,2,3,4,caf\xe9\n", "which is not UTF-8 (byte 4)");
+    csv("csv_classes", "a,b,c,d,label\n1,2,3,4,a\n1,2,3,4,b\n1,2,3,4,c\n1,2,3,4,d\n",
+        "has 4 classes");
+    csv("csv_line_break", head + "1,\"two\nlines\",3,4,1\n", "holds \"two\\nlines\", a number");
+    csv("csv_terminal", head + "1,\x1b[2J,3,4,1\n", "holds \"\\x1b[2J\", a number");
+    csv("csv_class_range", head + "1,2,3,4,1e300\n", "column \"label\" holds \"1e300\"");
   }
 
   void add_weights() {

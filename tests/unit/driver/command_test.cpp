@@ -111,6 +111,38 @@ TEST(Command, WarningsAreSilencedByName) {
       << unknown.output;
 }
 
+TEST(Command, AModelLargerThanTheMemoryIsRefused) {
+  const Scratch scratch;
+  write_text_file(scratch / "m.json", R"({"inputs": [{"name": "x", "shape": [1000000]}],
+    "layers": [{"type": "dense", "units": 10000000}],
+    "training": {"loss": "mse", "optimizer": "sgd", "batch_size": 1}})");
+  write_text_file(scratch / "d.csv", "a,y\n1,2\n");
+  const Outcome bench = gradc("bench " + (scratch / "m.json"));
+  EXPECT_EQ(bench.code, 1) << bench.output;
+  EXPECT_NE(bench.output.find("[plan-memory]"), std::string::npos) << bench.output;
+  const Outcome train = gradc("train " + (scratch / "m.json") + " --data " + (scratch / "d.csv"));
+  EXPECT_EQ(train.code, 1) << train.output;
+  EXPECT_NE(train.output.find("--force trains all the same"), std::string::npos) << train.output;
+}
+
+TEST(Command, NamesFromElsewhereReachNoTerminal) {
+  const Scratch scratch;
+  const std::string escape = "red\x1b[31m\xC2\x9B\xE2\x80\xAE";
+  write_text_file(scratch / "g.gir", "graph @g {\n  input %x : f32[2] {name=\"" + escape +
+                                         "\"}\n  output %x {name=\"" + escape + "\"}\n}\n");
+  write_text_file(scratch / "b.csv", "id,lower,upper,size\n" + escape + "\xFF,0,1,8\n");
+  const auto clean = [](const Outcome& outcome) {
+    for (const char* raw : {"\x1b", "\xC2\x9B", "\xE2\x80\xAE", "\xFF"})
+      EXPECT_EQ(outcome.output.find(raw), std::string::npos) << outcome.output;
+    EXPECT_NE(outcome.code, 70) << outcome.output;
+  };
+  for (const char* format : {"text", "dot", "json"})
+    clean(gradc("inspect " + (scratch / "g.gir") + " --format " + format));
+  clean(gradc("plan --json --buffers " + (scratch / "b.csv")));
+  clean(gradc("inspect '" + (scratch / escape) + "'"));
+  clean(gradc("inspekt" + std::string("\x1b")));
+}
+
 TEST(Command, EveryStageOfAModelIsShown) {
   for (const char* stage : {"graph", "gradient", "optimized", "fused", "scheduled", "planned",
                             "kernels", "llvm", "asm"}) {

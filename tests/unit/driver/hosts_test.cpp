@@ -114,7 +114,7 @@ TEST(Hosts, TheCAbiTakesTheOptimizersStateToo) {
 }
 
 constexpr const char* kClassifier =
-    R"({"name": "c", "inputs": [{"name": "word", "shape": [2], "dtype": "i32"}],
+    R"({"name": "c", "inputs": [{"name": "word", "shape": [2], "dtype": "int32"}],
   "layers": [{"type": "embedding", "input_dim": 10, "output_dim": 4}, {"type": "flatten"}, {"type": "dense", "units": 3}],
   "training": {"loss": {"type": "sparse_categorical_crossentropy", "from_logits": true},
                "optimizer": "adam", "batch_size": 2}})";
@@ -122,6 +122,7 @@ constexpr const char* kClassifier =
 TEST(Hosts, ImpossibleValuesAreToldWhenChecked) {
   for (const bool checked : {false, true}) {
     const auto session = session_of(kClassifier, {.checked = checked});
+    ASSERT_NE(session, nullptr);
     const auto step = [&](std::vector<int32_t> words, std::vector<int32_t> labels) {
       const void *inputs[] = {words.data()}, *targets[] = {labels.data()};
       return session->step(inputs, targets);
@@ -133,11 +134,13 @@ TEST(Hosts, ImpossibleValuesAreToldWhenChecked) {
       const char* text;
     };
     for (const Case& c :
-         {Case{{0, 10, 3, 4}, {0, 2}, "input \"word\" holds 10 in row 0, expected 0 to 9"},
-          Case{{0, 1, 3, -1}, {0, 2}, "input \"word\" holds -1 in row 1"},
-          Case{{0, 1, 3, 4}, {0, 3}, "holds 3 in row 1, expected 0 to 2"},
-          Case{{0, 1, 3, 4}, {-1, 0}, "holds -1 in row 0"},
-          Case{{0, 1, 3, 2147483647}, {0, 0}, "holds 2147483647 in row 1"}}) {
+         {Case{{0, 10, 3, 4},
+               {0, 2},
+               "input \"word\": example 0, value 1 is 10, input/word needs values from 0 to 9"},
+          Case{{0, 1, 3, -1}, {0, 2}, "input \"word\": example 1, value 1 is -1, input/word"},
+          Case{{0, 1, 3, 4}, {0, 3}, ": example 1 is 3, target/dense needs values from 0 to 2"},
+          Case{{0, 1, 3, 4}, {-1, 0}, ": example 0 is -1, target/dense"},
+          Case{{0, 1, 3, 2147483647}, {0, 0}, ": example 1, value 1 is 2147483647"}}) {
       const SessionStatus status = step(c.words, c.labels);
       EXPECT_EQ(status.ok(), !checked) << c.text;
       if (!checked) continue;

@@ -51,7 +51,7 @@ class Locale {
   ScopedLocale c_;
 };
 
-class Hosts : public ::testing::Test {
+class LocaleHosts : public ::testing::Test {
  protected:
   void SetUp() override {
     if (!locales_.reason().empty()) GTEST_SKIP() << locales_.reason();
@@ -92,7 +92,7 @@ std::string session_in(const Scratch& folder, const std::string& locale) {
   return seen + std::to_string(static_cast<int64_t>(1e9F * loss));
 }
 
-TEST_F(Hosts, CxxTrainsSavesAndResumesTheSame) {
+TEST_F(LocaleHosts, CxxTrainsSavesAndResumesTheSame) {
   const std::string plain = session_in(folder, "C");
   ASSERT_GT(plain.size(), 500U) << plain;
   for (const std::string& locale : kLocales)
@@ -124,7 +124,7 @@ std::string c_abi_in(const Scratch& folder, const std::string& locale) {
   return seen;
 }
 
-TEST_F(Hosts, CDoesTheSame) {
+TEST_F(LocaleHosts, CDoesTheSame) {
   const std::string plain = c_abi_in(folder, "C");
   ASSERT_GT(plain.size(), 300U) << plain;
   for (const std::string& locale : kLocales)
@@ -147,7 +147,7 @@ int main(int argc, char** argv) {
   return 0;
 })";
 
-TEST_F(Hosts, ALibraryDoesTheSame) {
+TEST_F(LocaleHosts, ALibraryDoesTheSame) {
   ASSERT_EQ(
       gradc("compile " + (folder / "m.json") + " --emit static -o " + (folder / "libloc.a")).code,
       0);

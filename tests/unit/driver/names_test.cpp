@@ -83,7 +83,7 @@ TEST(Names, IdentifiersAreNobodyElses) {
         "thrd",   "atomic", "pthread_mutex", "gradc",  "gradc_rt", "char8_t",  "nullptr"}) {
     EXPECT_EQ(c_identifier(word).substr(0, 6), "model_") << word;
   }
-  for (const char* word : {"memory", "bytes", "threads", "handle", "iris", "MNIST", "net", "text"})
+  for (const char* word : {"memory", "bytes", "handle", "iris", "MNIST", "model", "net", "text"})
     EXPECT_EQ(c_identifier(word), word);
   const std::string one(300, 'a'), two = std::string(300, 'a') + "b";
   EXPECT_LE(c_identifier(one).size(), 110U);
@@ -241,7 +241,7 @@ TEST(Names, LibrariesOfModelsWithSuchNames) {
 TEST(Names, PagesAndDrawingsKeepThemAsText) {
   const Scratch scratch;
   const std::string script = "<script>alert(1)</script>' onload='x\" y=\"";
-  write_text_file(scratch / "m.json", model_text(script, "l" + script, "x", "y"));
+  write_text_file(scratch / "m.json", model_text(script, "l<script>alert(1)&", "x", "y"));
   for (const std::string format : {"html", "dot", "text"}) {
     const Outcome shown = gradc("inspect " + (scratch / "m.json") + " --stage planned --format " +
                                 format + " -o " + (scratch / "page"));

@@ -91,7 +91,7 @@ class SmallTraining {
  public:
   explicit SmallTraining(const std::string& training = R"("optimizer": "adam", "batch_size": 16)",
                          int units = 16) {
-    write_text_file(model(), R"({"name": "small", "inputs": [{"name": "x", "shape": [4]}],
+    write_text_file(model(), R"({"name": "small_net", "inputs": [{"name": "x", "shape": [4]}],
       "layers": [{"type": "dense", "units": )" +
                                  std::to_string(units) +
                                  R"(, "activation": "tanh"}, {"type": "dropout", "rate": 0.2},

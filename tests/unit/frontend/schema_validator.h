@@ -40,6 +40,8 @@ class SchemaValidator {
       return !value.is_number() || value.get<double>() > rule.get<double>();
     if (key == "exclusiveMaximum")
       return !value.is_number() || value.get<double>() < rule.get<double>();
+    if (key == "maxLength")
+      return !value.is_string() || value.get<std::string>().size() <= rule.get<size_t>();
     if (key == "minItems") return !value.is_array() || value.size() >= rule.get<size_t>();
     if (key == "maxItems") return !value.is_array() || value.size() <= rule.get<size_t>();
     if (key == "items")

@@ -175,11 +175,11 @@ TEST(DataValues, TargetsLieWhereTheLossIsDefined) {
   EXPECT_EQ(check(model, {0, 1e9}), "");
   expect_part(check(model, {-0.5}), "is defined for values of at least 0");
   rule.target_min = -1;
-  rule.target_flags = GRADC_RT_TARGET_ABOVE_MIN;
+  rule.flags = GRADC_RT_TARGET_ABOVE_MIN;
   EXPECT_EQ(check(model, {-0.99}), "");
   expect_part(check(model, {-1}), "is defined for values above -1");
   rule.target_max = 1;
-  rule.target_flags = GRADC_RT_TARGET_WHOLE;
+  rule.flags = GRADC_RT_TARGET_WHOLE;
   EXPECT_EQ(check(model, {-1, 0, 1}), "");
   expect_part(check(model, {0.5}), "is defined for whole numbers from -1 to 1");
 }

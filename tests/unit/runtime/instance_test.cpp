@@ -24,7 +24,7 @@ TEST(Abi, TablesAreMadeOfEightByteFields) {
   static_assert(sizeof(gradc_rt_tensor) == (8 + GRADC_RT_MAX_RANK) * 8);
   static_assert(sizeof(gradc_rt_entry) == 4 * 8);
   static_assert(sizeof(gradc_rt_training) == 10 * 8);
-  static_assert(sizeof(gradc_rt_model) == (7 + 10 + 7) * 8);
+  static_assert(sizeof(gradc_rt_model) == (7 + 10 + 9) * 8);
 }
 
 TEST(Instance, LivesInTheCallersMemory) {

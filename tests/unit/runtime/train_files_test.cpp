@@ -262,7 +262,7 @@ TEST(Finite, TrainingDoesNotStartFromWhatIsNoNumber) {
     values[0] = before;
     const Outcome outcome = program.train("--epochs 1 --weights @nan --out @w --log @log");
     EXPECT_EQ(outcome.code, 1);
-    EXPECT_TRUE(contains(outcome.err, std::string("\"") + name + "\"")) << outcome.err;
+    EXPECT_TRUE(contains(outcome.err, std::string(": ") + name + ": [")) << outcome.err;
     EXPECT_FALSE(contains(outcome.err, "learning rate")) << outcome.err;
     EXPECT_FALSE(file_exists(program.path("w").c_str()));
     EXPECT_FALSE(file_exists(program.path("log").c_str()));

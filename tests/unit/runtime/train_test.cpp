@@ -160,7 +160,7 @@ TEST(Train, ResumeRefusesADifferentRun) {
   const Outcome run = train_fake(1, 49, options);
   EXPECT_EQ(run.status.code, Code::kUserError);
   for (const char* part :
-       {"examples: 50, this run has 49", "seed 42, this run has 1", "shuffling 1"})
+       {"examples: 50, this run has 49", "seed 42, this run has 1", "shuffling on"})
     EXPECT_NE(strstr(run.status.text.c_str(), part), nullptr) << run.status.text.c_str();
 }
 

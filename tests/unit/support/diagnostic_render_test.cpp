@@ -64,7 +64,7 @@ TEST(DiagnosticRender, LongLinesAreCutAroundTheCaret) {
 }
 
 TEST(DiagnosticRender, TabsUtf8AndControlBytes) {
-  const std::string text = "{\t\"größe\": \"日本\x01\", \"b\": 1}";
+  const std::string text = "{\t\"größe\": \"日本\x7f\", \"b\": 1}";
   EXPECT_EQ(render(text, make_error(DiagKind::kUnsupported, {.file = "model.json", .pointer = "/b"},
                                     "no")),
             "model.json:1:24: error: no [unsupported]\n"

@@ -23,12 +23,13 @@ TEST(Json, KeepsMemberOrder) {
 }
 
 TEST(Json, TrailingCommaIsExplained) {
-  EXPECT_EQ(errors_of("{\n  \"a\": [1, 2,],\n  \"b\": 2\n}\n"),
-            "m.json:2:14: error: invalid JSON while parsing value: unexpected ']'; expected '[', "
-            "'{', or a literal [json-syntax]\n"
-            "   2 |   \"a\": [1, 2,],\n"
-            "     |              ^\n"
-            "  help: remove the comma before the closing bracket\n");
+  EXPECT_EQ(
+      errors_of("{\n  \"a\": [1, 2,],\n  \"b\": 2\n}\n"),
+      "m.json:2:14: error: invalid JSON while parsing value: unexpected ']'; expected a value "
+      "[json-syntax]\n"
+      "   2 |   \"a\": [1, 2,],\n"
+      "     |              ^\n"
+      "  help: remove the comma before the closing bracket\n");
 }
 
 TEST(Json, EndOfFileHasAPlace) {
@@ -82,6 +83,54 @@ TEST(Json, WritingMistakesGetAdvice) {
   EXPECT_NE(errors_of("// x\n{}").find("help: JSON has no comments"), std::string::npos);
   EXPECT_NE(errors_of("{\"a\": True}").find("help: JSON writes true and false"), std::string::npos);
   EXPECT_NE(errors_of("{\"a\": \"\xff\"}").find("json-syntax"), std::string::npos);
+}
+
+TEST(Json, StringsAreDecodedAndChecked) {
+  const auto text_of = [](const std::string& text) {
+    const SourceFile file("m.json", text);
+    const Result<Json> result = parse_json(file);
+    return result.ok() ? result.value().get<std::string>() : "error: " + result.message();
+  };
+  EXPECT_EQ(text_of(R"("a\\\"\/\b\f\n\r\t\u00e4\u20ac\ud834\udd1e")"),
+            "a\\\"/\b\f\n\r\t\xC3\xA4\xE2\x82\xAC\xF0\x9D\x84\x9E");
+  for (const char* wrong : {R"("\ud834")", R"("\ud834x")", R"("\ud834\u0041")", R"("\udd1e")",
+                            R"("\u12g4")", R"("\u12)", R"("\x41")", "\"\x01\"", "\"a\nb\"",
+                            "\"\xC0\x80\"", "\"\xED\xA0\x80\"", "\"abc", "\"abc\\"})
+    EXPECT_EQ(text_of(wrong).substr(0, 20), "error: invalid JSON ") << wrong;
+}
+
+TEST(Json, NumbersHaveTheirForm) {
+  const auto ok = [](const std::string& text) { return errors_of(text) == "ok"; };
+  for (const char* right : {"0", "-0", "0.5", "-1.25e+3", "1E5", "10", "1e-400"})
+    EXPECT_TRUE(ok(right)) << right << errors_of(right);
+  for (const char* wrong :
+       {"01", "-", ".5", "5.", "1e", "1e+", "+1", "0x10", "1,5", "1 2", "--1", "1.e5"})
+    EXPECT_FALSE(ok(wrong)) << wrong;
+}
+
+TEST(Json, FilesThatAreNoUtf8TextAreNamed) {
+  const auto names = [](const std::string& text, const char* what) {
+    EXPECT_NE(errors_of(text).find(what), std::string::npos) << errors_of(text);
+  };
+  names(std::string("\xFF\xFE{\0}\0", 6), "the file is UTF-16");
+  names(std::string("\xFE\xFF\0{\0}", 6), "the file is UTF-16");
+  names(std::string("{\0\"\0", 4), "the file is UTF-16");
+  names(std::string("\0{\0\"", 4), "the file is UTF-16");
+  names("\x1F\x8B\x08", "compressed (gzip)");
+  names("PK\x03\x04", "a zip archive");
+  names(std::string("\x7F"
+                    "ELF\x02\x01\x01\0\0",
+                    9),
+        "binary data");
+  names("", "the file is empty");
+  names("\xEF\xBB\xBF", "the file ends too early");
+  EXPECT_EQ(errors_of("\xEF\xBB\xBF{}\r\n"), "ok");
+}
+
+TEST(Json, LongKeysAreRefused) {
+  const std::string text = errors_of("{\"" + std::string(2000000, 'k') + "\": 1}");
+  EXPECT_NE(text.find("the member's name is 2000000 bytes long"), std::string::npos);
+  EXPECT_LT(text.size(), 1000U);
 }
 
 }  // namespace

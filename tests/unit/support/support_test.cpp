@@ -1,5 +1,5 @@
-// Small helpers: positions, JSON locator, suggestions, timers, counters.
-#include "support/json_locator.h"
+// Small helpers: positions, JSON index, suggestions, timers, counters.
+#include "support/json_index.h"
 #include "support/source_file.h"
 #include "support/statistics.h"
 #include "support/suggest.h"
@@ -35,19 +35,18 @@ TEST(SourceFile, MissingFileAndDirectory) {
   EXPECT_TRUE(read_source_file(GRADC_SOURCE_DIR "/CMakeLists.txt").ok());
 }
 
-std::string found(std::string_view text, std::string_view pointer, JsonPart part,
-                  size_t occurrence = 0) {
-  const auto range = locate_json(text, pointer, part, occurrence);
+std::string found(std::string_view text, std::string_view pointer, JsonPart part) {
+  const auto range = JsonIndex(text).find(pointer, part);
   return range ? std::string(text.substr(range->begin, range->end - range->begin)) : "(none)";
 }
 
-TEST(JsonLocator, FindsKeysAndValues) {
+TEST(JsonIndex, FindsKeysAndValues) {
   const std::string_view text =
       R"({ "a" : [1, {"b~/": "x\"y]"}, -2.5e3 ], "c": {"d": null}, "c": 7 })";
   EXPECT_EQ(found(text, "/a/1/b~0~1", JsonPart::kValue), R"("x\"y]")");
   EXPECT_EQ(found(text, "/a/1/b~0~1", JsonPart::kKey), R"("b~/")");
   EXPECT_EQ(found(text, "/a/2", JsonPart::kValue), "-2.5e3");
-  EXPECT_EQ(found(text, "/c", JsonPart::kValue, 1), "7");
+  EXPECT_EQ(found(text, "/c", JsonPart::kValue), R"({"d": null})");  // the first of equal keys
   EXPECT_EQ(found(text, "/c/d", JsonPart::kValue), "null");
   EXPECT_EQ(found(text, "", JsonPart::kValue), std::string(text));
   EXPECT_EQ(found(text, "/a/3", JsonPart::kValue), "(none)");
@@ -56,7 +55,7 @@ TEST(JsonLocator, FindsKeysAndValues) {
   EXPECT_EQ(found("\xEF\xBB\xBF[5]", "/0", JsonPart::kValue), "5");
 }
 
-TEST(JsonLocator, BrokenTextIsHarmless) {
+TEST(JsonIndex, BrokenTextIsHarmless) {
   const std::string text = R"({"a": [1, {"b": "x"}]})";
   for (size_t length = 0; length < text.size(); ++length) {
     found(text.substr(0, length), "/a/1/b", JsonPart::kValue);

@@ -1,0 +1,141 @@
+#include "driver/model_facts.h"
+
+#include "frontend/layer_def.h"
+#include "ir/attrs.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+namespace gradc {
+
+namespace {
+
+/// A list of "key=value".
+class FactText {
+ public:
+  FactText& add(std::string_view key, std::string_view value) {
+    text_ += fmt::format("{}{}={}", text_.empty() ? "" : "; ", key, value);
+    return *this;
+  }
+  template <class Number>
+  FactText& number(std::string_view key, Number value) {
+    return add(key, fmt::format("{}", value));
+  }
+  template <class List>
+  FactText& list(std::string_view key, const List& values) {
+    return add(key, fmt::format("[{}]", fmt::join(values, ", ")));
+  }
+  /// The type and all options that are set, those of typed objects with their path in front.
+  FactText& component(const std::string& path, const Component& component) {
+    add(path.empty() ? "type" : path, component.def->type);
+    for (const OptionDef& option : component.def->options) {
+      const std::string name =
+          path.empty() ? std::string(option.name) : fmt::format("{}.{}", path, option.name);
+      if (component.options.has(option.name)) this->option(name, option, component.options);
+    }
+    return *this;
+  }
+  std::string take() { return std::move(text_); }
+
+ private:
+  void option(const std::string& name, const OptionDef& def, const Options& options) {
+    switch (def.type) {
+      case OptionType::kBool:
+        add(name, options.flag(def.name) ? "true" : "false");
+        break;
+      case OptionType::kInt:
+        number(name, options.integer(def.name));
+        break;
+      case OptionType::kFloat:
+        number(name, options.number(def.name));
+        break;
+      case OptionType::kString:
+      case OptionType::kEnum:
+        add(name, options.text(def.name));
+        break;
+      case OptionType::kInts:
+      case OptionType::kPair:
+      case OptionType::kIntOrInts:
+      case OptionType::kPadding2d:
+        list(name, options.ints(def.name));
+        break;
+      case OptionType::kFloats:
+        list(name, options.numbers(def.name));
+        break;
+      case OptionType::kComponent:
+        component(name, *options.component(def.name));
+        break;
+    }
+  }
+
+  std::string text_;
+};
+
+std::string call_text(const Model& model, const Call& call) {
+  const Layer& layer = model.layers[call.layer];
+  FactText text;
+  if (layer.def == &raw_op_layer()) {
+    text.add("type", layer.component.written_type);
+    for (const auto& [name, value] : layer.raw_attrs.all_fields())
+      text.add(name, print_attr(value));
+  } else {
+    text.component("", layer.component);
+  }
+  if (!layer.trainable) text.add("trainable", "false");
+  if (layer.name != call.name) text.add("shared with", layer.name);
+  std::vector<std::string> inputs;
+  for (ModelValue value : call.inputs)
+    inputs.push_back(model.value_name(value));
+  return text.list("inputs", inputs).take();
+}
+
+std::string rule_text(const DataRule& rule) {
+  FactText text;
+  text.number("scale", rule.scale).number("offset", rule.offset);
+  text.number("standardize", static_cast<int>(rule.standardize));
+  text.list("mean", rule.mean).list("std", rule.stddev);
+  text.number("one_hot", rule.one_hot);
+  text.list("reshape", rule.reshape);
+  text.number("flip_horizontal", rule.flip_horizontal);
+  text.number("shift_height", rule.shift_height).number("shift_width", rule.shift_width);
+  text.number("crop", rule.crop).number("noise", rule.noise_stddev);
+  return text.take();
+}
+
+void add_training(const Model& model, std::vector<ModelFact>& facts) {
+  const Training& training = *model.training;
+  for (const OutputLoss& loss : training.losses) {
+    FactText text;
+    text.component("", loss.loss).number("weight", loss.weight);
+    facts.push_back({"loss of " + model.outputs[loss.output].name, text.take()});
+  }
+  for (const OutputMetric& metric : training.metrics) {
+    FactText text;
+    text.component("", metric.metric).add("as", metric.resolved->type);
+    text.add("of", model.outputs[metric.output].name);
+    facts.push_back({"metric " + metric.name, text.take()});
+  }
+  facts.push_back({"optimizer", FactText().component("", training.optimizer).take()});
+}
+
+}  // namespace
+
+std::vector<ModelFact> model_facts(const Model& model) {
+  std::vector<ModelFact> facts;
+  for (const ModelInput& input : model.inputs)
+    facts.push_back({"input " + input.name, to_string(input.spec)});
+  for (const Call& call : model.calls)
+    facts.push_back({"layer " + call.name, call_text(model, call)});
+  std::vector<std::string> outputs;
+  for (const ModelOutput& output : model.outputs)
+    outputs.push_back(model.value_name(output.value));
+  facts.push_back({"outputs", fmt::format("[{}]", fmt::join(outputs, ", "))});
+  for (const DataRule& rule : model.data) {
+    facts.push_back({fmt::format("data of {} {}", rule.is_target ? "target" : "input", rule.name),
+                     rule_text(rule)});
+  }
+  if (model.training) add_training(model, facts);
+  return facts;
+}
+
+}  // namespace gradc
