@@ -3,6 +3,7 @@
 #include "frontend/component_reader.h"
 
 #include "support/check.h"
+#include "support/json.h"
 #include "support/suggest.h"
 
 #include <fmt/ranges.h>
@@ -143,10 +144,16 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
   GRADC_UNREACHABLE();
 }
 
+Json default_value(const OptionDef& def) {
+  Result<Json> value = parse_json(SourceFile(std::string(def.name), std::string(def.default_json)));
+  GRADC_CHECK(value.ok(), "the default {} of option \"{}\" is no JSON", def.default_json, def.name);
+  return std::move(*value);
+}
+
 void fill_defaults(std::span<const OptionDef> table, Options& options) {
   for (const OptionDef& def : table) {
     if (def.required()) continue;
-    const Json parsed = Json::parse(def.default_json, nullptr, /*allow_exceptions=*/false);
+    const Json parsed = default_value(def);
     DiagnosticSink sink;
     auto value = read_option(sink, JsonCursor(parsed, {}, {}), def);
     GRADC_CHECK(value && !sink.has_errors(),

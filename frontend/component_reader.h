@@ -21,6 +21,9 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
 std::shared_ptr<const Component> read_component(DiagnosticSink& sink, const JsonCursor& at,
                                                 Family family);
 
+/// An option's default, read as every other text: without the process's locale.
+Json default_value(const OptionDef& def);
+
 /// Sets every option that has a default to it; required ones stay unset.
 void fill_defaults(std::span<const OptionDef> table, Options& options);
 

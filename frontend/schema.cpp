@@ -1,5 +1,6 @@
 // JSON Schema from the option tables. Layers inside blocks may hold "$parameter" strings in place
 // of any value, so there only their frame is described.
+#include "frontend/component_reader.h"
 #include "frontend/layer_def.h"
 #include "frontend/reference.h"
 #include "frontend/training_reader.h"
@@ -77,7 +78,7 @@ Json option_schema(const OptionDef& def) {
   Json schema = value_schema(def);
   if (def.nullable()) schema = any_of({schema, Json{{"type", "null"}}});
   schema["description"] = def.doc;
-  if (!def.required()) schema["default"] = Json::parse(def.default_json);
+  if (!def.required()) schema["default"] = default_value(def);
   return schema;
 }
 
