@@ -223,7 +223,9 @@ Json data_rule_schema() {
                                       {"shift", any_of({count, list_schema(count, 2)})},
                                       {"crop", {{"type", "boolean"}}},
                                       {"noise", {{"type", "number"}, {"minimum", 0}}}});
-  return strict_object({{"scale", number},
+  const Json not_zero = any_of({Json{{"type", "number"}, {"exclusiveMinimum", 0}},
+                                Json{{"type", "number"}, {"exclusiveMaximum", 0}}});
+  return strict_object({{"scale", not_zero},
                         {"offset", number},
                         {"standardize", standardize},
                         {"one_hot", {{"type", "integer"}, {"minimum", 2}}},

@@ -247,9 +247,7 @@ std::string render_diagnostics(std::span<const Diagnostic> diagnostics, const So
     const size_t file = files.try_emplace(diagnostic.place.file, files.size()).first->second;
     ordered.emplace_back(file, located ? located->range.begin : SIZE_MAX, &diagnostic);
   }
-  std::ranges::stable_sort(ordered, {}, [](const auto& entry) {
-    return std::pair(std::get<0>(entry), std::get<1>(entry));
-  });
+  std::ranges::sort(ordered);  // at the same place in the order given: they are one array
   Renderer renderer(locator, options);
   const size_t shown = std::min(diagnostics.size(), options.max_shown);
   for (const auto& entry : std::span(ordered).first(shown))
