@@ -9,7 +9,6 @@
 #include "driver/version.h"
 #include "runtime/dtype.h"
 #include "runtime/process.h"
-#include "support/check.h"
 
 #include <algorithm>
 #include <chrono>
@@ -304,7 +303,8 @@ class AotCompilation {
 
   Status finish_file(const std::string& path, bool executable) {
     std::FILE* file = std::fopen(path.c_str(), "rb");
-    GRADC_CHECK(file != nullptr, "the linker wrote no {}", path);
+    if (file == nullptr)
+      return make_error(DiagKind::kToolFailed, {}, "linking ended well but wrote no \"{}\"", path);
     std::string bytes;
     char buffer[65536];
     for (size_t n = 0; (n = std::fread(buffer, 1, sizeof buffer, file)) > 0;)

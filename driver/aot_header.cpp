@@ -12,8 +12,7 @@ namespace gradc {
 
 namespace {
 
-constexpr std::string_view kCompiler = "gradc ";  // how model.compiler begins
-constexpr std::string_view kHeaderMark = ": a training step compiled by gradc ";
+constexpr std::string_view kHeaderMark = ": a training step compiled by ";
 
 struct Function {
   const char* suffix;  ///< after NAME_
@@ -164,8 +163,7 @@ std::string opening_comment(const gradc_rt_model& model, const std::string& symb
       "optimizer {} bytes,\n"
       " * arena {} bytes; {}_memory_bytes has the sum with batch buffers and per-thread "
       "scratch.\n *\n",
-      c_comment_text(model.name), kHeaderMark,
-      c_comment_text(std::string_view(model.compiler).substr(kCompiler.size())),
+      c_comment_text(model.name), kHeaderMark, c_comment_text(model.compiler),
       c_comment_text(model.target_triple), c_comment_text(model.target_cpu), model.batch_size,
       bytes_of(model, GRADC_RT_PARAMETER), bytes_of(model, GRADC_RT_STATE),
       bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena, symbol);

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fcntl.h>
 #include <optional>
 #include <spawn.h>
@@ -132,8 +133,13 @@ int spawn(std::vector<char*>& arguments, std::vector<char*>& variables, std::FIL
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return error;
   int state = 0;
-  while (waitpid(child, &state, 0) < 0 && errno == EINTR) {
-    if (stopped()) kill(child, SIGTERM);
+  // A signal may come just before a wait without end, which would not see it: short waits do.
+  const timespec pause{0, 2000000};
+  for (pid_t ended = 0; ended == 0;) {
+    ended = waitpid(child, &state, WNOHANG);
+    if (ended < 0 && errno == EINTR) ended = 0;
+    if (ended == 0 && stopped()) kill(child, SIGTERM);
+    if (ended == 0) nanosleep(&pause, nullptr);
   }
   return WIFEXITED(state) && WEXITSTATUS(state) == 0 ? 0 : -1;
 }
