@@ -18,7 +18,7 @@ class Case:
         self.x, self.y, self.params, self.training = x, y, params, training
         self.target = target or model["layers"][-1]["name"]
         self.full_size = False  # not stored
-        self.decides = False  # forward takes a list for the margins of its relu and max-pool decisions
+        self.decides = False  # forward takes a list for its relu and max-pool decisions and their margins
 
 
 def rng(name):
@@ -257,6 +257,12 @@ def decision_margin(a):
     return min(a.abs().min().item(), ties.min().item())
 
 
+def decisions(a):
+    """What relu and max pooling of 2x2 take of a: the winners of the windows, and whether they are above 0."""
+    values, winners = F.max_pool2d(a.permute(0, 3, 1, 2), 2, return_indices=True)
+    return torch.where(values > 0, winners, -1)
+
+
 def lenet(name, size, c1, c2, dense, batch, optimizer=None, smooth=False):
     """A LeNet of relu and max pooling; smooth: of tanh and average pooling, as in LeCun et al. (1998)."""
     g = rng(name)
@@ -276,11 +282,11 @@ def lenet(name, size, c1, c2, dense, batch, optimizer=None, smooth=False):
         for conv in ("c1", "c2"):
             x = conv2d(x, p[f"{conv}/kernel"], p[f"{conv}/bias"])
             if margins is not None and not smooth:
-                margins.append(decision_margin(x.detach()))
+                margins.append((decision_margin(x.detach()), decisions(x.detach())))
             x = pool2d(act(x), pooling, (2, 2), None, "valid")
         x = x.reshape(x.shape[0], -1) @ p["d1/kernel"] + p["d1/bias"]
         if margins is not None and not smooth:
-            margins.append(x.detach().abs().min().item())
+            margins.append((x.detach().abs().min().item(), x.detach() > 0))
         return act(x) @ p["d2/kernel"] + p["d2/bias"]
 
     model = {"name": name, "inputs": [{"name": "x", "shape": [size, size, 1]}], "layers": layers,
