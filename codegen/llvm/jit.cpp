@@ -52,15 +52,17 @@ struct Group {
 void compile_group(const kernel::Program& program, const TargetInfo& target,
                    const cg::SymbolNames& names, Group& group, std::vector<int64_t>& scratch,
                    bool verify) {
-  auto machine = cg::make_machine(target);
-  if (!machine.ok()) {
-    group.errors = machine.diagnostics();
+  auto made = cg::make_machine(target);
+  if (!made.ok()) {
+    group.errors = made.diagnostics();
     return;
   }
   auto begin = Clock::now();
-  llvm::LLVMContext context;
-  llvm::Module module(cg::symbol_text(program.name), context);
-  cg::prepare_module(module, **machine);
+  const cg::Abandonable<llvm::TargetMachine> machine(std::move(*made));
+  const cg::Abandonable<llvm::LLVMContext> context;
+  const cg::Abandonable<llvm::Module> owner(cg::symbol_text(program.name), *context);
+  llvm::Module& module = *owner;
+  cg::prepare_module(module, *machine);
   for (const size_t k : group.kernels)
     scratch[k] = cg::emit_kernel(module, program.kernels[k], names.kernel(program, k), target,
                                  /*is_internal=*/false);
@@ -71,10 +73,10 @@ void compile_group(const kernel::Program& program, const TargetInfo& target,
   group.timings.emit_ms = milliseconds_since(begin);
   if (verify) cg::check_module(module);
   begin = Clock::now();
-  cg::optimize(module, **machine);
+  cg::optimize(module, *machine);
   group.timings.optimize_ms = milliseconds_since(begin);
   begin = Clock::now();
-  group.object = cg::emit_file(module, **machine, cg::FileKind::kObject);
+  group.object = cg::emit_file(module, *machine, cg::FileKind::kObject);
   group.timings.codegen_ms = milliseconds_since(begin);
   group.timings.code_bytes = static_cast<int64_t>(group.object.size());
 }
@@ -150,9 +152,15 @@ class OrcProgram final : public JitProgram {
     try {
       llvm::consumeError(session_->endSession());
     } catch (const std::bad_alloc&) {
-      // Ending needs memory, too; what the session held stays behind.
-      (void)session_.release();
+      abandon();  // ending needs memory, too
     }
+  }
+
+  /// What LLVM holds stays behind: an exception came through it.
+  void abandon() {
+    (void)layer_.release();
+    (void)memory_.release();
+    (void)session_.release();
   }
 
   Status link(const kernel::Program& program, const cg::SymbolNames& names,
@@ -252,7 +260,12 @@ Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
     timings.code_bytes += group.timings.code_bytes;
   }
   const auto link_begin = Clock::now();
-  GRADC_TRY_STATUS(result->link(program, names, groups, scratch));
+  try {
+    GRADC_TRY_STATUS(result->link(program, names, groups, scratch));
+  } catch (...) {
+    result->abandon();
+    throw;
+  }
   timings.link_ms = milliseconds_since(link_begin);
   timings.kernels = static_cast<int64_t>(program.kernels.size());
   timings.wall_ms = milliseconds_since(begin);

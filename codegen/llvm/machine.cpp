@@ -1,6 +1,7 @@
 // Target machines, the pipeline, emission.
 #include "codegen/llvm/machine.h"
 
+#include "codegen/llvm/failures.h"
 #include "support/check.h"
 
 #include <llvm/Analysis/AliasAnalysis.h>
@@ -95,25 +96,26 @@ void check_module(const llvm::Module& module) {
 }
 
 void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
-  llvm::LoopAnalysisManager loops;
-  llvm::FunctionAnalysisManager functions;
-  llvm::CGSCCAnalysisManager components;
-  llvm::ModuleAnalysisManager modules;
-  llvm::PassBuilder builder(&machine);
-  builder.registerModuleAnalyses(modules);
-  builder.registerCGSCCAnalyses(components);
-  builder.registerFunctionAnalyses(functions);
-  builder.registerLoopAnalyses(loops);
-  builder.crossRegisterProxies(loops, functions, components, modules);
+  const Abandonable<llvm::LoopAnalysisManager> loops;
+  const Abandonable<llvm::FunctionAnalysisManager> functions;
+  const Abandonable<llvm::CGSCCAnalysisManager> components;
+  const Abandonable<llvm::ModuleAnalysisManager> modules;
+  const Abandonable<llvm::PassBuilder> builder(&machine);
+  builder->registerModuleAnalyses(*modules);
+  builder->registerCGSCCAnalyses(*components);
+  builder->registerFunctionAnalyses(*functions);
+  builder->registerLoopAnalyses(*loops);
+  builder->crossRegisterProxies(*loops, *functions, *components, *modules);
 
-  llvm::FunctionPassManager passes;
+  const Abandonable<llvm::FunctionPassManager> owner;
+  llvm::FunctionPassManager& passes = *owner;
   passes.addPass(llvm::PromotePass());
   passes.addPass(llvm::EarlyCSEPass());
   passes.addPass(llvm::createFunctionToLoopPassAdaptor(llvm::LICMPass(llvm::LICMOptions()),
                                                        /*UseMemorySSA=*/true));
   passes.addPass(llvm::DCEPass());
   for (llvm::Function& function : module) {
-    if (!function.isDeclaration()) passes.run(function, functions);
+    if (!function.isDeclaration()) passes.run(function, *functions);
   }
 }
 
@@ -121,7 +123,8 @@ llvm::SmallVector<char, 0> emit_file(llvm::Module& module, llvm::TargetMachine& 
                                      FileKind kind) {
   llvm::SmallVector<char, 0> buffer;
   llvm::raw_svector_ostream stream(buffer);
-  llvm::legacy::PassManager passes;
+  const Abandonable<llvm::legacy::PassManager> owner;
+  llvm::legacy::PassManager& passes = *owner;
   const auto type = kind == FileKind::kObject ? llvm::CodeGenFileType::ObjectFile
                                               : llvm::CodeGenFileType::AssemblyFile;
   const bool failed = machine.addPassesToEmitFile(passes, stream, nullptr, type,

@@ -34,9 +34,11 @@ Result<ObjectFile> write_object(const kernel::Program& program, const TargetInfo
                                 const ObjectOptions& options) {
   const cg::LlvmFailures failures;
   const auto begin = Clock::now();
-  GRADC_TRY(auto machine, cg::make_machine(target));
-  llvm::LLVMContext context;
-  llvm::Module module(cg::symbol_text(program.name), context);
+  GRADC_TRY(auto made, cg::make_machine(target));
+  const cg::Abandonable<llvm::TargetMachine> machine(std::move(made));
+  const cg::Abandonable<llvm::LLVMContext> context;
+  const cg::Abandonable<llvm::Module> owner(cg::symbol_text(program.name), *context);
+  llvm::Module& module = *owner;
   cg::prepare_module(module, *machine);
   const cg::SymbolNames names{options.symbol_prefix, /*internal_kernels=*/true};
   ObjectFile file;

@@ -1,6 +1,7 @@
 // Asks LLVM for the host's CPU and for what a named CPU can do.
 #include "codegen/llvm/target_query.h"
 
+#include "codegen/llvm/failures.h"
 #include "codegen/llvm/machine.h"
 
 #include <fmt/ranges.h>
@@ -152,6 +153,7 @@ Status check_least(const llvm::MCSubtargetInfo& info, const TargetFacts& facts) 
 }  // namespace
 
 Result<TargetFacts> query_host(const std::string& features) {
+  const LlvmFailures failures;
   TargetFacts facts;
   facts.triple = llvm::sys::getProcessTriple();
   facts.features = features;
@@ -171,6 +173,7 @@ Result<TargetFacts> query_host(const std::string& features) {
 
 Result<TargetFacts> query_target(const std::string& triple, const std::string& cpu,
                                  const std::string& features) {
+  const LlvmFailures failures;
   TargetFacts facts;
   facts.triple = llvm::Triple::normalize(triple.empty() ? llvm::sys::getProcessTriple() : triple);
   GRADC_TRY_STATUS(check_triple(facts.triple));
@@ -191,6 +194,7 @@ Result<TargetFacts> query_target(const std::string& triple, const std::string& c
 
 Result<std::string> query_needs(const std::string& triple, const std::string& cpu,
                                 const std::string& features) {
+  const LlvmFailures failures;
   GRADC_TRY(const auto info, subtarget_of({triple, cpu, features}));
   std::string needs;
   for (const std::string_view name : needs_of(llvm::Triple(triple))) {
