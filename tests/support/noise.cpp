@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
@@ -77,10 +78,14 @@ class NoisyRun {
   }
 
  private:
+  /// Rounding is a function of the number: equal ones move alike, and their sum moves with them.
   void disturb(Tensor& tensor, double steps = 1.0) {
     if (!is_float(tensor.type.dtype)) return;
-    for (double& x : tensor.data)
-      x *= 1.0 + steps * relative_ * static_cast<double>(random_.between(-1024, 1024)) / 1024.0;
+    const uint64_t key = random_.bits();
+    for (double& x : tensor.data) {
+      Random noise(key ^ std::bit_cast<uint64_t>(x));
+      x *= 1.0 + steps * relative_ * static_cast<double>(noise.between(-1024, 1024)) / 1024.0;
+    }
   }
 
   /// scatter_add adds one after the other, so equal updates round the same way each time:

@@ -31,8 +31,8 @@ TEST(Package, IsFoundByItsVersionAndNoOther) {
   const Outcome installed =
       shell("cmake --install " + std::string(GRADC_BINARY_DIR) + " --prefix " + (prefix / ""));
   ASSERT_EQ(installed.code, 0) << installed.output;
-  const std::string configure = "cmake -S " + (project / "") + " -B " + (project / "build") +
-                                " -DCMAKE_PREFIX_PATH=" + (prefix / "");
+  const std::string configure = "cmake -G Ninja -S " + (project / "") + " -B " +
+                                (project / "build") + " -DCMAKE_PREFIX_PATH=" + (prefix / "");
   write_project(project, "0.1");
   const Outcome found = shell(configure);
   ASSERT_EQ(found.code, 0) << found.output;
