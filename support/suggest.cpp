@@ -131,7 +131,8 @@ NameIndex::NameIndex(std::vector<std::string> names) : names_(std::move(names)) 
     for (const uint32_t gram : grams_of(folded_[i]))
       grams_[gram].push_back(i);
   }
-  std::ranges::stable_sort(sorted_, {}, [&](size_t i) -> const std::string& { return folded_[i]; });
+  std::ranges::sort(sorted_, {},
+                    [&](size_t i) { return std::pair(std::string_view(folded_[i]), i); });
 }
 
 std::vector<size_t> NameIndex::candidates(const std::string& wanted) const {
@@ -153,7 +154,10 @@ std::vector<size_t> NameIndex::candidates(const std::string& wanted) const {
     if (ranked.empty() || ranked.back().first != name) ranked.emplace_back(name, 0);
     ++ranked.back().second;
   }
-  std::ranges::stable_sort(ranked, std::greater(), [](const auto& entry) { return entry.second; });
+  // (std::stable_sort calls what libstdc++ 12 itself marks as deprecated.)
+  std::ranges::sort(ranked, [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  });
   std::vector<size_t> chosen;
   for (size_t k = 0; k < std::min(ranked.size(), kMaxCompared); ++k)
     chosen.push_back(ranked[k].first);
