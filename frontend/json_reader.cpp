@@ -138,7 +138,7 @@ std::optional<double> read_number(DiagnosticSink& sink, const JsonCursor& at,
     return std::nullopt;
   }
   const double number = at.value().get<double>();
-  constexpr double kLargest = std::numeric_limits<float>::max();
+  constexpr auto kLargest = static_cast<double>(std::numeric_limits<float>::max());
   if (within(number, limits) && std::abs(number) > kLargest) {
     sink.error(DiagKind::kNumberOutOfRange, at.place(),
                "{} is {}, which is too large for a float32", place_name(at.pointer()),
