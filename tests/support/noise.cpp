@@ -56,8 +56,12 @@ bool sums(Op op) {
 
 class NoisyRun {
  public:
-  NoisyRun(const Graph& graph, double relative, uint64_t seed)
-      : graph_(graph), relative_(relative), random_(seed), values_(graph.value_capacity()) {}
+  NoisyRun(const Graph& graph, double relative, uint64_t seed, Noise noise)
+      : graph_(graph),
+        relative_(relative),
+        random_(seed),
+        noise_(noise),
+        values_(graph.value_capacity()) {}
 
   NamedNumbers run(std::span<const Tensor> inputs) {
     for (size_t i = 0; i < inputs.size(); ++i)
@@ -78,13 +82,13 @@ class NoisyRun {
   }
 
  private:
-  /// Rounding is a function of the number: equal ones move alike, and their sum moves with them.
   void disturb(Tensor& tensor, double steps = 1.0) {
     if (!is_float(tensor.type.dtype)) return;
-    const uint64_t key = random_.bits();
+    const uint64_t key = noise_ == Noise::kOfTheNumber ? random_.bits() : 0;
     for (double& x : tensor.data) {
-      Random noise(key ^ std::bit_cast<uint64_t>(x));
-      x *= 1.0 + steps * relative_ * static_cast<double>(noise.between(-1024, 1024)) / 1024.0;
+      Random own(key ^ std::bit_cast<uint64_t>(x));
+      Random& random = noise_ == Noise::kOfTheNumber ? own : random_;
+      x *= 1.0 + steps * relative_ * static_cast<double>(random.between(-1024, 1024)) / 1024.0;
     }
   }
 
@@ -116,6 +120,7 @@ class NoisyRun {
   const Graph& graph_;
   double relative_;
   Random random_;
+  Noise noise_;
   std::vector<Tensor> values_;
 };
 
@@ -135,8 +140,8 @@ NamedNumbers named_numbers(const Graph& graph, InterpretResult result) {
 }
 
 NamedNumbers interpret_with_noise(const Graph& graph, std::span<const Tensor> inputs,
-                                  double relative, uint64_t seed) {
-  return NoisyRun(graph, relative, seed).run(inputs);
+                                  double relative, uint64_t seed, Noise noise) {
+  return NoisyRun(graph, relative, seed, noise).run(inputs);
 }
 
 std::map<std::string, Bound> bounds_of(const Graph& primitives, std::span<const Tensor> inputs,
@@ -146,8 +151,10 @@ std::map<std::string, Bound> bounds_of(const Graph& primitives, std::span<const 
     for (const double x : tensor.data)
       bounds[name].magnitude = std::max(bounds[name].magnitude, std::abs(x));
   }
-  for (uint64_t run = 1; run <= 2; ++run) {
-    const NamedNumbers noisy = interpret_with_noise(primitives, inputs, relative, seed * 2 + run);
+  for (uint64_t run = 1; run <= 4; ++run) {
+    const NamedNumbers noisy =
+        interpret_with_noise(primitives, inputs, relative, seed * 2 + (run + 1) / 2,
+                             run % 2 == 0 ? Noise::kOfTheNumber : Noise::kOfTheElement);
     for (const auto& [name, tensor] : exact) {
       for (int64_t i = 0; i < tensor.size(); ++i)
         bounds[name].noise = std::max(bounds[name].noise, std::abs(noisy.at(name)[i] - tensor[i]));

@@ -18,16 +18,20 @@ namespace gradc::testing {
 using NamedNumbers = std::map<std::string, Tensor>;
 NamedNumbers named_numbers(const Graph& graph, InterpretResult result);
 
+/// Rounding is a function of the number: equal ones move alike, and their sum with them. The order
+/// of a sum is not: there equal ones move apart.
+enum class Noise : uint8_t { kOfTheElement, kOfTheNumber };
+
 /// Runs a graph of primitives as the interpreter does, but multiplies every number an op rounds by
 /// 1 + relative * r, r uniform in [-1, 1]. Sums get noise on their terms too, so cancellation
 /// shows.
 NamedNumbers interpret_with_noise(const Graph& graph, std::span<const Tensor> inputs,
-                                  double relative, uint64_t seed);
+                                  double relative, uint64_t seed, Noise noise);
 
 /// What may be off in each result, as one number per tensor.
 struct Bound {
   double magnitude = 0.0;  ///< of the largest element
-  double noise = 0.0;      ///< the largest move of an element in two noisy runs
+  double noise = 0.0;      ///< the largest move of an element in four noisy runs
 };
 std::map<std::string, Bound> bounds_of(const Graph& primitives, std::span<const Tensor> inputs,
                                        const NamedNumbers& exact, double relative, uint64_t seed);
