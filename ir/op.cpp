@@ -41,7 +41,7 @@ Arity arity(const OpDef& entry) {
       break;
     }
     ++count.max;
-    if (!word.ends_with('?')) ++count.min;
+    ++count.min;
   }
   return count;
 }
@@ -51,9 +51,7 @@ Result<Types> infer_types(Op op, std::span<const TensorType> operands, const Att
   const OpDef& entry = def(op);
   const auto [min, max] = arity(entry);
   if (operands.size() < min || operands.size() > max) {
-    const std::string expected = max == SIZE_MAX ? fmt::format("at least {}", min)
-                                 : min == max    ? fmt::format("{}", min)
-                                                 : fmt::format("{} to {}", min, max);
+    const std::string expected = fmt::format("{}{}", max == SIZE_MAX ? "at least " : "", min);
     return make_error(DiagKind::kIrInvalid, {}, "{} has {} operands, expected {} ({})", entry.name,
                       operands.size(), expected, entry.operands);
   }
