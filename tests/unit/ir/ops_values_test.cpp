@@ -2,8 +2,8 @@
 // and pooling against PyTorch 1.13's checksums (float64), Philox against Random123's known answers.
 #include "ir/interpreter.h"
 #include "ir/op_attrs.h"
-#include "ir/step_rule.h"
 #include "ir/philox.h"
+#include "ir/step_rule.h"
 #include "tests/support/op_samples.h"
 
 #include <gtest/gtest.h>

@@ -151,9 +151,10 @@ forward:
   ASSERT_EQ(status.diagnostics().size(), 1U);
   const Diagnostic& error = status.diagnostics()[0];
   EXPECT_EQ(error.kind, DiagKind::kNotDifferentiable);
-  EXPECT_EQ(error.message,
-            "the loss cannot be differentiated through \"optimizer_step\" (/layers/3): optimizer steps "
-            "are outside the differentiated graph");
+  EXPECT_EQ(
+      error.message,
+      "the loss cannot be differentiated through \"optimizer_step\" (/layers/3): optimizer steps "
+      "are outside the differentiated graph");
   EXPECT_EQ(error.place.file, "model.json");
   EXPECT_EQ(error.place.pointer, "/layers/3");
 }
