@@ -1,9 +1,8 @@
-// The text of kernels and programs, for people and for comparing. One way: kernels are made by
+// The text of kernels, for people and for comparing. One way: kernels are made by
 // lowering only, so there is no parser.
 #pragma once
 
 #include "codegen/kernel/kernel.h"
-#include "codegen/kernel/program.h"
 
 #include <string>
 
@@ -11,7 +10,6 @@ namespace gradc::kernel {
 
 /// Readable text with the kernel's own names.
 std::string to_string(const Kernel& kernel);
-std::string to_string(const Program& program);
 std::string to_string(const Kernel& kernel, ExprId expr);
 std::string to_string(const Kernel& kernel, const Affine& affine);
 

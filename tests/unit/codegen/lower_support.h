@@ -6,6 +6,7 @@
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/kernel_verifier.h"
 #include "codegen/kernel/lower.h"
+#include "codegen/kernel/program_text.h"
 #include "ir/interpreter.h"
 #include "ir/op.h"
 #include "tests/support/tensor_near.h"
