@@ -47,6 +47,13 @@ Address moving(Address base, std::vector<Stride> strides, int64_t offset = 0) {
   return base;
 }
 
+Call call_of(uint32_t kernel, std::vector<Address> arguments) {
+  Call call;
+  call.kernel = kernel;
+  call.arguments = std::move(arguments);
+  return call;
+}
+
 enum Slots { kInput, kStart, kStacked, kLast, kNumSlots };
 
 /// Two layers of loops over `outer` x `inner` rows of the input:
@@ -70,10 +77,10 @@ Program loops_program(int64_t outer, int64_t inner, bool parallel = true) {
     return moving(Address::slot(slot), {{0, -inner * kRow}, {1, kRow}}, last_offset);
   };
   Loop rows{inner, {}};
-  rows.body.emplace_back(Call{1, {swap(0), swap(0), backwards(kStacked)}});
-  rows.body.emplace_back(Call{0, {swap(0), backwards(kInput), swap(1)}});
+  rows.body.emplace_back(call_of(1, {swap(0), swap(0), backwards(kStacked)}));
+  rows.body.emplace_back(call_of(0, {swap(0), backwards(kInput), swap(1)}));
   Loop loop{outer, {}};
-  loop.body.emplace_back(Call{1, {Address::slot(kStart), Address::constant(0), carries}});
+  loop.body.emplace_back(call_of(1, {Address::slot(kStart), Address::constant(0), carries}));
   loop.body.emplace_back(std::move(rows));
   const Address final_carry = moving(carries, {}, (inner % 2) * (kRow + 64));
   loop.body.emplace_back(Call{1,
@@ -188,7 +195,7 @@ int needed_barriers(const Program& program, std::vector<Step>& steps, int& misse
 TEST(Program, EveryBarrierIsNeeded) {
   // Before the inner loop, between its iterations, before the last call; between outer iterations
   // if the last carry lies where the next one starts.
-  for (const auto [inner, expected] : {std::pair{5, 3}, {4, 4}}) {
+  for (const auto& [inner, expected] : {std::pair{5, 3}, {4, 4}}) {
     Program program = loops_program(3, inner);
     int missed = 0;
     EXPECT_EQ(needed_barriers(program, program.entries[0].steps, missed), expected)
@@ -209,7 +216,7 @@ TEST(Program, RowsOfTheirOwnNeedNoBarrier) {
   };
   const auto with = [&](const Address& in, const Address& out) {
     Loop loop{8, {}};
-    loop.body.emplace_back(Call{0, {in, in, out}});
+    loop.body.emplace_back(call_of(0, {in, in, out}));
     Entry entry{"run", {}, 0};
     entry.steps.emplace_back(std::move(loop));
     place_barriers(p, entry);
@@ -231,7 +238,7 @@ std::vector<double> ramp(int64_t count, double step) {
 }
 
 TEST(Program, CompiledLoopsDoWhatTheInterpreterDoes) {
-  for (const auto [outer, inner] : {std::pair<int64_t, int64_t>{3, 5}, {4, 8}, {1, 2}}) {
+  for (const auto& [outer, inner] : {std::pair<int64_t, int64_t>{3, 5}, {4, 8}, {1, 2}}) {
     const Program program = loops_program(outer, inner);
     std::vector<Tensor> memory;
     for (const Slot& slot : program.slots)
