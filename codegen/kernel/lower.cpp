@@ -26,7 +26,7 @@ int64_t aligned(int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-/// Kernels, constants and slots that all entries share.
+/// Kernels and constants that all entries share.
 class Shared {
  public:
   explicit Shared(Program& program) : program_(program) {}
@@ -57,14 +57,6 @@ class Shared {
       alive_.push_back(elements);
     }
     return it->second;
-  }
-
-  void slot(int64_t number, const std::string& name, const TensorType& type) {
-    const auto index = static_cast<size_t>(number);
-    if (program_.slots.size() <= index) program_.slots.resize(index + 1);
-    if (program_.slots[index].name.empty()) program_.slots[index] = {name, type};
-    GRADC_CHECK(program_.slots[index].type == type, "slot {}, {}: {} and {}", number, name,
-                to_string(program_.slots[index].type), to_string(type));
   }
 
  private:
@@ -117,14 +109,23 @@ class EntryLowering {
   Address input_slot(ValueId input) {
     const std::string& name = graph_.input_of(input).name;
     const int64_t number = entry_.slot(SlotUse::kInput, name);
-    shared_.slot(number, name, graph_.type(input));
+    declare(number, name, graph_.type(input));
     return Address::slot(number);
+  }
+
+  void declare(int64_t number, const std::string& name, const TensorType& type) {
+    const auto index = static_cast<size_t>(number);
+    if (result_.slots.size() <= index) result_.slots.resize(index + 1);
+    Slot& slot = result_.slots[index];
+    if (slot.name.empty()) slot = {name, type};
+    GRADC_CHECK(slot.type == type, "slot {}, {}: {} and {}", number, name, to_string(slot.type),
+                to_string(type));
   }
 
   Address output_slot(size_t output) {
     const GraphOutput& out = graph_.outputs()[output];
     const int64_t number = entry_.slot(SlotUse::kOutput, out.name);
-    shared_.slot(number, out.name, graph_.type(out.value));
+    declare(number, out.name, graph_.type(out.value));
     return Address::slot(number);
   }
 

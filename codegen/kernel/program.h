@@ -85,10 +85,18 @@ bool operator==(const Step& a, const Step& b);
 /// Loops inside loops, at most (runtime/model_abi.h: GRADC_RT_MAX_LOOPS).
 inline constexpr size_t kMaxLoops = 8;
 
+/// A buffer of the caller's; without a name where the entry does not use the number.
+struct Slot {
+  std::string name;
+  TensorType type;
+};
+
+/// Slots are numbered by the caller (the driver), the same for all entries of a model.
 struct Entry {
   std::string name;  ///< "train_step", "predict", ...
   std::vector<Step> steps;
   int64_t arena_bytes = 0;
+  std::vector<Slot> slots{};
 };
 
 struct ConstantData {
@@ -96,19 +104,11 @@ struct ConstantData {
   std::vector<double> elements;
 };
 
-/// A buffer of the caller's; without a name where a number is not used.
-struct Slot {
-  std::string name;
-  TensorType type;
-};
-
-/// Slots are numbered by the caller (the driver), the same for all entries of a model.
 struct Program {
   std::string name;
   std::vector<Kernel> kernels;  ///< no two equal (up to names)
   std::vector<Entry> entries;
   std::vector<ConstantData> constants;
-  std::vector<Slot> slots;
 };
 
 /// Visits calls in the order of their text (a loop's body once), with the trips of the loops around

@@ -101,8 +101,6 @@ class ProgramParser {
       if (line_->accept("program")) {
         if (!line_->accept("@")) return wrong("\"@\" and the program's name");
         program_.name = line_->until("");
-      } else if (line_->accept("slot")) {
-        GRADC_TRY_STATUS(slot());
       } else if (line_->accept("constant")) {
         GRADC_TRY_STATUS(constant());
       } else if (line_->rest().starts_with("kernel")) {
@@ -110,7 +108,7 @@ class ProgramParser {
       } else if (line_->accept("entry")) {
         GRADC_TRY_STATUS(entry());
       } else {
-        return wrong("program, slot, constant, kernel or entry");
+        return wrong("program, constant, kernel or entry");
       }
     }
     return std::move(program_);
@@ -144,7 +142,7 @@ class ProgramParser {
     return wrong("the end of the line");
   }
 
-  Status slot() {
+  Status slot(std::vector<Slot>& slots) {
     size_t number = 0;
     Slot slot;
     if (!line_->number(number) || number > kMostSlots) return wrong("a slot's number");
@@ -159,8 +157,8 @@ class ProgramParser {
       slot.type.shape.push_back(extent);
       line_->accept("x");
     }
-    if (program_.slots.size() <= number) program_.slots.resize(number + 1);
-    program_.slots[number] = std::move(slot);
+    if (slots.size() <= number) slots.resize(number + 1);
+    slots[number] = std::move(slot);
     return end_of_line();
   }
 
@@ -207,17 +205,19 @@ class ProgramParser {
       return wrong("arena= and its bytes");
     if (!line_->accept("{")) return wrong("\"{\"");
     GRADC_TRY_STATUS(end_of_line());
-    GRADC_TRY_STATUS(steps(entry.steps, 0));
+    GRADC_TRY_STATUS(steps(entry, entry.steps, 0));
     program_.entries.push_back(std::move(entry));
     return Ok{};
   }
 
   /// Up to the closing brace.
-  Status steps(std::vector<Step>& out, size_t depth) {
+  Status steps(Entry& entry, std::vector<Step>& out, size_t depth) {
     bool barrier = false;
     while (next()) {
       if (line_->accept("}")) return barrier ? wrong("a step after the barrier") : end_of_line();
-      if (line_->accept("barrier")) {
+      if (depth == 0 && line_->accept("slot")) {
+        GRADC_TRY_STATUS(slot(entry.slots));
+      } else if (line_->accept("barrier")) {
         if (barrier) return wrong("a step after the barrier");
         barrier = true;
         GRADC_TRY_STATUS(end_of_line());
@@ -230,7 +230,7 @@ class ProgramParser {
         loop.barrier_between = line_->accept("barrier");
         if (!line_->accept("{")) return wrong("\"{\"");
         GRADC_TRY_STATUS(end_of_line());
-        GRADC_TRY_STATUS(steps(loop.body, depth + 1));
+        GRADC_TRY_STATUS(steps(entry, loop.body, depth + 1));
         out.emplace_back(std::move(loop));
       } else {
         Call call;

@@ -19,16 +19,17 @@ class ProgramPrinter {
 
   std::string text() {
     write("program @{}\n", program_.name);
-    for (size_t i = 0; i < program_.slots.size(); ++i) {
-      const Slot& slot = program_.slots[i];
-      if (!slot.name.empty()) write("slot {} {}: {}\n", i, quote(slot.name), to_string(slot.type));
-    }
     for (size_t i = 0; i < program_.constants.size(); ++i)
       constant(i, program_.constants[i]);
     for (const Kernel& kernel : program_.kernels)
       write("\n{}", to_string(kernel));
     for (const Entry& entry : program_.entries) {
       write("\nentry @{} arena={} {{\n", entry.name, entry.arena_bytes);
+      for (size_t i = 0; i < entry.slots.size(); ++i) {
+        const Slot& slot = entry.slots[i];
+        if (slot.name.empty()) continue;
+        write("  slot {} {}: {}\n", i, quote(slot.name), to_string(slot.type));
+      }
       steps(entry.steps, 1);
       write("}}\n");
     }

@@ -1,10 +1,10 @@
 // The text of programs: printed, and parsed back to the same program.
 //
 //   program @mnist
-//   slot 0 "input/image": f32[64x28x28]
 //   constant 0: f32 = 1, 0.5
 //   kernel @dense(...) { ... }
 //   entry @train_step arena=4096 {
+//     slot 0 "input/image": f32[64x28x28]
 //     @dense(slot0, arena+128, constant0) at "dense_1"
 //     barrier
 //     loop 512 barrier {

@@ -76,9 +76,9 @@ class ProgramVerifier {
     const auto index = static_cast<size_t>(address.index);
     switch (address.where) {
       case Address::Where::kSlot:
-        return address.index >= 0 && index < program_.slots.size() &&
-                       !program_.slots[index].name.empty()
-                   ? program_.slots[index].type.bytes()
+        return address.index >= 0 && index < entry_->slots.size() &&
+                       !entry_->slots[index].name.empty()
+                   ? entry_->slots[index].type.bytes()
                    : -1;
       case Address::Where::kArena:
         return address.index == 0 ? entry_->arena_bytes : -1;

@@ -65,10 +65,6 @@ Program loops_program(int64_t outer, int64_t inner, bool parallel = true) {
   p.name = "loops";
   p.kernels.push_back(mix_kernel("step", -0.5, true, parallel));
   p.kernels.push_back(mix_kernel("copy", 0.0, false, parallel));
-  p.slots = {{"input/x", f32({outer, inner, kWidth})},
-             {"input/start", f32({kWidth})},
-             {"stacked", f32({outer, inner, kWidth})},
-             {"last", f32({outer, kWidth})}};
   p.constants.push_back({DType::kF32, std::vector<double>(kWidth, 0.25)});
   const Address carries = Address::arena(64);
   const auto swap = [&](int64_t phase) { return moving(carries, {{1, kRow + 64, 2, phase}}); };
@@ -89,6 +85,10 @@ Program loops_program(int64_t outer, int64_t inner, bool parallel = true) {
                               false,
                               "the \"last\" row"});
   Entry entry{"run", {}, 64 + 2 * (kRow + 64)};
+  entry.slots = {{"input/x", f32({outer, inner, kWidth})},
+                 {"input/start", f32({kWidth})},
+                 {"stacked", f32({outer, inner, kWidth})},
+                 {"last", f32({outer, kWidth})}};
   entry.steps.emplace_back(std::move(loop));
   place_barriers(p, entry);
   p.entries.push_back(std::move(entry));
@@ -210,7 +210,6 @@ TEST(Program, EveryBarrierIsNeeded) {
 TEST(Program, RowsOfTheirOwnNeedNoBarrier) {
   Program p;
   p.kernels.push_back(mix_kernel("double", 2, false));
-  p.slots = {{"x", f32({8, kWidth})}, {"y", f32({8, kWidth})}};
   const auto row = [](int64_t slot, int64_t step) {
     return moving(Address::slot(slot), {{0, step * kRow}}, step < 0 ? 7 * kRow : 0);
   };
@@ -218,6 +217,7 @@ TEST(Program, RowsOfTheirOwnNeedNoBarrier) {
     Loop loop{8, {}};
     loop.body.emplace_back(call_of(0, {in, in, out}));
     Entry entry{"run", {}, 0};
+    entry.slots = {{"x", f32({8, kWidth})}, {"y", f32({8, kWidth})}};
     entry.steps.emplace_back(std::move(loop));
     place_barriers(p, entry);
     p.entries = {std::move(entry)};
@@ -241,7 +241,7 @@ TEST(Program, CompiledLoopsDoWhatTheInterpreterDoes) {
   for (const auto& [outer, inner] : {std::pair<int64_t, int64_t>{3, 5}, {4, 8}, {1, 2}}) {
     const Program program = loops_program(outer, inner);
     std::vector<Tensor> memory;
-    for (const Slot& slot : program.slots)
+    for (const Slot& slot : program.entries[0].slots)
       memory.emplace_back(slot.type);
     memory[kInput].data = ramp(memory[kInput].size(), 0.37);
     memory[kStart].data = ramp(memory[kStart].size(), 0.11);
@@ -283,7 +283,7 @@ TEST(Program, CompiledLoopsDoWhatTheInterpreterDoes) {
       for (size_t s = 0; s < memory.size(); ++s) {
         const Tensor got = test::from_bytes(memory[s].type, copy[s]);
         for (int64_t i = 0; i < got.size(); ++i)
-          ASSERT_NEAR(got[i], memory[s][i], 1e-5) << program.slots[s].name << " " << i;
+          ASSERT_NEAR(got[i], memory[s][i], 1e-5) << program.entries[0].slots[s].name << " " << i;
       }
     }
   }
