@@ -1,9 +1,9 @@
-// Kernels read back: each construct, and every mistake with its place. tests/support/kernel_text.h
-// holds the same for all kernels that tests lower.
+// Kernels read back: each construct, and every mistake with its place.
+// tests/unit/codegen/kernel_text.h holds the same for all kernels that tests lower.
 #include "codegen/kernel/kernel_parser.h"
 
 #include "codegen/kernel/kernel_verifier.h"
-#include "tests/support/kernel_text.h"
+#include "tests/unit/codegen/kernel_text.h"
 
 #include <gtest/gtest.h>
 

@@ -8,8 +8,8 @@
 #include "codegen/kernel/lower.h"
 #include "ir/interpreter.h"
 #include "ir/op.h"
-#include "tests/support/kernel_text.h"
 #include "tests/support/tensor_near.h"
+#include "tests/unit/codegen/kernel_text.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 #include "frontend/native_reader.h"
 #include "gradc/session.h"
 #include "passes/gradient_check.h"
-#include "tests/support/kernel_text.h"
+#include "tests/unit/codegen/kernel_text.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>

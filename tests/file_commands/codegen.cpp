@@ -3,7 +3,7 @@
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/kernel_verifier.h"
 #include "tests/support/file_commands.h"
-#include "tests/support/kernel_text.h"
+#include "tests/unit/codegen/kernel_text.h"
 
 #include <fmt/format.h>
 
