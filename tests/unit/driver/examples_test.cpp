@@ -89,7 +89,7 @@ TEST_P(Example, LossFalls) {
   EXPECT_LT(loss, 0.9F * first);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Example, testing::ValuesIn(example_models()),
+INSTANTIATE_TEST_SUITE_P(All, Example, ::testing::ValuesIn(example_models()),
                          [](const auto& test) { return test.param; });
 
 }  // namespace
