@@ -1,4 +1,5 @@
-// Reads programs line by line; a kernel's lines go to the kernel reader as they are.
+// Reads programs line by line; a kernel's lines go to the kernel parser as they are.
+#include "codegen/kernel/kernel_parser.h"
 #include "codegen/kernel/program_text.h"
 #include "support/check.h"
 
@@ -93,8 +94,7 @@ class Line {
 
 class ProgramParser {
  public:
-  ProgramParser(std::string_view text, const std::string& file, const KernelReader& read_kernel)
-      : text_(text), file_(file), read_kernel_(read_kernel) {}
+  ProgramParser(std::string_view text, const std::string& file) : text_(text), file_(file) {}
 
   Result<Program> run() {
     while (next()) {
@@ -189,7 +189,7 @@ class ProgramParser {
     const size_t begin = line_begin_;
     const size_t close = text_.find("\n}", begin);
     if (close == std::string_view::npos) return wrong("a kernel that ends with \"}\"");
-    GRADC_TRY(Kernel kernel, read_kernel_(text_.substr(begin, close + 3 - begin)));
+    GRADC_TRY(Kernel kernel, parse_kernel(text_.substr(begin, close + 3 - begin), file_, begin));
     at_ = std::min(close + 3, text_.size());
     kernels_.emplace(kernel.name, static_cast<uint32_t>(program_.kernels.size()));
     program_.kernels.push_back(std::move(kernel));
@@ -245,7 +245,9 @@ class ProgramParser {
   Status call(Call& call) {
     call.joins_previous = line_->accept("join");
     if (!line_->accept("@")) return wrong("a call, a loop, a barrier or \"}\"");
-    const auto kernel = kernels_.find(std::string(line_->until("(")));
+    std::string name;
+    if (!line_->quoted(name)) name = line_->until("(");
+    const auto kernel = kernels_.find(name);
     if (kernel == kernels_.end()) return wrong("the name of a kernel above, before this");
     call.kernel = kernel->second;
     if (!line_->accept("(")) return wrong("\"(\"");
@@ -304,7 +306,6 @@ class ProgramParser {
 
   std::string_view text_;
   const std::string& file_;
-  const KernelReader& read_kernel_;
   size_t at_ = 0;
   size_t line_begin_ = 0;
   std::optional<Line> line_;
@@ -314,9 +315,8 @@ class ProgramParser {
 
 }  // namespace
 
-Result<Program> parse_program(std::string_view text, const std::string& file,
-                              const KernelReader& read_kernel) {
-  return ProgramParser(text, file, read_kernel).run();
+Result<Program> parse_program(std::string_view text, const std::string& file) {
+  return ProgramParser(text, file).run();
 }
 
 }  // namespace gradc::kernel

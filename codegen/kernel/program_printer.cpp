@@ -85,7 +85,8 @@ class ProgramPrinter {
   }
 
   void print(const Call& call) {
-    write("{}@{}(", call.joins_previous ? "join " : "", program_.kernels[call.kernel].name);
+    const std::string& name = program_.kernels[call.kernel].name;
+    write("{}@{}(", call.joins_previous ? "join " : "", is_plain_word(name) ? name : quote(name));
     for (size_t i = 0; i < call.arguments.size(); ++i)
       write("{}{}", i > 0 ? ", " : "", to_string(call.arguments[i]));
     write(")");

@@ -21,7 +21,6 @@
 #include "codegen/kernel/program.h"
 #include "support/result.h"
 
-#include <functional>
 #include <string>
 #include <string_view>
 
@@ -30,12 +29,8 @@ namespace gradc::kernel {
 std::string to_string(const Program& program);
 std::string to_string(const Address& address);
 
-/// Reads the text of one kernel.
-using KernelReader = std::function<Result<Kernel>(std::string_view text)>;
-
 /// The program of a text, as to_string writes it; `file` is named in messages (kIrSyntax). What a
 /// program must be beyond that, verify() says.
-Result<Program> parse_program(std::string_view text, const std::string& file,
-                              const KernelReader& read_kernel);
+Result<Program> parse_program(std::string_view text, const std::string& file);
 
 }  // namespace gradc::kernel

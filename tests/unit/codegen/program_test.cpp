@@ -95,21 +95,10 @@ Program loops_program(int64_t outer, int64_t inner, bool parallel = true) {
   return p;
 }
 
-KernelReader kernels_of(const Program& program) {
-  return [&program](std::string_view text) -> Result<Kernel> {
-    for (size_t k = 0; k < program.kernels.size(); ++k) {
-      if (to_string(program.kernels[k]) != text) continue;
-      return std::move(const_cast<Program&>(program).kernels[k]);
-    }
-    return make_error(DiagKind::kIrSyntax, {}, "no such kernel: {}", text);
-  };
-}
-
 TEST(Program, TextParsesBack) {
   const Program program = loops_program(3, 5);
   const std::string text = to_string(program);
-  Program again = loops_program(3, 5);  // the kernels are moved out of it
-  const auto parsed = parse_program(text, "test", kernels_of(again));
+  const auto parsed = parse_program(text, "test");
   ASSERT_TRUE(parsed.ok()) << parsed.message() << "\n" << text;
   EXPECT_EQ(to_string(*parsed), text);
   ASSERT_EQ(parsed->entries.size(), 1U);
@@ -123,10 +112,8 @@ TEST(Program, TextParsesBack) {
 
 TEST(Program, WrongTextIsDiagnosed) {
   const auto parse = [](const std::string& text) {
-    Program kernels;
-    kernels.kernels.push_back(mix_kernel("k", 1, false));
-    const std::string kernel = to_string(kernels.kernels[0]);
-    const auto parsed = parse_program("program @p\n" + kernel + text, "f", kernels_of(kernels));
+    const std::string kernel = to_string(mix_kernel("k", 1, false));
+    const auto parsed = parse_program("program @p\n" + kernel + text, "f");
     return parsed.ok() ? std::string() : parsed.message();
   };
   EXPECT_EQ(parse("entry @e arena=64 {\n  @k(slot0, slot1, slot2)\n}\n"), "");
