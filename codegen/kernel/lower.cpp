@@ -184,6 +184,11 @@ class EntryLowering {
       wanted = wanted || (plan_.storage[result.index].kind != StorageKind::kNone &&
                           plan_.storage[result.index].kind != StorageKind::kConstant);
     if (!wanted) return Ok{};
+    const BodyDef* body_def = def(node.op).body;
+    if (body_def != nullptr && !body_def->sealed)
+      return make_error(DiagKind::kUnsupported, {}, "{}{}{} is not compiled yet", op_name(node.op),
+                        node.loc.valid() ? " of " : "", location(node))
+          .with_help("the interpreter runs it: --engine interpreter");
     if (node.op == Op::kKernel) {
       const auto& attrs = node.attrs.as<KernelAttrs>();
       return lower(*node.body, attrs.label, node.operands, node.results, location(node));
