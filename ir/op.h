@@ -158,6 +158,8 @@ struct OpDef {
   SamplesFn samples = nullptr;
 
   bool has(Trait trait) const { return (traits & trait) != 0; }
+  /// Has a body that passes enter: it is a graph like others, not one kernel.
+  bool has_open_body() const { return body != nullptr && !body->sealed; }
 };
 
 /// The number of operands an entry takes; max is SIZE_MAX for variadic ops.

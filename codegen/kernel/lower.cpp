@@ -184,8 +184,7 @@ class EntryLowering {
       wanted = wanted || (plan_.storage[result.index].kind != StorageKind::kNone &&
                           plan_.storage[result.index].kind != StorageKind::kConstant);
     if (!wanted) return Ok{};
-    const BodyDef* body_def = def(node.op).body;
-    if (body_def != nullptr && !body_def->sealed)
+    if (def(node.op).has_open_body())
       return make_error(DiagKind::kUnsupported, {}, "{}{}{} is not compiled yet", op_name(node.op),
                         node.loc.valid() ? " of " : "", location(node))
           .with_help("the interpreter runs it: --engine interpreter");
