@@ -1,5 +1,5 @@
-// The text of kernels and programs, for people and for comparing. One way: kernels are made by
-// lowering only, so there is no parser.
+// The text of kernels and programs, for people and for comparing; kernel_parser.h reads kernels
+// back.
 #pragma once
 
 #include "codegen/kernel/kernel.h"
@@ -9,7 +9,7 @@
 
 namespace gradc::kernel {
 
-/// Readable text with the kernel's own names.
+/// Readable text with the kernel's own names, made words and distinct.
 std::string to_string(const Kernel& kernel);
 std::string to_string(const Program& program);
 std::string to_string(const Kernel& kernel, ExprId expr);
