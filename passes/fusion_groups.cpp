@@ -190,15 +190,19 @@ void FusionGroups::collect(NodeId node, std::vector<NodeId>& nodes) {
 void FusionGroups::make_single_group(uint32_t index) {
   FusionGroup& group = groups_[index];
   const NodeId id = group.owned[0];
-  ++stamp_;
-  collect(id, group.nodes);
+  group.loop = def(graph_.node(id).op).has_open_body();
+  if (group.loop) {
+    group.nodes = {id};
+  } else {
+    ++stamp_;
+    collect(id, group.nodes);
+  }
   std::sort(group.nodes.begin(), group.nodes.end(),
             [&](NodeId a, NodeId b) { return position_[a.index] < position_[b.index]; });
   put_inputs_in_order(group);
   for (ValueId input : group.inputs)
     readers_[input.index].insert(index);
   (graph_.node(id).phase == Phase::kForward ? group.forward : group.later) = true;
-  group.loop = def(graph_.node(id).op).has_open_body();
 }
 
 void FusionGroups::finish_single_group(uint32_t index) {
