@@ -66,6 +66,17 @@ Val Builder::constant(const TensorType& type, std::vector<double> elements) {
                                std::make_shared<const std::vector<double>>(std::move(elements))}));
 }
 
+Val StackArgs::all_steps(size_t i) const {
+  if (stacked[i]) return in(i);
+  Shape shape = {steps};
+  std::vector<int64_t> dims;
+  for (int64_t extent : in(i).shape()) {
+    dims.push_back(shape.rank());
+    shape.push_back(extent);
+  }
+  return broadcast(in(i), shape, std::move(dims));
+}
+
 // ---- operators ----------------------------------------------------------------------------------
 
 namespace {

@@ -80,6 +80,8 @@ struct GradArgs {
   std::span<const Val> results;
   std::span<const Val> douts;  ///< one per result; empty Val: that result has no gradient (zero)
   std::vector<bool> needed;    ///< operands whose gradient is wanted
+  DiagnosticSink& sink;        ///< for what cannot be differentiated inside
+  const std::string& file;     ///< of those diagnostics
 
   Val in(size_t i) const { return operands[i]; }
   Val out(size_t i = 0) const { return results[i]; }
@@ -100,6 +102,22 @@ struct ExpandArgs {
   const T& attr() const {
     return attrs.as<T>();
   }
+};
+
+/// Operands of one step, or of all of them with a leading axis of `steps`; elementwise ops.
+struct StackArgs {
+  Builder& builder;
+  const AttrRef& attrs;
+  std::span<const Val> operands;
+  std::vector<bool> stacked;  ///< by operand
+  int64_t steps = 1;
+  Val in(size_t i) const { return operands[i]; }
+  template <class T>
+  const T& attr() const {
+    return attrs.as<T>();
+  }
+  /// The operand with the leading axis, repeated where every step has the same.
+  Val all_steps(size_t i) const;
 };
 
 // ---- operators: equal types, or a Val with a number (a splat of the Val's type)

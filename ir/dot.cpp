@@ -118,14 +118,25 @@ void DotWriter::write_plain(const Graph& graph, NodeId id, std::vector<Source>& 
                           escaped(graph.location(node.loc))));
 }
 
+/// A kernel says what it is by its label; other ops by their name and attributes.
+std::string body_label(const Node& node) {
+  const std::vector<NamedAttr> fields = node.attrs.all_fields();
+  const bool labelled = !fields.empty() && fields[0].first == "label" &&
+                        !std::get<std::string>(fields[0].second).empty();
+  std::string label = labelled ? std::string() : std::string(op_name(node.op));
+  for (const auto& [key, value] : fields) {
+    if (key == "label" && !labelled) continue;
+    label += label.empty() ? "" : " ";
+    label += labelled || key == "kind" ? print_attr(value) : key + "=" + print_attr(value);
+  }
+  return label;
+}
+
 void DotWriter::write_body(const Graph& graph, NodeId id, std::vector<Source>& sources, int depth) {
   const Node& node = graph.node(id);
   const Graph& body = *node.body;
   line(depth, fmt::format("subgraph cluster_k{} {{", count_++));
-  std::string label;
-  for (const auto& [key, value] : node.attrs.all_fields()) {
-    if (key == "label" || key == "kind") label += (label.empty() ? "" : " ") + print_attr(value);
-  }
+  const std::string label = body_label(node);
   line(depth + 1, fmt::format("label=\"{}\"; style=\"rounded,filled\"; fillcolor=\"#f5f5f5\";",
                               escaped(label)));
   std::vector<Source> inner(body.value_capacity());

@@ -145,6 +145,13 @@ void Graph::set_operand(NodeId node, size_t operand, ValueId value) {
   values_[value.index].uses.push_back({node, static_cast<uint32_t>(operand)});
 }
 
+ValueId Graph::append_result(NodeId node, const TensorType& type, std::string_view hint) {
+  const size_t index = nodes_[node.index].results.size();
+  const ValueId id = new_value(type, hint, node, static_cast<uint32_t>(index));
+  nodes_[node.index].results.push_back(id);
+  return id;
+}
+
 void Graph::replace_all_uses(ValueId from, ValueId to) {
   GRADC_CHECK(type(from) == type(to), "replacing %{} : {} by %{} : {}", value(from).name,
               to_string(type(from)), value(to).name, to_string(type(to)));

@@ -90,8 +90,7 @@ struct Node {
   std::vector<ValueId> operands;
   std::vector<ValueId> results;
   LocId loc;
-  std::shared_ptr<Graph>
-      body;  ///< fused kernels and scans: isolated, its args match the operands by position
+  std::shared_ptr<Graph> body;  ///< OpDef::body: isolated, one arg for each operand
   NodeId prev, next;
   bool erased = false;
 };
@@ -140,6 +139,8 @@ class Graph {
                      std::span<const TensorType> result_types, Phase phase, LocId loc,
                      std::string_view hint = {}, std::shared_ptr<Graph> body = nullptr);
   void set_operand(NodeId node, size_t operand, ValueId value);
+  /// One more result behind those that a node has; the caller changes what it computes.
+  ValueId append_result(NodeId node, const TensorType& type, std::string_view hint);
   /// Every use of `from` (operands and graph outputs) becomes `to`; types must be equal.
   void replace_all_uses(ValueId from, ValueId to);
   /// The node's results must have no uses left.

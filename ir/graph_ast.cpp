@@ -71,6 +71,9 @@ class GraphAssembler {
   std::optional<Types> result_types(const AstNode& node, const OpDef& op,
                                     std::span<const ValueId> operands, const AttrRef& attrs,
                                     const Graph* body);
+  std::optional<Types> arg_types(const AstNode& node, const OpDef& op,
+                                 std::span<const ValueId> operands,
+                                 const std::optional<AttrRef>& attrs);
   void add_outputs();
   void report_undefined(const AstName& name);
   void report_unknown_op(const AstName& name);
@@ -227,6 +230,21 @@ std::optional<Types> GraphAssembler::result_types(const AstNode& node, const OpD
   return std::nullopt;
 }
 
+/// Of a body: what the op makes of the operands. A body where none belongs is left to the verifier.
+std::optional<Types> GraphAssembler::arg_types(const AstNode& node, const OpDef& op,
+                                               std::span<const ValueId> operands,
+                                               const std::optional<AttrRef>& attrs) {
+  Types types;
+  for (ValueId operand : operands)
+    types.push_back(graph_->type(operand));
+  if (op.body == nullptr) return types;
+  if (!attrs) return std::nullopt;  // reported
+  Result<Types> args = body_arg_types(op.op, types, *attrs);
+  if (args.ok()) return args.take();
+  context_.error(node.range, "{}", args.message());
+  return std::nullopt;
+}
+
 void GraphAssembler::add_node(size_t index) {
   const AstNode& node = ast_.nodes[index];
   const OpDef* op = find_op(node.op.text);
@@ -236,10 +254,8 @@ void GraphAssembler::add_node(size_t index) {
   const std::optional<AttrRef> attrs = make_node_attrs(node, *op);
   std::shared_ptr<Graph> body;
   if (node.body) {
-    std::vector<TensorType> types;
-    for (ValueId operand : *operands)
-      types.push_back(graph_->type(operand));
-    body = GraphAssembler(*node.body, context_).run(&node, types);
+    const std::optional<Types> types = arg_types(node, *op, *operands, attrs);
+    if (types) body = GraphAssembler(*node.body, context_).run(&node, *types);
   }
   if (!attrs || (node.body && !body)) return;
   const std::optional<Types> types = result_types(node, *op, *operands, *attrs, body.get());

@@ -1,5 +1,7 @@
 #include "ir/op.h"
 
+#include "support/check.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -46,9 +48,10 @@ Arity arity(const OpDef& entry) {
   return count;
 }
 
-Result<Types> infer_types(Op op, std::span<const TensorType> operands, const AttrRef& attrs,
-                          const Graph* body) {
-  const OpDef& entry = def(op);
+namespace {
+
+/// The number of operands and the kind of the attributes.
+Status check_call(const OpDef& entry, std::span<const TensorType> operands, const AttrRef& attrs) {
   const auto [min, max] = arity(entry);
   if (operands.size() < min || operands.size() > max) {
     const std::string expected = fmt::format("{}{}", max == SIZE_MAX ? "at least " : "", min);
@@ -57,7 +60,23 @@ Result<Types> infer_types(Op op, std::span<const TensorType> operands, const Att
   }
   if (entry.attrs != nullptr ? attrs.empty() || attrs.vtable() != entry.attrs : !attrs.empty())
     return make_error(DiagKind::kIrInvalid, {}, "{} has the attributes of another op", entry.name);
+  return Ok{};
+}
+
+}  // namespace
+
+Result<Types> infer_types(Op op, std::span<const TensorType> operands, const AttrRef& attrs,
+                          const Graph* body) {
+  const OpDef& entry = def(op);
+  GRADC_TRY_STATUS(check_call(entry, operands, attrs));
   return entry.infer({operands, attrs, body, entry.name});
+}
+
+Result<Types> body_arg_types(Op op, std::span<const TensorType> operands, const AttrRef& attrs) {
+  const OpDef& entry = def(op);
+  GRADC_CHECK(entry.body != nullptr, "{} has no body", entry.name);
+  GRADC_TRY_STATUS(check_call(entry, operands, attrs));
+  return entry.body->arg_types({operands, attrs, nullptr, entry.name});
 }
 
 const OpDef* find_op(std::string_view name) {

@@ -93,13 +93,29 @@ using EvalFn = void (*)(const EvalArgs&);
 /// One element: x holds the operands' elements.
 using ScalarEvalFn = double (*)(std::span<const double> x);
 
+/// What an op says of its body, a graph of its own. A body sees its arguments only, one for each
+/// operand, and passes enter it through the pass manager.
+struct BodyDef {
+  /// Types of the body's arguments for these operands (`args.body` is not looked at), or what is
+  /// wrong with the operands.
+  InferFn arg_types = nullptr;
+  /// How often one call runs the body.
+  int64_t (*runs)(const AttrRef& attrs) = nullptr;
+  /// Passes leave it as it is: it is what fusion made.
+  bool sealed = false;
+};
+
 struct GradArgs;
 struct ExpandArgs;
+struct StackArgs;
 /// One gradient per operand; an empty Val where there is none (integer operands, or not needed).
 using Grads = std::vector<Val>;
 using GradFn = Grads (*)(const GradArgs&);
 /// The results in terms of other ops.
 using ExpandFn = std::vector<Val> (*)(const ExpandArgs&);
+/// All steps of a loop at once: operands may have one more leading axis, then the results have it.
+/// Empty where there is no such form.
+using StackFn = std::vector<Val> (*)(const StackArgs&);
 
 /// One example call of an op, from which the generic tests are made: gradient check, round trip,
 /// evaluation against compiled code. Float operands are drawn from [low, high] with a minimum
@@ -107,6 +123,7 @@ using ExpandFn = std::vector<Val> (*)(const ExpandArgs&);
 struct Sample {
   std::vector<TensorType> operands;
   AttrRef attrs;
+  std::shared_ptr<Graph> body = nullptr;  ///< to be cloned
   double low = -2.0;
   double high = 2.0;
   int64_t index_limit = 0;  ///< integer operands are drawn from [0, index_limit)
@@ -132,11 +149,16 @@ struct OpDef {
   std::string_view no_grad =
       {};  ///< why there is no gradient; exactly one of grad, expand-inherited, no_grad
   ExpandFn expand = nullptr;
+  StackFn stack = nullptr;        ///< elementwise ops need none
+  StackFn sum_steps = nullptr;    ///< the sum of the results over all steps, as one call
+  const BodyDef* body = nullptr;  ///< for ops that have a body
   Lowering lowering = Lowering::kScalar;
   ScalarOp scalar = ScalarOp::kNone;  ///< kScalar: the function; kReduce: what combines elements
   SamplesFn samples = nullptr;
 
   bool has(Trait trait) const { return (traits & trait) != 0; }
+  /// Has a body that passes enter: it is a graph like others, not one kernel.
+  bool has_open_body() const { return body != nullptr && !body->sealed; }
 };
 
 /// The number of operands an entry takes; max is SIZE_MAX for variadic ops.
@@ -150,6 +172,9 @@ Arity arity(const OpDef& entry);
 /// checks operand count and attribute kind before the entry's own rule.
 Result<Types> infer_types(Op op, std::span<const TensorType> operands, const AttrRef& attrs,
                           const Graph* body = nullptr);
+
+/// The types of the body's arguments, for an op that has a body; checks what infer_types() checks.
+Result<Types> body_arg_types(Op op, std::span<const TensorType> operands, const AttrRef& attrs);
 
 const OpDef& def(Op op);
 const OpDef* find_op(std::string_view name);

@@ -184,4 +184,16 @@ struct KernelAttrs {
       std::tuple{field("label", &KernelAttrs::label), field("kind", &KernelAttrs::kind)};
 };
 
+/// Operands are the first values of the carries, then the arrays of which each step sees one slice,
+/// then what every step sees whole.
+struct ScanAttrs {
+  int64_t steps = 1;
+  int64_t carries = 0;
+  int64_t slices = 0;
+  bool reverse = false;  ///< from the last slice to the first
+  static constexpr auto kFields =
+      std::tuple{field("steps", &ScanAttrs::steps), field("carries", &ScanAttrs::carries),
+                 field("slices", &ScanAttrs::slices), field("reverse", &ScanAttrs::reverse)};
+};
+
 }  // namespace gradc

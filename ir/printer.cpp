@@ -87,7 +87,7 @@ class Printer {
  private:
   Row input_row(const GraphInput& input) const;
   std::string operand_list(const Node& node) const;
-  std::string kernel_operands(const Node& node) const;
+  std::string call_operands(const Node& node) const;
   std::vector<NamedAttr> shown_attrs(const Node& node, std::optional<std::string>& label) const;
   std::string body_text(const Node& node) const;
   std::string outputs_text(std::string_view keyword, bool named) const;
@@ -132,7 +132,7 @@ std::string Printer::operand_list(const Node& node) const {
 }
 
 /// "%x, %w=%dense.w": operands with the body's own name for them where it differs.
-std::string Printer::kernel_operands(const Node& node) const {
+std::string Printer::call_operands(const Node& node) const {
   std::string text;
   for (size_t i = 0; i < node.operands.size(); ++i) {
     const std::string outer = value_text(graph_, node.operands[i]);
@@ -175,7 +175,7 @@ Row Printer::node_row(NodeId id) const {
     const std::vector<NamedAttr> attrs = shown_attrs(node, label);
     if (node.body) {
       if (label) row.left += " " + symbol_text(*label);
-      row.left += fmt::format("({})", kernel_operands(node));
+      row.left += fmt::format("({})", call_operands(node));
     } else if (!node.operands.empty()) {
       row.left += " " + operand_list(node);
     }

@@ -57,5 +57,7 @@ inline constexpr int kNumScalarOps = static_cast<int>(ScalarOp::kNone);
 
 std::string_view scalar_op_name(ScalarOp op);
 int scalar_op_arity(ScalarOp op);
+/// Of one element, in additions.
+double scalar_op_cost(ScalarOp op);
 
 }  // namespace gradc

@@ -39,6 +39,7 @@ class Verifier {
   void check_node(NodeId id);
   bool check_operands(NodeId id);
   bool check_results(NodeId id);
+  bool check_args(NodeId id);
   bool check_body(NodeId id);
   void check_inference(NodeId id);
   void check_update(NodeId id);
@@ -140,10 +141,33 @@ bool Verifier::check_results(NodeId id) {
   return valid;
 }
 
-/// Only kernels have bodies; a body is a graph of its own whose args are the operands.
+bool Verifier::check_args(NodeId id) {
+  const Node& node = graph_.node(id);
+  const Graph& body = *node.body;
+  std::vector<TensorType> operand_types;
+  for (ValueId operand : node.operands)
+    operand_types.push_back(graph_.type(operand));
+  const Result<Types> given = body_arg_types(node.op, operand_types, node.attrs);
+  if (!given.ok()) {
+    for (Diagnostic diagnostic : given.diagnostics())
+      errors_.push_back({&graph_, {TextLine::Kind::kNode, id, 0}, std::move(diagnostic)});
+    return false;
+  }
+  bool valid = true;
+  for (size_t i = 0; i < std::min(given->size(), body.inputs().size()); ++i) {
+    const TensorType& taken = body.type(body.inputs()[i].value);
+    if ((*given)[i] == taken) continue;
+    error(id, "%{} gives the body {}, its %{} has type {}", name(node.operands[i]),
+          to_string((*given)[i]), body.value(body.inputs()[i].value).name, to_string(taken));
+    valid = false;
+  }
+  return valid;
+}
+
+/// A body is a graph of its own with an arg for each operand, of the type that the op gives it.
 bool Verifier::check_body(NodeId id) {
   const Node& node = graph_.node(id);
-  const bool wants_body = node.op == Op::kKernel;
+  const bool wants_body = def(node.op).body != nullptr;
   if (!node.body) {
     if (wants_body) error(id, "{} has no body", op_name(node.op));
     return !wants_body;
@@ -158,14 +182,7 @@ bool Verifier::check_body(NodeId id) {
     error(id, "{} operands for a body of {} args", node.operands.size(), body.inputs().size());
     valid = false;
   }
-  for (size_t i = 0; i < std::min(node.operands.size(), body.inputs().size()); ++i) {
-    const TensorType& given = graph_.type(node.operands[i]);
-    const TensorType& taken = body.type(body.inputs()[i].value);
-    if (given == taken) continue;
-    error(id, "%{} has type {}, the body's %{} has type {}", name(node.operands[i]),
-          to_string(given), body.value(body.inputs()[i].value).name, to_string(taken));
-    valid = false;
-  }
+  valid = check_args(id) && valid;
   const size_t errors_before = errors_.size();
   Verifier(body, /*is_body=*/true, errors_).run();
   return valid && errors_.size() == errors_before;

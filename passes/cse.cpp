@@ -1,10 +1,11 @@
 // cse - computes equal things once: nodes with the same op, attributes and operands become one.
 // Random ops take part: equal stream, seed and iteration give equal numbers by definition. A node
 // is replaced by an earlier one only, so the order stays topological; a forward value may serve the
-// backward phase, never the other way round, so phases stay meaningful. Nodes with bodies are left
-// alone: cse runs before fusion.
+// backward phase, never the other way round, so phases stay meaningful. Loops are equal when their
+// bodies are; kernels are left alone: cse runs before fusion.
 #include "ir/op.h"
 #include "ir/op_attrs.h"
+#include "ir/structural_hash.h"
 #include "passes/passes.h"
 
 #include <bit>
@@ -40,6 +41,7 @@ uint64_t key_hash(const Graph& graph, const Node& node) {
   }
   if (node.op == Op::kConstant)
     hash = mix(hash, std::bit_cast<uint64_t>(node.attrs.as<ConstantAttrs>().value->front()));
+  if (node.body) hash = mix(hash, body_hash(*node.body));
   return hash;
 }
 
@@ -50,7 +52,9 @@ bool same_computation(const Graph& graph, const Node& a, const Node& b) {
   for (size_t i = 0; i < a.results.size(); ++i) {
     if (!(graph.type(a.results[i]) == graph.type(b.results[i]))) return false;
   }
-  return key_operands(a) == key_operands(b);
+  if (key_operands(a) != key_operands(b) || (a.body == nullptr) != (b.body == nullptr))
+    return false;
+  return a.body == nullptr || bodies_equal(*a.body, *b.body);
 }
 
 }  // namespace
@@ -59,7 +63,8 @@ Result<bool> cse(Graph& graph, PassContext& context) {
   bool changed = false;
   std::unordered_multimap<uint64_t, NodeId> seen;
   for (NodeId id : graph.nodes()) {
-    if (def(graph.node(id).op).has(kTraitEffect) || graph.node(id).body != nullptr) continue;
+    const OpDef& entry = def(graph.node(id).op);
+    if (entry.has(kTraitEffect) || (entry.body != nullptr && entry.body->sealed)) continue;
     const uint64_t hash = key_hash(graph, graph.node(id));
     NodeId earlier;
     const auto [begin, end] = seen.equal_range(hash);

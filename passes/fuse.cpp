@@ -6,6 +6,7 @@
 #include "passes/passes.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 namespace gradc::passes {
@@ -128,9 +129,14 @@ class Emitter {
 
   void run(const std::vector<FusionGroup>& groups) {
     for (const FusionGroup& group : groups)
-      bodies_.push_back(make_body(group));
-    for (size_t i = 0; i < groups.size(); ++i)
-      add_kernel(groups[i], bodies_[i]);
+      bodies_.push_back(group.loop ? nullptr : make_body(group));
+    for (size_t i = 0; i < groups.size(); ++i) {
+      if (groups[i].loop) {
+        keep_loop(groups[i].owned[0]);
+      } else {
+        add_kernel(groups[i], bodies_[i]);
+      }
+    }
     std::vector<NodeId> updates;
     std::vector<NodeId> constants;
     for (NodeId id : old_nodes_) {
@@ -182,10 +188,18 @@ class Emitter {
     }
   }
 
+  /// A loop reads what kernels made; its own body is fused on its own.
+  void keep_loop(NodeId id) {
+    for (size_t i = 0; i < graph_.node(id).operands.size(); ++i)
+      graph_.set_operand(id, i, mapped(graph_.node(id).operands[i]));
+    kernels_.push_back(id);
+    loops_.insert(id);
+  }
+
   void erase_old_nodes(std::vector<NodeId>& constants) {
     for (auto it = old_nodes_.rbegin(); it != old_nodes_.rend(); ++it) {
       const Node& node = graph_.node(*it);
-      if (node.op == Op::kUpdate) continue;
+      if (node.op == Op::kUpdate || loops_.contains(*it)) continue;
       const bool used = graph_.has_uses(node.results[0]);
       if (node.op == Op::kConstant && used) {
         constants.insert(constants.begin(), *it);
@@ -201,7 +215,8 @@ class Emitter {
   std::vector<NodeId> old_nodes_;
   std::vector<ValueId> mapped_;  ///< by old ValueId
   std::vector<std::shared_ptr<Graph>> bodies_;
-  std::vector<NodeId> kernels_;
+  std::vector<NodeId> kernels_;  ///< and loops, in order
+  std::set<NodeId> loops_;
   std::vector<std::pair<ValueId, std::string>> names_;
 };
 

@@ -8,56 +8,6 @@
 namespace gradc {
 namespace {
 
-double scalar_cost(ScalarOp op) {
-  switch (op) {
-    case ScalarOp::kNeg:
-    case ScalarOp::kAbs:
-    case ScalarOp::kSign:
-    case ScalarOp::kRelu:
-    case ScalarOp::kFloor:
-    case ScalarOp::kCeil:
-    case ScalarOp::kRound:
-    case ScalarOp::kNot:
-    case ScalarOp::kIsFinite:
-    case ScalarOp::kAdd:
-    case ScalarOp::kSub:
-    case ScalarOp::kMul:
-    case ScalarOp::kMax:
-    case ScalarOp::kMin:
-    case ScalarOp::kAnd:
-    case ScalarOp::kOr:
-    case ScalarOp::kEq:
-    case ScalarOp::kNe:
-    case ScalarOp::kLt:
-    case ScalarOp::kLe:
-    case ScalarOp::kGt:
-    case ScalarOp::kGe:
-    case ScalarOp::kSelect:
-    case ScalarOp::kCast:
-      return 1;
-    case ScalarOp::kDiv:
-    case ScalarOp::kSqrt:
-    case ScalarOp::kRsqrt:
-      return 8;
-    case ScalarOp::kExp:
-    case ScalarOp::kExpm1:
-    case ScalarOp::kLog:
-    case ScalarOp::kLog1p:
-    case ScalarOp::kSin:
-    case ScalarOp::kCos:
-    case ScalarOp::kTanh:
-    case ScalarOp::kErf:
-    case ScalarOp::kErfc:
-    case ScalarOp::kSigmoid:
-      return 16;
-    case ScalarOp::kPow:
-      return 40;
-    case ScalarOp::kNone:
-      return 0;
-  }
-  GRADC_UNREACHABLE();
-}
-
 /// How often each element of an anchor's operand is asked for.
 double operand_repeats(const Node& node) {
   const auto product = [](const Ints& dims) {
@@ -92,7 +42,7 @@ double op_cost(const Node& node) {
   const OpDef& entry = def(node.op);
   switch (entry.lowering) {
     case Lowering::kScalar:
-      return scalar_cost(entry.scalar);
+      return scalar_op_cost(entry.scalar);
     case Lowering::kView:
       return node.op == Op::kPad || node.op == Op::kConcat ? 1 : 0;
     case Lowering::kSource:

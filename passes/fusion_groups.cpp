@@ -61,6 +61,10 @@ void FusionGroups::find_live_nodes() {
                                  [&](const Use& use) { return live_[use.node.index] != 0; });
     }
     live_[it->index] = live ? 1 : 0;
+    if (live && def(node.op).has_open_body()) {  // a loop's operands are in memory
+      for (ValueId operand : node.operands)
+        kept_[operand.index] = 1;
+    }
   }
 }
 
@@ -147,9 +151,9 @@ bool FusionGroups::surely_stored(ValueId value) {
   const std::vector<Use>& uses = graph_.value(value).uses;
   return std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
     const Lowering lowering = def(graph_.node(use.node).op).lowering;
-    return lowering == Lowering::kReduce || lowering == Lowering::kMatmul ||
-           lowering == Lowering::kConv || lowering == Lowering::kPool ||
-           lowering == Lowering::kGather;
+    return def(graph_.node(use.node).op).has_open_body() || lowering == Lowering::kReduce ||
+           lowering == Lowering::kMatmul || lowering == Lowering::kConv ||
+           lowering == Lowering::kPool || lowering == Lowering::kGather;
   });
 }
 
@@ -186,8 +190,13 @@ void FusionGroups::collect(NodeId node, std::vector<NodeId>& nodes) {
 void FusionGroups::make_single_group(uint32_t index) {
   FusionGroup& group = groups_[index];
   const NodeId id = group.owned[0];
-  ++stamp_;
-  collect(id, group.nodes);
+  group.loop = def(graph_.node(id).op).has_open_body();
+  if (group.loop) {
+    group.nodes = {id};
+  } else {
+    ++stamp_;
+    collect(id, group.nodes);
+  }
   std::sort(group.nodes.begin(), group.nodes.end(),
             [&](NodeId a, NodeId b) { return position_[a.index] < position_[b.index]; });
   put_inputs_in_order(group);
@@ -205,6 +214,7 @@ void FusionGroups::finish_single_group(uint32_t index) {
     group.bytes += bytes(value);
   for (ValueId value : group.outputs)
     group.bytes += bytes(value);
+  if (group.loop) return;
   GRADC_CHECK(find_form(group), "{} is no kernel: {}", op_name(graph_.node(group.owned[0]).op),
               forms_.reason());
 }

@@ -34,6 +34,7 @@ struct FusionGroup {
   double bytes = 0;      ///< of inputs and outputs
   bool forward = false;  ///< owns nodes of the forward phase
   bool later = false;    ///< owns nodes of another one
+  bool loop = false;     ///< a node with a body of its own, which stays as it is: no kernel
 };
 
 class FusionGroups : private GroupEdges {

@@ -149,7 +149,7 @@ void FusionGroups::push_tiny_siblings() {
   std::map<Key, uint32_t> last;
   for (uint32_t group = 0; group < groups_.size(); ++group) {
     const FusionGroup& g = groups_[group];
-    if (is_anchored(g) || g.bytes > kTinyBytes) continue;
+    if (g.loop || is_anchored(g) || g.bytes > kTinyBytes) continue;
     const Key key{g.form.kind, g.form.space.to_vector(), g.form.full.to_vector()};
     const auto [it, inserted] = last.try_emplace(key, group);
     if (inserted) continue;
@@ -220,6 +220,7 @@ std::optional<double> FusionGroups::benefit(uint32_t first, uint32_t second) {
   const FusionGroup& p = groups_[first];
   const FusionGroup& c = groups_[second];
   ++pairs_tried_;
+  if (p.loop || c.loop) return std::nullopt;
   const bool anchored = is_anchored(p) || is_anchored(c);
   if (is_anchored(p) && is_anchored(c)) return std::nullopt;
   unite_values(first, second, both_);

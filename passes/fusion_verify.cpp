@@ -18,6 +18,9 @@ class FusedVerifier {
         check_kernel(node);
       } else if (node.op == Op::kConstant) {
         if (is_splat_constant(node)) wrong(node, "a splat constant outside kernels");
+      } else if (def(node.op).has_open_body()) {
+        for (std::string& error : FusedVerifier(*node.body).run())
+          errors_.push_back(fmt::format("in {}: {}", op_name(node.op), error));
       } else if (node.op != Op::kUpdate) {
         wrong(node, "is in no kernel");
       }

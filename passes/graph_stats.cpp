@@ -6,8 +6,14 @@
 namespace gradc {
 namespace {
 
-void add_flops(const Graph& graph, const Node& node, WorkStats& stats) {
-  const int64_t flops = node_flops(graph, node);
+void add_flops(const Graph& graph, const Node& node, int64_t times, WorkStats& stats) {
+  if (node.body) {
+    const int64_t runs = times * def(node.op).body->runs(node.attrs);
+    for (NodeId inner : node.body->nodes())
+      add_flops(*node.body, node.body->node(inner), runs, stats);
+    return;
+  }
+  const int64_t flops = times * node_flops(graph, node);
   const Lowering lowering = def(node.op).lowering;
   stats.flops += flops;
   if (lowering == Lowering::kMatmul || lowering == Lowering::kConv)
@@ -24,12 +30,7 @@ WorkStats node_stats(const Graph& graph, NodeId id) {
     stats.bytes += graph.type(operand).bytes();
   for (ValueId result : node.results)
     stats.bytes += graph.type(result).bytes();
-  if (node.body) {
-    for (NodeId inner : node.body->nodes())
-      add_flops(*node.body, node.body->node(inner), stats);
-  } else {
-    add_flops(graph, node, stats);
-  }
+  add_flops(graph, node, 1, stats);
   return stats;
 }
 

@@ -11,7 +11,7 @@ namespace gradc {
 namespace {
 
 constexpr std::array kPasses = {
-#define GRADC_PASS(name, summary) PassInfo{#name, &passes::name, summary},
+#define GRADC_PASS(name, scope, summary) PassInfo{#name, &passes::name, PassScope::scope, summary},
 #include "passes/passes.def"
 #undef GRADC_PASS
 };

@@ -58,9 +58,16 @@ class PassContext {
 
 using PassFn = Result<bool> (*)(Graph&, PassContext&);
 
+/// What the manager runs a pass on.
+enum class PassScope : uint8_t {
+  kGraph,   ///< the graph of an entry
+  kBodies,  ///< and every body in it that is not sealed (BodyDef), as on a graph of its own
+};
+
 struct PassInfo {
   std::string_view name;
   PassFn run = nullptr;
+  PassScope scope = PassScope::kGraph;
   std::string_view summary;
 };
 

@@ -1,5 +1,6 @@
 #include "passes/pass_manager.h"
 
+#include "ir/op.h"
 #include "ir/printer.h"
 #include "ir/structural_hash.h"
 #include "ir/verifier.h"
@@ -16,6 +17,20 @@ namespace {
 
 /// A group that has not come to rest after this many rounds has passes that undo each other.
 constexpr int kMaxRounds = 100;
+
+/// The pass on the bodies of the graph, innermost first, then on the graph itself.
+Result<bool> run_on_bodies(const PassInfo& pass, Graph& graph, PassContext& context) {
+  bool changed = false;
+  for (NodeId id : graph.nodes()) {
+    const std::shared_ptr<Graph> body = graph.node(id).body;
+    if (pass.scope != PassScope::kBodies || body == nullptr) continue;
+    if (!def(graph.node(id).op).has_open_body()) continue;
+    GRADC_TRY(const bool body_changed, run_on_bodies(pass, *body, context));
+    changed |= body_changed;
+  }
+  GRADC_TRY(const bool graph_changed, pass.run(graph, context));
+  return changed || graph_changed;
+}
 
 bool contains(const std::vector<std::string>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -57,7 +72,7 @@ Result<bool> PassManager::run_pass(const PassInfo& pass, Graph& graph, PassConte
   bool changed = false;
   {
     const ScopedTimer timer(options_.times, pass.name);
-    GRADC_TRY(changed, pass.run(graph, context));
+    GRADC_TRY(changed, run_on_bodies(pass, graph, context));
   }
   if (pass.name == options_.break_after) {
     std::vector<NodeId> backwards = graph.nodes();

@@ -9,7 +9,7 @@
 namespace gradc {
 
 namespace passes {
-#define GRADC_PASS(name, summary) Result<bool> name(Graph& graph, PassContext& context);
+#define GRADC_PASS(name, scope, summary) Result<bool> name(Graph& graph, PassContext& context);
 #include "passes/passes.def"
 #undef GRADC_PASS
 }  // namespace passes

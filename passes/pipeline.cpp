@@ -11,7 +11,7 @@ namespace {
 using enum PipelineStage;
 
 constexpr PipelineEntry kSimplifyModel{
-    kGradient, "(canonicalize,constant_fold,cse,dce)*",
+    kGradient, "(canonicalize,constant_fold,cse,dce,prune_loops,hoist_loops)*",
     "what the frontend wrote twice or for nothing would be differentiated too"};
 constexpr PipelineEntry kDifferentiate{
     kGradient, "differentiate", "composites are still whole: their own gradients are better"};
@@ -19,7 +19,7 @@ constexpr PipelineEntry kApplyOptimizer{kGradient, "apply_optimizer",
                                         "the update is part of the step"};
 constexpr PipelineEntry kExpand{kOptimized, "expand_composites", "codegen knows primitives only"};
 constexpr PipelineEntry kSimplifyAll{
-    kOptimized, "(canonicalize,constant_fold,cse,dce)*",
+    kOptimized, "(canonicalize,constant_fold,cse,dce,prune_loops,hoist_loops)*",
     "forward, backward and update share values, and gradients are full of trivial algebra"};
 constexpr PipelineEntry kFuse{kFused, "fuse", "memory traffic is what elementwise work costs"};
 constexpr PipelineEntry kSchedule{kScheduled, "schedule",

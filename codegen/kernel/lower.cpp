@@ -166,6 +166,10 @@ class EntryLowering {
       wanted = wanted || (plan_.storage[result.index].kind != StorageKind::kNone &&
                           plan_.storage[result.index].kind != StorageKind::kConstant);
     if (!wanted) return Ok{};
+    if (def(node.op).has_open_body())
+      return make_error(DiagKind::kUnsupported, {}, "{}{}{} is not compiled yet", op_name(node.op),
+                        node.loc.valid() ? " of " : "", location(node))
+          .with_help("the interpreter runs it: --engine interpreter");
     if (node.op == Op::kKernel) {
       const auto& attrs = node.attrs.as<KernelAttrs>();
       return lower(*node.body, attrs.label, node.operands, node.results, location(node));

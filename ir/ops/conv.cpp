@@ -1,7 +1,7 @@
 // Convolution over 1 to 3 spatial dimensions and its two gradients. The three share one trilinear
 // form sum over taps of x * w * y, so each one's gradients are the other two.
 #include "ir/conv_geometry.h"
-#include "ir/ops/common.h"
+#include "ir/ops/stack.h"
 
 namespace gradc::ops {
 
@@ -195,6 +195,21 @@ Samples filter_grad_samples() {
   return samples;
 }
 
+/// More examples in one batch, where the filter is the same.
+template <Op op>
+std::vector<Val> stack_conv(const StackArgs& s) {
+  if (s.stacked[1]) return {};
+  ConvAttrs attrs = s.attr<ConvAttrs>();
+  if (!attrs.shape.empty()) attrs.shape[0] *= s.steps;
+  return {
+      split_steps(s.builder.add(op, {merged_steps(s.in(0)), s.in(1)}, make_attrs(attrs)), s.steps)};
+}
+
+std::vector<Val> filter_grad_sum_steps(const StackArgs& s) {
+  return {s.builder.add(Op::kConvFilterGrad, {merged_steps(s.in(0)), merged_steps(s.in(1))},
+                        make_attrs(s.attr<ConvAttrs>()))};
+}
+
 }  // namespace
 
 constinit const OpDef kConv{
@@ -210,6 +225,7 @@ constinit const OpDef kConv{
     .infer = infer_conv,
     .eval = eval_conv,
     .grad = conv_grad,
+    .stack = stack_conv<Op::kConv>,
     .lowering = Lowering::kConv,
     .samples = conv_samples,
 };
@@ -226,6 +242,7 @@ constinit const OpDef kConvInputGrad{
     .infer = infer_input_grad,
     .eval = eval_input_grad,
     .grad = input_grad_grad,
+    .stack = stack_conv<Op::kConvInputGrad>,
     .lowering = Lowering::kConv,
     .samples = input_grad_samples,
 };
@@ -240,6 +257,7 @@ constinit const OpDef kConvFilterGrad{
     .infer = infer_filter_grad,
     .eval = eval_filter_grad,
     .grad = filter_grad_grad,
+    .sum_steps = filter_grad_sum_steps,
     .lowering = Lowering::kConv,
     .samples = filter_grad_samples,
 };

@@ -1,6 +1,6 @@
 // Rows by index. Indices out of range are clamped to the first and last row, in every op alike;
 // data sets are checked before training starts.
-#include "ir/ops/common.h"
+#include "ir/ops/stack.h"
 
 #include <algorithm>
 
@@ -87,6 +87,11 @@ Samples scatter_add_samples() {
           with_indices(sample({typed(DType::kI64, {6}), f32({6})}, ScatterAttrs{4}), 4)};
 }
 
+/// More rows to add.
+std::vector<Val> scatter_add_sum_steps(const StackArgs& s) {
+  return {s.builder.add(Op::kScatterAdd, {s.in(0), s.in(1)}, make_attrs(s.attr<ScatterAttrs>()))};
+}
+
 }  // namespace
 
 constinit const OpDef kGather{
@@ -98,6 +103,10 @@ constinit const OpDef kGather{
     .infer = infer_gather,
     .eval = eval_gather,
     .grad = gather_grad,
+    .stack = [](const StackArgs& s) -> std::vector<Val> {
+      if (s.stacked[0]) return {};
+      return {s.builder.add(Op::kGather, {s.in(0), s.in(1)})};
+    },
     .lowering = Lowering::kGather,
     .samples = gather_samples,
 };
@@ -112,6 +121,7 @@ constinit const OpDef kScatterAdd{
     .infer = infer_scatter_add,
     .eval = eval_scatter_add,
     .grad = scatter_add_grad,
+    .sum_steps = scatter_add_sum_steps,
     .lowering = Lowering::kGather,
     .samples = scatter_add_samples,
 };

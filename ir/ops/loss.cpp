@@ -1,6 +1,6 @@
 // Cross-entropies from logits, one value per example, and one_hot. Composites with closed-form
 // gradients: share minus target, so the shares are never differentiated.
-#include "ir/ops/common.h"
+#include "ir/ops/stack.h"
 
 #include <cmath>
 #include <limits>
@@ -211,6 +211,7 @@ constinit const OpDef kSoftmaxCrossEntropy{
     .eval = eval_softmax_ce,
     .grad = softmax_ce_grad,
     .expand = expand_softmax_ce,
+    .stack = [](const StackArgs& s) { return stack_call(s, Op::kSoftmaxCrossEntropy, {}); },
     .lowering = Lowering::kComposite,
     .samples = softmax_ce_samples,
 };
@@ -228,6 +229,7 @@ constinit const OpDef kSparseSoftmaxCrossEntropy{
     .eval = eval_sparse_ce,
     .grad = sparse_ce_grad,
     .expand = expand_sparse_ce,
+    .stack = [](const StackArgs& s) { return stack_call(s, Op::kSparseSoftmaxCrossEntropy, {}); },
     .lowering = Lowering::kComposite,
     .samples = sparse_ce_samples,
 };
@@ -257,6 +259,10 @@ constinit const OpDef kOneHot{
     .eval = eval_one_hot,
     .no_grad = "the operand is an integer",
     .expand = expand_one_hot,
+    .stack =
+        [](const StackArgs& s) {
+          return stack_call(s, Op::kOneHot, make_attrs(s.attr<OneHotAttrs>()));
+        },
     .lowering = Lowering::kComposite,
     .samples = one_hot_samples,
 };

@@ -1,5 +1,5 @@
 // Matrix products with any number of batch dimensions.
-#include "ir/ops/common.h"
+#include "ir/ops/stack.h"
 
 namespace gradc::ops {
 
@@ -73,6 +73,34 @@ Grads matmul_grad(const GradArgs& g) {
   return grads;
 }
 
+/// A product with one whole matrix is one larger product.
+std::vector<Val> matmul_stack(const StackArgs& s) {
+  const auto [ta, tb] = s.attr<MatmulAttrs>();
+  if (s.stacked[0] && !s.stacked[1] && !ta && s.in(1).rank() == 2)
+    return {split_steps(matmul(merged_steps(s.in(0)), s.in(1), false, tb), s.steps)};
+  return {matmul(s.all_steps(0), s.all_steps(1), ta, tb)};
+}
+
+/// The steps become part of the inner axis: [steps, batch..., k, n] as [batch..., steps * k, n].
+Val steps_inside(Val stack, bool inner_first) {
+  const int rank = stack.rank();
+  const int inner = inner_first ? rank - 2 : rank - 1;
+  std::vector<int64_t> perm;
+  Shape shape;
+  for (int axis = 1; axis < rank; ++axis) {
+    if (axis == inner) perm.push_back(0);
+    perm.push_back(axis);
+    shape.push_back(stack.shape()[axis] * (axis == inner ? stack.shape()[0] : 1));
+  }
+  const bool in_place = inner == 1;
+  return reshape(in_place ? stack : transpose(stack, std::move(perm)), shape);
+}
+
+std::vector<Val> matmul_sum_steps(const StackArgs& s) {
+  const auto [ta, tb] = s.attr<MatmulAttrs>();
+  return {matmul(steps_inside(s.in(0), ta), steps_inside(s.in(1), !tb), ta, tb)};
+}
+
 Samples matmul_samples() {
   return {sample({f32({3, 4}), f32({4, 5})}, MatmulAttrs{}),
           sample({f32({4, 3}), f32({4, 5})}, MatmulAttrs{true, false}),
@@ -96,6 +124,8 @@ constinit const OpDef kMatmul{
     .infer = infer_matmul,
     .eval = eval_matmul,
     .grad = matmul_grad,
+    .stack = matmul_stack,
+    .sum_steps = matmul_sum_steps,
     .lowering = Lowering::kMatmul,
     .samples = matmul_samples,
 };

@@ -1,6 +1,6 @@
 // Composites that normalise rows: softmax, log_softmax, layer_norm. The gradients are closed forms,
 // which need one pass per row where the expansion's would need several.
-#include "ir/ops/common.h"
+#include "ir/ops/stack.h"
 
 #include <cmath>
 #include <functional>
@@ -196,6 +196,10 @@ constinit const OpDef kSoftmax{
     .eval = eval_softmax,
     .grad = softmax_grad,
     .expand = expand_softmax,
+    .stack =
+        [](const StackArgs& s) {
+          return stack_call(s, Op::kSoftmax, make_attrs(AxisAttrs{s.attr<AxisAttrs>().axis + 1}));
+        },
     .lowering = Lowering::kComposite,
     .samples = softmax_samples,
 };
@@ -212,6 +216,11 @@ constinit const OpDef kLogSoftmax{
     .eval = eval_log_softmax,
     .grad = log_softmax_grad,
     .expand = expand_log_softmax,
+    .stack =
+        [](const StackArgs& s) {
+          return stack_call(s, Op::kLogSoftmax,
+                            make_attrs(AxisAttrs{s.attr<AxisAttrs>().axis + 1}));
+        },
     .lowering = Lowering::kComposite,
     .samples = softmax_samples,
 };
@@ -228,6 +237,11 @@ constinit const OpDef kLayerNorm{
     .eval = eval_layer_norm,
     .grad = layer_norm_grad,
     .expand = expand_layer_norm,
+    .stack = [](const StackArgs& s) -> std::vector<Val> {
+      if (s.stacked[1] || s.stacked[2]) return {};
+      return s.builder.add_multi(Op::kLayerNorm, {s.in(0), s.in(1), s.in(2)},
+                                 make_attrs(s.attr<LayerNormAttrs>()));
+    },
     .lowering = Lowering::kComposite,
     .samples = layer_norm_samples,
 };

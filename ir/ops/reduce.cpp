@@ -1,5 +1,5 @@
 // Reductions: the axes disappear. OpDef::scalar names what combines two elements; argmax has none.
-#include "ir/ops/common.h"
+#include "ir/ops/stack.h"
 
 #include <cmath>
 #include <limits>
@@ -77,6 +77,18 @@ Grads prod_grad(const GradArgs& g) {
   return {select(equal(zeros_elsewhere, 0.0), spread(g, g.dout()) * others, 0.0)};
 }
 
+template <Op op>
+std::vector<Val> stack_reduce(const StackArgs& s) {
+  return stack_call(s, op, make_attrs(AxesAttrs{behind_steps(s.attr<AxesAttrs>().axes)}));
+}
+
+std::vector<Val> sum_sum_steps(const StackArgs& s) {
+  std::vector<int64_t> axes = {0};
+  for (int64_t axis : s.attr<AxesAttrs>().axes)
+    axes.push_back(axis + 1);
+  return {reduce_sum(s.in(0), std::move(axes))};
+}
+
 Samples reduce_samples() {
   return {sample({f32({3, 4})}, AxesAttrs{{1}}), sample({f32({3, 4})}, AxesAttrs{{0}}),
           sample({f32({2, 3, 4})}, AxesAttrs{{0, 2}}), sample({f32({2, 3})}, AxesAttrs{{0, 1}}),
@@ -138,6 +150,8 @@ constinit const OpDef kReduceSum{
     .infer = infer_reduce,
     .eval = eval_sum,
     .grad = sum_grad,
+    .stack = stack_reduce<Op::kReduceSum>,
+    .sum_steps = sum_sum_steps,
     .lowering = Lowering::kReduce,
     .scalar = ScalarOp::kAdd,
     .samples = reduce_samples,
@@ -152,6 +166,7 @@ constinit const OpDef kReduceMax{
     .infer = infer_reduce,
     .eval = eval_max,
     .grad = extremum_grad,
+    .stack = stack_reduce<Op::kReduceMax>,
     .lowering = Lowering::kReduce,
     .scalar = ScalarOp::kMax,
     .samples = extremum_samples,
@@ -166,6 +181,7 @@ constinit const OpDef kReduceMin{
     .infer = infer_reduce,
     .eval = eval_min,
     .grad = extremum_grad,
+    .stack = stack_reduce<Op::kReduceMin>,
     .lowering = Lowering::kReduce,
     .scalar = ScalarOp::kMin,
     .samples = extremum_samples,
@@ -181,6 +197,7 @@ constinit const OpDef kReduceProd{
     .infer = infer_reduce,
     .eval = eval_prod,
     .grad = prod_grad,
+    .stack = stack_reduce<Op::kReduceProd>,
     .lowering = Lowering::kReduce,
     .scalar = ScalarOp::kMul,
     .samples = prod_samples,
@@ -195,6 +212,10 @@ constinit const OpDef kArgmax{
     .infer = infer_argmax,
     .eval = eval_argmax,
     .no_grad = "the result is an index",
+    .stack =
+        [](const StackArgs& s) {
+          return stack_call(s, Op::kArgmax, make_attrs(AxisAttrs{s.attr<AxisAttrs>().axis + 1}));
+        },
     .lowering = Lowering::kReduce,
     .samples = argmax_samples,
 };

@@ -1,5 +1,5 @@
 // Views that take or add ranges: slice, pad, concat. Each one's gradient is made of the others.
-#include "ir/ops/common.h"
+#include "ir/ops/stack.h"
 
 #include <fmt/ranges.h>
 
@@ -204,6 +204,11 @@ constinit const OpDef kSlice{
     .infer = infer_slice,
     .eval = eval_slice,
     .grad = slice_grad,
+    .stack = [](const StackArgs& s) -> std::vector<Val> {
+      const auto& [start, limit, stride] = s.attr<SliceAttrs>();
+      return {slice(s.all_steps(0), with_steps(0, start), with_steps(s.steps, limit),
+                    with_steps(1, stride))};
+    },
     .lowering = Lowering::kView,
     .samples = slice_samples,
 };
@@ -217,6 +222,11 @@ constinit const OpDef kPad{
     .infer = infer_pad,
     .eval = eval_pad,
     .grad = pad_grad,
+    .stack = [](const StackArgs& s) -> std::vector<Val> {
+      const auto& [low, high, interior, value] = s.attr<PadAttrs>();
+      return {pad(s.all_steps(0), with_steps(0, low), with_steps(0, high), value,
+                  with_steps(0, interior))};
+    },
     .lowering = Lowering::kView,
     .samples = pad_samples,
 };
@@ -231,6 +241,10 @@ constinit const OpDef kConcat{
     .infer = infer_concat,
     .eval = eval_concat,
     .grad = concat_grad,
+    .stack =
+        [](const StackArgs& s) {
+          return stack_call(s, Op::kConcat, make_attrs(AxisAttrs{s.attr<AxisAttrs>().axis + 1}));
+        },
     .lowering = Lowering::kView,
     .samples = concat_samples,
 };

@@ -27,6 +27,14 @@ Samples update_samples() {
 
 // ---- kernel -------------------------------------------------------------------------------------
 
+Result<Types> kernel_arg_types(const InferArgs& args) {
+  return Types(args.operands.begin(), args.operands.end());
+}
+
+constexpr BodyDef kKernelBody{.arg_types = kernel_arg_types,
+                              .runs = [](const AttrRef&) -> int64_t { return 1; },
+                              .sealed = true};
+
 Result<Types> infer_kernel(const InferArgs& args) {
   if (args.body == nullptr) return attr_error("kernel has no body");
   const std::vector<GraphInput>& inputs = args.body->inputs();
@@ -81,6 +89,7 @@ constinit const OpDef kKernel{
     .infer = infer_kernel,
     .eval = eval_kernel,
     .no_grad = "fusion comes after differentiation",
+    .body = &kKernelBody,
     .lowering = Lowering::kStructure,
     .samples = no_samples,
 };

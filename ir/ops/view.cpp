@@ -1,6 +1,6 @@
 // Ops that move elements and compute nothing: each result element is one operand element, or the
 // padding value. The gradients are views again (and a sum for what was repeated).
-#include "ir/ops/common.h"
+#include "ir/ops/stack.h"
 
 #include <fmt/ranges.h>
 
@@ -156,6 +156,15 @@ constinit const OpDef kBroadcast{
     .infer = infer_broadcast,
     .eval = eval_broadcast,
     .grad = broadcast_grad,
+    .stack = [](const StackArgs& s) -> std::vector<Val> {
+      const auto& [shape, dims] = s.attr<BroadcastAttrs>();
+      Ints stacked_shape = {s.steps};
+      stacked_shape.insert(stacked_shape.end(), shape.begin(), shape.end());
+      Ints stacked_dims = {0};
+      for (int64_t axis : dims)
+        stacked_dims.push_back(axis + 1);
+      return {broadcast(s.all_steps(0), Shape(stacked_shape), std::move(stacked_dims))};
+    },
     .lowering = Lowering::kView,
     .samples = broadcast_samples,
 };
@@ -170,6 +179,12 @@ constinit const OpDef kReshape{
     .infer = infer_reshape,
     .eval = eval_reshape,
     .grad = reshape_grad,
+    .stack = [](const StackArgs& s) -> std::vector<Val> {
+      Ints shape = {s.steps};
+      for (int64_t extent : s.attr<ReshapeAttrs>().shape)
+        shape.push_back(extent);
+      return {reshape(s.all_steps(0), Shape(shape))};
+    },
     .lowering = Lowering::kView,
     .samples = reshape_samples,
 };
@@ -184,6 +199,12 @@ constinit const OpDef kTranspose{
     .infer = infer_transpose,
     .eval = eval_transpose,
     .grad = transpose_grad,
+    .stack = [](const StackArgs& s) -> std::vector<Val> {
+      Ints perm = {0};
+      for (int64_t axis : s.attr<TransposeAttrs>().perm)
+        perm.push_back(axis + 1);
+      return {transpose(s.all_steps(0), std::move(perm))};
+    },
     .lowering = Lowering::kView,
     .samples = transpose_samples,
 };
@@ -198,6 +219,9 @@ constinit const OpDef kReverse{
     .infer = infer_reverse,
     .eval = eval_reverse,
     .grad = reverse_grad,
+    .stack = [](const StackArgs& s) -> std::vector<Val> {
+      return {reverse(s.all_steps(0), behind_steps(s.attr<AxesAttrs>().axes))};
+    },
     .lowering = Lowering::kView,
     .samples = reverse_samples,
 };

@@ -1,8 +1,8 @@
 #include "tests/differential/random_entry.h"
 
 #include "ir/builder.h"
+#include "ir/differentiate.h"
 #include "ir/op_attrs.h"
-#include "passes/differentiate.h"
 #include "support/check.h"
 
 #include <algorithm>

@@ -3,6 +3,7 @@
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/kernel_verifier.h"
 #include "ir/interpreter.h"
+#include "ir/op.h"
 #include "ir/parser.h"
 #include "ir/printer.h"
 #include "ir/verifier.h"
@@ -16,19 +17,28 @@ namespace gradc::fuzz {
 
 namespace {
 
-constexpr size_t kMaxNodes = 200;
+constexpr int64_t kMaxNodes = 200;      // run, those of a loop's body once for each step
 constexpr int64_t kMaxElements = 4096;  // of a tensor; the interpreter's ops cost up to n^2
 
 /// Small enough that every pass and the interpreter take no time.
-bool is_small(const Graph& graph) {
-  if (graph.nodes().size() > kMaxNodes) return false;
+bool is_small(const Graph& graph, int64_t& nodes_left) {
   for (const NodeId id : graph.nodes()) {
-    for (const ValueId result : graph.node(id).results)
+    const Node& node = graph.node(id);
+    if (--nodes_left < 0) return false;
+    for (const ValueId result : node.results)
       if (graph.type(result).num_elements() > kMaxElements) return false;
+    const int64_t runs = node.body ? def(node.op).body->runs(node.attrs) : 0;
+    for (int64_t run = 0; run < runs; ++run)
+      if (--nodes_left < 0 || !is_small(*node.body, nodes_left)) return false;
   }
   for (const GraphInput& input : graph.inputs())
     if (graph.type(input.value).num_elements() > kMaxElements) return false;
   return true;
+}
+
+bool is_small(const Graph& graph) {
+  int64_t nodes = kMaxNodes;
+  return is_small(graph, nodes);
 }
 
 /// Renders as the command would: places that lie outside the text would show here.

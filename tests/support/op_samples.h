@@ -93,6 +93,11 @@ struct SampleGraph {
   }
 };
 
+/// A body of one's own for a call of the sample; null for ops that have none.
+inline std::shared_ptr<Graph> sample_body(const Sample& s) {
+  return s.body ? s.body->clone() : nullptr;
+}
+
 /// "conv sample 2".
 inline std::string sample_name(const OpDef& op, size_t index) {
   return fmt::format("{} sample {}", op.name, index);

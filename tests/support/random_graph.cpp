@@ -212,8 +212,9 @@ bool RandomGraphBuilder::evaluate(NodeId id) {
   return true;
 }
 
-std::optional<Val> RandomGraphBuilder::try_node(Op op, std::vector<Val> operands, AttrRef attrs) {
-  auto results = builder_.try_add(op, std::move(operands), std::move(attrs));
+std::optional<Val> RandomGraphBuilder::try_node(Op op, std::vector<Val> operands, AttrRef attrs,
+                                                std::shared_ptr<Graph> body) {
+  auto results = builder_.try_add(op, std::move(operands), std::move(attrs), {}, std::move(body));
   if (!results.ok()) return std::nullopt;
   const Val val = results->front();
   const NodeId node = graph_->def(val.id());
@@ -337,12 +338,13 @@ void RandomGraphBuilder::add_outputs() {
 }
 
 std::shared_ptr<Graph> RandomGraphBuilder::run() {
-  static constexpr std::array<Maker, 10> kMakers = {
+  static constexpr std::array<Maker, 11> kMakers = {
       &RandomGraphBuilder::make_elementwise, &RandomGraphBuilder::make_compare,
       &RandomGraphBuilder::make_view,        &RandomGraphBuilder::make_reduce,
       &RandomGraphBuilder::make_matmul,      &RandomGraphBuilder::make_conv,
       &RandomGraphBuilder::make_pool,        &RandomGraphBuilder::make_gather,
-      &RandomGraphBuilder::make_norm,        &RandomGraphBuilder::make_source};
+      &RandomGraphBuilder::make_norm,        &RandomGraphBuilder::make_source,
+      &RandomGraphBuilder::make_loop};
   std::vector<size_t> enabled;
   for (size_t i = 0; i < kMakers.size(); ++i) {
     const size_t weight = i == 0 ? 4 : i == 2 ? 2 : 1;  // as in models: mostly elementwise

@@ -52,7 +52,8 @@ class RandomGraphBuilder {
   Val new_input(InputKind kind, TensorType type);
   Val new_constant(TensorType type);
   /// Adds a node when its result is sane; what it needed may stay behind unused.
-  std::optional<Val> try_node(Op op, std::vector<Val> operands, AttrRef attrs = {});
+  std::optional<Val> try_node(Op op, std::vector<Val> operands, AttrRef attrs = {},
+                              std::shared_ptr<Graph> body = nullptr);
   bool evaluate(NodeId node);
   bool is_sane(const Tensor& exact, const Tensor& noisy) const;
   bool is_near_kink(NodeId node) const;
@@ -87,6 +88,7 @@ class RandomGraphBuilder {
   void make_gather();
   void make_norm();
   void make_source();
+  void make_loop();  ///< random_graph_loop.cpp
 
   uint64_t seed_;
   RandomGraphOptions options_;

@@ -26,6 +26,8 @@ TEST(OpTable, EveryEntryIsComplete) {
     EXPECT_TRUE((op.eval != nullptr) != (op.eval_scalar != nullptr)) << "exactly one evaluation";
     EXPECT_NE(op.samples, nullptr);
     EXPECT_EQ(op.samples().empty(), op.op == Op::kKernel);
+    for (const Sample& s : op.samples())
+      EXPECT_EQ(s.body != nullptr, op.body != nullptr);
     EXPECT_FALSE(op.grad != nullptr && !op.no_grad.empty()) << "a gradient and a reason for none";
     EXPECT_TRUE(op.grad != nullptr || !op.no_grad.empty() || op.expand != nullptr);
     EXPECT_EQ(op.expand != nullptr, op.lowering == Lowering::kComposite);
@@ -86,7 +88,8 @@ TEST(OpTable, EvaluationAgreesWithExpansion) {
     const std::vector<Tensor> operands = test::draw_operands(s, 1);
     const AttrRef attrs = test::sample_attrs(op, s);
     SampleGraph direct(s);
-    const std::vector<Val> results = direct.builder.add_multi(op.op, direct.operands, attrs);
+    const std::vector<Val> results =
+        direct.builder.add_multi(op.op, direct.operands, attrs, "", test::sample_body(s));
     SampleGraph expanded(s);
     const std::vector<Val> parts = op.expand({expanded.builder, expanded.operands, attrs});
     const std::vector<Tensor> a = run(direct, results, operands);
@@ -109,7 +112,8 @@ TEST(OpTable, SamplesReadBackFromTheirText) {
     SCOPED_TRACE(name);
     if (op.op == Op::kUpdate) return;  // its target is a parameter, not an input
     SampleGraph sample(s);
-    for (const Val& v : sample.builder.add_multi(op.op, sample.operands, test::sample_attrs(op, s)))
+    for (const Val& v : sample.builder.add_multi(op.op, sample.operands, test::sample_attrs(op, s),
+                                                 "", test::sample_body(s)))
       sample.graph->add_output("out" + std::to_string(v.id().index), v.id());
     const std::string text = print_graph(*sample.graph);
     auto read = parse_graph(text, "sample.gir");
@@ -121,8 +125,9 @@ TEST(OpTable, SamplesReadBackFromTheirText) {
 // ---- inference diagnoses whatever it is given ---------------------------------------------------
 
 // Either types that are in range, or a message.
-void expect_honest(Op op, std::span<const TensorType> operands, const AttrRef& attrs) {
-  const Result<Types> result = infer_types(op, operands, attrs);
+void expect_honest(Op op, std::span<const TensorType> operands, const AttrRef& attrs,
+                   const Graph* body) {
+  const Result<Types> result = infer_types(op, operands, attrs, body);
   if (!result.ok()) {
     EXPECT_FALSE(result.message().empty());
     return;
@@ -140,10 +145,10 @@ TEST(OpTable, InferenceSurvivesWrongOperands) {
     test::Draw draw(7);
     std::vector<TensorType> fewer = s.operands;
     if (!fewer.empty()) fewer.pop_back();
-    expect_honest(op.op, fewer, attrs);
+    expect_honest(op.op, fewer, attrs, s.body.get());
     std::vector<TensorType> more = s.operands;
     more.push_back(f32({2}));
-    expect_honest(op.op, more, attrs);
+    expect_honest(op.op, more, attrs, s.body.get());
     for (size_t k = 0; k < s.operands.size(); ++k) {
       for (int trial = 0; trial < 40; ++trial) {
         std::vector<TensorType> types = s.operands;
@@ -154,7 +159,7 @@ TEST(OpTable, InferenceSurvivesWrongOperands) {
             shape.push_back(draw.below(8) == 0 ? int64_t{1} << 20 : 1 + draw.below(6));
           types[k].shape = shape;
         }
-        expect_honest(op.op, types, attrs);
+        expect_honest(op.op, types, attrs, s.body.get());
       }
     }
   });
@@ -172,7 +177,8 @@ TEST(OpTable, InferenceSurvivesWrongAttributes) {
         std::vector<NamedAttr> changed = fields;
         changed[f].second = std::move(value);
         auto attrs = op.attrs->from_fields(changed);
-        if (attrs.ok()) expect_honest(op.op, s.operands, AttrRef(attrs.take(), op.attrs));
+        if (attrs.ok())
+          expect_honest(op.op, s.operands, AttrRef(attrs.take(), op.attrs), s.body.get());
       };
       const auto* ints = std::get_if<std::vector<int64_t>>(&fields[f].second);
       for (int64_t value : odd) {

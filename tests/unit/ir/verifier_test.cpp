@@ -83,7 +83,7 @@ TEST(Verifier, BodyArgsMatchTheOperands) {
   const ValueId x = graph.add_input(InputKind::kInput, f32({2}), "x", "x");
   const std::vector<TensorType> types = {f32({4})};
   graph.add_node(Op::kKernel, {x}, make_attrs(KernelAttrs{}), types, Phase::kForward, {}, {}, body);
-  EXPECT_EQ(messages(graph), "%x has type f32[2], the body's %a has type f32[4]\n");
+  EXPECT_EQ(messages(graph), "%x gives the body f32[2], its %a has type f32[4]\n");
   graph.add_node(Op::kKernel, {x, x}, make_attrs(KernelAttrs{}), types, Phase::kForward, {}, {},
                  body);
   EXPECT_NE(messages(graph).find("2 operands for a body of 1 args"), std::string::npos);

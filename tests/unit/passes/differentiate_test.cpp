@@ -1,6 +1,6 @@
 // The pass differentiate: what becomes an output, what is refused, and gradients of gradients.
 // Formulas of single ops are checked by gradcheck_test.cpp.
-#include "passes/differentiate.h"
+#include "ir/differentiate.h"
 
 #include "ir/verifier.h"
 #include "passes/gradient_check.h"

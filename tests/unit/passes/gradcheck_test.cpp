@@ -1,10 +1,10 @@
 // Gradients of every op, from its samples, against central differences in double: one random
 // direction per operand, first and second derivatives. A gradient that is zero everywhere fails,
 // unless the entry says that it is.
+#include "ir/differentiate.h"
 #include "ir/interpreter.h"
 #include "ir/op.h"
 #include "ir/verifier.h"
-#include "passes/differentiate.h"
 #include "tests/support/op_samples.h"
 
 #include <gtest/gtest.h>
@@ -38,8 +38,8 @@ class Checked {
   Checked(const OpDef& op, const Sample& s) {
     SampleGraph sample(s);
     graph_ = sample.graph;
-    for (const Val& v :
-         sample.builder.add_multi(op.op, sample.operands, test::sample_attrs(op, s))) {
+    for (const Val& v : sample.builder.add_multi(op.op, sample.operands, test::sample_attrs(op, s),
+                                                 "", test::sample_body(s))) {
       if (is_float(v.dtype())) graph_->add_output("", v.id());
     }
     for (size_t i = 0; i < s.operands.size(); ++i) {

@@ -153,7 +153,7 @@ Result<bool> breaks_the_order(Graph& graph, PassContext&) {
 }
 
 void run_broken(PassFn run) {
-  const PassInfo info{"broken", run, ""};
+  const PassInfo info{"broken", run, PassScope::kGraph, ""};
   const auto graph = parsed(kText);
   PassContext context;
   PassManager manager(std::vector<PipelineStep>{{&info, {}}});

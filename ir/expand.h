@@ -1,5 +1,5 @@
-// Replacing one composite node by what OpDef::expand says. Shared by expand_composites and
-// differentiate.
+// Replacing one composite node by what OpDef::expand says. Shared by the pass expand_composites and
+// by the reverse walk.
 #pragma once
 
 #include "ir/graph.h"
