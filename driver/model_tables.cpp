@@ -113,7 +113,8 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
   rule.target_max = domain.max;
   rule.flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
                (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
-               (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
+               (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0) |
+               (loss_of_logits(loss.loss) ? GRADC_RT_TARGET_OF_LOGITS : 0);
   switch (domain.classes) {
     case TargetDomain::Classes::kNone:
       break;
@@ -158,7 +159,7 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
       add_data_rule(tensor, model, ranges);
   }
   for (const char* name : kEntryNames)
-    entries_.push_back({name, nullptr, 0, 0});
+    entries_.emplace_back().name = name;
   model_.abi_version = GRADC_RT_ABI_VERSION;
   model_.name = keep(model.name);
   model_.batch_size = batch;

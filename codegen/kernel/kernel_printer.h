@@ -1,17 +1,15 @@
-// The text of kernels and programs, for people and for comparing. One way: kernels are made by
-// lowering only, so there is no parser.
+// The text of kernels, for people and for comparing; kernel_parser.h reads them back,
+// program_text.h is that of programs.
 #pragma once
 
 #include "codegen/kernel/kernel.h"
-#include "codegen/kernel/program.h"
 
 #include <string>
 
 namespace gradc::kernel {
 
-/// Readable text with the kernel's own names.
+/// Readable text with the kernel's own names, made words and distinct.
 std::string to_string(const Kernel& kernel);
-std::string to_string(const Program& program);
 std::string to_string(const Kernel& kernel, ExprId expr);
 std::string to_string(const Kernel& kernel, const Affine& affine);
 

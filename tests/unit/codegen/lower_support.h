@@ -6,9 +6,11 @@
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/kernel_verifier.h"
 #include "codegen/kernel/lower.h"
+#include "codegen/kernel/program_text.h"
 #include "ir/interpreter.h"
 #include "ir/op.h"
 #include "tests/support/tensor_near.h"
+#include "tests/unit/codegen/kernel_text.h"
 
 #include <gtest/gtest.h>
 
@@ -82,6 +84,13 @@ inline LoweredRun expect_same(const Graph& reference, const Graph& graph, const 
   run.text = kernel::to_string(run.program);
   const std::vector<Diagnostic> errors = kernel::verify(run.program);
   EXPECT_TRUE(errors.empty()) << errors.front().message << "\n" << run.text;
+  EXPECT_EQ(testing::reading_back_problem(run.program.kernels), "");
+  const auto again = kernel::parse_program(run.text, "printed");
+  EXPECT_TRUE(again.ok()) << again.message() << "\n" << run.text;
+  if (again.ok()) {
+    EXPECT_EQ(kernel::to_string(*again), run.text);
+    EXPECT_EQ(again->entries[0].steps, run.program.entries[0].steps);
+  }
   std::vector<Tensor> memory = inputs;
   for (const GraphOutput& output : graph.outputs())
     memory.emplace_back(graph.type(output.value));
