@@ -41,6 +41,18 @@ std::string_view loop_name(LoopKind kind) {
   GRADC_UNREACHABLE();
 }
 
+std::string_view order_name(SumOrder order) {
+  switch (order) {
+    case SumOrder::kSequence:
+      return "sequence";
+    case SumOrder::kGroups:
+      return "groups";
+    case SumOrder::kLanes:
+      return "lanes";
+  }
+  GRADC_UNREACHABLE();
+}
+
 std::string_view accumulate_sign(AccumulateOp op) {
   switch (op) {
     case AccumulateOp::kSum:
@@ -236,8 +248,12 @@ class Printer {
   }
 
   void statement(const Accumulate& s) {
-    write("{} {} ", name(s.local), accumulate_sign(s.op));
+    write("{} {} ", name(s.local), s.factor.valid() ? "fma=" : accumulate_sign(s.op));
     expr(s.expr);
+    if (s.factor.valid()) {
+      write(", ");
+      expr(s.factor);
+    }
     write("\n");
   }
 
@@ -251,6 +267,7 @@ class Printer {
   void statement(const std::unique_ptr<For>& s) {
     write("{} {} in {}..{}", loop_name(s->kind), name(s->var), s->begin, s->end);
     if (s->grain != 1) write(" grain={}", s->grain);
+    if (s->sums != SumOrder::kSequence) write(" sums={}", order_name(s->sums));
     nested(s->body);
   }
 

@@ -9,7 +9,9 @@
 
 namespace gradc::kernel {
 
-/// Readable text with the kernel's own names.
+/// Readable text with the kernel's own names. `%acc fma= a, b` is acc = a * b + acc rounded once;
+/// a loop ends in `sums=groups` or `sums=lanes` where it adds floats in one of these orders
+/// (sum_order.h), after its grain.
 std::string to_string(const Kernel& kernel);
 std::string to_string(const Program& program);
 std::string to_string(const Kernel& kernel, ExprId expr);
