@@ -290,13 +290,12 @@ class Machine {
    public:
     using Add = std::function<double(double, double)>;
     OrderedSum(LocalId local, double before, double zero, int64_t terms, SumOrder order, Add add)
-        : local_(local), total_(before), zero_(zero), terms_(terms), add_(std::move(add)) {
+        : local_(local), total_(before), zero_(zero), add_(std::move(add)) {
       columns_ = order == SumOrder::kLanes ? kSumColumns : 1;
       blocks_ = terms / columns_;
       for (int64_t node = kSumGroup; node < blocks_; node *= kSumGroup)
         nodes_.push_back(node);
       open_.assign((nodes_.size() + 1) * static_cast<size_t>(columns_), zero);
-      rest_.assign(static_cast<size_t>(kSumLanes), zero);
     }
 
     LocalId local() const { return local_; }
@@ -315,12 +314,7 @@ class Machine {
     }
     double total() {
       if (columns_ == 1) return add_(total_, at(nodes_.size(), 0));
-      if (blocks_ > 0) {
-        const auto first = open_.end() - columns_;
-        total_ = add_(total_, halved({first, open_.end()}));
-      }
-      if (terms_ % columns_ > 0) total_ = add_(total_, halved(rest_));
-      return total_;
+      return add_(total_, halved(lanes_.empty() ? columns() : lanes_, 1)[0]);
     }
 
    private:
@@ -329,27 +323,28 @@ class Machine {
     }
     double& cell(int64_t i) {
       if (i / columns_ < blocks_) return at(0, i % columns_);
-      return rest_[static_cast<size_t>(i % kSumLanes)];
+      if (lanes_.empty()) lanes_ = halved(columns(), kSumLanes);
+      return lanes_[static_cast<size_t>(i % kSumLanes)];
     }
-    double halved(std::vector<double> lanes) const {
-      while (lanes.size() > 1) {
+    std::vector<double> columns() const { return {open_.end() - columns_, open_.end()}; }
+    std::vector<double> halved(std::vector<double> lanes, int64_t to) const {
+      while (lanes.size() > static_cast<size_t>(to)) {
         const size_t half = lanes.size() / 2;
         for (size_t j = 0; j < half; ++j)
           lanes[j] = add_(lanes[j], lanes[j + half]);
         lanes.resize(half);
       }
-      return lanes[0];
+      return lanes;
     }
 
     LocalId local_;
     double total_;
     double zero_;
-    int64_t terms_;
     int64_t columns_ = 1;
     int64_t blocks_ = 0;
     std::vector<int64_t> nodes_;  ///< blocks in a node of each level, innermost first
     std::vector<double> open_;    ///< by level and column: sums of the open nodes
-    std::vector<double> rest_;
+    std::vector<double> lanes_;   ///< of what is left behind the last whole block
     Add add_;
   };
 

@@ -30,6 +30,8 @@ void bind_reduced(NestCursor& at, ValueId result, LocalId acc) {
 
 namespace {
 
+constexpr size_t kColumn = kPartial + 1;  // the number of a column
+
 int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
@@ -44,20 +46,6 @@ int64_t piece_of(int64_t terms, int64_t least) {
   while (ceil_div(terms, piece * kSumGroup) >= kEnoughPieces)
     piece *= kSumGroup;
   return piece;
-}
-
-ScalarOp scalar_op(AccumulateOp op) {
-  switch (op) {
-    case AccumulateOp::kSum:
-      return ScalarOp::kAdd;
-    case AccumulateOp::kProd:
-      return ScalarOp::kMul;
-    case AccumulateOp::kMax:
-      return ScalarOp::kMax;
-    case AccumulateOp::kMin:
-      return ScalarOp::kMin;
-  }
-  GRADC_UNREACHABLE();
 }
 
 class SplitReduction {
@@ -95,14 +83,10 @@ class SplitReduction {
   using Buffers = std::map<NodeId, UnitRef>;
 
   Status emit() {
-    partials_ = temporaries(pieces_ * points());
+    partials_ = temporaries(pieces_ * points() + rest_);
     const int64_t whole = terms_ / piece_;
     GRADC_TRY_STATUS(partial(0, whole, piece_, false));
     if (terms_ % piece_ > 0) GRADC_TRY_STATUS(partial(whole, 1, terms_ % piece_, true));
-    if (rest_ > 0) {
-      rests_ = temporaries(space_.point_size);
-      GRADC_TRY_STATUS(rest());
-    }
     return combine();
   }
 
@@ -186,25 +170,6 @@ class SplitReduction {
     return store_plainly(frame, std::move(nest), partials_, joins);
   }
 
-  /// The terms behind the last whole block of columns.
-  Status rest() {
-    Unit::Frame frame = unit_.frame(".rest");
-    Nest nest;
-    nest.sums = SumOrder::kLanes;
-    nest.offsets = {0, 0, 0, 0};
-    for (size_t d = 0; d < space_.dims.size(); ++d) {
-      NestDim dim = space_.dims[d];
-      dim.strides.push_back(dim.reduce ? 0 : dim.strides[kPoint]);
-      if (d == split_) {
-        dim.extent = rest_;
-        for (size_t space = 0; space < kPartial; ++space)
-          nest.offsets[space] += dim.strides[space] * terms_ * columns_;
-      }
-      nest.dims.push_back(std::move(dim));
-    }
-    return store_plainly(frame, std::move(nest), rests_, true);
-  }
-
   /// The pieces of one column of a point, added up inside the loop over the columns.
   ExprId column(NestCursor& at, BufferId buffer, AccumulateOp op, DType dtype) const {
     Emitter& e = at.emitter();
@@ -224,43 +189,52 @@ class SplitReduction {
     return b.read(sum);
   }
 
-  void finish(NestCursor& at, NodeId id, LocalId acc, BufferId rest) const {
+  /// A term of the last sum: a column, or a term of the operand behind the last whole block. Both
+  /// exist wherever the loop stands (the operand in its last block, what lies behind the partial
+  /// results is not used), so it chooses without a branch.
+  ExprId last_term(NestCursor& at, NodeId id, BufferId buffer) const {
     Emitter& e = at.emitter();
+    KernelBuilder& b = e.builder();
     const Node& node = body_.node(id);
-    if (rest_ > 0) {
-      const ExprId behind = e.builder().load(rest, at.at(kPoint).affine);
-      const ScalarOp op = scalar_op(accumulate_op(node));
-      const ExprId all =
-          e.let(e.builder().scalar(op, dtype_of(id), e.builder().read(acc), behind), "all");
-      acc = e.kernel().expr(all).local;
-    }
-    bind_reduced(at, node.results[0], acc);
+    const DType dtype = dtype_of(id);
+    const ExprId sum = column(at, buffer, accumulate_op(node), dtype);
+    if (rest_ == 0) return sum;
+    const ExprId is_column = e.in_range(at.at(kColumn), 0, columns_ - 1);
+    const ExprId term = b.cast(e.value(node.operands[0], at.at(kFull)), dtype);
+    return b.scalar(ScalarOp::kSelect, dtype, is_column, sum, term);
   }
 
   Status combine() {
     Unit::Frame frame = unit_.frame(".combine");
     Nest nest;
-    nest.offsets = {0, 0, 0, 0};
+    nest.offsets = {0, 0, 0, 0, 0};
     nest.stages.resize(1);
     nest.sums = columns_ > 1 ? SumOrder::kLanes : SumOrder::kGroups;
-    if (columns_ == 1) nest.dims.push_back({"piece", pieces_, true, {0, 0, 0, points()}, 1});
-    for (NestDim dim : space_.dims) {
-      if (dim.reduce) continue;
-      dim.strides = {0, dim.strides[kPoint], 0, dim.strides[kPoint] * columns_};
-      nest.dims.push_back(dim);
+    if (columns_ == 1) nest.dims.push_back({"piece", pieces_, true, {0, 0, 0, points(), 0}, 1});
+    for (size_t d = 0; d < space_.dims.size(); ++d) {
+      NestDim dim = space_.dims[d];
+      if (!dim.reduce) {
+        dim.strides = {dim.strides[kFull], dim.strides[kPoint], 0, dim.strides[kPoint] * columns_,
+                       0};
+        nest.dims.push_back(std::move(dim));
+      } else if (columns_ > 1) {
+        const int64_t stride = dim.strides[kFull];
+        nest.offsets[kFull] = stride * (terms_ - 1) * columns_;
+        nest.dims.push_back({"column", columns_ + rest_, true, {stride, 0, 0, 1, 1}, 1});
+      }
     }
-    if (columns_ > 1) nest.dims.push_back({"column", columns_, true, {0, 0, 0, 1}, 1});
     for (const NodeId id : space_.reductions) {
       const BufferId in = add(frame, partials_, id, BufferRole::kIn);
-      const BufferId rest = rest_ > 0 ? add(frame, rests_, id, BufferRole::kIn) : BufferId();
       Reduction r;
       r.op = accumulate_op(body_.node(id));
       r.dtype = dtype_of(id);
-      r.value = [=, this, op = r.op, dtype = r.dtype](NestCursor& at) {
-        if (columns_ > 1) return column(at, in, op, dtype);
+      r.value = [=, this](NestCursor& at) {
+        if (columns_ > 1) return last_term(at, id, in);
         return at.emitter().builder().load(in, at.at(kPartial).affine);
       };
-      r.done = [=, this](NestCursor& at, LocalId acc) { finish(at, id, acc, rest); };
+      r.done = [result = body_.node(id).results[0]](NestCursor& at, LocalId acc) {
+        bind_reduced(at, result, acc);
+      };
       nest.stages[0].push_back(std::move(r));
     }
     nest.points = [&](NestCursor& at) {
@@ -283,7 +257,7 @@ class SplitReduction {
   int64_t rest_ = 0;     // behind the last whole block of columns
   int64_t piece_ = 0;    // terms of a piece
   int64_t pieces_ = 0;
-  Buffers partials_, rests_;
+  Buffers partials_;
 };
 
 }  // namespace

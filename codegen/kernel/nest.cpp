@@ -93,12 +93,14 @@ class DryRun {
 // ---- planning
 // ------------------------------------------------------------------------------------
 
-/// Whether some reduction is a sum or product of floats.
+/// Whether some reduction of a stage is a sum or product of floats.
+bool has_ordered(const std::vector<Reduction>& stage) {
+  return std::any_of(stage.begin(), stage.end(),
+                     [](const Reduction& r) { return is_ordered(r.op, r.dtype); });
+}
 bool has_ordered(const Nest& nest) {
-  return std::any_of(nest.stages.begin(), nest.stages.end(), [](const auto& stage) {
-    return std::any_of(stage.begin(), stage.end(),
-                       [](const Reduction& r) { return is_ordered(r.op, r.dtype); });
-  });
+  return std::any_of(nest.stages.begin(), nest.stages.end(),
+                     [](const auto& stage) { return has_ordered(stage); });
 }
 
 double vector_score(const NestDim& dim, size_t d, const std::vector<Access>& accesses) {
@@ -292,12 +294,13 @@ class Emission {
   void sum(size_t s, size_t i, const std::vector<LocalId>& into) {
     if (i == order_.reduces.size()) return add_terms(s, into);
     const size_t d = order_.reduces[i];
+    const bool ordered = has_ordered(nest_.stages[s]);
     SumOrder order = SumOrder::kSequence;
-    if (has_ordered_ && order_.vector == d) order = SumOrder::kLanes;
-    if (has_ordered_ && order_.vector != d && is_tree()) order = groups_of(dims_[d].extent);
+    if (ordered && order_.vector == d) order = SumOrder::kLanes;
+    if (ordered && order_.vector != d && is_tree()) order = groups_of(dims_[d].extent);
     // What stands inside this loop is a sum of its own.
-    const bool own = has_ordered_ && i + 1 < order_.reduces.size() &&
-                     (is_tree() || (i == 0 && nest_.lanes_outside));
+    const bool own =
+        ordered && i + 1 < order_.reduces.size() && (is_tree() || (i == 0 && nest_.lanes_outside));
     loop(
         d, reduce_kind(d), 1,
         [&] {
@@ -394,7 +397,6 @@ class Emission {
   };
 
   const Nest& nest_;
-  const bool has_ordered_ = has_ordered(nest_);
   std::vector<NestDim> dims_;
   Order order_;
   Kernel kernel_;

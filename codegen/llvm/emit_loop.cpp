@@ -108,7 +108,7 @@ void Emitter::emit_serial(const For& loop_stmt, llvm::Value* low, llvm::Value* h
     return loop(low, high, 1, false, iteration, name);
   OpenSums sums(*this, loop_facts(kernel_, *exprs_, loop_stmt.body).accumulated);
   grouped_loop(
-      *this, sums, loop_stmt.begin, loop_stmt.end, 1,
+      *this, sums, loop_stmt.begin, loop_stmt.end, 1, 1,
       [&](llvm::Value* iv) {
         sums.bind();
         iteration(iv);

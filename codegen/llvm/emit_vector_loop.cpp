@@ -60,7 +60,8 @@ class VectorLoop {
   void emit_lanes() {
     const int64_t rest = loop_.begin + (loop_.end - loop_.begin) / kSumColumns * kSumColumns;
     if (rest > loop_.begin) blocks(loop_.begin, rest);
-    if (rest < loop_.end) behind(rest);
+    if (rest < loop_.end) behind(rest, rest > loop_.begin);
+    sums_.finish();
   }
 
  private:
@@ -82,23 +83,31 @@ class VectorLoop {
   // ---- whole blocks of columns
   // ------------------------------------------------------------------
 
-  /// The columns stay in registers while they and what the body needs fit.
+  /// The columns stay in registers while they and what the body needs fit. A body that is worth
+  /// only one register at once is not repeated for every part of a block: the parts change places.
   void blocks(int64_t low, int64_t high) {
     constexpr unsigned columns = kSumColumns;
-    const auto registers = static_cast<int64_t>(facts_.accumulated.size()) * columns / native_;
-    const bool stay = most_registers() > 1 && registers <= em_.target().vector_registers / 2;
-    const unsigned at_once = most_registers() * native_;
-    const unsigned width = stay ? std::clamp<unsigned>(at_once, kSumLanes, columns)
-                                : std::min<unsigned>(2 * native_, kSumLanes);
-    sums_.start(stay ? columns / width : 1, stay ? width : columns, !stay);
+    const auto registers = static_cast<int64_t>(sums_.num_ordered() * columns / native_);
+    const int64_t free = em_.target().vector_registers / (most_registers() == 1 ? 4 : 2);
+    const bool stay = registers <= free;
+    const unsigned width =
+        std::clamp<unsigned>(most_registers() * native_,
+                             stay ? unsigned{kSumLanes} : std::min<unsigned>(native_, kSumLanes),
+                             stay ? columns : unsigned{kSumLanes});
+    const bool rotating = stay && most_registers() == 1;
+    sums_.start_columns(columns, width, !stay);
+    const auto part = [&](llvm::Value* iv) {
+      sums_.bind();
+      at({width, loop_.var}, iv);
+      sums_.rotate();
+    };
     const auto block = [&](llvm::Value* iv) {
-      if (stay) {
-        for (unsigned first = 0; first < columns; first += width) {
-          sums_.bind(first / width);
-          at({width, loop_.var}, iv, first);
-        }
-        return;
+      for (unsigned first = 0; first < columns; first += width) {
+        sums_.bind(first / width);
+        at({width, loop_.var}, iv, first);
       }
+    };
+    const auto block_in_memory = [&](llvm::Value* iv) {
       em_.loop(
           em_.i64(0), em_.i64(columns), width, true,
           [&](llvm::Value* column) {
@@ -107,29 +116,40 @@ class VectorLoop {
           },
           "column");
     };
-    grouped_loop(em_, sums_, low, high, columns, block, "v");
-    sums_.finish();
+    if (rotating) {
+      grouped_loop(em_, sums_, low, high, columns, width, part, "v");
+    } else if (stay) {
+      grouped_loop(em_, sums_, low, high, columns, columns, block, "v");
+    } else {
+      grouped_loop(em_, sums_, low, high, columns, columns, block_in_memory, "v");
+    }
   }
 
   // ---- what is left behind them
   // ------------------------------------------------------------------
 
-  void behind(int64_t low) {
+  /// What is left is added to the 16 lanes of the blocks before it, if there are any.
+  void behind(int64_t low, bool has_blocks) {
     const int64_t count = loop_.end - low;
     const auto lanes = static_cast<unsigned>(
-        std::min<uint64_t>(kSumLanes, std::bit_ceil(static_cast<uint64_t>(count))));
+        has_blocks ? uint64_t{kSumLanes}
+                   : std::min<uint64_t>(kSumLanes, std::bit_ceil(static_cast<uint64_t>(count))));
     const unsigned width =
         std::min<unsigned>(lanes, most_registers() == 1 ? 2 * native_ : unsigned{kSumLanes});
-    if (em_.target().has_masked_memory && width == lanes) {
+    const bool by_mask = em_.target().has_masked_memory && width == lanes;
+    if (has_blocks) {
+      sums_.narrow(lanes, !by_mask);
+    } else {
+      sums_.start(1, lanes, !by_mask);
+    }
+    if (by_mask) {
       masked(low, low + count / lanes * lanes, lanes);
     } else {
       narrowing(low, width, lanes);
     }
-    sums_.finish();
   }
 
   void masked(int64_t low, int64_t middle, unsigned lanes) {
-    sums_.start(1, lanes, false);
     sums_.bind();
     em_.loop(
         em_.i64(low), em_.i64(middle), lanes, false,
@@ -141,7 +161,6 @@ class VectorLoop {
 
   /// Without masks: ever narrower vectors, each going to its lanes.
   void narrowing(int64_t low, unsigned width, unsigned lanes) {
-    sums_.start(1, lanes, true);
     for (int64_t begin = low; begin<loop_.end; width = width> native_ ? native_ : 1) {
       const int64_t end = begin + (loop_.end - begin) / width * width;
       em_.loop(

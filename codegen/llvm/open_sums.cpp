@@ -3,6 +3,8 @@
 #include "codegen/kernel/sum_order.h"
 #include "support/check.h"
 
+#include <algorithm>
+
 namespace gradc::cg {
 
 using kernel::AccumulateOp;
@@ -17,9 +19,19 @@ OpenSums::OpenSums(Emitter& em, const std::map<uint32_t, AccumulateOp>& accumula
   }
 }
 
-llvm::Value* OpenSums::fresh_slot(const Sum& sum) {
+size_t OpenSums::num_ordered() const {
+  return static_cast<size_t>(
+      std::count_if(sums_.begin(), sums_.end(), [](const Sum& sum) { return sum.ordered; }));
+}
+
+llvm::Value* OpenSums::place(const Sum& sum) {
   llvm::AllocaInst* slot = em_.entry_alloca(sum.type, "sum");
   if (in_parts_) slot->setAlignment(llvm::Align(64));
+  return slot;
+}
+
+llvm::Value* OpenSums::fresh_slot(const Sum& sum) {
+  llvm::Value* slot = place(sum);
   auto* vector = llvm::dyn_cast<llvm::FixedVectorType>(sum.type);
   const unsigned width = vector == nullptr ? 1 : vector->getNumElements();
   llvm::Value* neutral = splat(em_.ir(), em_.identity(sum.op, sum.dtype), width);
@@ -37,16 +49,43 @@ void OpenSums::start(size_t slots, unsigned width, bool in_parts) {
   }
 }
 
+void OpenSums::start_columns(unsigned columns, unsigned width, bool in_parts) {
+  in_parts_ = in_parts;
+  for (Sum& sum : sums_) {
+    const bool whole = sum.ordered && in_parts;
+    sum.type = with_lanes(register_type(em_.context(), sum.dtype), whole ? columns : width);
+    sum.slots.clear();
+    for (unsigned i = 0; i < (sum.ordered && !in_parts ? columns / width : 1); ++i)
+      sum.slots.push_back(fresh_slot(sum));
+  }
+}
+
 void OpenSums::bind(size_t slot) {
   for (const Sum& sum : sums_)
-    em_.locals_[sum.local] = {nullptr, sum.slots[slot], sum.type};
+    em_.locals_[sum.local] = {nullptr, sum.slots[std::min(slot, sum.slots.size() - 1)], sum.type};
 }
 
 void OpenSums::bind_part(llvm::Value* column, unsigned width) {
   for (const Sum& sum : sums_) {
     llvm::Type* element = sum.type->getScalarType();
+    if (sum.type == with_lanes(element, width)) {
+      em_.locals_[sum.local] = {nullptr, sum.slots[0], sum.type};
+      continue;
+    }
     llvm::Value* place = em_.ir().CreateInBoundsGEP(element, sum.slots[0], column);
     em_.locals_[sum.local] = {nullptr, place, with_lanes(element, width)};
+  }
+}
+
+void OpenSums::rotate() {
+  for (const Sum& sum : sums_) {
+    if (sum.slots.size() == 1) continue;
+    std::vector<llvm::Value*> values;
+    for (llvm::Value* slot : sum.slots)
+      values.push_back(em_.load_slot({nullptr, slot, sum.type}));
+    std::rotate(values.begin(), values.begin() + 1, values.end());
+    for (size_t i = 0; i < values.size(); ++i)
+      em_.store_slot(values[i], {nullptr, sum.slots[i], sum.type});
   }
 }
 
@@ -63,12 +102,12 @@ llvm::Value* OpenSums::all_lanes(const Sum& sum, unsigned width) {
   return em_.combine_lanes(sum.op, parts[0], width);
 }
 
-void OpenSums::narrow(unsigned width) {
-  in_parts_ = false;
+void OpenSums::narrow(unsigned width, bool in_parts) {
+  in_parts_ = in_parts;
   for (Sum& sum : sums_) {
     llvm::Value* value = all_lanes(sum, width);
     sum.type = value->getType();
-    sum.slots = {em_.entry_alloca(sum.type, "sum")};
+    sum.slots = {place(sum)};
     em_.store_slot(value, {nullptr, sum.slots[0], sum.type});
   }
 }
@@ -117,8 +156,9 @@ namespace {
 class Groups {
  public:
   using Body = std::function<void(llvm::Value*)>;
-  Groups(Emitter& em, OpenSums& sums, int64_t step, const Body& body, const char* name)
-      : em_(em), sums_(sums), step_(step), body_(body), name_(name) {}
+  Groups(Emitter& em, OpenSums& sums, int64_t step, int64_t stride, const Body& body,
+         const char* name)
+      : em_(em), sums_(sums), step_(step), stride_(stride), body_(body), name_(name) {}
 
   void emit(int64_t low, int64_t high) {
     const int64_t iterations = (high - low + step_ - 1) / step_;
@@ -136,7 +176,7 @@ class Groups {
  private:
   /// [low, high), not empty, by nodes of that level; level 0 is the iterations themselves.
   void level(size_t index, llvm::Value* low, llvm::Value* high, bool ragged) {
-    if (index == 0) return em_.loop(low, high, step_, true, body_, name_);
+    if (index == 0) return em_.loop(low, high, stride_, true, body_, name_);
     llvm::Value* length = em_.i64(nodes_[index - 1] * step_);
     em_.loop(
         low, high, nodes_[index - 1] * step_, true,
@@ -158,6 +198,7 @@ class Groups {
   Emitter& em_;
   OpenSums& sums_;
   int64_t step_;
+  int64_t stride_;
   const Body& body_;
   const char* name_;
   std::vector<int64_t> nodes_;  ///< iterations of the nodes of each level, innermost first
@@ -166,8 +207,8 @@ class Groups {
 }  // namespace
 
 void grouped_loop(Emitter& em, OpenSums& sums, int64_t low, int64_t high, int64_t step,
-                  const std::function<void(llvm::Value*)>& body, const char* name) {
-  Groups(em, sums, step, body, name).emit(low, high);
+                  int64_t stride, const std::function<void(llvm::Value*)>& body, const char* name) {
+  Groups(em, sums, step, stride, body, name).emit(low, high);
 }
 
 }  // namespace gradc::cg

@@ -15,14 +15,19 @@ class OpenSums {
  public:
   OpenSums(Emitter& em, const std::map<uint32_t, kernel::AccumulateOp>& accumulated);
 
-  bool empty() const { return sums_.empty(); }
+  size_t num_ordered() const;
   /// Fresh slots of `width` lanes, all neutral. Slots that are read in parts stay in memory.
   void start(size_t slots, unsigned width, bool in_parts);
+  /// Fresh columns, added to `width` at a time: in so many slots, or as parts of one. What has no
+  /// order has one slot of that width.
+  void start_columns(unsigned columns, unsigned width, bool in_parts);
   /// What is accumulated from now on goes to this slot, or to a part of slot 0.
   void bind(size_t slot = 0);
   void bind_part(llvm::Value* column, unsigned width);
-  /// Combines the only slot of each to fewer lanes.
-  void narrow(unsigned width);
+  /// Every slot takes the place of the one before it; the first comes last.
+  void rotate();
+  /// Combines the lanes of each to fewer.
+  void narrow(unsigned width, bool in_parts = false);
   /// Combines all lanes, adds them to the accumulators around, and binds these again.
   void finish();
   /// Binds the accumulators around again, whose own slots were added to.
@@ -45,6 +50,7 @@ class OpenSums {
     std::vector<llvm::Value*> slots;
   };
 
+  llvm::Value* place(const Sum& sum);
   llvm::Value* fresh_slot(const Sum& sum);
   llvm::Value* all_lanes(const Sum& sum, unsigned width);
 
@@ -53,9 +59,9 @@ class OpenSums {
   bool in_parts_ = false;
 };
 
-/// body(iv) for iv = low, low + step, ... < high (constants), in groups of iterations: the sums get
-/// a node for every group.
+/// body(iv) for iv = low, low + stride, ... < high (constants). Groups are of 16 `step`s: the sums
+/// get a node for every group.
 void grouped_loop(Emitter& em, OpenSums& sums, int64_t low, int64_t high, int64_t step,
-                  const std::function<void(llvm::Value*)>& body, const char* name);
+                  int64_t stride, const std::function<void(llvm::Value*)>& body, const char* name);
 
 }  // namespace gradc::cg

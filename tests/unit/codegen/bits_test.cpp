@@ -222,17 +222,18 @@ TEST(Bits, SumsAreMadeInTheOrderThatIsWritten) {
     }
     columns[static_cast<size_t>(column)] = terms[0];
   }
-  std::vector<float> lanes(16);
-  for (int64_t i = n / 64 * 64; i < n; ++i)
-    lanes[static_cast<size_t>(i % 16)] += at(i);
-  const auto halved = [](std::vector<float> v) {
-    for (size_t half = v.size() / 2; half > 0; half /= 2) {
+  const auto halved = [](std::vector<float> v, size_t to) {
+    for (size_t half = v.size() / 2; half >= to; half /= 2) {
       for (size_t i = 0; i < half; ++i)
         v[i] += v[i + half];
+      v.resize(half);
     }
-    return v[0];
+    return v;
   };
-  const float sum = halved(columns) + halved(lanes);
+  std::vector<float> lanes = halved(columns, 16);
+  for (int64_t i = n / 64 * 64; i < n; ++i)
+    lanes[static_cast<size_t>(i % 16)] += at(i);
+  const float sum = halved(lanes, 1)[0];
   Tensor wanted({DType::kF32, Shape{}});
   wanted.data[0] = static_cast<double>(sum);
   EXPECT_TRUE(test::to_bytes(wanted) == compiled(c, TargetInfo::host()));
