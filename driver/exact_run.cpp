@@ -140,11 +140,15 @@ Status set_given(rt::Instance& instance, const rt::SafetensorsFile& file, const 
       continue;
     }
     const auto tensor = static_cast<size_t>(index);
-    rt::Status one = rt::set_tensor(instance, tensor, array);
-    if (one.ok() && is_fed(instance.tensor(tensor))) {  // as given: setting may have narrowed it
+    const gradc_rt_tensor& to = instance.tensor(tensor);
+    const size_t count =
+        static_cast<size_t>(to.bytes) / rt::dtype_bytes(static_cast<rt::Dtype>(to.dtype));
+    rt::Status one;
+    if (is_fed(to) && array.count() == count) {  // as given: what the model means by the value
       one = rt::check_values(instance.model(), tensor, array.dtype, array.data.data(), array.rows(),
                              array.source.c_str());
     }
+    if (one.ok()) one = rt::set_tensor(instance, tensor, array);
     if (!one.ok()) rt::add_problem(status, "%s", one.text.c_str());
   }
   for (size_t i = 0; i < instance.num_tensors(); ++i) {

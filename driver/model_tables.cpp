@@ -113,7 +113,8 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
   rule.target_max = domain.max;
   rule.flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
                (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
-               (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0);
+               (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0) |
+               (loss_of_logits(loss.loss) ? GRADC_RT_TARGET_OF_LOGITS : 0);
   switch (domain.classes) {
     case TargetDomain::Classes::kNone:
       break;

@@ -34,6 +34,10 @@ SessionStatus from_status(const rt::Status& status) {
   return failed(fmt::format("error: {}\n", status.text.c_str()));
 }
 
+const char* or_null(const std::string& text) {
+  return text.empty() ? nullptr : text.c_str();
+}
+
 /// What ran out or broke on the way, as a status: nothing is thrown at a host. The texts are short
 /// enough to need no memory.
 template <class Work>
@@ -143,6 +147,12 @@ class SessionImpl final : public Session {
       command.validation_split = options.validation_split;
       command.has_seed = true;
       command.seed = instance_->seed();
+      command.weights = or_null(options.weights);
+      command.out = or_null(options.out);
+      command.checkpoint = or_null(options.checkpoint);
+      command.resume = options.resume;
+      command.overwrite = options.overwrite;
+      command.log = or_null(options.log);
       command.quiet = true;
       command.handle_signals = false;
       command.user = history;

@@ -58,6 +58,8 @@ struct TargetDomain {
 };
 
 const TargetDomain& loss_domain(const Component& loss);
+/// Whether the output is before its softmax or sigmoid.
+bool loss_of_logits(const Component& loss);
 /// False, with the reason, when a loss cannot work on an output of that shape (without the batch
 /// axis).
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem);

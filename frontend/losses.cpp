@@ -196,6 +196,12 @@ const TargetDomain& loss_domain(const Component& loss) {
   return loss_def(loss).domain;
 }
 
+bool loss_of_logits(const Component& loss) {
+  for (const OptionDef& option : loss.def->options)
+    if (option.name == kFromLogits.name) return loss.options.flag(option.name);
+  return false;
+}
+
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem) {
   const LossDef& def = loss_def(loss);
   const bool classes =

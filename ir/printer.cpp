@@ -226,13 +226,15 @@ void Printer::flush() {
   size_t left = 0;
   size_t right = 0;
   for (const Row& row : rows_) {
-    if (row.results.size() <= kMaxAlignedResults) results = std::max(results, row.results.size());
+    if (options_.align && row.results.size() <= kMaxAlignedResults)
+      results = std::max(results, row.results.size());
   }
   for (Row& row : rows_) {
     if (row.results.empty()) continue;
     row.left = fmt::format("{:<{}} = {}", row.results, results, row.left);
   }
   for (const Row& row : rows_) {
+    if (!options_.align) break;
     if (!row.right.empty() && row.left.size() <= kMaxAlignedLeft)
       left = std::max(left, row.left.size());
     if (!row.comment.empty() && row.right.size() <= kMaxAlignedRight)

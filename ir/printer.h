@@ -23,6 +23,7 @@ struct TextLine {
 struct PrintOptions {
   size_t max_dense = SIZE_MAX;  ///< longer constants are cut short; such text does not read back
   bool locations = true;
+  bool align = true;   ///< false: a line depends on its node alone, not on its neighbours' lengths
   bool bodies = true;  ///< false: kernels are one line each; such text does not read back
   std::string header;  ///< a comment on the graph's first line
   /// A comment on a node's line, also for nodes of bodies ("arena+16384, 1280 bytes"); empty: none.

@@ -4,7 +4,6 @@
 #include "ir/op.h"
 
 #include <algorithm>
-#include <unordered_map>
 
 namespace gradc {
 namespace {
@@ -60,7 +59,7 @@ double scalar_cost(ScalarOp op) {
 }
 
 /// How often each element of an anchor's operand is asked for.
-double operand_repeats(const Graph& graph, const Node& node) {
+double operand_repeats(const Node& node) {
   const auto product = [](const Ints& dims) {
     double p = 1;
     for (int64_t d : dims)
@@ -84,12 +83,7 @@ double operand_repeats(const Graph& graph, const Node& node) {
     case Lowering::kComposite:
       break;
   }
-  (void)graph;
   return 1;
-}
-
-double elements(const Graph& graph, ValueId value) {
-  return static_cast<double>(graph.type(value).num_elements());
 }
 
 }  // namespace
@@ -116,31 +110,46 @@ double op_cost(const Node& node) {
   GRADC_UNREACHABLE();
 }
 
-double kernel_work(const Graph& graph, std::span<const NodeId> nodes,
-                   std::span<const ValueId> outputs, const KernelForm& form,
-                   const FormFinder& classes) {
-  std::unordered_map<ValueId, double> points;
+WorkMeter::WorkMeter(const Graph& graph)
+    : graph_(graph),
+      costs_(graph.node_capacity()),
+      elements_(graph.value_capacity(), 0),
+      stamp_of_(graph.value_capacity(), 0),
+      points_(graph.value_capacity(), 0) {
+  for (size_t i = 0; i < elements_.size(); ++i)
+    elements_[i] = static_cast<double>(graph.type(ValueId(i)).num_elements());
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
+    const Node& node = graph.node(id);
+    costs_[id.index] = {op_cost(node), operand_repeats(node), is_plain_reduction(node)};
+  }
+}
+
+void WorkMeter::ask(ValueId value, double points) {
+  double& known = points_[value.index];
+  known = stamp_of_[value.index] == stamp_ ? std::max(known, points) : points;
+  stamp_of_[value.index] = stamp_;
+}
+
+double WorkMeter::measure(std::span<const NodeId> nodes, std::span<const ValueId> outputs,
+                          const KernelForm& form, const FormFinder& classes) {
+  ++stamp_;
   for (ValueId output : outputs)
-    points[output] = elements(graph, output);
+    ask(output, elements_[output.index]);
   double work = 0;
   for (size_t i = nodes.size(); i-- > 0;) {
-    const Node& node = graph.node(nodes[i]);
+    const Node& node = graph_.node(nodes[i]);
+    const NodeCost& cost = costs_[nodes[i].index];
     double at = 0;
     for (ValueId result : node.results) {
-      const auto found = points.find(result);
-      if (found != points.end()) at = std::max(at, found->second);
+      at = std::max(at, points(result));
       if (classes.point_class(result) == PointClass::kPerRow)
         at = std::min(at, static_cast<double>(form.rows()));
     }
-    const bool counts_operand = is_plain_reduction(node) || nodes[i] == form.anchor;
-    for (ValueId operand : node.operands) {
-      const double asked =
-          counts_operand ? elements(graph, operand) * operand_repeats(graph, node) : at;
-      double& known = points[operand];
-      known = std::max(known, asked);
-    }
-    if (is_plain_reduction(node)) at = elements(graph, node.operands[0]);
-    work += at * op_cost(node);
+    const bool counts_operand = cost.is_reduction || nodes[i] == form.anchor;
+    for (ValueId operand : node.operands)
+      ask(operand, counts_operand ? elements_[operand.index] * cost.repeats : at);
+    if (cost.is_reduction) at = elements_[node.operands[0].index];
+    work += at * cost.element;
   }
   return work;
 }

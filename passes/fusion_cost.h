@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace gradc {
 
@@ -19,17 +20,42 @@ inline constexpr size_t kMaxKernelOperands = 16;     ///< pointers that fit in r
 inline constexpr double kMaxPrologueCost = 4;        ///< per element packed for a contraction
 inline constexpr double kMaxInlineCost = 4;          ///< per element of a value computed twice
 inline constexpr double kMaxRepeatCost = 2;          ///< ... from one stored value of the same size
+inline constexpr uint32_t kMaxInlineNodes = 32;      ///< of a value computed twice, all its parts
 inline constexpr int64_t kMinParallelRows = 8;       ///< below, a long row kernel lacks parallelism
 inline constexpr int64_t kMaxSerialElements = 4096;  ///< a row that one thread may do alone
 
 /// Units for one element of a node's result.
 double op_cost(const Node& node);
 
-/// Units of a whole kernel without the contraction's own multiplications: every node at each point
-/// where it is evaluated, which counts work that fusion repeats.
-double kernel_work(const Graph& graph, std::span<const NodeId> nodes,
-                   std::span<const ValueId> outputs, const KernelForm& form,
-                   const FormFinder& classes);
+/// Measures kernels of one graph; keeps scratch tables, so that many can be asked about.
+class WorkMeter {
+ public:
+  explicit WorkMeter(const Graph& graph);
+
+  /// Units of a whole kernel without the contraction's own multiplications: every node at each
+  /// point where it is evaluated, which counts work that fusion repeats.
+  double measure(std::span<const NodeId> nodes, std::span<const ValueId> outputs,
+                 const KernelForm& form, const FormFinder& classes);
+
+ private:
+  double points(ValueId value) const {
+    return stamp_of_[value.index] == stamp_ ? points_[value.index] : 0;
+  }
+  void ask(ValueId value, double points);
+
+  struct NodeCost {
+    double element = 0;         ///< of one element of the result
+    double repeats = 0;         ///< how often an anchor asks for each element of its operands
+    bool is_reduction = false;  ///< a plain one
+  };
+
+  const Graph& graph_;
+  std::vector<NodeCost> costs_;     ///< by NodeId
+  std::vector<double> elements_;    ///< by ValueId
+  std::vector<uint32_t> stamp_of_;  ///< by ValueId
+  std::vector<double> points_;      ///< by ValueId: at how many a value is asked for
+  uint32_t stamp_ = 0;
+};
 
 /// Multiplications and additions, an add and a multiply counting one each; for contractions
 /// 2 * batch * m * n * k, for reductions and elementwise ops one per element, for views none.

@@ -48,16 +48,19 @@ void FormFinder::set_class(ValueId value, PointClass point_class) {
 std::optional<KernelForm> FormFinder::find(std::span<const NodeId> nodes,
                                            std::span<const ValueId> outputs) {
   ++stamp_;
-  reason_.clear();
+  reason_ = {};
   KernelForm form;
   if (outputs.empty()) {
     no("nothing is stored");
     return std::nullopt;
   }
   if (!find_anchor(nodes, form)) return std::nullopt;
-  if (form.kind == KernelKind::kElementwise) form.full = form.space = graph_.type(outputs[0]).shape;
-  for (NodeId node : nodes) {
-    if (!classify(node, form)) return std::nullopt;
+  if (form.kind == KernelKind::kElementwise) {
+    form.full = form.space = graph_.type(outputs[0]).shape;  // and all values are free
+  } else {
+    for (NodeId node : nodes) {
+      if (!classify(node, form)) return std::nullopt;
+    }
   }
   for (ValueId output : outputs) {
     if (!check_output(output, form)) return std::nullopt;
@@ -65,39 +68,60 @@ std::optional<KernelForm> FormFinder::find(std::span<const NodeId> nodes,
   return form;
 }
 
+FormFinder::FormFinder(const Graph& graph)
+    : graph_(graph),
+      role_(graph.node_capacity(), Role::kOther),
+      stamp_of_(graph.value_capacity(), 0),
+      class_of_(graph.value_capacity(), PointClass::kFree) {
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next)
+    role_[id.index] = role_of(graph.node(id));
+}
+
+FormFinder::Role FormFinder::role_of(const Node& node) {
+  switch (def(node.op).lowering) {
+    case Lowering::kScalar:
+      return Role::kElement;
+    case Lowering::kSource:
+      return node.op == Op::kConstant && !is_splat_constant(node) ? Role::kData : Role::kElement;
+    case Lowering::kView:
+      return Role::kView;
+    case Lowering::kReduce:
+      return is_plain_reduction(node) ? Role::kReduction : Role::kOpaque;
+    case Lowering::kPool:
+    case Lowering::kGather:
+      return Role::kOpaque;
+    case Lowering::kMatmul:
+    case Lowering::kConv:
+      return Role::kContraction;
+    case Lowering::kStructure:
+    case Lowering::kComposite:
+      return Role::kOther;
+  }
+  GRADC_UNREACHABLE();
+}
+
 /// Sets the kind by the nodes that are more than elementwise.
 bool FormFinder::find_anchor(std::span<const NodeId> nodes, KernelForm& form) {
   int anchors = 0;
   NodeId reduction;
   for (NodeId id : nodes) {
-    const Node& node = graph_.node(id);
-    switch (def(node.op).lowering) {
-      case Lowering::kScalar:
-      case Lowering::kView:
-      case Lowering::kSource:
-        if (node.op == Op::kConstant && !is_splat_constant(node))
-          return no("a constant of many numbers is data");
+    const Role role = role_[id.index];
+    switch (role) {
+      case Role::kElement:
+      case Role::kView:
         break;
-      case Lowering::kReduce:
-        if (is_plain_reduction(node)) {
-          if (!reduction.valid()) reduction = id;
-          break;
-        }
-        [[fallthrough]];
-      case Lowering::kPool:
-      case Lowering::kGather:
-        form.kind = KernelKind::kOpaque;
+      case Role::kReduction:
+        if (!reduction.valid()) reduction = id;
+        break;
+      case Role::kOpaque:
+      case Role::kContraction:
+        form.kind = role == Role::kOpaque ? KernelKind::kOpaque : KernelKind::kContraction;
         form.anchor = id;
         ++anchors;
         break;
-      case Lowering::kMatmul:
-      case Lowering::kConv:
-        form.kind = KernelKind::kContraction;
-        form.anchor = id;
-        ++anchors;
-        break;
-      case Lowering::kStructure:
-      case Lowering::kComposite:
+      case Role::kData:
+        return no("a constant of many numbers is data");
+      case Role::kOther:
         return no("not a primitive op");
     }
   }
@@ -127,7 +151,7 @@ bool FormFinder::set_reduction_form(NodeId id, KernelForm& form) {
 
 bool FormFinder::classify(NodeId id, const KernelForm& form) {
   const Node& node = graph_.node(id);
-  if (is_plain_reduction(node)) return classify_reduction(id, form);
+  if (role_[id.index] == Role::kReduction) return classify_reduction(id, form);
   PointClass operand = PointClass::kFree;
   for (ValueId value : node.operands) {
     const PointClass c = point_class(value);
@@ -147,7 +171,7 @@ bool FormFinder::classify(NodeId id, const KernelForm& form) {
   }
   if (form.kind == KernelKind::kOpaque && graph_.node(form.anchor).op == Op::kScatterAdd)
     return no("scatter_add is complete only at its end");
-  if (def(node.op).lowering == Lowering::kView) return classify_view(id, form, operand);
+  if (role_[id.index] == Role::kView) return classify_view(id, form, operand);
   set_class(node.results[0], operand);
   return true;
 }

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace gradc {
@@ -37,22 +38,23 @@ enum class PointClass : uint8_t {
 /// asked about.
 class FormFinder {
  public:
-  explicit FormFinder(const Graph& graph) : graph_(graph), stamp_of_(graph.value_capacity(), 0) {
-    class_of_.resize(graph.value_capacity(), PointClass::kFree);
-  }
+  explicit FormFinder(const Graph& graph);
 
   /// The form of a kernel of these nodes (in topological order) that stores these values; none when
   /// they cannot be one kernel, see reason().
   std::optional<KernelForm> find(std::span<const NodeId> nodes, std::span<const ValueId> outputs);
-  const std::string& reason() const { return reason_; }
+  std::string_view reason() const { return reason_; }
   /// Of a value defined by the nodes last asked about; kFree for others.
   PointClass point_class(ValueId value) const {
     return stamp_of_[value.index] == stamp_ ? class_of_[value.index] : PointClass::kFree;
   }
 
  private:
-  bool no(std::string why) {
-    reason_ = std::move(why);
+  /// What a node is in a kernel.
+  enum class Role : uint8_t { kElement, kView, kReduction, kOpaque, kContraction, kData, kOther };
+  static Role role_of(const Node& node);
+  bool no(std::string_view why) {
+    reason_ = why;
     return false;
   }
   bool find_anchor(std::span<const NodeId> nodes, KernelForm& form);
@@ -64,10 +66,11 @@ class FormFinder {
   void set_class(ValueId value, PointClass point_class);
 
   const Graph& graph_;
+  std::vector<Role> role_;          ///< by NodeId
   std::vector<uint32_t> stamp_of_;  ///< by ValueId
   std::vector<PointClass> class_of_;
   uint32_t stamp_ = 0;
-  std::string reason_;
+  std::string_view reason_;  ///< a literal
 };
 
 /// Reductions that give sums, products and extremes (argmax gives an index, and is opaque).

@@ -20,30 +20,45 @@ FusionGroups::FusionGroups(const Graph& graph, PassContext& context)
     : graph_(graph),
       context_(context),
       forms_(graph),
+      work_(graph),
       position_(graph.node_capacity(), 0),
       live_(graph.node_capacity(), 0),
       inline_(graph.node_capacity(), 0),
       inline_cost_(graph.node_capacity(), 0),
+      inline_size_(graph.node_capacity(), 0),
       owner_(graph.node_capacity(), kNoGroup),
       mark_(graph.node_capacity(), 0),
-      seen_(graph.node_capacity(), 0) {
+      seen_(graph.node_capacity(), 0),
+      seen_value_(graph.value_capacity(), 0),
+      bytes_(graph.value_capacity(), 0),
+      constant_(graph.node_capacity(), 0),
+      kept_(graph.value_capacity(), 0),
+      readers_(graph.value_capacity()) {
   uint32_t position = 0;
-  for (NodeId id : graph.nodes())
+  for (NodeId id : graph.nodes()) {
     position_[id.index] = position++;
+    constant_[id.index] = graph.node(id).op == Op::kConstant ? 1 : 0;
+  }
+  for (size_t i = 0; i < bytes_.size(); ++i)
+    bytes_[i] = static_cast<double>(graph.type(ValueId(i)).bytes());
   find_live_nodes();
   choose_inline_nodes();
   make_single_groups();
 }
 
 void FusionGroups::find_live_nodes() {
+  for (const GraphOutput& output : graph_.outputs())
+    kept_[output.value.index] = 1;
   const std::vector<NodeId> order = graph_.nodes();
   for (auto it = order.rbegin(); it != order.rend(); ++it) {
     const Node& node = graph_.node(*it);
     bool live = node.op == Op::kUpdate;
+    if (live) kept_[node.operands[1].index] = 1;
     for (ValueId result : node.results) {
-      live = live || graph_.is_output(result);
-      for (const Use& use : graph_.value(result).uses)
-        live = live || live_[use.node.index] != 0;
+      live = live || kept_[result.index] != 0;
+      const std::vector<Use>& uses = graph_.value(result).uses;
+      live = live || std::any_of(uses.begin(), uses.end(),
+                                 [&](const Use& use) { return live_[use.node.index] != 0; });
     }
     live_[it->index] = live ? 1 : 0;
   }
@@ -53,12 +68,16 @@ void FusionGroups::choose_inline_nodes() {
   for (NodeId id : graph_.nodes()) {
     const Node& node = graph_.node(id);
     double cost = op_cost(node);
+    uint32_t size = 1;
     for (ValueId operand : node.operands) {
       const NodeId producer = graph_.def(operand);
-      if (producer.valid() && inline_[producer.index] != 0) cost += inline_cost_[producer.index];
+      if (!is_inline_producer(producer)) continue;
+      cost += inline_cost_[producer.index];
+      size += inline_size_[producer.index];
     }
     inline_cost_[id.index] = cost;
-    if (stays_a_node(node)) continue;
+    inline_size_[id.index] = size;
+    if (stays_a_node(node) || size > kMaxInlineNodes) continue;
     switch (def(node.op).lowering) {
       case Lowering::kView:
       case Lowering::kSource:
@@ -89,7 +108,7 @@ bool FusionGroups::cheap_to_repeat(NodeId id) {
   ++stamp_;
   for (ValueId operand : node.operands) {
     const NodeId producer = graph_.def(operand);
-    if (producer.valid() && inline_[producer.index] != 0) collect(producer, nodes);
+    if (is_inline_producer(producer)) collect(producer, nodes);
   }
   nodes.push_back(id);
   std::vector<ValueId> large;
@@ -100,7 +119,7 @@ bool FusionGroups::cheap_to_repeat(NodeId id) {
     random = random || graph_.node(n).op == Op::kRandomUniform;
     for (ValueId operand : graph_.node(n).operands) {
       const NodeId producer = graph_.def(operand);
-      if (producer.valid() && inline_[producer.index] != 0) continue;
+      if (is_inline_producer(producer)) continue;
       const bool is_large =
           graph_.type(operand).num_elements() * 4 > type.num_elements() || type.num_elements() < 16;
       from_inputs = from_inputs && !producer.valid();
@@ -136,27 +155,21 @@ bool FusionGroups::surely_stored(ValueId value) {
 
 void FusionGroups::make_single_groups() {
   for (NodeId id : graph_.nodes()) {
-    const Node& node = graph_.node(id);
-    if (live_[id.index] == 0 || stays_a_node(node)) continue;
-    if (inline_[id.index] != 0) {
-      // Needed in memory all the same by an output or an update?
-      const ValueId result = node.results[0];
-      bool stored = graph_.is_output(result);
-      for (const Use& use : graph_.value(result).uses)
-        stored = stored || graph_.node(use.node).op == Op::kUpdate;
-      if (!stored) continue;
-    }
-    const auto group = static_cast<uint32_t>(groups_.size());
-    owner_[id.index] = group;
+    if (live_[id.index] == 0 || stays_a_node(graph_.node(id))) continue;
+    // An inline node may be needed in memory all the same, by an output or an update.
+    if (inline_[id.index] != 0 && kept_[graph_.node(id).results[0].index] == 0) continue;
+    owner_[id.index] = static_cast<uint32_t>(groups_.size());
     groups_.emplace_back();
     groups_.back().owned = {id};
-    version_.push_back(0);
-    alive_.push_back(1);
-    rank_.push_back(group);
-    by_rank_.push_back(group);
   }
-  for (FusionGroup& group : groups_)
-    group = make_group(std::move(group.owned));
+  version_.assign(groups_.size(), 0);
+  alive_.assign(groups_.size(), 1);
+  for (uint32_t group = 0; group < groups_.size(); ++group)
+    make_single_group(group);
+  // What is read outside is known when all groups have their inputs.
+  for (uint32_t group = 0; group < groups_.size(); ++group)
+    finish_single_group(group);
+  order_ = GroupOrder(groups_.size(), *this);
 }
 
 /// A node and the inline nodes it needs, each once; `seen_` has the stamp.
@@ -165,82 +178,77 @@ void FusionGroups::collect(NodeId node, std::vector<NodeId>& nodes) {
   seen_[node.index] = stamp_;
   for (ValueId operand : graph_.node(node).operands) {
     const NodeId producer = graph_.def(operand);
-    if (producer.valid() && inline_[producer.index] != 0) collect(producer, nodes);
+    if (is_inline_producer(producer)) collect(producer, nodes);
   }
   nodes.push_back(node);
 }
 
-/// Whether a value is read by something that is not in the marked group.
-bool FusionGroups::used_outside(ValueId value) {
-  for (const Use& use : graph_.value(value).uses) {
-    const NodeId user = use.node;
-    if (live_[user.index] == 0) continue;
-    if (graph_.node(user).op == Op::kUpdate) {
-      if (value == graph_.node(user).operands[1]) return true;
-      continue;
-    }
-    const bool has_group = owner_[user.index] != kNoGroup;
-    if (has_group && mark_[user.index] != stamp_) return true;
-    if (inline_[user.index] == 0) continue;
-    for (ValueId result : graph_.node(user).results) {
-      if (used_outside(result)) return true;
-    }
-  }
-  return false;
-}
-
-bool FusionGroups::needed_outside(ValueId value, NodeId def) {
-  if (graph_.is_output(value)) return true;
-  if (inline_[def.index] == 0) return used_outside(value);
-  // Other groups have their own copies of an inline node.
-  const std::vector<Use>& uses = graph_.value(value).uses;
-  return std::any_of(uses.begin(), uses.end(),
-                     [&](const Use& use) { return graph_.node(use.node).op == Op::kUpdate; });
-}
-
-/// Everything about a group of these nodes; its form's `full` is empty and `outputs` too when they
-/// cannot be one kernel.
-FusionGroup FusionGroups::make_group(std::vector<NodeId> owned) {
-  FusionGroup group;
-  group.owned = std::move(owned);
+void FusionGroups::make_single_group(uint32_t index) {
+  FusionGroup& group = groups_[index];
+  const NodeId id = group.owned[0];
   ++stamp_;
-  for (NodeId id : group.owned)
-    mark_[id.index] = stamp_;
-  for (NodeId id : group.owned)
-    collect(id, group.nodes);
-  const auto by_position = [&](NodeId a, NodeId b) {
-    return position_[a.index] < position_[b.index];
-  };
-  std::sort(group.nodes.begin(), group.nodes.end(), by_position);
+  collect(id, group.nodes);
+  std::sort(group.nodes.begin(), group.nodes.end(),
+            [&](NodeId a, NodeId b) { return position_[a.index] < position_[b.index]; });
+  put_inputs_in_order(group);
+  for (ValueId input : group.inputs)
+    readers_[input.index].insert(index);
+  (graph_.node(id).phase == Phase::kForward ? group.forward : group.later) = true;
+}
+
+void FusionGroups::finish_single_group(uint32_t index) {
+  FusionGroup& group = groups_[index];
+  for (ValueId result : graph_.node(group.owned[0]).results) {
+    if (is_needed(result, index, index)) group.outputs.push_back(result);
+  }
+  for (ValueId value : group.inputs)
+    group.bytes += bytes(value);
+  for (ValueId value : group.outputs)
+    group.bytes += bytes(value);
+  GRADC_CHECK(find_form(group), "{} is no kernel: {}", op_name(graph_.node(group.owned[0]).op),
+              forms_.reason());
+}
+
+// ---- one group ---------------------------------------------------------------------------------
+
+/// Whether a value has to be in memory when these two groups are one. Other groups have their own
+/// copies of inline nodes: readers_ knows that.
+bool FusionGroups::is_needed(ValueId value, uint32_t a, uint32_t b) const {
+  if (kept_[value.index] != 0) return true;
+  const std::set<uint32_t>& readers = readers_[value.index];
+  return std::any_of(readers.begin(), readers.end(),
+                     [&](uint32_t reader) { return reader != a && reader != b; });
+}
+
+/// Values from outside, in order of first use.
+void FusionGroups::put_inputs_in_order(FusionGroup& group) {
+  mark(group.nodes);
+  group.inputs.clear();
   for (NodeId id : group.nodes) {
     for (ValueId operand : graph_.node(id).operands) {
-      const NodeId producer = graph_.def(operand);
-      if (producer.valid() && seen_[producer.index] == stamp_) continue;
-      if (std::find(group.inputs.begin(), group.inputs.end(), operand) == group.inputs.end())
-        group.inputs.push_back(operand);
+      if (is_marked(graph_.def(operand)) || seen_value_[operand.index] == stamp_) continue;
+      seen_value_[operand.index] = stamp_;
+      group.inputs.push_back(operand);
     }
   }
-  for (NodeId id : group.owned) {
-    for (ValueId result : graph_.node(id).results) {
-      if (needed_outside(result, id)) group.outputs.push_back(result);
-    }
-  }
+}
+
+/// Marks the nodes of a group, and nothing else.
+void FusionGroups::mark(std::span<const NodeId> nodes) {
+  ++stamp_;
+  for (NodeId id : nodes)
+    mark_[id.index] = stamp_;
+}
+
+/// The form and the work of a group whose nodes and values are known; false where it cannot be, or
+/// had better not be, one kernel.
+bool FusionGroups::find_form(FusionGroup& group) {
   const std::optional<KernelForm> form = forms_.find(group.nodes, group.outputs);
-  if (!form) {
-    group.outputs.clear();
-    return group;
-  }
+  if (!form) return false;
   group.form = *form;
-  if (!form_is_sensible(group) && group.owned.size() > 1) {
-    group.outputs.clear();
-    return group;
-  }
-  group.work = kernel_work(graph_, group.nodes, group.outputs, group.form, forms_);
-  for (ValueId value : group.inputs)
-    group.bytes += static_cast<double>(graph_.type(value).bytes());
-  for (ValueId value : group.outputs)
-    group.bytes += static_cast<double>(graph_.type(value).bytes());
-  return group;
+  if (group.owned.size() > 1 && !form_is_sensible(group)) return false;
+  group.work = work_.measure(group.nodes, group.outputs, group.form, forms_);
+  return true;
 }
 
 /// A few very long rows would leave the other threads idle while elements are written. And row

@@ -1,17 +1,24 @@
 // The search for groups: every node that is computed once begins as a group of its own; pairs of
 // groups are merged, the most useful first, as long as the union is a legal kernel (fusion_form),
-// pays (fusion_cost) and leaves no cycle between groups.
+// pays (fusion_cost) and leaves no cycle between groups (group_order).
 //
 // Cheap nodes ("inline": views, constants, iota, random bits, tests and casts of what is stored
 // anyway) belong to no group: each group that needs one has its own copy.
+//
+// The cost is that of the pairs that are tried: a few for each value that a group reads, each
+// bounded by the size of a kernel.
 #pragma once
 
 #include "ir/graph.h"
 #include "passes/fusion_cost.h"
 #include "passes/fusion_form.h"
+#include "passes/group_order.h"
 #include "passes/pass.h"
 
 #include <optional>
+#include <set>
+#include <span>
+#include <string_view>
 #include <vector>
 
 namespace gradc {
@@ -24,10 +31,12 @@ struct FusionGroup {
   std::vector<ValueId> outputs;  ///< values stored
   KernelForm form;
   double work = 0;
-  double bytes = 0;  ///< of inputs and outputs
+  double bytes = 0;      ///< of inputs and outputs
+  bool forward = false;  ///< owns nodes of the forward phase
+  bool later = false;    ///< owns nodes of another one
 };
 
-class FusionGroups {
+class FusionGroups : private GroupEdges {
  public:
   FusionGroups(const Graph& graph, PassContext& context);
 
@@ -48,50 +57,65 @@ class FusionGroups {
   bool cheap_to_repeat(NodeId id);
   bool surely_stored(ValueId value);
   void make_single_groups();
+  void make_single_group(uint32_t group);
+  void finish_single_group(uint32_t group);
 
   // ---- one group
-  FusionGroup make_group(std::vector<NodeId> owned);
   void collect(NodeId node, std::vector<NodeId>& nodes);
-  bool used_outside(ValueId value);
-  bool needed_outside(ValueId value, NodeId def);
+  bool is_inline_producer(NodeId id) const { return id.valid() && inline_[id.index] != 0; }
+  bool is_needed(ValueId value, uint32_t a, uint32_t b) const;
+  bool find_form(FusionGroup& group);
   bool form_is_sensible(const FusionGroup& group) const;
+  void put_inputs_in_order(FusionGroup& group);
+  void mark(std::span<const NodeId> nodes);
+  bool is_marked(NodeId id) const { return id.valid() && mark_[id.index] == stamp_; }
+  double bytes(ValueId value) const { return bytes_[value.index]; }
+
+  // ---- pairs
+  void unite_values(uint32_t first, uint32_t second, FusionGroup& both);
+  bool unite_nodes(const FusionGroup& p, const FusionGroup& c, FusionGroup& both);
+  std::optional<double> benefit(uint32_t first, uint32_t second);
+  bool crosses_into_later_phase(const FusionGroup& p, const FusionGroup& c,
+                                const FusionGroup& both);
+  std::optional<double> prologue_cost(const FusionGroup& both, uint32_t other);
+  bool is_linked(uint32_t a, uint32_t b) const;
+  double stored_bytes(const FusionGroup& group) const;
 
   // ---- merging
-  void push_neighbours(uint32_t group);
-  void push_siblings(uint32_t group);
-  void push_tiny_siblings();
   void push(uint32_t a, uint32_t b);
-  std::optional<double> benefit(const FusionGroup& p, const FusionGroup& c, const FusionGroup& both,
-                                bool linked) const;
-  bool crosses_into_later_phase(const FusionGroup& p, const FusionGroup& c,
-                                const FusionGroup& both) const;
-  std::optional<double> prologue_cost(const FusionGroup& both, const FusionGroup& p) const;
-  FusionGroup unite(const FusionGroup& a, const FusionGroup& b);
-  bool is_linked(uint32_t a, uint32_t b) const;
-  bool makes_cycle(uint32_t first, uint32_t second);
-  void merge(uint32_t first, uint32_t second, FusionGroup both);
-  std::vector<uint32_t> producers(const FusionGroup& group) const;
-  std::vector<uint32_t> consumers(uint32_t group);
-  void collect_consumers(ValueId value, std::vector<uint32_t>& result);
+  void push_neighbours(uint32_t group);
+  void push_siblings(uint32_t group, bool earlier);
+  void push_tiny_siblings();
+  void merge(uint32_t first, uint32_t second);
   uint32_t owner(NodeId node) const { return owner_[node.index]; }
+  bool consumers(uint32_t group, size_t limit, std::vector<uint32_t>& result) const override;
+  bool producers(uint32_t group, size_t limit, std::vector<uint32_t>& result) const override;
 
   const Graph& graph_;
   PassContext& context_;
   FormFinder forms_;
-  std::vector<uint32_t> position_;   ///< by NodeId
-  std::vector<char> live_;           ///< by NodeId
-  std::vector<char> inline_;         ///< by NodeId
-  std::vector<double> inline_cost_;  ///< by NodeId: of one element with all inline producers
-  std::vector<uint32_t> owner_;      ///< by NodeId: its group
-  std::vector<uint32_t> mark_;       ///< by NodeId: nodes of the group being made
-  std::vector<uint32_t> seen_;       ///< by NodeId
+  WorkMeter work_;
+  std::vector<uint32_t> position_;     ///< by NodeId
+  std::vector<char> live_;             ///< by NodeId
+  std::vector<char> inline_;           ///< by NodeId
+  std::vector<double> inline_cost_;    ///< by NodeId: of one element with all inline producers
+  std::vector<uint32_t> inline_size_;  ///< by NodeId: itself and all inline producers
+  std::vector<uint32_t> owner_;        ///< by NodeId: its group
+  std::vector<uint32_t> mark_;         ///< by NodeId: nodes of the group looked at
+  std::vector<uint32_t> seen_;         ///< by NodeId
+  std::vector<uint32_t> seen_value_;   ///< by ValueId
   uint32_t stamp_ = 0;
+  std::vector<double> bytes_;   ///< by ValueId
+  std::vector<char> constant_;  ///< by NodeId
+  std::vector<char> kept_;      ///< by ValueId: an output, or the new value of a parameter
+  std::vector<std::set<uint32_t>> readers_;  ///< by ValueId: groups that have it as an input
   std::vector<FusionGroup> groups_;
   std::vector<uint32_t> version_;  ///< by group; changes when it is merged
   std::vector<char> alive_;        ///< by group
-  std::vector<uint32_t> rank_;     ///< by group: a place in a topological order of groups
-  std::vector<uint32_t> by_rank_;
+  std::optional<GroupOrder> order_;
   std::vector<Candidate> queue_;  ///< a heap
+  FusionGroup both_;              ///< the union of the pair looked at
+  int64_t pairs_tried_ = 0;
 };
 
 }  // namespace gradc

@@ -59,6 +59,12 @@ Result<bool> PassManager::run_pass(const PassInfo& pass, Graph& graph, PassConte
     const ScopedTimer timer(options_.times, pass.name);
     GRADC_TRY(changed, pass.run(graph, context));
   }
+  if (pass.name == options_.break_after) {
+    std::vector<NodeId> backwards = graph.nodes();
+    std::reverse(backwards.begin(), backwards.end());
+    graph.set_order(backwards);
+    changed = true;
+  }
   ++num_run_;
   if (options_.verify_each) check(pass, *before, graph, changed);
   GRADC_TRY_STATUS(report(pass, before.get(), graph, changed));
@@ -89,9 +95,12 @@ Status PassManager::report(const PassInfo& pass, const Graph* before, const Grap
   if (contains(options_.print_after, pass.name) || contains(options_.print_after, "all"))
     options_.print(fmt::format("// after {}\n{}", pass.name, print_graph(after)));
   if (options_.print_changed) {
-    options_.print(changed ? fmt::format("// changed by {}\n{}", pass.name,
-                                         line_diff(print_graph(*before), print_graph(after)))
-                           : fmt::format("// unchanged by {}\n", pass.name));
+    PrintOptions plain;
+    plain.align = false;  // what changed, not how columns moved
+    options_.print(
+        changed ? fmt::format("// changed by {}\n{}", pass.name,
+                              line_diff(print_graph(*before, plain), print_graph(after, plain)))
+                : fmt::format("// unchanged by {}\n", pass.name));
   }
   return Ok{};
 }
@@ -197,6 +206,7 @@ Status run_passes(Graph& graph, std::string_view pipeline, PassContext& context,
   GRADC_TRY(std::vector<PipelineStep> steps, parse_pipeline(pipeline));
   std::vector<std::string> named = options.print_after;
   named.push_back(options.stop_after);
+  named.push_back(options.break_after);
   for (const std::string& name : named) {
     if (!name.empty() && name != "all" && find_pass(name) == nullptr) return unknown_pass(name);
   }

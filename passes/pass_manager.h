@@ -21,7 +21,8 @@ struct PassManagerOptions {
   bool verify_each = true;
   bool print_changed = false;            ///< what each pass changed, as a line diff
   std::vector<std::string> print_after;  ///< the graph after these passes; "all": after each
-  std::string stop_after;                ///< ends the pipeline after the first run of this pass
+  std::string break_after;  ///< tests of the checks: this pass is made to leave a broken graph
+  std::string stop_after;   ///< ends the pipeline after the first run of this pass
   /// Receives the graph after each pass, with a file's name for it ("03-cse.gir").
   std::function<Status(const std::string& name, std::string_view text)> dump;
   std::function<void(std::string_view)> print;  ///< receives what is printed; must be set to print

@@ -52,7 +52,8 @@ constexpr OptionSpec kOptions[] = {
     {"--weights", "FILE", kTrain | kEval | kPredict, "weights to start from (.safetensors)"},
     {"--in", "FILE", kPredict, "examples: .npy, .npz, .safetensors, .csv"},
     {"--out", "FILE", kTrain | kPredict,
-     "where results go: trained weights, or predictions (.npy, .safetensors)"},
+     "where results go: trained weights, or predictions (.npy,\n"
+     "                            .safetensors, .csv with the names of the classes)"},
     {"--checkpoint", "FILE", kTrain, "checkpoint written after every epoch and on Ctrl-C"},
     {"--resume", nullptr, kTrain, "continue from the checkpoint if it exists"},
     {"--overwrite", nullptr, kTrain, "start anew and replace an existing checkpoint"},

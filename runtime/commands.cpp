@@ -7,6 +7,7 @@
 #include "runtime/epoch_log.h"
 #include "runtime/known_data.h"
 #include "runtime/output_file.h"
+#include "runtime/predictions.h"
 #include "runtime/process.h"
 #include "runtime/progress.h"
 #include "runtime/train_files.h"
@@ -253,26 +254,6 @@ Status keep_results(Instance& instance, const TrainCommand& command, Status ende
   return ended;
 }
 
-// Where a name has no ending (standard output, a pipe) the number of outputs decides.
-bool is_prediction_safetensors(const Instance& instance, const char* out) {
-  const Str path(out);
-  if (path.ends_with(".npy")) return false;
-  return path.ends_with(".safetensors") || instance.count_of(GRADC_RT_OUTPUT) > 1;
-}
-
-Status check_prediction_file(const Instance& instance, const char* out) {
-  if (is_prediction_safetensors(instance, out)) return {};
-  OutputPlace place;
-  GRADC_RT_TRY(find_output(out, &place));
-  if (!Str(out).ends_with(".npy") && !place.in_place) {
-    return usage_error("--out %s: expected a .npy or .safetensors file", out);
-  }
-  const int64_t outputs = instance.count_of(GRADC_RT_OUTPUT);
-  if (outputs == 1) return {};
-  return error("%s: the model has %lld outputs, a .npy file holds one: use .safetensors", out,
-               static_cast<long long>(outputs));
-}
-
 }  // namespace
 
 Status run_train(Instance& instance, const TrainCommand& command, TrainResult* result) {
@@ -362,15 +343,7 @@ Status run_predict(Instance& instance, const PredictCommand& command) {
   GRADC_RT_TRY(feed.prepare(instance, part, 0, part.rows, false, TargetNeed::kOptional));
   Vec<Array> outputs;
   GRADC_RT_TRY(predict(instance, feed, &outputs));
-  if (is_prediction_safetensors(instance, command.out)) {
-    Vec<TensorView> views;
-    for (const Array& array : outputs) {
-      views.push({array.name.c_str(), array.dtype, array.dims.span(), array.data.data(),
-                  array.data.size()});
-    }
-    return write_safetensors(command.out, {views.data(), views.size()}, {});
-  }
-  return write_npy(command.out, outputs[0]);
+  return write_predictions(instance, outputs, command.out);
 }
 
 }  // namespace gradc::rt

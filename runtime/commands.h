@@ -49,7 +49,7 @@ struct PredictCommand {
   DataSource data;
   const char* weights = nullptr;  // null: the instance's own
   bool quiet = false;             // no warnings (library use)
-  const char* out = nullptr;      // .npy (one output) or .safetensors
+  const char* out = nullptr;      // .npy (one output), .safetensors or .csv
   Warnings warnings;
 };
 

@@ -104,7 +104,7 @@ Status CsvLoader::order_targets(const Vec<size_t>& targets) {
   }
   if (wanted.size() < 2) return {};
   Vec<size_t> places;
-  GRADC_RT_TRY(match_all(path_, "target columns", seen, wanted, &places));
+  GRADC_RT_TRY(match_all(path_, "target columns", "", seen, wanted, &places));
   for (size_t& place : places)
     place = roles_.targets[place];
   roles_.targets = static_cast<Vec<size_t>&&>(places);
@@ -167,7 +167,8 @@ Status CsvLoader::plan_inputs() {
     const Vec<Str>* trained = known_ != nullptr ? &(*known_)[inputs[0]].columns : nullptr;
     if (trained != nullptr && !trained->empty()) {  // in the order that the model was trained with
       Vec<size_t> places;
-      GRADC_RT_TRY(match_all(path_, "feature columns", names, *trained, &places));
+      GRADC_RT_TRY(match_all(path_, "feature columns", " (:drop= leaves a column out)", names,
+                             *trained, &places));
       for (size_t& place : places)
         place = features[place];
       features = static_cast<Vec<size_t>&&>(places);
@@ -208,8 +209,11 @@ void CsvLoader::read_number(const CsvReader& reader, size_t column, double* out)
   } else if (csv_number(field, out)) {
     trouble.note(reader.line(), "holds \"%s\", a finite number was expected", text.c_str());
   } else {
+    const bool untold = roles_.targets.empty() && !tensors_of(GRADC_RT_TARGET).empty();
     trouble.note(reader.line(), "holds \"%s\", a number was expected%s", text.c_str(),
-                 roles_.used[column] ? "" : " (:drop= leaves a column out)");
+                 roles_.used[column] ? ""
+                 : untold ? " (:target=COLUMN names the target, :drop= leaves a column out)"
+                          : " (:drop= leaves a column out)");
   }
 }
 

@@ -236,4 +236,16 @@ void store_i64(void* data, Dtype dtype, size_t index, int64_t value) {
   }
 }
 
+bool fits(const void* data, Dtype from, size_t index, Dtype to) {
+  uint64_t room[1] = {};
+  if (is_float(to)) {
+    const double value = load_f64(data, from, index);
+    store_f64(room, to, 0, value);
+    return !std::isfinite(value) || std::isfinite(load_f64(room, to, 0));
+  }
+  const int64_t value = load_i64(data, from, index);
+  store_i64(room, to, 0, value);
+  return load_i64(room, to, 0) == value;
+}
+
 }  // namespace gradc::rt

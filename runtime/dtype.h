@@ -42,5 +42,8 @@ int64_t load_i64(const void* data, Dtype dtype, size_t index);
 /// hold becomes its nearest end: callers that must not lose anything check before.
 void store_f64(void* data, Dtype dtype, size_t index, double value);
 void store_i64(void* data, Dtype dtype, size_t index, int64_t value);
+/// Whether element `index` of a `from` array has a place in `to`: an integer within its range, a
+/// finite number that does not become infinite. Both are of floats, or neither is.
+bool fits(const void* data, Dtype from, size_t index, Dtype to);
 
 }  // namespace gradc::rt

@@ -157,15 +157,8 @@ float loss_of(const Instance& instance) {
 // The meaning of the target of that output, or of that input; null where nothing is known.
 const TensorMeaning* meaning_of(const Instance& instance, gradc_rt_tensor_kind kind, int64_t n) {
   int64_t index = n < 0 ? -1 : instance.nth(kind, n);
-  if (index >= 0 && kind == GRADC_RT_OUTPUT) {
-    const char* name = short_name(instance.tensor(static_cast<size_t>(index)));
-    index = -1;
-    for (size_t i = 0; i < instance.num_tensors(); ++i) {
-      const gradc_rt_tensor& tensor = instance.tensor(i);
-      if (tensor.kind == GRADC_RT_TARGET && strcmp(short_name(tensor), name) == 0)
-        index = static_cast<int64_t>(i);
-    }
-  }
+  if (index >= 0 && kind == GRADC_RT_OUTPUT)
+    index = target_of_output(instance.model(), static_cast<size_t>(index));
   if (index < 0 || instance.meanings() == nullptr) return nullptr;
   return &(*instance.meanings())[static_cast<size_t>(index)];
 }

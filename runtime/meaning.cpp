@@ -43,8 +43,8 @@ TensorMeaning TensorMeaning::clone() const {
   return copy;
 }
 
-Status match_all(const char* where, const char* what, const Vec<Str>& seen, const Vec<Str>& known,
-                 Vec<size_t>* places) {
+Status match_all(const char* where, const char* what, const char* cure, const Vec<Str>& seen,
+                 const Vec<Str>& known, Vec<size_t>* places) {
   const Vec<Str> missing = look_up(known, seen, places);
   Vec<size_t> unused;
   const Vec<Str> added = look_up(seen, known, &unused);
@@ -52,8 +52,8 @@ Status match_all(const char* where, const char* what, const Vec<Str>& seen, cons
   Str text;
   if (!missing.empty()) text.appendf("lacks %s", shown_list(missing).c_str());
   if (!added.empty()) {
-    text.appendf("%s%s, which the model was not trained with", text.empty() ? "has " : " and has ",
-                 shown_list(added).c_str());
+    text.appendf("%s%s, which the model was not trained with%s",
+                 text.empty() ? "has " : " and has ", shown_list(added).c_str(), cure);
   }
   return error("%s: %s: the file %s; the model knows %s, the file has %s", where, what,
                text.c_str(), shown_list(known).c_str(), shown_list(seen).c_str());

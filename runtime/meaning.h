@@ -21,9 +21,10 @@ struct TensorMeaning {
 };
 
 /// The place of each of `known` in `seen`. Names that are missing from `seen`, or that `known` does
-/// not have, are refused with both lists; `what` says what they are ("columns").
-Status match_all(const char* where, const char* what, const Vec<Str>& seen, const Vec<Str>& known,
-                 Vec<size_t>* places);
+/// not have, are refused with both lists; `what` says what they are ("columns"), `cure` what helps
+/// against new ones.
+Status match_all(const char* where, const char* what, const char* cure, const Vec<Str>& seen,
+                 const Vec<Str>& known, Vec<size_t>* places);
 
 /// The place of each of `seen` in `known`: a file may have fewer, but none that is new.
 Status match_some(const char* where, const char* what, const Vec<Str>& seen, const Vec<Str>& known,

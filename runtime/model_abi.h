@@ -108,7 +108,8 @@ enum gradc_rt_data_flags {
   GRADC_RT_TARGET_ROWS_SUM_TO_ONE = 1, /* along the last dimension: distributions */
   GRADC_RT_TARGET_WHOLE = 2,           /* whole numbers only */
   GRADC_RT_TARGET_ABOVE_MIN = 4,       /* target_min itself is excluded */
-  GRADC_RT_INPUT_ANY_SCALE = 8 /* no weights meet the input as it is: its scale does not matter */
+  GRADC_RT_INPUT_ANY_SCALE = 8,  /* no weights meet the input as it is: its scale does not matter */
+  GRADC_RT_TARGET_OF_LOGITS = 16 /* the output is before its softmax or sigmoid */
 };
 
 /* What happens to one input or target between the file and the model, in this order:

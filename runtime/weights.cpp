@@ -3,6 +3,7 @@
 
 #include "runtime/dataset.h"
 #include "runtime/json.h"
+#include "runtime/number.h"
 
 #include <cmath>
 
@@ -170,6 +171,16 @@ const char* short_name(const gradc_rt_tensor& tensor) {
   return slash != nullptr ? slash + 1 : tensor.name;
 }
 
+int64_t target_of_output(const gradc_rt_model& model, size_t output) {
+  for (int64_t i = 0; i < model.num_tensors; ++i) {
+    const gradc_rt_tensor& tensor = model.tensors[i];
+    if (tensor.kind == GRADC_RT_TARGET &&
+        strcmp(short_name(tensor), short_name(model.tensors[output])) == 0)
+      return i;
+  }
+  return -1;
+}
+
 Str data_name(const Instance& instance, size_t index, const char* what) {
   const gradc_rt_tensor& tensor = instance.tensor(index);
   const char* name = short_name(tensor);
@@ -206,6 +217,15 @@ Status check_tensor(const gradc_rt_tensor& tensor, const Array& array) {
   if (!same_kind || !same_shape) {
     return error("%s: is %s, the model's tensor is %s", array.source.c_str(),
                  array_type_text(array).c_str(), tensor_type_text(tensor).c_str());
+  }
+  for (size_t i = 0; dtype != array.dtype && i < array.count(); ++i) {
+    if (fits(array.data.data(), array.dtype, i, dtype)) continue;
+    const Str value =
+        is_float(dtype)
+            ? number_text(load_f64(array.data.data(), array.dtype, i))
+            : format("%lld", static_cast<long long>(load_i64(array.data.data(), array.dtype, i)));
+    return error("%s: element %zu is %s, beyond %s, the type of the model's tensor",
+                 array.source.c_str(), i, value.c_str(), dtype_name(dtype));
   }
   return {};
 }

@@ -12,7 +12,7 @@ enum class LoadMode {
 };
 
 /// Copies an array into a tensor: the shapes must agree; floats convert to floats and integers to
-/// integers.
+/// integers, and a value that the tensor's type does not hold is refused.
 Status set_tensor(Instance& instance, size_t index, const Array& array);
 /// A copy of a tensor as an array with the tensor's name.
 Array get_tensor(const Instance& instance, size_t index);
@@ -49,6 +49,8 @@ Str best_name(const Instance& instance, size_t index);
 
 /// The tensor's name without "input/", "target/", "output/" or "metric/".
 const char* short_name(const gradc_rt_tensor& tensor);
+/// Index of the target that an output is compared with, or -1.
+int64_t target_of_output(const gradc_rt_model& model, size_t output);
 /// "f32[64, 10]".
 Str tensor_type_text(const gradc_rt_tensor& tensor);
 Span<const int64_t> tensor_dims(const gradc_rt_tensor& tensor);

@@ -1,100 +1,69 @@
 #include "codegen/kernel/kernel_printer.h"
 
+#include "codegen/kernel/kernel_words.h"
+#include "ir/attrs.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
 
 #include <iterator>
 #include <string_view>
+#include <unordered_map>
 
 namespace gradc::kernel {
 
 namespace {
 
-std::string_view role_name(BufferRole role) {
-  switch (role) {
-    case BufferRole::kIn:
-      return "in";
-    case BufferRole::kOut:
-      return "out";
-    case BufferRole::kInOut:
-      return "inout";
-    case BufferRole::kLocal:
-      return "local";
+/// Names as they stand in text: words that do not begin with a digit, no two alike.
+class PlainNames {
+ public:
+  PlainNames() = default;
+  template <class Range, class Name>
+  PlainNames(const Range& items, Name name_of) {
+    std::unordered_map<std::string, size_t> used;
+    for (const auto& item : items) {
+      const std::string base = plain(name_of(item));
+      std::string name = base;
+      while (!used.emplace(name, 1).second)
+        name = fmt::format("{}.{}", base, used[base]++);
+      names_.push_back(std::move(name));
+    }
   }
-  GRADC_UNREACHABLE();
-}
+  const std::string& operator[](size_t index) const { return names_[index]; }
 
-std::string_view loop_name(LoopKind kind) {
-  switch (kind) {
-    case LoopKind::kSerial:
-      return "for";
-    case LoopKind::kParallel:
-      return "parallel";
-    case LoopKind::kVector:
-      return "vector";
-    case LoopKind::kUnroll:
-      return "unroll";
-    case LoopKind::kParallelVector:
-      return "parallel_vector";
+ private:
+  static std::string plain(std::string name) {
+    for (char& c : name) {
+      const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+      if (!letter && !(c >= '0' && c <= '9') && c != '.') c = '_';
+    }
+    const bool word = !name.empty() && name[0] != '.' && !(name[0] >= '0' && name[0] <= '9');
+    const bool number = name == "inf" || name == "nan";  // what constants are called
+    return word && !number ? name : "v" + name;
   }
-  GRADC_UNREACHABLE();
-}
 
-std::string_view order_name(SumOrder order) {
-  switch (order) {
-    case SumOrder::kSequence:
-      return "sequence";
-    case SumOrder::kGroups:
-      return "groups";
-    case SumOrder::kLanes:
-      return "lanes";
-  }
-  GRADC_UNREACHABLE();
-}
-
-std::string_view accumulate_sign(AccumulateOp op) {
-  switch (op) {
-    case AccumulateOp::kSum:
-      return "+=";
-    case AccumulateOp::kProd:
-      return "*=";
-    case AccumulateOp::kMax:
-      return "max=";
-    case AccumulateOp::kMin:
-      return "min=";
-  }
-  GRADC_UNREACHABLE();
-}
-
-std::string_view infix_sign(ScalarOp op) {
-  if (op == ScalarOp::kAdd) return "+";
-  if (op == ScalarOp::kSub) return "-";
-  if (op == ScalarOp::kMul) return "*";
-  if (op == ScalarOp::kDiv) return "/";
-  if (op == ScalarOp::kEq) return "==";
-  if (op == ScalarOp::kNe) return "!=";
-  if (op == ScalarOp::kLt) return "<";
-  if (op == ScalarOp::kLe) return "<=";
-  if (op == ScalarOp::kGt) return ">";
-  if (op == ScalarOp::kGe) return ">=";
-  if (op == ScalarOp::kAnd) return "and";
-  if (op == ScalarOp::kOr) return "or";
-  return {};
-}
+  std::vector<std::string> names_;
+};
 
 class Printer {
  public:
-  Printer(const Kernel& kernel, bool canonical) : kernel_(kernel), canonical_(canonical) {}
+  Printer(const Kernel& kernel, bool canonical) : kernel_(kernel), canonical_(canonical) {
+    if (canonical) return;
+    buffers_ = PlainNames(kernel.buffers, [](const Buffer& b) { return b.name; });
+    vars_ = PlainNames(kernel.vars, [](const std::string& v) { return v; });
+    locals_ = PlainNames(kernel.locals, [](const Local& l) { return l.name; });
+  }
 
   std::string kernel() {
-    write("kernel @{}(", canonical_ ? std::string_view("k") : std::string_view(kernel_.name));
+    write("kernel @{}(", canonical_ ? std::string("k") : symbol(kernel_.name));
     for (size_t i = 0; i < kernel_.buffers.size(); ++i) {
       if (kernel_.buffers[i].role == BufferRole::kLocal) continue;
       if (i > 0) write(", ");
       declare(BufferId(i));
     }
-    write(") {{\n");
+    write(")");
+    if (!canonical_ && kernel_.flops != 0) write(" flops={}", kernel_.flops);
+    write(" {{\n");
     depth_ = 1;
     for (size_t i = 0; i < kernel_.buffers.size(); ++i) {
       if (kernel_.buffers[i].role != BufferRole::kLocal) continue;
@@ -124,19 +93,28 @@ class Printer {
   }
   void indent() { out_.append(depth_ * 2, ' '); }
 
+  static std::string symbol(const std::string& name) {
+    return is_plain_word(name) ? name : quote(name);
+  }
   std::string name(BufferId id) const {
-    return canonical_ ? fmt::format("b{}", id.index) : kernel_.buffer(id).name;
+    return canonical_ ? fmt::format("b{}", id.index) : buffers_[id.index];
   }
-  std::string name(VarId id) const {
-    return canonical_ ? fmt::format("i{}", id.index) : kernel_.vars[id.index];
+  std::string name(VarId id) {
+    return canonical_ ? fmt::format("i{}", number(var_numbers_, id.index)) : vars_[id.index];
   }
-  std::string name(LocalId id) const {
-    return canonical_ ? fmt::format("%{}", id.index) : "%" + kernel_.locals[id.index].name;
+  std::string name(LocalId id) {
+    return canonical_ ? fmt::format("%{}", number(local_numbers_, id.index))
+                      : "%" + locals_[id.index];
+  }
+  /// In the order in which they appear, so that the order in which they were made does not matter.
+  static size_t number(std::unordered_map<size_t, size_t>& numbers, size_t index) {
+    return numbers.emplace(index, numbers.size()).first->second;
   }
 
   void declare(BufferId id) {
     const Buffer& b = kernel_.buffer(id);
-    write("{}: {} {}", name(id), role_name(b.role), to_string(TensorType{b.dtype, b.shape}));
+    write("{}: {} {}", name(id), word_of(kRoleWords, b.role),
+          to_string(TensorType{b.dtype, b.shape}));
     if (b.may_alias) write(" alias");
     if (canonical_ || b.alignment != dtype_bytes(b.dtype)) write(" align={}", b.alignment);
   }
@@ -180,7 +158,7 @@ class Printer {
 
   void scalar(const Expr& e) {
     if (e.op == ScalarOp::kCast) return call(dtype_name(e.dtype), e);
-    const std::string_view sign = infix_sign(e.op);
+    const std::string_view sign = word_of(kInfixWords, e.op);
     if (sign.empty()) return call(scalar_op_name(e.op), e);
     write("(");
     expr(e.args[0]);
@@ -191,16 +169,20 @@ class Printer {
 
   void expr(ExprId id) {
     const Expr& e = kernel_.expr(id);
+    untyped(e);
+    if (e.dtype != implied_dtype(kernel_, e)) write(":{}", dtype_name(e.dtype));
+  }
+
+  void untyped(const Expr& e) {
     switch (e.kind) {
       case ExprKind::kConst:
         if (canonical_) {
-          write("{}:{:a}", dtype_name(e.dtype), e.value);
+          write("{:a}", e.value);
         } else {
           write("{}", e.value);
         }
         return;
       case ExprKind::kIndex:
-        if (canonical_) write("{}", dtype_name(e.dtype));
         write("(");
         affine(e.index);
         write(")");
@@ -248,7 +230,8 @@ class Printer {
   }
 
   void statement(const Accumulate& s) {
-    write("{} {} ", name(s.local), s.factor.valid() ? "fma=" : accumulate_sign(s.op));
+    const std::string_view sign = s.factor.valid() ? kFusedWord : word_of(kAccumulateWords, s.op);
+    write("{} {} ", name(s.local), sign);
     expr(s.expr);
     if (s.factor.valid()) {
       write(", ");
@@ -265,9 +248,9 @@ class Printer {
   }
 
   void statement(const std::unique_ptr<For>& s) {
-    write("{} {} in {}..{}", loop_name(s->kind), name(s->var), s->begin, s->end);
+    write("{} {} in {}..{}", word_of(kLoopWords, s->kind), name(s->var), s->begin, s->end);
     if (s->grain != 1) write(" grain={}", s->grain);
-    if (s->sums != SumOrder::kSequence) write(" sums={}", order_name(s->sums));
+    if (s->sums != SumOrder::kSequence) write(" sums={}", word_of(kOrderWords, s->sums));
     nested(s->body);
   }
 
@@ -295,12 +278,14 @@ class Printer {
     expr(s->a);
     write(" b=");
     expr(s->b);
-    write(" acc={}", name(s->acc));
+    write(" acc={}: {}", name(s->acc), dtype_name(kernel_.locals[s->acc.index].dtype));
     nested(s->epilogue);
   }
 
   const Kernel& kernel_;
   const bool canonical_;
+  PlainNames buffers_, vars_, locals_;
+  std::unordered_map<size_t, size_t> var_numbers_, local_numbers_;
   std::string out_;
   size_t depth_ = 0;
 };

@@ -1,5 +1,5 @@
-// The text of kernels and programs, for people and for comparing. One way: kernels are made by
-// lowering only, so there is no parser.
+// The text of kernels and programs, for people and for comparing; kernel_parser.h reads kernels
+// back.
 #pragma once
 
 #include "codegen/kernel/kernel.h"
@@ -9,9 +9,9 @@
 
 namespace gradc::kernel {
 
-/// Readable text with the kernel's own names. `%acc fma= a, b` is acc = a * b + acc rounded once;
-/// a loop ends in `sums=groups` or `sums=lanes` where it adds floats in one of these orders
-/// (sum_order.h), after its grain.
+/// Readable text with the kernel's own names, made words and distinct. `%acc fma= a, b` is
+/// acc = a * b + acc rounded once; `sums=groups` or `sums=lanes` behind a loop's bounds and grain
+/// is the order in which it adds floats (sum_order.h).
 std::string to_string(const Kernel& kernel);
 std::string to_string(const Program& program);
 std::string to_string(const Kernel& kernel, ExprId expr);

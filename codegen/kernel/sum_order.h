@@ -11,10 +11,10 @@
 // the tree: it can be summed by another thread, or another kernel, without changing a bit.
 //
 // kLanes, for terms that lie side by side: term i belongs to column i mod 64. The columns of all
-// whole blocks of 64 are added up by kGroups over the blocks, and then combined in halves (columns j
-// and j + 32, then j and j + 16) to 16 lanes. To these the terms that are left, fewer than 64, are
-// added in sequence (term i to lane i mod 16), and the lanes are combined in halves. 16 lanes are
-// one register of AVX-512, two of AVX2, four of NEON; 4 independent chains hide an addition's
+// whole blocks of 64 are added up by kGroups over the blocks, and then combined in halves (columns
+// j and j + 32, then j and j + 16) to 16 lanes. To these the terms that are left, fewer than 64,
+// are added in sequence (term i to lane i mod 16), and the lanes are combined in halves. 16 lanes
+// are one register of AVX-512, two of AVX2, four of NEON; 4 independent chains hide an addition's
 // latency. A sum of n terms is that of 64 sums of columns and n mod 64 terms.
 //
 // Where several loops make one sum, each is a sum of its own, the innermost first.

@@ -114,8 +114,8 @@ GRADC_API const char* gradc_session_column_name(const gradc_session* session, si
                                                 size_t column);
 GRADC_API const char* gradc_session_character(const gradc_session* session, size_t input,
                                               size_t number, size_t* length);
-/* Loss and metrics over a data set, and outputs for one into a .npy or .safetensors file, as the
- * commands eval and predict: columns, classes and characters are matched by name with what the
+/* Loss and metrics over a data set, and outputs for one into a .npy, .safetensors or .csv file, as
+ * the commands eval and predict: columns, classes and characters are matched by name with what the
  * session knows, or refused. metrics may be NULL with num_metrics 0. */
 GRADC_API gradc_status gradc_session_evaluate_data(gradc_session* session, const char* data,
                                                    double* loss, double* metrics,

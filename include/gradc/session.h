@@ -68,6 +68,12 @@ struct TrainOptions {
                        ///< file.csv:target=COLUMN
   int64_t epochs = 0;  ///< 0: the model's own
   double validation_split = -1.0;  ///< negative: the model's own
+  std::string weights{};           ///< start from this file; empty: from initial weights
+  std::string out{};               ///< the trained weights go here; empty: nowhere
+  std::string checkpoint{};        ///< written after each epoch; empty: none
+  bool resume = false;             ///< go on from the checkpoint if it exists, with the same bits
+  bool overwrite = false;  ///< start anew and replace an existing checkpoint; else that is refused
+  std::string log{};       ///< one JSON object per epoch and line; empty: none
 };
 
 class Session {
@@ -138,7 +144,7 @@ class Session {
   /// characters are matched by name with what the session knows, or refused.
   virtual SessionStatus evaluate_data(const std::string& data, double* loss,
                                       std::span<double> metrics = {}) = 0;
-  /// Outputs for a data set, matched likewise, into a .npy or .safetensors file.
+  /// Outputs for a data set, matched likewise, into a .npy, .safetensors or .csv file.
   virtual SessionStatus predict_data(const std::string& data, const std::string& out) = 0;
 };
 

@@ -211,6 +211,8 @@ std::vector<std::string> compile_and_run(const std::vector<Planned>& batch) {
   const TargetInfo target = TargetInfo::host();
   const auto program = kernel::lower("random", entries, target);
   if (!program.ok()) return {"lower: " + program.message()};
+  if (const std::string problem = testing::reading_back_problem(program->kernels); !problem.empty())
+    return {"kernel text: " + problem};
   JitOptions options;
   options.threads = 1;
   options.verify = true;

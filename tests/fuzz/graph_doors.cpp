@@ -1,4 +1,7 @@
-// Doors to graphs: .gir text, and pipelines of passes over them.
+// Doors to graphs: .gir text, and pipelines of passes over them; and to the text of kernels.
+#include "codegen/kernel/kernel_parser.h"
+#include "codegen/kernel/kernel_printer.h"
+#include "codegen/kernel/kernel_verifier.h"
 #include "ir/interpreter.h"
 #include "ir/parser.h"
 #include "ir/printer.h"
@@ -79,6 +82,20 @@ void passes_door(std::string_view bytes) {
   const Status status = manager.run(**graph, context);
   if (!status.ok()) return render(status.diagnostics(), text);
   if (is_small(**graph)) run(**graph);
+}
+
+void kernel_door(std::string_view bytes) {
+  const auto kernels = kernel::parse_kernels(bytes, "input");
+  if (!kernels.ok()) return render(kernels.diagnostics(), bytes);
+  for (const kernel::Kernel& one : *kernels) {
+    const std::string text = kernel::to_string(one);
+    const auto again = kernel::parse_kernel(text, "printed");
+    require(again.ok(), "what was printed can be read", again.message() + "\n" + text);
+    require(kernel::to_string(*again) == text, "what was printed prints the same", text);
+    require(kernel::canonical_text(*again) == kernel::canonical_text(one),
+            "what was printed is the same kernel", text);
+    (void)kernel::verify(one);
+  }
 }
 
 void planner_door(std::string_view bytes) {

@@ -12,6 +12,7 @@ std::span<const FileCommand> file_commands() {
       FileCommand{"dot", file_command_dot},
       FileCommand{"json", file_command_json},
       FileCommand{"passes", file_command_passes},
+      FileCommand{"kernel", file_command_kernel, /*checks_itself=*/true},
   };
   return kCommands;
 }

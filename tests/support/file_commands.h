@@ -17,5 +17,8 @@ Result<std::string> file_command_json(const FileTest& test);
 /// Runs a pipeline, checks that the numbers stay the same; output: the warnings and
 /// the graph's text.
 Result<std::string> file_command_passes(const FileTest& test);
+/// Kernels print to a text that reads back to equal kernels; output: that text, and what the
+/// verifier finds.
+Result<std::string> file_command_kernel(const FileTest& test);
 
 }  // namespace gradc::testing

@@ -47,7 +47,8 @@ void register_all(const fs::path& root) {
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(root)) {
     const std::string extension = entry.path().extension().string();
-    if (entry.is_regular_file() && (extension == ".gir" || extension == ".json"))
+    if (entry.is_regular_file() &&
+        (extension == ".gir" || extension == ".json" || extension == ".kernel"))
       files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());

@@ -255,12 +255,16 @@ void register_predict(CLI::App& app, Selection& selection) {
   command->footer(
       "Example:\n"
       "  gradc predict examples/fashion_mnist_mlp.json --weights weights.safetensors --in "
-      "images.npy --out classes.npy");
+      "images.npy --out classes.npy\n"
+      "  gradc predict iris.json --weights iris.safetensors --in flowers.csv --out named.csv");
   add_model_options(*command, *options);
   command->add_option("--in", options->data.spec, "the inputs: .npy, .safetensors, .npz or .csv")
       ->required();
   command->add_option("--weights", options->weights, "the weights (.safetensors)")->required();
-  command->add_option("--out", options->out, "the outputs: .npy for one, .safetensors for several")
+  command
+      ->add_option("--out", options->out,
+                   "the outputs: .npy for one, .safetensors for several, .csv with the names of "
+                   "classes and columns")
       ->check(output_name())
       ->required();
   command->callback([options, &selection] {

@@ -127,6 +127,7 @@ bool expect_compiled(const Graph& reference, const Graph& graph, const MemoryPla
   auto program = kernel::lower("test", std::span(&entry, 1), target);
   EXPECT_TRUE(expected.ok() && program.ok()) << program.message();
   if (!expected.ok() || !program.ok()) return false;
+  EXPECT_EQ(testing::reading_back_problem(program->kernels), "");
   JitOptions options;
   options.threads = 1;
   auto compiled = jit_compile(*program, target, options);

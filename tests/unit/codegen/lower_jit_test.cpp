@@ -25,6 +25,8 @@ std::string compiled_difference(const Graph& reference, const Graph& graph, cons
   const TargetInfo target = TargetInfo::host();
   const auto program = kernel::lower("test", std::span(&entry, 1), target);
   if (!program.ok()) return program.message();
+  if (const std::string problem = testing::reading_back_problem(program->kernels); !problem.empty())
+    return problem;
   JitOptions options;
   options.verify = true;
   const auto jit = jit_compile(*program, target, options);

@@ -9,6 +9,7 @@
 #include "ir/interpreter.h"
 #include "ir/op.h"
 #include "tests/support/tensor_near.h"
+#include "tests/unit/codegen/kernel_text.h"
 
 #include <gtest/gtest.h>
 
@@ -82,6 +83,7 @@ inline LoweredRun expect_same(const Graph& reference, const Graph& graph, const 
   run.text = kernel::to_string(run.program);
   const std::vector<Diagnostic> errors = kernel::verify(run.program);
   EXPECT_TRUE(errors.empty()) << errors.front().message << "\n" << run.text;
+  EXPECT_EQ(testing::reading_back_problem(run.program.kernels), "");
   std::vector<Tensor> memory = inputs;
   for (const GraphOutput& output : graph.outputs())
     memory.emplace_back(graph.type(output.value));

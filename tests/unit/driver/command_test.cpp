@@ -35,7 +35,7 @@ TEST(Command, WrongUsageSaysWhatWasExpected) {
       {"inspect x.gir --format html", "--format html is for models"},
       {"plan " + kModel + " --memory-budget x", "\"x\" is no size"},
       {"predict " + kModel + " --weights x --in x --out x.txt",
-       "expected a .npy or .safetensors file"},
+       "expected a .npy, .safetensors or .csv file"},
   };
   for (const auto& [arguments, text] : cases) {
     const Outcome outcome = gradc(arguments);
@@ -141,6 +141,41 @@ TEST(Command, NamesFromElsewhereReachNoTerminal) {
   clean(gradc("plan --json --buffers " + (scratch / "b.csv")));
   clean(gradc("inspect '" + (scratch / escape) + "'"));
   clean(gradc("inspekt" + std::string("\x1b")));
+}
+
+TEST(Command, WhatAVerifierFindsEndsWith70) {
+  const Scratch scratch;
+  write_text_file(scratch / "g.gir",
+                  "graph @g {\n  input %x : f32[2]\nforward:\n  %0 = exp %x : f32[2]\n"
+                  "  %1 = neg %0 : f32[2]\n  return %1\n}\n");
+  const std::string opt =
+      "opt " + (scratch / "g.gir") + " --passes=cse,dce --verify-each -o " + (scratch / "out.gir");
+  EXPECT_EQ(gradc(opt).code, 0);
+  std::filesystem::remove(scratch / "out.gir");
+  const Outcome broken = gradc(opt + " --break-after cse");
+  EXPECT_EQ(broken.code, 70) << broken.output;
+  for (const char* part : {"gradc: internal error: pass cse broke the graph", "please report it",
+                           "before the pass:\ngraph @g {"})
+    EXPECT_NE(broken.output.find(part), std::string::npos) << broken.output;
+  EXPECT_FALSE(std::filesystem::exists(scratch / "out.gir"));
+  EXPECT_EQ(gradc(opt + " --break-after css").code, 2);
+}
+
+TEST(Command, PassesAndPipelinesAreExplained) {
+  const Outcome help = gradc("opt --passes=help");
+  EXPECT_EQ(help.code, 0);
+  EXPECT_NE(help.output.find("cse                computes equal things once"), std::string::npos)
+      << help.output;
+  const Outcome steps = gradc("opt --passes='dce,(cse,dce)*' --print-pipeline");
+  EXPECT_EQ(steps.code, 0);
+  EXPECT_NE(steps.output.find("until nothing changes:\n  cse "), std::string::npos) << steps.output;
+  const Outcome standard = gradc("opt --print-pipeline");
+  EXPECT_EQ(standard.code, 0);
+  for (const char* entry :
+       {"predict, evaluate: ", "gradients: ", "train_step: ", "the update is part of the step"})
+    EXPECT_NE(standard.output.find(entry), std::string::npos) << standard.output;
+  for (const char* wrong : {"opt", "opt --passes=cse", "opt --print-pipeline --passes=css"})
+    EXPECT_EQ(gradc(wrong).code, 2) << wrong;
 }
 
 TEST(Command, EveryStageOfAModelIsShown) {

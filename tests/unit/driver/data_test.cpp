@@ -177,5 +177,27 @@ TEST(Data, RunChecksWhatItIsGiven) {
   }
 }
 
+TEST(Data, WhatATableLacksOrHasTooMuchIsToldWithTheOption) {
+  const Scratch scratch;
+  write_text_file(scratch / "m.json", model(R"("shape": [2])", kDense, R"("mse")"));
+  write_text_file(scratch / "t.csv", "a,b,kind\n1,2,red\n3,4,blue\n");
+  const std::string train = "train " + (scratch / "m.json") + " --data " + (scratch / "t.csv");
+  // Without target= no column is one.
+  expect_refused(gradc(train),
+                 "t.csv:2: column \"kind\" holds \"red\", a number was expected (:target=COLUMN "
+                 "names the target, :drop= leaves a column out)");
+  write_text_file(scratch / "t.csv", "a,b,y\n1,2,3\n3,4,5\n");
+  expect_refused(gradc(train), "(:target=COLUMN names a column)");
+  const std::string weights = scratch / "w.safetensors";
+  ASSERT_EQ(gradc(train + ":target=y --out " + weights).code, 0);
+  write_text_file(scratch / "t.csv", "a,b,y,extra\n1,2,3,0\n3,4,5,0\n");
+  const std::string eval = "eval " + (scratch / "m.json") + " --weights " + weights + " --data " +
+                           (scratch / "t.csv") + ":target=y";
+  expect_refused(gradc(eval),
+                 "has \"extra\", which the model was not trained with (:drop= leaves "
+                 "a column out)");
+  EXPECT_EQ(gradc(eval + ":drop=extra").code, 0);
+}
+
 }  // namespace
 }  // namespace gradc::test

@@ -4,6 +4,7 @@
 #include "frontend/native_reader.h"
 #include "gradc/session.h"
 #include "passes/gradient_check.h"
+#include "tests/unit/codegen/kernel_text.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +25,7 @@ std::vector<std::string> example_models() {
   return result;
 }
 
-class Example : public testing::TestWithParam<std::string> {};
+class Example : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(Example, GradientsAgreeWithFiniteDifferences) {
   SourceSet sources;
@@ -40,6 +41,21 @@ TEST_P(Example, GradientsAgreeWithFiniteDifferences) {
   ASSERT_TRUE(checks.ok()) << checks.message();
   for (const ParameterCheck& check : *checks)
     EXPECT_TRUE(check.passed) << check.name << " " << check.relative_error;
+}
+
+TEST_P(Example, KernelsReadBack) {
+  SourceSet sources;
+  const auto model = read_model_file(source("examples/" + GetParam() + ".json"), sources);
+  ASSERT_TRUE(model.ok()) << model.message();
+  std::vector<Diagnostic> warnings;
+  const auto tables = make_tables(*model, 3, warnings);
+  ASSERT_TRUE(tables.ok()) << tables.message();
+  for (const TargetInfo& target : {TargetInfo::generic_sse(), TargetInfo::generic_avx512()}) {
+    const auto program = lower_entries(*model, entries_of(*model), **tables, target, nullptr);
+    ASSERT_TRUE(program.ok()) << program.message();
+    EXPECT_GT(program->kernels.size(), 0U);
+    EXPECT_EQ(testing::reading_back_problem(program->kernels), "");
+  }
 }
 
 /// Learns one batch by heart: inputs at random, float targets in [0, 1], integer targets below ten,
@@ -73,7 +89,7 @@ TEST_P(Example, LossFalls) {
   EXPECT_LT(loss, 0.9F * first);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Example, testing::ValuesIn(example_models()),
+INSTANTIATE_TEST_SUITE_P(All, Example, ::testing::ValuesIn(example_models()),
                          [](const auto& test) { return test.param; });
 
 }  // namespace

@@ -168,8 +168,12 @@ MeaningModel text_model(const std::string& folder) {
   add("characters missing", "facade gag feed, cabbage\n", {});
   add("one character", "gggggggggggg", {});
   add("characters reordered", "us gaga; fade, cab\n", {});
-  add("characters added", "facade zebra bead\n", {.refused = true, .named = {"z"}});
-  add("a capital letter", "Abacus decade, facade\n", {.refused = true, .named = {"A"}});
+  add("characters added", "facade\n a zebra bead\n",
+      {.refused = true, .named = {"txt:2:4: ", "\"z\""}});
+  add("a capital letter", "Abacus decade, facade\n",
+      {.refused = true, .named = {"txt:1:1: ", "\"A\""}});
+  add("an accent", "facade\n\nd\u00e9cade, caf\u00e9\n",
+      {.refused = true, .named = {"txt:3:2: ", "\"\u00e9\""}});
   return model;
 }
 

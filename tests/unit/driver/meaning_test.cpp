@@ -106,6 +106,46 @@ int main(int argc, char** argv) {
 }
 )";
 
+/// The same for a text: the library says which number each byte has.
+constexpr const char* kTextHost = R"(
+#include "text.h"
+#include <stdio.h>
+#include <string.h>
+int main(int argc, char** argv) {
+  text* model = NULL;
+  if (argc != 3 || text_create(NULL, 0, 1, &model) != 0) return 3;
+  if (text_load(model, argv[1]) != 0) { puts(text_last_error(model)); return 3; }
+  int number[256], count = 0;
+  size_t length = 0;
+  memset(number, -1, sizeof number);
+  for (const char* one; (one = text_character(model, 0, count, &length)) != NULL; ++count) {
+    if (length != 1) return 4;
+    number[(unsigned char)*one] = count;
+  }
+  if (count == 0 || text_class_name(model, 0, 0) != NULL || text_column_name(model, 0, 0) != NULL) return 4;
+  char bytes[TEXT_BATCH_SIZE * 4 + 2];
+  FILE* file = fopen(argv[2], "rb");
+  if (file == NULL) return 5;
+  const int size = (int)fread(bytes, 1, sizeof bytes, file);
+  fclose(file);
+  for (int i = 0; i < size; ++i)
+    if (number[(unsigned char)bytes[i]] < 0) { printf("refused the character '%c'\n", bytes[i]); return 1; }
+  int x[TEXT_BATCH_SIZE * 4], y[TEXT_BATCH_SIZE * 4];
+  const int rows = (size - 1) / 4;
+  for (int i = 0; i < rows * 4; ++i) {
+    x[i] = number[(unsigned char)bytes[i]];
+    y[i] = number[(unsigned char)bytes[i + 1]];
+  }
+  const void *inputs[] = {x}, *targets[] = {y};
+  float loss = 0;
+  if (text_evaluate(model, inputs, targets, rows, &loss, NULL) != 0) return 6;
+  if (text_save(model, "saved.safetensors", 1) != 0) return 7;
+  printf("loss %.9e\n", (double)loss);
+  text_destroy(model);
+  return 0;
+}
+)";
+
 /// The f64 values of a tensor of a safetensors file.
 std::vector<double> f64_tensor(const std::string& path, const std::string& name) {
   const std::string bytes = read_file(path);
@@ -264,7 +304,42 @@ class Meaning : public ::testing::Test {
     gradc_session_destroy(handle);
   }
 
-  void library(const MeaningModel& model) {
+  /// The C library of the model and a host of it, as `scratch_ / "host"`.
+  void build_host(const std::string& name, const std::string& code) {
+    const std::string archive = "lib" + name + ".a";
+    ASSERT_EQ(gradc("compile " + model_ + " --emit static -o " + (scratch_ / archive)).code, 0);
+    write_text_file(scratch_ / "host.c", code);
+    const Outcome built =
+        shell("cd " + (scratch_ / "") + " && cc -std=c11 -Wall -Wextra -Werror host.c " + archive +
+              " -lm -lpthread -o host");
+    ASSERT_EQ(built.code, 0) << built.output;
+  }
+
+  /// One cell of the library's column: the host with these arguments.
+  void host_cell(const MeaningCase& one, const std::string& arguments) {
+    Answer right;
+    if (!one.refused) {
+      const Outcome outcome = shell(run("eval", tool() + " " + model_) + one.inputs +
+                                    " --weights " + weights_ + " --json");
+      right.numbers = number_text(json_number(outcome.output, "loss"));
+    }
+    const Outcome ran = shell("cd " + (scratch_ / "") + " && ./host " + weights_ + " " + arguments);
+    const size_t at = ran.output.find("loss ");
+    const std::string numbers =
+        at == std::string::npos ? "" : number_text(std::atof(ran.output.c_str() + at + 5));
+    MeaningCase unnamed = one;
+    unnamed.named.clear();
+    cell(unnamed, "C library", answer(ran, numbers), right, one.refused);
+  }
+
+  /// What the library has saved means the same.
+  void check_saved(const MeaningCase& one) {
+    const Answer right = eval(tool() + " " + model_, one.inputs);
+    weights_ = scratch_ / "saved.safetensors";
+    EXPECT_EQ(eval(tool() + " " + model_, "--data " + one.spec).numbers, right.numbers);
+  }
+
+  void table_library(const MeaningModel& model) {
     const std::vector<double> mean = f64_tensor(weights_, "data/x/mean");
     const std::vector<double> std = f64_tensor(weights_, "data/x/std");
     ASSERT_EQ(mean.size(), 3U);
@@ -276,35 +351,17 @@ class Meaning : public ::testing::Test {
                     values[0], values[1], values[2]);
       constants += text;
     }
-    ASSERT_EQ(gradc("compile " + model_ + " --emit static -o " + (scratch_ / "libcolour.a")).code,
-              0);
-    write_text_file(scratch_ / "host.c", constants + kHost);
-    const Outcome built = shell("cd " + (scratch_ / "") +
-                                " && cc -std=c11 -Wall -Wextra -Werror host.c libcolour.a -lm "
-                                "-lpthread -o host");
-    ASSERT_EQ(built.code, 0) << built.output;
-    for (const MeaningCase& one : model.cases) {
-      Answer right;
-      if (!one.refused) {
-        const Outcome outcome = shell(run("eval", tool() + " " + model_) + one.inputs +
-                                      " --weights " + weights_ + " --json");
-        right.numbers = number_text(json_number(outcome.output, "loss"));
-      }
-      const bool drops = one.spec.find(":drop=d") != std::string::npos;
-      const Outcome ran = shell("cd " + (scratch_ / "") + " && ./host " + weights_ + " " + one.csv +
-                                (drops ? " d" : " -"));
-      const size_t at = ran.output.find("loss ");
-      const std::string numbers =
-          at == std::string::npos ? "" : number_text(std::atof(ran.output.c_str() + at + 5));
-      MeaningCase unnamed = one;
-      unnamed.named.clear();
-      cell(unnamed, "C library", answer(ran, numbers), right, one.refused);
-    }
-    // What the library has saved means the same.
-    const MeaningCase& reordered = model.cases[7];
-    const Answer right = eval(tool() + " " + model_, reordered.inputs);
-    weights_ = scratch_ / "saved.safetensors";
-    EXPECT_EQ(eval(tool() + " " + model_, "--data " + reordered.spec).numbers, right.numbers);
+    ASSERT_NO_FATAL_FAILURE(build_host("colour", constants + kHost));
+    for (const MeaningCase& one : model.cases)
+      host_cell(one, one.csv + (one.spec.find(":drop=d") != std::string::npos ? " d" : " -"));
+    check_saved(model.cases[7]);
+  }
+
+  void text_library(const MeaningModel& model) {
+    ASSERT_NO_FATAL_FAILURE(build_host("text", kTextHost));
+    for (const MeaningCase& one : model.cases)
+      host_cell(one, one.spec.substr(0, one.spec.find(":chars")));
+    check_saved(model.cases[3]);
   }
 
   Scratch scratch_;
@@ -330,7 +387,7 @@ TEST_F(Meaning, OfTablesStaysWithTheModel) {
   commands(model, "gradc", tool() + " " + model_);
   commands(model, "program", program_);
   sessions(model);
-  library(model);
+  table_library(model);
   print(model, columns_of({"Session", "C ABI", "C library"}));
 }
 
@@ -340,7 +397,8 @@ TEST_F(Meaning, OfTextsStaysWithTheModel) {
   commands(model, "gradc", tool() + " " + model_);
   commands(model, "program", program_);
   sessions(model);
-  print(model, columns_of({"Session", "C ABI"}));
+  text_library(model);
+  print(model, columns_of({"Session", "C ABI", "C library"}));
 }
 
 }  // namespace

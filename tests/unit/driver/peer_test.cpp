@@ -1,7 +1,8 @@
-// Replays stored results of PyTorch (scripts/compare_torch.py --store tests/peer) through `gradc
-// run`'s code: gradients of every activation, loss, convolution and pooling setting, and weights
-// after 20 steps of every optimizer, by compiled code; a part of them by the interpreter too; and
-// the initial values of every initializer by their statistics.
+// Replays stored results of PyTorch (scripts/compare_torch.py --store tests/peer), and of
+// TensorFlow.js's optimizers (scripts/compare_tfjs.js), through `gradc run`'s code: gradients of
+// every activation, loss, convolution and pooling setting, and weights after 20 steps of every
+// optimizer, by compiled code; a part of them by the interpreter too; and the initial values of
+// every initializer by their statistics.
 #include "driver/exact_run.h"
 #include "runtime/dtype.h"
 #include "runtime/safetensors.h"

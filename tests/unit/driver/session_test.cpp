@@ -3,9 +3,11 @@
 #include "gradc/session.h"
 
 #include "gradc/gradc.h"
+#include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <memory>
@@ -70,6 +72,49 @@ TEST(Session, FewerRowsCountAsABatchOfThatSize) {
   for (size_t i = 0; i < five.size(); ++i)
     EXPECT_NEAR(out[i], five[i], 1e-5F);
   EXPECT_EQ(out[10], -7.0F);  // the rows beyond are the caller's
+}
+
+TEST(Session, TrainingGoesOnFromACheckpoint) {
+  const Scratch scratch;
+  std::string table = "a,b,c,d,e,f,p,q\n";
+  for (int i = 0; i < 40; ++i) {
+    for (int k = 0; k < 8; ++k)
+      table += (k > 0 ? "," : "") + std::to_string((i * (k + 3) + k) % 11 - 5);
+    table += "\n";
+  }
+  write_text_file(scratch / "t.csv", table);
+  TrainOptions options{.data = scratch / "t.csv:target=p,q", .epochs = 6};
+  options.out = scratch / "whole.safetensors";
+  std::vector<double> whole, first, rest;
+  SessionStatus status = open(16)->train(options, &whole);
+  ASSERT_TRUE(status.ok()) << status.message;
+
+  options.checkpoint = scratch / "c";
+  options.log = scratch / "log.jsonl";
+  options.out.clear();
+  options.resume = true;  // there is none yet: from the start
+  options.epochs = 2;
+  ASSERT_TRUE(open(16)->train(options, &first).ok());
+  options.resume = false;
+  status = open(16)->train(options);
+  EXPECT_NE(status.message.find("--overwrite"), std::string::npos) << status.message;
+  options.resume = true;
+  options.epochs = 6;
+  options.out = scratch / "parts.safetensors";
+  status = open(16)->train(options, &rest);
+  ASSERT_TRUE(status.ok()) << status.message;
+  first.insert(first.end(), rest.begin(), rest.end());
+  EXPECT_EQ(first, whole);
+  EXPECT_EQ(read_file(scratch / "parts.safetensors"), read_file(scratch / "whole.safetensors"));
+  const std::string log = read_file(scratch / "log.jsonl");
+  EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 6);
+
+  options.resume = false;
+  options.overwrite = true;
+  options.epochs = 1;
+  EXPECT_TRUE(open(16)->train(options).ok());
+  options.weights = scratch / "nowhere";
+  EXPECT_FALSE(open(16)->train(options).ok());
 }
 
 TEST(Session, SessionsRunSideBySide) {

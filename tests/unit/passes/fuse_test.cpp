@@ -4,6 +4,7 @@
 #include "ir/structural_hash.h"
 #include "ir/verifier.h"
 #include "passes/fusion_form.h"
+#include "passes/group_order.h"
 #include "passes/passes.h"
 
 #include "training_graphs.h"
@@ -75,6 +76,41 @@ TEST(Fuse, TheMlpStepHasTheseKernels) {
                                                {"scalars_div", 1},
                                                {"softmax_cross_entropy_grad", 1}};
   EXPECT_EQ(labels(*graph), expected);
+}
+
+/// What the search looks at: pairs of groups and edges between groups.
+double work_of_fusing(const Graph& graph) {
+  const auto copy = graph.clone();
+  PassContext context;
+  context.begin_pass("fuse");
+  EXPECT_TRUE(passes::fuse(*copy, context).ok());
+  return static_cast<double>(context.statistics.get("fuse: pairs tried") +
+                             context.statistics.get("fuse: edges seen"));
+}
+
+TEST(Fuse, WorkGrowsAsTheGraphDoes) {
+  for (const Step step : {Step::kSgd, Step::kAdam, Step::kClippedAdam}) {
+    const double small =
+        work_of_fusing(*test::mlp_step(std::vector<int64_t>(33, 16), 8, step)) / 32;
+    const double large =
+        work_of_fusing(*test::mlp_step(std::vector<int64_t>(513, 16), 8, step)) / 512;
+    // Clipping by the common norm has a way through all layers: it is followed for so many edges.
+    const double way = step == Step::kClippedAdam ? 4.0 * 2 * GroupOrder::kMaxEdges : 0;
+    EXPECT_LT(large, 1.3 * small + way);
+  }
+}
+
+/// Views that are read twice, again and again: each would be looked at twice as often as the last.
+TEST(Fuse, ADiamondOfViewsIsWalkedOnce) {
+  Graph graph("diamonds");
+  Builder builder(graph);
+  const Val x = builder.input(InputKind::kInput, {DType::kF32, {8, 8}}, "input/x", "x");
+  Val y = exp(x);
+  for (int i = 0; i < 60; ++i)
+    y = slice(concat({transpose(y, {1, 0}), reverse(y, {0})}, 0), {3, 0}, {11, 8}, {1, 1});
+  graph.add_output("output/y", (y + x).id());
+  check(graph, 3);
+  EXPECT_LT(work_of_fusing(graph), 5000);
 }
 
 TEST(Fuse, ShowsOthers) {

@@ -111,7 +111,7 @@ TEST(PassManager, PrintsTheDifference) {
   ASSERT_TRUE(run_passes(*graph, "dce,dce", context, options).ok());
   EXPECT_EQ(printed,
             "// changed by dce\n"
-            "-   %1 = neg %x     : f32[4]\n"
+            "-   %1 = neg %x : f32[4]\n"
             "\n"
             "// unchanged by dce\n");
 }

@@ -231,7 +231,7 @@ TEST(Dataset, TextWindows) {
   EXPECT_EQ(load_i64(known.train.arrays[0].data.data(), Dtype::kI32, 0), 3);
   write_bytes(dir.file("u.txt"), "dcbx");
   expect_text(load_dataset(model.get(), source, TargetNeed::kRequired, &known, &set.meanings),
-              "characters: the file has \"x\"");
+              ":1:4: characters: the text has \"x\"");
   DataSet raw;
   ASSERT_TRUE(load(model, dir.file("t.txt") + ":bytes", &raw).ok());
   EXPECT_EQ(load_i64(raw.train.arrays[0].data.data(), Dtype::kI32, 0), 'a');

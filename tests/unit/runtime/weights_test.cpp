@@ -234,6 +234,43 @@ Status resume_with(const std::vector<gradc_rt_fact>& before, const std::vector<g
   return status;
 }
 
+TEST(Weights, WhatATensorsTypeDoesNotHoldIsRefused) {
+  FakeModel model({.classes = true});
+  OwnedInstance instance(model.get());
+  const auto set = [&](const char* name, Dtype dtype, std::vector<double> values) {
+    const size_t index = static_cast<size_t>(instance->find(name));
+    Array array;
+    array.source = Str("given");
+    array.dtype = dtype;
+    const Span<const int64_t> dims = tensor_dims(instance->tensor(index));
+    array.dims.append(dims.data(), dims.size());
+    values.resize(array.count(), values[0]);
+    array.data.resize(values.size() * dtype_bytes(dtype));
+    for (size_t i = 0; i < values.size(); ++i)
+      store_f64(array.data.data(), dtype, i, values[i]);
+    return set_tensor(*instance, index, array);
+  };
+  const auto first = [&](const char* name) {
+    const size_t index = static_cast<size_t>(instance->find(name));
+    return load_f64(instance->data(index), static_cast<Dtype>(instance->tensor(index).dtype), 0);
+  };
+  EXPECT_TRUE(set("target/y", Dtype::kI64, {7, -3}).ok());
+  for (const double beyond : {4294967297.0, 2147483648.0, -2147483649.0, 9e18}) {
+    const Status status = set("target/y", Dtype::kI64, {1, beyond});
+    EXPECT_EQ(std::string(status.text.c_str()), "given: element 1 is " +
+                                                    std::to_string(static_cast<int64_t>(beyond)) +
+                                                    ", beyond i32, the type of the model's tensor");
+    EXPECT_EQ(first("target/y"), 7);  // nothing was written
+  }
+  EXPECT_TRUE(set("target/y", Dtype::kI64, {2147483647.0, -2147483648.0}).ok());
+  EXPECT_TRUE(set("target/y", Dtype::kU8, {255}).ok());
+  EXPECT_TRUE(set("linear/kernel", Dtype::kF64, {0.1, 3e38}).ok());
+  const Status status = set("linear/kernel", Dtype::kF64, {0.5, -1e39});
+  EXPECT_EQ(std::string(status.text.c_str()),
+            "given: element 1 is -1e+39, beyond f32, the type of the model's tensor");
+  EXPECT_EQ(first("linear/kernel"), static_cast<double>(0.1F));
+}
+
 TEST(Resume, NamesEveryDifference) {
   const std::vector<gradc_rt_fact> facts = {
       {"layer hidden", "type=dense; units=8; activation=relu"},
