@@ -33,22 +33,10 @@ double process_seconds() {
   return seconds_on(CLOCK_PROCESS_CPUTIME_ID);
 }
 
-struct Thread {  // gradc_rt_thread
-  int32_t index = 0;
-  int32_t count = 1;
-  void (*barrier)(void*) = nullptr;
-  void* pool = nullptr;
-  void* scratch = nullptr;
-};
-
 kernel::Program program_of(kernel::Kernel k) {
   kernel::Program program;
   program.name = "bench";
-  kernel::Call call;
-  for (size_t i = 0; i < k.num_arguments(); ++i)
-    call.arguments.push_back({kernel::BufferRef::Where::kSlot, static_cast<int64_t>(i)});
   program.kernels.push_back(std::move(k));
-  program.entries.push_back({"run", {std::move(call)}, 0});
   return program;
 }
 
@@ -60,7 +48,7 @@ void* aligned(int64_t bytes) {
 }
 
 /// Seconds of the best of many runs within about `budget` seconds.
-double best_seconds(const JitEntry& entry, const kernel::Kernel& k, double budget) {
+double best_seconds(const JitProgram& code, const kernel::Kernel& k, double budget) {
   std::vector<void*> slots;
   for (size_t i = 0; i < k.num_arguments(); ++i) {
     const int64_t count = k.buffers[i].shape.num_elements();
@@ -69,22 +57,22 @@ double best_seconds(const JitEntry& entry, const kernel::Kernel& k, double budge
       values[e] = static_cast<float>(e % 17) * 0.01F + 0.001F;
     slots.push_back(values);
   }
-  Thread thread;
-  thread.scratch = aligned(entry.scratch_bytes);
+  const gradc_rt_kernel_fn run = code.kernels()[0].fn;
+  void* const scratch = aligned(code.kernel_scratch()[0]);
   // A sample is many calls when one is short: reading the clock costs about a microsecond.
   const double begin = thread_seconds();
-  entry.function(slots.data(), nullptr, &thread);
+  run(slots.data(), 0, 1, scratch);
   const int calls = std::clamp(static_cast<int>(2e-4 / (thread_seconds() - begin)), 1, 1000);
   double best = 1e9;
-  for (int run = 0; run < 5 || thread_seconds() - begin < budget; ++run) {
+  for (int sample = 0; sample < 5 || thread_seconds() - begin < budget; ++sample) {
     const double start = thread_seconds();
     for (int call = 0; call < calls; ++call)
-      entry.function(slots.data(), nullptr, &thread);
+      run(slots.data(), 0, 1, scratch);
     best = std::min(best, (thread_seconds() - start) / calls);
   }
   for (void* slot : slots)
     std::free(slot);
-  std::free(thread.scratch);
+  std::free(scratch);
   return best;
 }
 
@@ -95,7 +83,7 @@ double measure_peak(const TargetInfo& target) {
   const MatmulShape s{target.vector_registers >= 32 ? 48 : 24, 2 * lanes, 128};
   auto compiled = jit_compile(program_of(test::matmul_kernel(s)), target);
   const kernel::Kernel k = test::matmul_kernel(s);
-  return static_cast<double>(k.flops) / best_seconds(*(*compiled)->find("run"), k, 0.5) / 1e9;
+  return static_cast<double>(k.flops) / best_seconds(**compiled, k, 0.5) / 1e9;
 }
 
 struct Case {
@@ -155,7 +143,7 @@ int run(int argc, char** argv) {
     }
     const double compile_ms = (process_seconds() - compile_begin) * 1e3;
     const kernel::Kernel& k = program.kernels.front();
-    const double seconds = best_seconds(*(*compiled)->find("run"), k, 0.3);
+    const double seconds = best_seconds(**compiled, k, 0.3);
     const double gflops = static_cast<double>(k.flops) / seconds / 1e9;
     std::printf("%-34s %8.1f GFLOP/s %5.1f %%  %9.1f us  compiled in %.1f ms\n", c.name.c_str(),
                 gflops, 100 * gflops / peak, seconds * 1e6, compile_ms);

@@ -3,10 +3,12 @@
 #pragma once
 
 #include "codegen/compile_timings.h"
-#include "codegen/kernel/program.h"
+#include "codegen/kernel/program_tables.h"
 #include "codegen/target_info.h"
 #include "support/result.h"
 
+#include <cstddef>
+#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -14,15 +16,9 @@
 
 namespace gradc {
 
-/// The signature of compiled entries (runtime/model_abi.h: gradc_rt_entry_fn); `thread` points at a
-/// gradc_rt_thread.
-using EntryFunction = void (*)(void* const* slots, void* arena, const void* thread);
-
 struct JitEntry {
   std::string name;
-  EntryFunction function = nullptr;
-  int64_t arena_bytes = 0;
-  int64_t scratch_bytes = 0;  ///< per thread, 64-byte aligned
+  gradc_rt_entry table;  ///< as long as the program lives
 };
 
 struct JitOptions {
@@ -32,18 +28,37 @@ struct JitOptions {
   bool verify = false;
 };
 
-/// Owns the machine code; entries are callable as long as it lives.
+/// Owns the machine code, the constants and the tables of entries, which rt::run_steps runs
+/// (runtime/program.h).
 class JitProgram {
  public:
+  JitProgram() = default;
+  JitProgram(const JitProgram&) = delete;
+  JitProgram& operator=(const JitProgram&) = delete;
   virtual ~JitProgram() = default;
   const std::vector<JitEntry>& entries() const { return entries_; }
   /// The entry of that name; null if there is none.
   const JitEntry* find(std::string_view name) const;
+  /// By number of the program's kernels.
+  const std::vector<gradc_rt_kernel>& kernels() const { return kernels_; }
+  const std::vector<int64_t>& kernel_scratch() const { return kernel_scratch_; }
   const CompileTimings& timings() const { return timings_; }
 
  protected:
-  std::vector<JitEntry> entries_;
+  /// Once the kernels are there.
+  void make_entries(const kernel::Program& program);
+
+  std::vector<gradc_rt_kernel> kernels_;
+  std::vector<int64_t> kernel_scratch_;  ///< bytes per thread
   CompileTimings timings_;
+
+ private:
+  void* constant(const kernel::ConstantData& data);
+
+  std::vector<JitEntry> entries_;
+  std::deque<kernel::EntryTables> tables_;
+  std::vector<std::vector<std::byte>> constant_memory_;
+  std::vector<const void*> constants_;
 };
 
 /// Compiles all entries of a program for the machine it runs on.

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "codegen/compile_timings.h"
-#include "codegen/kernel/program.h"
+#include "codegen/kernel/program_tables.h"
 #include "codegen/target_info.h"
 #include "support/result.h"
 
@@ -12,27 +12,25 @@
 
 namespace gradc {
 
-struct ModelData;  // codegen/model_data.h
-
 enum class ObjectKind : uint8_t { kObject, kAssembly, kLlvm };
 
 struct ObjectOptions {
   ObjectKind kind = ObjectKind::kObject;
   /// Before every symbol: the model's name, so that several models link into one program.
   std::string symbol_prefix = "gradc_";
-  /// Entries are visible to the linker; otherwise only the model's tables refer to them.
-  bool export_entries = true;
-  /// The model's tables, emitted as constant data; null: code only.
-  const ModelData* model = nullptr;
+  /// The model's description, emitted as constant data under `model_symbol` with the entries of the
+  /// program; null: the kernels alone, which are visible to the linker then.
+  const gradc_rt_model* model = nullptr;
+  std::string model_symbol = "gradc_model";
 };
 
 struct ObjectFile {
   std::string bytes;
-  std::vector<int64_t> entry_scratch_bytes;  ///< per entry of the program, per thread
+  std::vector<int64_t> kernel_scratch;  ///< bytes per thread, by kernel
   CompileTimings timings;
 };
 
-/// Compiles all entries into one relocatable (position-independent) file.
+/// Compiles all kernels into one relocatable (position-independent) file.
 Result<ObjectFile> write_object(const kernel::Program& program, const TargetInfo& target,
                                 const ObjectOptions& options);
 

@@ -20,93 +20,6 @@ namespace gradc {
 
 namespace {
 
-ModelInitializer initializer_data(const gradc_rt_initializer& in) {
-  ModelInitializer out;
-  out.kind = in.kind;
-  out.a = in.a;
-  out.b = in.b;
-  out.mode = in.mode;
-  out.distribution = in.distribution;
-  out.fan_in = in.fan_in;
-  out.fan_out = in.fan_out;
-  out.stream = in.stream;
-  out.has_seed = in.has_seed != 0;
-  out.seed = in.seed;
-  return out;
-}
-
-ModelPreprocessing preprocessing_data(const gradc_rt_data& in) {
-  ModelPreprocessing out;
-  out.scale = in.scale;
-  out.offset = in.offset;
-  out.standardize = in.standardize;
-  out.stat_count = in.stat_count;
-  if (in.mean != nullptr) out.mean.assign(in.mean, in.mean + in.stat_count);
-  if (in.std != nullptr) out.std.assign(in.std, in.std + in.stat_count);
-  out.one_hot_depth = in.one_hot_depth;
-  out.value_count = in.value_count;
-  out.flip_horizontal = in.flip_horizontal;
-  out.shift_height = in.shift_height;
-  out.shift_width = in.shift_width;
-  out.crop = in.crop;
-  out.noise_stddev = in.noise_stddev;
-  out.target_min = in.target_min;
-  out.target_max = in.target_max;
-  out.flags = in.flags;
-  out.classes = in.classes;
-  if (in.num_ranges > 0) out.ranges.assign(in.ranges, in.ranges + 2 * in.num_ranges);
-  return out;
-}
-
-std::string text_of(const char* text) {
-  return text == nullptr ? std::string() : std::string(text);
-}
-
-}  // namespace
-
-ModelData model_data_of(const gradc_rt_model& in, const std::string& symbol) {
-  ModelData out;
-  out.abi_version = in.abi_version;
-  out.name = in.name;
-  out.symbol = symbol;
-  out.batch_size = in.batch_size;
-  out.num_slots = in.num_slots;
-  for (int64_t i = 0; i < in.num_tensors; ++i) {
-    const gradc_rt_tensor& tensor = in.tensors[i];
-    ModelTensor copy;
-    copy.name = tensor.name;
-    copy.kind = tensor.kind;
-    copy.dtype = tensor.dtype;
-    copy.dims.assign(tensor.dims, tensor.dims + tensor.rank);
-    copy.bytes = tensor.bytes;
-    copy.slot = tensor.slot;
-    if (tensor.initializer != nullptr) copy.initializer = initializer_data(*tensor.initializer);
-    if (tensor.data != nullptr) copy.data = preprocessing_data(*tensor.data);
-    out.tensors.push_back(std::move(copy));
-  }
-  const gradc_rt_training& training = in.training;
-  out.training = {training.epochs,
-                  training.shuffle,
-                  training.validation_split,
-                  training.seed,
-                  training.early_stopping,
-                  text_of(training.monitor),
-                  training.patience,
-                  training.min_delta,
-                  training.mode,
-                  training.restore_best_weights};
-  out.compiler = text_of(in.compiler);
-  out.target_triple = text_of(in.target_triple);
-  out.target_cpu = text_of(in.target_cpu);
-  out.target_features = text_of(in.target_features);
-  out.train_step_flops = in.train_step_flops;
-  for (int64_t i = 0; i < in.num_facts; ++i)
-    out.facts.push_back({in.facts[i].name, in.facts[i].value});
-  return out;
-}
-
-namespace {
-
 /// Everything of one `gradc compile`.
 class AotCompilation {
  public:
@@ -188,28 +101,25 @@ class AotCompilation {
     model.target_triple = options_.target.triple.c_str();
     model.target_cpu = options_.target.cpu.c_str();
     needs_ = target_needs(options_.target);
-    model.target_features = needs_.c_str();
-    ModelData data = model_data_of(model, symbol_);
-    for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i) {
-      const auto kind = static_cast<EntryPoint>(i);
-      const std::string name(entry_name(kind));
-      const bool present = std::find(kinds.begin(), kinds.end(), kind) != kinds.end();
-      data.entries.push_back({name, present ? name : std::string()});
-    }
-    for (const kernel::Entry& entry : program.entries) {
-      for (EntryPoint kind : kinds) {
-        if (entry_name(kind) == entry.name)
-          tables_->entry(runtime_entry(kind)).arena_bytes = entry.arena_bytes;
-      }
-    }
+    model.target_features = needs_.empty() ? nullptr : needs_.c_str();
     ObjectOptions object;
     object.kind = options_.emit == EmitKind::kAssembly ? ObjectKind::kAssembly
                   : options_.emit == EmitKind::kLlvm   ? ObjectKind::kLlvm
                                                        : ObjectKind::kObject;
     object.symbol_prefix = symbol_ + "_code_";
-    object.export_entries = false;
-    object.model = &data;
+    object.model = &model;
+    object.model_symbol = symbol_ + "_model";
     GRADC_TRY(object_, write_object(program, options_.target, object));
+    for (EntryPoint kind : kinds) {
+      // What the header says of memory.
+      gradc_rt_entry& entry = tables_->entry(runtime_entry(kind));
+      const auto it = std::find_if(program.entries.begin(), program.entries.end(),
+                                   [&](const kernel::Entry& e) { return e.name == entry.name; });
+      GRADC_CHECK(it != program.entries.end(), "the entry {} was not lowered", entry.name);
+      const kernel::EntryTables sizes = kernel::make_entry_tables(*it, object_.kernel_scratch);
+      entry.arena_bytes = sizes.arena_bytes;
+      entry.scratch_bytes = sizes.scratch_bytes;
+    }
     return Ok{};
   }
 

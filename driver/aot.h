@@ -1,7 +1,6 @@
 // `gradc compile`: a model to a native executable, library, object, assembly or LLVM IR file.
 #pragma once
 
-#include "codegen/model_data.h"
 #include "codegen/target_info.h"
 #include "driver/compiled_model.h"
 #include "support/result.h"
@@ -30,9 +29,6 @@ struct AotResult {
 /// Compiles all entries of the model and writes the output file, and a C header for libraries and
 /// objects, whole or not at all.
 Result<AotResult> compile_to_files(const Model& model, const AotOptions& options);
-
-/// The tables as plain data for the object writer.
-ModelData model_data_of(const gradc_rt_model& model, const std::string& symbol);
 
 /// The generated C header: what `NAME.h` says of a compiled model.
 std::string generated_header(const gradc_rt_model& model, const std::string& symbol);

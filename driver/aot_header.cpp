@@ -152,21 +152,23 @@ std::string arguments_of(const Function& function, const std::string& symbol) {
 
 /// What the header says of itself before any code. Nothing of the model's text can leave it.
 std::string opening_comment(const gradc_rt_model& model, const std::string& symbol) {
-  int64_t arena = 0;
-  for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i)
+  int64_t arena = 0, scratch = 0;
+  for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i) {
     arena = std::max(arena, model.entries[i].arena_bytes);
+    scratch = std::max(scratch, model.entries[i].scratch_bytes);
+  }
   std::string text = fmt::format(
       "/* {}{}{} for {} ({}).\n *\n"
       " * Tensors are dense, row-major, data channels-last; dense kernels are [in, out], "
       "convolution kernels\n"
       " * [height, width, in, out]. Batch size {}. Memory: parameters {} bytes, states {} bytes, "
       "optimizer {} bytes,\n"
-      " * arena {} bytes; {}_memory_bytes has the sum with batch buffers and per-thread "
-      "scratch.\n *\n",
+      " * arena {} bytes, scratch {} bytes a thread; {}_memory_bytes has the sum with batch "
+      "buffers.\n *\n",
       c_comment_text(model.name), kHeaderMark, c_comment_text(model.compiler),
       c_comment_text(model.target_triple), c_comment_text(model.target_cpu), model.batch_size,
       bytes_of(model, GRADC_RT_PARAMETER), bytes_of(model, GRADC_RT_STATE),
-      bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena, symbol);
+      bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena, scratch, symbol);
   text += " * inputs, in order:\n" + tensor_lines(model, {GRADC_RT_INPUT}, true);
   text += " * targets, in order:\n" + tensor_lines(model, {GRADC_RT_TARGET}, true);
   text += " * outputs of predict, in order:\n" + tensor_lines(model, {GRADC_RT_OUTPUT}, true);

@@ -115,7 +115,7 @@ int64_t CompiledModel::memory_bytes(int threads) const {
 Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
   std::vector<EntryPoint> missing;
   for (EntryPoint kind : kinds) {
-    if (tables_->entry(runtime_entry(kind)).fn == nullptr && supports(kind))
+    if (tables_->entry(runtime_entry(kind)).compiled == 0 && supports(kind))
       missing.push_back(kind);
   }
   if (missing.empty()) return Ok{};
@@ -130,9 +130,9 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
                                    [&](EntryPoint k) { return entry_name(k) == entry.name; });
     GRADC_CHECK(kind != missing.end(), "an entry nobody asked for: {}", entry.name);
     gradc_rt_entry& out = tables_->entry(runtime_entry(*kind));
-    out.fn = reinterpret_cast<gradc_rt_entry_fn>(entry.function);
-    out.arena_bytes = entry.arena_bytes;
-    out.scratch_bytes = entry.scratch_bytes;
+    const char* const name = out.name;  // the code may go before the tables
+    out = entry.table;
+    out.name = name;
   }
   code_.push_back(code.take());
   return Ok{};

@@ -47,12 +47,6 @@ Kernel tile_kernel(int64_t rows, int64_t columns) {
   return k;
 }
 
-struct PeakJob {
-  EntryFunction entry;
-  std::vector<std::vector<float>> buffers;
-  int64_t scratch_bytes;
-};
-
 }  // namespace
 
 Result<double> measure_fma_peak(const TargetInfo& target, int threads) {
@@ -62,15 +56,7 @@ Result<double> measure_fma_peak(const TargetInfo& target, int threads) {
   Program program;
   program.name = "fma_peak";
   program.kernels.push_back(tile_kernel(rows, columns));
-  kernel::Entry entry{"fma_peak", {}, 0};
-  using Where = BufferRef::Where;
-  for (int call = 0; call < kCalls; ++call) {
-    entry.calls.push_back(
-        {0, {{Where::kSlot, 0}, {Where::kSlot, 1}, {Where::kSlot, 2}}, false, "fma_peak", ""});
-  }
-  program.entries.push_back(std::move(entry));
   GRADC_TRY(const auto code, jit_compile(program, target));
-  const JitEntry& compiled = *code->find("fma_peak");
 
   struct ThreadData {
     std::vector<float> a, w, out, scratch;
@@ -80,12 +66,12 @@ Result<double> measure_fma_peak(const TargetInfo& target, int threads) {
     d.a.assign(static_cast<size_t>(rows), 1e-3F);
     d.w.assign(static_cast<size_t>(columns), 1e-3F);
     d.out.assign(static_cast<size_t>(rows * columns), 0.0F);
-    d.scratch.assign(static_cast<size_t>(compiled.scratch_bytes / 4 + 64), 0.0F);
+    d.scratch.assign(static_cast<size_t>(code->kernel_scratch()[0] / 4 + 64), 0.0F);
   }
   struct Shared {
-    EntryFunction function;
+    gradc_rt_kernel_fn function;
     ThreadData* data;
-  } shared{compiled.function, data.data()};
+  } shared{code->kernels()[0].fn, data.data()};
   rt::ThreadPool pool;
   const rt::Status started = pool.start(threads);
   if (!started.ok()) return make_error(DiagKind::kInvalidUsage, {}, "{}", started.text.c_str());
@@ -96,12 +82,11 @@ Result<double> measure_fma_peak(const TargetInfo& target, int threads) {
         [](void* context, const gradc_rt_thread* thread) {
           auto& s = *static_cast<Shared*>(context);
           ThreadData& d = s.data[thread->index];
-          std::array<void*, 3> slots = {d.a.data(), d.w.data(), d.out.data()};
+          const std::array<void*, 3> arguments = {d.a.data(), d.w.data(), d.out.data()};
           const auto aligned = (reinterpret_cast<uintptr_t>(d.scratch.data()) + 63) / 64 * 64;
-          // Alone in its own world: every thread runs the whole entry.
-          const gradc_rt_thread alone{0, 1, thread->barrier, thread->pool,
-                                      reinterpret_cast<void*>(aligned)};
-          s.function(slots.data(), nullptr, &alone);
+          // Alone in its own world: every thread runs the whole kernel.
+          for (int call = 0; call < kCalls; ++call)
+            s.function(arguments.data(), 0, 1, reinterpret_cast<void*>(aligned));
         },
         &shared);
     const double seconds =

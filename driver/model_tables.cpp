@@ -159,7 +159,7 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
       add_data_rule(tensor, model, ranges);
   }
   for (const char* name : kEntryNames)
-    entries_.push_back({name, nullptr, 0, 0});
+    entries_.emplace_back().name = name;
   model_.abi_version = GRADC_RT_ABI_VERSION;
   model_.name = keep(model.name);
   model_.batch_size = batch;

@@ -45,8 +45,9 @@ void print_info(const gradc_rt_model& model) {
   printf("entries:\n");
   for (int64_t e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
     const gradc_rt_entry& entry = model.entries[e];
-    if (entry.fn == nullptr) continue;
-    printf("  %-32s arena %lld bytes\n", entry.name, static_cast<long long>(entry.arena_bytes));
+    if (entry.compiled == 0) continue;
+    printf("  %-32s arena %lld bytes, scratch %lld bytes a thread\n", entry.name,
+           static_cast<long long>(entry.arena_bytes), static_cast<long long>(entry.scratch_bytes));
   }
   printf("parameters: %lld bytes\n", static_cast<long long>(bytes_of(model, GRADC_RT_PARAMETER)));
   printf("states: %lld bytes\n", static_cast<long long>(bytes_of(model, GRADC_RT_STATE)));

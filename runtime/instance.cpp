@@ -1,10 +1,11 @@
-// Memory layout of an instance, in one block: the object, slot tables, statistics, tensors, arena,
-// scratch; each part aligned to GRADC_RT_ALIGNMENT. Gradient tensors are placed only when the model
-// has a gradients entry.
+// Memory layout of an instance, in one block: the object, slot tables, statistics, the pointers of
+// entries' arguments, tensors, arena, scratch; each part aligned to GRADC_RT_ALIGNMENT. Gradient
+// tensors are placed only when the model has a gradients entry.
 #include "runtime/instance.h"
 
 #include "runtime/initializers.h"
 #include "runtime/processor.h"
+#include "runtime/program.h"
 
 #include <cstdlib>
 #if defined(__linux__)
@@ -29,6 +30,12 @@ int32_t resolve_threads(int32_t threads) {
   return wanted > ThreadPool::kMaxThreads ? ThreadPool::kMaxThreads : wanted;
 }
 
+/// One pointer for each argument, and never nothing: a table says that the entry is prepared.
+size_t pointer_bytes(const gradc_rt_entry& entry) {
+  if (entry.compiled == 0) return 0;
+  return (static_cast<size_t>(entry.num_arguments) + 1) * sizeof(void*);
+}
+
 int64_t statistics_count(const gradc_rt_tensor& tensor) {
   const bool from_data =
       tensor.data != nullptr && tensor.data->standardize == GRADC_RT_STANDARDIZE_FROM_DATA;
@@ -42,6 +49,7 @@ struct Instance::Layout {
   size_t own_slots = 0;
   size_t statistics = 0;
   size_t statistics_values = 0;
+  size_t pointers = 0;
   size_t tensors = 0;
   size_t arena = 0;
   size_t arena_bytes = 0;
@@ -68,15 +76,18 @@ Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads) {
   for (size_t i = 0; i < num_tensors; ++i)
     values += 2 * static_cast<size_t>(statistics_count(model.tensors[i]));
   layout.statistics_values = take(values * sizeof(double));
+  layout.pointers = at;
+  for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e)
+    take(pointer_bytes(model.entries[e]));
   layout.tensors = at;
-  const bool gradients = model.entries[GRADC_RT_GRADIENTS].fn != nullptr;
+  const bool gradients = model.entries[GRADC_RT_GRADIENTS].compiled != 0;
   for (size_t i = 0; i < num_tensors; ++i) {
     if (gradients || !is_gradient(model.tensors[i]))
       take(static_cast<size_t>(model.tensors[i].bytes));
   }
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
     const gradc_rt_entry& entry = model.entries[e];
-    if (entry.fn == nullptr) continue;
+    if (entry.compiled == 0) continue;
     const size_t arena = align_up(static_cast<size_t>(entry.arena_bytes));
     const size_t scratch = align_up(static_cast<size_t>(entry.scratch_bytes));
     if (arena > layout.arena_bytes) layout.arena_bytes = arena;
@@ -97,8 +108,14 @@ void Instance::place(const Layout& layout, char* base) {
   own_slots_ = reinterpret_cast<void**>(base + layout.own_slots);
   statistics_ = reinterpret_cast<DataStatistics*>(base + layout.statistics);
   double* values = reinterpret_cast<double*>(base + layout.statistics_values);
-  char* next = base + layout.tensors;
-  const bool gradients = model_->entries[GRADC_RT_GRADIENTS].fn != nullptr;
+  char* next = base + layout.pointers;
+  for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
+    const size_t bytes = pointer_bytes(model_->entries[e]);
+    if (bytes > 0) entries_[e].pointers = reinterpret_cast<void**>(next);
+    next += align_up(bytes);
+  }
+  next = base + layout.tensors;
+  const bool gradients = model_->entries[GRADC_RT_GRADIENTS].compiled != 0;
   for (size_t i = 0; i < num_tensors(); ++i) {
     DataStatistics* statistics = new (static_cast<void*>(&statistics_[i])) DataStatistics;
     statistics->count = statistics_count(tensor(i));
@@ -177,12 +194,14 @@ void Instance::destroy(Instance* instance) {
   free(instance->owned_arena_);
   free(instance->owned_scratch_);
   free(instance->owned_gradients_);
+  for (PreparedEntry& entry : instance->entries_)
+    free(entry.owned);
   instance->~Instance();
   free(block);
 }
 
 bool Instance::has_entry(gradc_rt_entry_kind entry) const {
-  return model_->entries[entry].fn != nullptr || model_->ensure_entry != nullptr;
+  return model_->entries[entry].compiled != 0 || model_->ensure_entry != nullptr;
 }
 
 Status Instance::grow(const gradc_rt_entry& entry) {
@@ -194,6 +213,7 @@ Status Instance::grow(const gradc_rt_entry& entry) {
     owned_arena_ = fresh;
     arena_ = static_cast<char*>(fresh);
     arena_bytes_ = arena;
+    ++places_;
   }
   const size_t scratch = align_up(static_cast<size_t>(entry.scratch_bytes));
   if (scratch > scratch_stride_) {
@@ -220,6 +240,7 @@ Status Instance::grow_gradients() {
   if (next == nullptr) return error("out of memory: the gradients need %zu bytes", bytes);
   memset(next, 0, bytes);
   owned_gradients_ = next;
+  ++places_;
   for (size_t i = 0; i < num_tensors(); ++i) {
     if (!is_gradient(tensor(i))) continue;
     slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = next;
@@ -230,7 +251,7 @@ Status Instance::grow_gradients() {
 
 Status Instance::prepare(gradc_rt_entry_kind kind) {
   const gradc_rt_entry& entry = model_->entries[kind];
-  if (entry.fn == nullptr) {
+  if (entry.compiled == 0) {
     if (model_->ensure_entry == nullptr) {
       return error("model \"%s\" was compiled without its entry %s", model_->name,
                    entry.name != nullptr ? entry.name : "?");
@@ -239,18 +260,24 @@ Status Instance::prepare(gradc_rt_entry_kind kind) {
     if (model_->ensure_entry(model_->user, kind, &message) != 0) {
       return error("%s", message != nullptr ? message : "the entry could not be compiled");
     }
-    if (entry.fn == nullptr) return internal_error("entry %s was not compiled", entry.name);
+    if (entry.compiled == 0) return internal_error("entry %s was not compiled", entry.name);
   }
   GRADC_RT_TRY(grow(entry));
-  return kind == GRADC_RT_GRADIENTS ? grow_gradients() : Status{};
+  if (kind == GRADC_RT_GRADIENTS) GRADC_RT_TRY(grow_gradients());
+  PreparedEntry& prepared = entries_[kind];
+  if (prepared.pointers == nullptr) {
+    prepared.owned = malloc(pointer_bytes(entry));
+    if (prepared.owned == nullptr) return error("out of memory: the entry %s", entry.name);
+    prepared.pointers = static_cast<void**>(prepared.owned);
+  }
+  return {};
 }
 
 namespace {
 
 struct Call {
-  gradc_rt_entry_fn fn;
-  void* const* slots;
-  void* arena;
+  const gradc_rt_entry* entry;
+  void* const* pointers;
   ThreadPool::Job before;
   void* context;
 };
@@ -261,7 +288,7 @@ void call_entry(void* context, const gradc_rt_thread* thread) {
     call->before(call->context, thread);
     if (thread->count > 1) thread->barrier(thread->pool);
   }
-  call->fn(call->slots, call->arena, thread);
+  run_steps(*call->entry, call->pointers, *thread);
 }
 
 }  // namespace
@@ -271,7 +298,12 @@ void Instance::run(gradc_rt_entry_kind entry) {
 }
 
 void Instance::run_after(ThreadPool::Job before, void* context, gradc_rt_entry_kind entry) {
-  Call call{model_->entries[entry].fn, slots_, arena_, before, context};
+  PreparedEntry& prepared = entries_[entry];
+  if (prepared.places != places_) {
+    resolve_arguments(model_->entries[entry], slots_, arena_, prepared.pointers);
+    prepared.places = places_;
+  }
+  Call call{&model_->entries[entry], prepared.pointers, before, context};
   pool_.run(call_entry, &call);
 }
 
@@ -346,7 +378,10 @@ int64_t Instance::count_of(gradc_rt_tensor_kind kind) const {
 
 void Instance::bind(size_t index, void* memory) {
   const int64_t slot = tensor(index).slot;
-  slots_[slot] = memory != nullptr ? memory : own_slots_[slot];
+  void* const place = memory != nullptr ? memory : own_slots_[slot];
+  if (slots_[slot] == place) return;
+  slots_[slot] = place;
+  ++places_;
 }
 
 double Instance::scalar(size_t index) const {

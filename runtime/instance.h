@@ -39,6 +39,7 @@ class Instance {
   /// before the loop.
   Status prepare(gradc_rt_entry_kind entry);
   bool has_entry(gradc_rt_entry_kind entry) const;
+  bool is_prepared(gradc_rt_entry_kind entry) const { return entries_[entry].pointers != nullptr; }
 
   /// Runs a prepared entry on all threads. Never fails, never allocates.
   void run(gradc_rt_entry_kind entry);
@@ -94,6 +95,12 @@ class Instance {
 
  private:
   struct Layout;
+  /// The pointers of an entry's arguments.
+  struct PreparedEntry {
+    void** pointers = nullptr;  // null: not prepared
+    uint64_t places = 0;        // the places_ that they are of
+    void* owned = nullptr;      // added by prepare()
+  };
   Instance() = default;
   static Layout plan(const gradc_rt_model& model, int32_t threads);
   void place(const Layout& layout, char* base);
@@ -102,6 +109,8 @@ class Instance {
 
   const gradc_rt_model* model_ = nullptr;
   ThreadPool pool_;
+  PreparedEntry entries_[GRADC_RT_ENTRY_COUNT];
+  uint64_t places_ = 1;  // another whenever a slot or the arena moves
   void** slots_ = nullptr;
   void** own_slots_ = nullptr;
   DataStatistics* statistics_ = nullptr;

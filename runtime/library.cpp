@@ -104,7 +104,7 @@ int check_call(Instance& instance, gradc_rt_entry_kind entry, int64_t rows) {
              static_cast<long long>(rows), static_cast<long long>(instance.model().batch_size));
     return fail(&instance, GRADC_RT_INVALID_ARGUMENT, text);
   }
-  if (instance.model().entries[entry].fn != nullptr) return GRADC_RT_OK;
+  if (instance.is_prepared(entry)) return GRADC_RT_OK;
   const Status status = instance.prepare(entry);
   return status.ok() ? GRADC_RT_OK
                      : fail(&instance, status_of(status, GRADC_RT_NO_ENTRY), status.text.c_str());

@@ -1,7 +1,7 @@
 /* The binary contract between compiled models and the runtime core: a compiled model is one
  * constant gradc_rt_model. The JIT builds it in memory, AOT output holds it as data. Plain C, no
- * dependencies. Every field of the tables is 8 bytes wide (int64_t, double or pointer), so an
- * emitter never meets padding. */
+ * dependencies: the one header of the runtime that code generation knows. Every field of the tables
+ * is 8 bytes wide (int64_t, double or pointer), so an emitter never meets padding. */
 #ifndef GRADC_RUNTIME_MODEL_ABI_H_
 #define GRADC_RUNTIME_MODEL_ABI_H_
 
@@ -11,16 +11,19 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 2
+#define GRADC_RT_ABI_VERSION 3
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
  * element there. */
 #define GRADC_RT_ALIGNMENT 64
 
-/* One thread of the pool, as the compiled code sees it. All `count` threads call the same entry;
- * work is partitioned by (index, count), and between dependent kernels each thread calls
- * barrier(pool) once. With count == 1 the barrier may be skipped. */
+/* Loops of an entry inside one another, at most. */
+#define GRADC_RT_MAX_LOOPS 8
+
+/* One thread of the pool. All `count` threads walk the steps of the same entry; kernels split their
+ * work by (index, count). Where a step says so, each thread calls barrier(pool) once. With
+ * count == 1 the barrier may be skipped. */
 typedef struct gradc_rt_thread {
   int32_t index;
   int32_t count;
@@ -168,13 +171,71 @@ enum gradc_rt_entry_kind {
   GRADC_RT_ENTRY_COUNT = 6
 };
 
-typedef void (*gradc_rt_entry_fn)(void* const* slots, void* arena, const gradc_rt_thread* thread);
+/* A kernel: compiled code that reads and writes its arguments, each a pointer to dense elements. It
+ * is run by all threads at once, or by thread 0 alone. */
+typedef void (*gradc_rt_kernel_fn)(void* const* arguments, int32_t thread, int32_t threads,
+                                   void* scratch);
 
+typedef struct gradc_rt_kernel {
+  gradc_rt_kernel_fn fn;
+  int64_t parallel; /* 0: thread 0 runs it, the others pass by */
+} gradc_rt_kernel;
+
+/* Where an argument lives, but for what loops add: offset bytes into a base. */
+typedef struct gradc_rt_argument {
+  int64_t base; /* the number of a slot; GRADC_RT_ARENA; GRADC_RT_CONSTANT - n: the entry's constant
+                   n */
+  int64_t offset;
+} gradc_rt_argument;
+
+enum gradc_rt_base { GRADC_RT_ARENA = -1, GRADC_RT_CONSTANT = -2 };
+
+/* What a loop around a call adds to an argument's address: bytes times its iteration, or with a
+ * period bytes times ((iteration + phase) mod period), for values that swap between buffers. */
+typedef struct gradc_rt_stride {
+  int64_t argument; /* of the call */
+  int64_t loop;     /* 0 is the outermost loop around the call */
+  int64_t bytes;    /* negative where the loop walks backwards */
+  int64_t period;   /* 0: none */
+  int64_t phase;
+} gradc_rt_stride;
+
+enum gradc_rt_step_kind { GRADC_RT_CALL = 0, GRADC_RT_LOOP = 1 };
+
+enum gradc_rt_barrier {
+  GRADC_RT_BARRIER_BEFORE = 1, /* the threads meet before the step */
+  GRADC_RT_BARRIER_BETWEEN = 2 /* loops: and before every iteration but the first */
+};
+
+typedef struct gradc_rt_step {
+  int64_t kind;     /* gradc_rt_step_kind */
+  int64_t barriers; /* gradc_rt_barrier flags */
+  /* Calls: */
+  int64_t kernel;         /* of the entry's kernels */
+  int64_t first_argument; /* of the entry's arguments */
+  int64_t num_arguments;
+  int64_t first_stride; /* of the entry's strides */
+  int64_t num_strides;
+  /* Loops: */
+  int64_t trips; /* iterations, at least 1 */
+  int64_t body;  /* that many of the following steps */
+} gradc_rt_step;
+
+/* A compiled function as data: every thread walks the steps (runtime/program.h). */
 typedef struct gradc_rt_entry {
   const char* name;
-  gradc_rt_entry_fn fn; /* NULL: absent, or not compiled yet (see ensure_entry) */
+  int64_t compiled; /* 0: absent, or not compiled yet (see ensure_entry); then all below is 0 */
   int64_t arena_bytes;
-  int64_t scratch_bytes; /* per thread */
+  int64_t scratch_bytes; /* per thread: what the kernels need, then from frame_offset on the
+                            pointers of one call whose arguments move */
+  int64_t frame_offset;
+  int64_t num_steps;
+  const gradc_rt_step* steps;
+  int64_t num_arguments;
+  const gradc_rt_argument* arguments;
+  const gradc_rt_stride* strides;
+  const gradc_rt_kernel* kernels;
+  const void* const* constants; /* GRADC_RT_ALIGNMENT aligned */
 } gradc_rt_entry;
 
 /* Defaults of the training loop, from the model's "training" section. The learning-rate schedule is
@@ -217,8 +278,8 @@ typedef struct gradc_rt_model {
   int64_t train_step_flops;    /* 0 = unknown */
   int64_t num_facts;
   const gradc_rt_fact* facts; /* distinct names */
-  /* A JIT host compiles entries when they are first needed: called with entries[kind].fn == NULL,
-   * it fills the entry in place and returns 0, or returns another value with a text in *message
+  /* A JIT host compiles entries when they are first needed: called for an entry that is not
+   * compiled, it fills it in place and returns 0, or returns another value with a text in *message
    * (owned by the host, valid until the next call). NULL in AOT models. */
   int64_t (*ensure_entry)(void* user, int64_t kind, const char** message);
   void* user;

@@ -434,40 +434,88 @@ void interpret(const Kernel& kernel, std::span<Tensor* const> arguments,
   Machine(kernel, views, options).run();
 }
 
+namespace {
+
+/// An entry's memory and where its loops stand.
+class ProgramMachine {
+ public:
+  ProgramMachine(const Program& program, const Entry& entry, std::span<Tensor* const> slots,
+                 const InterpretOptions& options)
+      : program_(program),
+        slots_(slots),
+        options_(options),
+        arena_(static_cast<size_t>(entry.arena_bytes), std::numeric_limits<double>::quiet_NaN()) {
+    for (const ConstantData& data : program.constants)
+      constants_.push_back(data.elements);
+  }
+
+  void run(const std::vector<Step>& steps) {
+    for (const Step& step : steps) {
+      if (const Call* call = step.call()) {
+        run(*call);
+        continue;
+      }
+      iterations_.push_back(0);
+      for (int64_t i = 0; i < step.loop()->trips; ++i) {
+        iterations_.back() = i;
+        run(step.loop()->body);
+      }
+      iterations_.pop_back();
+    }
+  }
+
+ private:
+  void run(const Call& call) {
+    const Kernel& kernel = program_.kernels[call.kernel];
+    std::vector<View> views;
+    for (size_t i = 0; i < call.arguments.size(); ++i)
+      views.push_back(view(call.arguments[i], kernel.buffers[i]));
+    Machine(kernel, views, options_).run();
+  }
+
+  View view(const Address& address, const Buffer& b) {
+    const int64_t size = b.shape.num_elements(), element = dtype_bytes(b.dtype);
+    const int64_t offset = address.offset_at(iterations_);
+    const auto index = static_cast<size_t>(address.index);
+    if (address.where == Address::Where::kArena) {
+      check_inside(b, offset, size * element, static_cast<int64_t>(arena_.size()));
+      return {arena_.data() + offset, element, size};
+    }
+    double* data = nullptr;
+    int64_t have = 0;
+    if (address.where == Address::Where::kSlot) {
+      GRADC_CHECK(index < slots_.size() && slots_[index] != nullptr, "slot {} is missing",
+                  address.index);
+      data = slots_[index]->data.data();
+      have = slots_[index]->size();
+    } else {
+      data = constants_[index].data();
+      have = static_cast<int64_t>(constants_[index].size());
+    }
+    check_inside(b, offset, size * element, have * element);
+    return {data + offset / element, 1, size};
+  }
+
+  static void check_inside(const Buffer& b, int64_t offset, int64_t bytes, int64_t have) {
+    GRADC_CHECK(offset >= 0 && offset + bytes <= have, "{}: bytes [{}, {}) of a buffer of {}",
+                b.name, offset, offset + bytes, have);
+  }
+
+  const Program& program_;
+  std::span<Tensor* const> slots_;
+  const InterpretOptions options_;
+  /// One cell per byte; an element lives in the cell of its first byte, so buffers that overlap
+  /// overwrite each other as they would in memory.
+  std::vector<double> arena_;
+  std::vector<std::vector<double>> constants_;
+  std::vector<int64_t> iterations_;
+};
+
+}  // namespace
+
 void interpret(const Program& program, const Entry& entry, std::span<Tensor* const> slots,
                const InterpretOptions& options) {
-  // One cell per byte; an element lives in the cell of its first byte, so buffers that overlap
-  // overwrite each other as they would in memory.
-  std::vector<double> arena(static_cast<size_t>(entry.arena_bytes),
-                            std::numeric_limits<double>::quiet_NaN());
-  std::vector<std::vector<double>> constants;
-  for (const ConstantData& data : program.constants)
-    constants.push_back(data.elements);
-  for (const Call& call : entry.calls) {
-    const Kernel& kernel = program.kernels[call.kernel];
-    std::vector<View> views;
-    for (size_t i = 0; i < call.arguments.size(); ++i) {
-      const BufferRef& ref = call.arguments[i];
-      const Buffer& b = kernel.buffers[i];
-      const int64_t size = b.shape.num_elements();
-      const auto index = static_cast<size_t>(ref.index);
-      switch (ref.where) {
-        case BufferRef::Where::kSlot:
-          GRADC_CHECK(
-              index < slots.size() && slots[index] != nullptr && slots[index]->size() == size,
-              "slot {} is missing or has another size than {}", ref.index, b.name);
-          views.push_back({slots[index]->data.data(), 1, size});
-          break;
-        case BufferRef::Where::kArena:
-          views.push_back({arena.data() + index, dtype_bytes(b.dtype), size});
-          break;
-        case BufferRef::Where::kConstant:
-          views.push_back({constants[index].data(), 1, size});
-          break;
-      }
-    }
-    Machine(kernel, views, options).run();
-  }
+  ProgramMachine(program, entry, slots, options).run(entry.steps);
 }
 
 }  // namespace gradc::kernel

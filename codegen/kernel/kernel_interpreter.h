@@ -22,8 +22,8 @@ struct InterpretOptions {
 void interpret(const Kernel& kernel, std::span<Tensor* const> arguments,
                const InterpretOptions& options = {});
 
-/// Runs an entry; `slots` by slot number. The arena is byte-addressed: buffers that overlap
-/// overwrite each other as they would in memory, and unwritten bytes read as NaN.
+/// Runs an entry, loops and all; `slots` by slot number. The arena is byte-addressed: buffers that
+/// overlap overwrite each other as they would in memory, and unwritten bytes read as NaN.
 void interpret(const Program& program, const Entry& entry, std::span<Tensor* const> slots,
                const InterpretOptions& options = {});
 

@@ -290,21 +290,6 @@ class Printer {
   size_t depth_ = 0;
 };
 
-void print_ref(std::string& out, const BufferRef& ref) {
-  switch (ref.where) {
-    case BufferRef::Where::kSlot:
-      fmt::format_to(std::back_inserter(out), "slot{}", ref.index);
-      return;
-    case BufferRef::Where::kArena:
-      fmt::format_to(std::back_inserter(out), "arena+{}", ref.index);
-      return;
-    case BufferRef::Where::kConstant:
-      fmt::format_to(std::back_inserter(out), "constant{}", ref.index);
-      return;
-  }
-  GRADC_UNREACHABLE();
-}
-
 }  // namespace
 
 std::string to_string(const Kernel& kernel) {
@@ -321,28 +306,6 @@ std::string to_string(const Kernel& kernel, const Affine& affine) {
 
 std::string canonical_text(const Kernel& kernel) {
   return Printer(kernel, true).kernel();
-}
-
-std::string to_string(const Program& program) {
-  std::string out = fmt::format("program @{}\n", program.name);
-  for (const Kernel& kernel : program.kernels)
-    out += "\n" + to_string(kernel);
-  for (const Entry& entry : program.entries) {
-    out += fmt::format("\nentry @{} {{  // arena {} bytes\n", entry.name, entry.arena_bytes);
-    for (const Call& call : entry.calls) {
-      if (call.barrier_before) out += "  barrier\n";
-      out += fmt::format("  @{}(", program.kernels[call.kernel].name);
-      for (size_t i = 0; i < call.arguments.size(); ++i) {
-        if (i > 0) out += ", ";
-        print_ref(out, call.arguments[i]);
-      }
-      out += ")";
-      if (!call.location.empty()) out += "  // " + call.location;
-      out += "\n";
-    }
-    out += "}\n";
-  }
-  return out;
 }
 
 }  // namespace gradc::kernel

@@ -1,9 +1,8 @@
-// The text of kernels and programs, for people and for comparing; kernel_parser.h reads kernels
-// back.
+// The text of kernels, for people and for comparing; kernel_parser.h reads them back,
+// program_text.h is that of programs.
 #pragma once
 
 #include "codegen/kernel/kernel.h"
-#include "codegen/kernel/program.h"
 
 #include <string>
 
@@ -13,7 +12,6 @@ namespace gradc::kernel {
 /// acc = a * b + acc rounded once; `sums=groups` or `sums=lanes` behind a loop's bounds and grain
 /// is the order in which it adds floats (sum_order.h).
 std::string to_string(const Kernel& kernel);
-std::string to_string(const Program& program);
 std::string to_string(const Kernel& kernel, ExprId expr);
 std::string to_string(const Kernel& kernel, const Affine& affine);
 

@@ -336,44 +336,4 @@ std::vector<Diagnostic> verify(const Kernel& kernel) {
   return Verifier(kernel).run();
 }
 
-std::vector<Diagnostic> verify(const Program& program) {
-  std::vector<Diagnostic> errors;
-  for (const Kernel& kernel : program.kernels) {
-    std::vector<Diagnostic> found = verify(kernel);
-    std::move(found.begin(), found.end(), std::back_inserter(errors));
-  }
-  const auto error = [&](const Entry& entry, const Call& call, std::string_view what) {
-    errors.push_back(make_error(DiagKind::kInternal, {}, "entry @{}, call of {}: {}", entry.name,
-                                call.label, what));
-  };
-  for (const Entry& entry : program.entries) {
-    for (const Call& call : entry.calls) {
-      if (call.kernel >= program.kernels.size()) {
-        error(entry, call, "no such kernel");
-        continue;
-      }
-      const Kernel& kernel = program.kernels[call.kernel];
-      if (call.arguments.size() != kernel.num_arguments()) {
-        error(entry, call, "wrong number of arguments");
-        continue;
-      }
-      for (size_t i = 0; i < call.arguments.size(); ++i) {
-        const BufferRef& ref = call.arguments[i];
-        const Buffer& b = kernel.buffers[i];
-        const int64_t bytes = b.shape.num_elements() * dtype_bytes(b.dtype);
-        if (ref.where == BufferRef::Where::kArena &&
-            (ref.index < 0 || ref.index + bytes > entry.arena_bytes ||
-             ref.index % b.alignment != 0))
-          error(entry, call, fmt::format("{} lies outside the arena or is not aligned", b.name));
-        if (ref.where != BufferRef::Where::kConstant) continue;
-        if (ref.index < 0 || static_cast<size_t>(ref.index) >= program.constants.size())
-          error(entry, call, "no such constant");
-        else if (b.role != BufferRole::kIn)
-          error(entry, call, "a constant is written");
-      }
-    }
-  }
-  return errors;
-}
-
 }  // namespace gradc::kernel

@@ -14,8 +14,9 @@ namespace gradc::kernel {
 /// inside its buffer (interval arithmetic over the loop ranges, with the guards that hold there).
 std::vector<Diagnostic> verify(const Kernel& kernel);
 
-/// All errors of a program: its kernels, and that calls pass the right number of arguments inside
-/// the arena and the constants.
+/// All errors of a program: its kernels; that every argument is there, aligned and inside its slot,
+/// arena or constant in all iterations; that calls which touch the same memory have a barrier
+/// between them, or one thread.
 std::vector<Diagnostic> verify(const Program& program);
 
 }  // namespace gradc::kernel

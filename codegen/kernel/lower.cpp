@@ -1,5 +1,6 @@
 #include "codegen/kernel/lower.h"
 
+#include "codegen/kernel/barriers.h"
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/lower_unit.h"
 #include "ir/op.h"
@@ -25,51 +26,12 @@ int64_t aligned(int64_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
-/// A piece of memory that a call reads or writes.
-struct Touch {
-  BufferRef ref;
-  int64_t bytes = 0;
-  bool writes = false;
-
-  bool conflicts(const Touch& other) const {
-    if (!writes && !other.writes) return false;
-    if (ref.where != other.ref.where) return false;
-    if (ref.where != BufferRef::Where::kArena) return ref.index == other.ref.index;
-    return ref.index < other.ref.index + other.bytes && other.ref.index < ref.index + bytes;
-  }
-};
-
-/// Calls since the last barrier.
-class Barriers {
- public:
-  /// Whether a barrier is needed before a call; then it starts a new interval. Calls of one group
-  /// write different elements; serial calls all run on thread 0, in order.
-  bool before(const std::vector<Touch>& touches, bool parallel, size_t group) {
-    const bool needed = std::any_of(since_.begin(), since_.end(), [&](const Earlier& e) {
-      if ((!e.parallel && !parallel) || e.group == group) return false;
-      return std::any_of(touches.begin(), touches.end(), [&](const Touch& t) {
-        return std::any_of(e.touches.begin(), e.touches.end(),
-                           [&](const Touch& other) { return t.conflicts(other); });
-      });
-    });
-    if (needed) since_.clear();
-    since_.push_back({touches, parallel, group});
-    return needed;
-  }
-
- private:
-  struct Earlier {
-    std::vector<Touch> touches;
-    bool parallel = false;
-    size_t group = 0;
-  };
-  std::vector<Earlier> since_;
-};
-
 /// Kernels and constants that all entries share.
 class Shared {
  public:
   explicit Shared(Program& program) : program_(program) {}
+
+  const Program& program() const { return program_; }
 
   uint32_t kernel(Kernel kernel) {
     std::string text = canonical_text(kernel);
@@ -105,6 +67,10 @@ class Shared {
   std::vector<Dense> alive_;
 };
 
+bool overlap(const Address& a, int64_t a_bytes, const Address& b, int64_t b_bytes) {
+  return a.same_base(b) && a.offset < b.offset + b_bytes && b.offset < a.offset + a_bytes;
+}
+
 class EntryLowering {
  public:
   EntryLowering(const LowerEntry& entry, Shared& shared, const TargetInfo& target)
@@ -122,15 +88,13 @@ class EntryLowering {
     current_ = NodeId();
     for (const auto& [target, value] : late_updates_) {
       const std::string& name = graph_.input_of(target).name;
-      GRADC_TRY_STATUS(copy(value, {BufferRef::Where::kSlot, entry_.slot(SlotUse::kInput, name)},
-                            "update of " + name));
+      GRADC_TRY_STATUS(copy(value, input_slot(target), "update of " + name));
     }
     for (const size_t output : plan_.copied_outputs) {
       const GraphOutput& out = graph_.outputs()[output];
-      GRADC_TRY_STATUS(copy(out.value,
-                            {BufferRef::Where::kSlot, entry_.slot(SlotUse::kOutput, out.name)},
-                            "output " + out.name));
+      GRADC_TRY_STATUS(copy(out.value, output_slot(output), "output " + out.name));
     }
+    place_barriers(shared_.program(), result_);
     return std::move(result_);
   }
 
@@ -142,31 +106,49 @@ class EntryLowering {
     return node.loc.valid() ? graph_.location(node.loc) : std::string();
   }
 
+  Address input_slot(ValueId input) {
+    const std::string& name = graph_.input_of(input).name;
+    const int64_t number = entry_.slot(SlotUse::kInput, name);
+    declare(number, name, graph_.type(input));
+    return Address::slot(number);
+  }
+
+  void declare(int64_t number, const std::string& name, const TensorType& type) {
+    const auto index = static_cast<size_t>(number);
+    if (result_.slots.size() <= index) result_.slots.resize(index + 1);
+    Slot& slot = result_.slots[index];
+    if (slot.name.empty()) slot = {name, type};
+    GRADC_CHECK(slot.type == type, "slot {}, {}: {} and {}", number, name, to_string(slot.type),
+                to_string(type));
+  }
+
+  Address output_slot(size_t output) {
+    const GraphOutput& out = graph_.outputs()[output];
+    const int64_t number = entry_.slot(SlotUse::kOutput, out.name);
+    declare(number, out.name, graph_.type(out.value));
+    return Address::slot(number);
+  }
+
   /// Where a value lives; none for values that are never materialised.
-  std::optional<BufferRef> place(ValueId value) {
-    if (graph_.is_input(value))
-      return BufferRef{BufferRef::Where::kSlot,
-                       entry_.slot(SlotUse::kInput, graph_.input_of(value).name)};
+  std::optional<Address> place(ValueId value) {
+    if (graph_.is_input(value)) return input_slot(value);
     const Storage& storage = plan_.storage[value.index];
     switch (storage.kind) {
       case StorageKind::kNone:
         return std::nullopt;
       case StorageKind::kInput:
-        return BufferRef{BufferRef::Where::kSlot,
-                         entry_.slot(SlotUse::kInput, graph_.input_of(storage.base).name)};
+        return input_slot(storage.base);
       case StorageKind::kOutput:
-        return BufferRef{BufferRef::Where::kSlot,
-                         entry_.slot(SlotUse::kOutput, graph_.outputs()[storage.output].name)};
+        return output_slot(storage.output);
       case StorageKind::kArena:
-        return BufferRef{BufferRef::Where::kArena, storage.offset};
+        return Address::arena(storage.offset);
       case StorageKind::kConstant: {
         const Node& def_node = graph_.node(graph_.def(value));
         GRADC_CHECK(def_node.op == Op::kConstant, "{} is planned as constant data",
                     graph_.value(value).name);
         const TensorType& type = graph_.type(value);
-        return BufferRef{BufferRef::Where::kConstant,
-                         shared_.constant(type.dtype, def_node.attrs.as<ConstantAttrs>().value,
-                                          type.num_elements())};
+        return Address::constant(shared_.constant(
+            type.dtype, def_node.attrs.as<ConstantAttrs>().value, type.num_elements()));
       }
     }
     GRADC_UNREACHABLE();
@@ -174,7 +156,7 @@ class EntryLowering {
 
   Status node(const Node& node) {
     if (node.op == Op::kUpdate) {
-      const std::optional<BufferRef> target = place(node.operands[0]);
+      const std::optional<Address> target = place(node.operands[0]);
       if (place(node.operands[1]) != target)
         late_updates_.emplace_back(node.operands[0], node.operands[1]);
       return Ok{};
@@ -215,24 +197,24 @@ class EntryLowering {
     return body;
   }
 
-  Status copy(ValueId value, BufferRef target, const std::string& label) {
+  Status copy(ValueId value, Address target, const std::string& label) {
     Graph body("copy");
     body.add_output({}, body.add_input(InputKind::kArg, graph_.type(value), {}, "x"));
     Unit unit("copy", body, target_);
     GRADC_TRY_STATUS(lower_unit(unit));
-    const std::optional<BufferRef> source = place(value);
+    const std::optional<Address> source = place(value);
     GRADC_CHECK(source.has_value(), "{} is copied but lives nowhere", graph_.value(value).name);
     if (*source == target) return Ok{};
-    return emit(unit, {*source}, {target}, label, {});
+    return emit(unit, {*source}, {target}, label);
   }
 
   Status lower(const Graph& body, const std::string& label, const std::vector<ValueId>& operands,
                const std::vector<ValueId>& results, const std::string& where) {
     Unit unit(label.empty() ? "kernel" : label, body, target_);
-    std::vector<BufferRef> operand_refs;
-    std::vector<std::optional<BufferRef>> result_refs;
+    std::vector<Address> operand_refs;
+    std::vector<std::optional<Address>> result_refs;
     for (const ValueId operand : operands) {
-      const std::optional<BufferRef> ref = place(operand);
+      const std::optional<Address> ref = place(operand);
       GRADC_CHECK(ref.has_value(), "%{} is read but lives nowhere", graph_.value(operand).name);
       operand_refs.push_back(*ref);
     }
@@ -240,9 +222,9 @@ class EntryLowering {
       result_refs.push_back(place(result));
     for (size_t r = 0; r < results.size(); ++r) {
       if (!result_refs[r]) continue;
-      const Touch written{*result_refs[r], graph_.type(results[r]).bytes(), true};
       for (size_t o = 0; o < operands.size(); ++o) {
-        if (written.conflicts({operand_refs[o], graph_.type(operands[o]).bytes(), false}))
+        if (overlap(*result_refs[r], graph_.type(results[r]).bytes(), operand_refs[o],
+                    graph_.type(operands[o]).bytes()))
           unit.set_alias(r, o);
       }
     }
@@ -254,17 +236,17 @@ class EntryLowering {
       return failure;
     }
     // A result that nobody reads still needs somewhere to be written.
-    std::vector<BufferRef> targets;
+    std::vector<Address> targets;
     for (size_t r = 0; r < results.size(); ++r) {
       if (!result_refs[r]) {
         const TensorType& type = graph_.type(results[r]);
         const UnitRef temp = unit.temporary(type.dtype, type.shape);
-        targets.push_back({BufferRef::Where::kArena, -1 - static_cast<int64_t>(temp.index)});
+        targets.push_back(Address::arena(-1 - static_cast<int64_t>(temp.index)));
       } else {
         targets.push_back(*result_refs[r]);
       }
     }
-    return emit(unit, operand_refs, targets, label, where);
+    return emit(unit, operand_refs, targets, where);
   }
 
   /// Offsets in the arena, one after the other: in the node's workspace, or behind the arena.
@@ -286,23 +268,20 @@ class EntryLowering {
     return offsets;
   }
 
-  Status emit(Unit& unit, const std::vector<BufferRef>& operands, std::vector<BufferRef> results,
-              const std::string& label, const std::string& where) {
+  Status emit(Unit& unit, const std::vector<Address>& operands, std::vector<Address> results,
+              const std::string& where) {
     LoweredUnit& lowered = unit.lowered();
     const std::vector<int64_t> offsets = place_temporaries(lowered.temporaries);
-    for (BufferRef& ref : results) {
-      if (ref.where == BufferRef::Where::kArena && ref.index < 0)
-        ref.index = offsets[static_cast<size_t>(-1 - ref.index)];
+    for (Address& ref : results) {
+      if (ref.where == Address::Where::kArena && ref.offset < 0)
+        ref.offset = offsets[static_cast<size_t>(-1 - ref.offset)];
     }
     for (UnitCall& unit_call : lowered.calls) {
       Call call;
-      call.label = label;
       call.location = where;
-      std::vector<Touch> touches;
       for (size_t i = 0; i < unit_call.arguments.size(); ++i) {
         const UnitRef& ref = unit_call.arguments[i];
-        const Buffer& buffer = unit_call.kernel.buffers[i];
-        BufferRef target;
+        Address target;
         switch (ref.kind) {
           case UnitRef::Kind::kOperand:
             target = operands[ref.index];
@@ -311,23 +290,20 @@ class EntryLowering {
             target = results[ref.index];
             break;
           case UnitRef::Kind::kTemporary:
-            target = {BufferRef::Where::kArena, offsets[ref.index]};
+            target = Address::arena(offsets[ref.index]);
             break;
           case UnitRef::Kind::kConstant: {
             const auto& [dtype, elements] = lowered.constants[ref.index];
-            target = {BufferRef::Where::kConstant,
-                      shared_.constant(dtype, elements, buffer.shape.num_elements())};
+            const int64_t count = unit_call.kernel.buffers[i].shape.num_elements();
+            target = Address::constant(shared_.constant(dtype, elements, count));
             break;
           }
         }
-        call.arguments.push_back(target);
-        touches.push_back({target, buffer.shape.num_elements() * dtype_bytes(buffer.dtype),
-                           buffer.role != BufferRole::kIn});
+        call.arguments.push_back(std::move(target));
       }
-      if (!unit_call.joins_previous) ++group_;
-      call.barrier_before = barriers_.before(touches, unit_call.kernel.is_parallel(), group_);
+      call.joins_previous = unit_call.joins_previous;
       call.kernel = shared_.kernel(std::move(unit_call.kernel));
-      result_.calls.push_back(std::move(call));
+      result_.steps.emplace_back(std::move(call));
     }
     return Ok{};
   }
@@ -341,8 +317,6 @@ class EntryLowering {
   int64_t base_bytes_ = 0;
   NodeId current_;
   std::vector<Workspace> workspaces_;
-  size_t group_ = 0;
-  Barriers barriers_;
   std::vector<std::pair<ValueId, ValueId>> late_updates_;
 };
 

@@ -1,5 +1,5 @@
 // JIT: kernels are emitted and compiled in groups, one LLVM context and thread per group, and the
-// objects linked into the process by ORC's object layer. Entries live in a module of their own.
+// objects linked into the process by ORC's object layer.
 #include "codegen/jit.h"
 
 #include "codegen/llvm/failures.h"
@@ -42,16 +42,16 @@ double milliseconds_since(Clock::time_point begin) {
 /// One group of kernels on its way to object code.
 struct Group {
   std::vector<size_t> kernels;
-  bool has_entries = false;
   int64_t cost = 0;
   llvm::SmallVector<char, 0> object;
   CompileTimings timings;
   std::vector<Diagnostic> errors;
 };
 
-void compile_group(const kernel::Program& program, const TargetInfo& target,
-                   const cg::SymbolNames& names, Group& group, std::vector<int64_t>& scratch,
-                   bool verify) {
+constexpr std::string_view kPrefix = "gradc_";
+
+void compile_group(const kernel::Program& program, const TargetInfo& target, Group& group,
+                   std::vector<int64_t>& scratch, bool verify) {
   auto made = cg::make_machine(target);
   if (!made.ok()) {
     group.errors = made.diagnostics();
@@ -64,12 +64,9 @@ void compile_group(const kernel::Program& program, const TargetInfo& target,
   llvm::Module& module = *owner;
   cg::prepare_module(module, *machine);
   for (const size_t k : group.kernels)
-    scratch[k] = cg::emit_kernel(module, program.kernels[k], names.kernel(program, k), target,
-                                 /*is_internal=*/false);
-  if (group.has_entries) {
-    for (const kernel::Entry& entry : program.entries)
-      cg::emit_entry(module, program, entry, names);
-  }
+    scratch[k] =
+        cg::emit_kernel(module, program.kernels[k], cg::kernel_symbol(program, k, kPrefix), target,
+                        /*is_internal=*/false);
   group.timings.emit_ms = milliseconds_since(begin);
   if (verify) cg::check_module(module);
   begin = Clock::now();
@@ -99,9 +96,6 @@ std::vector<Group> make_groups(const kernel::Program& program, size_t count) {
     least.kernels.push_back(k);
     least.cost += cost(k);
   }
-  std::min_element(groups.begin(), groups.end(), [](const Group& a, const Group& b) {
-    return a.cost < b.cost;
-  })->has_entries = true;
   return groups;
 }
 
@@ -163,8 +157,8 @@ class OrcProgram final : public JitProgram {
     (void)session_.release();
   }
 
-  Status link(const kernel::Program& program, const cg::SymbolNames& names,
-              std::vector<Group>& groups, const std::vector<int64_t>& scratch) {
+  Status link(const kernel::Program& program, std::vector<Group>& groups,
+              std::vector<int64_t> scratch) {
     auto control = llvm::orc::SelfExecutorProcessControl::Create(
         nullptr, std::make_unique<llvm::orc::InPlaceTaskDispatcher>());
     if (!control) return link_error(control.takeError());
@@ -181,12 +175,20 @@ class OrcProgram final : public JitProgram {
       if (llvm::Error error = layer_->add(library, std::move(buffer)))
         return link_error(std::move(error));
     }
-    for (const kernel::Entry& entry : program.entries) {
-      auto symbol = session_->lookup({&library}, session_->intern(names.entry(entry)));
-      if (!symbol) return link_error(symbol.takeError());
-      entries_.push_back({entry.name, symbol->getAddress().toPtr<EntryFunction>(),
-                          entry.arena_bytes, cg::entry_scratch(entry, scratch)});
+    std::vector<llvm::orc::SymbolStringPtr> names;
+    llvm::orc::SymbolLookupSet wanted;
+    for (size_t k = 0; k < program.kernels.size(); ++k) {
+      names.push_back(session_->intern(cg::kernel_symbol(program, k, kPrefix)));
+      wanted.add(names.back());
     }
+    auto symbols = session_->lookup(llvm::orc::makeJITDylibSearchOrder({&library}), wanted);
+    if (!symbols) return link_error(symbols.takeError());
+    for (size_t k = 0; k < program.kernels.size(); ++k) {
+      const auto function = (*symbols)[names[k]].getAddress().toPtr<gradc_rt_kernel_fn>();
+      kernels_.push_back({function, program.kernels[k].is_parallel() ? 1 : 0});
+    }
+    kernel_scratch_ = std::move(scratch);
+    make_entries(program);
     return Ok{};
   }
 
@@ -201,12 +203,11 @@ class OrcProgram final : public JitProgram {
 /// The first group on this thread, the others on threads of their own: those that the system
 /// refuses are compiled here too. What a thread throws is thrown here, once all have ended.
 void run_groups(const kernel::Program& program, const TargetInfo& target,
-                const cg::SymbolNames& names, std::vector<Group>& groups,
-                std::vector<int64_t>& scratch, bool verify) {
+                std::vector<Group>& groups, std::vector<int64_t>& scratch, bool verify) {
   std::vector<std::exception_ptr> failures(groups.size());
   const auto compile = [&](size_t i) noexcept {
     try {
-      compile_group(program, target, names, groups[i], scratch, verify);
+      compile_group(program, target, groups[i], scratch, verify);
     } catch (...) {
       failures[i] = std::current_exception();
     }
@@ -238,18 +239,40 @@ const JitEntry* JitProgram::find(std::string_view name) const {
   return it == entries_.end() ? nullptr : &*it;
 }
 
+void* JitProgram::constant(const kernel::ConstantData& data) {
+  std::vector<std::byte> bytes = kernel::constant_bytes(data);
+  std::vector<std::byte>& memory = constant_memory_.emplace_back(bytes.size() + GRADC_RT_ALIGNMENT);
+  void* place = memory.data();
+  size_t room = memory.size();
+  std::align(GRADC_RT_ALIGNMENT, bytes.size(), place, room);
+  std::copy(bytes.begin(), bytes.end(), static_cast<std::byte*>(place));
+  return place;
+}
+
+void JitProgram::make_entries(const kernel::Program& program) {
+  for (const kernel::ConstantData& data : program.constants)
+    constants_.push_back(constant(data));
+  for (const kernel::Entry& entry : program.entries) {
+    tables_.push_back(kernel::make_entry_tables(entry, kernel_scratch_));
+    entries_.push_back({entry.name, {}});
+  }
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    JitEntry& entry = entries_[i];
+    entry.table = tables_[i].entry(entry.name.c_str(), kernels_.data(), constants_.data());
+  }
+}
+
 Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
                                                 const TargetInfo& target,
                                                 const JitOptions& options) {
   const cg::LlvmFailures failures;
   const auto begin = Clock::now();
-  const cg::SymbolNames names{"gradc_", /*internal_kernels=*/false};
   const int64_t wanted = options.threads > 0 ? options.threads : target.cores;
   const size_t count = std::clamp<size_t>(static_cast<size_t>(wanted), 1,
                                           std::max<size_t>(1, program.kernels.size()));
   std::vector<Group> groups = make_groups(program, count);
   std::vector<int64_t> scratch(program.kernels.size());
-  run_groups(program, target, names, groups, scratch, options.verify);
+  run_groups(program, target, groups, scratch, options.verify);
   auto result = std::make_unique<OrcProgram>();
   CompileTimings& timings = result->mutable_timings();
   for (const Group& group : groups) {
@@ -261,7 +284,7 @@ Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
   }
   const auto link_begin = Clock::now();
   try {
-    GRADC_TRY_STATUS(result->link(program, names, groups, scratch));
+    GRADC_TRY_STATUS(result->link(program, groups, std::move(scratch)));
   } catch (...) {
     result->abandon();
     throw;

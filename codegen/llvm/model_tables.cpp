@@ -1,5 +1,5 @@
 // Every field of the tables is eight bytes wide, so a struct is a list of i64, double and pointer
-// constants in the header's order.
+// constants in the header's order; rows of integers alone are copied as they are.
 #include "codegen/llvm/model_tables.h"
 
 #include "codegen/llvm/types.h"
@@ -8,12 +8,11 @@
 #include <llvm/IR/Constants.h>
 
 #include <algorithm>
+#include <cstring>
 
 namespace gradc::cg {
 
 namespace {
-
-constexpr size_t kMaxRank = 8;  // GRADC_RT_MAX_RANK
 
 /// Collects the fields of one struct.
 class Fields {
@@ -43,31 +42,30 @@ class Fields {
 
 class TableEmitter {
  public:
-  TableEmitter(llvm::Module& module, const kernel::Program& program, const SymbolNames& names,
-               const std::vector<int64_t>& entry_scratch)
-      : module_(module), program_(program), names_(names), entry_scratch_(entry_scratch) {}
+  TableEmitter(llvm::Module& module, const kernel::Program& program,
+               std::span<llvm::Function* const> kernels, std::span<const int64_t> kernel_scratch)
+      : module_(module), program_(program), kernels_(kernels), kernel_scratch_(kernel_scratch) {}
 
-  void emit(const ModelData& model) {
+  void emit(const gradc_rt_model& model, const std::string& name) {
     Fields fields(module_);
     fields.integer(model.abi_version)
         .pointer(text(model.name))
         .integer(model.batch_size)
-        .integer(static_cast<int64_t>(model.tensors.size()))
+        .integer(model.num_tensors)
         .pointer(tensors(model))
         .integer(model.num_slots)
-        .pointer(entries(model));
-    fields.add(training(model.training));
-    fields.pointer(text(model.compiler))
+        .pointer(entries(model))
+        .add(training(model.training))
+        .pointer(text(model.compiler))
         .pointer(text(model.target_triple))
         .pointer(text(model.target_cpu))
-        .pointer(model.target_features.empty() ? nullptr : text(model.target_features))
+        .pointer(text(model.target_features))
         .integer(model.train_step_flops)
-        .integer(static_cast<int64_t>(model.facts.size()))
+        .integer(model.num_facts)
         .pointer(facts(model))
         .pointer(nullptr)
         .pointer(nullptr);
     llvm::Constant* value = fields.finish();
-    const std::string name = model.symbol.empty() ? "gradc_model" : model.symbol + "_model";
     auto* table = new llvm::GlobalVariable(module_, value->getType(), /*isConstant=*/true,
                                            llvm::GlobalValue::ExternalLinkage, value, name);
     table->setAlignment(llvm::Align(8));
@@ -81,19 +79,34 @@ class TableEmitter {
     return result;
   }
 
-  llvm::Constant* text(const std::string& value) {
+  llvm::Constant* text(const char* value) {
+    if (value == nullptr) return nullptr;
     return global(llvm::ConstantDataArray::getString(module_.getContext(), value), "text");
   }
 
-  llvm::Constant* numbers(const std::vector<double>& values) {
-    if (values.empty()) return nullptr;
-    return global(llvm::ConstantDataArray::get(module_.getContext(), values), "numbers");
+  llvm::Constant* numbers(const double* values, int64_t count) {
+    if (values == nullptr || count == 0) return nullptr;
+    return global(llvm::ConstantDataArray::get(module_.getContext(),
+                                               llvm::ArrayRef(values, static_cast<size_t>(count))),
+                  "numbers");
   }
 
-  llvm::Constant* integers(const std::vector<int64_t>& values) {
-    if (values.empty()) return nullptr;
-    const std::vector<uint64_t> bits(values.begin(), values.end());
-    return global(llvm::ConstantDataArray::get(module_.getContext(), bits), "integers");
+  /// Rows of int64_t fields.
+  template <class Row>
+  llvm::Constant* rows(const Row* first, int64_t count, const char* name) {
+    static_assert(sizeof(Row) % sizeof(int64_t) == 0);
+    if (count == 0) return nullptr;
+    std::vector<uint64_t> fields(static_cast<size_t>(count) * sizeof(Row) / sizeof(int64_t));
+    std::memcpy(fields.data(), first, fields.size() * sizeof(int64_t));
+    return global(llvm::ConstantDataArray::get(module_.getContext(), fields), name);
+  }
+
+  llvm::GlobalVariable* bytes(const void* data, size_t size) {
+    const llvm::StringRef text(static_cast<const char*>(data), size);
+    auto* result = global(
+        llvm::ConstantDataArray::getString(module_.getContext(), text, /*AddNull=*/false), "data");
+    result->setAlignment(llvm::Align(GRADC_RT_ALIGNMENT));
+    return result;
   }
 
   llvm::Constant* array(const std::vector<llvm::Constant*>& rows, const char* name) {
@@ -102,40 +115,36 @@ class TableEmitter {
     return global(llvm::ConstantArray::get(type, rows), name);
   }
 
-  llvm::Constant* initializer(const std::optional<ModelInitializer>& init) {
-    if (!init.has_value()) return nullptr;
-    llvm::GlobalVariable* data = nullptr;
-    if (!init->data.empty()) {
-      data = global(llvm::ConstantDataArray::getString(module_.getContext(), init->data,
-                                                       /*AddNull=*/false),
-                    "data");
-      data->setAlignment(llvm::Align(64));
-    }
-    return global(Fields(module_)
-                      .integer(init->kind)
-                      .number(init->a)
-                      .number(init->b)
-                      .integer(init->mode)
-                      .integer(init->distribution)
-                      .integer(init->fan_in)
-                      .integer(init->fan_out)
-                      .integer(static_cast<int64_t>(init->stream))
-                      .integer(init->has_seed ? 1 : 0)
-                      .integer(static_cast<int64_t>(init->seed))
-                      .pointer(data)
-                      .finish(),
-                  "initializer");
+  llvm::Constant* initializer(const gradc_rt_tensor& tensor) {
+    const gradc_rt_initializer* init = tensor.initializer;
+    if (init == nullptr) return nullptr;
+    return global(
+        Fields(module_)
+            .integer(init->kind)
+            .number(init->a)
+            .number(init->b)
+            .integer(init->mode)
+            .integer(init->distribution)
+            .integer(init->fan_in)
+            .integer(init->fan_out)
+            .integer(static_cast<int64_t>(init->stream))
+            .integer(init->has_seed)
+            .integer(static_cast<int64_t>(init->seed))
+            .pointer(init->data == nullptr ? nullptr
+                                           : bytes(init->data, static_cast<size_t>(tensor.bytes)))
+            .finish(),
+        "initializer");
   }
 
-  llvm::Constant* preprocessing(const std::optional<ModelPreprocessing>& data) {
-    if (!data.has_value()) return nullptr;
+  llvm::Constant* preprocessing(const gradc_rt_data* data) {
+    if (data == nullptr) return nullptr;
     return global(Fields(module_)
                       .number(data->scale)
                       .number(data->offset)
                       .integer(data->standardize)
                       .integer(data->stat_count)
-                      .pointer(numbers(data->mean))
-                      .pointer(numbers(data->std))
+                      .pointer(numbers(data->mean, data->stat_count))
+                      .pointer(numbers(data->std, data->stat_count))
                       .integer(data->one_hot_depth)
                       .integer(data->value_count)
                       .integer(data->flip_horizontal)
@@ -147,71 +156,101 @@ class TableEmitter {
                       .number(data->target_max)
                       .integer(data->flags)
                       .integer(data->classes)
-                      .integer(static_cast<int64_t>(data->ranges.size() / 2))
-                      .pointer(integers(data->ranges))
+                      .integer(data->num_ranges)
+                      .pointer(rows(data->ranges, 2 * data->num_ranges, "integers"))
                       .finish(),
                   "preprocessing");
   }
 
-  llvm::Constant* tensors(const ModelData& model) {
-    std::vector<llvm::Constant*> rows;
-    for (const ModelTensor& tensor : model.tensors) {
-      GRADC_CHECK(tensor.dims.size() <= kMaxRank, "tensor '{}' of rank {}", tensor.name,
-                  tensor.dims.size());
-      std::array<uint64_t, kMaxRank> dims{};
-      std::copy(tensor.dims.begin(), tensor.dims.end(), dims.begin());
-      rows.push_back(Fields(module_)
+  llvm::Constant* tensors(const gradc_rt_model& model) {
+    std::vector<llvm::Constant*> list;
+    for (int64_t i = 0; i < model.num_tensors; ++i) {
+      const gradc_rt_tensor& tensor = model.tensors[i];
+      std::array<uint64_t, GRADC_RT_MAX_RANK> dims{};
+      std::copy(tensor.dims, tensor.dims + tensor.rank, dims.begin());
+      list.push_back(Fields(module_)
                          .pointer(text(tensor.name))
                          .integer(tensor.kind)
                          .integer(tensor.dtype)
-                         .integer(static_cast<int64_t>(tensor.dims.size()))
+                         .integer(tensor.rank)
                          .add(llvm::ConstantDataArray::get(module_.getContext(), dims))
                          .integer(tensor.bytes)
                          .integer(tensor.slot)
-                         .pointer(initializer(tensor.initializer))
+                         .pointer(initializer(tensor))
                          .pointer(preprocessing(tensor.data))
                          .finish());
     }
-    return array(rows, "tensors");
+    return array(list, "tensors");
   }
 
-  llvm::Constant* entries(const ModelData& model) {
-    std::vector<llvm::Constant*> rows;
-    for (const ModelEntry& entry : model.entries) {
-      const auto it = std::find_if(
-          program_.entries.begin(), program_.entries.end(), [&](const kernel::Entry& e) {
-            return !entry.program_entry.empty() && e.name == entry.program_entry;
-          });
-      Fields fields(module_);
-      fields.pointer(text(entry.name));
-      if (it == program_.entries.end()) {
-        fields.pointer(nullptr).integer(0).integer(0);
-      } else {
-        const auto index = static_cast<size_t>(it - program_.entries.begin());
-        fields.pointer(module_.getFunction(names_.entry(*it)))
-            .integer(it->arena_bytes)
-            .integer(entry_scratch_[index]);
-      }
-      rows.push_back(fields.finish());
+  llvm::Constant* kernels() {
+    std::vector<llvm::Constant*> list;
+    for (size_t k = 0; k < kernels_.size(); ++k) {
+      list.push_back(Fields(module_)
+                         .pointer(kernels_[k])
+                         .integer(program_.kernels[k].is_parallel() ? 1 : 0)
+                         .finish());
     }
-    return array(rows, "entries");
+    return array(list, "kernels");
   }
 
-  llvm::Constant* facts(const ModelData& model) {
-    std::vector<llvm::Constant*> rows;
-    for (const ModelFactText& fact : model.facts)
-      rows.push_back(Fields(module_).pointer(text(fact.name)).pointer(text(fact.value)).finish());
-    return array(rows, "facts");
+  llvm::Constant* constants() {
+    std::vector<llvm::Constant*> list;
+    for (const kernel::ConstantData& constant : program_.constants) {
+      const std::vector<std::byte> data = kernel::constant_bytes(constant);
+      list.push_back(bytes(data.data(), data.size()));
+    }
+    return array(list, "constants");
   }
 
-  llvm::Constant* training(const ModelTraining& t) {
+  llvm::Constant* entries(const gradc_rt_model& model) {
+    llvm::Constant* const all_kernels = kernels();
+    llvm::Constant* const all_constants = constants();
+    std::vector<llvm::Constant*> list;
+    for (int64_t i = 0; i < GRADC_RT_ENTRY_COUNT; ++i) {
+      const char* name = model.entries[i].name;
+      const auto it = std::find_if(program_.entries.begin(), program_.entries.end(),
+                                   [&](const kernel::Entry& e) { return e.name == name; });
+      const bool compiled = it != program_.entries.end();
+      kernel::EntryTables tables;
+      if (compiled) tables = kernel::make_entry_tables(*it, kernel_scratch_);
+      const gradc_rt_entry row = tables.entry(name, nullptr, nullptr);
+      list.push_back(
+          Fields(module_)
+              .pointer(text(name))
+              .integer(compiled ? 1 : 0)
+              .integer(row.arena_bytes)
+              .integer(row.scratch_bytes)
+              .integer(row.frame_offset)
+              .integer(row.num_steps)
+              .pointer(rows(row.steps, row.num_steps, "steps"))
+              .integer(row.num_arguments)
+              .pointer(rows(row.arguments, row.num_arguments, "arguments"))
+              .pointer(rows(row.strides, static_cast<int64_t>(tables.strides.size()), "strides"))
+              .pointer(compiled ? all_kernels : nullptr)
+              .pointer(compiled ? all_constants : nullptr)
+              .finish());
+    }
+    return array(list, "entries");
+  }
+
+  llvm::Constant* facts(const gradc_rt_model& model) {
+    std::vector<llvm::Constant*> list;
+    for (int64_t i = 0; i < model.num_facts; ++i) {
+      const gradc_rt_fact& fact = model.facts[i];
+      list.push_back(Fields(module_).pointer(text(fact.name)).pointer(text(fact.value)).finish());
+    }
+    return array(list, "facts");
+  }
+
+  llvm::Constant* training(const gradc_rt_training& t) {
     return Fields(module_)
         .integer(t.epochs)
         .integer(t.shuffle)
         .number(t.validation_split)
         .integer(static_cast<int64_t>(t.seed))
         .integer(t.early_stopping)
-        .pointer(t.monitor.empty() ? nullptr : text(t.monitor))
+        .pointer(text(t.monitor))
         .integer(t.patience)
         .number(t.min_delta)
         .integer(t.mode)
@@ -221,15 +260,16 @@ class TableEmitter {
 
   llvm::Module& module_;
   const kernel::Program& program_;
-  const SymbolNames& names_;
-  const std::vector<int64_t>& entry_scratch_;
+  std::span<llvm::Function* const> kernels_;
+  std::span<const int64_t> kernel_scratch_;
 };
 
 }  // namespace
 
-void emit_model_tables(llvm::Module& module, const ModelData& model, const kernel::Program& program,
-                       const SymbolNames& names, const std::vector<int64_t>& entry_scratch) {
-  TableEmitter(module, program, names, entry_scratch).emit(model);
+void emit_model_tables(llvm::Module& module, const gradc_rt_model& model, const std::string& name,
+                       const kernel::Program& program, std::span<llvm::Function* const> kernels,
+                       std::span<const int64_t> kernel_scratch) {
+  TableEmitter(module, program, kernels, kernel_scratch).emit(model, name);
 }
 
 }  // namespace gradc::cg

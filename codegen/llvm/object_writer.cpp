@@ -1,4 +1,4 @@
-// AOT emission: one module with every kernel (internal), every entry, and the model's tables.
+// AOT emission: one module with every kernel and the model's tables.
 #include "codegen/object_writer.h"
 
 #include "codegen/llvm/failures.h"
@@ -40,20 +40,18 @@ Result<ObjectFile> write_object(const kernel::Program& program, const TargetInfo
   const cg::Abandonable<llvm::Module> owner(cg::symbol_text(program.name), *context);
   llvm::Module& module = *owner;
   cg::prepare_module(module, *machine);
-  const cg::SymbolNames names{options.symbol_prefix, /*internal_kernels=*/true};
   ObjectFile file;
-  std::vector<int64_t> scratch;
-  for (size_t k = 0; k < program.kernels.size(); ++k)
-    scratch.push_back(cg::emit_kernel(module, program.kernels[k], names.kernel(program, k), target,
-                                      /*is_internal=*/true));
-  for (const kernel::Entry& entry : program.entries) {
-    cg::emit_entry(module, program, entry, names);
-    if (!options.export_entries)
-      module.getFunction(names.entry(entry))->setVisibility(llvm::GlobalValue::HiddenVisibility);
-    file.entry_scratch_bytes.push_back(cg::entry_scratch(entry, scratch));
+  std::vector<llvm::Function*> kernels;
+  for (size_t k = 0; k < program.kernels.size(); ++k) {
+    const std::string name = cg::kernel_symbol(program, k, options.symbol_prefix);
+    file.kernel_scratch.push_back(cg::emit_kernel(module, program.kernels[k], name, target,
+                                                  /*is_internal=*/options.model != nullptr));
+    kernels.push_back(module.getFunction(name));
   }
-  if (options.model != nullptr)
-    cg::emit_model_tables(module, *options.model, program, names, file.entry_scratch_bytes);
+  if (options.model != nullptr) {
+    cg::emit_model_tables(module, *options.model, options.model_symbol, program, kernels,
+                          file.kernel_scratch);
+  }
   file.timings.emit_ms = milliseconds_since(begin);
   cg::check_module(module);
   auto stage = Clock::now();

@@ -1,14 +1,13 @@
-// Kernel functions, entry functions, constants.
+// Kernel functions.
 #include "codegen/llvm/program_module.h"
 
 #include "codegen/llvm/emitter.h"
 #include "support/check.h"
 
-#include <llvm/ADT/APFloat.h>
-#include <llvm/IR/Constants.h>
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
+#include <array>
 
 namespace gradc::cg {
 
@@ -16,13 +15,6 @@ namespace {
 
 /// Local arrays up to this size live on the stack, larger ones in the thread's scratch.
 constexpr int64_t kStackArrayBytes = 8 * 1024;
-
-// Offsets in gradc_rt_thread (runtime/model_abi.h).
-constexpr uint64_t kThreadIndex = 0;
-constexpr uint64_t kThreadCount = 4;
-constexpr uint64_t kThreadBarrier = 8;
-constexpr uint64_t kThreadPool = 16;
-constexpr uint64_t kThreadScratch = 24;
 
 void set_attributes(llvm::Function& function, const TargetInfo& target) {
   function.addFnAttr(llvm::Attribute::NoUnwind);
@@ -78,133 +70,32 @@ void bind_locals(Emitter& em, const kernel::Kernel& kernel) {
   }
 }
 
-llvm::Constant* element_constant(llvm::LLVMContext& context, DType dtype, double value) {
-  llvm::Type* type = memory_type(context, dtype);
-  if (dtype == DType::kBF16) {
-    llvm::APFloat number(value);
-    bool lost = false;
-    number.convert(llvm::APFloat::BFloat(), llvm::APFloat::rmNearestTiesToEven, &lost);
-    return llvm::ConstantInt::get(context, number.bitcastToAPInt());
+/// The function that everybody calls.
+void emit_thunk(llvm::Module& module, llvm::Function* kernel, size_t num_arguments,
+                const std::string& name, bool is_internal) {
+  llvm::LLVMContext& context = module.getContext();
+  llvm::Type* pointer = llvm::PointerType::getUnqual(context);
+  llvm::Type* number = llvm::Type::getInt32Ty(context);
+  auto* type = llvm::FunctionType::get(llvm::Type::getVoidTy(context),
+                                       {pointer, number, number, pointer}, false);
+  const auto linkage =
+      is_internal ? llvm::GlobalValue::InternalLinkage : llvm::GlobalValue::ExternalLinkage;
+  auto* function = llvm::Function::Create(type, linkage, name, module);
+  function->addFnAttr(llvm::Attribute::NoUnwind);
+  const std::array<const char*, 4> names = {"arguments", "thread", "threads", "scratch"};
+  for (unsigned i = 0; i < names.size(); ++i)
+    function->getArg(i)->setName(names[i]);
+  Builder ir(llvm::BasicBlock::Create(context, "entry", function));
+  std::vector<llvm::Value*> arguments;
+  for (size_t i = 0; i < num_arguments; ++i) {
+    arguments.push_back(
+        ir.CreateLoad(pointer, ir.CreateConstInBoundsGEP1_64(pointer, function->getArg(0), i)));
   }
-  if (type->isFloatingPointTy()) return llvm::ConstantFP::get(type, value);
-  return llvm::ConstantInt::getSigned(type, static_cast<int64_t>(value));
+  for (unsigned i = 1; i < names.size(); ++i)
+    arguments.push_back(function->getArg(i));
+  ir.CreateCall(kernel, arguments)->setTailCall();
+  ir.CreateRetVoid();
 }
-
-llvm::GlobalVariable* constant_global(llvm::Module& module, const kernel::Program& program,
-                                      size_t index) {
-  const std::string name = "constant." + std::to_string(index);
-  if (auto* existing = module.getNamedGlobal(name)) return existing;
-  const kernel::ConstantData& data = program.constants[index];
-  std::vector<llvm::Constant*> elements;
-  elements.reserve(data.elements.size());
-  for (const double value : data.elements)
-    elements.push_back(element_constant(module.getContext(), data.dtype, value));
-  auto* type = llvm::ArrayType::get(memory_type(module.getContext(), data.dtype), elements.size());
-  auto* global =
-      new llvm::GlobalVariable(module, type, /*isConstant=*/true, llvm::GlobalValue::PrivateLinkage,
-                               llvm::ConstantArray::get(type, elements), name);
-  global->setAlignment(llvm::Align(64));
-  return global;
-}
-
-/// Emits the body of one entry.
-class EntryEmitter {
- public:
-  EntryEmitter(llvm::Module& module, const kernel::Program& program, const SymbolNames& names)
-      : module_(module), program_(program), names_(names), ir_(module.getContext()) {}
-
-  void emit(const kernel::Entry& entry) {
-    llvm::Type* pointer = ir_.getPtrTy();
-    auto* type = llvm::FunctionType::get(ir_.getVoidTy(), {pointer, pointer, pointer}, false);
-    function_ = llvm::Function::Create(type, llvm::GlobalValue::ExternalLinkage,
-                                       names_.entry(entry), module_);
-    function_->addFnAttr(llvm::Attribute::NoUnwind);
-    ir_.SetInsertPoint(llvm::BasicBlock::Create(module_.getContext(), "entry", function_));
-    slots_ = function_->getArg(0);
-    arena_ = function_->getArg(1);
-    index_ = field(ir_.getInt32Ty(), kThreadIndex, "index");
-    count_ = field(ir_.getInt32Ty(), kThreadCount, "count");
-    scratch_ = field(pointer, kThreadScratch, "scratch");
-    several_ = ir_.CreateICmpSGT(count_, ir_.getInt32(1), "several");
-    for (const kernel::Call& call : entry.calls)
-      emit(call, &call == entry.calls.data());
-    ir_.CreateRetVoid();
-  }
-
- private:
-  llvm::Value* field(llvm::Type* type, uint64_t offset, const char* name) {
-    llvm::Value* address =
-        ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), function_->getArg(2), offset);
-    return ir_.CreateLoad(type, address, name);
-  }
-
-  template <class Body>
-  void when(llvm::Value* condition, Body body) {
-    auto* then_block = llvm::BasicBlock::Create(module_.getContext(), "then", function_);
-    auto* join = llvm::BasicBlock::Create(module_.getContext(), "next", function_);
-    ir_.CreateCondBr(condition, then_block, join);
-    ir_.SetInsertPoint(then_block);
-    body();
-    ir_.CreateBr(join);
-    ir_.SetInsertPoint(join);
-  }
-
-  void barrier() {
-    when(several_, [&] {
-      auto* type = llvm::FunctionType::get(ir_.getVoidTy(), {ir_.getPtrTy()}, false);
-      llvm::Value* function = field(ir_.getPtrTy(), kThreadBarrier, "barrier");
-      ir_.CreateCall(type, function, {field(ir_.getPtrTy(), kThreadPool, "pool")});
-    });
-  }
-
-  llvm::Value* pointer_to(const kernel::BufferRef& ref) {
-    switch (ref.where) {
-      case kernel::BufferRef::Where::kSlot:
-        return ir_.CreateLoad(ir_.getPtrTy(),
-                              ir_.CreateConstInBoundsGEP1_64(ir_.getPtrTy(), slots_,
-                                                             static_cast<uint64_t>(ref.index)));
-      case kernel::BufferRef::Where::kArena:
-        return ir_.CreateConstInBoundsGEP1_64(ir_.getInt8Ty(), arena_,
-                                              static_cast<uint64_t>(ref.index));
-      case kernel::BufferRef::Where::kConstant:
-        return constant_global(module_, program_, static_cast<size_t>(ref.index));
-    }
-    GRADC_UNREACHABLE();
-  }
-
-  void emit(const kernel::Call& call, bool is_first) {
-    if (call.barrier_before && !is_first) barrier();
-    const kernel::Kernel& kernel = program_.kernels[call.kernel];
-    GRADC_CHECK(call.arguments.size() == kernel.num_arguments(), "{}: {} arguments for {}",
-                kernel.name, call.arguments.size(), kernel.num_arguments());
-    const auto run = [&] {
-      llvm::FunctionCallee callee =
-          module_.getOrInsertFunction(names_.kernel(program_, call.kernel),
-                                      kernel_type(module_.getContext(), call.arguments.size()));
-      std::vector<llvm::Value*> arguments;
-      for (const kernel::BufferRef& ref : call.arguments)
-        arguments.push_back(pointer_to(ref));
-      arguments.insert(arguments.end(), {index_, count_, scratch_});
-      ir_.CreateCall(callee, arguments);
-    };
-    if (kernel.is_parallel())
-      run();
-    else
-      when(ir_.CreateICmpEQ(index_, ir_.getInt32(0)), run);
-  }
-
-  llvm::Module& module_;
-  const kernel::Program& program_;
-  const SymbolNames& names_;
-  Builder ir_;
-  llvm::Function* function_ = nullptr;
-  llvm::Value* slots_ = nullptr;
-  llvm::Value* arena_ = nullptr;
-  llvm::Value* index_ = nullptr;
-  llvm::Value* count_ = nullptr;
-  llvm::Value* scratch_ = nullptr;
-  llvm::Value* several_ = nullptr;
-};
 
 }  // namespace
 
@@ -218,18 +109,16 @@ std::string symbol_text(std::string_view text) {
   return out;
 }
 
-std::string SymbolNames::kernel(const kernel::Program& program, size_t index) const {
-  return prefix + "k" + std::to_string(index) + "_" + symbol_text(program.kernels[index].name);
+std::string kernel_symbol(const kernel::Program& program, size_t index, std::string_view prefix) {
+  return fmt::format("{}k{}_{}", prefix, index, symbol_text(program.kernels[index].name));
 }
 
 int64_t emit_kernel(llvm::Module& module, const kernel::Kernel& kernel, const std::string& name,
                     const TargetInfo& target, bool is_internal) {
   const size_t count = kernel.num_arguments();
-  llvm::FunctionCallee callee =
-      module.getOrInsertFunction(name, kernel_type(module.getContext(), count));
-  auto* function = llvm::cast<llvm::Function>(callee.getCallee());
-  function->setLinkage(is_internal ? llvm::GlobalValue::InternalLinkage
-                                   : llvm::GlobalValue::ExternalLinkage);
+  auto* function =
+      llvm::Function::Create(kernel_type(module.getContext(), count),
+                             llvm::GlobalValue::InternalLinkage, name + "_body", module);
   set_attributes(*function, target);
   set_argument_attributes(*function, kernel);
   Emitter em(function, kernel, target);
@@ -242,19 +131,8 @@ int64_t emit_kernel(llvm::Module& module, const kernel::Kernel& kernel, const st
   em.set_first_thread_stores(kernel.is_parallel());
   em.emit_block(kernel.body);
   em.ir().CreateRetVoid();
+  emit_thunk(module, function, count, name, is_internal);
   return em.scratch_bytes();
-}
-
-void emit_entry(llvm::Module& module, const kernel::Program& program, const kernel::Entry& entry,
-                const SymbolNames& names) {
-  EntryEmitter(module, program, names).emit(entry);
-}
-
-int64_t entry_scratch(const kernel::Entry& entry, const std::vector<int64_t>& kernel_scratch) {
-  int64_t bytes = 0;
-  for (const kernel::Call& call : entry.calls)
-    bytes = std::max(bytes, kernel_scratch[call.kernel]);
-  return bytes;
 }
 
 }  // namespace gradc::cg

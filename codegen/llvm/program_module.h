@@ -1,4 +1,4 @@
-// Turns kernels and entries of a program into functions of LLVM modules.
+// Turns the kernels of a program into functions of LLVM modules.
 #pragma once
 
 #include "codegen/kernel/program.h"
@@ -15,25 +15,13 @@ namespace gradc::cg {
 /// A name's letters, digits and underscores for a symbol or a module, the first 80 of them.
 std::string symbol_text(std::string_view text);
 
-/// Names and visibility of a program's symbols.
-struct SymbolNames {
-  std::string prefix;            ///< before every symbol
-  bool internal_kernels = true;  ///< kernels and constants are local to the module
-  std::string kernel(const kernel::Program& program, size_t index) const;
-  std::string entry(const kernel::Entry& entry) const { return prefix + entry.name; }
-};
+/// The symbol of a program's kernel: the prefix of all its symbols, number and name.
+std::string kernel_symbol(const kernel::Program& program, size_t index, std::string_view prefix);
 
-/// Emits one kernel: `void name(ptr arguments..., i32 thread, i32 threads, ptr scratch)`. Returns
-/// the bytes of per-thread scratch it needs.
+/// Emits one kernel: a function of gradc_rt_kernel_fn (runtime/model_abi.h) of that name, which
+/// loads the pointers and calls the kernel proper, a function of the module whose parameters know
+/// what may overlap. Returns the bytes of per-thread scratch it needs.
 int64_t emit_kernel(llvm::Module& module, const kernel::Kernel& kernel, const std::string& name,
                     const TargetInfo& target, bool is_internal);
-
-/// Emits one entry: `void name(ptr slots, ptr arena, ptr thread)`, which calls the kernels in order
-/// (declared if they live in another module).
-void emit_entry(llvm::Module& module, const kernel::Program& program, const kernel::Entry& entry,
-                const SymbolNames& names);
-
-/// Per-thread scratch of an entry: the most that one of its kernels needs.
-int64_t entry_scratch(const kernel::Entry& entry, const std::vector<int64_t>& kernel_scratch);
 
 }  // namespace gradc::cg

@@ -9,9 +9,9 @@
 
 enum { kX, kY, kA, kLoss, kOut, kSlots };
 
-static void train_step(void* const* slots, void* arena, const gradc_rt_thread* thread) {
-  (void)arena;
-  if (thread->index != 0) return;
+/* The kernels have all slots as their arguments. */
+static void train_step(void* const* slots, int32_t thread, int32_t threads, void* scratch) {
+  (void)thread, (void)threads, (void)scratch;
   const float* x = slots[kX];
   const float* y = slots[kY];
   float* a = slots[kA];
@@ -26,9 +26,8 @@ static void train_step(void* const* slots, void* arena, const gradc_rt_thread* t
   *(float*)slots[kLoss] = loss;
 }
 
-static void predict(void* const* slots, void* arena, const gradc_rt_thread* thread) {
-  (void)arena;
-  if (thread->index != 0) return;
+static void predict(void* const* slots, int32_t thread, int32_t threads, void* scratch) {
+  (void)thread, (void)threads, (void)scratch;
   for (int i = 0; i < 4; ++i)
     ((float*)slots[kOut])[i] = ((const float*)slots[kA])[0] * ((const float*)slots[kX])[i];
 }
@@ -45,10 +44,30 @@ static const gradc_rt_tensor tensors[kSlots] = {
      .bytes = 16,
      .slot = kOut},
 };
+static const gradc_rt_kernel kernels[] = {{.fn = predict}, {.fn = train_step}};
+static const gradc_rt_argument arguments[kSlots] = {
+    {.base = kX}, {.base = kY}, {.base = kA}, {.base = kLoss}, {.base = kOut}};
+static const gradc_rt_step calls[] = {{.kernel = 0, .num_arguments = kSlots},
+                                      {.kernel = 1, .num_arguments = kSlots}};
 static const gradc_rt_entry entries[GRADC_RT_ENTRY_COUNT] = {
-    {.name = "predict", .fn = predict}, {.name = "evaluate"},
-    {.name = "evaluate_tail"},          {.name = "train_step", .fn = train_step},
-    {.name = "train_step_tail"},        {.name = "gradients"},
+    {.name = "predict",
+     .compiled = 1,
+     .num_steps = 1,
+     .steps = &calls[0],
+     .num_arguments = kSlots,
+     .arguments = arguments,
+     .kernels = kernels},
+    {.name = "evaluate"},
+    {.name = "evaluate_tail"},
+    {.name = "train_step",
+     .compiled = 1,
+     .num_steps = 1,
+     .steps = &calls[1],
+     .num_arguments = kSlots,
+     .arguments = arguments,
+     .kernels = kernels},
+    {.name = "train_step_tail"},
+    {.name = "gradients"},
 };
 static const gradc_rt_model model = {
     .abi_version = GRADC_RT_ABI_VERSION,

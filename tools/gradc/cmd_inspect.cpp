@@ -1,5 +1,5 @@
 // gradc inspect: every stage of a model on its way to machine code.
-#include "codegen/kernel/kernel_printer.h"
+#include "codegen/kernel/program_text.h"
 #include "codegen/object_writer.h"
 #include "driver/compiled_model.h"
 #include "driver/html_report.h"

@@ -88,18 +88,17 @@ std::vector<Tensor> run_threads(const JitEntry& entry, const std::vector<Tensor>
     bytes.push_back(to_bytes(tensor));
   for (auto& b : bytes)
     slots.push_back(b.data());
-  const auto arena = test::aligned_bytes(entry.arena_bytes + 64);
-  std::memset(arena.get(), 0xFF, static_cast<size_t>(entry.arena_bytes));
+  const auto arena = test::aligned_bytes(entry.table.arena_bytes + 64);
+  std::memset(arena.get(), 0xFF, static_cast<size_t>(entry.table.arena_bytes));
   std::barrier<> meeting(threads);
   std::vector<std::thread> pool;
   for (int t = 0; t < threads; ++t) {
     pool.emplace_back([&, t] {
-      const auto scratch = test::aligned_bytes(entry.scratch_bytes + 64);
-      std::memset(scratch.get(), 0xFF, static_cast<size_t>(entry.scratch_bytes));
-      const test::ThreadView view{
-          t, threads, [](void* p) { static_cast<std::barrier<>*>(p)->arrive_and_wait(); }, &meeting,
-          scratch.get()};
-      entry.function(slots.data(), arena.get(), &view);
+      const auto scratch = test::aligned_bytes(entry.table.scratch_bytes + 64);
+      std::memset(scratch.get(), 0xFF, static_cast<size_t>(entry.table.scratch_bytes));
+      const auto wait = [](void* p) { static_cast<std::barrier<>*>(p)->arrive_and_wait(); };
+      test::run_entry(entry, slots.data(), arena.get(),
+                      {t, threads, wait, &meeting, scratch.get()});
     });
   }
   for (std::thread& thread : pool)

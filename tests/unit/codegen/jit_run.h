@@ -57,16 +57,15 @@ inline Tensor from_bytes(const TensorType& type, const std::vector<std::byte>& b
 
 /// Runs an entry with real threads that meet at real barriers.
 inline void run_threads(const JitEntry& entry, std::vector<void*>& slots, int count) {
-  const auto arena = aligned_bytes(entry.arena_bytes);
-  std::memset(arena.get(), 0xff, static_cast<size_t>(entry.arena_bytes));  // NaN
+  const auto arena = aligned_bytes(entry.table.arena_bytes);
+  std::memset(arena.get(), 0xff, static_cast<size_t>(entry.table.arena_bytes));  // NaN
   std::barrier<> meet(count);
   std::vector<std::jthread> threads;
   for (int i = 0; i < count; ++i) {
     threads.emplace_back([&, i] {
-      const auto scratch = aligned_bytes(entry.scratch_bytes);
+      const auto scratch = aligned_bytes(entry.table.scratch_bytes);
       const auto wait = [](void* pool) { static_cast<std::barrier<>*>(pool)->arrive_and_wait(); };
-      const ThreadView thread{i, count, wait, &meet, scratch.get()};
-      entry.function(slots.data(), arena.get(), &thread);
+      run_entry(entry, slots.data(), arena.get(), {i, count, wait, &meet, scratch.get()});
     });
   }
 }

@@ -3,6 +3,7 @@
 
 #include "codegen/jit.h"
 #include "codegen/kernel/kernel.h"
+#include "runtime/program.h"
 
 #include <gtest/gtest.h>
 
@@ -13,15 +14,6 @@
 
 namespace gradc::test {
 
-/// gradc_rt_thread, as runtime/model_abi.h lays it out.
-struct ThreadView {
-  int32_t index = 0;
-  int32_t count = 1;
-  void (*barrier)(void*) = nullptr;
-  void* pool = nullptr;
-  void* scratch = nullptr;
-};
-
 struct AlignedFree {
   void operator()(void* p) const { std::free(p); }
 };
@@ -30,17 +22,25 @@ inline std::unique_ptr<void, AlignedFree> aligned_bytes(int64_t bytes) {
   return std::unique_ptr<void, AlignedFree>(std::aligned_alloc(64, size));
 }
 
+/// Runs an entry on one thread of a pool.
+inline void run_entry(const JitEntry& entry, void* const* slots, void* arena,
+                      const gradc_rt_thread& thread) {
+  std::vector<void*> pointers(static_cast<size_t>(entry.table.num_arguments));
+  rt::resolve_arguments(entry.table, slots, arena, pointers.data());
+  rt::run_steps(entry.table, pointers.data(), thread);
+}
+
 /// A program of one entry "run" that calls one kernel on slots 0, 1, ...
 inline kernel::Program program_of(kernel::Kernel kernel) {
   kernel::Program program;
   program.name = "test";
   kernel::Call call;
   for (size_t i = 0; i < kernel.num_arguments(); ++i)
-    call.arguments.push_back({kernel::BufferRef::Where::kSlot, static_cast<int64_t>(i)});
+    call.arguments.push_back(kernel::Address::slot(static_cast<int64_t>(i)));
   program.kernels.push_back(std::move(kernel));
   kernel::Entry entry;
   entry.name = "run";
-  entry.calls.push_back(std::move(call));
+  entry.steps.emplace_back(std::move(call));
   program.entries.push_back(std::move(entry));
   return program;
 }
@@ -59,12 +59,11 @@ class Compiled {
   /// Runs the first entry, each of `threads` threads in turn (single kernels have no barriers).
   void run(std::vector<void*> slots, int threads = 1) {
     const JitEntry& entry = jit_->entries().front();
-    const auto arena = aligned_bytes(entry.arena_bytes);
-    const auto scratch = aligned_bytes(entry.scratch_bytes);
-    for (int t = 0; t < threads; ++t) {
-      const ThreadView thread{t, threads, [](void*) {}, nullptr, scratch.get()};
-      entry.function(slots.data(), arena.get(), &thread);
-    }
+    const auto arena = aligned_bytes(entry.table.arena_bytes);
+    const auto scratch = aligned_bytes(entry.table.scratch_bytes);
+    for (int t = 0; t < threads; ++t)
+      run_entry(entry, slots.data(), arena.get(),
+                {t, threads, [](void*) {}, nullptr, scratch.get()});
   }
 
   const JitProgram& jit() const { return *jit_; }

@@ -77,7 +77,7 @@ TEST(LowerModels, MlpBecomesFewKernels) {
   const kernel::LowerEntry entry = test::entry_of(*p.graph, p.plan);
   const auto program = kernel::lower("mlp", std::span(&entry, 1), TargetInfo::generic_avx512());
   ASSERT_TRUE(program.ok()) << program.message();
-  EXPECT_LE(program->entries[0].calls.size(), 14U) << kernel::to_string(*program);
+  EXPECT_LE(program->entries[0].steps.size(), 14U) << kernel::to_string(*program);
 }
 
 TEST(LowerModels, EqualLayersShareTheirKernels) {

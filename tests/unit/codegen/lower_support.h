@@ -6,6 +6,7 @@
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/kernel_verifier.h"
 #include "codegen/kernel/lower.h"
+#include "codegen/kernel/program_text.h"
 #include "ir/interpreter.h"
 #include "ir/op.h"
 #include "tests/support/tensor_near.h"
@@ -84,6 +85,12 @@ inline LoweredRun expect_same(const Graph& reference, const Graph& graph, const 
   const std::vector<Diagnostic> errors = kernel::verify(run.program);
   EXPECT_TRUE(errors.empty()) << errors.front().message << "\n" << run.text;
   EXPECT_EQ(testing::reading_back_problem(run.program.kernels), "");
+  const auto again = kernel::parse_program(run.text, "printed");
+  EXPECT_TRUE(again.ok()) << again.message() << "\n" << run.text;
+  if (again.ok()) {
+    EXPECT_EQ(kernel::to_string(*again), run.text);
+    EXPECT_EQ(again->entries[0].steps, run.program.entries[0].steps);
+  }
   std::vector<Tensor> memory = inputs;
   for (const GraphOutput& output : graph.outputs())
     memory.emplace_back(graph.type(output.value));

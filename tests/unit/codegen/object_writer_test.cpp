@@ -2,7 +2,6 @@
 // model's tables as runtime/model_abi.h lays them out.
 #include "codegen/object_writer.h"
 
-#include "codegen/model_data.h"
 #include "runtime/model_abi.h"
 #include "tests/unit/codegen/gemm_kernels.h"
 #include "tests/unit/codegen/jit_support.h"
@@ -56,49 +55,65 @@ std::vector<float> wave(int64_t count, float step) {
   return values;
 }
 
-ModelData small_model() {
-  ModelData model;
-  model.name = "small";
-  model.batch_size = 33;
-  model.num_slots = 3;
-  model.compiler = "test";
-  model.target_triple = "triple";
-  model.target_cpu = "cpu";
-  model.train_step_flops = 12345;
-  model.training.epochs = 7;
-  model.training.validation_split = 0.25;
-  ModelTensor tensor;
-  tensor.name = "dense/kernel";
-  tensor.kind = GRADC_RT_PARAMETER;
-  tensor.dims = {65, 47};
-  tensor.bytes = int64_t{65} * 47 * 4;
-  tensor.slot = 1;
-  tensor.initializer = ModelInitializer{};
-  tensor.initializer->kind = GRADC_RT_INIT_VARIANCE_SCALING;
-  tensor.initializer->a = 2.0;
-  tensor.initializer->fan_in = 65;
-  tensor.initializer->stream = 99;
-  ModelTensor input;
-  input.name = "input/x";
-  input.kind = GRADC_RT_INPUT;
-  input.dims = {33, 65};
-  input.data = ModelPreprocessing{};
-  input.data->scale = 0.5;
-  input.data->mean = {1.0, 2.0};
-  model.tensors = {tensor, input};
-  model.entries.resize(GRADC_RT_ENTRY_COUNT);
-  model.entries[GRADC_RT_PREDICT] = {"predict", "run"};
-  return model;
-}
+/// A description with one parameter and one input.
+struct SmallModel {
+  gradc_rt_initializer initializer{};
+  gradc_rt_data data{};
+  const double mean[2] = {1.0, 2.0};
+  const double stddev[2] = {1.0, 0.5};
+  gradc_rt_tensor tensors[2] = {};
+  gradc_rt_entry entries[GRADC_RT_ENTRY_COUNT] = {};
+  gradc_rt_model model{};
+
+  SmallModel() {
+    initializer.kind = GRADC_RT_INIT_VARIANCE_SCALING;
+    initializer.a = 2.0;
+    initializer.fan_in = 65;
+    initializer.stream = 99;
+    data.scale = 0.5;
+    data.stat_count = 2;
+    data.mean = mean;
+    data.std = stddev;
+    tensors[0].name = "dense/kernel";
+    tensors[0].rank = 2;
+    tensors[0].dims[0] = 65;
+    tensors[0].dims[1] = 47;
+    tensors[0].bytes = int64_t{65} * 47 * 4;
+    tensors[0].slot = 1;
+    tensors[0].initializer = &initializer;
+    tensors[1].name = "input/x";
+    tensors[1].kind = GRADC_RT_INPUT;
+    tensors[1].rank = 2;
+    tensors[1].dims[0] = 33;
+    tensors[1].dims[1] = 65;
+    tensors[1].data = &data;
+    const char* const names[GRADC_RT_ENTRY_COUNT] = {"run", "a", "b", "c", "d", "e"};
+    for (int i = 0; i < GRADC_RT_ENTRY_COUNT; ++i)
+      entries[i].name = names[i];
+    model.abi_version = GRADC_RT_ABI_VERSION;
+    model.name = "small";
+    model.batch_size = 33;
+    model.num_tensors = 2;
+    model.tensors = tensors;
+    model.num_slots = 3;
+    model.entries = entries;
+    model.compiler = "test";
+    model.target_triple = "triple";
+    model.target_cpu = "cpu";
+    model.train_step_flops = 12345;
+    model.training.epochs = 7;
+    model.training.validation_split = 0.25;
+  }
+};
 
 TEST(ObjectWriter, LibraryComputesTheBitsOfTheJitAndHoldsTheTables) {
   const TargetInfo target = TargetInfo::host();
   test::MatmulShape shape{33, 47, 65, false, true, test::Epilogue::kBiasRelu};
   const kernel::Program program = test::program_of(test::matmul_kernel(shape));
-  const ModelData model = small_model();
+  const SmallModel small;
   ObjectOptions options;
   options.symbol_prefix = "small_";
-  options.model = &model;
+  options.model = &small.model;
   auto object = write_object(program, target, options);
   ASSERT_TRUE(object.ok()) << object.message();
   const Library library(object->bytes);
@@ -125,9 +140,11 @@ TEST(ObjectWriter, LibraryComputesTheBitsOfTheJitAndHoldsTheTables) {
   EXPECT_EQ(kernel_tensor.data, nullptr);
   EXPECT_EQ(table->tensors[1].data->scale, 0.5);
   EXPECT_EQ(table->tensors[1].data->mean[1], 2.0);
-  EXPECT_EQ(table->entries[GRADC_RT_TRAIN_STEP].fn, nullptr);
+  EXPECT_EQ(table->entries[GRADC_RT_TRAIN_STEP].compiled, 0);
+  EXPECT_STREQ(table->entries[GRADC_RT_TRAIN_STEP].name, "c");
   const gradc_rt_entry& entry = table->entries[GRADC_RT_PREDICT];
-  ASSERT_NE(entry.fn, nullptr);
+  ASSERT_EQ(entry.compiled, 1);
+  ASSERT_EQ(entry.num_steps, 1);
 
   std::vector<float> a = wave(shape.m * shape.k, 0.37F);
   std::vector<float> b = wave(shape.k * shape.n, 0.11F);
@@ -135,9 +152,8 @@ TEST(ObjectWriter, LibraryComputesTheBitsOfTheJitAndHoldsTheTables) {
   std::vector<float> aot(static_cast<size_t>(shape.m * shape.n), -1);
   std::vector<float> jit = aot;
   const auto scratch = test::aligned_bytes(entry.scratch_bytes);
-  gradc_rt_thread thread{0, 1, nullptr, nullptr, scratch.get()};
   void* slots[] = {a.data(), b.data(), aot.data(), bias.data()};
-  entry.fn(slots, nullptr, &thread);
+  test::run_entry({"run", entry}, slots, nullptr, {0, 1, nullptr, nullptr, scratch.get()});
   test::Compiled(program, target).run({a.data(), b.data(), jit.data(), bias.data()});
   EXPECT_EQ(aot, jit);
   EXPECT_NE(aot[0], -1.0F);
@@ -152,7 +168,7 @@ TEST(ObjectWriter, TextFormsAndForeignTargets) {
       options.kind = kind;
       auto object = write_object(program, target, options);
       ASSERT_TRUE(object.ok()) << object.message();
-      EXPECT_NE(object->bytes.find("gradc_run"), std::string::npos);
+      EXPECT_NE(object->bytes.find("gradc_k0_matmul"), std::string::npos);
     }
   }
 }

@@ -39,6 +39,9 @@ struct Constants {
 
 Constants constants;
 
+// Every kernel has the slots and then the arena as its arguments.
+constexpr int64_t kArguments = kSlots + 1;
+
 struct Frame {
   const float* x;
   float* w;
@@ -48,13 +51,13 @@ struct Frame {
   void* const* slots;
 };
 
-Frame open_frame(void* const* slots, void* arena) {
-  return {static_cast<const float*>(slots[kX]),
-          static_cast<float*>(slots[kW]),
-          static_cast<float*>(slots[kB]),
-          static_cast<float*>(arena),
+Frame open_frame(void* const* arguments) {
+  return {static_cast<const float*>(arguments[kX]),
+          static_cast<float*>(arguments[kW]),
+          static_cast<float*>(arguments[kB]),
+          static_cast<float*>(arguments[kSlots]),
           &constants,
-          slots};
+          arguments};
 }
 
 float target_of(const Frame& f, int64_t row) {
@@ -69,27 +72,27 @@ float predict_row(const Frame& f, int64_t row) {
   return sum;
 }
 
-void barrier(const gradc_rt_thread* t) {
-  if (t->count > 1) t->barrier(t->pool);
-}
-
 float row_weight(const Frame& f, int64_t row, bool tail) {
   return tail ? static_cast<const float*>(f.slots[kTail])[row]
               : 1.0f / static_cast<float>(f.k->batch);
 }
 
-void errors_and_loss(const Frame& f, const gradc_rt_thread* t, bool tail) {
-  const int64_t begin = f.k->batch * t->index / t->count;
-  const int64_t end = f.k->batch * (t->index + 1) / t->count;
+void errors(void* const* arguments, int32_t thread, int32_t threads, void*) {
+  const Frame f = open_frame(arguments);
+  const int64_t begin = f.k->batch * thread / threads;
+  const int64_t end = f.k->batch * (thread + 1) / threads;
   for (int64_t r = begin; r < end; ++r)
     f.error[r] = predict_row(f, r) - target_of(f, r);
-  barrier(t);
-  if (t->index != 0) return;
+}
+
+template <bool kTailRows>
+void loss_and_metric(void* const* arguments, int32_t, int32_t, void*) {
+  const Frame f = open_frame(arguments);
   float loss = 0;
   float mae = 0;
   for (int64_t r = 0; r < f.k->batch; ++r) {
-    loss += row_weight(f, r, tail) * f.error[r] * f.error[r];
-    mae += row_weight(f, r, tail) * std::fabs(f.error[r]);
+    loss += row_weight(f, r, kTailRows) * f.error[r] * f.error[r];
+    mae += row_weight(f, r, kTailRows) * std::fabs(f.error[r]);
   }
   *static_cast<float*>(f.slots[kLoss]) = loss;
   *static_cast<float*>(f.slots[kMae]) = mae;
@@ -102,50 +105,88 @@ float weight_gradient(const Frame& f, int64_t j, bool tail) {
   return g;
 }
 
-void train(void* const* slots, void* arena, const gradc_rt_thread* t, bool tail) {
-  const Frame f = open_frame(slots, arena);
-  errors_and_loss(f, t, tail);
+template <bool kTailRows>
+void update(void* const* arguments, int32_t thread, int32_t threads, void*) {
+  const Frame f = open_frame(arguments);
   const float rate = static_cast<float>(f.k->rate);
-  float* velocity = static_cast<float*>(slots[kVelocity]);
-  for (int64_t j = t->index; j < f.k->features; j += t->count) {
-    velocity[j] = 0.9f * velocity[j] - rate * weight_gradient(f, j, tail);
+  float* velocity = static_cast<float*>(f.slots[kVelocity]);
+  for (int64_t j = thread; j < f.k->features; j += threads) {
+    velocity[j] = 0.9f * velocity[j] - rate * weight_gradient(f, j, kTailRows);
     f.w[j] += velocity[j];
   }
-  if (t->index == 0) {
-    float g = 0;
-    for (int64_t r = 0; r < f.k->batch; ++r)
-      g += row_weight(f, r, tail) * 2.0f * f.error[r];
-    f.b[0] -= rate * g;
-    *static_cast<int64_t*>(slots[kIteration]) += 1;
-  }
+  if (thread != 0) return;
+  float g = 0;
+  for (int64_t r = 0; r < f.k->batch; ++r)
+    g += row_weight(f, r, kTailRows) * 2.0f * f.error[r];
+  f.b[0] -= rate * g;
+  *static_cast<int64_t*>(f.slots[kIteration]) += 1;
 }
 
-void train_step(void* const* s, void* a, const gradc_rt_thread* t) {
-  train(s, a, t, false);
-}
-void train_step_tail(void* const* s, void* a, const gradc_rt_thread* t) {
-  train(s, a, t, true);
-}
-void evaluate_entry(void* const* s, void* a, const gradc_rt_thread* t) {
-  errors_and_loss(open_frame(s, a), t, false);
-}
-void evaluate_tail(void* const* s, void* a, const gradc_rt_thread* t) {
-  errors_and_loss(open_frame(s, a), t, true);
-}
-void predict_entry(void* const* s, void* a, const gradc_rt_thread* t) {
-  const Frame f = open_frame(s, a);
-  for (int64_t r = t->index; r < f.k->batch; r += t->count)
-    static_cast<float*>(s[kPrediction])[r] = predict_row(f, r);
-}
-void gradients_entry(void* const* s, void* a, const gradc_rt_thread* t) {
-  const Frame f = open_frame(s, a);
-  errors_and_loss(f, t, false);
-  for (int64_t j = t->index; j < f.k->features; j += t->count)
-    static_cast<float*>(s[kGradW])[j] = weight_gradient(f, j, false);
+void prediction(void* const* arguments, int32_t thread, int32_t threads, void*) {
+  const Frame f = open_frame(arguments);
+  for (int64_t r = thread; r < f.k->batch; r += threads)
+    static_cast<float*>(f.slots[kPrediction])[r] = predict_row(f, r);
 }
 
-constexpr gradc_rt_entry_fn kFunctions[GRADC_RT_ENTRY_COUNT] = {
-    predict_entry, evaluate_entry, evaluate_tail, train_step, train_step_tail, gradients_entry};
+void gradient(void* const* arguments, int32_t thread, int32_t threads, void*) {
+  const Frame f = open_frame(arguments);
+  for (int64_t j = thread; j < f.k->features; j += threads)
+    static_cast<float*>(f.slots[kGradW])[j] = weight_gradient(f, j, false);
+}
+
+enum Kernel { kErrors, kLossOf, kTailLossOf, kUpdate, kTailUpdate, kPredict, kGradient };
+constexpr gradc_rt_kernel kKernels[] = {
+    {errors, 1},        {loss_and_metric<false>, 0}, {loss_and_metric<true>, 0},
+    {update<false>, 1}, {update<true>, 1},           {prediction, 1},
+    {gradient, 1}};
+
+constexpr gradc_rt_step call_of(Kernel kernel, int64_t barriers) {
+  return {GRADC_RT_CALL, barriers, kernel, 0, kArguments, 0, 0, 0, 0};
+}
+constexpr gradc_rt_step kFirst = call_of(kErrors, 0);
+
+constexpr gradc_rt_step kPredictSteps[] = {call_of(kPredict, 0)};
+constexpr gradc_rt_step kEvaluateSteps[] = {kFirst, call_of(kLossOf, GRADC_RT_BARRIER_BEFORE)};
+constexpr gradc_rt_step kEvaluateTailSteps[] = {kFirst,
+                                                call_of(kTailLossOf, GRADC_RT_BARRIER_BEFORE)};
+constexpr gradc_rt_step kTrainSteps[] = {kFirst, call_of(kLossOf, GRADC_RT_BARRIER_BEFORE),
+                                         call_of(kUpdate, 0)};
+constexpr gradc_rt_step kTrainTailSteps[] = {kFirst, call_of(kTailLossOf, GRADC_RT_BARRIER_BEFORE),
+                                             call_of(kTailUpdate, 0)};
+constexpr gradc_rt_step kGradientSteps[] = {kFirst, call_of(kLossOf, GRADC_RT_BARRIER_BEFORE),
+                                            call_of(kGradient, 0)};
+struct Steps {
+  const gradc_rt_step* steps;
+  int64_t count;
+};
+constexpr Steps kSteps[GRADC_RT_ENTRY_COUNT] = {{kPredictSteps, 1},      {kEvaluateSteps, 2},
+                                                {kEvaluateTailSteps, 2}, {kTrainSteps, 3},
+                                                {kTrainTailSteps, 3},    {kGradientSteps, 3}};
+
+std::vector<gradc_rt_argument> all_arguments() {
+  std::vector<gradc_rt_argument> arguments;
+  for (int64_t slot = 0; slot < kSlots; ++slot)
+    arguments.push_back({slot, 0});
+  arguments.push_back({GRADC_RT_ARENA, 0});
+  return arguments;
+}
+
+gradc_rt_entry entry_of(const char* name, size_t kind, int64_t batch) {
+  static const std::vector<gradc_rt_argument> arguments = all_arguments();
+  return {name,
+          1,
+          batch * 4,
+          64,
+          0,
+          kSteps[kind].count,
+          kSteps[kind].steps,
+          kArguments,
+          arguments.data(),
+          nullptr,
+          kKernels,
+          nullptr};
+}
+
 constexpr const char* kNames[GRADC_RT_ENTRY_COUNT] = {
     "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
 
@@ -196,7 +237,10 @@ FakeModel::FakeModel(const FakeModelOptions& options) : options_(options) {
   tensors_[kX].data = &input_data_;
   tensors_[kY].data = &target_data_;
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e)
-    entries_[e] = {kNames[e], options.lazy ? nullptr : kFunctions[e], options.batch * 4, 64};
+    entries_[e] = entry_of(kNames[e], static_cast<size_t>(e), options.batch);
+  for (gradc_rt_entry& entry : entries_) {
+    if (options.lazy) entry.compiled = 0;
+  }
   model_.abi_version = GRADC_RT_ABI_VERSION;
   model_.name = "fake";
   model_.batch_size = b;
@@ -219,7 +263,7 @@ int64_t FakeModel::ensure(void* self, int64_t kind, const char** message) {
     *message = "no gradients today";
     return 1;
   }
-  model->entries_[kind].fn = kFunctions[kind];
+  model->entries_[kind].compiled = 1;
   ++model->compiled_;
   return 0;
 }

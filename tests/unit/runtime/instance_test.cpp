@@ -22,7 +22,9 @@ TEST(Abi, TablesAreMadeOfEightByteFields) {
   static_assert(sizeof(gradc_rt_initializer) == 11 * 8);
   static_assert(sizeof(gradc_rt_data) == 19 * 8);
   static_assert(sizeof(gradc_rt_tensor) == (8 + GRADC_RT_MAX_RANK) * 8);
-  static_assert(sizeof(gradc_rt_entry) == 4 * 8);
+  static_assert(sizeof(gradc_rt_entry) == 12 * 8);
+  static_assert(sizeof(gradc_rt_step) == 9 * 8);
+  static_assert(sizeof(gradc_rt_argument) == 2 * 8);
   static_assert(sizeof(gradc_rt_training) == 10 * 8);
   static_assert(sizeof(gradc_rt_model) == (7 + 10 + 9) * 8);
 }
