@@ -143,7 +143,6 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   GRADC_TRY(result.peak_gflops, measure_fma_peak(TargetInfo::host(), result.threads));
   time_steps(*instance, options, result);
   result.resident_bytes = anonymous_memory();
-  GRADC_TRY_STATUS(measure_kernels(options, *model, *instance, result));
   const gradc_rt_model& runtime_model = model->runtime_model();
   result.gflop_per_step = static_cast<double>(runtime_model.train_step_flops) * 1e-9;
   result.examples_per_second =
@@ -166,6 +165,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  GRADC_TRY_STATUS(measure_kernels(options, *model, *instance, result));
   return result;
 }
 
