@@ -58,6 +58,7 @@ bool same_computation(const Graph& graph, const Node& a, const Node& b) {
 Result<bool> cse(Graph& graph, PassContext& context) {
   bool changed = false;
   std::unordered_multimap<uint64_t, NodeId> seen;
+  seen.reserve(graph.num_nodes());
   for (NodeId id : graph.nodes()) {
     if (def(graph.node(id).op).has(kTraitEffect) || graph.node(id).body != nullptr) continue;
     const uint64_t hash = key_hash(graph, graph.node(id));
