@@ -134,8 +134,9 @@ class VectorLoop {
     const auto lanes = static_cast<unsigned>(
         has_blocks ? uint64_t{kSumLanes}
                    : std::min<uint64_t>(kSumLanes, std::bit_ceil(static_cast<uint64_t>(count))));
-    const unsigned width =
-        std::min<unsigned>(lanes, most_registers() == 1 ? 2 * native_ : unsigned{kSumLanes});
+    unsigned width = kSumLanes;
+    if (most_registers() == 1) width = facts_.gathers ? native_ : 2 * native_;
+    width = std::min(width, lanes);
     const bool by_mask = em_.target().has_masked_memory && width == lanes;
     if (has_blocks) {
       sums_.narrow(lanes, !by_mask);

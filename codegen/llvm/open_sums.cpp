@@ -102,10 +102,21 @@ llvm::Value* OpenSums::all_lanes(const Sum& sum, unsigned width) {
   return em_.combine_lanes(sum.op, parts[0], width);
 }
 
+/// The value in the first lanes, neutral ones behind it.
+llvm::Value* OpenSums::widened(const Sum& sum, llvm::Value* value, unsigned width) {
+  const unsigned present = lanes_of(value);
+  std::vector<int> lanes;
+  for (unsigned i = 0; i < width; ++i)
+    lanes.push_back(static_cast<int>(std::min(i, present)));
+  llvm::Value* neutral = splat(em_.ir(), em_.identity(sum.op, sum.dtype), present);
+  return em_.ir().CreateShuffleVector(value, neutral, lanes);
+}
+
 void OpenSums::narrow(unsigned width, bool in_parts) {
   in_parts_ = in_parts;
   for (Sum& sum : sums_) {
     llvm::Value* value = all_lanes(sum, width);
+    if (lanes_of(value) < width) value = widened(sum, value, width);
     sum.type = value->getType();
     sum.slots = {place(sum)};
     em_.store_slot(value, {nullptr, sum.slots[0], sum.type});

@@ -26,7 +26,7 @@ class OpenSums {
   void bind_part(llvm::Value* column, unsigned width);
   /// Every slot takes the place of the one before it; the first comes last.
   void rotate();
-  /// Combines the lanes of each to fewer.
+  /// Combines the lanes of each to so many.
   void narrow(unsigned width, bool in_parts = false);
   /// Combines all lanes, adds them to the accumulators around, and binds these again.
   void finish();
@@ -52,6 +52,7 @@ class OpenSums {
 
   llvm::Value* place(const Sum& sum);
   llvm::Value* fresh_slot(const Sum& sum);
+  llvm::Value* widened(const Sum& sum, llvm::Value* value, unsigned width);
   llvm::Value* all_lanes(const Sum& sum, unsigned width);
 
   Emitter& em_;

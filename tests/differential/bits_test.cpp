@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <map>
 #include <numeric>
 #include <random>
@@ -95,6 +96,7 @@ std::vector<Bits> run(const std::vector<Planned>& batch, const TargetInfo& targe
   if (!program.ok()) return {};
   JitOptions options;
   options.threads = 1;
+  options.verify = true;
   const auto jit = jit_compile(*program, target, options);
   EXPECT_TRUE(jit.ok()) << jit.message();
   if (!jit.ok()) return {};

@@ -60,7 +60,7 @@ Lowered lowered(const Case& c, const TargetInfo& target) {
 /// The bytes of output "y".
 Bytes compiled(const Case& c, const TargetInfo& target) {
   const Lowered l = lowered(c, target);
-  const auto jit = jit_compile(l.program, target, JitOptions{.threads = 1});
+  const auto jit = jit_compile(l.program, target, JitOptions{.threads = 1, .verify = true});
   EXPECT_TRUE(jit.ok()) << jit.message();
   const JitEntry& code = (*jit)->entries().front();
   const test::Memory memory = test::run_compiled(code, *l.graph, l.inputs, 1);
@@ -147,6 +147,8 @@ std::vector<Make> neighbours(const Ints& axes) {
     }
     const Val centred = product - broadcast(total, product.shape(), kept);
     output(b, "squares", sum(centred * centred));
+    output(b, "largest", reduce_max(exp(tanh(centred)), axes));
+    output(b, "logs", sum(exp(tanh(centred))));
     output(b, "centred", centred);
   });
   all.emplace_back([=](Builder& b, const Val& x, const Val& y) {

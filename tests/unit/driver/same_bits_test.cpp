@@ -53,6 +53,52 @@ TEST(SameBits, CheckpointAndResume) {
   EXPECT_TRUE(whole == train_by_jit(scratch, "--epochs 2 --resume" + checkpoint));
 }
 
+/// A small network of everything whose sums are of different kinds.
+constexpr const char* kResidual =
+    R"({"name": "residual", "inputs": [{"name": "image", "shape": [28, 28, 1]}], "layers": [
+    {"type": "conv2d", "filters": 6, "kernel_size": 3, "strides": 3, "activation": "relu", "name": "a"},
+    {"type": "batch_normalization"},
+    {"type": "conv2d", "filters": 6, "kernel_size": 3, "padding": "same", "name": "b"},
+    {"type": "add", "inputs": ["a", "b"]}, {"type": "average_pooling2d", "pool_size": 2}, {"type": "flatten"},
+    {"type": "layer_normalization"}, {"type": "dropout", "rate": 0.2}, {"type": "dense", "units": 10, "name": "logits"}],
+    "training": {"loss": {"type": "sparse_categorical_crossentropy", "from_logits": true}, "optimizer": {"type": "adam"},
+                 "metrics": [METRICS], "batch_size": 128, "epochs": 1}, "data": {"image": {"scale": 0.00392156862745098}}})";
+
+std::string residual(const std::string& metrics) {
+  std::string text = kResidual;
+  return text.replace(text.find("METRICS"), 7, metrics);
+}
+
+std::string trained(const std::string& command, const std::string& out) {
+  const Outcome outcome = shell(command + " --data " + fashion_mnist() +
+                                " --seed 5 --epochs 1 --threads 2 --out " + out);
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  return read_file(out);
+}
+
+TEST(SameBits, AMetricMoreChangesNothing) {
+  const Scratch scratch;
+  std::string bits[2];
+  for (const bool more : {false, true}) {
+    const std::string model = scratch / "model.json";
+    write_text_file(model,
+                    residual(more ? R"("accuracy", "sparse_categorical_crossentropy")" : ""));
+    bits[more ? 1 : 0] = trained(tool() + " train " + model, scratch / "out.safetensors");
+  }
+  EXPECT_TRUE(bits[0] == bits[1]);
+}
+
+TEST(SameBits, Avx2AndWhatThisMachineHas) {
+  if (shell("uname -m").output != "x86_64\n") GTEST_SKIP() << "AVX2 is of x86-64";
+  const Scratch scratch;
+  const std::string model = scratch / "model.json";
+  write_text_file(model, residual(R"("accuracy")"));
+  const Outcome compiled = gradc("compile " + model + " --cpu x86-64-v3 -o " + (scratch / "avx2"));
+  ASSERT_EQ(compiled.code, 0) << compiled.output;
+  EXPECT_TRUE(trained((scratch / "avx2") + " train", scratch / "avx2.safetensors") ==
+              trained(tool() + " train " + model, scratch / "jit.safetensors"));
+}
+
 TEST(SameBits, DropoutAndConvolutionsWithThreads) {
   const Scratch scratch;
   write_text_file(
