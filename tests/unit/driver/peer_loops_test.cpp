@@ -89,7 +89,7 @@ TEST_P(PeerLoops, InterpreterAgreesBeforeAndAfterThePasses) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stored, PeerLoops, ::testing::ValuesIn(stored_loops()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& test) { return test.param; });
 
 }  // namespace
 }  // namespace gradc::test
