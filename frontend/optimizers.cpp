@@ -1,6 +1,6 @@
-// The optimizer family: Keras 3's options and defaults, translated to step ops.
+// The optimizer family: Keras 3's options and defaults. An optimizer's rule has the numbers of its
+// options' names (ir/step_rule.h).
 #include "frontend/families.h"
-#include "ir/op_attrs.h"
 #include "support/check.h"
 
 #include <array>
@@ -148,6 +148,64 @@ constexpr OptionDef kAdamwOptions[] = {
     kGlobalClipNorm,
 };
 
+constexpr OptionDef kNadamOptions[] = {
+    learning_rate("0.001"),
+    share("beta_1", "0.9", "share of the mean that is kept"),
+    share("beta_2", "0.999", "share of the mean square that is kept"),
+    kEpsilon,
+    kWeightDecay,
+    kClipNorm,
+    kClipValue,
+    kGlobalClipNorm,
+};
+constexpr OptionDef kAdadeltaOptions[] = {
+    learning_rate("0.001"),
+    share("rho", "0.95", "share of the mean squares that is kept"),
+    kEpsilon,
+    kWeightDecay,
+    kClipNorm,
+    kClipValue,
+    kGlobalClipNorm,
+};
+constexpr OptionDef kLionOptions[] = {
+    learning_rate("0.001"),
+    share("beta_1", "0.9", "share of the mean in the step"),
+    share("beta_2", "0.99", "share of the mean that is kept"),
+    kWeightDecay,
+    kClipNorm,
+    kClipValue,
+    kGlobalClipNorm,
+};
+constexpr OptionDef kAdafactorOptions[] = {
+    learning_rate("0.001"),
+    {.name = "beta_2_decay",
+     .type = OptionType::kFloat,
+     .default_json = "-0.8",
+     .doc = "the share of the mean squares that is kept is 1 - t^beta_2_decay",
+     .max = 0},
+    {.name = "epsilon_1",
+     .type = OptionType::kFloat,
+     .default_json = "1e-30",
+     .doc = "added to squared gradients",
+     .min = 0},
+    {.name = "epsilon_2",
+     .type = OptionType::kFloat,
+     .default_json = "0.001",
+     .doc = "least root mean square of a parameter that its steps are in proportion to",
+     .min = 0},
+    {.name = "clip_threshold",
+     .type = OptionType::kFloat,
+     .default_json = "1.0",
+     .doc = "largest root mean square of a step before the rate",
+     .min = 0,
+     .above_min = true},
+    flag("relative_step", "true", "as in Keras without effect: the rate is at most 1 / sqrt(t)"),
+    kWeightDecay,
+    kClipNorm,
+    kClipValue,
+    kGlobalClipNorm,
+};
+
 constexpr OptionDef kAdamaxOptions[] = {
     learning_rate("0.001"),
     share("beta_1", "0.9", "share of the mean that is kept"),
@@ -162,8 +220,8 @@ constexpr OptionDef kAdamaxOptions[] = {
 
 struct OptimizerDef {
   ComponentDef base;
-  void (*make)(const Options&, OptimizerSpec&);
-  RateRange usual_rates;  ///< others get a warning
+  RateRange usual_rates;                        ///< others get a warning
+  StepAttrs (*make)(const Options&) = nullptr;  ///< null: the rule of its name
 };
 
 /// Steps in proportion to the gradient may be long; those of its sign alone may not.
@@ -176,85 +234,76 @@ bool as_pytorch(const Options& o) {
   return o.text("epsilon_as") == "pytorch";
 }
 
-void make_sgd(const Options& o, OptimizerSpec& spec) {
-  const double decay = o.number_or("weight_decay", 0.0);
-  const double momentum = o.number("momentum");
-  if (momentum == 0.0) {  // nesterov without momentum is the plain step
-    spec.step = Op::kSgdStep;
-    spec.attrs = make_attrs(SgdAttrs{.weight_decay = decay});
-    return;
+/// The rule with its numbers from the options of the same names, where there are such.
+StepAttrs step_of(std::string_view rule, const Options& o) {
+  StepAttrs step(rule);
+  for (const StepNumber& number : step.rule().numbers) {
+    if (!o.defines(number.name)) continue;
+    step.set(number.name,
+             number.is_flag ? static_cast<double>(o.flag(number.name)) : o.number(number.name));
   }
-  spec.step = Op::kMomentumStep;
-  spec.attrs = make_attrs(
-      MomentumAttrs{.momentum = momentum, .nesterov = o.flag("nesterov"), .weight_decay = decay});
-  spec.slots = {{"momentum", 0.0}};
+  step.set("weight_decay", o.number_or("weight_decay", 0.0));
+  return step;
 }
 
-void make_adagrad(const Options& o, OptimizerSpec& spec) {
-  spec.step = Op::kAdagradStep;
-  spec.attrs = make_attrs(AdagradAttrs{.epsilon = o.number("epsilon"),
-                                       .weight_decay = o.number_or("weight_decay", 0.0),
-                                       .epsilon_outside = as_pytorch(o)});
-  spec.slots = {{"accumulator", o.number("initial_accumulator_value")}};
+StepAttrs make_sgd(const Options& o) {
+  // Nesterov without momentum is the plain step.
+  return step_of(o.number("momentum") == 0.0 ? "sgd" : "momentum", o);
 }
 
-void make_rmsprop(const Options& o, OptimizerSpec& spec) {
-  spec.step = Op::kRmspropStep;
-  spec.attrs = make_attrs(RmspropAttrs{.rho = o.number("rho"),
-                                       .momentum = o.number("momentum"),
-                                       .epsilon = o.number("epsilon"),
-                                       .centered = o.flag("centered"),
-                                       .weight_decay = o.number_or("weight_decay", 0.0),
-                                       .epsilon_outside = as_pytorch(o)});
-  spec.slots = {{"velocity", 0.0}};
-  if (o.flag("centered")) spec.slots.push_back({"average_gradient", 0.0});
-  if (o.number("momentum") > 0.0) spec.slots.push_back({"momentum", 0.0});
+StepAttrs make_adagrad(const Options& o) {
+  StepAttrs step = step_of("adagrad", o);
+  step.set("epsilon_outside", static_cast<double>(as_pytorch(o)));
+  return step;
 }
-
-void make_adam(const Options& o, OptimizerSpec& spec) {
-  spec.step = Op::kAdamStep;
-  spec.attrs = make_attrs(AdamAttrs{.beta_1 = o.number("beta_1"),
-                                    .beta_2 = o.number("beta_2"),
-                                    .epsilon = o.number("epsilon"),
-                                    .amsgrad = o.flag("amsgrad"),
-                                    .weight_decay = o.number_or("weight_decay", 0.0),
-                                    .corrected_epsilon = o.text("epsilon_as") != "keras"});
-  spec.slots = {{"momentum", 0.0}, {"velocity", 0.0}};
-  if (o.flag("amsgrad")) spec.slots.push_back({"velocity_hat", 0.0});
+StepAttrs make_rmsprop(const Options& o) {
+  StepAttrs step = step_of("rmsprop", o);
+  step.set("epsilon_outside", static_cast<double>(as_pytorch(o)));
+  return step;
 }
-
-void make_adamax(const Options& o, OptimizerSpec& spec) {
-  spec.step = Op::kAdamaxStep;
-  spec.attrs = make_attrs(AdamaxAttrs{.beta_1 = o.number("beta_1"),
-                                      .beta_2 = o.number("beta_2"),
-                                      .epsilon = o.number("epsilon"),
-                                      .weight_decay = o.number_or("weight_decay", 0.0),
-                                      .epsilon_inside = as_pytorch(o)});
-  spec.slots = {{"momentum", 0.0}, {"norm", 0.0}};
+StepAttrs make_adam(const Options& o) {
+  StepAttrs step = step_of("adam", o);
+  step.set("corrected_epsilon", static_cast<double>(o.text("epsilon_as") != "keras"));
+  return step;
+}
+StepAttrs make_adamax(const Options& o) {
+  StepAttrs step = step_of("adamax", o);
+  step.set("epsilon_inside", static_cast<double>(as_pytorch(o)));
+  return step;
 }
 
 constexpr OptimizerDef kOptimizers[] = {
     {{"sgd", "w -= learning_rate g, with optional momentum", kSgdOptions, "gradient_descent"},
-     make_sgd,
-     kRatesOfGradients},
-    {{"momentum", "sgd with momentum 0.9", kMomentumOptions}, make_sgd, kRatesOfGradients},
-    {{"nesterov", "sgd with Nesterov momentum 0.9", kNesterovOptions}, make_sgd, kRatesOfGradients},
+     kRatesOfGradients,
+     make_sgd},
+    {{"momentum", "sgd with momentum 0.9", kMomentumOptions}, kRatesOfGradients, make_sgd},
+    {{"nesterov", "sgd with Nesterov momentum 0.9", kNesterovOptions}, kRatesOfGradients, make_sgd},
     {{"adagrad", "w -= learning_rate g / sqrt(a + epsilon), a += g^2", kAdagradOptions, "ada_grad"},
-     make_adagrad,
+     kRatesOfGradients,
+     make_adagrad},
+    {{"adadelta",
+      "w -= learning_rate sqrt(e + epsilon) / sqrt(s + epsilon) g, s and e the moving "
+      "means of squared gradients and steps",
+      kAdadeltaOptions, "ada_delta"},
      kRatesOfGradients},
     {{"rmsprop", "w -= learning_rate g / sqrt(v + epsilon), v the moving mean of g^2",
       kRmspropOptions, "rms_prop"},
-     make_rmsprop,
-     kRatesOfSigns},
+     kRatesOfSigns,
+     make_rmsprop},
     {{"adam", "w -= learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t) m / (sqrt(v) + epsilon)",
       kAdamOptions},
-     make_adam,
-     kRatesOfSigns},
-    {{"adamw", "adam with weight decay 0.004", kAdamwOptions, "adam_w"}, make_adam, kRatesOfSigns},
+     kRatesOfSigns,
+     make_adam},
+    {{"adamw", "adam with weight decay 0.004", kAdamwOptions, "adam_w"}, kRatesOfSigns, make_adam},
     {{"adamax", "w -= learning_rate / (1 - beta_1^t) m / (u + epsilon), u = max(beta_2 u, |g|)",
       kAdamaxOptions, "ada_max"},
-     make_adamax,
-     kRatesOfSigns},
+     kRatesOfSigns,
+     make_adamax},
+    {{"nadam", "adam with Nesterov momentum", kNadamOptions}, kRatesOfSigns},
+    {{"lion", "w -= learning_rate sign(beta_1 m + (1 - beta_1) g)", kLionOptions}, kRatesOfSigns},
+    {{"adafactor", "steps in proportion to the parameter, second moments by rows and columns",
+      kAdafactorOptions, "ada_factor"},
+     kRatesOfGradients},
 };
 
 }  // namespace
@@ -280,8 +329,8 @@ OptimizerSpec make_optimizer_spec(const Component& optimizer) {
   for (const OptimizerDef& def : kOptimizers) {
     if (&def.base != optimizer.def) continue;
     OptimizerSpec spec;
-    spec.name = std::string(def.base.type);
-    def.make(optimizer.options, spec);
+    spec.step = def.make == nullptr ? step_of(def.base.type, optimizer.options)
+                                    : def.make(optimizer.options);
     spec.clip_norm = optimizer.options.number_or("clipnorm", 0.0);
     spec.clip_value = optimizer.options.number_or("clipvalue", 0.0);
     spec.global_clip_norm = optimizer.options.number_or("global_clipnorm", 0.0);

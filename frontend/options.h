@@ -87,6 +87,7 @@ class Options {
  public:
   void set(std::string_view name, OptionValue value);
   bool has(std::string_view name) const;  ///< present and not null
+  bool defines(std::string_view name) const { return values_.contains(name); }
   bool flag(std::string_view name) const;
   int64_t integer(std::string_view name) const;
   double number(std::string_view name) const;

@@ -5,6 +5,7 @@
 #include "ir/optimizer_spec.h"
 
 #include <map>
+#include <optional>
 
 namespace gradc {
 namespace {
@@ -36,11 +37,14 @@ class Names {
 };
 
 void add_parameters(const Model& model, Names& names) {
-  std::vector<OptimizerSlot> slots;
+  std::optional<StepAttrs> step;
   bool keeps_best = false;
   Place optimizer{.file = model.file};
   if (model.training) {
-    slots = make_optimizer_spec(model.training->optimizer).slots;
+    step = make_optimizer_spec(model.training->optimizer).step;
+    for (const SharedSlot& slot : step->rule().shared)
+      names.add(slot_name(slot), fmt::format("the optimizer's {}", slot.name),
+                model.training->optimizer.place);
     optimizer = model.training->optimizer.place;
     keeps_best = model.training->early_stopping.has_value();
   }
@@ -50,10 +54,10 @@ void add_parameters(const Model& model, Names& names) {
       const std::string what = fmt::format("\"{}\" of layer \"{}\"", parameter.name, layer.name);
       names.add(name, what, layer.place);
       if (keeps_best) names.add("best/" + name, "the best epoch's " + what, layer.place);
-      if (!parameter.trainable) continue;
-      for (const OptimizerSlot& slot : slots) {
-        names.add(fmt::format("optimizer/{}/{}", name, slot.name),
-                  fmt::format("the optimizer's {} for {}", slot.name, what), optimizer);
+      if (!parameter.trainable || !step) continue;
+      for (const StepSlot& slot : step_slots(*step, {DType::kF32, Shape(parameter.shape)})) {
+        names.add(slot_name(name, slot), fmt::format("the optimizer's {} for {}", slot.name, what),
+                  optimizer);
       }
     }
   }

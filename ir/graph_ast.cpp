@@ -162,15 +162,19 @@ std::optional<std::vector<ValueId>> GraphAssembler::find_operands(const AstNode&
 std::optional<AttrRef> GraphAssembler::make_node_attrs(const AstNode& node, const OpDef& op) {
   std::vector<NamedAttr> fields;
   if (node.label) fields.emplace_back("label", *node.label);
+  std::vector<NamedAttr> written;
   bool well_formed = true;
   for (const AstAttr& attr : node.attrs) {
     const auto same = [&](const NamedAttr& other) { return other.first == attr.attr.first; };
+    // Beside those before it: which attributes there are can depend on one of them.
+    written.push_back(attr.attr);
     if (op.attrs == nullptr) {
       context_.error(attr.range, "{} has no attributes", op.name);
       well_formed = false;
-    } else if (const auto one = op.attrs->from_fields({&attr.attr, 1}); !one.ok()) {
-      context_.error(attr.range, "{}: {}", op.name, one.message());
+    } else if (const auto read = op.attrs->from_fields(written); !read.ok()) {
+      context_.error(attr.range, "{}: {}", op.name, read.message());
       well_formed = false;
+      written.pop_back();
     } else if (std::any_of(fields.begin(), fields.end(), same)) {
       context_.error(attr.range, "attribute \"{}\" is given twice", attr.attr.first);
       well_formed = false;

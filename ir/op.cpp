@@ -43,7 +43,7 @@ Arity arity(const OpDef& entry) {
       break;
     }
     ++count.max;
-    if (!word.ends_with('?')) ++count.min;
+    ++count.min;
   }
   return count;
 }
@@ -54,9 +54,7 @@ namespace {
 Status check_call(const OpDef& entry, std::span<const TensorType> operands, const AttrRef& attrs) {
   const auto [min, max] = arity(entry);
   if (operands.size() < min || operands.size() > max) {
-    const std::string expected = max == SIZE_MAX ? fmt::format("at least {}", min)
-                                 : min == max    ? fmt::format("{}", min)
-                                                 : fmt::format("{} to {}", min, max);
+    const std::string expected = fmt::format("{}{}", max == SIZE_MAX ? "at least " : "", min);
     return make_error(DiagKind::kIrInvalid, {}, "{} has {} operands, expected {} ({})", entry.name,
                       operands.size(), expected, entry.operands);
   }

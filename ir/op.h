@@ -137,8 +137,7 @@ struct OpDef {
   std::string_view name = {};
   std::string_view summary = {};  ///< one sentence
   std::string_view formula = {};  ///< optional
-  /// Names, separated by spaces; "name..." (last) stands for any number, "name?" may be absent,
-  /// which the attributes decide.
+  /// Names, separated by spaces; "name..." (last) stands for any number.
   std::string_view operands = {};
   std::string_view results = "result";
   const AttrVtable* attrs = nullptr;

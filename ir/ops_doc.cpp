@@ -14,8 +14,8 @@ constexpr std::string_view kIntroduction =
     "# Ops\n\n"
     "Generated from the op table by `gradc ops`; a test compares this page with it.\n\n"
     "Operands of elementwise ops have equal types: broadcasts and casts are ops of their own. Axes "
-    "are non-negative.\nAn operand written `name?` is there when the attributes ask for it, "
-    "`name...` stands for any number. Attributes are\nshown with their defaults; empty lists of "
+    "are non-negative.\nAn operand written `name...` stands for any number. Attributes "
+    "are\nshown with their defaults; empty lists of "
     "strides, dilations and paddings stand for 1, 1 and 0 everywhere.\nPrimitive ops have a "
     "lowering; composite ops expand into primitives before code is generated.\n";
 

@@ -1,13 +1,9 @@
-// How the update phase is made: which step op, with which slots, after which clipping. Made by the
+// How the update phase is made: which rule, with which numbers, after which clipping. Made by the
 // frontend, used by the apply_optimizer pass. The learning rate is a value of the graph, so that
 // schedules are ordinary ops.
 #pragma once
 
-#include "ir/attrs.h"
-#include "ir/op.h"
-
-#include <string>
-#include <vector>
+#include "ir/step_rule.h"
 
 namespace gradc {
 
@@ -17,16 +13,12 @@ inline constexpr const char* kLearningRateOutput = "optimizer/learning_rate";
 /// The state (i64[]) that counts finished steps; apply_optimizer adds 1 to it.
 inline constexpr const char* kIterationInput = "optimizer/iteration";
 
-struct OptimizerSlot {
-  std::string name;  ///< "momentum", "velocity", ...: state "optimizer/<layer>/<parameter>/<name>"
-  double initial_value = 0.0;  ///< of every element
-};
+/// The state of a parameter's slot, and of a slot that all parameters share.
+std::string slot_name(std::string_view parameter, const StepSlot& slot);
+std::string slot_name(const SharedSlot& slot);
 
 struct OptimizerSpec {
-  std::string name;  ///< "adam", for messages
-  Op step{};
-  AttrRef attrs;
-  std::vector<OptimizerSlot> slots;  ///< in the order of the step op's operands and results
+  StepAttrs step;
 
   // Gradient clipping before the step, at most one of them; 0 is off.
   double clip_value = 0.0;        ///< each element to [-v, v]

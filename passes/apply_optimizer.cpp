@@ -1,9 +1,6 @@
 // apply_optimizer - turns a graph with gradients into a training step: clips the gradients, applies
-// the optimizer's step op to each parameter, updates parameters, slots and the iteration. Every
-// step op takes (parameter, gradient, slots..., rate, decay if weight_decay is not 0) and gives
-// (parameter, slots...); a rate named lr_t is corrected for the bias of both moments, one named
-// lr_1 for the first moment's, and epsilon_t is epsilon on the scale of the uncorrected root. No
-// optimizer is named.
+// the optimizer's rule (ir/step_rule.h) to each parameter, updates parameters, slots and the
+// iteration. No optimizer is named.
 //
 // Order of things as in Keras: clip, then (inside the step op) weight decay, then the step. The
 // outputs "gradient/..." and the learning rate are used up.
@@ -13,11 +10,9 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
-#include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
-#include <variant>
 #include <vector>
 
 namespace gradc::passes {
@@ -73,95 +68,59 @@ void clip(std::vector<Trained>& all, const OptimizerSpec& spec) {
   if (spec.global_clip_norm > 0.0 && !all.empty()) clip_by_global_norm(all, spec.global_clip_norm);
 }
 
-/// The number attribute of that name, or nothing.
-std::optional<double> attr_number(const AttrRef& attrs, std::string_view name) {
-  for (const auto& [field, value] : attrs.all_fields()) {
-    const auto* number = std::get_if<double>(&value);
-    if (field == name && number != nullptr) return *number;
-  }
-  return std::nullopt;
-}
-
-bool attr_flag(const AttrRef& attrs, std::string_view name) {
-  for (const auto& [field, value] : attrs.all_fields()) {
-    const auto* flag = std::get_if<bool>(&value);
-    if (field == name && flag != nullptr) return *flag;
-  }
-  return false;
-}
-
-/// 1 - beta^t, accurate also where beta^t is near 1: log(beta) is computed in double here, and
-/// expm1 does not cancel.
-Val bias_of_moment(double beta, Val step_number) {
-  if (beta == 0.0) return step_number.builder().scalar(1.0);
-  return -expm1(step_number * std::log(beta));
-}
-
-/// 1 - beta^t of the moment that the attribute names, with t = iteration + 1.
-Val bias_of(const AttrRef& attrs, std::string_view beta, Val iteration) {
-  const std::optional<double> number = attr_number(attrs, beta);
-  GRADC_CHECK(number.has_value(), "a bias-corrected rate without {}", beta);
-  return bias_of_moment(*number, cast(iteration, DType::kF32) + 1.0);
-}
-
-/// Whether the entry lists an operand of that name.
-bool takes_operand(const OpDef& entry, std::string_view name) {
-  const std::string list = fmt::format(" {} ", entry.operands);
-  return list.find(fmt::format(" {} ", name)) != std::string::npos;
+Val add_state(Builder& builder, const TensorType& type, std::string name, std::string_view hint,
+              double initial_value) {
+  InitSpec init;
+  init.kind = initial_value == 0.0 ? "zeros" : "constant";
+  init.a = initial_value;
+  return builder.input(InputKind::kState, type, std::move(name), hint, std::move(init));
 }
 
 class StepMaker {
  public:
-  StepMaker(Builder& builder, const OptimizerSpec& spec, Val learning_rate, Val iteration)
-      : builder_(builder), spec_(spec), rate_(learning_rate) {
-    const bool both = takes_operand(def(spec.step), "lr_t");
-    if (both || takes_operand(def(spec.step), "lr_1")) {
-      if (both) rate_ = rate_ * sqrt(bias_of(spec.attrs, "beta_2", iteration));
-      rate_ = rate_ / bias_of(spec.attrs, "beta_1", iteration);
+  StepMaker(Builder& builder, const StepAttrs& step, Val learning_rate, Val iteration)
+      : builder_(builder), step_(step) {
+    const StepRule& rule = step.rule();
+    std::vector<Val> shared;
+    for (const SharedSlot& slot : rule.shared)
+      shared.push_back(
+          add_state(builder, {DType::kF32, {}}, slot_name(slot), slot.name, slot.initial_value));
+    if (rule.scalars == nullptr) {
+      scalars_ = {learning_rate};
+    } else {
+      const Val number = cast(iteration, DType::kF32) + 1.0;
+      StepScalars made = rule.scalars(step, {learning_rate, number, shared});
+      GRADC_CHECK(made.shared.size() == shared.size(), "{} gave {} new shared slots for {}",
+                  rule.name, made.shared.size(), shared.size());
+      for (size_t i = 0; i < shared.size(); ++i)
+        builder.update(shared[i], made.shared[i]);
+      scalars_ = std::move(made.operands);
     }
-    if (attr_flag(spec.attrs, "corrected_epsilon")) {
-      epsilon_ = sqrt(bias_of(spec.attrs, "beta_2", iteration)) *
-                 attr_number(spec.attrs, "epsilon").value_or(0.0);
-    }
-    const double decay = attr_number(spec.attrs, "weight_decay").value_or(0.0);
-    if (decay != 0.0) decay_ = learning_rate * decay;
+    if (step.decays()) scalars_.push_back(learning_rate * step.number("weight_decay"));
   }
 
-  /// The step op on one parameter, and the updates of the parameter and its slots.
+  /// The step on one parameter, and the updates of the parameter and its slots.
   void make(const Trained& one) {
     const DType dtype = one.parameter.dtype();
+    const std::string hint = builder_.graph().value(one.parameter.id()).name;
     std::vector<Val> operands = {one.parameter, one.gradient};
-    for (const OptimizerSlot& slot : spec_.slots)
-      operands.push_back(add_slot(one, slot));
+    for (const StepSlot& slot : step_slots(step_, one.parameter.type()))
+      operands.push_back(add_state(builder_, slot.type, slot_name(one.name, slot),
+                                   fmt::format("{}.{}", hint, slot.name), slot.initial_value));
     const std::vector<Val> slots(operands.begin() + 2, operands.end());
-    operands.push_back(cast(rate_, dtype));
-    if (epsilon_.valid()) operands.push_back(cast(epsilon_, dtype));
-    if (decay_.valid()) operands.push_back(cast(decay_, dtype));
-    const std::string hint = builder_.graph().value(one.parameter.id()).name + ".next";
-    const std::vector<Val> results = builder_.add_multi(spec_.step, operands, spec_.attrs, hint);
-    GRADC_CHECK(results.size() == slots.size() + 1, "{} gave {} results for {} slots",
-                op_name(spec_.step), results.size(), slots.size());
+    for (const Val scalar : scalars_)
+      operands.push_back(cast(scalar, dtype));
+    const std::vector<Val> results =
+        builder_.add_multi(Op::kOptimizerStep, operands, make_attrs(step_), hint + ".next");
     builder_.update(one.parameter, results[0]);
     for (size_t i = 0; i < slots.size(); ++i)
       builder_.update(slots[i], results[i + 1]);
   }
 
  private:
-  Val add_slot(const Trained& one, const OptimizerSlot& slot) {
-    InitSpec init;
-    init.kind = slot.initial_value == 0.0 ? "zeros" : "constant";
-    init.a = slot.initial_value;
-    const std::string name = fmt::format("optimizer/{}/{}", one.name, slot.name);
-    const std::string hint =
-        fmt::format("{}.{}", builder_.graph().value(one.parameter.id()).name, slot.name);
-    return builder_.input(InputKind::kState, one.parameter.type(), name, hint, std::move(init));
-  }
-
   Builder& builder_;
-  const OptimizerSpec& spec_;
-  Val rate_;     // f32[]
-  Val epsilon_;  // f32[]; empty: an attribute
-  Val decay_;    // f32[]; empty: none
+  const StepAttrs& step_;
+  std::vector<Val> scalars_;  ///< f32[]: the operands that all parameters have in common
 };
 
 Val find_or_add_iteration(Builder& builder) {
@@ -175,13 +134,16 @@ Val find_or_add_iteration(Builder& builder) {
 /// The parameters that have a gradient; their outputs are removed.
 std::vector<Trained> take_gradients(Builder& builder) {
   Graph& graph = builder.graph();
+  std::unordered_map<std::string_view, ValueId> parameters;
+  for (const GraphInput& input : graph.inputs())
+    parameters.emplace(input.name, input.value);
   std::vector<Trained> result;
   for (const GraphOutput& output : graph.outputs()) {
     if (!output.name.starts_with(kGradientPrefix)) continue;
     const std::string name = output.name.substr(kGradientPrefix.size());
-    const auto parameter = graph.find_input(name);
-    GRADC_CHECK(parameter.has_value(), "a gradient of \"{}\", which is no parameter", name);
-    result.push_back({name, builder.wrap(*parameter), builder.wrap(output.value)});
+    const auto parameter = parameters.find(name);
+    GRADC_CHECK(parameter != parameters.end(), "a gradient of \"{}\", which is no parameter", name);
+    result.push_back({name, builder.wrap(parameter->second), builder.wrap(output.value)});
   }
   for (size_t i = graph.outputs().size(); i-- > 0;) {
     if (graph.outputs()[i].name.starts_with(kGradientPrefix)) graph.remove_output(i);
@@ -216,7 +178,7 @@ Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
   const Val iteration = find_or_add_iteration(builder);
   std::vector<Trained> trained = take_gradients(builder);
   clip(trained, spec);
-  StepMaker steps(builder, spec, builder.wrap(learning_rate), iteration);
+  StepMaker steps(builder, spec.step, builder.wrap(learning_rate), iteration);
   for (const Trained& one : trained) {
     steps.make(one);
     context.count("parameters updated");

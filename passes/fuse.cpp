@@ -120,7 +120,9 @@ const Node& main_node(const Graph& graph, const FusionGroup& group) {
 
 class Emitter {
  public:
-  explicit Emitter(Graph& graph) : graph_(graph), forms_(graph), old_nodes_(graph.nodes()) {
+  /// `rule` is the optimizer's, for names.
+  Emitter(Graph& graph, std::string_view rule)
+      : graph_(graph), rule_(rule), forms_(graph), old_nodes_(graph.nodes()) {
     for (size_t i = 0; i < graph.value_capacity(); ++i)
       mapped_.push_back(ValueId(i));
   }
@@ -160,7 +162,7 @@ class Emitter {
 
   /// Bodies are made before the graph changes.
   std::shared_ptr<Graph> make_body(const FusionGroup& group) {
-    return BodyMaker(graph_, group, forms_).run(kernel_label(graph_, group));
+    return BodyMaker(graph_, group, forms_).run(kernel_label(graph_, group, rule_));
   }
 
   void add_kernel(const FusionGroup& group, std::shared_ptr<Graph> body) {
@@ -208,6 +210,7 @@ class Emitter {
   }
 
   Graph& graph_;
+  std::string rule_;
   FormFinder forms_;
   std::vector<NodeId> old_nodes_;
   std::vector<ValueId> mapped_;  ///< by old ValueId
@@ -241,7 +244,8 @@ Result<bool> fuse(Graph& graph, PassContext& context) {
     }
   }
   const std::vector<FusionGroup> groups = FusionGroups(graph, context).run();
-  Emitter(graph).run(groups);
+  const std::optional<OptimizerSpec>& optimizer = context.options.optimizer;
+  Emitter(graph, optimizer ? optimizer->step.rule().name : "step").run(groups);
   context.count("kernels", static_cast<int64_t>(groups.size()));
   return true;
 }

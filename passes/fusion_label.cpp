@@ -11,7 +11,8 @@ namespace {
 
 class Labeller {
  public:
-  Labeller(const Graph& graph, const FusionGroup& group) : graph_(graph), group_(group) {
+  Labeller(const Graph& graph, const FusionGroup& group, std::string_view rule)
+      : graph_(graph), group_(group), rule_(rule) {
     for (NodeId id : group.nodes) {
       const Node& node = graph.node(id);
       ops_.insert(node.op);
@@ -46,34 +47,17 @@ class Labeller {
  private:
   bool has(Op op) const { return ops_.contains(op); }
 
-  /// The optimizer by the slots it reads; empty when the kernel makes no new parameter or state.
+  /// The optimizer's rule; empty when the kernel makes no new parameter.
   std::string optimizer() const {
-    bool writes_param = false;
-    std::set<std::string> slots;
     for (ValueId output : group_.outputs) {
       for (const Use& use : graph_.value(output).uses) {
-        if (graph_.node(use.node).op != Op::kUpdate || use.operand != 1) continue;
-        const GraphInput& target = graph_.input_of(graph_.node(use.node).operands[0]);
-        if (target.kind == InputKind::kParam) {
-          writes_param = true;
-        } else if (graph_.node(use.node).phase == Phase::kUpdate) {
-          // What the forward phase updates is a layer's own: moving averages.
-          slots.insert(target.name.substr(target.name.rfind('/') + 1));
-        }
+        const Node& user = graph_.node(use.node);
+        if (user.op == Op::kUpdate && use.operand == 1 &&
+            graph_.input_of(user.operands[0]).kind == InputKind::kParam)
+          return rule_;
       }
     }
-    if (!writes_param) return {};
-    const auto any = [&](std::initializer_list<const char*> names) {
-      return std::any_of(names.begin(), names.end(),
-                         [&](const char* name) { return slots.contains(name); });
-    };
-    if (slots.empty()) return "sgd";
-    if (any({"m", "momentum"}) && any({"v", "velocity"})) return "adam";
-    if (any({"u", "norm"})) return "adamax";
-    if (any({"accum", "accumulator"})) return "adagrad";
-    if (any({"mean_square", "velocity"})) return "rmsprop";
-    if (any({"momentum", "momentums"})) return "momentum";
-    return "step";
+    return {};
   }
 
   /// The activation that an epilogue holds: the last costly function, or relu.
@@ -143,6 +127,7 @@ class Labeller {
 
   const Graph& graph_;
   const FusionGroup& group_;
+  std::string rule_;
   std::set<Op> ops_;
   Phase last_phase_ = Phase::kForward;
   bool has_forward_ = false;
@@ -151,8 +136,8 @@ class Labeller {
 
 }  // namespace
 
-std::string kernel_label(const Graph& graph, const FusionGroup& group) {
-  return Labeller(graph, group).run();
+std::string kernel_label(const Graph& graph, const FusionGroup& group, std::string_view rule) {
+  return Labeller(graph, group, rule).run();
 }
 
 }  // namespace gradc

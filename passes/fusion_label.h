@@ -5,9 +5,11 @@
 #include "passes/fusion_groups.h"
 
 #include <string>
+#include <string_view>
 
 namespace gradc {
 
-std::string kernel_label(const Graph& graph, const FusionGroup& group);
+/// `rule` is the optimizer's, for kernels that make new parameters.
+std::string kernel_label(const Graph& graph, const FusionGroup& group, std::string_view rule);
 
 }  // namespace gradc

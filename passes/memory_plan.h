@@ -5,7 +5,9 @@
 
 #include "ir/graph.h"
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,20 +49,22 @@ struct Workspace {
 struct MemoryPlan {
   std::vector<Storage> storage;        ///< by ValueId
   std::vector<PlannedBuffer> buffers;  ///< workspaces included
-  std::vector<Workspace> workspaces;   ///< in the order of their nodes
+  std::vector<Workspace> workspaces;   ///< sorted by the node's id, one each
   /// Graph outputs whose value lives elsewhere (an input, or another output): to be copied at the
   /// end.
   std::vector<size_t> copied_outputs;
   int64_t arena_bytes = 0;
   int64_t lower_bound_bytes = 0;  ///< the largest sum of bytes live at one step
   int64_t naive_bytes = 0;        ///< sum over all arena buffers
+  /// Of each thread, beside the arena: what the dearest kernel packs. Code generation knows it;
+  /// none where it was not asked.
+  std::optional<int64_t> scratch_bytes;
 
   /// The workspace of a node, or null.
   const Workspace* workspace_of(NodeId node) const {
-    for (const Workspace& workspace : workspaces) {
-      if (workspace.node == node) return &workspace;
-    }
-    return nullptr;
+    const auto found = std::lower_bound(workspaces.begin(), workspaces.end(), node,
+                                        [](const Workspace& w, NodeId id) { return w.node < id; });
+    return found != workspaces.end() && found->node == node ? &*found : nullptr;
   }
 };
 

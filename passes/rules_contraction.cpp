@@ -1,6 +1,7 @@
-// Rules about contractions and reductions: transposes become flags of matmul, chains of reductions
-// become one. Merging two sums into one changes the order of adding (documented: a graph is
-// compiled as canonicalize leaves it, so results stay reproducible).
+// Rules about contractions and reductions: transposes become flags of matmul, chains of extrema
+// become one. No rule whose result is rounded otherwise may ask who else uses a value: an output
+// more would then change bits. Chains of sums stay as they are for that reason: merged, they are
+// added in another order.
 #include "ir/op_attrs.h"
 #include "passes/pattern.h"
 
@@ -38,7 +39,8 @@ Val matmul_of_transpose(Builder& b, NodeId id) {
                 attrs.transpose_a != a.valid(), attrs.transpose_b != c.valid());
 }
 
-/// (A B)^T = B^T A^T, when the product itself is not needed.
+/// (A B)^T = B^T A^T, when the product itself is not needed. Both have the same bits: a product is
+/// computed like its transpose (codegen/kernel/contraction_choice.h).
 Val transpose_of_matmul(Builder& b, NodeId id) {
   const Graph& graph = b.graph();
   const ValueId product = graph.node(id).operands[0];
@@ -137,7 +139,7 @@ std::vector<Rule> contraction_rules() {
          return reduce_sum(broadcast(input(b, "x", {2, 3}), {5, 2, 4, 3}, {1, 3}), {0, 1});
        }},
   };
-  for (Op op : {Op::kReduceSum, Op::kReduceMax, Op::kReduceMin, Op::kReduceProd}) {
+  for (Op op : {Op::kReduceMax, Op::kReduceMin}) {
     const std::string name(op_name(op));
     rules.push_back({name + "(" + name + "(x)) -> " + name + "(x), if used once", is_op(op),
                      reduce_of_reduce, [op](Builder& b) {

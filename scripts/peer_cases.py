@@ -336,6 +336,36 @@ def adamax(p, g, s, t, lr, b1=0.9, b2=0.999, eps=1e-7):
     return p - lr / (1 - b1**t) * m / (u + eps)
 
 
+def nadam(p, g, s, t, lr, b1=0.9, b2=0.999, eps=1e-7):
+    m = s["momentum"] = b1 * s.get("momentum", 0.0) + (1 - b1) * g
+    v = s["velocity"] = b2 * s.get("velocity", 0.0) + (1 - b2) * g * g
+    product = math.prod(b1 * (1 - 0.5 * 0.96**n) for n in range(1, t + 1))
+    now, ahead = (b1 * (1 - 0.5 * 0.96**n) for n in (t, t + 1))
+    step = ahead * m / (1 - product * ahead) + (1 - now) * g / (1 - product)
+    return p - lr * step / (torch.sqrt(v / (1 - b2**t)) + eps)
+
+
+def lion(p, g, s, t, lr, b1=0.9, b2=0.99):
+    m = s.get("momentum", torch.zeros_like(g))
+    s["momentum"] = b2 * m + (1 - b2) * g
+    return p - lr * torch.sign(b1 * m + (1 - b1) * g)
+
+
+def adafactor(p, g, s, t, lr):
+    rms = lambda x: torch.sqrt(torch.mean(x * x))
+    kept = 1 - t**-0.8
+    squares = g * g + 1e-30
+    if g.dim() < 2:
+        v = s["v"] = kept * s.get("v", 0.0) + (1 - kept) * squares
+    else:
+        r = s["r"] = kept * s.get("r", 0.0) + (1 - kept) * squares.mean(-1)
+        c = s["c"] = kept * s.get("c", 0.0) + (1 - kept) * squares.mean(-2)
+        v = (r / r.mean(-1, keepdim=True)).unsqueeze(-1) * c.unsqueeze(-2)
+    u = g / torch.sqrt(v)
+    rate = max(1e-3, rms(p)) * min(lr, 1 / math.sqrt(t))
+    return p - rate * u / max(1.0, rms(u))
+
+
 def of_torch(p, g, s, t, lr, make, **arguments):
     """One step of a torch.optim class on one parameter."""
     if "parameter" not in s:
@@ -363,6 +393,9 @@ _RULES = {  # name -> (gradc optimizer, learning rate, update function, its furt
     "amsgrad": ({"type": "adam", "amsgrad": True}, 0.002, adam, {"amsgrad": True}),
     "adamw": ({"type": "adamw", "weight_decay": 0.01}, 0.002, adam, {"weight_decay": 0.01}),
     "adamax": ({"type": "adamax"}, 0.002, adamax, {}),
+    "nadam": ({"type": "nadam"}, 0.002, nadam, {}),
+    "lion": ({"type": "lion"}, 0.0005, lion, {}),
+    "adafactor": ({"type": "adafactor"}, 0.005, adafactor, {}),
     # PyTorch's own classes, with its defaults.
     "torch_sgd": ({"type": "sgd"}, 0.05, of_torch, {"make": torch.optim.SGD}),
     "torch_momentum": ({"type": "sgd", "momentum": 0.9}, 0.02, of_torch,
@@ -379,6 +412,9 @@ _RULES = {  # name -> (gradc optimizer, learning rate, update function, its furt
                       {"make": torch.optim.Adam, "amsgrad": True}),
     "torch_adamw": (as_torch(type="adamw", weight_decay=0.01), 0.001, of_torch, {"make": torch.optim.AdamW}),
     "torch_adamax": (as_torch(type="adamax"), 0.002, of_torch, {"make": torch.optim.Adamax}),
+    # The same formulas in both.
+    "torch_adadelta": ({"type": "adadelta"}, 0.5, of_torch, {"make": torch.optim.Adadelta, "rho": 0.95, "eps": 1e-7}),
+    "torch_nadam": ({"type": "nadam"}, 0.002, of_torch, {"make": torch.optim.NAdam, "momentum_decay": 1.0, "eps": 1e-7}),
 }
 
 

@@ -8,8 +8,8 @@
 // never inside.
 //
 // Expressions are pure trees evaluated where their statement stands; sharing is explicit, by Let. A
-// vector loop means the same as a serial one except that sums and products accumulated in it may be
-// grouped by lanes (the grouping is fixed by the target's vector width). Integer index arithmetic
+// vector loop means the same as a serial one. The order in which floats are added up is part of the
+// kernel (sum_order.h), so a kernel's bits are the same on every target. Integer index arithmetic
 // is 64-bit.
 #pragma once
 
@@ -109,13 +109,14 @@ struct Let {
   LocalId local;
   ExprId expr;
 };
-/// local = local op expr, for accumulators. An accumulator started outside a vector loop that
-/// accumulates into it is reduced over the lanes at the end of that loop; one started inside is one
-/// per lane.
+/// local = local op expr, for accumulators; with a factor local = expr * factor + local, rounded
+/// once (kSum of floats only). An accumulator started outside a vector loop that accumulates into
+/// it is reduced over the lanes at the end of that loop; one started inside is one per lane.
 struct Accumulate {
   LocalId local;
   AccumulateOp op{};
   ExprId expr;
+  ExprId factor;
 };
 /// buffer[affine + dynamic] = expr; `add`: += (no two lanes of a vector loop may meet).
 struct Store {
@@ -130,6 +131,14 @@ using Stmt = std::variant<Let, Accumulate, Store, std::unique_ptr<For>, std::uni
                           std::unique_ptr<Contract>>;
 using Block = std::vector<Stmt>;
 
+/// In which order a loop adds (or multiplies) floats into accumulators that were started before it;
+/// sum_order.h says it exactly.
+enum class SumOrder : uint8_t {
+  kSequence,  ///< one after the other
+  kGroups,    ///< in groups of 16, groups of groups, and so on
+  kLanes,     ///< in 64 columns; for vector loops, and all that take part in such sums have it
+};
+
 /// for var in [begin, end), step 1. Vector loops may hold serial and unrolled loops (each lane runs
 /// them), no further vector loop; parallel loops stand at the top level only. A kParallelVector
 /// loop is both and accumulates only into locals started inside it.
@@ -139,6 +148,7 @@ struct For {
   int64_t end = 0;
   LoopKind kind = LoopKind::kSerial;
   int64_t grain = 1;  ///< parallel: the smallest number of iterations worth a thread
+  SumOrder sums = SumOrder::kSequence;
   Block body;
 };
 

@@ -1,12 +1,16 @@
 #include "codegen/kernel/kernel_interpreter.h"
 
 #include "codegen/kernel/kernel_printer.h"
+#include "codegen/kernel/sum_order.h"
 #include "support/check.h"
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <limits>
+#include <map>
+#include <set>
 
 namespace gradc::kernel {
 
@@ -213,9 +217,10 @@ class Machine {
   double scalar(const Expr& e) {
     if (e.op == ScalarOp::kSelect) return eval(eval(e.args[0]) != 0.0 ? e.args[1] : e.args[2]);
     const double x = eval(e.args[0]);
-    if (e.op == ScalarOp::kCast) return convert(x, kernel_.expr(e.args[0]).dtype, e.dtype);
-    if (scalar_op_arity(e.op) == 1) return unary(e.op, x);
-    return binary(e.op, x, eval(e.args[1]), is_integer(e.dtype));
+    if (e.op == ScalarOp::kCast)
+      return round_to(convert(x, kernel_.expr(e.args[0]).dtype, e.dtype), e.dtype);
+    if (scalar_op_arity(e.op) == 1) return round_to(unary(e.op, x), e.dtype);
+    return round_to(binary(e.op, x, eval(e.args[1]), is_integer(e.dtype)), e.dtype);
   }
 
   static double combine(AccumulateOp op, double a, double b) {
@@ -243,7 +248,17 @@ class Machine {
 
   void statement(const Accumulate& s) {
     double& local = locals_[s.local.index];
-    local = round_to(combine(s.op, local, eval(s.expr)), kernel_.locals[s.local.index].dtype);
+    const DType dtype = kernel_.locals[s.local.index].dtype;
+    if (!s.factor.valid()) {
+      local = round_to(combine(s.op, local, eval(s.expr)), dtype);
+      return;
+    }
+    const double a = eval(s.expr);
+    const double b = eval(s.factor);
+    local = dtype == DType::kF32 && options_.round_f32
+                ? static_cast<double>(std::fma(static_cast<float>(a), static_cast<float>(b),
+                                               static_cast<float>(local)))
+                : a * b + local;
   }
 
   void statement(const Store& s) {
@@ -253,9 +268,112 @@ class Machine {
   }
 
   void statement(const std::unique_ptr<For>& s) {
+    std::vector<OrderedSum> sums;
+    if (s->sums != SumOrder::kSequence) sums = ordered_sums(*s);
     for (int64_t i = s->begin; i < s->end; ++i) {
       vars_[s->var.index] = i;
+      for (OrderedSum& sum : sums)
+        locals_[sum.local().index] = sum.open(i - s->begin);
       block(s->body);
+      for (OrderedSum& sum : sums)
+        sum.close(i - s->begin, locals_[sum.local().index]);
+    }
+    for (OrderedSum& sum : sums)
+      locals_[sum.local().index] = sum.total();
+  }
+
+  // ---- sums in an order of their own
+  // -----------------------------------------------------------
+
+  /// What a loop of several accumulators adds to one of them.
+  class OrderedSum {
+   public:
+    using Add = std::function<double(double, double)>;
+    OrderedSum(LocalId local, double before, double zero, int64_t terms, SumOrder order, Add add)
+        : local_(local), total_(before), zero_(zero), add_(std::move(add)) {
+      columns_ = order == SumOrder::kLanes ? kSumColumns : 1;
+      blocks_ = terms / columns_;
+      for (int64_t node = kSumGroup; node < blocks_; node *= kSumGroup)
+        nodes_.push_back(node);
+      open_.assign((nodes_.size() + 1) * static_cast<size_t>(columns_), zero);
+    }
+
+    LocalId local() const { return local_; }
+    /// The accumulator that term i goes to.
+    double open(int64_t i) { return cell(i); }
+    void close(int64_t i, double value) {
+      cell(i) = value;
+      const int64_t block = i / columns_;
+      if (block >= blocks_) return;
+      for (size_t level = 0; level < nodes_.size(); ++level) {
+        if ((block + 1) % nodes_[level] != 0 && block + 1 != blocks_) return;
+        double& node = at(level, i % columns_);
+        double& above = at(level + 1, i % columns_);
+        above = add_(above, std::exchange(node, zero_));
+      }
+    }
+    double total() {
+      if (columns_ == 1) return add_(total_, at(nodes_.size(), 0));
+      return add_(total_, halved(lanes_.empty() ? columns() : lanes_, 1)[0]);
+    }
+
+   private:
+    double& at(size_t level, int64_t column) {
+      return open_[level * static_cast<size_t>(columns_) + static_cast<size_t>(column)];
+    }
+    double& cell(int64_t i) {
+      if (i / columns_ < blocks_) return at(0, i % columns_);
+      if (lanes_.empty()) lanes_ = halved(columns(), kSumLanes);
+      return lanes_[static_cast<size_t>(i % kSumLanes)];
+    }
+    std::vector<double> columns() const { return {open_.end() - columns_, open_.end()}; }
+    std::vector<double> halved(std::vector<double> lanes, int64_t to) const {
+      while (lanes.size() > static_cast<size_t>(to)) {
+        const size_t half = lanes.size() / 2;
+        for (size_t j = 0; j < half; ++j)
+          lanes[j] = add_(lanes[j], lanes[j + half]);
+        lanes.resize(half);
+      }
+      return lanes;
+    }
+
+    LocalId local_;
+    double total_;
+    double zero_;
+    int64_t columns_ = 1;
+    int64_t blocks_ = 0;
+    std::vector<int64_t> nodes_;  ///< blocks in a node of each level, innermost first
+    std::vector<double> open_;    ///< by level and column: sums of the open nodes
+    std::vector<double> lanes_;   ///< of what is left behind the last whole block
+    Add add_;
+  };
+
+  std::vector<OrderedSum> ordered_sums(const For& loop) {
+    std::map<uint32_t, AccumulateOp> found;
+    std::set<uint32_t> started;
+    find_accumulated(loop.body, found, started);
+    std::vector<OrderedSum> sums;
+    for (const auto& [index, op] : found) {
+      const DType dtype = kernel_.locals[index].dtype;
+      if (started.contains(index) || !is_ordered(op, dtype)) continue;
+      const double zero = op == AccumulateOp::kSum ? 0.0 : 1.0;
+      sums.emplace_back(LocalId(index), locals_[index], zero, loop.end - loop.begin, loop.sums,
+                        [this, dtype, op = op](double a, double b) {
+                          return round_to(combine(op, a, b), dtype);
+                        });
+    }
+    return sums;
+  }
+
+  static void find_accumulated(const Block& body, std::map<uint32_t, AccumulateOp>& found,
+                               std::set<uint32_t>& started) {
+    for (const Stmt& stmt : body) {
+      if (const auto* let = std::get_if<Let>(&stmt)) started.insert(let->local.index);
+      if (const auto* add = std::get_if<Accumulate>(&stmt)) found[add->local.index] = add->op;
+      if (const auto* loop = std::get_if<std::unique_ptr<For>>(&stmt))
+        find_accumulated((*loop)->body, found, started);
+      if (const auto* branch = std::get_if<std::unique_ptr<If>>(&stmt))
+        find_accumulated((*branch)->body, found, started);
     }
   }
 
@@ -278,8 +396,15 @@ class Machine {
     outer.insert(outer.end(), s->n.begin(), s->n.end());
     each(outer, 0, [&] {
       double sum = 0.0;
-      each(s->k, 0, [&] { sum += eval(s->a) * eval(s->b); });
-      locals_[s->acc.index] = round_to(sum, DType::kF32);
+      each(s->k, 0, [&] {
+        const double a = eval(s->a);
+        const double b = eval(s->b);
+        sum = options_.round_f32
+                  ? static_cast<double>(std::fma(static_cast<float>(a), static_cast<float>(b),
+                                                 static_cast<float>(sum)))
+                  : a * b + sum;
+      });
+      locals_[s->acc.index] = sum;
       block(s->epilogue);
     });
   }

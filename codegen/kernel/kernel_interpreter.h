@@ -12,7 +12,8 @@
 namespace gradc::kernel {
 
 struct InterpretOptions {
-  /// Rounds f32 numbers to float where they are let, accumulated or stored.
+  /// Rounds every f32 result to float. Sums are made in their order (sum_order.h) either way, so
+  /// arithmetic then gives the bits of compiled code; functions (exp, tanh) are better than there.
   bool round_f32 = false;
 };
 

@@ -64,18 +64,20 @@ bool Parser::let(Block& out) {
   return true;
 }
 
-/// %acc += expr
+/// %acc += expr, or %acc fma= expr, expr
 bool Parser::accumulate(Block& out) {
   const Token name = take();
   const auto found = locals_.find(name.text);
   if (found == locals_.end()) return fail(name, "%{} is not defined above", name.text);
   std::string sign = peek().text;
   if (peek().kind == TokenKind::kWord && peek(1).is("=")) sign += "=";
-  const auto op = find_word(kAccumulateWords, sign);
-  if (!op) return expected("+=, *=, max= or min=");
+  const bool fused = sign == kFusedWord;
+  const auto op = fused ? std::optional(AccumulateOp::kSum) : find_word(kAccumulateWords, sign);
+  if (!op) return expected("+=, *=, max=, min= or fma=");
   if (take().kind == TokenKind::kWord) take();
-  Accumulate accumulate{found->second, *op, {}};
+  Accumulate accumulate{found->second, *op, {}, {}};
   if (!expr(accumulate.expr)) return false;
+  if (fused && (!expect(",") || !expr(accumulate.factor))) return false;
   out.emplace_back(accumulate);
   return true;
 }
@@ -90,14 +92,21 @@ bool Parser::store(Block& out) {
   return true;
 }
 
-/// i in 0..8 grain=4
+/// i in 0..8 grain=4 sums=groups
 bool Parser::loop(LoopKind kind, For& out) {
   take();
   out.kind = kind;
   if (!declare_var(out.var) || !expect_word("in") || !integer(out.begin) || !expect("..") ||
       !integer(out.end))
     return false;
-  return !accept_word("grain") || (expect("=") && integer(out.grain));
+  if (accept_word("grain") && (!expect("=") || !integer(out.grain))) return false;
+  if (!accept_word("sums")) return true;
+  if (!expect("=")) return false;
+  const auto order = find_word(kOrderWords, peek().text);
+  if (!order) return expected("groups or lanes");
+  out.sums = *order;
+  take();
+  return true;
 }
 
 bool Parser::dims(std::string_view label, std::vector<ContractDim>& out) {

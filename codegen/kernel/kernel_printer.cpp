@@ -230,8 +230,13 @@ class Printer {
   }
 
   void statement(const Accumulate& s) {
-    write("{} {} ", name(s.local), word_of(kAccumulateWords, s.op));
+    const std::string_view sign = s.factor.valid() ? kFusedWord : word_of(kAccumulateWords, s.op);
+    write("{} {} ", name(s.local), sign);
     expr(s.expr);
+    if (s.factor.valid()) {
+      write(", ");
+      expr(s.factor);
+    }
     write("\n");
   }
 
@@ -245,6 +250,7 @@ class Printer {
   void statement(const std::unique_ptr<For>& s) {
     write("{} {} in {}..{}", word_of(kLoopWords, s->kind), name(s->var), s->begin, s->end);
     if (s->grain != 1) write(" grain={}", s->grain);
+    if (s->sums != SumOrder::kSequence) write(" sums={}", word_of(kOrderWords, s->sums));
     nested(s->body);
   }
 

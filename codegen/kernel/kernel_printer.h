@@ -8,7 +8,9 @@
 
 namespace gradc::kernel {
 
-/// Readable text with the kernel's own names, made words and distinct.
+/// Readable text with the kernel's own names, made words and distinct. `%acc fma= a, b` is
+/// acc = a * b + acc rounded once; `sums=groups` or `sums=lanes` behind a loop's bounds and grain
+/// is the order in which it adds floats (sum_order.h).
 std::string to_string(const Kernel& kernel);
 std::string to_string(const Kernel& kernel, ExprId expr);
 std::string to_string(const Kernel& kernel, const Affine& affine);

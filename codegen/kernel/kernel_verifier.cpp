@@ -2,6 +2,7 @@
 
 #include "codegen/kernel/kernel_bounds.h"
 #include "codegen/kernel/kernel_printer.h"
+#include "codegen/kernel/sum_order.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -20,6 +21,7 @@ class Verifier {
         bounds_(kernel),
         defined_(kernel.locals.size(), false),
         started_in_loop_(kernel.locals.size(), 0),
+        vector_of_(kernel.locals.size(), 0),
         let_seen_(kernel.locals.size(), false) {}
 
   std::vector<Diagnostic> run() {
@@ -197,6 +199,7 @@ class Verifier {
     let_seen_[s.local.index] = true;
     defined_[s.local.index] = true;
     started_in_loop_[s.local.index] = parallel_vector_depth_;
+    vector_of_[s.local.index] = unordered_vector_;
     if (!local.mutable_) bounds_.define(s.local, s.expr);
   }
 
@@ -209,6 +212,17 @@ class Verifier {
       error("%{} accumulates {}, of another dtype", local.name, text(s.expr));
     if (started_in_loop_[s.local.index] < parallel_vector_depth_)
       error("%{} accumulates across a parallel loop", local.name);
+    if (s.factor.valid()) factor(s, local);
+    if (is_ordered(s.op, local.dtype) && unordered_vector_ > vector_of_[s.local.index])
+      error("%{} sums floats across a vector loop that names no order", local.name);
+  }
+
+  void factor(const Accumulate& s, const Local& local) {
+    expr(s.factor);
+    if (kernel_.expr(s.factor).dtype != local.dtype)
+      error("%{} accumulates products of {}, of another dtype", local.name, text(s.factor));
+    if (s.op != AccumulateOp::kSum || !is_float(local.dtype))
+      error("%{} is no sum of floats, so products cannot be fused into it", local.name);
   }
 
   void statement(const Store& s) {
@@ -239,8 +253,15 @@ class Verifier {
       parallel_vars_.push_back(s->var);
       ++parallel_vector_depth_;
     }
+    if (s->sums == SumOrder::kLanes && s->kind != LoopKind::kVector)
+      error("loop {} sums by lanes but is no vector loop", kernel_.vars[s->var.index]);
+    if (s->sums == SumOrder::kGroups && vector)
+      error("vector loop {} sums in groups", kernel_.vars[s->var.index]);
     const bool outer_vector = std::exchange(in_vector_, in_vector_ || vector);
+    const int unordered = vector && s->sums != SumOrder::kLanes ? 1 : 0;
+    unordered_vector_ += unordered;
     block(s->body, false);
+    unordered_vector_ -= unordered;
     in_vector_ = outer_vector;
     if (parallel) {
       parallel_vars_.pop_back();
@@ -300,10 +321,12 @@ class Verifier {
   int guard_depth_ = 0;  ///< guards around the expression being checked
   std::vector<bool> defined_;
   std::vector<int> started_in_loop_;
+  std::vector<int> vector_of_;  ///< by local: unordered_vector_ where it was started
   std::vector<bool> let_seen_;
   std::vector<VarId> parallel_vars_;
   int parallel_vector_depth_ = 0;
   bool in_vector_ = false;
+  int unordered_vector_ = 0;  ///< vector loops around that name no order of sums
   std::vector<Diagnostic> errors_;
 };
 

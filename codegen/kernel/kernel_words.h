@@ -26,6 +26,11 @@ inline constexpr Words<AccumulateOp, 4> kAccumulateWords = {{{AccumulateOp::kSum
                                                              {AccumulateOp::kProd, "*="},
                                                              {AccumulateOp::kMax, "max="},
                                                              {AccumulateOp::kMin, "min="}}};
+/// A sum that a product is fused into: `%acc fma= a, b`.
+inline constexpr std::string_view kFusedWord = "fma=";
+inline constexpr Words<SumOrder, 3> kOrderWords = {{{SumOrder::kSequence, "sequence"},
+                                                    {SumOrder::kGroups, "groups"},
+                                                    {SumOrder::kLanes, "lanes"}}};
 /// Scalar functions that stand between their operands.
 inline constexpr Words<ScalarOp, 12> kInfixWords = {{{ScalarOp::kAdd, "+"},
                                                      {ScalarOp::kSub, "-"},

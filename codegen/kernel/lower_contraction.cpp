@@ -3,6 +3,7 @@
 // Contract with prologue and epilogue, as a plain loop nest where a register tile would be mostly
 // empty, or split over k where there is too little of m and n.
 #include "codegen/kernel/contraction.h"
+#include "codegen/kernel/contraction_choice.h"
 #include "codegen/kernel/nest_access.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
@@ -17,17 +18,13 @@ namespace gradc::kernel {
 
 namespace {
 
-constexpr size_t kA = 0;
-constexpr size_t kB = 1;
-constexpr size_t kY = 2;
-constexpr size_t kFirstGuard = 3;
-
 int group_of(DimClass c) {
   return static_cast<int>(c);
 }
 
-/// Splits dimensions where views of the operands or results need it.
-void refine(Contraction& c, Emitter& emitter, const Graph& body, bool padded) {
+/// Splits dimensions where views of the operands or results need it, all but `whole`.
+void refine(Contraction& c, Emitter& emitter, const Graph& body, bool padded,
+            const ContractionDim* whole) {
   std::set<int64_t> cuts_y;
   for (const GraphOutput& output : body.outputs()) {
     const std::set<int64_t>& below = emitter.cuts(output.value);
@@ -39,7 +36,7 @@ void refine(Contraction& c, Emitter& emitter, const Graph& body, bool padded) {
   std::vector<ContractionDim> refined;
   for (const ContractionDim& dim : c.dims) {
     std::set<int64_t> relative;
-    for (size_t space = 0; space < 3; ++space) {
+    for (size_t space = 0; space < 3 && &dim != whole; ++space) {
       const int64_t stride = dim.strides[space];
       if (stride <= 0) continue;
       for (const int64_t cut : *cuts[space]) {
@@ -76,13 +73,6 @@ std::vector<int64_t> space_offsets(const Contraction& c) {
   return offsets;
 }
 
-int64_t size_of(const Contraction& c, DimClass cls) {
-  int64_t size = 1;
-  for (const ContractionDim& dim : c.dims)
-    size *= dim.cls == cls ? dim.extent : 1;
-  return size;
-}
-
 ExprId operand_a(const Contraction& c, NestCursor& at) {
   Emitter& e = at.emitter();
   if (c.copy.valid()) return e.builder().load(c.copy, at.at(kA).affine);
@@ -113,21 +103,19 @@ Contraction with_copy(const Contraction& c, const std::optional<Copy>& copy, Uni
 // ---- as a loop nest
 // ------------------------------------------------------------------------------
 
-/// Too little for a register tile: one row or column, an outer product, other dtypes.
-bool prefers_nest(const Contraction& c, const Graph& body) {
-  if (body.type(c.y).dtype != DType::kF32) return true;
-  const int64_t m = size_of(c, DimClass::kM);
-  const int64_t n = size_of(c, DimClass::kN);
-  const int64_t k = size_of(c, DimClass::kK);
-  if (n < 4 || k == 1 || m * n * k <= 2048) return true;
-  if (m > 1) return false;
-  for (const ContractionDim& dim : c.dims) {
-    if (dim.cls == DimClass::kN && dim.strides[kB] == 1) return false;
-  }
-  return true;
+/// Adds products as they come, or by lanes along the innermost k.
+void set_order(Nest& nest, bool dot) {
+  nest.sums = dot ? SumOrder::kLanes : SumOrder::kSequence;
+  if (!dot) return;
+  NestDim& inner = nest.dims.back();
+  GRADC_CHECK(inner.reduce, "the innermost dimension is one of k");
+  inner.group = 1;
+  const auto reduced = std::count_if(nest.dims.begin(), nest.dims.end(),
+                                     [](const NestDim& dim) { return dim.reduce; });
+  nest.lanes_outside = reduced > 1;
 }
 
-Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
+Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Copy>& copy, bool dot,
                      bool joins) {
   const Graph& body = unit.body();
   Unit::Frame frame = unit.frame(part.suffix);
@@ -138,14 +126,11 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
     dim.group = 0;
   nest.offsets = space_offsets(c);
   const DType dtype = accumulator_dtype(body.type(c.y).dtype);
+  set_order(nest, dot);
   Reduction r;
   r.dtype = dtype;
-  r.value = [&c, dtype](NestCursor& at) {
-    Emitter& e = at.emitter();
-    const ExprId a = e.builder().cast(operand_a(c, at), dtype);
-    const ExprId b = e.builder().cast(e.value(c.b, at.at(kB)), dtype);
-    return e.builder().scalar(ScalarOp::kMul, dtype, a, b);
-  };
+  r.value = [&c](NestCursor& at) { return operand_a(c, at); };
+  r.factor = [&c](NestCursor& at) { return at.emitter().value(c.b, at.at(kB)); };
   r.done = [&c, &body](NestCursor& at, LocalId acc) {
     Emitter& e = at.emitter();
     const DType wanted = body.type(c.y).dtype;
@@ -155,7 +140,7 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
   };
   nest.stages.push_back({std::move(r)});
   nest.points = [&](NestCursor& at) { return output_stores(frame, body, at, kY); };
-  GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body, nest, unit.target()));
+  GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body, nest));
   kernel.flops = 2 * size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) *
                  size_of(c, DimClass::kN) * size_of(c, DimClass::kK);
   unit.add_call(frame, std::move(kernel), joins);
@@ -308,30 +293,6 @@ Status lower_as_contract(Unit& unit, const Contraction& part, const std::optiona
 // ---- split over k
 // --------------------------------------------------------------------------------
 
-/// The number of chunks of the outermost k dimension; 1: no split. Depends on sizes only.
-int64_t split_chunks(const Contraction& c) {
-  constexpr int64_t kTileRows = 14;
-  constexpr int64_t kTileColumns = 32;
-  constexpr int64_t kFewTiles = 8;
-  constexpr int64_t kLongK = 4096;
-  constexpr int64_t kChunkK = 512;
-  constexpr int64_t kMostChunks = 32;
-  const int64_t k = size_of(c, DimClass::kK);
-  const int64_t tiles = size_of(c, DimClass::kBatch) *
-                        ((size_of(c, DimClass::kM) + kTileRows - 1) / kTileRows) *
-                        ((size_of(c, DimClass::kN) + kTileColumns - 1) / kTileColumns);
-  if (k < kLongK || tiles > kFewTiles) return 1;
-  for (const ContractionDim& dim : c.dims) {
-    if (dim.cls != DimClass::kK || dim.extent == 1) continue;
-    int64_t best = 1;
-    for (int64_t p = 2; p <= std::min(kMostChunks, dim.extent); ++p) {
-      if (dim.extent % p == 0 && k / p >= kChunkK) best = p;
-    }
-    return best >= 4 ? best : 1;
-  }
-  return 1;
-}
-
 Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
                    int64_t chunks) {
   const Graph& body = unit.body();
@@ -394,7 +355,7 @@ bool wants_copy(const ContractionSet& set, const Graph& body) {
   bool guarded = false;
   for (const Contraction& c : set.parts) {
     if (c.empty) continue;
-    if (prefers_nest(c, body)) return false;
+    if (is_dot(c, body) || prefers_nest(c, body)) return false;
     guarded = guarded || !c.guards.empty();
     products += size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) * size_of(c, DimClass::kN) *
                 size_of(c, DimClass::kK);
@@ -441,12 +402,19 @@ Status lower_contraction(Unit& unit, const Node& node) {
   }
   bool joins = false;
   for (Contraction& part : set.parts) {
-    refine(part, emitter, body, copy.has_value());
+    // Sizes of the op decide, before views of its operands cut dimensions.
+    const bool dot = !part.empty && is_dot(part, body);
+    const bool nest = dot || prefers_nest(part, body);
+    const int64_t chunks = part.empty || nest || set.parts.size() > 1 ? 1 : split_chunks(part);
+    refine(part, emitter, body, copy.has_value(),
+           dot          ? innermost_k(part)
+           : chunks > 1 ? outermost_k(part)
+                        : nullptr);
     if (part.empty) {
       GRADC_TRY_STATUS(lower_as_zero(unit, part, joins));
-    } else if (prefers_nest(part, body)) {
-      GRADC_TRY_STATUS(lower_as_nest(unit, part, copy, joins));
-    } else if (const int64_t chunks = split_chunks(part); chunks > 1 && set.parts.size() == 1) {
+    } else if (nest) {
+      GRADC_TRY_STATUS(lower_as_nest(unit, part, copy, dot, joins));
+    } else if (chunks > 1) {
       GRADC_TRY_STATUS(lower_split(unit, part, copy, chunks));
     } else {
       GRADC_TRY_STATUS(lower_as_contract(unit, part, copy, joins));

@@ -3,6 +3,7 @@
 // The gradient of a maximum knows the winner of each window either at once (windows that tile the
 // input: all positions of a window are written together) or from a first kernel that stores it.
 #include "codegen/kernel/lower_unit.h"
+#include "codegen/kernel/sum_order.h"
 #include "ir/conv_geometry.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
@@ -37,6 +38,20 @@ struct Sizes {
     }
   }
 };
+
+/// The elements of a window are added from the first to the last; those of a large one in groups,
+/// along each axis on its own.
+void set_window_sums(Nest& nest) {
+  int64_t taps = 1;
+  for (const NestDim& dim : nest.dims)
+    taps *= dim.reduce ? dim.extent : 1;
+  nest.sums = groups_of(taps);
+  if (nest.sums == SumOrder::kSequence) return;
+  int axis = 0;
+  for (NestDim& dim : nest.dims) {
+    if (dim.reduce) dim.group = ++axis;
+  }
+}
 
 class PoolLowering {
  public:
@@ -104,6 +119,7 @@ class PoolLowering {
       dim->strides[kFirstAxis + i] = 1;
       dim->strides[spaces - 1] = taps;
     }
+    set_window_sums(nest);
     return nest;
   }
 
@@ -286,6 +302,7 @@ class PoolLowering {
       add(axis_name('w', axis), windows, true, 0, 0)
           ->strides[kFirstAxis + spatial + static_cast<size_t>(axis)] = 1;
     }
+    set_window_sums(nest);
     return nest;
   }
 

@@ -1,8 +1,11 @@
 // Row and column kernels: reductions over the same axes of one full shape, in sequence, with
 // elementwise work before, between and after. Stage by stage, values of the full shape are computed
-// again in each pass or, where that is expensive, kept in a row array. Reductions of a long reduced
-// space to a tiny kept one are split into a fixed number of chunks.
+// again in each pass or, where that is expensive, kept in a row array. A single stage over a long
+// reduced space is split among threads (lower_reduction_split.cpp).
+#include "codegen/kernel/lower_reduction.h"
+
 #include "codegen/kernel/lower_unit.h"
+#include "codegen/kernel/sum_order.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
 #include "support/check.h"
@@ -14,11 +17,6 @@
 namespace gradc::kernel {
 
 namespace {
-
-constexpr size_t kFull = 0;     // position in the full shape
-constexpr size_t kPoint = 1;    // position in the kept shape
-constexpr size_t kReduced = 2;  // position in the reduced shape
-constexpr size_t kPartial = 3;  // position in the partial results of a split
 
 /// Alternating runs of kept and reduced axes, outermost first.
 struct AxisRun {
@@ -43,12 +41,6 @@ std::vector<AxisRun> axis_runs(const Graph& body, const Node& node) {
     runs.back().size *= shape[axis];
   }
   return runs;
-}
-
-AccumulateOp accumulate_op(const Node& node) {
-  if (node.op == Op::kReduceSum) return AccumulateOp::kSum;
-  if (node.op == Op::kReduceProd) return AccumulateOp::kProd;
-  return node.op == Op::kReduceMin ? AccumulateOp::kMin : AccumulateOp::kMax;
 }
 
 bool is_expensive(const Node& node) {
@@ -106,10 +98,14 @@ class ReductionLowering {
   Status run() {
     GRADC_TRY_STATUS(analyse());
     make_dims();
-    if (const int64_t chunks = split_chunks(); chunks > 1) return run_split(chunks);
+    if (num_stages_ == 1 && !has_full_output_ && !has_argmax_) {
+      GRADC_TRY(const bool done, split_reduction(unit_, space()));
+      if (done) return Ok{};
+    }
     const Unit::Frame frame = unit_.frame();
     Nest nest;
     nest.dims = dims_;
+    nest.sums = sums();
     nest.offsets = {0, 0, 0};
     nest.stages.resize(static_cast<size_t>(num_stages_));
     for (const auto& [id, stage] : stage_of_)
@@ -141,6 +137,8 @@ class ReductionLowering {
         stage_of_[id] = before;
         num_stages_ = std::max(num_stages_, before + (node.op == Op::kArgmax ? 2 : 1));
         has_argmax_ = has_argmax_ || node.op == Op::kArgmax;
+        const DType dtype = accumulator_dtype(body_.type(node.operands[0]).dtype);
+        ordered_ = ordered_ || (node.op != Op::kArgmax && is_ordered(accumulate_op(node), dtype));
       }
       const int after = before + (reduction ? (node.op == Op::kArgmax ? 2 : 1) : 0);
       for (const ValueId result : node.results)
@@ -179,12 +177,17 @@ class ReductionLowering {
           add_point_cut(cut, cuts);
       }
     }
-    // A dimension is either kept or reduced, whatever the views below would cut.
+    // A dimension is either kept or reduced, whatever the views below would cut. The order of a sum
+    // is that of its run, so no view cuts a run that floats are summed over: what such a view reads
+    // is found by dividing positions.
     std::set<int64_t> required;
     int64_t stride = 1;
     for (size_t r = runs_.size(); r-- > 0;) {
       required.insert(stride);
-      stride *= runs_[r].size;
+      const int64_t end = stride * runs_[r].size;
+      if (ordered_ && runs_[r].reduced)
+        std::erase_if(cuts, [&](int64_t cut) { return cut > stride && cut < end; });
+      stride = end;
     }
     dims_ = chain_dims(stride_chain(cuts, full_size_, required), full_size_);
     for (NestDim& dim : dims_)
@@ -218,6 +221,7 @@ class ReductionLowering {
         dim.strides.push_back(run.reduced ? 0 : point * relative);
         dim.strides.push_back(run.reduced ? reduced * relative : 0);
         dim.name = run.reduced ? "r" + dim.name.substr(1) : dim.name;
+        if (ordered_ && run.reduced) dim.group = static_cast<int>(r) + 1;
         return;
       }
       full *= run.size;
@@ -226,14 +230,20 @@ class ReductionLowering {
     dim.strides.resize(3, 0);
   }
 
-  void bind(NestCursor& at, ValueId value, LocalId local) const {
-    Emitter& e = at.emitter();
-    const DType dtype = body_.type(value).dtype;
-    if (e.kernel().locals[local.index].dtype != dtype) {
-      const ExprId cast = e.let(e.builder().cast(e.builder().read(local), dtype), "cast");
-      local = e.kernel().expr(cast).local;
-    }
-    e.bind_local(value, local, at.at(kPoint));
+  /// Whether the innermost run is reduced: terms lie side by side.
+  SumOrder sums() const {
+    return !runs_.empty() && runs_.back().reduced ? SumOrder::kLanes : SumOrder::kGroups;
+  }
+
+  ReductionSpace space() const {
+    ReductionSpace space;
+    space.dims = dims_;
+    space.sums = ordered_ ? sums() : SumOrder::kSequence;
+    space.full_size = full_size_;
+    space.point_size = point_size_;
+    for (const auto& entry : stage_of_)
+      space.reductions.push_back(entry.first);
+    return space;
   }
 
   void add_reduction(Nest& nest, NodeId id, int stage) const {
@@ -246,7 +256,7 @@ class ReductionLowering {
     r.dtype = accumulator_dtype(body_.type(operand).dtype);
     r.value = [operand](NestCursor& at) { return at.emitter().value(operand, at.at(kFull)); };
     if (node.op != Op::kArgmax) {
-      r.done = [this, result](NestCursor& at, LocalId acc) { bind(at, result, acc); };
+      r.done = [result](NestCursor& at, LocalId acc) { bind_reduced(at, result, acc); };
       nest.stages[at_stage].push_back(std::move(r));
       return;
     }
@@ -268,7 +278,7 @@ class ReductionLowering {
       const ExprId here = b.cast(e.index_expr(at.at(kReduced)), DType::kI32);
       return b.scalar(ScalarOp::kSelect, DType::kI32, is_best, here, b.constant(last, DType::kI32));
     };
-    place.done = [this, result](NestCursor& at, LocalId acc) { bind(at, result, acc); };
+    place.done = [result](NestCursor& at, LocalId acc) { bind_reduced(at, result, acc); };
     nest.stages[at_stage + 1].push_back(std::move(place));
   }
 
@@ -313,117 +323,12 @@ class ReductionLowering {
     }
   }
 
-  // ---- splitting
-  // -------------------------------------------------------------------------------
-
-  /// The number of chunks of the outermost reduced dimension; 1: no split. Depends on sizes only.
-  int64_t split_chunks() const {
-    constexpr int64_t kSplitWork = 32768;
-    constexpr int64_t kTinyPoints = 1024;
-    constexpr int64_t kMostChunks = 64;
-    constexpr int64_t kChunkWork = 2048;
-    if (num_stages_ != 1 || has_full_output_ || has_argmax_) return 1;
-    if (full_size_ < kSplitWork || point_size_ > kTinyPoints) return 1;
-    const auto outer =
-        std::find_if(dims_.begin(), dims_.end(), [](const NestDim& d) { return d.reduce; });
-    if (outer == dims_.end()) return 1;
-    int64_t best = 1;
-    for (int64_t p = 2; p <= std::min(kMostChunks, outer->extent); ++p) {
-      if (outer->extent % p == 0 && full_size_ / p >= kChunkWork) best = p;
-    }
-    return best >= 4 ? best : 1;
-  }
-
-  Status run_split(int64_t chunks) {
-    std::map<NodeId, UnitRef> partials;
-    for (const auto& entry : stage_of_) {
-      const DType dtype = accumulator_dtype(body_.type(body_.node(entry.first).operands[0]).dtype);
-      partials[entry.first] = unit_.temporary(dtype, Shape{chunks, point_size_});
-    }
-    GRADC_TRY_STATUS(run_partial(chunks, partials));
-    return run_combine(chunks, partials);
-  }
-
-  BufferId add_partial(Unit::Frame& frame, const std::map<NodeId, UnitRef>& partials, NodeId id,
-                       BufferRole role) {
-    const UnitTemporary& temp = unit_.lowered().temporaries[partials.at(id).index];
-    return frame.add("partial", temp.dtype, temp.shape, role, partials.at(id));
-  }
-
-  Status run_partial(int64_t chunks, const std::map<NodeId, UnitRef>& partials) {
-    Unit::Frame frame = unit_.frame(".partial");
-    Nest nest;
-    nest.offsets = {0, 0, 0, 0};
-    nest.stages.resize(1);
-    bool split = false;
-    for (NestDim dim : dims_) {
-      dim.strides.push_back(dim.reduce ? 0 : dim.strides[kPoint]);
-      if (dim.reduce && !split) {
-        split = true;
-        NestDim chunk = dim;
-        chunk.name = "chunk";
-        chunk.reduce = false;
-        chunk.extent = chunks;
-        dim.extent /= chunks;
-        for (int64_t& stride : chunk.strides)
-          stride *= dim.extent;
-        chunk.strides[kPartial] = point_size_;
-        chunk.strides[kPoint] = 0;
-        nest.dims.insert(nest.dims.begin(), chunk);
-      }
-      nest.dims.push_back(dim);
-    }
-    // Bound results are not used again in this kernel; each partial is stored as it is.
-    const auto locals = std::make_shared<std::map<NodeId, LocalId>>();
-    std::vector<std::pair<NodeId, BufferId>> buffers;
-    for (const auto& entry : stage_of_) {
-      const NodeId id = entry.first;
-      add_reduction(nest, id, 0);
-      nest.stages[0].back().done = [locals, id](NestCursor&, LocalId acc) { (*locals)[id] = acc; };
-      buffers.emplace_back(id, add_partial(frame, partials, id, BufferRole::kOut));
-    }
-    nest.points = [&](NestCursor& at) {
-      std::vector<NestStore> result;
-      for (const auto& [id, buffer] : buffers)
-        result.push_back({buffer, at.at(kPartial), at.emitter().builder().read(locals->at(id))});
-      return result;
-    };
-    return unit_.add_nest(frame, nest);
-  }
-
-  Status run_combine(int64_t chunks, const std::map<NodeId, UnitRef>& partials) {
-    Unit::Frame frame = unit_.frame(".combine");
-    Nest nest;
-    nest.offsets = {0, 0, 0, 0};
-    nest.stages.resize(1);
-    nest.dims.push_back({"chunk", chunks, true, {0, 0, 0, point_size_}});
-    for (NestDim dim : dims_) {
-      if (dim.reduce) continue;
-      dim.strides = {0, dim.strides[kPoint], 0, dim.strides[kPoint]};
-      nest.dims.push_back(dim);
-    }
-    for (const auto& entry : stage_of_) {
-      const Node& node = body_.node(entry.first);
-      const BufferId buffer = add_partial(frame, partials, entry.first, BufferRole::kIn);
-      Reduction r;
-      r.op = accumulate_op(node);
-      r.dtype = frame.kernel.buffers[buffer.index].dtype;
-      r.value = [buffer](NestCursor& at) {
-        return at.emitter().builder().load(buffer, at.at(kPartial).affine);
-      };
-      const ValueId result = node.results[0];
-      r.done = [this, result](NestCursor& at, LocalId acc) { bind(at, result, acc); };
-      nest.stages[0].push_back(std::move(r));
-    }
-    nest.points = [&](NestCursor& at) { return stores(frame, at, false); };
-    return unit_.add_nest(frame, nest);
-  }
-
   Unit& unit_;
   const Graph& body_;
   std::map<NodeId, int> stage_of_;  // reductions, in the order of the body
   int num_stages_ = 0;
   bool has_argmax_ = false;
+  bool ordered_ = false;  // floats are summed: their order is part of the result
   bool has_full_output_ = false;
   std::vector<AxisRun> runs_;
   int64_t full_size_ = 1;

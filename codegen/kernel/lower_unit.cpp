@@ -99,7 +99,10 @@ void mark_expr(const Kernel& kernel, ExprId id, std::vector<bool>& live) {
 void mark_block(const Kernel& kernel, const Block& block, std::vector<bool>& live) {
   for (const Stmt& stmt : block) {
     if (const auto* let = std::get_if<Let>(&stmt)) mark_expr(kernel, let->expr, live);
-    if (const auto* add = std::get_if<Accumulate>(&stmt)) mark_expr(kernel, add->expr, live);
+    if (const auto* add = std::get_if<Accumulate>(&stmt)) {
+      mark_expr(kernel, add->expr, live);
+      mark_expr(kernel, add->factor, live);
+    }
     if (const auto* store = std::get_if<Store>(&stmt)) {
       mark_expr(kernel, store->expr, live);
       mark_expr(kernel, store->dynamic, live);
@@ -147,7 +150,7 @@ void Unit::add_call(const Frame& frame, Kernel kernel, bool joins_previous) {
 }
 
 Status Unit::add_nest(const Frame& frame, const Nest& nest, bool joins_previous) {
-  GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body_, nest, target_));
+  GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body_, nest));
   add_call(frame, std::move(kernel), joins_previous);
   return Ok{};
 }

@@ -1,6 +1,7 @@
 #include "codegen/kernel/nest.h"
 
 #include "codegen/kernel/nest_access.h"
+#include "codegen/kernel/sum_order.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -66,6 +67,7 @@ class DryRun {
     for (const std::vector<Reduction>& stage : nest_.stages) {
       for (const Reduction& reduction : stage) {
         reduction.value(cursor);
+        if (reduction.factor) reduction.factor(cursor);
         reduction.done(cursor, emitter_.new_local("acc", reduction.dtype, true));
       }
     }
@@ -91,8 +93,17 @@ class DryRun {
 // ---- planning
 // ------------------------------------------------------------------------------------
 
-double vector_score(const NestDim& dim, size_t d, const std::vector<Access>& accesses,
-                    int64_t lanes) {
+/// Whether some reduction of a stage is a sum or product of floats.
+bool has_ordered(const std::vector<Reduction>& stage) {
+  return std::any_of(stage.begin(), stage.end(),
+                     [](const Reduction& r) { return is_ordered(r.op, r.dtype); });
+}
+bool has_ordered(const Nest& nest) {
+  return std::any_of(nest.stages.begin(), nest.stages.end(),
+                     [](const auto& stage) { return has_ordered(stage); });
+}
+
+double vector_score(const NestDim& dim, size_t d, const std::vector<Access>& accesses) {
   double gain = 0.0;
   for (const Access& a : accesses) {
     if (a.dynamic[d]) {
@@ -103,7 +114,7 @@ double vector_score(const NestDim& dim, size_t d, const std::vector<Access>& acc
       gain -= 1.5 * a.weight;
     }
   }
-  const int64_t rounded = (dim.extent + lanes - 1) / lanes * lanes;
+  const int64_t rounded = (dim.extent + kSumLanes - 1) / kSumLanes * kSumLanes;
   const double efficiency = static_cast<double>(dim.extent) / static_cast<double>(rounded);
   return gain > 0.0 ? gain * efficiency : gain - (1.0 - efficiency);
 }
@@ -129,16 +140,33 @@ struct Order {
   int64_t grain = 1;
 };
 
-Order choose_order(const std::vector<NestDim>& dims, const std::vector<Access>& accesses,
-                   int64_t step_cost, const TargetInfo& target) {
-  Order order;
+/// The vector dimension. Where floats are summed it may be a reduced one only if their order is by
+/// lanes, and then it is the last of these.
+std::optional<size_t> choose_vector(const Nest& nest, const std::vector<NestDim>& dims,
+                                    const std::vector<Access>& accesses) {
+  const bool ordered = has_ordered(nest);
+  std::optional<size_t> chosen;
+  if (ordered && nest.sums == SumOrder::kLanes) {
+    for (size_t d = 0; d < dims.size(); ++d) {
+      if (dims[d].reduce) chosen = d;
+    }
+    if (chosen) return chosen;
+  }
   double best = -std::numeric_limits<double>::infinity();
   for (size_t d = 0; d < dims.size(); ++d) {
-    const double score = vector_score(dims[d], d, accesses, target.lanes(4));
+    if (ordered && dims[d].reduce) continue;
+    const double score = vector_score(dims[d], d, accesses);
     if (score < best) continue;
     best = score;
-    order.vector = d;
+    chosen = d;
   }
+  return chosen;
+}
+
+Order choose_order(const Nest& nest, const std::vector<NestDim>& dims,
+                   const std::vector<Access>& accesses, int64_t step_cost) {
+  Order order;
+  order.vector = choose_vector(nest, dims, accesses);
   int64_t work = step_cost;
   for (size_t d = 0; d < dims.size(); ++d) {
     work *= dims[d].extent;
@@ -155,7 +183,9 @@ Order choose_order(const std::vector<NestDim>& dims, const std::vector<Access>& 
   }
   if (chosen != order.points.end()) std::rotate(order.points.begin(), chosen, chosen + 1);
   if (order.vector) {
-    (dims[*order.vector].reduce ? order.reduces : order.points).push_back(*order.vector);
+    std::vector<size_t>& list = dims[*order.vector].reduce ? order.reduces : order.points;
+    const bool outside = dims[*order.vector].reduce && nest.lanes_outside;
+    list.insert(outside ? list.begin() : list.end(), *order.vector);
     // A long vector loop with few iterations around it is split itself.
     const int64_t vector_blocks = dims[*order.vector].extent / 64;
     if (!dims[*order.vector].reduce && order.points.size() > 1 &&
@@ -224,12 +254,14 @@ class Emission {
   }
 
   template <class Emit>
-  void loop(size_t d, LoopKind kind, int64_t grain, const Emit& emit) {
+  void loop(size_t d, LoopKind kind, int64_t grain, const Emit& emit,
+            SumOrder sums = SumOrder::kSequence) {
     auto statement = std::make_unique<For>();
     statement->var = vars_[d];
     statement->end = dims_[d].extent;
     statement->kind = kind;
     statement->grain = grain;
+    statement->sums = sums;
     emitter_.open(&statement->body, {vars_[d]});
     emit();
     emitter_.close();
@@ -246,37 +278,79 @@ class Emission {
     loop(d, kind, parallel ? order_.grain : 1, [&] { points(i + 1); });
   }
 
+  LoopKind reduce_kind(size_t d) const {
+    if (order_.vector == d) return LoopKind::kVector;
+    return dims_[d].extent <= kUnrollExtent ? LoopKind::kUnroll : LoopKind::kSerial;
+  }
+
   template <class Emit>
   void reduce(size_t i, const Emit& emit) {
     if (i == order_.reduces.size()) return emit();
     const size_t d = order_.reduces[i];
-    LoopKind kind = dims_[d].extent <= kUnrollExtent ? LoopKind::kUnroll : LoopKind::kSerial;
-    if (order_.vector == d) kind = LoopKind::kVector;
-    loop(d, kind, 1, [&] { reduce(i + 1, emit); });
+    loop(d, reduce_kind(d), 1, [&] { reduce(i + 1, emit); });
+  }
+
+  /// The loops of a stage from the i-th on, adding to these accumulators.
+  void sum(size_t s, size_t i, const std::vector<LocalId>& into) {
+    if (i == order_.reduces.size()) return add_terms(s, into);
+    const size_t d = order_.reduces[i];
+    const bool ordered = has_ordered(nest_.stages[s]);
+    SumOrder order = SumOrder::kSequence;
+    if (ordered && order_.vector == d) order = SumOrder::kLanes;
+    if (ordered && order_.vector != d && is_tree()) order = groups_of(dims_[d].extent);
+    // What stands inside this loop is a sum of its own.
+    const bool own =
+        ordered && i + 1 < order_.reduces.size() && (is_tree() || (i == 0 && nest_.lanes_outside));
+    loop(
+        d, reduce_kind(d), 1,
+        [&] {
+          if (!own) return sum(s, i + 1, into);
+          std::vector<LocalId> inner = into;
+          for (size_t r = 0; r < into.size(); ++r) {
+            const Reduction& reduction = nest_.stages[s][r];
+            if (is_ordered(reduction.op, reduction.dtype)) inner[r] = start(reduction);
+          }
+          sum(s, i + 1, inner);
+          for (size_t r = 0; r < into.size(); ++r) {
+            if (inner[r] == into[r]) continue;
+            const ExprId part = emitter_.builder().read(inner[r]);
+            emitter_.block().push_back(Accumulate{into[r], nest_.stages[s][r].op, part, {}});
+          }
+        },
+        order);
+  }
+
+  bool is_tree() const { return nest_.sums != SumOrder::kSequence && !nest_.lanes_outside; }
+
+  LocalId start(const Reduction& r) {
+    const LocalId local = emitter_.new_local("acc", r.dtype, true);
+    const double first = r.start.value_or(neutral_element(r.op, r.dtype));
+    emitter_.block().push_back(Let{local, emitter_.builder().constant(first, r.dtype)});
+    return local;
+  }
+
+  void add_terms(size_t s, const std::vector<LocalId>& into) {
+    NestCursor at = cursor();
+    for (const auto& [kept, buffer] : rows_) {
+      if (kept.stage != s) continue;
+      const ExprId value = emitter_.value(kept.value, at.at(kept.space));
+      const Index column{Affine::variable(vars_[order_.reduces[0]]), {}};
+      emitter_.block().push_back(Store{buffer, column.affine, {}, value, false});
+    }
+    for (size_t r = 0; r < into.size(); ++r) {
+      const Reduction& reduction = nest_.stages[s][r];
+      const ExprId value = emitter_.builder().cast(reduction.value(at), reduction.dtype);
+      ExprId factor;
+      if (reduction.factor) factor = emitter_.builder().cast(reduction.factor(at), reduction.dtype);
+      emitter_.block().push_back(Accumulate{into[r], reduction.op, value, factor});
+    }
   }
 
   void stage(size_t s) {
     std::vector<LocalId> accumulators;
-    for (const Reduction& r : nest_.stages[s]) {
-      const LocalId local = emitter_.new_local("acc", r.dtype, true);
-      const double start = r.start.value_or(neutral_element(r.op, r.dtype));
-      emitter_.block().push_back(Let{local, emitter_.builder().constant(start, r.dtype)});
-      accumulators.push_back(local);
-    }
-    reduce(0, [&] {
-      NestCursor at = cursor();
-      for (const auto& [kept, buffer] : rows_) {
-        if (kept.stage != s) continue;
-        const ExprId value = emitter_.value(kept.value, at.at(kept.space));
-        const Index column{Affine::variable(vars_[order_.reduces[0]]), {}};
-        emitter_.block().push_back(Store{buffer, column.affine, {}, value, false});
-      }
-      for (size_t r = 0; r < accumulators.size(); ++r) {
-        const Reduction& reduction = nest_.stages[s][r];
-        const ExprId value = emitter_.builder().cast(reduction.value(at), reduction.dtype);
-        emitter_.block().push_back(Accumulate{accumulators[r], reduction.op, value});
-      }
-    });
+    for (const Reduction& r : nest_.stages[s])
+      accumulators.push_back(start(r));
+    sum(s, 0, accumulators);
     NestCursor at = cursor();
     for (size_t r = 0; r < accumulators.size(); ++r)
       nest_.stages[s][r].done(at, accumulators[r]);
@@ -333,8 +407,7 @@ class Emission {
 
 }  // namespace
 
-Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nest& nest,
-                          const TargetInfo& target) {
+Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nest& nest) {
   Nest trimmed = nest;
   std::erase_if(trimmed.dims, [](const NestDim& dim) { return dim.extent == 1; });
   for (const NestDim& dim : trimmed.dims)
@@ -346,7 +419,7 @@ Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nes
   std::vector<Access> accesses = dry.accesses();
   merge_dims(dims, accesses);
   weigh_by_executions(dims, accesses);
-  Order order = choose_order(dims, accesses, dry.step_cost(), target);
+  Order order = choose_order(trimmed, dims, accesses, dry.step_cost());
   return Emission(frame, body, trimmed, std::move(dims), std::move(order)).run();
 }
 

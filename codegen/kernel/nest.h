@@ -1,11 +1,11 @@
 // The loop nest that all kernels but large contractions are: point dimensions, and for each point
 // stages of reductions over the reduce dimensions, then stores per point, then stores per element
 // of the reduce dimensions. The builder merges dimensions, chooses the vector and the parallel loop
-// from the accesses, and emits the loops.
+// from the accesses, and emits the loops. The order of sums is not its choice: what makes the nest
+// says it, from the sizes of the op.
 #pragma once
 
 #include "codegen/kernel/emitter.h"
-#include "codegen/target_info.h"
 #include "support/result.h"
 
 #include <functional>
@@ -22,7 +22,7 @@ struct NestDim {
   int64_t extent = 1;
   bool reduce = false;
   std::vector<int64_t> strides;
-  int group = 0;  ///< only dimensions of one group merge
+  int group = 0;  ///< only dimensions of one group merge; a sum in groups or lanes has a loop each
 };
 
 /// The current position while statements are emitted.
@@ -50,6 +50,7 @@ struct Reduction {
   DType dtype = DType::kF32;    ///< of the accumulator
   std::optional<double> start;  ///< default: the neutral element
   std::function<ExprId(NestCursor&)> value;
+  std::function<ExprId(NestCursor&)> factor;  ///< of a product fused into the sum; may be empty
   std::function<void(NestCursor&, LocalId)> done;  ///< the accumulator is final: bind it
 };
 
@@ -64,6 +65,11 @@ struct KeptValue {
 struct Nest {
   std::vector<NestDim> dims;     ///< outermost first
   std::vector<int64_t> offsets;  ///< of each position space
+  /// How sums and products of floats run over the reduce dimensions (sum_order.h). kSequence: over
+  /// all of them, row-major. kGroups: each dimension is a sum of its own, the innermost first.
+  /// kLanes: the same, and the last dimension is a vector loop.
+  SumOrder sums = SumOrder::kGroups;
+  bool lanes_outside = false;  ///< kLanes: a column runs over all other dimensions in sequence
   std::vector<std::vector<Reduction>> stages;
   std::function<std::vector<NestStore>(NestCursor&)> points;
   std::function<std::vector<NestStore>(NestCursor&)> map;  ///< may be empty
@@ -78,8 +84,7 @@ struct KernelFrame {
 };
 
 /// Builds the kernel; fails (kInternal) where a value cannot be computed in place.
-Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nest& nest,
-                          const TargetInfo& target);
+Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nest& nest);
 
 /// The dimensions of a chain of strides over `total` positions, outermost first, as point dims of
 /// one space.

@@ -226,6 +226,13 @@ llvm::CmpInst::Predicate predicate(ScalarOp op, bool is_float, bool is_unsigned)
   return is_float ? P::FCMP_OGE : is_unsigned ? P::ICMP_UGE : P::ICMP_SGE;
 }
 
+/// Ops whose result is one of the operands, their negation or a small integer.
+bool is_exact(ScalarOp op) {
+  return op == ScalarOp::kNeg || op == ScalarOp::kAbs || op == ScalarOp::kSign ||
+         op == ScalarOp::kRelu || op == ScalarOp::kFloor || op == ScalarOp::kCeil ||
+         op == ScalarOp::kRound || op == ScalarOp::kMax || op == ScalarOp::kMin;
+}
+
 bool is_comparison(ScalarOp op) {
   return op >= ScalarOp::kEq && op <= ScalarOp::kGe;
 }
@@ -254,10 +261,16 @@ llvm::Value* Emitter::eval_scalar_op(const Expr& e) {
     return ir_.CreateSelect(condition, splat(ir_, a, width), splat(ir_, b, width));
   }
   llvm::Value* a = eval(e.args[0]);
-  if (scalar_op_arity(e.op) == 1) return unary(*this, e.op, a);
+  if (scalar_op_arity(e.op) == 1) return rounded(unary(*this, e.op, a), e);
   llvm::Value* b = eval(e.args[1]);
   const unsigned width = std::max(lanes_of(a), lanes_of(b));
-  return binary(*this, e.op, splat(ir_, a, width), splat(ir_, b, width), e.dtype);
+  return rounded(binary(*this, e.op, splat(ir_, a, width), splat(ir_, b, width), e.dtype), e);
+}
+
+/// Short floats are computed as f32: every op rounds its result, whether it is stored or not.
+llvm::Value* Emitter::rounded(llvm::Value* value, const Expr& e) {
+  const bool is_short = e.dtype == DType::kBF16 || e.dtype == DType::kF16;
+  return is_short && !is_exact(e.op) ? from_memory(to_memory(value, e.dtype), e.dtype) : value;
 }
 
 namespace {

@@ -3,12 +3,12 @@
 #include "codegen/llvm/micro/contract.h"
 #include "support/check.h"
 
-#include <limits>
+#include <algorithm>
+#include <bit>
 
 namespace gradc::cg {
 
 using kernel::AccumulateOp;
-using kernel::ExprKind;
 
 void Emitter::emit_block(const kernel::Block& block) {
   for (const kernel::Stmt& stmt : block) {
@@ -34,9 +34,27 @@ void Emitter::emit(const kernel::Let& let) {
     return;
   }
   llvm::Type* type = with_lanes(register_type(context(), local.dtype), lanes_.width);
-  llvm::AllocaInst* slot = entry_alloca(type, local.name.c_str());
-  ir_.CreateStore(eval_lanes(let.expr), slot);
-  locals_[let.local.index] = {nullptr, slot};
+  const LocalValue started{nullptr, entry_alloca(type, local.name.c_str()), type};
+  store_slot(eval_lanes(let.expr), started);
+  locals_[let.local.index] = started;
+}
+
+namespace {
+
+/// Places on the stack are aligned to what they hold, up to a cache line.
+llvm::Align slot_align(const llvm::Type* type) {
+  const uint64_t bits = type->getPrimitiveSizeInBits().getFixedValue();
+  return llvm::Align(std::clamp<uint64_t>(std::bit_floor(bits / 8), 1, 64));
+}
+
+}  // namespace
+
+llvm::Value* Emitter::load_slot(const LocalValue& local) {
+  return ir_.CreateAlignedLoad(local.type, local.slot, slot_align(local.type));
+}
+
+void Emitter::store_slot(llvm::Value* value, const LocalValue& local) {
+  ir_.CreateAlignedStore(value, local.slot, slot_align(local.type));
 }
 
 llvm::Value* Emitter::combine(AccumulateOp op, llvm::Value* a, llvm::Value* b) {
@@ -82,39 +100,25 @@ llvm::Constant* Emitter::identity(AccumulateOp op, DType dtype) {
 }
 
 void Emitter::emit(const kernel::Accumulate& accumulate) {
-  llvm::AllocaInst* slot = locals_[accumulate.local.index].slot;
-  GRADC_CHECK(slot != nullptr, "{}: accumulator '{}' is not initialised", kernel_.name,
+  const LocalValue& local = locals_[accumulate.local.index];
+  GRADC_CHECK(local.slot != nullptr, "{}: accumulator '{}' is not initialised", kernel_.name,
               kernel_.locals[accumulate.local.index].name);
-  const auto* type = llvm::dyn_cast<llvm::FixedVectorType>(slot->getAllocatedType());
+  const auto* type = llvm::dyn_cast<llvm::FixedVectorType>(local.type);
   const unsigned width = type == nullptr ? 1 : type->getNumElements();
-  // The rest of a vector loop, lane by lane, goes into lane 0 of the loop's accumulators.
-  const bool first_lane = width > 1 && lanes_.width == 1;
-  const auto value_of = [&](kernel::ExprId id) {
-    return splat(ir_, eval(id), first_lane ? 1 : width);
-  };
-  const auto read_old = [&] {
-    llvm::Value* all = ir_.CreateLoad(slot->getAllocatedType(), slot);
-    return first_lane ? ir_.CreateExtractElement(all, uint64_t{0}) : all;
-  };
-  const kernel::Expr& e = expr(accumulate.expr);
-  llvm::Value* old = nullptr;
+  llvm::Value* value = splat(ir_, eval(accumulate.expr), width);
   llvm::Value* sum = nullptr;
-  if (accumulate.op == AccumulateOp::kSum && e.kind == ExprKind::kScalar &&
-      e.op == ScalarOp::kMul && e.dtype == DType::kF32) {
-    llvm::Value* a = value_of(e.args[0]);
-    llvm::Value* b = value_of(e.args[1]);
-    old = read_old();
-    sum = math().fma(a, b, old);
+  llvm::Value* old = nullptr;
+  if (accumulate.factor.valid()) {
+    llvm::Value* factor = splat(ir_, eval(accumulate.factor), width);
+    old = load_slot(local);
+    sum = math().fma(value, factor, old);
   } else {
-    llvm::Value* value = value_of(accumulate.expr);
-    old = read_old();
+    old = load_slot(local);
     sum = combine(accumulate.op, old, value);
   }
   if (lanes_.mask != nullptr && width == lanes_.width)
     sum = ir_.CreateSelect(lanes_.mask, sum, old);
-  if (first_lane)
-    sum = ir_.CreateInsertElement(ir_.CreateLoad(slot->getAllocatedType(), slot), sum, uint64_t{0});
-  ir_.CreateStore(sum, slot);
+  store_slot(sum, local);
 }
 
 void Emitter::emit(const kernel::Store& s) {

@@ -45,8 +45,9 @@ struct Lanes {
 };
 
 struct LocalValue {
-  llvm::Value* value = nullptr;      ///< immutable
-  llvm::AllocaInst* slot = nullptr;  ///< accumulator
+  llvm::Value* value = nullptr;  ///< immutable
+  llvm::Value* slot = nullptr;   ///< accumulator: its place on the stack
+  llvm::Type* type = nullptr;    ///< of what stands there
 };
 
 class Emitter {
@@ -70,7 +71,7 @@ class Emitter {
   llvm::Value* buffer_pointer(kernel::BufferId id) const { return buffers_[id.index]; }
   void bind_var(kernel::VarId id, llvm::Value* base, int64_t offset, Interval range);
   const VarValue& var(kernel::VarId id) const { return vars_[id.index]; }
-  void bind_local(kernel::LocalId id, llvm::Value* value) { locals_[id.index] = {value, nullptr}; }
+  void bind_local(kernel::LocalId id, llvm::Value* value) { locals_[id.index] = {value}; }
   llvm::Value* read_local(kernel::LocalId id);
   void set_threads(llvm::Value* index, llvm::Value* count);
   /// Stores from now on are done by thread 0 alone: statements beside a parallel one.
@@ -128,9 +129,11 @@ class Emitter {
     return body();
   }
   /// Runs `body` once for all of [low, high), as vectors over `var`: whole vectors of `width`
-  /// first, then the rest under a mask (or lane by lane where masked memory is dear).
+  /// first, then the rest under a mask (or lane by lane where masked memory is dear, after
+  /// `before_single`).
   void vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* high, Interval range,
-                    unsigned width, const std::function<void(llvm::Value*)>& body);
+                    unsigned width, const std::function<void(llvm::Value*)>& body,
+                    const std::function<void()>& before_single = {});
   /// This thread's part [low, high) of `count` pieces, split at multiples of `grain`.
   std::pair<llvm::Value*, llvm::Value*> thread_range(int64_t count, int64_t grain);
   /// Branches on a scalar condition.
@@ -139,10 +142,10 @@ class Emitter {
   unsigned vector_width(const kernel::Block& body) const;
 
  private:
-  friend class VectorLoop;
-  friend class SumRuns;
+  friend class OpenSums;
 
   llvm::Value* eval_scalar_op(const kernel::Expr& e);
+  llvm::Value* rounded(llvm::Value* value, const kernel::Expr& e);
   llvm::Value* eval_compare(const kernel::Expr& e);
   llvm::Value* eval_cast(llvm::Value* x, DType from, DType to);
   llvm::Value* eval_guard(const kernel::Expr& e);
@@ -167,6 +170,8 @@ class Emitter {
   void emit_serial(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
   void emit_parallel(const kernel::For& loop);
   void emit_vector(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
+  llvm::Value* load_slot(const LocalValue& local);
+  void store_slot(llvm::Value* value, const LocalValue& local);
   llvm::Value* combine(kernel::AccumulateOp op, llvm::Value* a, llvm::Value* b);
   llvm::Value* combine_lanes(kernel::AccumulateOp op, llvm::Value* vector, unsigned width);
   llvm::Constant* identity(kernel::AccumulateOp op, DType dtype);

@@ -63,7 +63,8 @@ Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& targ
   const llvm::Triple triple(llvm::Triple::normalize(target.triple));
   GRADC_TRY(const llvm::Target* found, find_target(target.triple));
   llvm::TargetOptions options;
-  options.AllowFPOpFusion = llvm::FPOpFusion::Standard;
+  // A multiplication and an addition stay two roundings; what is fused says so (llvm.fma).
+  options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
   if (triple.isRISCV64()) options.MCOptions.ABIName = "lp64d";
 #if LLVM_VERSION_MAJOR >= 21
   const llvm::Triple& name = triple;

@@ -34,32 +34,13 @@ RandomGraphOptions options_of(uint64_t seed) {
   return options;
 }
 
+/// All settings of all rules.
 std::vector<OptimizerSpec> optimizers() {
-  const auto spec = [](Op step, AttrRef attrs, std::vector<OptimizerSlot> slots) {
-    OptimizerSpec result;
-    result.name = op_name(step);
-    result.step = step;
-    result.attrs = std::move(attrs);
-    result.slots = std::move(slots);
-    return result;
-  };
   std::vector<OptimizerSpec> all;
-  all.push_back(spec(Op::kSgdStep, make_attrs(SgdAttrs{}), {}));
-  all.push_back(spec(Op::kSgdStep, make_attrs(SgdAttrs{0.01}), {}));
-  all.push_back(spec(Op::kMomentumStep, make_attrs(MomentumAttrs{0.8, false, 0.0}), {{"m"}}));
-  all.push_back(spec(Op::kMomentumStep, make_attrs(MomentumAttrs{0.9, true, 0.01}), {{"m"}}));
-  all.push_back(spec(Op::kAdagradStep, make_attrs(AdagradAttrs{}), {{"sum"}}));
-  all.push_back(spec(Op::kRmspropStep, make_attrs(RmspropAttrs{}), {{"v"}}));
-  all.push_back(spec(Op::kRmspropStep, make_attrs(RmspropAttrs{0.9, 0.5, 1e-7, true, 0.0}),
-                     {{"v"}, {"average"}, {"m"}}));
-  all.push_back(spec(Op::kAdamStep, make_attrs(AdamAttrs{}), {{"m"}, {"v"}}));
-  all.push_back(spec(Op::kAdamStep, make_attrs(AdamAttrs{0.9, 0.999, 1e-7, true, 0.01}),
-                     {{"m"}, {"v"}, {"vhat"}}));
-  all.push_back(spec(Op::kAdamStep, make_attrs(AdamAttrs{0.9, 0.999, 1e-3, false, 0.0, true}),
-                     {{"m"}, {"v"}}));
-  all.push_back(
-      spec(Op::kRmspropStep, make_attrs(RmspropAttrs{0.9, 0.0, 1e-3, false, 0.0, true}), {{"v"}}));
-  all.push_back(spec(Op::kAdamaxStep, make_attrs(AdamaxAttrs{}), {{"m"}, {"u"}}));
+  for (const StepRule* rule : all_step_rules()) {
+    for (StepAttrs& attrs : rule->samples())
+      all.push_back({.step = std::move(attrs)});
+  }
   return all;
 }
 

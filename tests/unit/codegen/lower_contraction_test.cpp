@@ -149,8 +149,8 @@ TEST(LowerReduction, LongSumsOfFewResultsAreSplit) {
   made.output(reduce_sum(x * x, {0}));
   made.output(reduce_max(x, {0, 1}));
   const test::LoweredRun run = made.run();
-  EXPECT_EQ(test::count_of(run.text, "kernel @reduce_sum.partial"), 1U) << run.text;
-  EXPECT_EQ(test::count_of(run.text, "kernel @reduce_max.partial"), 1U) << run.text;
+  EXPECT_EQ(test::count_of(run.text, "kernel @reduce_sum.partial("), 1U) << run.text;
+  EXPECT_EQ(test::count_of(run.text, "kernel @reduce_max.partial("), 1U) << run.text;
 }
 
 }  // namespace

@@ -287,13 +287,19 @@ TEST(Optimizers, SpecsFollowKeras) {
         R"({"type": "dense", "units": 1})", R"({"loss": "mse", "optimizer": )" + optimizer + "}"));
     return build_entry_graph(model.value(), {EntryKind::kTrain, 1, false}).value().optimizer;
   };
-  EXPECT_TRUE(spec(R"("sgd")").slots.empty());
-  EXPECT_EQ(spec(R"({"type": "sgd", "momentum": 0.5})").slots[0].name, "momentum");
-  EXPECT_EQ(spec(R"("adagrad")").slots[0].initial_value, 0.1);
-  EXPECT_EQ(spec(R"({"type": "rmsprop", "centered": true, "momentum": 0.5})").slots.size(), 3U);
-  EXPECT_EQ(spec(R"({"type": "adam", "amsgrad": true})").slots[2].name, "velocity_hat");
+  const auto slots = [&](const std::string& optimizer) {
+    return step_slots(spec(optimizer).step, {DType::kF32, Shape{3, 4}});
+  };
+  EXPECT_TRUE(slots(R"("sgd")").empty());
+  EXPECT_EQ(slots(R"({"type": "sgd", "momentum": 0.5})")[0].name, "momentum");
+  EXPECT_EQ(slots(R"("adagrad")")[0].initial_value, 0.1);
+  EXPECT_EQ(slots(R"({"type": "rmsprop", "centered": true, "momentum": 0.5})").size(), 3U);
+  EXPECT_EQ(slots(R"({"type": "adam", "amsgrad": true})")[2].name, "velocity_hat");
   EXPECT_EQ(spec(R"({"type": "adamw", "global_clipnorm": 2})").global_clip_norm, 2.0);
-  EXPECT_EQ(spec(R"("adamax")").slots[1].name, "norm");
+  EXPECT_EQ(slots(R"("adamax")")[1].name, "norm");
+  EXPECT_EQ(slots(R"("adafactor")")[1].type.shape, Shape{4});
+  EXPECT_EQ(spec(R"("nadam")").step.rule().shared[0].name, "u_product");
+  EXPECT_EQ(spec(R"({"type": "lion", "beta_2": 0.9})").step.number("beta_2"), 0.9);
 }
 
 TEST(Optimizers, EpsilonAsOthersPlaceIt) {
@@ -301,18 +307,18 @@ TEST(Optimizers, EpsilonAsOthersPlaceIt) {
     const auto model = parse_model(with_training(
         R"({"type": "dense", "units": 1})", R"({"loss": "mse", "optimizer": {"type": ")" + type +
                                                 R"(", "epsilon_as": ")" + as + R"("}})"));
-    return build_entry_graph(model.value(), {EntryKind::kTrain, 1, false}).value().optimizer.attrs;
+    return build_entry_graph(model.value(), {EntryKind::kTrain, 1, false}).value().optimizer.step;
   };
   for (const char* type : {"adam", "adamw"}) {
-    EXPECT_FALSE(attrs(type, "keras").as<AdamAttrs>().corrected_epsilon);
-    EXPECT_TRUE(attrs(type, "pytorch").as<AdamAttrs>().corrected_epsilon);
-    EXPECT_TRUE(attrs(type, "tensorflow_js").as<AdamAttrs>().corrected_epsilon);
+    EXPECT_FALSE(attrs(type, "keras").flag("corrected_epsilon"));
+    EXPECT_TRUE(attrs(type, "pytorch").flag("corrected_epsilon"));
+    EXPECT_TRUE(attrs(type, "tensorflow_js").flag("corrected_epsilon"));
   }
   for (const char* as : {"keras", "pytorch", "tensorflow_js"}) {
     const bool torch = std::string(as) == "pytorch";
-    EXPECT_EQ(attrs("rmsprop", as).as<RmspropAttrs>().epsilon_outside, torch);
-    EXPECT_EQ(attrs("adagrad", as).as<AdagradAttrs>().epsilon_outside, torch);
-    EXPECT_EQ(attrs("adamax", as).as<AdamaxAttrs>().epsilon_inside, torch);
+    EXPECT_EQ(attrs("rmsprop", as).flag("epsilon_outside"), torch);
+    EXPECT_EQ(attrs("adagrad", as).flag("epsilon_outside"), torch);
+    EXPECT_EQ(attrs("adamax", as).flag("epsilon_inside"), torch);
   }
 }
 

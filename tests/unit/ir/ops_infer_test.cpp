@@ -1,6 +1,7 @@
 // The messages of shape inference: both shapes, the rule, nothing else.
 #include "ir/op.h"
 #include "ir/op_attrs.h"
+#include "ir/step_rule.h"
 
 #include <gtest/gtest.h>
 
@@ -45,10 +46,14 @@ TEST(OpInference, NamesBothShapes) {
 
 TEST(OpInference, CountsOperandsAndChecksAttributes) {
   EXPECT_EQ(message(Op::kTanh, {}), "tanh has 0 operands, expected 1 (x)");
-  EXPECT_EQ(message(Op::kSgdStep, {f32({2})}),
-            "sgd_step has 1 operands, expected 3 to 4 (w g lr decay?)");
-  EXPECT_EQ(message(Op::kSgdStep, {f32({2}), f32({2}), f32({})}, make_attrs(SgdAttrs{0.1})),
-            "sgd_step with these attributes takes 4 operands, got 3");
+  EXPECT_EQ(message(Op::kOptimizerStep, {f32({2})}),
+            "optimizer_step has 1 operands, expected at least 2 (w g rest...)");
+  EXPECT_EQ(message(Op::kOptimizerStep, {f32({2}), f32({2}), f32({})},
+                    make_attrs(StepAttrs("sgd", {{"weight_decay", 0.1}}))),
+            "optimizer_step with rule sgd and these numbers takes 4 operands, got 3");
+  EXPECT_EQ(message(Op::kOptimizerStep, {f32({2}), f32({2}), f32({3}), f32({})},
+                    make_attrs(StepAttrs("momentum"))),
+            "optimizer_step of f32[2]: operand 2 is f32[3], expected f32[2]");
   EXPECT_EQ(message(Op::kTanh, {f32({2})}, make_attrs(AxisAttrs{})),
             "tanh has the attributes of another op");
   EXPECT_EQ(message(Op::kSoftmax, {f32({2, 3})}, make_attrs(AxisAttrs{2})),

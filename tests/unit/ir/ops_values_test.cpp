@@ -3,6 +3,7 @@
 #include "ir/interpreter.h"
 #include "ir/op_attrs.h"
 #include "ir/philox.h"
+#include "ir/step_rule.h"
 #include "tests/support/op_samples.h"
 
 #include <gtest/gtest.h>
@@ -257,23 +258,24 @@ TEST(OpValues, OptimizerStepsFollowKeras) {
     for (size_t i = 0; i < expected.size(); ++i)
       EXPECT_NEAR(got[i][0], expected[i], 1e-12) << i;
   };
+  const auto step = [](std::string_view rule, const std::vector<Tensor>& operands,
+                       StepAttrs::Numbers numbers = {}) {
+    return eval(Op::kOptimizerStep, operands, make_attrs(StepAttrs(rule, numbers)));
+  };
   const Tensor w = vec({1.0});
   const Tensor g = vec({0.5});
-  expect(eval(Op::kSgdStep, {w, g, scalar(0.1)}), {0.95});
-  expect(eval(Op::kSgdStep, {w, g, scalar(0.1), scalar(0.02)}, make_attrs(SgdAttrs{0.2})), {0.93});
-  expect(eval(Op::kMomentumStep, {w, g, vec({0.2}), scalar(0.1)}), {1.13, 0.13});
-  expect(eval(Op::kMomentumStep, {w, g, vec({0.2}), scalar(0.1)},
-              make_attrs(MomentumAttrs{0.9, true})),
+  expect(step("sgd", {w, g, scalar(0.1)}), {0.95});
+  expect(step("sgd", {w, g, scalar(0.1), scalar(0.02)}, {{"weight_decay", 0.2}}), {0.93});
+  expect(step("momentum", {w, g, vec({0.2}), scalar(0.1)}), {1.13, 0.13});
+  expect(step("momentum", {w, g, vec({0.2}), scalar(0.1)}, {{"nesterov", 1}}),
          {1.0 + 0.9 * 0.13 - 0.05, 0.13});
-  expect(eval(Op::kAdagradStep, {w, g, vec({0.11}), scalar(0.1)}, make_attrs(AdagradAttrs{0.0})),
+  expect(step("adagrad", {w, g, vec({0.11}), scalar(0.1)}, {{"epsilon", 0}}),
          {1.0 - 0.05 / 0.6, 0.36});
-  expect(eval(Op::kRmspropStep, {w, g, vec({0.26}), scalar(0.1)},
-              make_attrs(RmspropAttrs{0.5, 0.0, 0.0})),
+  expect(step("rmsprop", {w, g, vec({0.26}), scalar(0.1)}, {{"rho", 0.5}, {"epsilon", 0}}),
          {1.0 - 0.05 / std::sqrt(0.255), 0.255});
   // The first step of Adam moves by the learning rate, whatever the gradient.
   const double lr_t = 0.001 * std::sqrt(1.0 - 0.999) / (1.0 - 0.9);
-  expect(eval(Op::kAdamStep, {w, g, vec({0}), vec({0}), scalar(lr_t)},
-              make_attrs(AdamAttrs{0.9, 0.999, 0.0})),
+  expect(step("adam", {w, g, vec({0}), vec({0}), scalar(lr_t)}, {{"epsilon", 0}}),
          {0.999, 0.05, 0.00025});
 }
 

@@ -137,7 +137,7 @@ TEST(Differentiate, RefusesAnOpWithoutGradientAndNamesItsLayer) {
   param %v : f32[2] {name=v}
   input %r : f32[] {name=input/rate}
 forward:
-  %0    = sgd_step %w, %v, %r      : f32[2]  // /layers/3
+  %0    = optimizer_step %w, %v, %r : f32[2]  // /layers/3
   %loss = reduce_sum %0 {axes=[0]} : f32[]
   return loss=%loss
 }
@@ -151,9 +151,10 @@ forward:
   ASSERT_EQ(status.diagnostics().size(), 1U);
   const Diagnostic& error = status.diagnostics()[0];
   EXPECT_EQ(error.kind, DiagKind::kNotDifferentiable);
-  EXPECT_EQ(error.message,
-            "the loss cannot be differentiated through \"sgd_step\" (/layers/3): optimizer steps "
-            "are outside the differentiated graph");
+  EXPECT_EQ(
+      error.message,
+      "the loss cannot be differentiated through \"optimizer_step\" (/layers/3): optimizer steps "
+      "are outside the differentiated graph");
   EXPECT_EQ(error.place.file, "model.json");
   EXPECT_EQ(error.place.pointer, "/layers/3");
 }

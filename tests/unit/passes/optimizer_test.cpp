@@ -89,7 +89,8 @@ void expect_follows(const OptimizerSpec& spec, const Reference& reference, const
   std::map<std::string, std::vector<std::vector<double>>> slots;  // [element][slot]
   std::map<std::string, std::vector<double>> w;
   std::vector<double> initial;
-  for (const OptimizerSlot& slot : spec.slots)
+  const std::vector<StepSlot> kept = step_slots(spec.step, f32({1}));
+  for (const StepSlot& slot : kept)
     initial.push_back(slot.initial_value);
   for (const std::string& name : names) {
     w[name] = trained.at(name);
@@ -112,17 +113,16 @@ void expect_follows(const OptimizerSpec& spec, const Reference& reference, const
     for (const std::string& name : names) {
       for (size_t i = 0; i < w[name].size(); ++i) {
         EXPECT_NEAR(trained.at(name)[i], w[name][i], 1e-12) << name << " step " << t;
-        for (size_t s = 0; s < spec.slots.size(); ++s)
-          EXPECT_NEAR(trained.at("optimizer/" + name + "/" + spec.slots[s].name)[i],
-                      slots[name][i][s], 1e-12)
-              << spec.slots[s].name << " step " << t;
+        for (size_t s = 0; s < kept.size(); ++s)
+          EXPECT_NEAR(trained.at(slot_name(name, kept[s]))[i], slots[name][i][s], 1e-12)
+              << kept[s].name << " step " << t;
       }
     }
   }
 }
 
 OptimizerSpec sgd() {
-  return {.name = "sgd", .step = Op::kSgdStep, .attrs = make_attrs(SgdAttrs{}), .slots = {}};
+  return {.step = StepAttrs("sgd")};
 }
 
 void sgd_reference(double& w, std::vector<double>&, double g, int) {
@@ -135,10 +135,10 @@ TEST(ApplyOptimizer, Sgd) {
 
 TEST(ApplyOptimizer, MomentumPlainAndNesterovWithDecay) {
   for (bool nesterov : {false, true}) {
-    const OptimizerSpec spec{.name = "sgd",
-                             .step = Op::kMomentumStep,
-                             .attrs = make_attrs(MomentumAttrs{0.8, nesterov, 0.01}),
-                             .slots = {{"momentum"}}};
+    const OptimizerSpec spec{.step =
+                                 StepAttrs("momentum", {{"momentum", 0.8},
+                                                        {"nesterov", static_cast<double>(nesterov)},
+                                                        {"weight_decay", 0.01}})};
     expect_follows(spec, [nesterov](double& w, std::vector<double>& slots, double g, int) {
       w -= w * 0.01 * kRate;
       slots[0] = slots[0] * 0.8 - g * kRate;
@@ -148,10 +148,7 @@ TEST(ApplyOptimizer, MomentumPlainAndNesterovWithDecay) {
 }
 
 TEST(ApplyOptimizer, AdagradStartsAtItsInitialValue) {
-  const OptimizerSpec spec{.name = "adagrad",
-                           .step = Op::kAdagradStep,
-                           .attrs = make_attrs(AdagradAttrs{}),
-                           .slots = {{"accumulator", 0.1}}};
+  const OptimizerSpec spec{.step = StepAttrs("adagrad")};
   expect_follows(spec, [](double& w, std::vector<double>& slots, double g, int) {
     slots[0] += g * g;
     w -= kRate * g / std::sqrt(slots[0] + 1e-7);
@@ -159,10 +156,7 @@ TEST(ApplyOptimizer, AdagradStartsAtItsInitialValue) {
 }
 
 TEST(ApplyOptimizer, RmspropCenteredWithMomentum) {
-  const OptimizerSpec spec{.name = "rmsprop",
-                           .step = Op::kRmspropStep,
-                           .attrs = make_attrs(RmspropAttrs{0.9, 0.5, 1e-7, true, 0.0}),
-                           .slots = {{"velocity"}, {"average_gradient"}, {"momentum"}}};
+  const OptimizerSpec spec{.step = StepAttrs("rmsprop", {{"momentum", 0.5}, {"centered", 1}})};
   expect_follows(spec, [](double& w, std::vector<double>& s, double g, int) {
     s[0] = 0.9 * s[0] + 0.1 * g * g;
     s[1] = 0.9 * s[1] + 0.1 * g;
@@ -180,12 +174,8 @@ void adam_reference(double& w, std::vector<double>& s, double g, int t) {
 }
 
 OptimizerSpec adam(double weight_decay = 0.0, bool amsgrad = false) {
-  OptimizerSpec spec{.name = "adam",
-                     .step = Op::kAdamStep,
-                     .attrs = make_attrs(AdamAttrs{0.9, 0.999, 1e-7, amsgrad, weight_decay}),
-                     .slots = {{"momentum"}, {"velocity"}}};
-  if (amsgrad) spec.slots.push_back({"velocity_hat"});
-  return spec;
+  return {.step = StepAttrs(
+              "adam", {{"amsgrad", static_cast<double>(amsgrad)}, {"weight_decay", weight_decay}})};
 }
 
 TEST(ApplyOptimizer, AdamCorrectsItsBias) {
@@ -206,7 +196,8 @@ TEST(ApplyOptimizer, AdamwDecaysByThePlainRate) {
 // PyTorch's formulas, as its documentation writes them.
 TEST(ApplyOptimizer, EpsilonWherePyTorchAddsIt) {
   OptimizerSpec spec = adam();
-  spec.attrs = make_attrs(AdamAttrs{0.9, 0.999, 1e-2, false, 0.0, true});
+  spec.step.set("epsilon", 1e-2);
+  spec.step.set("corrected_epsilon", 1);
   expect_follows(spec, [](double& w, std::vector<double>& s, double g, int t) {
     s[0] = 0.9 * s[0] + (1 - 0.9) * g;
     s[1] = 0.999 * s[1] + (1 - 0.999) * g * g;
@@ -214,7 +205,8 @@ TEST(ApplyOptimizer, EpsilonWherePyTorchAddsIt) {
     w -= kRate * m / (std::sqrt(v) + 1e-2);
   });
   spec = adam(0.004, true);
-  spec.attrs = make_attrs(AdamAttrs{0.9, 0.999, 1e-2, true, 0.004, true});
+  spec.step.set("epsilon", 1e-2);
+  spec.step.set("corrected_epsilon", 1);
   expect_follows(spec, [](double& w, std::vector<double>& s, double g, int t) {
     w *= 1 - kRate * 0.004;
     s[0] = 0.9 * s[0] + (1 - 0.9) * g;
@@ -223,18 +215,15 @@ TEST(ApplyOptimizer, EpsilonWherePyTorchAddsIt) {
     const double root = std::sqrt(s[2]) / std::sqrt(1 - std::pow(0.999, t));
     w -= kRate / (1 - std::pow(0.9, t)) * s[0] / (root + 1e-2);
   });
-  spec = {.name = "adagrad",
-          .step = Op::kAdagradStep,
-          .attrs = make_attrs(AdagradAttrs{1e-2, 0.0, true}),
-          .slots = {{"accumulator"}}};
+  spec = {.step = StepAttrs(
+              "adagrad",
+              {{"initial_accumulator_value", 0}, {"epsilon", 1e-2}, {"epsilon_outside", 1}})};
   expect_follows(spec, [](double& w, std::vector<double>& s, double g, int) {
     s[0] += g * g;
     w -= kRate * g / (std::sqrt(s[0]) + 1e-2);
   });
-  spec = {.name = "rmsprop",
-          .step = Op::kRmspropStep,
-          .attrs = make_attrs(RmspropAttrs{0.9, 0.0, 1e-2, true, 0.0, true}),
-          .slots = {{"velocity"}, {"average_gradient"}}};
+  spec = {.step =
+              StepAttrs("rmsprop", {{"epsilon", 1e-2}, {"centered", 1}, {"epsilon_outside", 1}})};
   expect_follows(spec, [](double& w, std::vector<double>& s, double g, int) {
     s[0] = 0.9 * s[0] + 0.1 * g * g;
     s[1] = 0.9 * s[1] + 0.1 * g;
@@ -244,16 +233,86 @@ TEST(ApplyOptimizer, EpsilonWherePyTorchAddsIt) {
 
 TEST(ApplyOptimizer, AdamaxOfKerasAndOfPyTorch) {
   for (const bool inside : {false, true}) {
-    const OptimizerSpec spec{.name = "adamax",
-                             .step = Op::kAdamaxStep,
-                             .attrs = make_attrs(AdamaxAttrs{0.9, 0.99, 1e-2, 0.0, inside}),
-                             .slots = {{"momentum"}, {"norm"}}};
+    const OptimizerSpec spec{
+        .step = StepAttrs("adamax", {{"beta_2", 0.99},
+                                     {"epsilon", 1e-2},
+                                     {"epsilon_inside", static_cast<double>(inside)}})};
     expect_follows(spec, [inside](double& w, std::vector<double>& s, double g, int t) {
       s[0] = 0.9 * s[0] + (1 - 0.9) * g;
       s[1] = std::max(0.99 * s[1], std::abs(g) + (inside ? 1e-2 : 0.0));
       w -= kRate / (1 - std::pow(0.9, t)) * s[0] / (s[1] + (inside ? 0.0 : 1e-2));
     });
   }
+}
+
+TEST(ApplyOptimizer, AdadeltaAndLion) {
+  expect_follows({.step = StepAttrs("adadelta", {{"rho", 0.9}, {"epsilon", 1e-3}})},
+                 [](double& w, std::vector<double>& s, double g, int) {
+                   s[0] = 0.9 * s[0] + 0.1 * g * g;
+                   const double step = -std::sqrt(s[1] + 1e-3) * g / std::sqrt(s[0] + 1e-3);
+                   s[1] = 0.9 * s[1] + 0.1 * step * step;
+                   w += kRate * step;
+                 });
+  expect_follows({.step = StepAttrs("lion")}, [](double& w, std::vector<double>& s, double g, int) {
+    w -= kRate * std::copysign(1.0, 0.9 * s[0] + (1 - 0.9) * g);
+    s[0] = 0.99 * s[0] + (1 - 0.99) * g;
+  });
+}
+
+// One number of the step belongs to all parameters and is updated once.
+TEST(ApplyOptimizer, NadamSharesTheProductOfItsMomenta) {
+  expect_follows({.step = StepAttrs("nadam", {{"epsilon", 1e-3}})},
+                 [](double& w, std::vector<double>& s, double g, int t) {
+                   const auto momentum = [](int n) { return 0.9 * (1 - 0.5 * std::pow(0.96, n)); };
+                   double product = 1.0;
+                   for (int n = 1; n <= t; ++n)
+                     product *= momentum(n);
+                   s[0] = 0.9 * s[0] + (1 - 0.9) * g;
+                   s[1] = 0.999 * s[1] + (1 - 0.999) * g * g;
+                   const double m = momentum(t + 1) * s[0] / (1 - product * momentum(t + 1)) +
+                                    (1 - momentum(t)) * g / (1 - product);
+                   w -= kRate * m / (std::sqrt(s[1] / (1 - std::pow(0.999, t))) + 1e-3);
+                 });
+  Trained trained({.step = StepAttrs("nadam")});
+  trained.step();
+  EXPECT_NEAR(trained.at("optimizer/u_product")[0], 0.9 * (1 - 0.5 * 0.96), 1e-12);
+}
+
+// Slots of another shape than the parameter: one number per row and per column.
+TEST(ApplyOptimizer, AdafactorKeepsRowsAndColumns) {
+  Trained trained({.step = StepAttrs("adafactor", {{"clip_threshold", 0.5}})});
+  std::vector<double> w = trained.at("dense/kernel");
+  std::vector<double> r(2, 0.0), c(3, 0.0), u(6);
+  for (int t = 1; t <= kSteps; ++t) {
+    const double kept = 1 - std::pow(t, -0.8);
+    std::vector<double> g(6);
+    for (size_t i = 0; i < 6; ++i)
+      g[i] = 2.0 * trained.at("input/a")[i] * w[i];
+    for (size_t i = 0; i < 2; ++i)
+      r[i] = kept * r[i] +
+             (1 - kept) *
+                 (g[3 * i] * g[3 * i] + g[3 * i + 1] * g[3 * i + 1] + g[3 * i + 2] * g[3 * i + 2]) /
+                 3;
+    for (size_t j = 0; j < 3; ++j)
+      c[j] = kept * c[j] + (1 - kept) * (g[j] * g[j] + g[3 + j] * g[3 + j]) / 2;
+    double u2 = 0.0, w2 = 0.0;
+    for (size_t i = 0; i < 6; ++i) {
+      u[i] = g[i] / std::sqrt(r[i / 3] / ((r[0] + r[1]) / 2) * c[i % 3]);
+      u2 += u[i] * u[i] / 6;
+      w2 += w[i] * w[i] / 6;
+    }
+    const double rate = std::min(kRate, 1 / std::sqrt(t)) * std::max(1e-3, std::sqrt(w2));
+    for (size_t i = 0; i < 6; ++i)
+      w[i] -= rate * u[i] / std::max(1.0, std::sqrt(u2) / 0.5);
+    trained.step();
+    for (size_t i = 0; i < 6; ++i)
+      EXPECT_NEAR(trained.at("dense/kernel")[i], w[i], 1e-12) << "step " << t;
+    for (size_t i = 0; i < 2; ++i)
+      EXPECT_NEAR(trained.at("optimizer/dense/kernel/r")[i], r[i], 1e-12);
+    for (size_t j = 0; j < 3; ++j)
+      EXPECT_NEAR(trained.at("optimizer/dense/kernel/c")[j], c[j], 1e-12);
+  }
+  EXPECT_EQ(trained.at("optimizer/dense/bias/v").size(), 4U);
 }
 
 TEST(ApplyOptimizer, ClipsByValue) {

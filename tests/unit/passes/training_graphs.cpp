@@ -2,6 +2,7 @@
 
 #include "ir/interpreter.h"
 #include "ir/op_attrs.h"
+#include "ir/step_rule.h"
 #include "ir/verifier.h"
 #include "passes/passes.h"
 
@@ -104,24 +105,25 @@ class Maker {
       return b_.input(InputKind::kState, w.type(), "optimizer/" + name + "/" + slot_name,
                       name + "." + slot_name);
     };
+    const auto results = [&](std::string_view rule, std::vector<Val> operands) {
+      return b_.add_multi(Op::kOptimizerStep, std::move(operands), make_attrs(StepAttrs(rule)));
+    };
     if (step == Step::kSgd) {
-      b_.update(w, b_.add(Op::kSgdStep, {w, gradient, rate}, make_attrs(SgdAttrs{})));
+      b_.update(w, results("sgd", {w, gradient, rate})[0]);
       return;
     }
     const Val momentum = slot("momentum");
-    std::vector<Val> operands = {w, gradient, momentum, rate};
     if (step == Step::kMomentum) {
-      const auto results = b_.add_multi(Op::kMomentumStep, operands, make_attrs(MomentumAttrs{}));
-      b_.update(w, results[0]);
-      b_.update(momentum, results[1]);
+      const std::vector<Val> moved = results("momentum", {w, gradient, momentum, rate});
+      b_.update(w, moved[0]);
+      b_.update(momentum, moved[1]);
       return;
     }
     const Val velocity = slot("velocity");
-    operands = {w, gradient, momentum, velocity, rate};
-    const auto results = b_.add_multi(Op::kAdamStep, operands, make_attrs(AdamAttrs{}));
-    b_.update(w, results[0]);
-    b_.update(momentum, results[1]);
-    b_.update(velocity, results[2]);
+    const std::vector<Val> moved = results("adam", {w, gradient, momentum, velocity, rate});
+    b_.update(w, moved[0]);
+    b_.update(momentum, moved[1]);
+    b_.update(velocity, moved[2]);
   }
 
   std::shared_ptr<Graph> graph_;

@@ -1,0 +1,124 @@
+#include "codegen/llvm/loop_facts.h"
+
+#include "support/check.h"
+
+#include <memory>
+#include <variant>
+
+namespace gradc::cg {
+
+using kernel::Block;
+using kernel::ExprId;
+using kernel::ExprKind;
+using kernel::For;
+
+namespace {
+
+int64_t op_cost(const kernel::Expr& e) {
+  if (e.kind == ExprKind::kRandom) return 60;
+  if (e.kind != ExprKind::kScalar) return 1;
+  switch (e.op) {
+    case ScalarOp::kExp:
+    case ScalarOp::kExpm1:
+    case ScalarOp::kLog:
+    case ScalarOp::kLog1p:
+    case ScalarOp::kSin:
+    case ScalarOp::kCos:
+    case ScalarOp::kTanh:
+    case ScalarOp::kErf:
+    case ScalarOp::kErfc:
+    case ScalarOp::kSigmoid:
+    case ScalarOp::kPow:
+      return 20;
+    case ScalarOp::kDiv:
+    case ScalarOp::kSqrt:
+    case ScalarOp::kRsqrt:
+      return 4;
+    case ScalarOp::kNeg:
+    case ScalarOp::kAbs:
+    case ScalarOp::kSign:
+    case ScalarOp::kRelu:
+    case ScalarOp::kFloor:
+    case ScalarOp::kCeil:
+    case ScalarOp::kRound:
+    case ScalarOp::kNot:
+    case ScalarOp::kIsFinite:
+    case ScalarOp::kAdd:
+    case ScalarOp::kSub:
+    case ScalarOp::kMul:
+    case ScalarOp::kMax:
+    case ScalarOp::kMin:
+    case ScalarOp::kAnd:
+    case ScalarOp::kOr:
+    case ScalarOp::kEq:
+    case ScalarOp::kNe:
+    case ScalarOp::kLt:
+    case ScalarOp::kLe:
+    case ScalarOp::kGt:
+    case ScalarOp::kGe:
+    case ScalarOp::kSelect:
+    case ScalarOp::kCast:
+    case ScalarOp::kNone:
+      return 1;
+  }
+  GRADC_UNREACHABLE();
+}
+
+class FactCollector {
+ public:
+  FactCollector(const std::vector<kernel::Expr>& exprs, const kernel::Kernel& kernel)
+      : exprs_(exprs), kernel_(kernel) {}
+
+  void visit(ExprId id) {
+    if (!id.valid()) return;
+    const kernel::Expr& e = exprs_[id.index];
+    facts.cost += op_cost(e);
+    if (e.dtype == DType::kF64) facts.has_double = true;
+    if (e.kind == ExprKind::kLoad && e.args[0].valid()) facts.gathers = true;
+    for (const ExprId arg : e.args)
+      visit(arg);
+  }
+
+  void visit(const Block& block) {
+    for (const kernel::Stmt& stmt : block) {
+      if (const auto* let = std::get_if<kernel::Let>(&stmt)) {
+        started.insert(let->local.index);
+        visit(let->expr);
+      } else if (const auto* acc = std::get_if<kernel::Accumulate>(&stmt)) {
+        facts.accumulated[acc->local.index] = acc->op;
+        visit(acc->expr);
+        visit(acc->factor);
+      } else if (const auto* store = std::get_if<kernel::Store>(&stmt)) {
+        visit(store->expr);
+        if (store->dynamic.valid()) facts.gathers = true;
+        if (kernel_.buffer(store->buffer).dtype == DType::kF64) facts.has_double = true;
+        visit(store->dynamic);
+      } else if (const auto* loop = std::get_if<std::unique_ptr<For>>(&stmt)) {
+        visit((*loop)->body);
+      } else if (const auto* branch = std::get_if<std::unique_ptr<kernel::If>>(&stmt)) {
+        visit((*branch)->condition);
+        visit((*branch)->body);
+      }
+    }
+  }
+
+  LoopFacts facts;
+  std::set<uint32_t> started;
+
+ private:
+  const std::vector<kernel::Expr>& exprs_;
+  const kernel::Kernel& kernel_;
+};
+
+}  // namespace
+
+LoopFacts loop_facts(const kernel::Kernel& kernel, const std::vector<kernel::Expr>& exprs,
+                     const Block& body) {
+  FactCollector collector(exprs, kernel);
+  collector.visit(body);
+  for (const uint32_t local : collector.started)
+    collector.facts.accumulated.erase(local);
+  return std::move(collector.facts);
+}
+
+}  // namespace gradc::cg

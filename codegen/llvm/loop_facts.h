@@ -1,0 +1,24 @@
+// What a loop's body holds, for choosing how the loop is emitted: never for what it computes.
+#pragma once
+
+#include "codegen/kernel/kernel.h"
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <vector>
+
+namespace gradc::cg {
+
+struct LoopFacts {
+  int64_t cost = 0;  ///< vector instructions, roughly
+  bool has_double = false;
+  bool gathers = false;
+  /// Locals that the body accumulates into and does not start itself.
+  std::map<uint32_t, kernel::AccumulateOp> accumulated;
+};
+
+LoopFacts loop_facts(const kernel::Kernel& kernel, const std::vector<kernel::Expr>& exprs,
+                     const kernel::Block& body);
+
+}  // namespace gradc::cg

@@ -1,0 +1,148 @@
+#include "ir/step_rule.h"
+
+#include "ir/ops/step_pieces.h"
+#include "ir/optimizer_spec.h"
+#include "support/check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string>
+#include <variant>
+
+namespace gradc {
+
+namespace {
+
+constexpr StepNumber kWeightDecay = {"weight_decay"};
+constexpr std::string_view kRule = "rule";
+
+size_t count_of(const StepRule& rule) {
+  return rule.numbers.size() + 1;
+}
+
+const StepNumber& number_of(const StepRule& rule, size_t i) {
+  return i < rule.numbers.size() ? rule.numbers[i] : kWeightDecay;
+}
+
+/// Where the rule keeps a number; count_of(rule) for an unknown name.
+size_t place_of(const StepRule& rule, std::string_view name) {
+  size_t i = 0;
+  while (i < count_of(rule) && number_of(rule, i).name != name)
+    ++i;
+  return i;
+}
+
+}  // namespace
+
+StepAttrs::StepAttrs(std::string_view rule, Numbers numbers) : rule_(find_step_rule(rule)) {
+  GRADC_CHECK(rule_ != nullptr, "no optimizer rule \"{}\"", rule);
+  for (size_t i = 0; i < count_of(*rule_); ++i)
+    numbers_.push_back(number_of(*rule_, i).initial);
+  for (const auto& [name, value] : numbers)
+    set(name, value);
+}
+
+double StepAttrs::number(std::string_view name) const {
+  const size_t place = place_of(*rule_, name);
+  GRADC_CHECK(place < numbers_.size(), "rule {} has no number {}", rule_->name, name);
+  return numbers_[place];
+}
+
+void StepAttrs::set(std::string_view name, double value) {
+  const size_t place = place_of(*rule_, name);
+  GRADC_CHECK(place < numbers_.size(), "rule {} has no number {}", rule_->name, name);
+  numbers_[place] = value;
+}
+
+const StepRule* find_step_rule(std::string_view name) {
+  const std::span<const StepRule* const> all = all_step_rules();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const StepRule* rule) { return rule->name == name; });
+  return found == all.end() ? nullptr : *found;
+}
+
+std::span<const StepRule* const> all_step_rules() {
+  static const std::vector<const StepRule*> all = [] {
+    std::vector<const StepRule*> rules;
+    for (const std::span<const StepRule> family :
+         {ops::descent_rules(), ops::moment_rules(), ops::factored_rules()}) {
+      for (const StepRule& rule : family)
+        rules.push_back(&rule);
+    }
+    return rules;
+  }();
+  return all;
+}
+
+std::vector<StepSlot> step_slots(const StepAttrs& attrs, const TensorType& parameter) {
+  const StepRule& rule = attrs.rule();
+  return rule.slots == nullptr ? std::vector<StepSlot>{} : rule.slots(attrs, parameter);
+}
+
+size_t num_step_scalars(const StepAttrs& attrs) {
+  const StepRule& rule = attrs.rule();
+  return rule.num_scalars == nullptr ? 1 : rule.num_scalars(attrs);
+}
+
+std::string slot_name(std::string_view parameter, const StepSlot& slot) {
+  return fmt::format("optimizer/{}/{}", parameter, slot.name);
+}
+std::string slot_name(const SharedSlot& slot) {
+  return fmt::format("optimizer/{}", slot.name);
+}
+
+namespace attr_detail {
+
+std::vector<std::pair<NamedAttr, bool>> step_fields(const void* attrs) {
+  const auto& self = *static_cast<const StepAttrs*>(attrs);
+  const StepRule& rule = self.rule();
+  const bool is_default = rule.name == StepAttrs().rule().name;
+  std::vector<std::pair<NamedAttr, bool>> result;
+  result.emplace_back(NamedAttr{std::string(kRule), std::string(rule.name)}, !is_default);
+  for (size_t i = 0; i < count_of(rule); ++i) {
+    const StepNumber& number = number_of(rule, i);
+    const double value = self.number(number.name);
+    const AttrValue shown = number.is_flag ? AttrValue(value != 0.0) : AttrValue(value);
+    result.emplace_back(NamedAttr{std::string(number.name), shown}, value != number.initial);
+  }
+  return result;
+}
+
+Result<std::shared_ptr<const void>> step_from_fields(std::span<const NamedAttr> fields) {
+  StepAttrs attrs;
+  for (const auto& [name, value] : fields) {
+    if (name != kRule) continue;
+    const auto* text = std::get_if<std::string>(&value);
+    if (text == nullptr) return wrong_type(name, value, "a word");
+    if (find_step_rule(*text) == nullptr) {
+      std::string known;
+      for (const StepRule* known_rule : all_step_rules())
+        known += (known.empty() ? "" : ", ") + std::string(known_rule->name);
+      return make_error(DiagKind::kIrInvalid, {}, "unknown rule \"{}\"; known: {}", *text, known);
+    }
+    attrs = StepAttrs(*text);
+  }
+  for (const auto& [name, value] : fields) {
+    if (name == kRule) continue;
+    const StepRule& rule = attrs.rule();
+    const size_t place = place_of(rule, name);
+    if (place == count_of(rule)) {
+      std::vector<std::string_view> known = {kRule};
+      for (size_t i = 0; i < count_of(rule); ++i)
+        known.push_back(number_of(rule, i).name);
+      return unknown_field(name, known);
+    }
+    bool flag = false;
+    double number = 0.0;
+    const bool is_flag = number_of(rule, place).is_flag;
+    if (is_flag ? !from_value(value, flag) : !from_value(value, number))
+      return wrong_type(name, value, "a number");
+    attrs.set(name, is_flag ? static_cast<double>(flag) : number);
+  }
+  return std::shared_ptr<const void>(std::make_shared<const StepAttrs>(std::move(attrs)));
+}
+
+}  // namespace attr_detail
+
+}  // namespace gradc
