@@ -67,11 +67,11 @@ TEST(Fuse, TheMlpStepHasTheseKernels) {
   const auto graph = fused(*test::mlp_step({784, 128, 10}, 32, Step::kAdam));
   if (std::getenv("GRADC_SHOW") != nullptr) std::cout << print_graph(*graph);
   const std::map<std::string, int> expected = {{"argmax", 1},
-                                               {"bias_grad_adam", 2},
+                                               {"bias_grad_step", 2},
                                                {"dense", 1},
                                                {"dense_dinput_masked", 1},
                                                {"dense_relu", 1},
-                                               {"dense_wgrad_adam", 2},
+                                               {"dense_wgrad_step", 2},
                                                {"reduce_sum_all", 2},
                                                {"scalars_div", 1},
                                                {"softmax_cross_entropy_grad", 1}};
