@@ -53,10 +53,10 @@ Results expand_adafactor(const StepAttrs& a, const StepOperands& o) {
   const Val squares = o.g * o.g + a.number("epsilon_1");
   const int rank = o.w.rank();
   Results results = {Val()};
-  Val v;
+  Val size;  // the root of the second moment
   if (rank < 2) {
-    v = moving(o.slots[0], squares);
-    results.push_back(v);
+    results.push_back(moving(o.slots[0], squares));
+    size = sqrt(results[1]);
   } else {
     const Val r = moving(o.slots[0], reduce_mean(squares, {rank - 1}));
     const Val c = moving(o.slots[1], reduce_mean(squares, {rank - 2}));
@@ -67,13 +67,16 @@ Results expand_adafactor(const StepAttrs& a, const StepOperands& o) {
       if (axis != rank - 2) column_axes.push_back(axis);
       if (axis < rank - 2) outer_axes.push_back(axis);
     }
-    const Val scale = r / broadcast(reduce_mean(r, {rank - 2}), r.shape(), outer_axes);
-    v = broadcast(scale, o.w.shape(), row_axes) * broadcast(c, o.w.shape(), column_axes);
+    const Val share = r / broadcast(reduce_mean(r, {rank - 2}), r.shape(), outer_axes);
+    // Roots before the product: where neither a row nor a column had a gradient yet, the product of
+    // both epsilons is 0 in f32, and 0 / 0 would follow.
+    size = broadcast(sqrt(share), o.w.shape(), row_axes) *
+           broadcast(sqrt(c), o.w.shape(), column_axes);
   }
-  const Val u = o.g / sqrt(v);
+  const Val u = ratio(o.g, size, a.number("epsilon_1"));
   const Val length = maximum(sqrt(mean_of_squares(u)) / a.number("clip_threshold"), 1.0);
-  const Val size = maximum(sqrt(mean_of_squares(o.w)), a.number("epsilon_2")) * o.scalars[0];
-  results[0] = o.w - u * broadcast(size / length, o.w.shape(), {});
+  const Val rate = maximum(sqrt(mean_of_squares(o.w)), a.number("epsilon_2")) * o.scalars[0];
+  results[0] = o.w - u * broadcast(rate / length, o.w.shape(), {});
   return results;
 }
 void eval_adafactor(const StepAttrs& a, const StepValues& v) {

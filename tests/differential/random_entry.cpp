@@ -127,9 +127,13 @@ std::vector<Tensor> entry_inputs(const Graph& graph, uint64_t seed) {
   for (size_t i = 0; i < inputs.size(); ++i) {
     const std::string& name = graph.inputs()[i].name;
     if (!name.starts_with("optimizer/") || !is_float(inputs[i].type.dtype)) continue;
-    const bool average = name.ends_with("/average");  // of gradients: its square is below "v"
-    for (double& x : inputs[i].data)
+    // A mean of gradients, whose square is below that of squares; a product of momenta below 1.
+    const bool average = name.ends_with("/average_gradient");
+    const bool product = name.ends_with("/u_product");
+    for (double& x : inputs[i].data) {
       x = average ? x / 64.0 : std::abs(x) + 0.125;
+      if (product) x = std::min(x, 0.75);
+    }
   }
   return inputs;
 }

@@ -354,6 +354,11 @@ TEST(Formulas, OptimizersStayFinite) {
       R"({"type": "adam", "epsilon": 0, "amsgrad": true, "epsilon_as": "pytorch"})",
       R"({"type": "adamax", "epsilon": 0})",
       R"({"type": "adamw", "epsilon": 1e-45})",
+      R"({"type": "adadelta", "epsilon": 0})",
+      R"({"type": "nadam", "epsilon": 0})",
+      R"({"type": "lion"})",
+      R"({"type": "adafactor"})",
+      R"({"type": "adafactor", "epsilon_1": 0, "epsilon_2": 0})",
       R"({"type": "sgd", "clipnorm": 1})",
       R"({"type": "adam", "global_clipnorm": 1})",
   };
