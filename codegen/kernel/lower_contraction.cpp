@@ -103,9 +103,12 @@ Contraction with_copy(const Contraction& c, const std::optional<Copy>& copy, Uni
 // ---- as a loop nest
 // ------------------------------------------------------------------------------
 
-/// Adds products as they come, or by lanes along the innermost k.
-void set_order(Nest& nest, bool dot) {
-  nest.sums = dot ? SumOrder::kLanes : SumOrder::kSequence;
+/// Adds products as they come, long sums in groups so that they keep their digits, or by lanes along
+/// the innermost k.
+void set_order(Nest& nest, bool dot, int64_t k) {
+  constexpr int64_t kLongSum = 512;
+  nest.sums = k > kLongSum ? SumOrder::kGroups : SumOrder::kSequence;
+  if (dot) nest.sums = SumOrder::kLanes;
   if (!dot) return;
   NestDim& inner = nest.dims.back();
   GRADC_CHECK(inner.reduce, "the innermost dimension is one of k");
@@ -126,7 +129,7 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
     dim.group = 0;
   nest.offsets = space_offsets(c);
   const DType dtype = accumulator_dtype(body.type(c.y).dtype);
-  set_order(nest, dot);
+  set_order(nest, dot, size_of(c, DimClass::kK));
   Reduction r;
   r.dtype = dtype;
   r.value = [&c](NestCursor& at) { return operand_a(c, at); };
