@@ -174,12 +174,12 @@ bool bodies_equal(const Graph& a, const Graph& b) {
   return Comparison(a, b, /*is_body=*/true, {}).run().empty();
 }
 
-uint64_t body_hash(const Graph& body) {
-  return hash_graph(body, /*is_body=*/true);
-}
-
 uint64_t structural_hash(const Graph& graph) {
   return hash_graph(graph, /*is_body=*/false);
+}
+
+uint64_t body_hash(const Graph& body) {
+  return hash_graph(body, /*is_body=*/true);
 }
 
 }  // namespace gradc
