@@ -136,11 +136,20 @@ void Graph::unlink(NodeId id) {
   n.prev = n.next = NodeId();
 }
 
+namespace {
+
+/// Mostly the first or the last: uses are replaced from the front, nodes erased from the back.
+void remove_use(std::vector<Use>& uses, const Use& use) {
+  if (uses.back() == use) return uses.pop_back();
+  uses.erase(std::find(uses.begin(), uses.end(), use));
+}
+
+}  // namespace
+
 void Graph::set_operand(NodeId node, size_t operand, ValueId value) {
   ValueId& slot = nodes_[node.index].operands[operand];
   if (slot == value) return;
-  std::vector<Use>& uses = values_[slot.index].uses;
-  uses.erase(std::find(uses.begin(), uses.end(), Use{node, static_cast<uint32_t>(operand)}));
+  remove_use(values_[slot.index].uses, {node, static_cast<uint32_t>(operand)});
   slot = value;
   values_[value.index].uses.push_back({node, static_cast<uint32_t>(operand)});
 }
@@ -172,10 +181,8 @@ void Graph::erase(NodeId id) {
                 value(result).name);
     names_.erase(value(result).name);
   }
-  for (size_t i = 0; i < n.operands.size(); ++i) {
-    std::vector<Use>& uses = values_[n.operands[i].index].uses;
-    uses.erase(std::find(uses.begin(), uses.end(), Use{id, static_cast<uint32_t>(i)}));
-  }
+  for (size_t i = n.operands.size(); i-- > 0;)
+    remove_use(values_[n.operands[i].index].uses, {id, static_cast<uint32_t>(i)});
   unlink(id);
   n.operands.clear();
   n.body = nullptr;

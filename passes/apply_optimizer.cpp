@@ -16,6 +16,7 @@
 #include <cmath>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -175,13 +176,16 @@ Val find_or_add_iteration(Builder& builder) {
 /// The parameters that have a gradient; their outputs are removed.
 std::vector<Trained> take_gradients(Builder& builder) {
   Graph& graph = builder.graph();
+  std::unordered_map<std::string_view, ValueId> parameters;
+  for (const GraphInput& input : graph.inputs())
+    parameters.emplace(input.name, input.value);
   std::vector<Trained> result;
   for (const GraphOutput& output : graph.outputs()) {
     if (!output.name.starts_with(kGradientPrefix)) continue;
     const std::string name = output.name.substr(kGradientPrefix.size());
-    const auto parameter = graph.find_input(name);
-    GRADC_CHECK(parameter.has_value(), "a gradient of \"{}\", which is no parameter", name);
-    result.push_back({name, builder.wrap(*parameter), builder.wrap(output.value)});
+    const auto parameter = parameters.find(name);
+    GRADC_CHECK(parameter != parameters.end(), "a gradient of \"{}\", which is no parameter", name);
+    result.push_back({name, builder.wrap(parameter->second), builder.wrap(output.value)});
   }
   for (size_t i = graph.outputs().size(); i-- > 0;) {
     if (graph.outputs()[i].name.starts_with(kGradientPrefix)) graph.remove_output(i);

@@ -62,6 +62,7 @@ bool same_computation(const Graph& graph, const Node& a, const Node& b) {
 Result<bool> cse(Graph& graph, PassContext& context) {
   bool changed = false;
   std::unordered_multimap<uint64_t, NodeId> seen;
+  seen.reserve(graph.num_nodes());
   for (NodeId id : graph.nodes()) {
     const OpDef& entry = def(graph.node(id).op);
     if (entry.has(kTraitEffect) || (entry.body != nullptr && entry.body->sealed)) continue;

@@ -6,6 +6,8 @@
 #include "passes/passes.h"
 
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 namespace gradc::passes {
@@ -29,8 +31,11 @@ Result<bool> differentiate(Graph& graph, PassContext& context) {
     wrt.push_back(input.value);
   }
   if (wrt.empty()) return false;
+  std::unordered_set<std::string_view> outputs_before;
+  for (const GraphOutput& output : graph.outputs())
+    outputs_before.insert(output.name);
   for (const GraphInput& parameter : parameters) {
-    if (graph.find_output("gradient/" + parameter.name))
+    if (outputs_before.contains("gradient/" + parameter.name))
       return make_error(DiagKind::kInvalidUsage, {.file = file},
                         "graph @{} already has an output \"gradient/{}\"", graph.name(),
                         parameter.name);

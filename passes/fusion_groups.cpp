@@ -261,20 +261,15 @@ bool FusionGroups::find_form(FusionGroup& group) {
   return true;
 }
 
-/// A few very long rows would leave the other threads idle while elements are written. And row
-/// kernels go over a row several times, so that they cannot write a new parameter over the old one.
+/// A few very long rows would leave the other threads idle while elements are written.
 bool FusionGroups::form_is_sensible(const FusionGroup& group) const {
-  if (group.form.kind != KernelKind::kRow) return true;
-  const bool long_rows =
-      group.form.rows() < kMinParallelRows && group.form.space.num_elements() > kMaxSerialElements;
-  return std::none_of(group.outputs.begin(), group.outputs.end(), [&](ValueId output) {
-    if (graph_.type(output).shape != group.form.space || group.form.space.num_elements() == 1)
-      return false;
-    const std::vector<Use>& uses = graph_.value(output).uses;
-    return long_rows || std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
-             return graph_.node(use.node).op == Op::kUpdate;
-           });
-  });
+  const KernelForm& form = group.form;
+  const int64_t elements = form.space.num_elements();
+  const bool few_long_rows = form.kind == KernelKind::kRow && form.rows() < kMinParallelRows &&
+                             elements > kMaxSerialElements;
+  return !few_long_rows ||
+         std::none_of(group.outputs.begin(), group.outputs.end(),
+                      [&](ValueId output) { return graph_.type(output).shape == form.space; });
 }
 
 }  // namespace gradc

@@ -5,6 +5,7 @@
 
 #include "ir/op.h"
 #include "ir/op_attrs.h"
+#include "passes/fusion_form.h"
 #include "passes/passes.h"
 
 #include <algorithm>
@@ -12,14 +13,15 @@
 namespace gradc {
 namespace {
 
-/// By ValueId of a body: whether it is needed at the kernel's own point only.
-std::vector<char> needed_at_own_point(const Graph& body) {
+/// By ValueId of a body: whether it is needed at the kernel's own point only. A reduction of a row
+/// kernel needs its operand at the points of its own row only, before any of them is written.
+std::vector<char> needed_at_own_point(const Graph& body, bool rows) {
   std::vector<char> own(body.value_capacity(), 1);
   const std::vector<NodeId> order = body.nodes();
   for (auto it = order.rbegin(); it != order.rend(); ++it) {
     const Node& node = body.node(*it);
-    const Lowering lowering = def(node.op).lowering;
-    const bool same_point = lowering == Lowering::kScalar || node.op == Op::kReshape;
+    if (rows && is_plain_reduction(node)) continue;
+    const bool same_point = def(node.op).lowering == Lowering::kScalar || node.op == Op::kReshape;
     bool result_own = true;
     for (ValueId result : node.results)
       result_own = result_own && own[result.index] != 0;
@@ -34,12 +36,24 @@ bool is_row_kernel(const Node& node) {
   return node.op == Op::kKernel && node.attrs.as<KernelAttrs>().kind == KernelKind::kRow;
 }
 
+/// How many points a node writes its results at: those of a row kernel are the elements that it
+/// reduces, and what it gives once per row is written when the row is done.
+int64_t num_points(const Graph& graph, const Node& node) {
+  if (node.results.empty()) return 0;
+  if (is_row_kernel(node)) {
+    for (NodeId id : node.body->nodes()) {
+      const Node& inner = node.body->node(id);
+      if (is_plain_reduction(inner)) return node.body->type(inner.operands[0]).num_elements();
+    }
+  }
+  return graph.type(node.results[0]).num_elements();
+}
+
 /// By operand of the node.
 std::vector<char> operands_at_own_point(const Graph& graph, const Node& node) {
   std::vector<char> result(node.operands.size(), 0);
   if (node.op == Op::kKernel) {
-    if (is_row_kernel(node)) return result;
-    const std::vector<char> own = needed_at_own_point(*node.body);
+    const std::vector<char> own = needed_at_own_point(*node.body, is_row_kernel(node));
     for (size_t i = 0; i < result.size(); ++i)
       result[i] = own[node.body->inputs()[i].value.index];
   } else if (def(node.op).lowering == Lowering::kScalar) {
@@ -51,7 +65,7 @@ std::vector<char> operands_at_own_point(const Graph& graph, const Node& node) {
       if (node.operands[i] == node.operands[j] && result[j] == 0) result[i] = 0;
     }
   }
-  const int64_t points = node.results.empty() ? 0 : graph.type(node.results[0]).num_elements();
+  const int64_t points = num_points(graph, node);
   for (size_t i = 0; i < result.size(); ++i) {
     if (graph.type(node.operands[i]).num_elements() != points) result[i] = 0;
   }
@@ -79,7 +93,9 @@ std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, Node
   const Node& node = graph.node(id);
   std::vector<std::vector<ValueId>> result(node.results.size());
   const std::vector<char> own = operands_at_own_point(graph, node);
+  const int64_t points = num_points(graph, node);
   for (size_t r = 0; r < node.results.size(); ++r) {
+    if (graph.type(node.results[r]).num_elements() != points) continue;
     for (size_t i = 0; i < node.operands.size(); ++i) {
       if (own[i] == 0) continue;
       if (graph.type(node.operands[i]).bytes() != graph.type(node.results[r]).bytes()) continue;
@@ -196,16 +212,11 @@ Result<bool> in_place(Graph& graph, PassContext& context) {
       context.count("updates in place");
       continue;
     }
+    // The update stands after its copy, which is at the end.
     graph.set_operand(id, 1, copier.copy(value, {}, Phase::kUpdate));
+    graph.move_before(id, {});
     context.count("updates by a copy");
     changed = true;
-    const NodeId last = graph.last_node();
-    if (last == id) continue;
-    // The update stands after its copy: take it out and append it.
-    std::vector<NodeId> order = graph.nodes();
-    order.erase(std::find(order.begin(), order.end(), id));
-    order.push_back(id);
-    graph.set_order(order);
   }
   return changed;
 }

@@ -3,8 +3,9 @@
 //
 // A kernel may write over an operand when it reads that operand only at the very point it writes:
 // through elementwise ops and reshapes, never through other views, reductions or the operands of a
-// contraction. Kernels keep this safe by computing all results of a point before storing any. Row
-// kernels pass over a row several times and overwrite nothing (except single numbers).
+// contraction. Kernels keep this safe by computing all results of a point before storing any. A row
+// kernel passes over a row several times, one thread over the whole row, and stores in the last
+// pass: so it may also write over what its reductions read, element for element.
 #pragma once
 
 #include "ir/graph.h"
@@ -19,7 +20,7 @@ inline constexpr int64_t kArenaAlignment = 64;
 int64_t arena_bytes(const TensorType& type);
 
 /// Whether `node` reads `value` only at the points at which it writes its results (true also when
-/// it does not read it), and the value has as many elements as the results.
+/// it does not read it), and the value has as many elements as there are points.
 bool reads_only_at_own_point(const Graph& graph, NodeId node, ValueId value);
 
 /// For each result of a node, the operands whose memory it could take over: equal bytes, read only

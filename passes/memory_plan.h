@@ -5,6 +5,7 @@
 
 #include "ir/graph.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -48,7 +49,7 @@ struct Workspace {
 struct MemoryPlan {
   std::vector<Storage> storage;        ///< by ValueId
   std::vector<PlannedBuffer> buffers;  ///< workspaces included
-  std::vector<Workspace> workspaces;   ///< in the order of their nodes
+  std::vector<Workspace> workspaces;   ///< sorted by the node's id, one each
   /// Graph outputs whose value lives elsewhere (an input, or another output): to be copied at the
   /// end.
   std::vector<size_t> copied_outputs;
@@ -61,10 +62,9 @@ struct MemoryPlan {
 
   /// The workspace of a node, or null.
   const Workspace* workspace_of(NodeId node) const {
-    for (const Workspace& workspace : workspaces) {
-      if (workspace.node == node) return &workspace;
-    }
-    return nullptr;
+    const auto found = std::lower_bound(workspaces.begin(), workspaces.end(), node,
+                                        [](const Workspace& w, NodeId id) { return w.node < id; });
+    return found != workspaces.end() && found->node == node ? &*found : nullptr;
   }
 };
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <numeric>
 #include <span>
 
 namespace gradc {
@@ -29,9 +30,11 @@ std::string_view kind_label(const Node& node) {
 std::vector<int64_t> live_bytes(const Graph& graph, const MemoryPlan& plan) {
   std::vector<int64_t> live(graph.num_nodes(), 0);
   for (const PlannedBuffer& b : plan.buffers) {
-    for (int64_t step = b.first; step <= b.last; ++step)
-      live[static_cast<size_t>(step)] += b.bytes;
+    live[static_cast<size_t>(b.first)] += b.bytes;
+    if (static_cast<size_t>(b.last) + 1 < live.size())
+      live[static_cast<size_t>(b.last) + 1] -= b.bytes;
   }
+  std::partial_sum(live.begin(), live.end(), live.begin());
   return live;
 }
 

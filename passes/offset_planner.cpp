@@ -10,6 +10,7 @@ namespace gradc {
 namespace {
 
 constexpr int64_t kMaxBytes = int64_t{1} << 62;
+constexpr int64_t kMaxExactBuffers = 4096;  ///< the exact search lists all pairs that meet
 
 int64_t align_up(int64_t offset, int64_t alignment) {
   const int64_t rest = offset % alignment;
@@ -177,6 +178,52 @@ int64_t live_bytes_lower_bound(std::span<const BufferSpec> buffers) {
   return most;
 }
 
+namespace {
+
+/// Two buffers that live at the same time and share a byte, in words. Goes through time with what
+/// is alive sorted by place: as long as nothing overlaps, only neighbours can.
+std::string find_overlap(std::span<const BufferSpec> buffers, std::span<const int64_t> offsets) {
+  struct Event {
+    int64_t step;
+    bool begins;  // what ends before a step is gone when others begin at it
+    uint32_t buffer;
+    auto operator<=>(const Event&) const = default;
+  };
+  std::vector<Event> events;
+  for (uint32_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].bytes == 0) continue;
+    events.push_back({buffers[i].first, true, i});
+    if (buffers[i].last != INT64_MAX) events.push_back({buffers[i].last + 1, false, i});
+  }
+  std::sort(events.begin(), events.end());
+  std::map<int64_t, uint32_t> alive;  // by offset
+  for (const Event& event : events) {
+    const uint32_t i = event.buffer;
+    if (!event.begins) {
+      alive.erase(offsets[i]);
+      continue;
+    }
+    const int64_t end = offsets[i] + buffers[i].bytes;
+    const auto next = alive.lower_bound(offsets[i]);
+    auto other = alive.end();
+    if (next != alive.end() && next->first < end) other = next;
+    if (next != alive.begin()) {
+      const auto before = std::prev(next);
+      if (before->first + buffers[before->second].bytes > offsets[i]) other = before;
+    }
+    if (other != alive.end()) {
+      const uint32_t j = other->second;
+      return fmt::format("\"{}\" at [{}, {}) and \"{}\" at [{}, {}) live at the same time",
+                         buffers[j].name, offsets[j], offsets[j] + buffers[j].bytes,
+                         buffers[i].name, offsets[i], end);
+    }
+    alive.emplace(offsets[i], i);
+  }
+  return {};
+}
+
+}  // namespace
+
 std::string verify_offsets(std::span<const BufferSpec> buffers, std::span<const int64_t> offsets,
                            int64_t bytes) {
   if (offsets.size() != buffers.size())
@@ -189,17 +236,8 @@ std::string verify_offsets(std::span<const BufferSpec> buffers, std::span<const 
       return fmt::format("buffer \"{}\" of {} bytes at offset {} in a block of {}, alignment {}",
                          b.name, b.bytes, at, bytes, b.alignment);
     }
-    for (size_t j = 0; j < i; ++j) {
-      const BufferSpec& other = buffers[j];
-      const bool apart = other.bytes == 0 || at + b.bytes <= offsets[j] ||
-                         offsets[j] + other.bytes <= at || !b.lives_with(other);
-      if (apart) continue;
-      return fmt::format("\"{}\" at [{}, {}) and \"{}\" at [{}, {}) live at the same time",
-                         other.name, offsets[j], offsets[j] + other.bytes, b.name, at,
-                         at + b.bytes);
-    }
   }
-  return {};
+  return find_overlap(buffers, offsets);
 }
 
 namespace {
@@ -239,6 +277,54 @@ void improve_exactly(std::span<const BufferSpec> buffers, const OffsetPlannerOpt
 
 }  // namespace
 
+namespace {
+
+/// Keeps what is better than all before.
+bool keep(OffsetPlan& plan, int64_t bytes, std::vector<int64_t>& offsets, std::string method) {
+  if (bytes >= plan.bytes) return false;
+  plan.bytes = bytes;
+  plan.offsets = std::move(offsets);
+  plan.method = std::move(method);
+  return true;
+}
+
+/// All orders and fits, until one needs no more than the target or too much was compared. Gives the
+/// best order.
+std::vector<uint32_t> run_portfolio(std::span<const BufferSpec> buffers,
+                                    const OffsetPlannerOptions& options, int64_t target,
+                                    OffsetPlan& plan) {
+  const auto n = static_cast<int64_t>(buffers.size());
+  std::vector<uint32_t> best_order;
+  for (int i = 0; i < 2 * offset_detail::kNumBufferOrders && plan.bytes > target; ++i) {
+    if (i > 0 && plan.compared + n * n / 2 > options.comparisons) break;
+    plan.compared += n * n / 2;
+    const auto kind = static_cast<offset_detail::BufferOrder>(i / 2);
+    const auto fit = static_cast<offset_detail::Fit>(i % 2);
+    std::vector<uint32_t> order = offset_detail::make_order(buffers, kind);
+    std::vector<int64_t> offsets;
+    const int64_t bytes = offset_detail::place_in_order(buffers, order, fit, offsets);
+    const bool better =
+        keep(plan, bytes, offsets,
+             fmt::format("{}/{}", offset_detail::buffer_order_name(kind),
+                         fit == offset_detail::Fit::kFirst ? "first_fit" : "best_fit"));
+    if (better) best_order = std::move(order);
+  }
+  return best_order;
+}
+
+std::vector<uint32_t> plan_along_time(std::span<const BufferSpec> buffers, int64_t target,
+                                      OffsetPlan& plan) {
+  for (const bool backwards : {false, true}) {
+    if (plan.bytes <= target) break;
+    std::vector<int64_t> offsets;
+    const int64_t bytes = offset_detail::place_along_time(buffers, backwards, offsets);
+    keep(plan, bytes, offsets, backwards ? "against_time" : "along_time");
+  }
+  return {};
+}
+
+}  // namespace
+
 Result<OffsetPlan> plan_offsets(std::span<const BufferSpec> buffers,
                                 const OffsetPlannerOptions& options) {
   GRADC_TRY_STATUS(check_buffers(buffers));
@@ -248,27 +334,18 @@ Result<OffsetPlan> plan_offsets(std::span<const BufferSpec> buffers,
     plan.naive_bytes += b.bytes;
   plan.bytes = INT64_MAX;
   const int64_t target = std::max(plan.lower_bound, options.good_size.value_or(0));
-  std::vector<uint32_t> best_order;
-  for (int i = 0; i < 2 * offset_detail::kNumBufferOrders && plan.bytes > target; ++i) {
-    const auto kind = static_cast<offset_detail::BufferOrder>(i / 2);
-    const auto fit = static_cast<offset_detail::Fit>(i % 2);
-    std::vector<uint32_t> order = offset_detail::make_order(buffers, kind);
-    std::vector<int64_t> offsets;
-    const int64_t bytes = offset_detail::place_in_order(buffers, order, fit, offsets);
-    if (bytes >= plan.bytes) continue;
-    plan.bytes = bytes;
-    plan.offsets = std::move(offsets);
-    plan.method = fmt::format("{}/{}", offset_detail::buffer_order_name(kind),
-                              fit == offset_detail::Fit::kFirst ? "first_fit" : "best_fit");
-    best_order = std::move(order);
-  }
-  plan.proven_optimal = plan.bytes == plan.lower_bound;
   const bool any_fixed = std::any_of(buffers.begin(), buffers.end(),
                                      [](const BufferSpec& b) { return b.fixed.has_value(); });
-  if (plan.bytes > target && options.search_steps > 0) {
+  const auto n = static_cast<int64_t>(buffers.size());
+  const int64_t pairs = n * n / 2;
+  const bool large = pairs > options.comparisons && !any_fixed;
+  const std::vector<uint32_t> best_order = large ? plan_along_time(buffers, target, plan)
+                                                 : run_portfolio(buffers, options, target, plan);
+  plan.proven_optimal = plan.bytes == plan.lower_bound;
+  if (plan.bytes > target && !large && options.search_steps > 0) {
     std::vector<int64_t> offsets;
     const int64_t bytes =
-        offset_detail::search_orders(buffers, std::move(best_order), options, target, offsets);
+        offset_detail::search_orders(buffers, best_order, options, target, offsets);
     if (bytes < plan.bytes) {
       plan.bytes = bytes;
       plan.offsets = std::move(offsets);
@@ -276,7 +353,7 @@ Result<OffsetPlan> plan_offsets(std::span<const BufferSpec> buffers,
     }
     plan.proven_optimal = plan.bytes == plan.lower_bound;
   }
-  if (plan.bytes > target && options.exact_nodes > 0 && !any_fixed)
+  if (plan.bytes > target && n <= kMaxExactBuffers && options.exact_nodes > 0 && !any_fixed)
     improve_exactly(buffers, options, plan);
   const std::string wrong = verify_offsets(buffers, plan.offsets, plan.bytes);
   if (!wrong.empty()) {

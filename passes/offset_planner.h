@@ -3,7 +3,8 @@
 //
 // Three stages, each only when the one before is above the lower bound: a portfolio of orders and
 // fits; a search over orders; exact branch and bound (offset_exact). All are deterministic: bounded
-// by counts, never by time.
+// by counts, never by time. What is too large for one order of the portfolio, which compares every
+// two buffers, is placed along time.
 #pragma once
 
 #include "support/result.h"
@@ -33,9 +34,10 @@ struct BufferSpec {
 
 struct OffsetPlannerOptions {
   uint64_t seed = 1;
-  int64_t search_steps = 2000;       ///< orders tried by the ordering search
-  int64_t exact_nodes = 50'000;      ///< nodes of branch and bound; 0: off
-  std::optional<int64_t> good_size;  ///< stop as soon as the block is not larger than this
+  int64_t search_steps = 2000;        ///< orders tried by the ordering search
+  int64_t exact_nodes = 50'000;       ///< nodes of branch and bound; 0: off
+  int64_t comparisons = 300'000'000;  ///< of two buffers, by the portfolio
+  std::optional<int64_t> good_size;   ///< stop as soon as the block is not larger than this
 };
 
 struct OffsetPlan {
@@ -44,7 +46,8 @@ struct OffsetPlan {
   int64_t lower_bound = 0;       ///< the most bytes live at one step
   int64_t naive_bytes = 0;       ///< every buffer on its own
   bool proven_optimal = false;   ///< no smaller block exists
-  std::string method;            ///< what found it: "size/first_fit", "order_search", "exact"
+  std::string method;            ///< what found it: "size/first_fit", "along_time", "exact"
+  int64_t compared = 0;          ///< pairs of buffers, by the portfolio
 };
 
 /// Plans all buffers; diagnoses negative sizes, reversed lifetimes, sums over 2^62 and fixed
@@ -72,6 +75,9 @@ std::vector<uint32_t> make_order(std::span<const BufferSpec> buffers, BufferOrde
 /// Places buffers one after the other; returns the size of the block.
 int64_t place_in_order(std::span<const BufferSpec> buffers, std::span<const uint32_t> order,
                        Fit fit, std::vector<int64_t>& offsets);
+/// Places buffers as they begin in time, or backwards as they end; none may be fixed.
+int64_t place_along_time(std::span<const BufferSpec> buffers, bool backwards,
+                         std::vector<int64_t>& offsets);
 /// Improves an order by moving buffers, `steps` times; returns the best block size seen.
 int64_t search_orders(std::span<const BufferSpec> buffers, std::vector<uint32_t> order,
                       const OffsetPlannerOptions& options, int64_t target,

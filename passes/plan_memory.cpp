@@ -99,6 +99,8 @@ class Planner {
       plan_.workspaces.push_back(workspaces_[i]);
       plan_.workspaces.back().offset = offsets.offsets[buffers.size() + i];
     }
+    std::sort(plan_.workspaces.begin(), plan_.workspaces.end(),
+              [](const Workspace& a, const Workspace& b) { return a.node < b.node; });
     for (size_t i = 0; i < buffers.size(); ++i) {
       ValueId previous;
       for (ValueId value : buffers[i].values) {

@@ -70,7 +70,22 @@ class PlanVerifier {
                         name(value)));
   }
 
-  /// Puts a value into memory; whatever was in those bytes is gone.
+  /// Whatever was in these bytes is gone. What is held does not overlap, so that only the one
+  /// before can reach into them.
+  void clear(Address at, int64_t bytes) {
+    auto it = holds_.lower_bound(at);
+    if (it != holds_.begin()) {
+      const auto before = std::prev(it);
+      if (before->first.first == at.first &&
+          before->first.second + before->second.bytes > at.second)
+        it = before;
+    }
+    while (it != holds_.end() && it->first.first == at.first &&
+           it->first.second < at.second + bytes)
+      it = holds_.erase(it);
+  }
+
+  /// Puts a value into memory.
   void write(ValueId value) {
     const Address at = address(value);
     const int64_t bytes = size(value);
@@ -78,12 +93,7 @@ class PlanVerifier {
                                     at.second % kArenaAlignment != 0)) {
       wrong(fmt::format("%{} at {} is outside the arena or not aligned", name(value), at.second));
     }
-    for (auto it = holds_.lower_bound({at.first, INT64_MIN});
-         it != holds_.end() && it->first.first == at.first;) {
-      const bool overlaps =
-          it->first.second < at.second + bytes && at.second < it->first.second + it->second.bytes;
-      it = overlaps ? holds_.erase(it) : std::next(it);
-    }
+    clear(at, bytes);
     holds_[at] = {bytes, value};
   }
 
@@ -133,7 +143,7 @@ class PlanVerifier {
     if (std::any_of(node.operands.begin(), node.operands.end(), covers) ||
         std::any_of(node.results.begin(), node.results.end(), covers))
       wrong(fmt::format("the workspace of {} lies on what its kernels read or write", by));
-    std::erase_if(holds_, [&](const auto& held) { return covers(held.second.value); });
+    clear({kArenaSpace, workspace.offset}, workspace.bytes);
   }
 
   /// A result may lie on an operand only point by point.

@@ -10,6 +10,7 @@
 #include "passes/passes.h"
 
 #include <algorithm>
+#include <set>
 #include <tuple>
 
 namespace gradc::passes {
@@ -17,12 +18,17 @@ namespace {
 
 constexpr size_t kMaxSearchNodes = 600;
 constexpr int kSearchTrials = 1500;
+/// Nodes looked at to find out whether a writer may come after the readers of what it overwrites.
+constexpr size_t kMaxReach = 4096;
 
 /// The order constraints between the nodes that compute.
 class Dependences {
  public:
   explicit Dependences(const Graph& graph)
-      : graph_(graph), before_(graph.node_capacity()), after_(graph.node_capacity()) {
+      : graph_(graph),
+        before_(graph.node_capacity()),
+        after_(graph.node_capacity()),
+        seen_(graph.node_capacity(), 0) {
     for (NodeId id : graph.nodes()) {
       const Node& node = graph.node(id);
       if (node.op == Op::kUpdate) continue;
@@ -41,23 +47,29 @@ class Dependences {
   const std::vector<ValueId>& targets() const { return targets_; }
 
  private:
+  /// A pair may be there several times.
   void add(NodeId first, NodeId second) {
-    std::vector<NodeId>& list = before_[second.index];
-    if (std::find(list.begin(), list.end(), first) != list.end()) return;
-    list.push_back(first);
+    before_[second.index].push_back(first);
     after_[first.index].push_back(second);
   }
 
-  bool reaches(NodeId from, NodeId to) const {
-    std::vector<char> seen(graph_.node_capacity(), 0);
+  /// Whether the node comes before one of the others on some way; true also where that is too far
+  /// to see.
+  bool reaches(NodeId from, const std::vector<NodeId>& others) {
+    if (others.empty() || after_[from.index].empty()) return false;
+    ++stamp_;
+    for (NodeId other : others)
+      seen_[other.index] = -stamp_;
     std::vector<NodeId> todo = {from};
-    while (!todo.empty()) {
-      const NodeId id = todo.back();
-      todo.pop_back();
-      if (id == to) return true;
-      if (seen[id.index] != 0) continue;
-      seen[id.index] = 1;
-      todo.insert(todo.end(), after_[id.index].begin(), after_[id.index].end());
+    for (size_t i = 0; i < todo.size(); ++i) {
+      if (i == kMaxReach) return true;
+      for (NodeId next : after_[todo[i].index]) {
+        int32_t& seen = seen_[next.index];
+        if (seen == -stamp_) return true;
+        if (seen == stamp_) continue;
+        seen = stamp_;
+        todo.push_back(next);
+      }
     }
     return false;
   }
@@ -74,9 +86,7 @@ class Dependences {
         if (graph_.node(use.node).op != Op::kUpdate && use.node != writer)
           readers.push_back(use.node);
       }
-      const bool cycle = std::any_of(readers.begin(), readers.end(),
-                                     [&](NodeId reader) { return reaches(writer, reader); });
-      if (cycle) {
+      if (reaches(writer, readers)) {
         target = ValueId();
         continue;
       }
@@ -89,6 +99,8 @@ class Dependences {
   std::vector<NodeId> nodes_;
   std::vector<std::vector<NodeId>> before_, after_;  ///< by NodeId
   std::vector<ValueId> targets_;                     ///< by ValueId
+  std::vector<int32_t> seen_;                        ///< by NodeId
+  int32_t stamp_ = 0;
 };
 
 /// What running a node would do to the live bytes.
@@ -97,6 +109,8 @@ struct Effect {
   int64_t change = 0;
 };
 
+/// Takes the best of the nodes that can run, again and again. What a node would do changes only
+/// when it becomes the last reader of one of its operands, so the nodes wait in a sorted set.
 class ListScheduler {
  public:
   enum class Rule : uint8_t {
@@ -106,33 +120,31 @@ class ListScheduler {
   };
 
   ListScheduler(const Graph& graph, const Dependences& dependences, const LivenessModel& model)
-      : graph_(graph), dependences_(dependences), model_(model) {}
+      : graph_(graph), dependences_(dependences), model_(model), position_(node_positions(graph)) {}
 
   std::vector<NodeId> run(Rule rule) {
-    reads_.assign(graph_.value_capacity(), 0);
+    rule_ = rule;
+    reads_.resize(graph_.value_capacity());
     for (size_t i = 0; i < reads_.size(); ++i)
       reads_[i] = model_.num_readers(ValueId(i));
+    keys_.assign(graph_.node_capacity(), kNotReady);
+    ready_.clear();
     std::vector<size_t> missing(graph_.node_capacity(), 0);
-    std::vector<NodeId> ready;  // in the given order
-    const std::vector<int64_t> position = node_positions(graph_);
     for (NodeId id : dependences_.nodes()) {
       missing[id.index] = dependences_.before(id).size();
-      if (missing[id.index] == 0) ready.push_back(id);
+      if (missing[id.index] == 0) put(id);
     }
     std::vector<NodeId> order;
-    while (!ready.empty()) {
-      const size_t chosen = choose(ready, rule);
-      const NodeId id = ready[chosen];
-      ready.erase(ready.begin() + static_cast<std::ptrdiff_t>(chosen));
+    while (!ready_.empty()) {
+      const NodeId id = ready_.begin()->second;
+      ready_.erase(ready_.begin());
+      keys_[id.index] = kNotReady;
       order.push_back(id);
-      for (ValueId operand : model_.arena_operands(id))
-        --reads_[operand.index];
+      for (ValueId operand : model_.arena_operands(id)) {
+        if (--reads_[operand.index] == 1) update_last_reader(operand);
+      }
       for (NodeId next : dependences_.after(id)) {
-        if (--missing[next.index] > 0) continue;
-        const auto where = std::lower_bound(
-            ready.begin(), ready.end(), next,
-            [&](NodeId a, NodeId b) { return position[a.index] < position[b.index]; });
-        ready.insert(where, next);
+        if (--missing[next.index] == 0) put(next);
       }
     }
     GRADC_CHECK(order.size() == dependences_.nodes().size(), "the dependences have a cycle");
@@ -140,6 +152,24 @@ class ListScheduler {
   }
 
  private:
+  /// Smallest first; the position in the given order breaks ties.
+  using Key = std::tuple<int64_t, int64_t, int64_t>;
+  static constexpr Key kNotReady{INT64_MAX, INT64_MAX, INT64_MAX};
+
+  void put(NodeId id) {
+    keys_[id.index] = key(id);
+    ready_.emplace(keys_[id.index], id);
+  }
+
+  void update_last_reader(ValueId value) {
+    for (const Use& use : graph_.value(value).uses) {
+      const Key old = keys_[use.node.index];
+      if (old == kNotReady) continue;
+      ready_.erase({old, use.node});
+      put(use.node);
+    }
+  }
+
   Effect effect(NodeId id) {
     Effect e;
     model_.taken_over(id, reads_, pairs_);
@@ -156,25 +186,22 @@ class ListScheduler {
     return e;
   }
 
-  size_t choose(const std::vector<NodeId>& ready, Rule rule) {
-    if (rule == Rule::kGiven) return 0;
-    size_t best = 0;
-    std::tuple<int64_t, int64_t> best_key{INT64_MAX, INT64_MAX};
-    for (size_t i = 0; i < ready.size(); ++i) {
-      const Effect e = effect(ready[i]);
-      std::tuple<int64_t, int64_t> key{e.change, e.allocated};
-      if (rule == Rule::kFreeFirst) key = {e.change <= 0 ? 0 : 1, e.change <= 0 ? e.change : 0};
-      if (key >= best_key) continue;
-      best = i;
-      best_key = key;
-    }
-    return best;
+  Key key(NodeId id) {
+    const int64_t position = position_[id.index];
+    if (rule_ == Rule::kGiven) return {0, 0, position};
+    const Effect e = effect(id);
+    if (rule_ == Rule::kLeastAdded) return {e.change, e.allocated, position};
+    return {e.change <= 0 ? 0 : 1, e.change <= 0 ? e.change : 0, position};
   }
 
   const Graph& graph_;
   const Dependences& dependences_;
   const LivenessModel& model_;
-  std::vector<uint32_t> reads_;
+  const std::vector<int64_t> position_;  ///< by NodeId
+  Rule rule_ = Rule::kGiven;
+  std::vector<uint32_t> reads_;  ///< by ValueId: still to come
+  std::vector<Key> keys_;        ///< by NodeId
+  std::set<std::pair<Key, NodeId>> ready_;
   std::vector<std::pair<ValueId, ValueId>> pairs_;
 };
 

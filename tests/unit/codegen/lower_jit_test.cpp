@@ -70,6 +70,27 @@ TEST(LowerJit, TrainingStepsAgree) {
     EXPECT_EQ(planned_difference(*graph, test::random_inputs(*graph, 11)), "") << graph->name();
 }
 
+/// The gradient of the logits in their place, whatever the rows are like.
+TEST(LowerJit, RowKernelsWriteOverWhatTheyRead) {
+  for (const auto& [rows, cols] : {std::pair{64, 37}, {33, 1000}, {9, 5000}, {3000, 3}, {16, 16}}) {
+    const auto graph = test::mlp_step({12, cols}, rows, test::Step::kSgd);
+    const std::shared_ptr<Graph> fused = graph->clone();
+    PassContext context;
+    ASSERT_TRUE(run_passes(*fused, kPlanned, context).ok());
+    bool overwrites = false;
+    for (const NodeId id : fused->nodes()) {
+      const Node& node = fused->node(id);
+      if (node.op != Op::kKernel || node.attrs.as<KernelAttrs>().kind != KernelKind::kRow) continue;
+      for (const ValueId result : node.results) {
+        const Storage& storage = context.plan->storage[result.index];
+        overwrites |= storage.kind == StorageKind::kArena && storage.in_place_of.valid();
+      }
+    }
+    EXPECT_TRUE(overwrites) << print_graph(*fused);
+    EXPECT_EQ(planned_difference(*graph, test::random_inputs(*graph, 11)), "");
+  }
+}
+
 TEST(LowerJit, ConvolutionsOfEveryKindAgree) {
   struct Case {
     TensorType x, w;

@@ -80,6 +80,56 @@ TEST(OffsetPlanner, FixedBuffersStay) {
   EXPECT_FALSE(plan_offsets(buffers).ok());
 }
 
+TEST(OffsetPlanner, AlongTimeEverythingHasItsOwnPlace) {
+  for (uint32_t seed = 0; seed < 60; ++seed) {
+    std::vector<BufferSpec> buffers = random_buffers(seed, 80, 1000);
+    for (size_t i = 0; i < buffers.size(); ++i)
+      buffers[i].alignment = i % 2 == 0 ? 64 : 16;
+    for (const bool backwards : {false, true}) {
+      std::vector<int64_t> offsets;
+      const int64_t bytes = offset_detail::place_along_time(buffers, backwards, offsets);
+      EXPECT_EQ(verify_offsets(buffers, offsets, bytes), "") << "seed " << seed;
+      EXPECT_GE(bytes, live_bytes_lower_bound(buffers));
+    }
+  }
+}
+
+/// A training step's activations: made one after the other, read again in reverse.
+std::vector<BufferSpec> activations(int64_t count) {
+  std::vector<BufferSpec> buffers;
+  for (int64_t i = 0; i < count; ++i) {
+    buffers.push_back(buffer("a", 64 * (1 + i % 7), i, 2 * count - i));
+    buffers.push_back(buffer("g", 64 * (1 + i % 5), 2 * count - i, 2 * count - i + 1));
+  }
+  for (BufferSpec& b : buffers)
+    b.alignment = 64;
+  return buffers;
+}
+
+TEST(OffsetPlanner, LargePlansArePlacedAlongTime) {
+  OffsetPlannerOptions options;
+  const auto small = plan_offsets(activations(100), options);
+  ASSERT_TRUE(small.ok());
+  EXPECT_GT(small->compared, 0);
+  const std::vector<BufferSpec> buffers = activations(40'000);
+  const auto large = plan_offsets(buffers, options);
+  ASSERT_TRUE(large.ok());
+  EXPECT_EQ(large->compared, 0);
+  EXPECT_EQ(large->method, "along_time");
+  EXPECT_LE(large->bytes, large->lower_bound + large->lower_bound / 1000);
+}
+
+TEST(OffsetPlanner, ThePortfolioEndsWhenEnoughWasCompared) {
+  const std::vector<BufferSpec> buffers = random_buffers(5, 200, 1000);
+  OffsetPlannerOptions options;
+  options.search_steps = options.exact_nodes = 0;
+  options.comparisons = 50'000;  // two orders
+  const auto plan = plan_offsets(buffers, options);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_GT(plan->bytes, plan->lower_bound);
+  EXPECT_EQ(plan->compared, 40'000);
+}
+
 TEST(OffsetPlanner, ExactSearchProvesWhatHeuristicsMiss) {
   int improved = 0;
   for (uint32_t seed = 0; seed < 60; ++seed) {

@@ -210,6 +210,54 @@ forward:
     EXPECT_TRUE(overwritable_operands(*graph, id)[0].empty()) << print_graph(*graph);
 }
 
+TEST(InPlace, RowKernelsWriteOverWhatTheyRead) {
+  const Planned p = planned(*test::mlp_step({16, 500}, 64, Step::kAdam));
+  const int64_t logits = 64 * 500 * 4;
+  EXPECT_GE(p.plan.arena_bytes, logits);
+  EXPECT_LE(p.plan.arena_bytes, logits + 64 * 4 + 4 * kArenaAlignment);
+}
+
+TEST(InPlace, ARowKernelKeepsWhatItReadsElsewhere) {
+  const auto plain = parsed(R"(graph @softmax {
+  input %x : f32[8x8] {name=x}
+forward:
+  %y = matmul %x, %x : f32[8x8]
+  %m = reduce_max %y {axes=[1]} : f32[8]
+  %b = broadcast %m {dims=[0]} : f32[8x8]
+  %d = sub %y, %b : f32[8x8]
+  return d=%d
+})");
+  run(*plain, passes::fuse);
+  EXPECT_EQ(overwritable_operands(*plain, plain->last_node())[0].size(), 1U) << print_graph(*plain);
+  // The same, but the elements of other rows are read too.
+  const auto crossed = parsed(R"(graph @crossed {
+  input %x : f32[8x8] {name=x}
+forward:
+  %y = matmul %x, %x : f32[8x8]
+  %t = transpose %y {perm=[1, 0]} : f32[8x8]
+  %m = reduce_max %y {axes=[1]} : f32[8]
+  %b = broadcast %m {dims=[0]} : f32[8x8]
+  %d = sub %t, %b : f32[8x8]
+  return d=%d
+})");
+  run(*crossed, passes::fuse);
+  EXPECT_TRUE(overwritable_operands(*crossed, crossed->last_node())[0].empty())
+      << print_graph(*crossed);
+  const auto reduced = parsed(R"(graph @reduced {
+  input %x : f32[8x8] {name=x}
+forward:
+  %y = matmul %x, %x : f32[8x8]
+  %t = transpose %y {perm=[1, 0]} : f32[8x8]
+  %m = reduce_max %t {axes=[1]} : f32[8]
+  %b = broadcast %m {dims=[0]} : f32[8x8]
+  %d = sub %y, %b : f32[8x8]
+  return d=%d
+})");
+  run(*reduced, passes::fuse);
+  EXPECT_TRUE(overwritable_operands(*reduced, reduced->last_node())[0].empty())
+      << print_graph(*reduced);
+}
+
 TEST(Schedule, ParametersAreUpdatedBeforeTheStepEnds) {
   const auto graph = test::mlp_step({40, 64, 64, 64, 64, 5}, 64, Step::kAdam);
   const Planned p = planned(*graph);
