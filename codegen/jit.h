@@ -21,11 +21,16 @@ struct JitEntry {
   gradc_rt_entry table;  ///< as long as the program lives
 };
 
+class JitProgram;
+
 struct JitOptions {
   /// Compilation threads; 0: one per core of the target, at most the number of kernels.
   int threads = 0;
   /// Check the LLVM IR before it is optimised; a violation is an internal error.
   bool verify = false;
+  /// What was compiled of the same program when it had fewer kernels and entries: only what was
+  /// added since is compiled. Must live as long as the result.
+  const JitProgram* previous = nullptr;
 };
 
 /// Owns the machine code, the constants and the tables of entries, which rt::run_steps runs
@@ -36,6 +41,7 @@ class JitProgram {
   JitProgram(const JitProgram&) = delete;
   JitProgram& operator=(const JitProgram&) = delete;
   virtual ~JitProgram() = default;
+  /// Those that were compiled now, without a previous program's.
   const std::vector<JitEntry>& entries() const { return entries_; }
   /// The entry of that name; null if there is none.
   const JitEntry* find(std::string_view name) const;
@@ -45,6 +51,8 @@ class JitProgram {
   const CompileTimings& timings() const { return timings_; }
 
  protected:
+  /// Kernels, scratch and constants as far as a previous program has them.
+  void take_over(const JitProgram& previous);
   /// Once the kernels are there.
   void make_entries(const kernel::Program& program);
 
@@ -55,6 +63,7 @@ class JitProgram {
  private:
   void* constant(const kernel::ConstantData& data);
 
+  size_t first_entry_ = 0;  ///< of the program
   std::vector<JitEntry> entries_;
   std::deque<kernel::EntryTables> tables_;
   std::vector<std::vector<std::byte>> constant_memory_;

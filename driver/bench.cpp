@@ -2,12 +2,15 @@
 
 #include "driver/fma_peak.h"
 #include "driver/free_memory.h"
+#include "driver/output.h"
 #include "driver/runtime_status.h"
 #include "runtime/instance.h"
 #include "support/check.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <memory>
 #include <random>
 #include <sys/resource.h>
@@ -54,6 +57,19 @@ int64_t bytes_of(const gradc_rt_model& model, std::initializer_list<int64_t> kin
   return bytes;
 }
 
+/// What the process holds of memory that no file stands behind, 0 where the system does not say.
+int64_t anonymous_memory() {
+  std::FILE* file = std::fopen("/proc/self/status", "re");
+  if (file == nullptr) return 0;
+  std::array<char, 256> line{};
+  long long kilobytes = 0;
+  while (std::fgets(line.data(), line.size(), file) != nullptr) {
+    if (std::sscanf(line.data(), "RssAnon: %lld kB", &kilobytes) == 1) break;
+  }
+  std::fclose(file);
+  return kilobytes * 1024;
+}
+
 void time_steps(rt::Instance& instance, const BenchOptions& options, BenchResult& result) {
   const Clock::time_point warm_up = Clock::now();
   const double warm_up_ms = std::min(500.0, options.seconds * 250.0);
@@ -77,16 +93,39 @@ void time_steps(rt::Instance& instance, const BenchOptions& options, BenchResult
 
 }  // namespace
 
+namespace {
+
+Status measure_kernels(const BenchOptions& options, const CompiledModel& model,
+                       rt::Instance& instance, BenchResult& result) {
+  const kernel::Program& program = model.program();
+  const auto entry = std::find_if(
+      program.entries.begin(), program.entries.end(),
+      [](const kernel::Entry& e) { return e.name == entry_name(EntryPoint::kTrainStep); });
+  GRADC_CHECK(entry != program.entries.end(), "the training step was not compiled");
+  if (options.profile) {
+    GRADC_TRY(const std::vector<BandwidthPoint> bandwidth,
+              measure_bandwidth(TargetInfo::host(), result.threads));
+    result.profile = profile_entry(instance, GRADC_RT_TRAIN_STEP, program, *entry,
+                                   std::min(options.seconds, 1.0), result.peak_gflops, bandwidth);
+  }
+  if (options.trace.empty()) return Ok{};
+  constexpr int kTracedSteps = 3;
+  return write_output(options.trace,
+                      trace_entry(instance, GRADC_RT_TRAIN_STEP, program, *entry, kTracedSteps));
+}
+
+}  // namespace
+
 Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   CompileOptions compile;
   compile.batch_size = options.batch_size;
+  if (!options.trace.empty()) GRADC_TRY_STATUS(check_output(options.trace));
   GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources));
   if (!model->supports(EntryPoint::kTrainStep)) {
     return make_error(DiagKind::kMissingOption, {options.model, "", false},
                       "the model has no \"training\" section; bench times its training step");
   }
-  const std::array kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate, EntryPoint::kPredict,
-                            EntryPoint::kGradients};
+  const std::array kinds = {EntryPoint::kTrainStep};
   GRADC_TRY_STATUS(model->compile(kinds));
   GRADC_TRY_STATUS(check_free_memory("a step of this model", model->memory_bytes(options.threads)));
   rt::Instance* raw = nullptr;
@@ -103,6 +142,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   result.batch_size = model->batch_size();
   GRADC_TRY(result.peak_gflops, measure_fma_peak(TargetInfo::host(), result.threads));
   time_steps(*instance, options, result);
+  result.resident_bytes = anonymous_memory();
   const gradc_rt_model& runtime_model = model->runtime_model();
   result.gflop_per_step = static_cast<double>(runtime_model.train_step_flops) * 1e-9;
   result.examples_per_second =
@@ -117,9 +157,15 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   result.arena_bytes = runtime_model.entries[GRADC_RT_TRAIN_STEP].arena_bytes;
   result.parameter_bytes = bytes_of(runtime_model, {GRADC_RT_PARAMETER});
   result.state_bytes = bytes_of(runtime_model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE});
+  result.scratch_bytes = runtime_model.entries[GRADC_RT_TRAIN_STEP].scratch_bytes;
+  result.planned_bytes = model->memory_bytes(options.threads);
+  result.input_bytes =
+      bytes_of(runtime_model, {GRADC_RT_INPUT, GRADC_RT_TARGET, GRADC_RT_TAIL_WEIGHT});
+  result.output_bytes = bytes_of(runtime_model, {GRADC_RT_OUTPUT, GRADC_RT_LOSS, GRADC_RT_METRIC});
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  GRADC_TRY_STATUS(measure_kernels(options, *model, *instance, result));
   return result;
 }
 

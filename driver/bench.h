@@ -2,10 +2,12 @@
 #pragma once
 
 #include "driver/compiled_model.h"
+#include "driver/profile.h"
 #include "support/result.h"
 #include "support/source_file.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +20,8 @@ struct BenchOptions {
   double seconds = 2.0;
   int64_t batch_size = 0;
   int threads = 1;
+  bool profile = false;
+  std::string trace;  ///< a file for Chrome's trace events; empty: none
 };
 
 struct BenchResult {
@@ -31,13 +35,19 @@ struct BenchResult {
   double gflops = 0.0;
   double peak_gflops = 0.0;  ///< measured: independent vector FMAs on all threads, just before
   double peak_gflops_fraction = 0.0;
-  double compile_ms = 0.0;  ///< train_step, evaluate and predict together, cold
+  double compile_ms = 0.0;  ///< of train_step, cold
   std::vector<std::pair<std::string, double>> compile_stages_ms;
   int64_t arena_bytes = 0;
+  int64_t scratch_bytes = 0;  ///< of each thread
+  int64_t planned_bytes = 0;  ///< everything the model takes: all of these, batch buffers, pointers
+  int64_t input_bytes = 0;    ///< inputs and targets
+  int64_t output_bytes = 0;   ///< outputs, loss and metrics
+  int64_t resident_bytes = 0;  ///< anonymous memory of the process while it trains
   int64_t parameter_bytes = 0;
   int64_t state_bytes = 0;  ///< states and optimizer state
   int64_t peak_rss_bytes = 0;
   int threads = 1;
+  std::optional<Profile> profile;
 };
 
 Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources);

@@ -10,6 +10,9 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 
 namespace gradc {
 
@@ -25,16 +28,18 @@ std::vector<EntryPoint> entries_of(const Model& model) {
 }
 
 Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t batch,
-                                                 std::vector<Diagnostic>& warnings) {
+                                                 std::vector<Diagnostic>& warnings,
+                                                 TimeReport* times) {
   // The training step knows every parameter, state and optimizer slot; the others add inputs and
-  // outputs.
+  // outputs, and the gradients are those of its parameters.
   std::vector<std::shared_ptr<Graph>> graphs;
   std::vector<EntryPoint> kinds = {EntryPoint::kPredict};
   if (model.training)
-    kinds = {EntryPoint::kTrainStepTail, EntryPoint::kEvaluate, EntryPoint::kPredict,
-             EntryPoint::kGradients};
+    kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluateTail, EntryPoint::kPredict};
   for (EntryPoint kind : kinds) {
-    GRADC_TRY(StagedEntry entry, build_staged(model, kind, batch, PipelineStage::kGradient, {}));
+    BuildOptions build;
+    build.times = times;
+    GRADC_TRY(StagedEntry entry, build_staged(model, kind, batch, PipelineStage::kGradient, build));
     graphs.push_back(entry.graph);
     if (kind == kinds.front()) warnings = std::move(entry.warnings);
   }
@@ -44,34 +49,44 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
                       "two tensors of the model are named \"{}\": files could not tell them apart",
                       name);
   }
-  if (model.training)
+  if (model.training) {
     tables->model().train_step_flops = graph_stats(*graphs.front()).contraction_flops;
+    tables->keep_train_step(std::move(graphs.front()));
+  }
   return tables;
 }
 
-Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryPoint> kinds,
-                                      const ModelTables& tables, const TargetInfo& target,
-                                      TimeReport* times) {
+namespace {
+
+Status add_entries(const Model& model, std::span<const EntryPoint> kinds, ModelTables& tables,
+                   kernel::ProgramLowering& lowering, TimeReport* times) {
   BuildOptions build;
   build.times = times;
-  build.target = target;
-  std::vector<StagedEntry> graphs;
+  build.lowering = &lowering;
   for (EntryPoint kind : kinds) {
-    GRADC_TRY(StagedEntry entry,
+    build.differentiated = kind == EntryPoint::kTrainStep ? tables.take_train_step() : nullptr;
+    GRADC_TRY(const StagedEntry entry,
               build_staged(model, kind, tables.model().batch_size, PipelineStage::kPlanned, build));
-    graphs.push_back(std::move(entry));
+    const ScopedTimer timer(times, "lower");
+    GRADC_TRY_STATUS(lowering.add({std::string(entry_name(kind)), entry.graph.get(), &*entry.plan,
+                                   [&tables](kernel::SlotUse, std::string_view name) {
+                                     const int64_t slot = tables.slot(name);
+                                     GRADC_CHECK(slot >= 0, "no slot for \"{}\"", name);
+                                     return slot;
+                                   }},
+                                  entry.lowered));
   }
-  std::vector<kernel::LowerEntry> entries;
-  for (const StagedEntry& graph : graphs) {
-    entries.push_back({std::string(entry_name(graph.kind)), graph.graph.get(), &*graph.plan,
-                       [&tables](kernel::SlotUse, std::string_view name) {
-                         const int64_t slot = tables.slot(name);
-                         GRADC_CHECK(slot >= 0, "no slot for \"{}\"", name);
-                         return slot;
-                       }});
-  }
-  const ScopedTimer timer(times, "lower");
-  return kernel::lower(model.name, entries, target);
+  return Ok{};
+}
+
+}  // namespace
+
+Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryPoint> kinds,
+                                      ModelTables& tables, const TargetInfo& target,
+                                      TimeReport* times) {
+  kernel::ProgramLowering lowering(model.name, target);
+  GRADC_TRY_STATUS(add_entries(model, kinds, tables, lowering, times));
+  return lowering.take();
 }
 
 Result<std::unique_ptr<CompiledModel>> CompiledModel::open(const std::string& path,
@@ -94,8 +109,11 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   auto result = std::unique_ptr<CompiledModel>(new CompiledModel(std::move(model), options));
   result->warnings_ = result->model_.warnings;
   std::vector<Diagnostic> more;
-  GRADC_TRY(result->tables_,
-            make_tables(result->model_, effective_batch(result->model_, options), more));
+  {
+    const ScopedTimer timer(&result->times_, "total");
+    GRADC_TRY(result->tables_, make_tables(result->model_, effective_batch(result->model_, options),
+                                           more, &result->times_));
+  }
   std::move(more.begin(), more.end(), std::back_inserter(result->warnings_));
   gradc_rt_model& runtime_model = result->tables_->model();
   runtime_model.ensure_entry = &CompiledModel::ensure_entry;
@@ -120,21 +138,28 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
   }
   if (missing.empty()) return Ok{};
   const ScopedTimer timer(&times_, "total");
-  GRADC_TRY(const kernel::Program program,
-            lower_entries(model_, missing, *tables_, options_.target, &times_));
-  auto code = jit_compile(program, options_.target);
+  if (lowering_ == nullptr)
+    lowering_ = std::make_unique<kernel::ProgramLowering>(model_.name, options_.target);
+  GRADC_TRY_STATUS(add_entries(model_, missing, *tables_, *lowering_, &times_));
+  JitOptions jit;
+  jit.previous = code_.empty() ? nullptr : code_.back().get();
+  auto code = jit_compile(lowering_->program(), options_.target, jit);
   if (!code.ok()) return std::move(code).failure();
   add_code_times((*code)->timings());
   for (const JitEntry& entry : (*code)->entries()) {
-    const auto kind = std::find_if(missing.begin(), missing.end(),
-                                   [&](EntryPoint k) { return entry_name(k) == entry.name; });
-    GRADC_CHECK(kind != missing.end(), "an entry nobody asked for: {}", entry.name);
-    gradc_rt_entry& out = tables_->entry(runtime_entry(*kind));
-    const char* const name = out.name;  // the code may go before the tables
-    out = entry.table;
-    out.name = name;
+    for (int i = 0; i < kNumEntryPoints; ++i) {
+      const auto kind = static_cast<EntryPoint>(i);
+      if (entry_name(kind) != entry.name) continue;
+      gradc_rt_entry& out = tables_->entry(runtime_entry(kind));
+      const char* const name = out.name;  // the code may go before the tables
+      out = entry.table;
+      out.name = name;
+    }
   }
   code_.push_back(code.take());
+#if defined(__GLIBC__)
+  malloc_trim(0);  // what compiling took and gave back is many times what training needs
+#endif
   return Ok{};
 }
 
@@ -151,9 +176,7 @@ void CompiledModel::add_code_times(const CompileTimings& timings) {
 
 int64_t CompiledModel::ensure_entry(void* self, int64_t kind, const char** message) {
   auto& model = *static_cast<CompiledModel*>(self);
-  // What is used together is compiled together, so that equal kernels are compiled once.
-  std::vector<EntryPoint> kinds = {static_cast<EntryPoint>(kind)};
-  if (kinds[0] == EntryPoint::kTrainStep) kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate};
+  const std::array kinds = {static_cast<EntryPoint>(kind)};
   const Status status = model.compile(kinds);
   if (status.ok()) return 0;
   model.message_ = status.message();

@@ -32,11 +32,13 @@ std::vector<EntryPoint> entries_of(const Model& model);
 
 /// The runtime's description of a model: tensors and slots of all its entries, nothing compiled.
 Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t batch,
-                                                 std::vector<Diagnostic>& warnings);
+                                                 std::vector<Diagnostic>& warnings,
+                                                 TimeReport* times = nullptr);
 
-/// Builds, plans and lowers entries into one program, with slots as the tables number them.
+/// Builds, plans and lowers entries into one program, with slots as the tables number them. The
+/// training step goes on from the graph that the tables were made of, which is used up.
 Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryPoint> kinds,
-                                      const ModelTables& tables, const TargetInfo& target,
+                                      ModelTables& tables, const TargetInfo& target,
                                       TimeReport* times);
 
 class CompiledModel {
@@ -60,8 +62,11 @@ class CompiledModel {
 
   /// What an instance with that many threads takes, of the entries compiled so far.
   int64_t memory_bytes(int threads) const;
-  /// Compiles these entries together (equal kernels once); those already compiled are skipped.
+  /// Compiles these entries; those already compiled are skipped, and so are kernels that an entry
+  /// compiled before has too.
   Status compile(std::span<const EntryPoint> kinds);
+  /// The kernels and steps of what is compiled.
+  const kernel::Program& program() const { return lowering_->program(); }
   bool supports(EntryPoint kind) const {
     return kind == EntryPoint::kPredict || model_.training.has_value();
   }
@@ -80,7 +85,8 @@ class CompiledModel {
   Model model_;
   CompileOptions options_;
   std::unique_ptr<ModelTables> tables_;
-  std::vector<std::unique_ptr<JitProgram>> code_;
+  std::unique_ptr<kernel::ProgramLowering> lowering_;  ///< of all entries so far
+  std::vector<std::unique_ptr<JitProgram>> code_;  ///< each goes on where the one before it ended
   std::vector<Diagnostic> warnings_;
   TimeReport times_;
   std::string message_;

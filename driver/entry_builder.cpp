@@ -1,11 +1,12 @@
 #include "driver/entry_builder.h"
 
-#include "codegen/kernel/lower.h"
+#include "codegen/kernel/program_tables.h"
+#include "codegen/kernel_scratch.h"
 #include "frontend/graph_builder.h"
-#include "passes/plan_memory.h"
 #include "support/check.h"
 
 #include <array>
+#include <chrono>
 #include <map>
 #include <string>
 #include <utility>
@@ -67,22 +68,6 @@ EntryKind frontend_kind(EntryPoint kind) {
   GRADC_UNREACHABLE();
 }
 
-/// Plans once more, with the memory that the kernels of single nodes need for themselves.
-Status plan_workspaces(StagedEntry& entry, const BuildOptions& options, const std::string& file) {
-  std::map<std::pair<kernel::SlotUse, std::string>, int64_t> slots;
-  const kernel::LowerEntry lowered{
-      std::string(entry_name(entry.kind)), entry.graph.get(), &*entry.plan,
-      [&slots](kernel::SlotUse use, std::string_view name) {
-        const auto next = static_cast<int64_t>(slots.size());
-        return slots.try_emplace({use, std::string(name)}, next).first->second;
-      }};
-  GRADC_TRY(const std::vector<Workspace> workspaces,
-            kernel::find_workspaces(lowered, options.target));
-  if (workspaces.empty()) return Ok{};
-  GRADC_TRY(entry.plan, make_memory_plan(*entry.graph, {}, workspaces));
-  return check_memory_budget(*entry.graph, *entry.plan, options.memory_budget_bytes, file);
-}
-
 /// The gradients entry computes the loss and its gradients and changes nothing: no updates, no
 /// learning rate, no metrics.
 void keep_loss_only(Graph& graph) {
@@ -101,26 +86,60 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
   PassContext context;
   StagedEntry result;
   result.kind = kind;
-  {
+  result.graph = options.differentiated;
+  context.options.file = model.file;
+  if (result.graph == nullptr) {
     const ScopedTimer timer(options.times, "graph");
     GRADC_TRY(EntryGraph built,
               build_entry_graph(model, {frontend_kind(kind), batch, is_tail(kind)}));
     result.graph = std::move(built.graph);
     if (kind == EntryPoint::kGradients) keep_loss_only(*result.graph);
-    context.options.file = model.file;
     if (pipeline_of(kind) == PipelineKind::kTrainStep)
       context.options.optimizer = std::move(built.optimizer);
   }
   context.options.memory_budget_bytes = options.memory_budget_bytes;
-  const ScopedTimer timer(options.times, "passes");
+  std::chrono::nanoseconds lower_time{0};
+  std::optional<kernel::ProgramLowering> forgotten;
+  kernel::ProgramLowering* lowering = options.lowering;
+  if (lowering == nullptr && last == PipelineStage::kPlanned)
+    lowering = &forgotten.emplace(model.name, TargetInfo::host());
+  context.options.find_workspaces =
+      [&](const Graph& graph, const MemoryPlan& storage) -> Result<std::vector<Workspace>> {
+    const auto begin = std::chrono::steady_clock::now();
+    GRADC_TRY(result.lowered, lowering->lower(graph, storage));
+    lower_time = std::chrono::steady_clock::now() - begin;
+    return result.lowered.workspaces;
+  };
+  const auto begin = std::chrono::steady_clock::now();
   PassManagerOptions manager;
   manager.verify_each = options.verify_each;
-  GRADC_TRY_STATUS(run_passes(*result.graph, pipeline_text(pipeline_of(kind), last), context,
-                              std::move(manager)));
+  GRADC_TRY_STATUS(
+      run_passes(*result.graph,
+                 pipeline_text(pipeline_of(kind), last,
+                               options.differentiated != nullptr ? PipelineStage::kGradient
+                                                                 : PipelineStage::kGraph),
+                 context, std::move(manager)));
+  if (options.times != nullptr) {
+    options.times->add("passes", std::chrono::steady_clock::now() - begin - lower_time);
+    options.times->add("lower", lower_time);
+  }
   result.plan = std::move(context.plan);
   result.warnings = context.sink.take();
-  if (result.plan) GRADC_TRY_STATUS(plan_workspaces(result, options, model.file));
   return result;
+}
+
+Result<int64_t> entry_scratch(const StagedEntry& entry, kernel::ProgramLowering& lowering) {
+  std::map<std::string, int64_t, std::less<>> slots;
+  GRADC_TRY_STATUS(lowering.add(
+      {std::string(entry_name(entry.kind)), entry.graph.get(), &*entry.plan,
+       [&slots](kernel::SlotUse, std::string_view name) {
+         return slots.try_emplace(std::string(name), static_cast<int64_t>(slots.size()))
+             .first->second;
+       }},
+      entry.lowered));
+  const kernel::Program& program = lowering.program();
+  GRADC_TRY(const std::vector<int64_t> scratch, kernel_scratch(program, lowering.target()));
+  return kernel::make_entry_tables(program.entries.back(), scratch).scratch_bytes;
 }
 
 }  // namespace gradc

@@ -2,7 +2,7 @@
 // what `gradc plan` measures and what codegen compiles is made here, by the same pipelines.
 #pragma once
 
-#include "codegen/target_info.h"
+#include "codegen/kernel/lower.h"
 #include "frontend/model.h"
 #include "ir/graph.h"
 #include "passes/memory_plan.h"
@@ -42,19 +42,31 @@ struct StagedEntry {
   EntryPoint kind{};
   std::shared_ptr<Graph> graph;
   std::optional<MemoryPlan> plan;  ///< at kPlanned
+  kernel::LoweredGraph lowered;    ///< at kPlanned
   std::vector<Diagnostic> warnings;
 };
 
 struct BuildOptions {
   TimeReport* times = nullptr;
+#ifdef NDEBUG
   bool verify_each = false;
+#else
+  bool verify_each = true;
+#endif
   std::optional<int64_t> memory_budget_bytes;
-  /// Whose kernels the plan is for: what they need beside the graph's values is part of the plan.
-  TargetInfo target = TargetInfo::host();
+  /// The entry's graph as build_staged made it at kGradient: taken on from there, and changed.
+  std::shared_ptr<Graph> differentiated;
+  /// Where the kernels of kPlanned go: what they need beside the graph's values is part of the
+  /// plan. Null: they are made for this machine and forgotten.
+  kernel::ProgramLowering* lowering = nullptr;
 };
 
 /// The graph of one entry for a batch size, after everything up to `last`.
 Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t batch,
                                  PipelineStage last, const BuildOptions& options);
+
+/// What the kernels of a planned entry need of each thread. The entry is the only one of
+/// `lowering`.
+Result<int64_t> entry_scratch(const StagedEntry& entry, kernel::ProgramLowering& lowering);
 
 }  // namespace gradc

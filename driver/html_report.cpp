@@ -227,14 +227,12 @@ Result<std::string> html_report(const Model& model, EntryPoint kind, int64_t bat
   GRADC_TRY(const StagedEntry source, build_staged(model, kind, batch, PipelineStage::kGraph, {}));
   GRADC_TRY(const StagedEntry optimized,
             build_staged(model, kind, batch, PipelineStage::kOptimized, {}));
+  kernel::ProgramLowering lowering(model.name, target);
   BuildOptions build;
-  build.target = target;
+  build.lowering = &lowering;
   GRADC_TRY(const StagedEntry planned,
             build_staged(model, kind, batch, PipelineStage::kPlanned, build));
-  std::vector<Diagnostic> warnings;
-  GRADC_TRY(const auto tables, make_tables(model, batch, warnings));
-  const std::array kinds = {kind};
-  GRADC_TRY(const kernel::Program program, lower_entries(model, kinds, *tables, target, nullptr));
+  const kernel::Program program = lowering.take();
   const Graph& graph = *planned.graph;
   const MemoryPlan& plan = *planned.plan;
 

@@ -151,6 +151,7 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
     add_inputs(*graph, layers);
   for (const auto& graph : graphs)
     add_outputs(*graph);
+  if (model.training) add_gradients(*graphs.front());
   std::vector<IndexRanges> ranges;
   for (const auto& graph : graphs)
     ranges.push_back(index_ranges(*graph));
@@ -214,6 +215,15 @@ void ModelTables::add_inputs(const Graph& graph, const std::set<std::string>& la
 void ModelTables::add_outputs(const Graph& graph) {
   for (const GraphOutput& output : graph.outputs()) {
     add(output.name, kind_of_output(output.name), graph.type(output.value), nullptr);
+  }
+}
+
+/// What `differentiate` gives the gradients entry.
+void ModelTables::add_gradients(const Graph& graph) {
+  for (const GraphInput& input : graph.inputs()) {
+    const TensorType& type = graph.type(input.value);
+    if (input.kind != InputKind::kParam || !is_float(type.dtype)) continue;
+    add("gradient/" + input.name, GRADC_RT_GRADIENT, type, nullptr);
   }
 }
 

@@ -16,14 +16,15 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace gradc {
 
 class ModelTables {
  public:
-  /// Tensors are the union over the graphs' inputs and outputs, in the order met; batch is the
-  /// graphs' batch size.
+  /// Tensors are the union over the graphs' inputs and outputs, in the order met, and for a model
+  /// with training the gradients of the first graph's parameters; batch is the graphs' batch size.
   ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs);
   ModelTables(const ModelTables&) = delete;
   ModelTables& operator=(const ModelTables&) = delete;
@@ -31,6 +32,9 @@ class ModelTables {
   gradc_rt_model& model() { return model_; }
   const gradc_rt_model& model() const { return model_; }
   gradc_rt_entry& entry(gradc_rt_entry_kind kind) { return entries_[static_cast<size_t>(kind)]; }
+  /// The graph of the training step, differentiated: kept so that compiling goes on from it, once.
+  void keep_train_step(std::shared_ptr<Graph> graph) { train_step_ = std::move(graph); }
+  std::shared_ptr<Graph> take_train_step() { return std::exchange(train_step_, nullptr); }
   /// The slot of a tensor by its name; -1 if the model has none of that name.
   int64_t slot(std::string_view name) const;
   std::span<const gradc_rt_tensor> tensors() const { return tensors_; }
@@ -43,6 +47,7 @@ class ModelTables {
            const InitSpec* init);
   void add_inputs(const Graph& graph, const std::set<std::string>& layers);
   void add_outputs(const Graph& graph);
+  void add_gradients(const Graph& graph);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model,
                      std::span<const IndexRanges> entries);
   void set_ranges(gradc_rt_data& rule, const gradc_rt_tensor& tensor,
@@ -50,6 +55,7 @@ class ModelTables {
   void set_training(const Model& model);
 
   gradc_rt_model model_{};
+  std::shared_ptr<Graph> train_step_;
   std::vector<gradc_rt_tensor> tensors_;
   std::vector<gradc_rt_entry> entries_;
   std::vector<gradc_rt_fact> facts_;

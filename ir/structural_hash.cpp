@@ -170,8 +170,16 @@ bool structurally_equal(const Graph& a, const Graph& b, const EqualityOptions& o
   return first_difference(a, b, options).empty();
 }
 
+bool bodies_equal(const Graph& a, const Graph& b) {
+  return Comparison(a, b, /*is_body=*/true, {}).run().empty();
+}
+
 uint64_t structural_hash(const Graph& graph) {
   return hash_graph(graph, /*is_body=*/false);
+}
+
+uint64_t body_hash(const Graph& body) {
+  return hash_graph(body, /*is_body=*/true);
 }
 
 }  // namespace gradc

@@ -20,7 +20,11 @@ std::string first_difference(const Graph& a, const Graph& b, const EqualityOptio
 
 bool structurally_equal(const Graph& a, const Graph& b, const EqualityOptions& options = {});
 
+/// The same for two bodies.
+bool bodies_equal(const Graph& a, const Graph& b);
+
 /// Equal for structurally equal graphs (with default options), and on every machine.
 uint64_t structural_hash(const Graph& graph);
+uint64_t body_hash(const Graph& body);
 
 }  // namespace gradc

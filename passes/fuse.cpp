@@ -4,6 +4,9 @@
 #include "passes/fusion_groups.h"
 #include "passes/fusion_label.h"
 #include "passes/passes.h"
+#include "support/check.h"
+
+#include <fmt/ranges.h>
 
 #include <map>
 #include <utility>
@@ -228,6 +231,10 @@ Result<bool> fuse(Graph& graph, PassContext& context) {
   const std::vector<FusionGroup> groups = FusionGroups(graph, context).run();
   Emitter(graph).run(groups);
   context.count("kernels", static_cast<int64_t>(groups.size()));
+  if (context.options.verify) {
+    const std::vector<std::string> wrong = verify_fused(graph);
+    GRADC_CHECK(wrong.empty(), "fuse made wrong kernels: {}", fmt::join(wrong, "; "));
+  }
   return true;
 }
 

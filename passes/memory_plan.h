@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,9 @@ struct MemoryPlan {
   int64_t arena_bytes = 0;
   int64_t lower_bound_bytes = 0;  ///< the largest sum of bytes live at one step
   int64_t naive_bytes = 0;        ///< sum over all arena buffers
+  /// Of each thread, beside the arena: what the dearest kernel packs. Code generation knows it;
+  /// none where it was not asked.
+  std::optional<int64_t> scratch_bytes;
 
   /// The workspace of a node, or null.
   const Workspace* workspace_of(NodeId node) const {

@@ -85,6 +85,13 @@ int64_t input_bytes(const Graph& graph, InputKind kind) {
   return sum;
 }
 
+int64_t output_bytes(const Graph& graph) {
+  int64_t sum = 0;
+  for (const GraphOutput& output : graph.outputs())
+    sum += graph.type(output.value).bytes();
+  return sum;
+}
+
 std::string memory_report_text(const Graph& graph, const MemoryPlan& plan) {
   const WorkStats stats = graph_stats(graph);
   const MemoryPeak peak = find_memory_peak(graph, plan);
@@ -97,9 +104,11 @@ std::string memory_report_text(const Graph& graph, const MemoryPlan& plan) {
                    percent(plan.arena_bytes, plan.lower_bound_bytes)));
   line("lower bound", plan.lower_bound_bytes, "  (the most live at one step)");
   line("without reuse", plan.naive_bytes);
+  if (plan.scratch_bytes) line("scratch", *plan.scratch_bytes, "  (of each thread)");
   line("parameters", input_bytes(graph, InputKind::kParam));
   line("state", input_bytes(graph, InputKind::kState));
   line("inputs", input_bytes(graph, InputKind::kInput));
+  line("outputs", output_bytes(graph));
   line("moved", stats.bytes, "  (operands and results of all kernels)");
   out += fmt::format("  {:<14}{:>14}        ({} in contractions)\n", "flops", stats.flops,
                      stats.contraction_flops);
@@ -148,11 +157,13 @@ nlohmann::json memory_report_json(const Graph& graph, const MemoryPlan& plan) {
   }
   return json{{"name", graph.name()},
               {"arena_bytes", plan.arena_bytes},
+              {"scratch_bytes", plan.scratch_bytes ? json(*plan.scratch_bytes) : json()},
               {"lower_bound_bytes", plan.lower_bound_bytes},
               {"naive_bytes", plan.naive_bytes},
               {"parameter_bytes", input_bytes(graph, InputKind::kParam)},
               {"state_bytes", input_bytes(graph, InputKind::kState)},
               {"input_bytes", input_bytes(graph, InputKind::kInput)},
+              {"output_bytes", output_bytes(graph)},
               {"flops", stats.flops},
               {"contraction_flops", stats.contraction_flops},
               {"bytes_moved", stats.bytes},

@@ -27,13 +27,16 @@ MemoryPeak find_memory_peak(const Graph& graph, const MemoryPlan& plan);
 
 /// Sum of the bytes of all inputs of a kind.
 int64_t input_bytes(const Graph& graph, InputKind kind);
+/// Sum of the bytes of all outputs.
+int64_t output_bytes(const Graph& graph);
 
 /// A table for people: sizes, efficiency, the peak, the buffers.
 std::string memory_report_text(const Graph& graph, const MemoryPlan& plan);
 
-/// One object: arena_bytes, lower_bound_bytes, naive_bytes, parameter_bytes, state_bytes, flops,
-/// bytes_moved, peak, buffers (name, bytes, offset, first, last), steps (label, kind, phase,
-/// location, flops, bytes, live_bytes). buffers x steps is the picture of offsets over time.
+/// One object: arena_bytes, scratch_bytes (of each thread), lower_bound_bytes, naive_bytes,
+/// parameter_bytes, state_bytes, input_bytes, output_bytes, flops, bytes_moved, peak, buffers
+/// (name, bytes, offset, first, last), steps (label, kind, phase, location, flops, bytes,
+/// live_bytes). buffers x steps is the picture of offsets over time.
 nlohmann::json memory_report_json(const Graph& graph, const MemoryPlan& plan);
 
 }  // namespace gradc

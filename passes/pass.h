@@ -11,10 +11,12 @@
 #include "support/statistics.h"
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace gradc {
 
@@ -23,6 +25,11 @@ struct PassOptions {
   std::string file;                            ///< the model's file, for diagnostics
   std::optional<OptimizerSpec> optimizer;      ///< needed by apply_optimizer
   std::optional<int64_t> memory_budget_bytes;  ///< of the arena
+  bool verify = false;  ///< fuse and plan_memory check what they made (the manager's verify_each)
+  /// What the kernels of single nodes need among themselves, given which values share memory
+  /// (assign_storage); plan_memory plans it with the values. Empty: nothing.
+  std::function<Result<std::vector<Workspace>>(const Graph& graph, const MemoryPlan& storage)>
+      find_workspaces;
 };
 
 /// Lets through the rewrites first..last (counted from 0) of one pass, to find the one that breaks

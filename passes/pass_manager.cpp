@@ -53,6 +53,7 @@ Result<bool> PassManager::run_steps(const std::vector<PipelineStep>& steps, Grap
 Result<bool> PassManager::run_pass(const PassInfo& pass, Graph& graph, PassContext& context) {
   const bool keep_before = options_.verify_each || options_.print_changed || options_.observe;
   const std::shared_ptr<Graph> before = keep_before ? graph.clone() : nullptr;
+  context.options.verify = options_.verify_each;
   context.begin_pass(pass.name);
   bool changed = false;
   {

@@ -51,10 +51,11 @@ std::span<const PipelineEntry> pipeline_entries(PipelineKind kind) {
   GRADC_UNREACHABLE();
 }
 
-std::string pipeline_text(PipelineKind kind, PipelineStage last) {
+std::string pipeline_text(PipelineKind kind, PipelineStage last, PipelineStage after) {
   std::string text;
   for (const PipelineEntry& entry : pipeline_entries(kind)) {
     if (entry.stage > last) break;
+    if (entry.stage <= after) continue;
     if (!text.empty()) text += ",";
     text += entry.passes;
   }

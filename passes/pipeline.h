@@ -34,7 +34,9 @@ struct PipelineEntry {
 /// The entries of a pipeline, in order.
 std::span<const PipelineEntry> pipeline_entries(PipelineKind kind);
 
-/// The passes up to and including a stage, as text for parse_pipeline; empty for kGraph.
-std::string pipeline_text(PipelineKind kind, PipelineStage last = PipelineStage::kPlanned);
+/// The passes up to and including a stage, as text for parse_pipeline; empty for kGraph. For a
+/// graph that has been through the passes up to `after`: those that are left.
+std::string pipeline_text(PipelineKind kind, PipelineStage last = PipelineStage::kPlanned,
+                          PipelineStage after = PipelineStage::kGraph);
 
 }  // namespace gradc

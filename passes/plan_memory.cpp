@@ -7,6 +7,9 @@
 #include "passes/liveness.h"
 #include "passes/memory_report.h"
 #include "passes/passes.h"
+#include "support/check.h"
+
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -18,7 +21,8 @@ class Planner {
   Planner(const Graph& graph, std::span<const Workspace> workspaces)
       : graph_(graph), workspaces_(workspaces) {}
 
-  Result<MemoryPlan> run(const OffsetPlannerOptions& options) {
+  /// Without options every buffer has a place of its own.
+  Result<MemoryPlan> run(const OffsetPlannerOptions* options) {
     const std::vector<int64_t> positions = node_positions(graph_);
     const std::vector<ValueId> targets = in_place_targets(graph_, &positions);
     for (NodeId id : graph_.nodes()) {
@@ -74,14 +78,19 @@ class Planner {
   }
 
   Status place_in_the_arena(const LivenessModel& model, const std::vector<int64_t>& positions,
-                            const OffsetPlannerOptions& options) {
+                            const OffsetPlannerOptions* options) {
     const std::vector<LiveBuffer> buffers = live_buffers(graph_, model);
     std::vector<BufferSpec> specs;
     for (const LiveBuffer& buffer : buffers)
       specs.push_back(buffer.spec);
     for (const Workspace& workspace : workspaces_)
       specs.push_back(workspace_spec(workspace, positions[workspace.node.index]));
-    GRADC_TRY(const OffsetPlan offsets, plan_offsets(specs, options));
+    OffsetPlan offsets;
+    if (options == nullptr) {
+      offsets = apart(specs);
+    } else {
+      GRADC_TRY(offsets, plan_offsets(specs, *options));
+    }
     for (size_t i = 0; i < specs.size(); ++i) {
       const BufferSpec& spec = specs[i];
       plan_.buffers.push_back({spec.name, spec.bytes, offsets.offsets[i], spec.first, spec.last});
@@ -105,6 +114,15 @@ class Planner {
     plan_.lower_bound_bytes = offsets.lower_bound;
     plan_.naive_bytes = naive_bytes(model);
     return Ok{};
+  }
+
+  static OffsetPlan apart(const std::vector<BufferSpec>& specs) {
+    OffsetPlan plan;
+    for (const BufferSpec& spec : specs) {
+      plan.offsets.push_back(plan.bytes);
+      plan.bytes += (spec.bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+    }
+    return plan;
   }
 
   /// Every value in a buffer of its own.
@@ -142,7 +160,11 @@ class Planner {
 
 Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options,
                                     std::span<const Workspace> workspaces) {
-  return Planner(graph, workspaces).run(options);
+  return Planner(graph, workspaces).run(&options);
+}
+
+Result<MemoryPlan> assign_storage(const Graph& graph) {
+  return Planner(graph, {}).run(nullptr);
 }
 
 Status check_memory_budget(const Graph& graph, const MemoryPlan& plan,
@@ -162,11 +184,20 @@ Status check_memory_budget(const Graph& graph, const MemoryPlan& plan,
 namespace passes {
 
 Result<bool> plan_memory(Graph& graph, PassContext& context) {
-  GRADC_TRY(MemoryPlan plan, make_memory_plan(graph));
+  std::vector<Workspace> workspaces;
+  if (context.options.find_workspaces) {
+    GRADC_TRY(const MemoryPlan storage, assign_storage(graph));
+    GRADC_TRY(workspaces, context.options.find_workspaces(graph, storage));
+  }
+  GRADC_TRY(MemoryPlan plan, make_memory_plan(graph, {}, workspaces));
   context.count("arena bytes", plan.arena_bytes);
   context.count("lower bound bytes", plan.lower_bound_bytes);
   GRADC_TRY_STATUS(
       check_memory_budget(graph, plan, context.options.memory_budget_bytes, context.options.file));
+  if (context.options.verify) {
+    const std::vector<std::string> wrong = verify_plan(graph, plan);
+    GRADC_CHECK(wrong.empty(), "plan_memory made a wrong plan: {}", fmt::join(wrong, "; "));
+  }
   context.plan = std::move(plan);
   return false;
 }

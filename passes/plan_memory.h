@@ -20,6 +20,10 @@ namespace gradc {
 Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options = {},
                                     std::span<const Workspace> workspaces = {});
 
+/// The plan of a graph but for what its kernels need among themselves: which values share memory,
+/// every buffer of the arena in a place of its own. What lowering needs to know before the plan.
+Result<MemoryPlan> assign_storage(const Graph& graph);
+
 /// Ok if the arena is within the budget (absent: any is), else kMemoryBudget with what is alive at
 /// the peak. `file` is where the graph came from.
 Status check_memory_budget(const Graph& graph, const MemoryPlan& plan,

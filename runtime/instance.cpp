@@ -297,14 +297,32 @@ void Instance::run(gradc_rt_entry_kind entry) {
   run_after(nullptr, nullptr, entry);
 }
 
-void Instance::run_after(ThreadPool::Job before, void* context, gradc_rt_entry_kind entry) {
+void* const* Instance::pointers_of(gradc_rt_entry_kind entry) {
   PreparedEntry& prepared = entries_[entry];
   if (prepared.places != places_) {
     resolve_arguments(model_->entries[entry], slots_, arena_, prepared.pointers);
     prepared.places = places_;
   }
-  Call call{&model_->entries[entry], prepared.pointers, before, context};
+  return prepared.pointers;
+}
+
+void Instance::run_after(ThreadPool::Job before, void* context, gradc_rt_entry_kind entry) {
+  Call call{&model_->entries[entry], pointers_of(entry), before, context};
   pool_.run(call_entry, &call);
+}
+
+void Instance::run_timed(gradc_rt_entry_kind entry, ThreadTimes* times) {
+  struct TimedCall {
+    const gradc_rt_entry* entry;
+    void* const* pointers;
+    ThreadTimes* times;
+  } call{&model_->entries[entry], pointers_of(entry), times};
+  pool_.run(
+      [](void* context, const gradc_rt_thread* thread) {
+        const TimedCall* it = static_cast<const TimedCall*>(context);
+        run_steps_timed(*it->entry, it->pointers, *thread, it->times);
+      },
+      &call);
 }
 
 namespace {

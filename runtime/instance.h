@@ -6,6 +6,7 @@
 #include "runtime/dtype.h"
 #include "runtime/meaning.h"
 #include "runtime/model_abi.h"
+#include "runtime/program.h"
 #include "runtime/status.h"
 #include "runtime/thread_pool.h"
 
@@ -45,6 +46,8 @@ class Instance {
   void run(gradc_rt_entry_kind entry);
   /// Each thread first calls before(context, thread); all meet; then the entry runs.
   void run_after(ThreadPool::Job before, void* context, gradc_rt_entry_kind entry);
+  /// Runs it with a clock around every kernel; `times` has one element for each thread.
+  void run_timed(gradc_rt_entry_kind entry, ThreadTimes* times);
 
   /// Sets every parameter, state and optimizer state to its initial value, and the seed of random
   /// ops; what earlier data meant is forgotten.
@@ -105,6 +108,7 @@ class Instance {
   static Layout plan(const gradc_rt_model& model, int32_t threads);
   void place(const Layout& layout, char* base);
   Status grow(const gradc_rt_entry& entry);
+  void* const* pointers_of(gradc_rt_entry_kind entry);
   Status grow_gradients();
 
   const gradc_rt_model* model_ = nullptr;

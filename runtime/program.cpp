@@ -1,23 +1,62 @@
 #include "runtime/program.h"
 
 #include <cstddef>
+#include <ctime>
 
 namespace gradc::rt {
 namespace {
 
+/// Measures nothing.
+struct NoClock {
+  void begin() {}
+  void waited() {}
+  void called(int64_t) {}
+};
+
+class StepClock {
+ public:
+  explicit StepClock(ThreadTimes& times) : times_(times) {}
+
+  void begin() { begin_ = now(); }
+  void waited() { times_.waiting += now() - begin_; }
+  void called(int64_t step) {
+    const int64_t end = now();
+    times_.steps[step].nanoseconds += end - begin_;
+    ++times_.steps[step].calls;
+    if (times_.num_events < times_.max_events)
+      times_.events[times_.num_events++] = {step, begin_, end};
+  }
+
+ private:
+  static int64_t now() {
+    timespec time{};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return static_cast<int64_t>(time.tv_sec) * 1000000000 + time.tv_nsec;
+  }
+
+  ThreadTimes& times_;
+  int64_t begin_ = 0;
+};
+
+template <class Clock>
 class Walker {
  public:
-  Walker(const gradc_rt_entry& entry, void* const* pointers, const gradc_rt_thread& thread)
+  Walker(const gradc_rt_entry& entry, void* const* pointers, const gradc_rt_thread& thread,
+         Clock clock)
       : entry_(entry),
         pointers_(pointers),
         thread_(thread),
+        clock_(clock),
         frame_(reinterpret_cast<void**>(static_cast<char*>(thread.scratch) + entry.frame_offset)) {}
 
   void run() { walk(entry_.steps, entry_.steps + entry_.num_steps, 0); }
 
  private:
   void meet() {
-    if (thread_.count > 1) thread_.barrier(thread_.pool);
+    if (thread_.count == 1) return;
+    clock_.begin();
+    thread_.barrier(thread_.pool);
+    clock_.waited();
   }
 
   void walk(const gradc_rt_step* step, const gradc_rt_step* end, int depth) {
@@ -46,7 +85,9 @@ class Walker {
       place(step);
       arguments = frame_;
     }
+    clock_.begin();
     kernel.fn(arguments, thread_.index, thread_.count, thread_.scratch);
+    clock_.called(&step - entry_.steps);
   }
 
   // The pointers of a call whose arguments move, at this iteration.
@@ -65,6 +106,7 @@ class Walker {
   const gradc_rt_entry& entry_;
   void* const* pointers_;
   const gradc_rt_thread& thread_;
+  Clock clock_;
   void** frame_;
   int64_t iterations_[GRADC_RT_MAX_LOOPS] = {};
 };
@@ -85,7 +127,12 @@ void resolve_arguments(const gradc_rt_entry& entry, void* const* slots, void* ar
 }
 
 void run_steps(const gradc_rt_entry& entry, void* const* pointers, const gradc_rt_thread& thread) {
-  Walker(entry, pointers, thread).run();
+  Walker(entry, pointers, thread, NoClock{}).run();
+}
+
+void run_steps_timed(const gradc_rt_entry& entry, void* const* pointers,
+                     const gradc_rt_thread& thread, ThreadTimes* times) {
+  Walker(entry, pointers, thread, StepClock(times[thread.index])).run();
 }
 
 }  // namespace gradc::rt

@@ -1,14 +1,17 @@
-// From planned graphs to a kernel program: every node of a fused, scheduled graph becomes one or
-// more kernel calls. Dispatches on KernelKind and Lowering, never on all ops.
+// From graphs to a kernel program, in two steps with the memory plan between them: lower() makes
+// the kernels of every node once, on symbolic buffers, and says what memory they need among
+// themselves; add() puts in the addresses that the plan gives. Dispatches on KernelKind and
+// Lowering, never on all ops.
 #pragma once
 
-#include "codegen/kernel/program.h"
+#include "codegen/kernel/program_builder.h"
 #include "codegen/target_info.h"
 #include "ir/graph.h"
 #include "passes/memory_plan.h"
 #include "support/result.h"
 
 #include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,14 +31,53 @@ struct LowerEntry {
   std::function<int64_t(SlotUse use, std::string_view name)> slot;
 };
 
-/// What nodes of an entry need in the arena beside their values, for make_memory_plan; offsets are
-/// not set.
-Result<std::vector<Workspace>> find_workspaces(const LowerEntry& entry, const TargetInfo& target);
+/// A node's kernels, shared by all nodes with an equal body that overwrite the same of their
+/// operands.
+struct UnitCode;
+class UnitTable;
 
-/// Lowers all entries into one program; kernels that are equal up to names are shared. A node that
-/// needs memory for itself uses its workspace of the plan; in plans without workspaces that memory
-/// is behind the planned arena. Fails (kUnsupported) for ops that have no kernels, and (kInternal)
-/// where gradc made a kernel that its verifier refuses.
+struct LoweredNode {
+  NodeId node;
+  std::shared_ptr<const UnitCode> code;
+  std::vector<ValueId> operands;  ///< by number of UnitRef::kOperand
+};
+
+/// A graph as calls of kernels on symbolic buffers: its values, and the workspaces of nodes.
+struct LoweredGraph {
+  std::vector<LoweredNode> nodes;
+  std::vector<Workspace> workspaces;  ///< offsets are not set
+};
+
+class ProgramLowering {
+ public:
+  ProgramLowering(std::string program_name, TargetInfo target);
+  ProgramLowering(const ProgramLowering&) = delete;
+  ProgramLowering& operator=(const ProgramLowering&) = delete;
+  ~ProgramLowering();
+
+  /// Makes the kernels of a graph's nodes, those that are not there yet. `storage` says which
+  /// values share memory (a plan, or what assign_storage makes). Fails (kUnsupported) for ops that
+  /// have no kernels, and (kInternal) where gradc made a kernel that its verifier refuses.
+  Result<LoweredGraph> lower(const Graph& graph, const MemoryPlan& storage);
+
+  /// Adds the entry of a lowered graph. A node's workspace is where the plan has it; for plans
+  /// without workspaces it is behind the planned arena.
+  Status add(const LowerEntry& entry, const LoweredGraph& lowered);
+
+  const TargetInfo& target() const { return target_; }
+  /// What was lowered so far; kernels and entries are added at its end.
+  const Program& program() const { return builder_.program(); }
+  Program take() { return builder_.take(); }
+
+ private:
+  Result<std::shared_ptr<const UnitCode>> copy_code(const TensorType& type);
+
+  TargetInfo target_;
+  ProgramBuilder builder_;
+  std::unique_ptr<UnitTable> units_;
+};
+
+/// Lowers entries that have been planned, all into one program.
 Result<Program> lower(const std::string& name, std::span<const LowerEntry> entries,
                       const TargetInfo& target);
 

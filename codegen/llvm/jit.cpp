@@ -78,11 +78,12 @@ void compile_group(const kernel::Program& program, const TargetInfo& target, Gro
   group.timings.code_bytes = static_cast<int64_t>(group.object.size());
 }
 
-/// Kernels spread over groups, the dearest first, each to the group with the least work.
-std::vector<Group> make_groups(const kernel::Program& program, size_t count) {
+/// Kernels from `first` on spread over groups, the dearest first, each to the group with the least
+/// work.
+std::vector<Group> make_groups(const kernel::Program& program, size_t first, size_t count) {
   std::vector<Group> groups(count);
-  std::vector<size_t> order(program.kernels.size());
-  std::iota(order.begin(), order.end(), size_t{0});
+  std::vector<size_t> order(program.kernels.size() - first);
+  std::iota(order.begin(), order.end(), first);
   const auto cost = [&](size_t k) {
     const kernel::Kernel& kernel = program.kernels[k];
     return static_cast<int64_t>(kernel.exprs.size()) + (kernel.flops > 0 ? 200 : 0) + 10;
@@ -157,7 +158,8 @@ class OrcProgram final : public JitProgram {
     (void)session_.release();
   }
 
-  Status link(const kernel::Program& program, std::vector<Group>& groups,
+  /// `first`: the kernels before it are there.
+  Status link(const kernel::Program& program, size_t first, std::vector<Group>& groups,
               std::vector<int64_t> scratch) {
     auto control = llvm::orc::SelfExecutorProcessControl::Create(
         nullptr, std::make_unique<llvm::orc::InPlaceTaskDispatcher>());
@@ -177,14 +179,14 @@ class OrcProgram final : public JitProgram {
     }
     std::vector<llvm::orc::SymbolStringPtr> names;
     llvm::orc::SymbolLookupSet wanted;
-    for (size_t k = 0; k < program.kernels.size(); ++k) {
+    for (size_t k = first; k < program.kernels.size(); ++k) {
       names.push_back(session_->intern(cg::kernel_symbol(program, k, kPrefix)));
       wanted.add(names.back());
     }
     auto symbols = session_->lookup(llvm::orc::makeJITDylibSearchOrder({&library}), wanted);
     if (!symbols) return link_error(symbols.takeError());
-    for (size_t k = 0; k < program.kernels.size(); ++k) {
-      const auto function = (*symbols)[names[k]].getAddress().toPtr<gradc_rt_kernel_fn>();
+    for (size_t k = first; k < program.kernels.size(); ++k) {
+      const auto function = (*symbols)[names[k - first]].getAddress().toPtr<gradc_rt_kernel_fn>();
       kernels_.push_back({function, program.kernels[k].is_parallel() ? 1 : 0});
     }
     kernel_scratch_ = std::move(scratch);
@@ -193,6 +195,7 @@ class OrcProgram final : public JitProgram {
   }
 
   CompileTimings& mutable_timings() { return timings_; }
+  void begin(const JitProgram& previous) { take_over(previous); }
 
  private:
   std::unique_ptr<llvm::orc::ExecutionSession> session_;
@@ -249,12 +252,19 @@ void* JitProgram::constant(const kernel::ConstantData& data) {
   return place;
 }
 
+void JitProgram::take_over(const JitProgram& previous) {
+  kernels_ = previous.kernels_;
+  kernel_scratch_ = previous.kernel_scratch_;
+  constants_ = previous.constants_;
+  first_entry_ = previous.first_entry_ + previous.entries_.size();
+}
+
 void JitProgram::make_entries(const kernel::Program& program) {
-  for (const kernel::ConstantData& data : program.constants)
-    constants_.push_back(constant(data));
-  for (const kernel::Entry& entry : program.entries) {
-    tables_.push_back(kernel::make_entry_tables(entry, kernel_scratch_));
-    entries_.push_back({entry.name, {}});
+  for (size_t i = constants_.size(); i < program.constants.size(); ++i)
+    constants_.push_back(constant(program.constants[i]));
+  for (size_t i = first_entry_; i < program.entries.size(); ++i) {
+    tables_.push_back(kernel::make_entry_tables(program.entries[i], kernel_scratch_));
+    entries_.push_back({program.entries[i].name, {}});
   }
   for (size_t i = 0; i < entries_.size(); ++i) {
     JitEntry& entry = entries_[i];
@@ -267,13 +277,17 @@ Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
                                                 const JitOptions& options) {
   const cg::LlvmFailures failures;
   const auto begin = Clock::now();
-  const int64_t wanted = options.threads > 0 ? options.threads : target.cores;
-  const size_t count = std::clamp<size_t>(static_cast<size_t>(wanted), 1,
-                                          std::max<size_t>(1, program.kernels.size()));
-  std::vector<Group> groups = make_groups(program, count);
-  std::vector<int64_t> scratch(program.kernels.size());
-  run_groups(program, target, groups, scratch, options.verify);
   auto result = std::make_unique<OrcProgram>();
+  if (options.previous != nullptr) result->begin(*options.previous);
+  const size_t first = result->kernels().size();
+  const size_t num_new = program.kernels.size() - first;
+  const int64_t wanted = options.threads > 0 ? options.threads : target.cores;
+  const size_t count =
+      std::clamp<size_t>(static_cast<size_t>(wanted), 1, std::max<size_t>(1, num_new));
+  std::vector<Group> groups = make_groups(program, first, count);
+  std::vector<int64_t> scratch = result->kernel_scratch();
+  scratch.resize(program.kernels.size());
+  run_groups(program, target, groups, scratch, options.verify);
   CompileTimings& timings = result->mutable_timings();
   for (const Group& group : groups) {
     if (!group.errors.empty()) return Failure(group.errors);
@@ -284,13 +298,13 @@ Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
   }
   const auto link_begin = Clock::now();
   try {
-    GRADC_TRY_STATUS(result->link(program, groups, std::move(scratch)));
+    GRADC_TRY_STATUS(result->link(program, first, groups, std::move(scratch)));
   } catch (...) {
     result->abandon();
     throw;
   }
   timings.link_ms = milliseconds_since(link_begin);
-  timings.kernels = static_cast<int64_t>(program.kernels.size());
+  timings.kernels = static_cast<int64_t>(num_new);
   timings.wall_ms = milliseconds_since(begin);
   return std::unique_ptr<JitProgram>(std::move(result));
 }

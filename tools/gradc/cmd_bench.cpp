@@ -27,9 +27,40 @@ nlohmann::ordered_json to_json(const BenchResult& r) {
           {"peak_gflops_fraction", r.peak_gflops_fraction},
           {"compile_ms", {{"total", r.compile_ms}, {"stages", stages}}},
           {"arena_bytes", r.arena_bytes},
+          {"scratch_bytes", r.scratch_bytes},
           {"parameter_bytes", r.parameter_bytes},
           {"state_bytes", r.state_bytes},
+          {"input_bytes", r.input_bytes},
+          {"output_bytes", r.output_bytes},
+          {"planned_bytes", r.planned_bytes},
+          {"resident_bytes", r.resident_bytes},
           {"peak_rss_bytes", r.peak_rss_bytes}};
+}
+
+nlohmann::ordered_json to_json(const Profile& profile) {
+  nlohmann::ordered_json kernels = nlohmann::ordered_json::array(),
+                         bandwidth = nlohmann::ordered_json::array();
+  for (const ProfileRow& row : profile.rows) {
+    kernels.push_back({{"kernel", row.kernel},
+                       {"layer", row.layer},
+                       {"calls", row.calls},
+                       {"ms", row.milliseconds},
+                       {"share", row.share},
+                       {"flops", row.flops},
+                       {"bytes", row.bytes},
+                       {"gflops", row.gflops},
+                       {"gigabytes_per_second", row.gigabytes_per_second},
+                       {"roof_share", row.roof_share}});
+  }
+  for (const BandwidthPoint& point : profile.bandwidth) {
+    bandwidth.push_back(
+        {{"bytes", point.bytes}, {"gigabytes_per_second", point.gigabytes_per_second}});
+  }
+  return {{"steps", profile.steps},
+          {"step_ms", profile.step_ms},
+          {"waiting_ms", profile.waiting_ms},
+          {"bandwidth", std::move(bandwidth)},
+          {"kernels", std::move(kernels)}};
 }
 
 void print_text(const BenchResult& r) {
@@ -43,13 +74,19 @@ void print_text(const BenchResult& r) {
       "GFLOP/s\n",
       r.gflop_per_step, r.gflops, 100.0 * r.peak_gflops_fraction, r.peak_gflops);
   fmt::print(
-      "compile       {:.1f} ms (train_step, evaluate, predict, gradients; cold); LLVM's stages run "
-      "on all cores, here summed:\n",
+      "compile       {:.1f} ms (train_step, cold); LLVM's stages run on all cores, here summed:\n",
       r.compile_ms);
   for (const auto& [name, ms] : r.compile_stages_ms)
     fmt::print("  {:<14}{:.1f} ms\n", name, ms);
-  fmt::print("memory        arena {}, parameters {}, states {}, peak resident {} bytes\n",
-             r.arena_bytes, r.parameter_bytes, r.state_bytes, r.peak_rss_bytes);
+  fmt::print(
+      "memory        arena {}, scratch {} a thread, parameters {}, states {}, inputs {}, outputs "
+      "{}: "
+      "{} bytes planned\n",
+      r.arena_bytes, r.scratch_bytes, r.parameter_bytes, r.state_bytes, r.input_bytes,
+      r.output_bytes, r.planned_bytes);
+  fmt::print(
+      "resident      {} bytes anonymous while training, {} at the peak with code of libraries\n",
+      r.resident_bytes, r.peak_rss_bytes);
 }
 
 }  // namespace
@@ -70,6 +107,11 @@ void register_bench(CLI::App& app, Selection& selection) {
       ->check(positive_number());
   add_batch_size(*command, options->batch_size);
   add_threads(*command, options->threads);
+  command->add_flag("--profile", options->profile,
+                    "also time every kernel: rates, and how near the measured roofs");
+  command->add_option(
+      "--trace", options->trace,
+      "write the calls of three steps to this file, for chrome://tracing or Perfetto");
   command->add_flag("--json", *json, "print one JSON object");
   command->callback([options, json, &selection] {
     selection.run = [options, json] {
@@ -77,9 +119,12 @@ void register_bench(CLI::App& app, Selection& selection) {
       const auto result = run_bench(*options, sources);
       if (!result.ok()) return report(result.diagnostics());
       if (*json) {
-        fmt::print("{}", json_text(to_json(*result)));
+        nlohmann::ordered_json object = to_json(*result);
+        if (result->profile) object["profile"] = to_json(*result->profile);
+        fmt::print("{}", json_text(object));
       } else {
         print_text(*result);
+        if (result->profile) fmt::print("\n{}", profile_text(*result->profile));
       }
       return static_cast<int>(kSuccess);
     };

@@ -136,8 +136,9 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
   const std::string stage = options.stage.empty() ? "optimized" : options.stage;
   for (size_t i = 0; i < kGraphStages.size(); ++i) {
     if (kGraphStages[i] != stage) continue;
+    kernel::ProgramLowering lowering(model.name, target);
     BuildOptions build;
-    build.target = target;
+    build.lowering = &lowering;
     GRADC_TRY(const StagedEntry staged,
               build_staged(model, kind, batch, static_cast<PipelineStage>(i), build));
     return print_staged(*staged.graph, staged.plan ? &*staged.plan : nullptr, options.format);

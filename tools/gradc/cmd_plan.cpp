@@ -64,8 +64,11 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
   EntryPoint kind = model.training ? EntryPoint::kTrainStep : EntryPoint::kPredict;
   if (options.entry == "predict") kind = EntryPoint::kPredict;
   if (options.entry == "evaluate" && model.training) kind = EntryPoint::kEvaluate;
-  GRADC_TRY(const StagedEntry entry, build_staged(model, kind, effective_batch(model, compile),
-                                                  PipelineStage::kPlanned, build));
+  kernel::ProgramLowering lowering(model.name, compile.target);
+  build.lowering = &lowering;
+  GRADC_TRY(StagedEntry entry, build_staged(model, kind, effective_batch(model, compile),
+                                            PipelineStage::kPlanned, build));
+  GRADC_TRY(entry.plan->scratch_bytes, entry_scratch(entry, lowering));
   if (options.json) return json_text(memory_report_json(*entry.graph, *entry.plan));
   return memory_report_text(*entry.graph, *entry.plan);
 }

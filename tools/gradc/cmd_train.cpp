@@ -103,7 +103,7 @@ const char* or_null(const std::string& text) {
 /// --force a warning.
 int check_memory(CompiledModel& model, const TrainCommandLine& options) {
   if (!model.supports(EntryPoint::kTrainStep)) return kSuccess;  // told by what is run
-  const std::array kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluate};
+  const std::array kinds = {EntryPoint::kTrainStep};
   const auto compiled = model.compile(kinds);
   if (!compiled.ok()) return tool::report(compiled.diagnostics());
   const auto fits = check_free_memory("training", model.memory_bytes(options.threads));

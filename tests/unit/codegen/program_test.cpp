@@ -276,6 +276,35 @@ TEST(Program, CompiledLoopsDoWhatTheInterpreterDoes) {
   }
 }
 
+TEST(Program, WhatWasCompiledBeforeIsNotCompiledAgain) {
+  Program program = loops_program(2, 3);
+  const TargetInfo target = TargetInfo::host();
+  auto first = jit_compile(program, target);
+  ASSERT_TRUE(first.ok()) << first.message();
+  EXPECT_EQ((*first)->timings().kernels, 2);
+  program.kernels.push_back(mix_kernel("more", 3, false));
+  Entry entry{"more", {}, 0};
+  entry.slots = {{"x", f32({kWidth})}, {"y", f32({kWidth})}};
+  for (const uint32_t kernel : {1U, 2U}) {
+    entry.steps.emplace_back(
+        call_of(kernel, {Address::slot(0), Address::constant(0), Address::slot(1)}));
+  }
+  place_barriers(program, entry);
+  program.entries.push_back(entry);
+  JitOptions options;
+  options.previous = first->get();
+  auto second = jit_compile(program, target, options);
+  ASSERT_TRUE(second.ok()) << second.message();
+  EXPECT_EQ((*second)->timings().kernels, 1);
+  EXPECT_EQ((*second)->kernels()[0].fn, (*first)->kernels()[0].fn);
+  ASSERT_EQ((*second)->entries().size(), 1U);
+  EXPECT_EQ((*second)->find("run"), nullptr);
+  std::vector<float> x(kWidth, 2.0F), y(kWidth, -1.0F);
+  std::vector<void*> slots = {x.data(), y.data()};
+  test::run_threads((*second)->entries()[0], slots, 2);
+  EXPECT_EQ(y[5], 6.25F);
+}
+
 TEST(Program, ConstantsHaveTheBitsOfTheirType) {
   const auto bits = [](DType dtype, double value) {
     const std::vector<std::byte> bytes = constant_bytes({dtype, {value}});

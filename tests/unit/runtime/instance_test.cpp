@@ -86,6 +86,32 @@ TEST(Instance, CompilesEntriesWhenFirstNeeded) {
   instance->run(GRADC_RT_GRADIENTS);
 }
 
+TEST(Instance, TimedRunsMeasureEveryStepOnEveryThread) {
+  FakeModel model;
+  OwnedInstance instance(model.get(), 2);
+  ASSERT_TRUE(instance->initialize(1).ok());
+  ASSERT_TRUE(instance->prepare(GRADC_RT_TRAIN_STEP).ok());
+  StepTime steps[2][3] = {};
+  StepEvent events[2][5] = {};
+  ThreadTimes times[2];
+  for (int t = 0; t < 2; ++t)
+    times[t] = {steps[t], 0, events[t], 0, 5};
+  for (int run = 0; run < 4; ++run)
+    instance->run_timed(GRADC_RT_TRAIN_STEP, times);
+  // The loss is thread 0's alone; events beyond the room for them are not kept.
+  EXPECT_EQ(steps[0][0].calls, 4);
+  EXPECT_EQ(steps[0][1].calls, 4);
+  EXPECT_EQ(steps[1][1].calls, 0);
+  EXPECT_EQ(steps[1][2].calls, 4);
+  for (const ThreadTimes& thread : times) {
+    EXPECT_EQ(thread.num_events, 5);
+    EXPECT_GT(thread.waiting, 0);
+    for (int e = 1; e < 5; ++e)
+      EXPECT_LE(thread.events[e - 1].end, thread.events[e].begin);
+  }
+  EXPECT_EQ(instance->iteration(), 4);
+}
+
 TEST(Instance, CompileFailureIsReported) {
   FakeModelOptions options;
   options.lazy = true;
