@@ -126,10 +126,8 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
   const int64_t batch = effective_batch(model, compile);
   GRADC_TRY(const TargetInfo target, target_of(options));
   if (options.remarks) {
-    BuildOptions build;
-    build.target = target;
     GRADC_TRY(const StagedEntry staged,
-              build_staged(model, kind, batch, PipelineStage::kOptimized, build));
+              build_staged(model, kind, batch, PipelineStage::kOptimized, BuildOptions{}));
     return print_remarks(*staged.graph, options);
   }
   if (options.format == "html") return html_report(model, kind, batch, target);
