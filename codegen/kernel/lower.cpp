@@ -184,10 +184,10 @@ Result<LoweredGraph> ProgramLowering::lower(const Graph& graph, const MemoryPlan
                           homes.back().kind != StorageKind::kConstant);
     }
     if (!wanted) continue;
+    const std::string location = node.loc.valid() ? graph.location(node.loc) : std::string();
     if (def(node.op).has_open_body())
       return make_error(DiagKind::kUnsupported, {}, "{}{}{} is not compiled yet", op_name(node.op),
-                        node.loc.valid() ? " of " : "",
-                        node.loc.valid() ? graph.location(node.loc) : std::string())
+                        location.empty() ? "" : " of ", location)
           .with_help("the interpreter runs it: --engine interpreter");
     LoweredNode out{id, nullptr, {}};
     if (node.op == Op::kKernel) {
@@ -207,7 +207,6 @@ Result<LoweredGraph> ProgramLowering::lower(const Graph& graph, const MemoryPlan
           key.aliases.emplace_back(r, o);
       }
     }
-    const std::string location = node.loc.valid() ? graph.location(node.loc) : std::string();
     GRADC_TRY(out.code, units_->find(std::move(key), location));
     if (out.code->workspace_bytes > 0)
       lowered.workspaces.push_back({id, out.code->workspace_bytes, 0});

@@ -9,7 +9,10 @@
 #include "ir/graph_json.h"
 #include "ir/parser.h"
 #include "ir/printer.h"
+#include "passes/fusion_remarks.h"
 #include "tools/gradc/command.h"
+
+#include <nlohmann/json.hpp>
 
 #include <array>
 #include <cstdio>
@@ -26,6 +29,7 @@ struct InspectCommandLine {
   std::string entry = "train_step";
   std::string output;
   int64_t batch_size = 0;
+  bool remarks = false;
   std::string triple, cpu, features;
 };
 
@@ -86,6 +90,15 @@ Result<std::string> print_staged(const Graph& graph, const MemoryPlan* plan,
   return print_graph(graph, options);
 }
 
+/// Why neighbouring kernels of an optimized graph are not one.
+Result<std::string> print_remarks(const Graph& graph, const InspectCommandLine& options) {
+  GRADC_TRY(const std::vector<FusionRemark> remarks, fusion_remarks(graph));
+  if (options.format == "text") return fusion_remarks_text(remarks);
+  if (options.format == "json") return fusion_remarks_json(remarks).dump(2) + "\n";
+  return make_error(DiagKind::kInvalidUsage, {}, "--remarks are text or json, not {}",
+                    options.format);
+}
+
 Result<TargetInfo> target_of(const InspectCommandLine& options) {
   TargetInfo host = TargetInfo::host();
   if (options.triple.empty() && options.cpu.empty() && options.features.empty()) return host;
@@ -112,6 +125,11 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
   compile.batch_size = options.batch_size;
   const int64_t batch = effective_batch(model, compile);
   GRADC_TRY(const TargetInfo target, target_of(options));
+  if (options.remarks) {
+    GRADC_TRY(const StagedEntry staged,
+              build_staged(model, kind, batch, PipelineStage::kOptimized, BuildOptions{}));
+    return print_remarks(*staged.graph, options);
+  }
   if (options.format == "html") return html_report(model, kind, batch, target);
   const std::string stage = options.stage.empty() ? "optimized" : options.stage;
   for (size_t i = 0; i < kGraphStages.size(); ++i) {
@@ -152,7 +170,8 @@ Result<std::string> inspect_graph(const InspectCommandLine& options) {
   GRADC_TRY(const auto graphs, parse_graphs(source.text(), options.file));
   std::string text;
   for (const auto& graph : graphs) {
-    GRADC_TRY(std::string one, print_staged(*graph, nullptr, options.format));
+    GRADC_TRY(std::string one, options.remarks ? print_remarks(*graph, options)
+                                               : print_staged(*graph, nullptr, options.format));
     text += one;
   }
   return text;
@@ -204,6 +223,12 @@ void register_inspect(CLI::App& app, Selection& selection) {
       ->check(CLI::IsMember(
           {"predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"}));
   add_batch_size(*command, options->batch_size);
+  command
+      ->add_flag(
+          "--remarks", options->remarks,
+          "why each two neighbouring kernels were not fused (text or json); a .gir file must "
+          "be of the stage optimized")
+      ->excludes("--stage");
   command->add_option("--target", options->triple,
                       "kernels, llvm, asm: target triple (default: this machine)");
   command->add_option("--cpu", options->cpu, "target CPU as LLVM names it");
