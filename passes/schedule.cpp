@@ -151,6 +151,9 @@ class ListScheduler {
     return order;
   }
 
+  /// How often it was asked what a node would do.
+  int64_t weighed() const { return weighed_; }
+
  private:
   /// Smallest first; the position in the given order breaks ties.
   using Key = std::tuple<int64_t, int64_t, int64_t>;
@@ -171,6 +174,7 @@ class ListScheduler {
   }
 
   Effect effect(NodeId id) {
+    ++weighed_;
     Effect e;
     model_.taken_over(id, reads_, pairs_);
     for (ValueId result : model_.arena_results(id))
@@ -203,6 +207,7 @@ class ListScheduler {
   std::vector<Key> keys_;        ///< by NodeId
   std::set<std::pair<Key, NodeId>> ready_;
   std::vector<std::pair<ValueId, ValueId>> pairs_;
+  int64_t weighed_ = 0;
 };
 
 bool better(const LiveProfile& a, const LiveProfile& b) {
@@ -307,6 +312,7 @@ Result<bool> schedule(Graph& graph, PassContext& context) {
   }
   if (best.size() > 1 && best.size() <= kMaxSearchNodes)
     LocalSearch(graph, dependences, model).improve(best, best_profile);
+  context.count("nodes weighed", scheduler.weighed());
   context.count("peak bytes", best_profile.peak);
   const std::vector<NodeId> order = with_updates(graph, best);
   if (order == graph.nodes()) return false;

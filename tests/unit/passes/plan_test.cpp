@@ -266,6 +266,21 @@ TEST(Schedule, ParametersAreUpdatedBeforeTheStepEnds) {
   EXPECT_LE(p.plan.lower_bound_bytes, 5 * layer + 64 * 64);
 }
 
+TEST(Schedule, WorkGrowsAsTheGraphDoes) {
+  const auto weighed_per_layer = [](size_t layers) {
+    const auto graph = test::mlp_step(std::vector<int64_t>(layers + 1, 16), 8, Step::kAdam);
+    run(*graph, passes::fuse);
+    PassContext context;
+    context.begin_pass("schedule");
+    EXPECT_TRUE(passes::schedule(*graph, context).ok());
+    return static_cast<double>(context.statistics.get("schedule: nodes weighed")) /
+           static_cast<double>(layers);
+  };
+  const double small = weighed_per_layer(32);
+  EXPECT_GT(small, 4);
+  EXPECT_LT(weighed_per_layer(512), 1.2 * small);
+}
+
 TEST(Schedule, IsDeterministicAndTopological) {
   for (uint64_t seed = 0; seed < 60; ++seed) {
     const auto graph = test::random_graph(seed, 30);
