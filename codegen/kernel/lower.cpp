@@ -3,7 +3,9 @@
 
 #include "codegen/kernel/lower_code.h"
 #include "ir/op.h"
+#include "ir/op_attrs.h"
 #include "ir/structural_hash.h"
+#include "passes/plan_memory.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -184,12 +186,14 @@ Result<LoweredGraph> ProgramLowering::lower(const Graph& graph, const MemoryPlan
                           homes.back().kind != StorageKind::kConstant);
     }
     if (!wanted) continue;
-    const std::string location = node.loc.valid() ? graph.location(node.loc) : std::string();
-    if (def(node.op).has_open_body())
-      return make_error(DiagKind::kUnsupported, {}, "{}{}{} is not compiled yet", op_name(node.op),
-                        location.empty() ? "" : " of ", location)
-          .with_help("the interpreter runs it: --engine interpreter");
-    LoweredNode out{id, nullptr, {}};
+    LoweredNode out;
+    out.node = id;
+    if (def(node.op).has_open_body()) {
+      GRADC_TRY_STATUS(lower_loop(graph, storage, node, out));
+      if (out.workspace_bytes > 0) lowered.workspaces.push_back({id, out.workspace_bytes, 0});
+      lowered.nodes.push_back(std::move(out));
+      continue;
+    }
     if (node.op == Op::kKernel) {
       key.body = node.body;
       key.label = node.attrs.as<KernelAttrs>().label;
@@ -207,12 +211,43 @@ Result<LoweredGraph> ProgramLowering::lower(const Graph& graph, const MemoryPlan
           key.aliases.emplace_back(r, o);
       }
     }
+    const std::string location = node.loc.valid() ? graph.location(node.loc) : std::string();
     GRADC_TRY(out.code, units_->find(std::move(key), location));
-    if (out.code->workspace_bytes > 0)
-      lowered.workspaces.push_back({id, out.code->workspace_bytes, 0});
+    out.workspace_bytes = out.code->workspace_bytes;
+    if (out.workspace_bytes > 0) lowered.workspaces.push_back({id, out.workspace_bytes, 0});
     lowered.nodes.push_back(std::move(out));
   }
   return lowered;
+}
+
+Status ProgramLowering::lower_loop(const Graph& graph, const MemoryPlan& storage, const Node& node,
+                                   LoweredNode& out) {
+  const auto& attrs = node.attrs.as<ScanAttrs>();
+  auto loop = std::make_shared<LoweredLoop>();
+  loop->body = node.body;
+  const Graph& body = *loop->body;
+  out.operands.assign(node.operands.begin(), node.operands.end());
+  for (int64_t c = 0; c < attrs.carries; ++c) {
+    loop->carries.push_back(out.workspace_bytes);
+    out.workspace_bytes += 2 * aligned(graph.type(node.operands[static_cast<size_t>(c)]).bytes());
+  }
+  loop->arena = out.workspace_bytes;
+  GRADC_TRY(const MemoryPlan sharing, assign_storage(body));
+  GRADC_TRY(loop->lowered, lower(body, sharing));
+  GRADC_TRY(loop->plan, make_memory_plan(body, {}, loop->lowered.workspaces));
+  out.workspace_bytes += aligned(loop->plan.arena_bytes);
+  for (size_t i = 0; i < body.outputs().size(); ++i) {
+    const TensorType& type = body.type(body.outputs()[i].value);
+    GRADC_TRY(auto copy, copy_code(type));
+    loop->copies.push_back(std::move(copy));
+    // What steps yield and nobody reads has one place for all of them.
+    loop->unread.push_back(out.workspace_bytes);
+    if (static_cast<int64_t>(i) >= attrs.carries &&
+        home_of(graph, storage, node.results[i]).kind == StorageKind::kNone)
+      out.workspace_bytes += aligned(type.bytes());
+  }
+  out.loop = std::move(loop);
+  return Ok{};
 }
 
 Result<std::shared_ptr<const UnitCode>> ProgramLowering::copy_code(const TensorType& type) {

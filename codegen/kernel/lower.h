@@ -36,16 +36,32 @@ struct LowerEntry {
 struct UnitCode;
 class UnitTable;
 
+struct LoweredLoop;
+
 struct LoweredNode {
   NodeId node;
-  std::shared_ptr<const UnitCode> code;
-  std::vector<ValueId> operands;  ///< by number of UnitRef::kOperand
+  std::shared_ptr<const UnitCode> code;     ///< null for a loop
+  std::shared_ptr<const LoweredLoop> loop;  ///< null for kernels
+  std::vector<ValueId> operands;            ///< by number of UnitRef::kOperand
+  int64_t workspace_bytes = 0;
 };
 
 /// A graph as calls of kernels on symbolic buffers: its values, and the workspaces of nodes.
 struct LoweredGraph {
   std::vector<LoweredNode> nodes;
   std::vector<Workspace> workspaces;  ///< offsets are not set
+};
+
+/// A scan. Each carry has two buffers in the node's workspace, which swap from step to step; behind
+/// them is the arena of the body, the same for every step.
+struct LoweredLoop {
+  std::shared_ptr<const Graph> body;
+  LoweredGraph lowered;
+  MemoryPlan plan;               ///< of the body
+  std::vector<int64_t> carries;  ///< offsets of their first buffers in the workspace
+  int64_t arena = 0;             ///< where the body's begins
+  std::vector<int64_t> unread;   ///< by output: where it is written if nobody reads it
+  std::vector<std::shared_ptr<const UnitCode>> copies;  ///< a copy of each output of the body
 };
 
 class ProgramLowering {
@@ -71,6 +87,8 @@ class ProgramLowering {
 
  private:
   Result<std::shared_ptr<const UnitCode>> copy_code(const TensorType& type);
+  Status lower_loop(const Graph& graph, const MemoryPlan& storage, const Node& node,
+                    LoweredNode& out);
 
   TargetInfo target_;
   ProgramBuilder builder_;

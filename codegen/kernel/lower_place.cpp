@@ -15,35 +15,72 @@ namespace {
 
 constexpr int64_t kAlignment = 64;
 
+/// A graph whose nodes get their addresses: an entry's, or a loop's body.
+struct Scope {
+  const Graph& graph;
+  const MemoryPlan& plan;
+  std::vector<Address> inputs;   ///< by number of the graph's inputs
+  std::vector<Address> outputs;  ///< by number of its outputs
+  int64_t arena = 0;             ///< where the plan's arena begins
+  uint32_t depth = 0;            ///< loops around it
+  std::vector<Step>& steps;
+  std::unordered_map<ValueId, size_t> numbers{};  ///< of inputs
+  std::unordered_map<NodeId, const Workspace*> workspaces{};
+
+  void index() {
+    for (size_t i = 0; i < graph.inputs().size(); ++i)
+      numbers.emplace(graph.inputs()[i].value, i);
+    for (const Workspace& workspace : plan.workspaces)
+      workspaces.emplace(workspace.node, &workspace);
+  }
+};
+
+/// The address that moves by so many bytes a step of a loop, or back from the last one.
+Address moving(Address address, uint32_t loop, int64_t bytes, int64_t trips, bool reverse) {
+  if (reverse) address.offset += (trips - 1) * bytes;
+  address.strides.push_back({loop, reverse ? -bytes : bytes, 0, 0});
+  return address;
+}
+
 class Placement {
  public:
-  Placement(const LowerEntry& entry, ProgramBuilder& builder)
-      : entry_(entry), graph_(*entry.graph), plan_(*entry.plan), builder_(builder) {
+  Placement(const LowerEntry& entry, ProgramBuilder& builder) : builder_(builder) {
     result_.name = entry.name;
-    result_.arena_bytes = plan_.arena_bytes;
-    behind_ = (plan_.arena_bytes + kAlignment - 1) / kAlignment * kAlignment;
-    for (const Workspace& workspace : plan_.workspaces)
-      workspaces_.emplace(workspace.node, &workspace);
+    result_.arena_bytes = entry.plan->arena_bytes;
+    behind_ = aligned(entry.plan->arena_bytes);
+  }
+
+  /// The scope of an entry: its inputs and outputs are slots.
+  Scope scope(const LowerEntry& entry) {
+    Scope scope{*entry.graph, *entry.plan, {}, {}, 0, 0, result_.steps};
+    const Graph& graph = *entry.graph;
+    for (const GraphInput& input : graph.inputs())
+      scope.inputs.push_back(slot(entry, SlotUse::kInput, input.name, graph.type(input.value)));
+    for (const GraphOutput& output : graph.outputs())
+      scope.outputs.push_back(slot(entry, SlotUse::kOutput, output.name, graph.type(output.value)));
+    scope.index();
+    return scope;
   }
 
   /// Where a value lives; none for values that are never materialised.
-  std::optional<Address> place(ValueId value) {
-    if (graph_.is_input(value)) return input_slot(value);
-    const Storage& storage = plan_.storage[value.index];
+  std::optional<Address> place(const Scope& scope, ValueId value) {
+    const Graph& graph = scope.graph;
+    if (graph.is_input(value)) return scope.inputs[scope.numbers.at(value)];
+    const Storage& storage = scope.plan.storage[value.index];
     switch (storage.kind) {
       case StorageKind::kNone:
         return std::nullopt;
       case StorageKind::kInput:
-        return input_slot(storage.base);
+        return scope.inputs[scope.numbers.at(storage.base)];
       case StorageKind::kOutput:
-        return output_slot(storage.output);
+        return scope.outputs[storage.output];
       case StorageKind::kArena:
-        return Address::arena(storage.offset);
+        return Address::arena(scope.arena + storage.offset);
       case StorageKind::kConstant: {
-        const Node& def_node = graph_.node(graph_.def(value));
+        const Node& def_node = graph.node(graph.def(value));
         GRADC_CHECK(def_node.op == Op::kConstant, "{} is planned as constant data",
-                    graph_.value(value).name);
-        const TensorType& type = graph_.type(value);
+                    graph.value(value).name);
+        const TensorType& type = graph.type(value);
         return Address::constant(builder_.constant(
             type.dtype, def_node.attrs.as<ConstantAttrs>().value, type.num_elements()));
       }
@@ -51,66 +88,68 @@ class Placement {
     GRADC_UNREACHABLE();
   }
 
-  Address input_slot(ValueId input) {
-    const std::string& name = graph_.input_of(input).name;
-    const int64_t number = entry_.slot(SlotUse::kInput, name);
-    declare(number, name, graph_.type(input));
-    return Address::slot(number);
-  }
-
-  Address output_slot(size_t output) {
-    const GraphOutput& out = graph_.outputs()[output];
-    const int64_t number = entry_.slot(SlotUse::kOutput, out.name);
-    declare(number, out.name, graph_.type(out.value));
-    return Address::slot(number);
-  }
-
-  void node(const LoweredNode& lowered) {
-    const Node& node = graph_.node(lowered.node);
+  void node(Scope& scope, const LoweredNode& lowered) {
+    const Node& node = scope.graph.node(lowered.node);
     std::vector<Address> operands;
     for (const ValueId operand : lowered.operands) {
-      const std::optional<Address> address = place(operand);
-      GRADC_CHECK(address.has_value(), "%{} is read but lives nowhere", graph_.value(operand).name);
+      const std::optional<Address> address = place(scope, operand);
+      GRADC_CHECK(address.has_value(), "%{} is read but lives nowhere",
+                  scope.graph.value(operand).name);
       operands.push_back(*address);
     }
     std::vector<std::optional<Address>> results;
     for (const ValueId result : node.results)
-      results.push_back(place(result));
-    calls(*lowered.code, operands, results, workspace(lowered),
-          node.loc.valid() ? graph_.location(node.loc) : std::string());
+      results.push_back(place(scope, result));
+    const std::string location = node.loc.valid() ? scope.graph.location(node.loc) : std::string();
+    const int64_t begin = workspace(scope, lowered);
+    if (lowered.loop != nullptr)
+      loop(scope, *lowered.loop, node.attrs.as<ScanAttrs>(), operands, results, begin, location);
+    else
+      calls(scope.steps, *lowered.code, operands, results, begin, location);
   }
 
-  void copy(const UnitCode& code, const Address& from, const Address& to, const std::string& what) {
-    calls(code, {from}, {to}, 0, what);
+  void copy(Scope& scope, const UnitCode& code, const Address& from, const Address& to,
+            const std::string& what) {
+    if (!(from == to)) calls(scope.steps, code, {from}, {to}, 0, what);
   }
 
   Entry take() { return std::move(result_); }
 
  private:
-  void declare(int64_t number, const std::string& name, const TensorType& type) {
+  static int64_t aligned(int64_t bytes) {
+    return (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  }
+
+  Address slot(const LowerEntry& entry, SlotUse use, const std::string& name,
+               const TensorType& type) {
+    const int64_t number = entry.slot(use, name);
     const auto index = static_cast<size_t>(number);
     if (result_.slots.size() <= index) result_.slots.resize(index + 1);
-    Slot& slot = result_.slots[index];
-    if (slot.name.empty()) slot = {name, type};
-    GRADC_CHECK(slot.type == type, "slot {}, {}: {} and {}", number, name, to_string(slot.type),
-                to_string(type));
+    Slot& declared = result_.slots[index];
+    if (declared.name.empty()) declared = {name, type};
+    GRADC_CHECK(declared.type == type, "slot {}, {}: {} and {}", number, name,
+                to_string(declared.type), to_string(type));
+    return Address::slot(number);
   }
 
   /// Where a node's workspace begins.
-  int64_t workspace(const LoweredNode& lowered) {
-    const int64_t bytes = lowered.code->workspace_bytes;
+  int64_t workspace(const Scope& scope, const LoweredNode& lowered) {
+    const int64_t bytes = lowered.workspace_bytes;
     if (bytes == 0) return 0;
-    const auto it = workspaces_.find(lowered.node);
-    GRADC_CHECK(it == workspaces_.end() || it->second->bytes == bytes,
+    const auto it = scope.workspaces.find(lowered.node);
+    const bool planned = it != scope.workspaces.end();
+    GRADC_CHECK(planned || scope.depth == 0, "a loop's body was planned without its workspaces");
+    GRADC_CHECK(!planned || it->second->bytes == bytes,
                 "a workspace of {} bytes was planned, {} are needed", it->second->bytes, bytes);
-    const int64_t begin = it != workspaces_.end() ? it->second->offset : behind_;
+    const int64_t begin = planned ? scope.arena + it->second->offset : behind_;
     result_.arena_bytes = std::max(result_.arena_bytes, begin + bytes);
     return begin;
   }
 
-  void calls(const UnitCode& code, const std::vector<Address>& operands,
-             const std::vector<std::optional<Address>>& results, int64_t workspace,
-             const std::string& location) {
+  static void calls(std::vector<Step>& steps, const UnitCode& code,
+                    const std::vector<Address>& operands,
+                    const std::vector<std::optional<Address>>& results, int64_t workspace,
+                    const std::string& location) {
     for (const UnitCode::Call& unit_call : code.calls) {
       Call call;
       call.kernel = unit_call.kernel;
@@ -133,17 +172,68 @@ class Placement {
             break;
         }
       }
-      result_.steps.emplace_back(std::move(call));
+      steps.emplace_back(std::move(call));
     }
   }
 
-  const LowerEntry& entry_;
-  const Graph& graph_;
-  const MemoryPlan& plan_;
+  /// First carries in, the body over and over, last carries out.
+  void loop(Scope& outer, const LoweredLoop& loop, const ScanAttrs& attrs,
+            const std::vector<Address>& operands,
+            const std::vector<std::optional<Address>>& results, int64_t begin,
+            const std::string& location) {
+    const Graph& body = *loop.body;
+    const auto carries = static_cast<size_t>(attrs.carries);
+    const size_t captures = carries + static_cast<size_t>(attrs.slices);
+    const auto bytes = [&](size_t output) {
+      return body.type(body.outputs()[output].value).bytes();
+    };
+    const auto carry = [&](size_t c, int64_t phase) {
+      Address address = Address::arena(begin + loop.carries[c]);
+      address.strides.push_back({outer.depth, aligned(bytes(c)), 2, phase});
+      return address;
+    };
+    Loop step;
+    step.trips = attrs.steps;
+    Scope scope{body, loop.plan, {}, {}, begin + loop.arena, outer.depth + 1, step.body};
+    for (size_t i = 0; i < operands.size(); ++i) {
+      const int64_t slice = body.type(body.inputs()[i].value).bytes();
+      if (i < carries)
+        scope.inputs.push_back(carry(i, 0));
+      else if (i < captures)
+        scope.inputs.push_back(moving(operands[i], outer.depth, slice, attrs.steps, attrs.reverse));
+      else
+        scope.inputs.push_back(operands[i]);
+    }
+    for (size_t i = 0; i < body.outputs().size(); ++i) {
+      if (i < carries)
+        scope.outputs.push_back(carry(i, 1));
+      else if (results[i].has_value())
+        scope.outputs.push_back(
+            moving(*results[i], outer.depth, bytes(i), attrs.steps, attrs.reverse));
+      else
+        scope.outputs.push_back(Address::arena(begin + loop.unread[i]));
+    }
+    scope.index();
+    for (size_t c = 0; c < carries; ++c)
+      copy(outer, *loop.copies[c], operands[c], Address::arena(begin + loop.carries[c]), location);
+    for (const LoweredNode& inner : loop.lowered.nodes)
+      node(scope, inner);
+    for (const size_t output : loop.plan.copied_outputs) {
+      const std::optional<Address> from = place(scope, body.outputs()[output].value);
+      GRADC_CHECK(from.has_value(), "output {} of a loop lives nowhere", output);
+      copy(scope, *loop.copies[output], *from, scope.outputs[output], location);
+    }
+    outer.steps.emplace_back(std::move(step));
+    for (size_t c = 0; c < carries; ++c) {
+      if (!results[c].has_value()) continue;
+      const int64_t last = loop.carries[c] + attrs.steps % 2 * aligned(bytes(c));
+      copy(outer, *loop.copies[c], Address::arena(begin + last), *results[c], location);
+    }
+  }
+
   ProgramBuilder& builder_;
   Entry result_;
   int64_t behind_ = 0;  ///< the end of the planned arena
-  std::unordered_map<NodeId, const Workspace*> workspaces_;
 };
 
 }  // namespace
@@ -151,26 +241,27 @@ class Placement {
 Status ProgramLowering::add(const LowerEntry& entry, const LoweredGraph& lowered) {
   const Graph& graph = *entry.graph;
   Placement placement(entry, builder_);
+  Scope scope = placement.scope(entry);
   const auto copy = [&](ValueId value, const Address& to, const std::string& what) -> Status {
-    const std::optional<Address> from = placement.place(value);
+    const std::optional<Address> from = placement.place(scope, value);
     GRADC_CHECK(from.has_value(), "%{} is copied but lives nowhere", graph.value(value).name);
     if (*from == to) return Ok{};
     GRADC_TRY(const auto code, copy_code(graph.type(value)));
-    placement.copy(*code, *from, to, what);
+    placement.copy(scope, *code, *from, to, what);
     return Ok{};
   };
   for (const LoweredNode& node : lowered.nodes)
-    placement.node(node);
+    placement.node(scope, node);
   // What could not be written in place is written last.
   for (const NodeId id : graph.nodes()) {
     const Node& node = graph.node(id);
     if (node.op != Op::kUpdate) continue;
-    GRADC_TRY_STATUS(copy(node.operands[1], placement.input_slot(node.operands[0]),
+    GRADC_TRY_STATUS(copy(node.operands[1], scope.inputs[scope.numbers.at(node.operands[0])],
                           "update of " + graph.input_of(node.operands[0]).name));
   }
   for (const size_t output : entry.plan->copied_outputs) {
     const GraphOutput& out = graph.outputs()[output];
-    GRADC_TRY_STATUS(copy(out.value, placement.output_slot(output), "output " + out.name));
+    GRADC_TRY_STATUS(copy(out.value, scope.outputs[output], "output " + out.name));
   }
   builder_.add(placement.take());
   return Ok{};

@@ -32,20 +32,5 @@ TEST(LowerOps, EveryPrimitiveAgreesWithTheInterpreterOnNarrowVectors) {
   lower_all_samples(TargetInfo::generic_neon());
 }
 
-TEST(LowerOps, LoopsAreRefusedByName) {
-  const OpDef& op = def(Op::kScan);
-  const Sample s = op.samples()[0];
-  test::SampleGraph sample(s);
-  sample.builder.set_location("/layers/3");
-  for (const Val& v :
-       sample.builder.add_multi(op.op, sample.operands, s.attrs, "", test::sample_body(s)))
-    sample.graph->add_output("out" + std::to_string(v.id().index), v.id());
-  const MemoryPlan plan = test::plain_plan(*sample.graph);
-  const std::vector<kernel::LowerEntry> entries = {test::entry_of(*sample.graph, plan)};
-  const auto program = kernel::lower("loop", entries, TargetInfo::generic_avx2());
-  ASSERT_FALSE(program.ok());
-  EXPECT_EQ(program.message(), "scan of /layers/3 is not compiled yet");
-}
-
 }  // namespace
 }  // namespace gradc
