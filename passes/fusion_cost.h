@@ -21,6 +21,7 @@ inline constexpr double kMaxPrologueCost = 4;        ///< per element packed for
 inline constexpr double kMaxInlineCost = 4;          ///< per element of a value computed twice
 inline constexpr double kMaxRepeatCost = 2;          ///< ... from one stored value of the same size
 inline constexpr uint32_t kMaxInlineNodes = 32;      ///< of a value computed twice, all its parts
+inline constexpr double kTinyBytes = 4096;           ///< a kernel of less is not worth its call
 inline constexpr int64_t kMinParallelRows = 8;       ///< below, a long row kernel lacks parallelism
 inline constexpr int64_t kMaxSerialElements = 4096;  ///< a row that one thread may do alone
 

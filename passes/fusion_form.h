@@ -23,6 +23,9 @@ struct KernelForm {
   Shape space;    ///< row, column: the shape that is reduced; else equal to `full`
   Shape full;     ///< elementwise: the outputs; row: as space; else the anchor's result
   Shape per_row;  ///< row: the reductions' results
+  bool is_anchored() const {
+    return kind == KernelKind::kContraction || kind == KernelKind::kOpaque;
+  }
   int64_t rows() const { return per_row.num_elements(); }
   int64_t cols() const { return space.num_elements() / per_row.num_elements(); }
 };

@@ -12,6 +12,7 @@
 #include "ir/graph.h"
 #include "passes/fusion_cost.h"
 #include "passes/fusion_form.h"
+#include "passes/fusion_remarks.h"
 #include "passes/group_order.h"
 #include "passes/pass.h"
 
@@ -42,6 +43,9 @@ class FusionGroups : private GroupEdges {
 
   /// Merges until nothing pays; gives the groups in an order in which they can run.
   std::vector<FusionGroup> run();
+  /// The first half of run(), and then why what is left was not merged.
+  void search();
+  std::vector<FusionRemark> remarks();
 
  private:
   struct Candidate {
@@ -75,6 +79,11 @@ class FusionGroups : private GroupEdges {
   void unite_values(uint32_t first, uint32_t second, FusionGroup& both);
   bool unite_nodes(const FusionGroup& p, const FusionGroup& c, FusionGroup& both);
   std::optional<double> benefit(uint32_t first, uint32_t second);
+  std::nullopt_t refuse(Refusal refusal) {
+    refusal_ = refusal;
+    return std::nullopt;
+  }
+  FusionRemark remark(uint32_t first, uint32_t second);
   bool crosses_into_later_phase(const FusionGroup& p, const FusionGroup& c,
                                 const FusionGroup& both);
   std::optional<double> prologue_cost(const FusionGroup& both, uint32_t other);
@@ -113,8 +122,10 @@ class FusionGroups : private GroupEdges {
   std::vector<uint32_t> version_;  ///< by group; changes when it is merged
   std::vector<char> alive_;        ///< by group
   std::optional<GroupOrder> order_;
-  std::vector<Candidate> queue_;  ///< a heap
-  FusionGroup both_;              ///< the union of the pair looked at
+  std::vector<Candidate> queue_;      ///< a heap
+  FusionGroup both_;                  ///< the union of the pair looked at
+  double extra_ = 0;                  ///< repeated work of that union
+  Refusal refusal_ = Refusal::kNone;  ///< why it is none
   int64_t pairs_tried_ = 0;
 };
 

@@ -13,7 +13,6 @@ namespace {
 constexpr size_t kSiblingReach = 4;
 /// Readers of one value that are looked at when the group that makes it has changed.
 constexpr size_t kMaxReaders = 64;
-constexpr double kTinyBytes = 4096;
 
 void make_unique(std::vector<uint32_t>& groups) {
   std::sort(groups.begin(), groups.end());
@@ -21,7 +20,7 @@ void make_unique(std::vector<uint32_t>& groups) {
 }
 
 bool is_anchored(const FusionGroup& group) {
-  return group.form.kind == KernelKind::kContraction || group.form.kind == KernelKind::kOpaque;
+  return group.form.is_anchored();
 }
 
 bool is_reduction(const FusionGroup& group) {
@@ -36,7 +35,7 @@ bool FusionGroups::Candidate::operator<(const Candidate& other) const {
   return std::tie(first, second) > std::tie(other.first, other.second);
 }
 
-std::vector<FusionGroup> FusionGroups::run() {
+void FusionGroups::search() {
   std::vector<uint32_t> of_group;
   for (uint32_t group = 0; group < groups_.size(); ++group) {
     of_group.clear();
@@ -62,6 +61,10 @@ std::vector<FusionGroup> FusionGroups::run() {
   context_.count("pairs tried", pairs_tried_);
   context_.count("edges seen", static_cast<int64_t>(order_->edges_seen()));
   context_.count("merges not looked into", static_cast<int64_t>(order_->searches_given_up()));
+}
+
+std::vector<FusionGroup> FusionGroups::run() {
+  search();
   std::vector<FusionGroup> result;
   for (uint32_t group : order_->groups()) {
     put_inputs_in_order(groups_[group]);
@@ -220,23 +223,26 @@ std::optional<double> FusionGroups::benefit(uint32_t first, uint32_t second) {
   const FusionGroup& p = groups_[first];
   const FusionGroup& c = groups_[second];
   ++pairs_tried_;
-  const bool anchored = is_anchored(p) || is_anchored(c);
-  if (is_anchored(p) && is_anchored(c)) return std::nullopt;
+  extra_ = 0;
   unite_values(first, second, both_);
-  if (both_.outputs.empty()) return std::nullopt;
-  if (both_.inputs.size() + both_.outputs.size() > kMaxKernelOperands) return std::nullopt;
+  const bool anchored = is_anchored(p) || is_anchored(c);
+  if ((is_anchored(p) && is_anchored(c)) || both_.outputs.empty()) return refuse(Refusal::kForm);
+  if (both_.inputs.size() + both_.outputs.size() > kMaxKernelOperands)
+    return refuse(Refusal::kSize);
   const double saved = p.bytes + c.bytes - both_.bytes;
   const bool tiny = both_.bytes <= kTinyBytes;
   const bool linked = is_linked(first, second);
-  if (!tiny && (saved <= 0 || (anchored && !linked))) return std::nullopt;
-  if (!unite_nodes(p, c, both_) || !find_form(both_)) return std::nullopt;
-  const double extra = both_.work - p.work - c.work;
-  if (saved - extra + kKernelOverhead <= 0) return std::nullopt;
-  if (crosses_into_later_phase(p, c, both_)) return std::nullopt;
+  if (!tiny && anchored && !linked) return refuse(Refusal::kUnlinked);
+  if (!tiny && saved <= 0) return refuse(Refusal::kCost);
+  if (!unite_nodes(p, c, both_)) return refuse(Refusal::kSize);
+  if (!find_form(both_)) return refuse(Refusal::kForm);
+  extra_ = both_.work - p.work - c.work;
+  if (saved - extra_ + kKernelOverhead <= 0) return refuse(Refusal::kCost);
+  if (crosses_into_later_phase(p, c, both_)) return refuse(Refusal::kPhases);
   double scale = linked ? 1.0 : 0.75;
   if (anchored) {
     const std::optional<double> prologue = prologue_cost(both_, is_anchored(p) ? second : first);
-    if (!prologue) return std::nullopt;
+    if (!prologue) return refuse(Refusal::kPacking);
     if (*prologue >= 0) {
       scale = 0.5;  // an epilogue of the producer is better
     } else if (stored_bytes(both_) > stored_bytes(is_anchored(p) ? p : c)) {
@@ -245,7 +251,7 @@ std::optional<double> FusionGroups::benefit(uint32_t first, uint32_t second) {
   } else if (!is_reduction(p) && is_reduction(c) && c.form.rows() == 1) {
     scale = 0.75;
   }
-  return scale * (saved - extra) + (linked ? kKernelOverhead : kKernelOverhead / 2);
+  return scale * (saved - extra_) + (linked ? kKernelOverhead : kKernelOverhead / 2);
 }
 
 /// The cost per element of what the other group computes for the anchor's operands, or -1 where

@@ -10,8 +10,11 @@
 #include "ir/graph_json.h"
 #include "ir/parser.h"
 #include "ir/printer.h"
+#include "passes/fusion_remarks.h"
 #include "passes/plan_text.h"
 #include "tools/gradc/command.h"
+
+#include <nlohmann/json.hpp>
 
 #include <array>
 #include <cstdio>
@@ -28,6 +31,7 @@ struct InspectCommandLine {
   std::string entry = "train_step";
   std::string output;
   int64_t batch_size = 0;
+  bool remarks = false;
   std::string triple, cpu, features;
 };
 
@@ -37,6 +41,15 @@ Result<std::string> print_staged(const Graph& graph, PipelineStage stage, const 
   if (format == "dot") return to_dot(graph);
   if (format == "json") return graph_to_json(graph);
   return stage_line(stage) + (plan == nullptr ? print_graph(graph) : print_planned(graph, *plan));
+}
+
+/// Why neighbouring kernels of an optimized graph are not one.
+Result<std::string> print_remarks(const Graph& graph, const InspectCommandLine& options) {
+  GRADC_TRY(const std::vector<FusionRemark> remarks, fusion_remarks(graph));
+  if (options.format == "text") return fusion_remarks_text(remarks);
+  if (options.format == "json") return fusion_remarks_json(remarks).dump(2) + "\n";
+  return make_error(DiagKind::kInvalidUsage, {}, "--remarks are text or json, not {}",
+                    options.format);
 }
 
 Result<TargetInfo> target_of(const InspectCommandLine& options) {
@@ -80,6 +93,11 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
   compile.batch_size = options.batch_size;
   const int64_t batch = effective_batch(model, compile);
   GRADC_TRY(const TargetInfo target, target_of(options));
+  if (options.remarks) {
+    GRADC_TRY(const StagedEntry staged,
+              build_staged(model, kind, batch, PipelineStage::kOptimized, BuildOptions{}));
+    return print_remarks(*staged.graph, options);
+  }
   if (options.format == "html") return html_report(model, kind, batch, target);
   const std::string stage = options.stage.empty() ? "optimized" : options.stage;
   for (size_t i = 0; i < kStageNames.size(); ++i) {
@@ -105,10 +123,13 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
 Result<std::string> print_graphs(const InspectCommandLine& options, const SourceFile& source) {
   GRADC_TRY(const auto graphs, parse_graphs(source.text(), options.file));
   std::string text;
-  if (options.format == "text" && source.text().starts_with("// stage: "))
+  if (options.format == "text" && !options.remarks && source.text().starts_with("// stage: "))
     text = source.text().substr(0, source.text().find('\n') + 1);
   for (const auto& graph : graphs) {
-    if (options.format == "dot") {
+    if (options.remarks) {
+      GRADC_TRY(const std::string remarks, print_remarks(*graph, options));
+      text += remarks;
+    } else if (options.format == "dot") {
       text += to_dot(*graph);
     } else {
       text += options.format == "json" ? graph_to_json(*graph) : print_graph(*graph);
@@ -190,6 +211,12 @@ void register_inspect(CLI::App& app, Selection& selection) {
       ->check(CLI::IsMember(
           {"predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"}));
   add_batch_size(*command, options->batch_size);
+  command
+      ->add_flag(
+          "--remarks", options->remarks,
+          "why each two neighbouring kernels were not fused (text or json); a .gir file must "
+          "be of the stage optimized")
+      ->excludes("--stage");
   command->add_option("--target", options->triple,
                       "kernels, llvm, asm: target triple (default: this machine)");
   command->add_option("--cpu", options->cpu, "target CPU as LLVM names it");

@@ -4,15 +4,18 @@
 #include "ir/structural_hash.h"
 #include "ir/verifier.h"
 #include "passes/fusion_form.h"
+#include "passes/fusion_remarks.h"
 #include "passes/group_order.h"
 #include "passes/passes.h"
 
 #include "training_graphs.h"
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <map>
+#include <set>
 
 namespace gradc {
 namespace {
@@ -76,6 +79,57 @@ TEST(Fuse, TheMlpStepHasTheseKernels) {
                                                {"scalars_div", 1},
                                                {"softmax_cross_entropy_grad", 1}};
   EXPECT_EQ(labels(*graph), expected);
+}
+
+/// Every pair of kernels where one reads the other is explained, by what fuse did.
+TEST(FusionRemarks, ExplainEveryPair) {
+  for (const auto& graph : test::all_training_graphs()) {
+    const auto remarks = fusion_remarks(*graph);
+    ASSERT_TRUE(remarks.ok()) << remarks.message();
+    const auto kernels = fused(*graph);
+    std::set<std::pair<std::string, std::string>> explained;
+    for (const FusionRemark& remark : *remarks) {
+      EXPECT_NE(remark.refusal, Refusal::kNone) << remark.text();
+      if (remark.linked) explained.emplace(remark.first, remark.second);
+    }
+    for (NodeId id : kernels->nodes()) {
+      const Node& reader = kernels->node(id);
+      if (reader.op != Op::kKernel) continue;
+      for (ValueId operand : reader.operands) {
+        const NodeId maker = kernels->def(operand);
+        if (!maker.valid() || kernels->node(maker).op != Op::kKernel) continue;
+        const auto pair = std::pair(kernels->node(maker).attrs.as<KernelAttrs>().label,
+                                    reader.attrs.as<KernelAttrs>().label);
+        EXPECT_TRUE(explained.contains(pair)) << pair.first << " | " << pair.second;
+      }
+    }
+    EXPECT_FALSE(fusion_remarks(*kernels).ok());
+  }
+}
+
+TEST(FusionRemarks, SayWhichRuleAndWhichNumbers) {
+  const auto remarks = fusion_remarks(*test::mlp_step({784, 128, 10}, 64, Step::kAdam));
+  ASSERT_TRUE(remarks.ok());
+  const auto find = [&](std::string_view first, std::string_view second) {
+    for (const FusionRemark& remark : *remarks) {
+      if (remark.first == first && remark.second == second) return remark;
+    }
+    ADD_FAILURE() << first << " | " << second << "\n" << fusion_remarks_text(*remarks);
+    return FusionRemark();
+  };
+  const FusionRemark two = find("dense_relu", "dense");
+  EXPECT_EQ(two.refusal, Refusal::kForm);
+  EXPECT_EQ(two.rule, "two contractions or the like");
+  EXPECT_TRUE(two.linked);
+  EXPECT_EQ(find("dense", "softmax_cross_entropy_grad").rule, "a contraction and a reduction");
+  EXPECT_EQ(find("scalars_div", "dense_wgrad_adam").rule, "outputs of different shapes");
+  // With a common norm the way from a gradient to its step leads through all of them.
+  const auto clipped = fusion_remarks(*test::mlp_step({784, 128, 10}, 64, Step::kClippedAdam));
+  ASSERT_TRUE(clipped.ok());
+  EXPECT_TRUE(std::any_of(clipped->begin(), clipped->end(), [](const FusionRemark& remark) {
+    return remark.first == "dense_wgrad" && remark.second == "adam" &&
+           remark.refusal == Refusal::kCycle;
+  })) << fusion_remarks_text(*clipped);
 }
 
 /// What the search looks at: pairs of groups and edges between groups.
