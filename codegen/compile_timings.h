@@ -14,7 +14,8 @@ struct CompileTimings {
   double link_ms = 0;      ///< JIT linking; 0 for AOT
   double wall_ms = 0;
   int64_t kernels = 0;
-  int64_t code_bytes = 0;  ///< object code
+  int64_t cached_kernels = 0;  ///< of these, taken from the cache instead of being compiled
+  int64_t code_bytes = 0;      ///< object code
 };
 
 }  // namespace gradc

@@ -5,6 +5,7 @@
 #include "codegen/compile_timings.h"
 #include "codegen/kernel/program_tables.h"
 #include "codegen/target_info.h"
+#include "support/disk_cache.h"
 #include "support/result.h"
 
 #include <cstddef>
@@ -28,6 +29,8 @@ struct JitOptions {
   int threads = 0;
   /// Check the LLVM IR before it is optimised; a violation is an internal error.
   bool verify = false;
+  /// Where compiled kernels are kept between processes; null: nowhere.
+  const DiskCache* cache = nullptr;
   /// What was compiled of the same program when it had fewer kernels and entries: only what was
   /// added since is compiled. Must live as long as the result.
   const JitProgram* previous = nullptr;

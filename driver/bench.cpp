@@ -1,5 +1,6 @@
 #include "driver/bench.h"
 
+#include "driver/bench_gir.h"
 #include "driver/fma_peak.h"
 #include "driver/free_memory.h"
 #include "driver/output.h"
@@ -70,11 +71,12 @@ int64_t anonymous_memory() {
   return kilobytes * 1024;
 }
 
-void time_steps(rt::Instance& instance, const BenchOptions& options, BenchResult& result) {
+void time_runs(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOptions& options,
+               BenchResult& result) {
   const Clock::time_point warm_up = Clock::now();
   const double warm_up_ms = std::min(500.0, options.seconds * 250.0);
   do {
-    instance.run(GRADC_RT_TRAIN_STEP);
+    instance.run(entry);
   } while (milliseconds_since(warm_up) < warm_up_ms);
   std::vector<double> times;
   const Clock::time_point begin = Clock::now();
@@ -82,7 +84,7 @@ void time_steps(rt::Instance& instance, const BenchOptions& options, BenchResult
              ? static_cast<int64_t>(times.size()) < options.steps
              : times.size() < 5 || milliseconds_since(begin) < options.seconds * 1000.0) {
     const Clock::time_point step = Clock::now();
-    instance.run(GRADC_RT_TRAIN_STEP);
+    instance.run(entry);
     times.push_back(milliseconds_since(step));
   }
   std::sort(times.begin(), times.end());
@@ -91,7 +93,21 @@ void time_steps(rt::Instance& instance, const BenchOptions& options, BenchResult
   result.step_ms_min = times.front();
 }
 
+void time_steps(rt::Instance& instance, const BenchOptions& options, BenchResult& result) {
+  time_runs(instance, GRADC_RT_TRAIN_STEP, options, result);
+}
+
 }  // namespace
+
+void time_entry(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOptions& options,
+                BenchResult& result) {
+  fill_batch(instance);
+  time_runs(instance, entry, options, result);
+  const gradc_rt_model& model = instance.model();
+  result.arena_bytes = model.entries[entry].arena_bytes;
+  result.parameter_bytes = bytes_of(model, {GRADC_RT_PARAMETER});
+  result.state_bytes = bytes_of(model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE});
+}
 
 namespace {
 
@@ -117,6 +133,7 @@ Status measure_kernels(const BenchOptions& options, const CompiledModel& model,
 }  // namespace
 
 Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
+  if (is_gir(options.model)) return bench_gir(options);
   CompileOptions compile;
   compile.batch_size = options.batch_size;
   if (!options.trace.empty()) GRADC_TRY_STATUS(check_output(options.trace));

@@ -67,6 +67,7 @@ gradc::SessionOptions options_of(const gradc_options* options) {
   result.seed = options->seed;
   result.has_seed = options->has_seed != 0;
   result.checked = options->checked != 0;
+  result.cache = options->cache != 0;
   return result;
 }
 

@@ -142,6 +142,7 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
     lowering_ = std::make_unique<kernel::ProgramLowering>(model_.name, options_.target);
   GRADC_TRY_STATUS(add_entries(model_, missing, *tables_, *lowering_, &times_));
   JitOptions jit;
+  jit.cache = options_.cache ? &*options_.cache : nullptr;
   jit.previous = code_.empty() ? nullptr : code_.back().get();
   auto code = jit_compile(lowering_->program(), options_.target, jit);
   if (!code.ok()) return std::move(code).failure();
@@ -172,6 +173,9 @@ void CompiledModel::add_code_times(const CompileTimings& timings) {
   add("llvm_optimize", timings.optimize_ms);
   add("llvm_codegen", timings.codegen_ms);
   add("link", timings.link_ms);
+  code_timings_.kernels += timings.kernels;
+  code_timings_.cached_kernels += timings.cached_kernels;
+  code_timings_.code_bytes += timings.code_bytes;
 }
 
 int64_t CompiledModel::ensure_entry(void* self, int64_t kind, const char** message) {

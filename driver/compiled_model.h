@@ -8,11 +8,13 @@
 #include "driver/entry_builder.h"
 #include "driver/model_tables.h"
 #include "frontend/model.h"
+#include "support/disk_cache.h"
 #include "support/result.h"
 #include "support/source_file.h"
 #include "support/timer.h"
 
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,6 +24,7 @@ namespace gradc {
 struct CompileOptions {
   int64_t batch_size = 0;  ///< 0: the model's own
   TargetInfo target = TargetInfo::host();
+  std::optional<DiskCache> cache{};  ///< where compiled kernels are kept between processes
 };
 
 /// The batch size of the options, else the model's, else 1.
@@ -73,6 +76,8 @@ class CompiledModel {
   /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the
   /// clock.
   const TimeReport& times() const { return times_; }
+  /// How many kernels were compiled, how many came from the cache, and so on, over all entries.
+  const CompileTimings& code_timings() const { return code_timings_; }
   /// All of it.
   double compile_milliseconds() const { return times_.milliseconds("total"); }
 
@@ -89,6 +94,7 @@ class CompiledModel {
   std::vector<std::unique_ptr<JitProgram>> code_;  ///< each goes on where the one before it ended
   std::vector<Diagnostic> warnings_;
   TimeReport times_;
+  CompileTimings code_timings_;
   std::string message_;
   std::string needs_;  ///< of the processor
 };

@@ -5,6 +5,7 @@
 #include "frontend/graph_builder.h"
 #include "support/check.h"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <map>
@@ -79,6 +80,34 @@ void keep_loss_only(Graph& graph) {
   }
 }
 
+/// Runs the passes on the entry's graph; where they plan it, its kernels are lowered on the way.
+Status run_stages(StagedEntry& result, const std::string& passes, const std::string& name,
+                  PassContext& context, const BuildOptions& options) {
+  context.options.memory_budget_bytes = options.memory_budget_bytes;
+  std::chrono::nanoseconds lower_time{0};
+  std::optional<kernel::ProgramLowering> forgotten;
+  context.options.find_workspaces =
+      [&](const Graph& graph, const MemoryPlan& storage) -> Result<std::vector<Workspace>> {
+    kernel::ProgramLowering* lowering = options.lowering;
+    if (lowering == nullptr) lowering = &forgotten.emplace(name, TargetInfo::host());
+    const auto begin = std::chrono::steady_clock::now();
+    GRADC_TRY(result.lowered, lowering->lower(graph, storage));
+    lower_time = std::chrono::steady_clock::now() - begin;
+    return result.lowered.workspaces;
+  };
+  const auto begin = std::chrono::steady_clock::now();
+  PassManagerOptions manager;
+  manager.verify_each = options.verify_each;
+  GRADC_TRY_STATUS(run_passes(*result.graph, passes, context, std::move(manager)));
+  if (options.times != nullptr) {
+    options.times->add("passes", std::chrono::steady_clock::now() - begin - lower_time);
+    options.times->add("lower", lower_time);
+  }
+  result.plan = std::move(context.plan);
+  result.warnings = context.sink.take();
+  return Ok{};
+}
+
 }  // namespace
 
 Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t batch,
@@ -97,34 +126,24 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
     if (pipeline_of(kind) == PipelineKind::kTrainStep)
       context.options.optimizer = std::move(built.optimizer);
   }
-  context.options.memory_budget_bytes = options.memory_budget_bytes;
-  std::chrono::nanoseconds lower_time{0};
-  std::optional<kernel::ProgramLowering> forgotten;
-  kernel::ProgramLowering* lowering = options.lowering;
-  if (lowering == nullptr && last == PipelineStage::kPlanned)
-    lowering = &forgotten.emplace(model.name, TargetInfo::host());
-  context.options.find_workspaces =
-      [&](const Graph& graph, const MemoryPlan& storage) -> Result<std::vector<Workspace>> {
-    const auto begin = std::chrono::steady_clock::now();
-    GRADC_TRY(result.lowered, lowering->lower(graph, storage));
-    lower_time = std::chrono::steady_clock::now() - begin;
-    return result.lowered.workspaces;
-  };
-  const auto begin = std::chrono::steady_clock::now();
-  PassManagerOptions manager;
-  manager.verify_each = options.verify_each;
-  GRADC_TRY_STATUS(
-      run_passes(*result.graph,
-                 pipeline_text(pipeline_of(kind), last,
-                               options.differentiated != nullptr ? PipelineStage::kGradient
-                                                                 : PipelineStage::kGraph),
-                 context, std::move(manager)));
-  if (options.times != nullptr) {
-    options.times->add("passes", std::chrono::steady_clock::now() - begin - lower_time);
-    options.times->add("lower", lower_time);
-  }
-  result.plan = std::move(context.plan);
-  result.warnings = context.sink.take();
+  const PipelineStage from =
+      options.differentiated != nullptr ? PipelineStage::kGradient : PipelineStage::kGraph;
+  GRADC_TRY_STATUS(run_stages(result, pipeline_text(pipeline_of(kind), last, from), model.name,
+                              context, options));
+  return result;
+}
+
+Result<StagedEntry> build_staged(std::shared_ptr<Graph> graph, PipelineStage from,
+                                 PipelineStage last, const BuildOptions& options,
+                                 const std::string& file) {
+  // What is planned already is planned again, in the order that it has.
+  if (last == PipelineStage::kPlanned) from = std::min(from, PipelineStage::kScheduled);
+  StagedEntry result;
+  result.graph = std::move(graph);
+  PassContext context;
+  context.options.file = file;
+  GRADC_TRY_STATUS(run_stages(result, pipeline_text(PipelineKind::kForward, last, from),
+                              result.graph->name(), context, options));
   return result;
 }
 

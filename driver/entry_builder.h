@@ -12,9 +12,11 @@
 #include "support/result.h"
 #include "support/timer.h"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -37,6 +39,10 @@ gradc_rt_entry_kind runtime_entry(EntryPoint kind);
 /// Needs the model's "training" section.
 bool needs_training(EntryPoint kind);
 bool is_tail(EntryPoint kind);
+
+/// The names of PipelineStage, in order.
+inline constexpr std::array<std::string_view, 6> kStageNames = {"graph", "gradient",  "optimized",
+                                                                "fused", "scheduled", "planned"};
 
 struct StagedEntry {
   EntryPoint kind{};
@@ -64,6 +70,10 @@ struct BuildOptions {
 /// The graph of one entry for a batch size, after everything up to `last`.
 Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t batch,
                                  PipelineStage last, const BuildOptions& options);
+/// The same of a graph that is past `from` already; `file` is where it came from.
+Result<StagedEntry> build_staged(std::shared_ptr<Graph> graph, PipelineStage from,
+                                 PipelineStage last, const BuildOptions& options,
+                                 const std::string& file);
 
 /// What the kernels of a planned entry need of each thread. The entry is the only one of
 /// `lowering`.

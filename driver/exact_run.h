@@ -20,6 +20,7 @@ struct ExactRun {
   std::optional<uint64_t> seed;
   int threads = 1;
   bool interpreter = false;
+  bool cache = false;  ///< keep compiled code between processes
 };
 
 Status run_exact(const ExactRun& run, SourceSet& sources);

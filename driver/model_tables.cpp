@@ -53,6 +53,8 @@ int64_t index_of(const std::array<std::string_view, N>& names, std::string_view 
   return it - names.begin();
 }
 
+}  // namespace
+
 gradc_rt_initializer initializer_of(const InitSpec& init) {
   static constexpr std::array<std::string_view, 9> kKinds = {"zeros",
                                                              "ones",
@@ -81,6 +83,8 @@ gradc_rt_initializer initializer_of(const InitSpec& init) {
   result.seed = static_cast<uint64_t>(init.seed);
   return result;
 }
+
+namespace {
 
 const OutputLoss* loss_of(const Model& model, const std::string& output) {
   if (!model.training) return nullptr;

@@ -21,6 +21,9 @@
 
 namespace gradc {
 
+/// How a parameter gets its first value, for the runtime.
+gradc_rt_initializer initializer_of(const InitSpec& init);
+
 class ModelTables {
  public:
   /// Tensors are the union over the graphs' inputs and outputs, in the order met, and for a model

@@ -303,6 +303,7 @@ std::unique_ptr<Session> make_session(const SessionOptions& options, SessionStat
     SourceSet sources;
     CompileOptions compile;
     compile.batch_size = options.batch_size;
+    if (options.cache) compile.cache = DiskCache::of_user();
     Result<std::unique_ptr<CompiledModel>> model = open(compile, sources);
     if (!model.ok()) return failed(render_diagnostics(model.diagnostics(), sources));
     rt::Instance* instance = nullptr;

@@ -124,14 +124,14 @@ class ProgramParser {
         found.empty() ? "the end of the line" : fmt::format("\"{}\"", found));
   }
 
-  /// The next line that is not empty; false at the end.
+  /// The next line that is neither empty nor a comment; false at the end.
   bool next() {
     while (at_ < text_.size()) {
       const size_t end = std::min(text_.find('\n', at_), text_.size());
       line_.emplace(text_.substr(at_, end - at_), at_);
       line_begin_ = at_;
       at_ = end + 1;
-      if (!line_->empty()) return true;
+      if (!line_->empty() && !line_->rest().starts_with("//")) return true;
     }
     line_.emplace(std::string_view(), text_.size());
     return false;

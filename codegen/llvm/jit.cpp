@@ -1,9 +1,10 @@
-// JIT: kernels are emitted and compiled in groups, one LLVM context and thread per group, and the
-// objects linked into the process by ORC's object layer.
+// JIT: kernels are emitted and compiled in groups, one LLVM context and thread per group, or taken
+// from the cache, and the objects linked into the process by ORC's object layer.
 #include "codegen/jit.h"
 
 #include "codegen/llvm/failures.h"
 #include "codegen/llvm/machine.h"
+#include "codegen/llvm/object_cache.h"
 #include "codegen/llvm/program_module.h"
 
 #include <llvm/ExecutionEngine/JITLink/JITLinkMemoryManager.h>
@@ -43,7 +44,7 @@ double milliseconds_since(Clock::time_point begin) {
 struct Group {
   std::vector<size_t> kernels;
   int64_t cost = 0;
-  llvm::SmallVector<char, 0> object;
+  std::string object;
   CompileTimings timings;
   std::vector<Diagnostic> errors;
 };
@@ -73,7 +74,8 @@ void compile_group(const kernel::Program& program, const TargetInfo& target, Gro
   cg::optimize(module, *machine);
   group.timings.optimize_ms = milliseconds_since(begin);
   begin = Clock::now();
-  group.object = cg::emit_file(module, *machine, cg::FileKind::kObject);
+  const llvm::SmallVector<char, 0> object = cg::emit_file(module, *machine, cg::FileKind::kObject);
+  group.object.assign(object.begin(), object.end());
   group.timings.codegen_ms = milliseconds_since(begin);
   group.timings.code_bytes = static_cast<int64_t>(group.object.size());
 }
@@ -159,8 +161,7 @@ class OrcProgram final : public JitProgram {
   }
 
   /// `first`: the kernels before it are there.
-  Status link(const kernel::Program& program, size_t first, std::vector<Group>& groups,
-              std::vector<int64_t> scratch) {
+  Status link(const kernel::Program& program, size_t first, const cg::CompiledKernels& compiled) {
     auto control = llvm::orc::SelfExecutorProcessControl::Create(
         nullptr, std::make_unique<llvm::orc::InPlaceTaskDispatcher>());
     if (!control) return link_error(control.takeError());
@@ -171,9 +172,8 @@ class OrcProgram final : public JitProgram {
     llvm::orc::JITDylib& library = session_->createBareJITDylib("gradc");
     llvm::consumeError(
         library.define(llvm::orc::absoluteSymbols(runtime_symbols(*session_, '\0'))));
-    for (Group& group : groups) {
-      auto buffer = llvm::MemoryBuffer::getMemBufferCopy(
-          llvm::StringRef(group.object.data(), group.object.size()), program.name);
+    for (const std::string& object : compiled.objects) {
+      auto buffer = llvm::MemoryBuffer::getMemBufferCopy(object, program.name);
       if (llvm::Error error = layer_->add(library, std::move(buffer)))
         return link_error(std::move(error));
     }
@@ -189,7 +189,7 @@ class OrcProgram final : public JitProgram {
       const auto function = (*symbols)[names[k - first]].getAddress().toPtr<gradc_rt_kernel_fn>();
       kernels_.push_back({function, program.kernels[k].is_parallel() ? 1 : 0});
     }
-    kernel_scratch_ = std::move(scratch);
+    kernel_scratch_.insert(kernel_scratch_.end(), compiled.scratch.begin(), compiled.scratch.end());
     make_entries(program);
     return Ok{};
   }
@@ -232,6 +232,45 @@ void run_groups(const kernel::Program& program, const TargetInfo& target,
   for (const std::exception_ptr& failure : failures) {
     if (failure != nullptr) std::rethrow_exception(failure);
   }
+}
+
+/// The kernels from `first` on, in as many groups as there are threads for them.
+Result<cg::CompiledKernels> compile_kernels(const kernel::Program& program, size_t first,
+                                            const TargetInfo& target, size_t count, bool verify,
+                                            CompileTimings& timings) {
+  std::vector<Group> groups = make_groups(program, first, count);
+  cg::CompiledKernels compiled;
+  std::vector<int64_t> scratch(program.kernels.size());
+  run_groups(program, target, groups, scratch, verify);
+  compiled.scratch.assign(scratch.begin() + static_cast<std::ptrdiff_t>(first), scratch.end());
+  for (Group& group : groups) {
+    if (!group.errors.empty()) return Failure(group.errors);
+    timings.emit_ms += group.timings.emit_ms;
+    timings.optimize_ms += group.timings.optimize_ms;
+    timings.codegen_ms += group.timings.codegen_ms;
+    timings.code_bytes += group.timings.code_bytes;
+    compiled.objects.push_back(std::move(group.object));
+  }
+  return compiled;
+}
+
+Result<std::unique_ptr<OrcProgram>> link_kernels(const kernel::Program& program,
+                                                 const JitProgram* previous,
+                                                 const cg::CompiledKernels& compiled,
+                                                 const CompileTimings& timings) {
+  const auto begin = Clock::now();
+  auto result = std::make_unique<OrcProgram>();
+  if (previous != nullptr) result->begin(*previous);
+  try {
+    GRADC_TRY_STATUS(result->link(program, result->kernels().size(), compiled));
+  } catch (...) {
+    result->abandon();
+    throw;
+  }
+  result->mutable_timings() = timings;
+  result->mutable_timings().link_ms = milliseconds_since(begin);
+  result->mutable_timings().kernels = static_cast<int64_t>(compiled.scratch.size());
+  return result;
 }
 
 }  // namespace
@@ -277,35 +316,29 @@ Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
                                                 const JitOptions& options) {
   const cg::LlvmFailures failures;
   const auto begin = Clock::now();
-  auto result = std::make_unique<OrcProgram>();
-  if (options.previous != nullptr) result->begin(*options.previous);
-  const size_t first = result->kernels().size();
+  const size_t first = options.previous != nullptr ? options.previous->kernels().size() : 0;
   const size_t num_new = program.kernels.size() - first;
   const int64_t wanted = options.threads > 0 ? options.threads : target.cores;
   const size_t count =
       std::clamp<size_t>(static_cast<size_t>(wanted), 1, std::max<size_t>(1, num_new));
-  std::vector<Group> groups = make_groups(program, first, count);
-  std::vector<int64_t> scratch = result->kernel_scratch();
-  scratch.resize(program.kernels.size());
-  run_groups(program, target, groups, scratch, options.verify);
-  CompileTimings& timings = result->mutable_timings();
-  for (const Group& group : groups) {
-    if (!group.errors.empty()) return Failure(group.errors);
-    timings.emit_ms += group.timings.emit_ms;
-    timings.optimize_ms += group.timings.optimize_ms;
-    timings.codegen_ms += group.timings.codegen_ms;
-    timings.code_bytes += group.timings.code_bytes;
+  const std::string key =
+      options.cache != nullptr ? cg::cache_key(program, first, target, count) : std::string();
+  if (!key.empty()) {
+    const auto stored = cg::find_kernels(*options.cache, key, num_new);
+    auto linked = stored ? link_kernels(program, options.previous, *stored, {}) : Failure();
+    if (linked.ok()) {  // else it is compiled as if there had been nothing
+      CompileTimings& timings = (*linked)->mutable_timings();
+      timings.cached_kernels = timings.kernels;
+      timings.wall_ms = milliseconds_since(begin);
+      return std::unique_ptr<JitProgram>(linked.take());
+    }
   }
-  const auto link_begin = Clock::now();
-  try {
-    GRADC_TRY_STATUS(result->link(program, first, groups, std::move(scratch)));
-  } catch (...) {
-    result->abandon();
-    throw;
-  }
-  timings.link_ms = milliseconds_since(link_begin);
-  timings.kernels = static_cast<int64_t>(num_new);
-  timings.wall_ms = milliseconds_since(begin);
+  CompileTimings timings;
+  GRADC_TRY(const cg::CompiledKernels compiled,
+            compile_kernels(program, first, target, count, options.verify, timings));
+  GRADC_TRY(auto result, link_kernels(program, options.previous, compiled, timings));
+  if (!key.empty()) cg::store_kernels(*options.cache, key, compiled);
+  result->mutable_timings().wall_ms = milliseconds_since(begin);
   return std::unique_ptr<JitProgram>(std::move(result));
 }
 

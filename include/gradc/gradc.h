@@ -33,6 +33,7 @@ typedef struct gradc_options {
   int32_t has_seed;   /* 0: the model's own seed */
   uint64_t seed;
   int32_t checked; /* 1: see gradc_session_set_checked */
+  int32_t cache;   /* 1: keep compiled code between processes, where the command does */
 } gradc_options;
 
 typedef struct gradc_tensor_info {

@@ -39,6 +39,7 @@ struct SessionOptions {
   uint64_t seed = 0;       ///< for initial weights, dropout and shuffling
   bool has_seed = false;   ///< false: the model's own seed
   bool checked = false;    ///< see Session::set_checked
+  bool cache = false;      ///< keep compiled code between processes, where the command does
 };
 
 enum class TensorKind : uint8_t {

@@ -2,6 +2,7 @@
 #include "codegen/kernel/kernel_parser.h"
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/kernel_verifier.h"
+#include "codegen/kernel/program_text.h"
 #include "ir/interpreter.h"
 #include "ir/op.h"
 #include "ir/parser.h"
@@ -106,6 +107,16 @@ void kernel_door(std::string_view bytes) {
             "what was printed is the same kernel", text);
     (void)kernel::verify(one);
   }
+}
+
+void program_door(std::string_view bytes) {
+  const auto program = kernel::parse_program(bytes, "input");
+  if (!program.ok()) return render(program.diagnostics(), bytes);
+  (void)kernel::verify(*program);
+  const std::string text = kernel::to_string(*program);
+  const auto again = kernel::parse_program(text, "printed");
+  require(again.ok(), "what was printed can be read", again.message() + "\n" + text);
+  require(kernel::to_string(*again) == text, "what was printed prints the same", text);
 }
 
 void planner_door(std::string_view bytes) {

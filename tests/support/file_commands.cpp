@@ -13,6 +13,10 @@ std::span<const FileCommand> file_commands() {
       FileCommand{"json", file_command_json},
       FileCommand{"passes", file_command_passes},
       FileCommand{"kernel", file_command_kernel, /*checks_itself=*/true},
+      FileCommand{"plan", file_command_plan},
+      FileCommand{"kernels", file_command_kernels},
+      FileCommand{"llvm", file_command_llvm},
+      FileCommand{"asm", file_command_asm},
   };
   return kCommands;
 }

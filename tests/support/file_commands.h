@@ -20,5 +20,12 @@ Result<std::string> file_command_passes(const FileTest& test);
 /// Kernels print to a text that reads back to equal kernels; output: that text, and what the
 /// verifier finds.
 Result<std::string> file_command_kernel(const FileTest& test);
+/// The graph planned, each result with its place; the plan is verified.
+Result<std::string> file_command_plan(const FileTest& test);
+/// A graph carried on, or kernels (.kernel), for a target: sse, avx2, avx512 or neon. Output: the
+/// program's text, LLVM IR after optimisation, assembly.
+Result<std::string> file_command_kernels(const FileTest& test);
+Result<std::string> file_command_llvm(const FileTest& test);
+Result<std::string> file_command_asm(const FileTest& test);
 
 }  // namespace gradc::testing

@@ -98,7 +98,8 @@ void register_bench(CLI::App& app, Selection& selection) {
   command->footer(
       "Example:\n"
       "  gradc bench examples/lenet.json --threads 2 --json");
-  command->add_option("MODEL", options->model, "the model's JSON")->required();
+  command->add_option("MODEL", options->model, "the model's JSON, or a graph in text form (.gir)")
+      ->required();
   command
       ->add_option("--steps", options->steps,
                    "timed steps (default: as many as fit into --seconds)")

@@ -2,6 +2,7 @@
 #include "codegen/kernel/program_text.h"
 #include "codegen/object_writer.h"
 #include "driver/compiled_model.h"
+#include "driver/gir_file.h"
 #include "driver/html_report.h"
 #include "driver/output.h"
 #include "frontend/native_reader.h"
@@ -10,6 +11,7 @@
 #include "ir/parser.h"
 #include "ir/printer.h"
 #include "passes/fusion_remarks.h"
+#include "passes/plan_text.h"
 #include "tools/gradc/command.h"
 
 #include <nlohmann/json.hpp>
@@ -33,61 +35,12 @@ struct InspectCommandLine {
   std::string triple, cpu, features;
 };
 
-constexpr std::array<std::string_view, 6> kGraphStages = {"graph", "gradient",  "optimized",
-                                                          "fused", "scheduled", "planned"};
-
-/// "arena+16384, 1280 bytes" for each result of a planned node.
-PrintOptions plan_annotations(const MemoryPlan& plan) {
-  PrintOptions options;
-  options.header =
-      fmt::format("arena {} bytes, lower bound {} bytes", plan.arena_bytes, plan.lower_bound_bytes);
-  options.annotate = [&plan](const Graph& graph, NodeId node) {
-    std::string text;
-    for (ValueId result : graph.node(node).results) {
-      if (result.index >= plan.storage.size()) continue;
-      const Storage& storage = plan.storage[result.index];
-      std::string place;
-      switch (storage.kind) {
-        case StorageKind::kNone:
-          continue;
-        case StorageKind::kConstant:
-          place = "constant";
-          break;
-        case StorageKind::kInput:
-          place = fmt::format("in %{}", graph.value(storage.base).name);
-          break;
-        case StorageKind::kOutput:
-          place = fmt::format("output {}", graph.outputs()[storage.output].name);
-          break;
-        case StorageKind::kArena:
-          place = fmt::format("arena+{}, {} bytes", storage.offset, graph.type(result).bytes());
-          break;
-      }
-      if (storage.in_place_of.valid())
-        place += fmt::format(" over %{}", graph.value(storage.in_place_of).name);
-      text += (text.empty() ? "" : "; ") + place;
-    }
-    if (const Workspace* workspace = plan.workspace_of(node))
-      text += fmt::format("{}workspace arena+{}, {} bytes", text.empty() ? "" : "; ",
-                          workspace->offset, workspace->bytes);
-    return text;
-  };
-  return options;
-}
-
-Result<std::string> print_staged(const Graph& graph, const MemoryPlan* plan,
+/// The text begins with the stage, so that it can be carried on from there.
+Result<std::string> print_staged(const Graph& graph, PipelineStage stage, const MemoryPlan* plan,
                                  const std::string& format) {
   if (format == "dot") return to_dot(graph);
   if (format == "json") return graph_to_json(graph);
-  // Bodies are annotated with the places of the outer graph's values, so only the outer level gets
-  // a callback.
-  if (plan == nullptr) return print_graph(graph);
-  PrintOptions options = plan_annotations(*plan);
-  const auto inner = options.annotate;
-  options.annotate = [inner, &graph](const Graph& g, NodeId node) {
-    return &g == &graph ? inner(g, node) : std::string();
-  };
-  return print_graph(graph, options);
+  return stage_line(stage) + (plan == nullptr ? print_graph(graph) : print_planned(graph, *plan));
 }
 
 /// Why neighbouring kernels of an optimized graph are not one.
@@ -117,6 +70,21 @@ EntryPoint entry_of(const InspectCommandLine& options, const Model& model) {
   GRADC_UNREACHABLE();
 }
 
+/// The stages behind the graph's.
+Result<std::string> print_code(const kernel::Program& program, const std::string& stage,
+                               const TargetInfo& target) {
+  if (stage == "kernels") return kernel::to_string(program);
+  ObjectOptions object;
+  object.kind = stage == "llvm" ? ObjectKind::kLlvm : ObjectKind::kAssembly;
+  GRADC_TRY(ObjectFile file, write_object(program, target, object));
+  return std::move(file.bytes);
+}
+
+Diagnostic not_a_graph(const InspectCommandLine& options, const std::string& stage) {
+  return make_error(DiagKind::kInvalidUsage, {},
+                    "the stage \"{}\" is text; --format {} shows graphs", stage, options.format);
+}
+
 Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& sources) {
   GRADC_TRY(const Model model, read_model_file(options.file, sources));
   report(model.warnings);
@@ -132,49 +100,68 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
   }
   if (options.format == "html") return html_report(model, kind, batch, target);
   const std::string stage = options.stage.empty() ? "optimized" : options.stage;
-  for (size_t i = 0; i < kGraphStages.size(); ++i) {
-    if (kGraphStages[i] != stage) continue;
+  for (size_t i = 0; i < kStageNames.size(); ++i) {
+    if (kStageNames[i] != stage) continue;
+    const auto last = static_cast<PipelineStage>(i);
     kernel::ProgramLowering lowering(model.name, target);
     BuildOptions build;
     build.lowering = &lowering;
-    GRADC_TRY(const StagedEntry staged,
-              build_staged(model, kind, batch, static_cast<PipelineStage>(i), build));
-    return print_staged(*staged.graph, staged.plan ? &*staged.plan : nullptr, options.format);
+    GRADC_TRY(const StagedEntry staged, build_staged(model, kind, batch, last, build));
+    return print_staged(*staged.graph, last, staged.plan ? &*staged.plan : nullptr, options.format);
   }
   if (options.format != "text") {
-    return make_error(DiagKind::kInvalidUsage, {},
-                      "the stage \"{}\" is text; --format {} shows graphs", stage, options.format);
+    return not_a_graph(options, stage);
   }
   std::vector<Diagnostic> warnings;
   GRADC_TRY(const auto tables, make_tables(model, batch, warnings));
   const std::array kinds = {kind};
   GRADC_TRY(const kernel::Program program, lower_entries(model, kinds, *tables, target, nullptr));
-  if (stage == "kernels") return kernel::to_string(program);
-  ObjectOptions object;
-  object.kind = stage == "llvm" ? ObjectKind::kLlvm : ObjectKind::kAssembly;
-  GRADC_TRY(ObjectFile file, write_object(program, target, object));
-  return std::move(file.bytes);
+  return print_code(program, stage, target);
 }
 
-Result<std::string> inspect_graph(const InspectCommandLine& options) {
-  if (!options.stage.empty()) {
-    return make_error(DiagKind::kInvalidUsage, {options.file, "", false},
-                      "--stage is for models; a .gir file is shown as it is")
-        .with_help("\"gradc opt\" runs passes on it");
+/// Any number of graphs, with the stage that the file says they hold.
+Result<std::string> print_graphs(const InspectCommandLine& options, const SourceFile& source) {
+  GRADC_TRY(const auto graphs, parse_graphs(source.text(), options.file));
+  std::string text;
+  if (options.format == "text" && !options.remarks && source.text().starts_with("// stage: "))
+    text = source.text().substr(0, source.text().find('\n') + 1);
+  for (const auto& graph : graphs) {
+    if (options.remarks) {
+      GRADC_TRY(const std::string remarks, print_remarks(*graph, options));
+      text += remarks;
+    } else if (options.format == "dot") {
+      text += to_dot(*graph);
+    } else {
+      text += options.format == "json" ? graph_to_json(*graph) : print_graph(*graph);
+    }
   }
+  return text;
+}
+
+/// A .gir as it is, or carried on to a later stage.
+Result<std::string> inspect_gir(const InspectCommandLine& options) {
   if (options.format == "html") {
     return make_error(DiagKind::kInvalidUsage, {options.file, "", false},
                       "--format html is for models; a .gir file has text, dot and json");
   }
   GRADC_TRY(const SourceFile source, read_source_file(options.file));
-  GRADC_TRY(const auto graphs, parse_graphs(source.text(), options.file));
-  std::string text;
-  for (const auto& graph : graphs) {
-    GRADC_TRY(std::string one, options.remarks ? print_remarks(*graph, options)
-                                               : print_staged(*graph, nullptr, options.format));
-    text += one;
+  if (options.stage.empty() && holds_graphs(source.text())) return print_graphs(options, source);
+  GRADC_TRY(GirFile file, parse_gir(source.text(), options.file));
+  const std::string stage = options.stage.empty() ? "kernels" : options.stage;
+  GRADC_TRY(const TargetInfo target, target_of(options));
+  BuildOptions build;
+  kernel::ProgramLowering lowering(options.file, target);
+  build.lowering = &lowering;
+  for (size_t i = 0; i < kStageNames.size(); ++i) {
+    if (kStageNames[i] != stage) continue;
+    const auto last = static_cast<PipelineStage>(i);
+    GRADC_TRY(const StagedEntry staged, stage_gir(file, last, build));
+    report(staged.warnings);
+    return print_staged(*staged.graph, last, staged.plan ? &*staged.plan : nullptr, options.format);
   }
-  return text;
+  if (options.format != "text") return not_a_graph(options, stage);
+  GRADC_TRY(const kernel::Program program, lower_gir(file, target));
+  return print_code(program, stage, target);
 }
 
 int run_inspect(const InspectCommandLine& options) {
@@ -185,7 +172,7 @@ int run_inspect(const InspectCommandLine& options) {
     if (!place.ok()) return report(place.diagnostics());
   }
   const auto text =
-      has_extension(options.file, "gir") ? inspect_graph(options) : inspect_model(options, sources);
+      has_extension(options.file, "gir") ? inspect_gir(options) : inspect_model(options, sources);
   if (!text.ok()) return report(text.diagnostics());
   const auto written = write_text(options.output, *text);
   return written.ok() ? static_cast<int>(kSuccess) : report(written.diagnostics());
@@ -209,7 +196,8 @@ void register_inspect(CLI::App& app, Selection& selection) {
       ->add_option(
           "--stage", options->stage,
           "graph: as the layers built it; gradient: with backward and update; optimized (default): "
-          "primitives, simplified; fused; scheduled; planned: with memory; kernels; llvm; asm")
+          "primitives, simplified; fused; scheduled; planned: with memory; kernels; llvm; asm. A "
+          ".gir is carried on from the stage that it holds (default: shown as it is)")
       ->check(CLI::IsMember({"graph", "gradient", "optimized", "fused", "scheduled", "planned",
                              "kernels", "llvm", "asm"}));
   command

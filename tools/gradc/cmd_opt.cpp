@@ -1,4 +1,5 @@
 // gradc opt: runs passes on a graph in text form.
+#include "driver/entry_builder.h"
 #include "driver/output.h"
 #include "ir/parser.h"
 #include "ir/printer.h"
@@ -93,8 +94,6 @@ Result<std::string> pipeline_steps(const std::string& passes) {
 
 /// The pipelines of a model's entries: stage, passes, reason.
 std::string standard_pipelines() {
-  constexpr std::array<std::string_view, 6> kStages = {"graph", "gradient",  "optimized",
-                                                       "fused", "scheduled", "planned"};
   const std::array kinds = {std::pair{PipelineKind::kForward, "predict, evaluate"},
                             std::pair{PipelineKind::kGradients, "gradients"},
                             std::pair{PipelineKind::kTrainStep, "train_step"}};
@@ -102,7 +101,7 @@ std::string standard_pipelines() {
   for (const auto& [kind, entries] : kinds) {
     text += fmt::format("{}{}: {}\n", text.empty() ? "" : "\n", entries, pipeline_text(kind));
     for (const PipelineEntry& entry : pipeline_entries(kind)) {
-      text += fmt::format("  {:<10} {:<38} {}\n", kStages[static_cast<size_t>(entry.stage)],
+      text += fmt::format("  {:<10} {:<38} {}\n", kStageNames[static_cast<size_t>(entry.stage)],
                           entry.passes, entry.reason);
     }
   }

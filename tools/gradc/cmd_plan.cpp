@@ -1,6 +1,7 @@
 // gradc plan: memory and work of a training step without generating code; or the planner alone on a
 // list of buffers.
 #include "driver/compiled_model.h"
+#include "driver/gir_file.h"
 #include "driver/output.h"
 #include "frontend/native_reader.h"
 #include "passes/memory_report.h"
@@ -73,6 +74,17 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
   return memory_report_text(*entry.graph, *entry.plan);
 }
 
+Result<std::string> plan_gir(const PlanCommandLine& options) {
+  BuildOptions build;
+  if (!options.budget.empty()) {
+    GRADC_TRY(build.memory_budget_bytes, parse_size(options.budget));
+  }
+  GRADC_TRY(const GirFile file, read_gir_file(options.model));
+  GRADC_TRY(const StagedEntry entry, stage_gir(file, PipelineStage::kPlanned, build));
+  if (options.json) return json_text(memory_report_json(*entry.graph, *entry.plan));
+  return memory_report_text(*entry.graph, *entry.plan);
+}
+
 Result<std::string> plan_buffers(const PlanCommandLine& options) {
   if (!options.output.empty()) GRADC_TRY_STATUS(check_output(options.output));
   GRADC_TRY(const SourceFile source, read_source_file(options.buffers));
@@ -118,7 +130,9 @@ Result<std::string> plan_buffers(const PlanCommandLine& options) {
 
 int run_plan(const PlanCommandLine& options) {
   SourceSet sources;
-  const auto text = options.buffers.empty() ? plan_model(options, sources) : plan_buffers(options);
+  const auto text = !options.buffers.empty() ? plan_buffers(options)
+                    : is_gir(options.model)  ? plan_gir(options)
+                                             : plan_model(options, sources);
   if (!text.ok()) return report(text.diagnostics());
   const auto written = write_text("", *text);
   return written.ok() ? static_cast<int>(kSuccess) : report(written.diagnostics());
@@ -134,7 +148,8 @@ void register_plan(CLI::App& app, Selection& selection) {
       "Examples:\n"
       "  gradc plan examples/lenet.json --batch-size 256\n"
       "  gradc plan --buffers buffers.csv --capacity 1048576 --out offsets.csv");
-  auto* model = command->add_option("MODEL", options->model, "the model's JSON");
+  auto* model = command->add_option("MODEL", options->model,
+                                    "the model's JSON, or a graph in text form (.gir)");
   auto* buffers = command->add_option(
       "--buffers", options->buffers,
       "plan these buffers instead: CSV with id,lower,upper,size (MiniMalloc's format)");

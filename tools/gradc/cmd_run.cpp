@@ -1,10 +1,22 @@
 // gradc run: one entry on given tensors.
 #include "driver/exact_run.h"
+#include "driver/gir_file.h"
+#include "driver/gir_run.h"
 #include "tools/gradc/command.h"
 
 #include <memory>
 
 namespace gradc::tool {
+
+namespace {
+
+void require_entry(std::string& entry) {
+  if (entry.empty()) throw CLI::RequiredError("--entry");
+  const std::string problem = CLI::IsMember({"predict", "loss", "gradients", "train_step"})(entry);
+  if (!problem.empty()) throw CLI::ValidationError("--entry", problem);
+}
+
+}  // namespace
 
 void register_run(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<ExactRun>();
@@ -15,11 +27,14 @@ void register_run(CLI::App& app, Selection& selection) {
       "Example:\n"
       "  gradc run model.json --entry gradients --in batch.safetensors --out "
       "gradients.safetensors\n"
+      "  gradc inspect model.json --stage fused -o step.gir && gradc run step.gir --in "
+      "all.safetensors "
+      "--out results.safetensors\n"
       "The batch size is that of the given tensors.");
-  command->add_option("MODEL", options->model, "the model's JSON")->required();
-  command->add_option("--entry", options->entry, "predict, loss, gradients or train_step")
-      ->required()
-      ->check(CLI::IsMember({"predict", "loss", "gradients", "train_step"}));
+  command->add_option("MODEL", options->model, "the model's JSON, or a graph in text form (.gir)")
+      ->required();
+  command->add_option("--entry", options->entry,
+                      "predict, loss, gradients or train_step; of a .gir of kernels, one by name");
   command
       ->add_option("--in", options->in,
                    "tensors by name: input/NAME, target/NAME, <layer>/<parameter>, optimizer/...")
@@ -32,15 +47,18 @@ void register_run(CLI::App& app, Selection& selection) {
   command->add_option("--seed", options->seed, "for parameters that are not given, and dropout")
       ->check(whole_number(0));
   add_threads(*command, options->threads);
+  options->cache = true;
+  add_no_cache(*command, options->cache);
   command
       ->add_option("--engine", *engine,
                    "jit, or interpreter: the double-precision reference on the unfused graph")
       ->check(CLI::IsMember({"jit", "interpreter"}));
   command->callback([options, engine, &selection] {
+    if (!is_gir(options->model)) require_entry(options->entry);
     selection.run = [options, engine] {
       options->interpreter = *engine == "interpreter";
       SourceSet sources;
-      const auto status = run_exact(*options, sources);
+      const auto status = is_gir(options->model) ? run_gir(*options) : run_exact(*options, sources);
       return status.ok() ? static_cast<int>(kSuccess) : report(status.diagnostics());
     };
   });

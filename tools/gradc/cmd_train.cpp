@@ -35,6 +35,7 @@ struct TrainCommandLine {
   bool json = false;
   bool force = false;
   bool trains = false;
+  bool cache = true;
 };
 
 void add_data_options(CLI::App& command, DataOptions& data) {
@@ -120,6 +121,7 @@ int with_instance(const TrainCommandLine& options, Work work) {
   SourceSet sources;
   CompileOptions compile;
   compile.batch_size = options.batch_size;
+  if (options.cache) compile.cache = DiskCache::of_user();
   auto model = CompiledModel::open(options.model, compile, sources);
   if (!model.ok()) return tool::report(model.diagnostics());
   tool::report((*model)->take_warnings());
@@ -181,6 +183,7 @@ void add_model_options(CLI::App& command, TrainCommandLine& options) {
   command.add_option("MODEL", options.model, "the model's JSON")->required();
   add_batch_size(command, options.batch_size);
   add_threads(command, options.threads);
+  add_no_cache(command, options.cache);
 }
 
 }  // namespace

@@ -128,6 +128,13 @@ void add_threads(CLI::App& command, int& threads) {
       ->check(whole_number(0));
 }
 
+void add_no_cache(CLI::App& command, bool& cache) {
+  command.add_flag(
+      "!--no-cache", cache,
+      "compile anew: neither take compiled code from the cache ($XDG_CACHE_HOME/gradc, "
+      "or GRADC_CACHE=FOLDER|off) nor keep it there");
+}
+
 Status write_text(const std::string& path, std::string_view text) {
   return write_output(path.empty() ? "-" : path, text);
 }

@@ -51,6 +51,8 @@ CLI::Validator output_name();
 /// The options of every command that compiles: rows of a batch, and threads.
 void add_batch_size(CLI::App& command, int64_t& batch_size);
 void add_threads(CLI::App& command, int& threads);
+/// --no-cache, for commands that compile into this process.
+void add_no_cache(CLI::App& command, bool& cache);
 
 /// Writes text to a file, whole or not at all, or to stdout for an empty path or "-".
 Status write_text(const std::string& path, std::string_view text);

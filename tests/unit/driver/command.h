@@ -12,6 +12,9 @@
 
 namespace gradc::test {
 
+/// Tests compile: what runs them has a cache of its own, which is not theirs.
+inline const bool kCacheIsOff = setenv("GRADC_CACHE", "off", 1) == 0;
+
 struct Outcome {
   int code = -1;
   std::string output;  ///< stdout and stderr together

@@ -31,7 +31,6 @@ TEST(Command, WrongUsageSaysWhatWasExpected) {
       {"train " + kModel + " --data x --seed -1", "\"-1\" is no whole number of at least 0"},
       {"bench " + kModel + " --seconds 0", "\"0\" is no number above 0"},
       {"inspect " + kModel + " --entry nonsense", "nonsense not in"},
-      {"inspect x.gir --stage asm", "--stage is for models"},
       {"inspect x.gir --format html", "--format html is for models"},
       {"plan " + kModel + " --memory-budget x", "\"x\" is no size"},
       {"predict " + kModel + " --weights x --in x --out x.txt",
