@@ -247,8 +247,7 @@ Result<bool> fuse(Graph& graph, PassContext& context) {
     }
   }
   const std::vector<FusionGroup> groups = FusionGroups(graph, context).run();
-  const std::optional<OptimizerSpec>& optimizer = context.options.optimizer;
-  Emitter(graph, optimizer ? optimizer->step.rule().name : "step").run(groups);
+  Emitter(graph, step_label(context)).run(groups);
   context.count("kernels", static_cast<int64_t>(groups.size()));
   if (context.options.verify) {
     const std::vector<std::string> wrong = verify_fused(graph);

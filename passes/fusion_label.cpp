@@ -136,6 +136,11 @@ class Labeller {
 
 }  // namespace
 
+std::string_view step_label(const PassContext& context) {
+  const std::optional<OptimizerSpec>& optimizer = context.options.optimizer;
+  return optimizer ? optimizer->step.rule().name : "step";
+}
+
 std::string kernel_label(const Graph& graph, const FusionGroup& group, std::string_view rule) {
   return Labeller(graph, group, rule).run();
 }

@@ -3,11 +3,15 @@
 #pragma once
 
 #include "passes/fusion_groups.h"
+#include "passes/pass.h"
 
 #include <string>
 #include <string_view>
 
 namespace gradc {
+
+/// The optimizer's rule, "step" where it is not known.
+std::string_view step_label(const PassContext& context);
 
 /// `rule` is the optimizer's, for kernels that make new parameters.
 std::string kernel_label(const Graph& graph, const FusionGroup& group, std::string_view rule);

@@ -80,7 +80,7 @@ FusionRemark FusionGroups::remark(uint32_t first, uint32_t second) {
   FusionRemark remark;
   const auto label = [&](const FusionGroup& group) {
     return group.loop ? std::string(op_name(graph_.node(group.owned[0]).op))
-                      : kernel_label(graph_, group);
+                      : kernel_label(graph_, group, step_label(context_));
   };
   remark.first = label(groups_[first]);
   remark.second = label(groups_[second]);
