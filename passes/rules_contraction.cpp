@@ -39,14 +39,17 @@ Val matmul_of_transpose(Builder& b, NodeId id) {
                 attrs.transpose_a != a.valid(), attrs.transpose_b != c.valid());
 }
 
-/// (A B)^T = B^T A^T, when the product itself is not needed. Both have the same bits: a product is
-/// computed like its transpose (codegen/kernel/contraction_choice.h).
+/// (A B)^T = B^T A^T, when the product itself is not needed. Both have the same bits, as a product
+/// is computed like its transpose (codegen/kernel/contraction_choice.h), but for thin ones.
 Val transpose_of_matmul(Builder& b, NodeId id) {
   const Graph& graph = b.graph();
   const ValueId product = graph.node(id).operands[0];
   const NodeId inner = def_with_op(graph, product, Op::kMatmul);
   if (!inner.valid() || !swaps_last_two(graph.node(id).attrs.as<TransposeAttrs>().perm)) return {};
   if (graph.value(product).uses.size() != 1 || graph.is_output(product)) return {};
+  constexpr int64_t kThin = 4;
+  const Shape& shape = graph.type(product).shape;
+  if (std::min(shape[shape.rank() - 2], shape[shape.rank() - 1]) < kThin) return {};
   const auto attrs = graph.node(inner).attrs.as<MatmulAttrs>();
   const Val left = b.wrap(graph.node(inner).operands[0]);
   const Val right = b.wrap(graph.node(inner).operands[1]);
@@ -131,7 +134,7 @@ std::vector<Rule> contraction_rules() {
       {"transpose(matmul(x, y)) -> matmul(y, x) with flags, if the product has no other use",
        is_op(Op::kTranspose), transpose_of_matmul,
        [](Builder& b) {
-         return transpose(matmul(input(b, "x", {3, 2}), input(b, "y", {3, 4}), true), {1, 0});
+         return transpose(matmul(input(b, "x", {3, 5}), input(b, "y", {3, 4}), true), {1, 0});
        }},
       {"reduce_sum(broadcast(x)) -> x * count, along the axes that broadcast made",
        is_op(Op::kReduceSum), sum_of_broadcast,

@@ -56,6 +56,11 @@ bool prefers_nest(const Contraction& c, const Graph& body) {
   return true;
 }
 
+bool sums_in_groups(const Contraction& c) {
+  constexpr int64_t kLongSum = 512;
+  return size_of(c, DimClass::kK) > kLongSum;
+}
+
 int64_t split_chunks(const Contraction& c) {
   constexpr int64_t kTile = 24;
   constexpr int64_t kFewTiles = 8;

@@ -24,6 +24,10 @@ bool is_dot(const Contraction& c, const Graph& body);
 /// Too little for a register tile: one row or column, an outer product, other dtypes. The sum is
 /// the same either way, from the first k to the last.
 bool prefers_nest(const Contraction& c, const Graph& body);
+/// Whether a nest adds the products in groups (sum_order.h): a long sum of a thin product keeps its
+/// digits. A product of fewer than 4 rows or columns is then not computed like its transpose
+/// (passes/rules_contraction.cpp leaves those alone).
+bool sums_in_groups(const Contraction& c);
 /// The number of chunks of the outermost k dimension; 1: no split. The same for a product and its
 /// transpose.
 int64_t split_chunks(const Contraction& c);

@@ -22,9 +22,10 @@ int group_of(DimClass c) {
   return static_cast<int>(c);
 }
 
-/// Splits dimensions where views of the operands or results need it, all but `whole`.
+/// Splits dimensions where views of the operands or results need it, all but `whole` and, with
+/// `whole_k`, those of k.
 void refine(Contraction& c, Emitter& emitter, const Graph& body, bool padded,
-            const ContractionDim* whole) {
+            const ContractionDim* whole, bool whole_k) {
   std::set<int64_t> cuts_y;
   for (const GraphOutput& output : body.outputs()) {
     const std::set<int64_t>& below = emitter.cuts(output.value);
@@ -37,6 +38,7 @@ void refine(Contraction& c, Emitter& emitter, const Graph& body, bool padded,
   for (const ContractionDim& dim : c.dims) {
     std::set<int64_t> relative;
     for (size_t space = 0; space < 3 && &dim != whole; ++space) {
+      if (whole_k && dim.cls == DimClass::kK) break;
       const int64_t stride = dim.strides[space];
       if (stride <= 0) continue;
       for (const int64_t cut : *cuts[space]) {
@@ -103,12 +105,15 @@ Contraction with_copy(const Contraction& c, const std::optional<Copy>& copy, Uni
 // ---- as a loop nest
 // ------------------------------------------------------------------------------
 
-/// Adds products as they come, long sums in groups so that they keep their digits, or by lanes along
-/// the innermost k.
-void set_order(Nest& nest, bool dot, int64_t k) {
-  constexpr int64_t kLongSum = 512;
-  nest.sums = k > kLongSum ? SumOrder::kGroups : SumOrder::kSequence;
+/// Adds products as they come, long sums in groups so that they keep their digits (each dimension
+/// is a sum of its own then, so none is merged), or by lanes along the innermost k.
+void set_order(Nest& nest, bool dot, bool in_groups) {
+  nest.sums = in_groups ? SumOrder::kGroups : SumOrder::kSequence;
   if (dot) nest.sums = SumOrder::kLanes;
+  int number = 0;
+  for (NestDim& dim : nest.dims) {
+    if (dim.reduce && in_groups && !dot) dim.group = ++number;
+  }
   if (!dot) return;
   NestDim& inner = nest.dims.back();
   GRADC_CHECK(inner.reduce, "the innermost dimension is one of k");
@@ -129,7 +134,7 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
     dim.group = 0;
   nest.offsets = space_offsets(c);
   const DType dtype = accumulator_dtype(body.type(c.y).dtype);
-  set_order(nest, dot, size_of(c, DimClass::kK));
+  set_order(nest, dot, sums_in_groups(c));
   Reduction r;
   r.dtype = dtype;
   r.value = [&c](NestCursor& at) { return operand_a(c, at); };
@@ -409,10 +414,9 @@ Status lower_contraction(Unit& unit, const Node& node) {
     const bool dot = !part.empty && is_dot(part, body);
     const bool nest = dot || prefers_nest(part, body);
     const int64_t chunks = part.empty || nest || set.parts.size() > 1 ? 1 : split_chunks(part);
-    refine(part, emitter, body, copy.has_value(),
-           dot          ? innermost_k(part)
-           : chunks > 1 ? outermost_k(part)
-                        : nullptr);
+    const ContractionDim* whole = chunks > 1 ? outermost_k(part) : nullptr;
+    if (dot) whole = innermost_k(part);
+    refine(part, emitter, body, copy.has_value(), whole, nest && sums_in_groups(part));
     if (part.empty) {
       GRADC_TRY_STATUS(lower_as_zero(unit, part, joins));
     } else if (nest) {

@@ -251,7 +251,8 @@ TEST(Bits, ThinProductsRunFromFirstToLast) {
       {{1, 300}, {50, 300}, false, true},    {{1, 300}, {300, 50}, false, false},
       {{3, 77}, {40, 77}, false, true},      {{77, 3}, {77, 40}, true, false},
       {{2, 9, 33}, {2, 1, 33}, false, true}, {{8, 8}, {8, 8}, false, true},
-      {{200, 1}, {200, 30}, true, false},    {{40, 6000}, {6000, 16}, false, false}};
+      {{200, 1}, {200, 30}, true, false},    {{40, 6000}, {6000, 16}, false, false},
+      {{700, 30}, {700, 2}, true, false},    {{700, 30}, {700, 1}, true, false}};
   for (const Product& p : products) {
     const Make make = [&](Builder& b, const Val& x, const Val& y) {
       b.graph().add_output("y", matmul(x, y, p.transpose_a, p.transpose_b).id());
@@ -269,6 +270,7 @@ TEST(Bits, ThinProductsRunFromFirstToLast) {
     for (const TargetInfo& target : targets(false)) {
       EXPECT_TRUE(compiled({p.a, p.b, make}, target) == wanted)
           << to_string(p.a) << " x " << to_string(p.b) << ", " << target.vector_bytes;
+      if (p.a == Shape{700, 30}) continue;  // thin and long: its transpose is another sum
       EXPECT_TRUE(compiled({p.a, p.b, transposed}, target) == wanted)
           << to_string(p.a) << " x " << to_string(p.b) << ", transposed";
     }
