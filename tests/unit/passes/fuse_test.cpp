@@ -122,12 +122,12 @@ TEST(FusionRemarks, SayWhichRuleAndWhichNumbers) {
   EXPECT_EQ(two.rule, "two contractions or the like");
   EXPECT_TRUE(two.linked);
   EXPECT_EQ(find("dense", "softmax_cross_entropy_grad").rule, "a contraction and a reduction");
-  EXPECT_EQ(find("scalars_div", "dense_wgrad_adam").rule, "outputs of different shapes");
+  EXPECT_EQ(find("scalars_div", "dense_wgrad_step").rule, "outputs of different shapes");
   // With a common norm the way from a gradient to its step leads through all of them.
   const auto clipped = fusion_remarks(*test::mlp_step({784, 128, 10}, 64, Step::kClippedAdam));
   ASSERT_TRUE(clipped.ok());
   EXPECT_TRUE(std::any_of(clipped->begin(), clipped->end(), [](const FusionRemark& remark) {
-    return remark.first == "dense_wgrad" && remark.second == "adam" &&
+    return remark.first == "dense_wgrad" && remark.second == "step" &&
            remark.refusal == Refusal::kCycle;
   })) << fusion_remarks_text(*clipped);
 }
