@@ -8,11 +8,6 @@
 namespace gradc {
 namespace {
 
-constexpr OptionDef kWeightDecay = {.name = "weight_decay",
-                                    .type = OptionType::kFloat,
-                                    .default_json = "null",
-                                    .doc = "decoupled: w -= learning_rate weight_decay w",
-                                    .min = 0};
 constexpr OptionDef kClipNorm = {.name = "clipnorm",
                                  .type = OptionType::kFloat,
                                  .default_json = "null",
@@ -64,159 +59,95 @@ constexpr OptionDef flag(std::string_view name, std::string_view initial, std::s
   return {.name = name, .type = OptionType::kBool, .default_json = initial, .doc = doc};
 }
 
-constexpr std::string_view kMomentumDoc = "share of the last step that is kept";
+constexpr OptionDef decay(std::string_view initial) {
+  return {.name = "weight_decay",
+          .type = OptionType::kFloat,
+          .default_json = initial,
+          .doc = "decoupled: w -= learning_rate weight_decay w",
+          .min = 0};
+}
 
-constexpr OptionDef kSgdOptions[] = {
-    learning_rate("0.01"),
-    share("momentum", "0", kMomentumDoc, true),
-    flag("nesterov", "false", "look ahead"),
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kMomentumOptions[] = {
-    learning_rate("0.01"),
-    share("momentum", "0.9", kMomentumDoc, true),
-    flag("nesterov", "false", "look ahead"),
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kNesterovOptions[] = {
-    learning_rate("0.01"),
-    share("momentum", "0.9", kMomentumDoc, true),
-    flag("nesterov", "true", "look ahead"),
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kAdagradOptions[] = {
-    learning_rate("0.001"),
-    {.name = "initial_accumulator_value",
-     .type = OptionType::kFloat,
-     .default_json = "0.1",
-     .doc = "where the sum of squares starts",
-     .min = 0},
-    kEpsilon,
-    kEpsilonAs,
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kRmspropOptions[] = {
-    learning_rate("0.001"),
-    share("rho", "0.9", "share of the mean square that is kept"),
-    share("momentum", "0", kMomentumDoc, true),
-    kEpsilon,
-    kEpsilonAs,
-    flag("centered", "false", "subtract the squared mean gradient"),
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kAdamOptions[] = {
-    learning_rate("0.001"),
-    share("beta_1", "0.9", "share of the mean that is kept"),
-    share("beta_2", "0.999", "share of the mean square that is kept"),
-    kEpsilon,
-    kEpsilonAs,
-    flag("amsgrad", "false", "divide by the largest mean square so far"),
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kAdamwOptions[] = {
-    learning_rate("0.001"),
-    {.name = "weight_decay",
-     .type = OptionType::kFloat,
-     .default_json = "0.004",
-     .doc = "decoupled: w -= learning_rate weight_decay w",
-     .min = 0},
-    share("beta_1", "0.9", "share of the mean that is kept"),
-    share("beta_2", "0.999", "share of the mean square that is kept"),
-    kEpsilon,
-    kEpsilonAs,
-    flag("amsgrad", "false", "divide by the largest mean square so far"),
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
+constexpr std::string_view kMeanDoc = "share of the mean that is kept";
+constexpr std::string_view kSquareDoc = "share of the mean square that is kept";
+constexpr OptionDef kMomentum = share("momentum", "0", "share of the last step that is kept", true);
+constexpr OptionDef kAmsgrad = flag("amsgrad", "false", "divide by the largest mean square so far");
 
-constexpr OptionDef kNadamOptions[] = {
-    learning_rate("0.001"),
-    share("beta_1", "0.9", "share of the mean that is kept"),
-    share("beta_2", "0.999", "share of the mean square that is kept"),
-    kEpsilon,
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kAdadeltaOptions[] = {
-    learning_rate("0.001"),
-    share("rho", "0.95", "share of the mean squares that is kept"),
-    kEpsilon,
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kLionOptions[] = {
-    learning_rate("0.001"),
-    share("beta_1", "0.9", "share of the mean in the step"),
-    share("beta_2", "0.99", "share of the mean that is kept"),
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
-constexpr OptionDef kAdafactorOptions[] = {
-    learning_rate("0.001"),
-    {.name = "beta_2_decay",
-     .type = OptionType::kFloat,
-     .default_json = "-0.8",
-     .doc = "the share of the mean squares that is kept is 1 - t^beta_2_decay",
-     .max = 0},
-    {.name = "epsilon_1",
-     .type = OptionType::kFloat,
-     .default_json = "1e-30",
-     .doc = "added to squared gradients",
-     .min = 0},
-    {.name = "epsilon_2",
-     .type = OptionType::kFloat,
-     .default_json = "0.001",
-     .doc = "least root mean square of a parameter that its steps are in proportion to",
-     .min = 0},
-    {.name = "clip_threshold",
-     .type = OptionType::kFloat,
-     .default_json = "1.0",
-     .doc = "largest root mean square of a step before the rate",
-     .min = 0,
-     .above_min = true},
-    flag("relative_step", "true", "as in Keras without effect: the rate is at most 1 / sqrt(t)"),
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
+/// Behind its own options, every optimizer decays weights and clips gradients.
+template <class... Own>
+constexpr auto with_decay_and_clips(Own... own) {
+  return std::array{own..., decay("null"), kClipNorm, kClipValue, kGlobalClipNorm};
+}
 
-constexpr OptionDef kAdamaxOptions[] = {
+constexpr auto sgd_options(std::string_view momentum, std::string_view nesterov) {
+  OptionDef kept = kMomentum;
+  kept.default_json = momentum;
+  return with_decay_and_clips(learning_rate("0.01"), kept,
+                              flag("nesterov", nesterov, "look ahead"));
+}
+
+constexpr auto kSgdOptions = sgd_options("0", "false");
+constexpr auto kMomentumOptions = sgd_options("0.9", "false");
+constexpr auto kNesterovOptions = sgd_options("0.9", "true");
+constexpr auto kAdagradOptions =
+    with_decay_and_clips(learning_rate("0.001"),
+                         OptionDef{.name = "initial_accumulator_value",
+                                   .type = OptionType::kFloat,
+                                   .default_json = "0.1",
+                                   .doc = "where the sum of squares starts",
+                                   .min = 0},
+                         kEpsilon, kEpsilonAs);
+constexpr auto kAdadeltaOptions =
+    with_decay_and_clips(learning_rate("0.001"),
+                         share("rho", "0.95", "share of the mean squares that is kept"), kEpsilon);
+constexpr auto kRmspropOptions = with_decay_and_clips(
+    learning_rate("0.001"), share("rho", "0.9", kSquareDoc), kMomentum, kEpsilon, kEpsilonAs,
+    flag("centered", "false", "subtract the squared mean gradient"));
+constexpr auto kAdamOptions =
+    with_decay_and_clips(learning_rate("0.001"), share("beta_1", "0.9", kMeanDoc),
+                         share("beta_2", "0.999", kSquareDoc), kEpsilon, kEpsilonAs, kAmsgrad);
+constexpr auto kAdamwOptions = std::array{learning_rate("0.001"),
+                                          decay("0.004"),
+                                          share("beta_1", "0.9", kMeanDoc),
+                                          share("beta_2", "0.999", kSquareDoc),
+                                          kEpsilon,
+                                          kEpsilonAs,
+                                          kAmsgrad,
+                                          kClipNorm,
+                                          kClipValue,
+                                          kGlobalClipNorm};
+constexpr auto kAdamaxOptions = with_decay_and_clips(
+    learning_rate("0.001"), share("beta_1", "0.9", kMeanDoc),
+    share("beta_2", "0.999", "share of the largest size that is kept"), kEpsilon, kEpsilonAs);
+constexpr auto kNadamOptions =
+    with_decay_and_clips(learning_rate("0.001"), share("beta_1", "0.9", kMeanDoc),
+                         share("beta_2", "0.999", kSquareDoc), kEpsilon);
+constexpr auto kLionOptions = with_decay_and_clips(
+    learning_rate("0.001"), share("beta_1", "0.9", "share of the mean in the step"),
+    share("beta_2", "0.99", kMeanDoc));
+constexpr auto kAdafactorOptions = with_decay_and_clips(
     learning_rate("0.001"),
-    share("beta_1", "0.9", "share of the mean that is kept"),
-    share("beta_2", "0.999", "share of the largest size that is kept"),
-    kEpsilon,
-    kEpsilonAs,
-    kWeightDecay,
-    kClipNorm,
-    kClipValue,
-    kGlobalClipNorm,
-};
+    OptionDef{.name = "beta_2_decay",
+              .type = OptionType::kFloat,
+              .default_json = "-0.8",
+              .doc = "the share of the mean squares that is kept is 1 - t^beta_2_decay",
+              .max = 0},
+    OptionDef{.name = "epsilon_1",
+              .type = OptionType::kFloat,
+              .default_json = "1e-30",
+              .doc = "added to squared gradients",
+              .min = 0},
+    OptionDef{.name = "epsilon_2",
+              .type = OptionType::kFloat,
+              .default_json = "0.001",
+              .doc = "least root mean square of a parameter that its steps are in proportion to",
+              .min = 0},
+    OptionDef{.name = "clip_threshold",
+              .type = OptionType::kFloat,
+              .default_json = "1.0",
+              .doc = "largest root mean square of a step before the rate",
+              .min = 0,
+              .above_min = true},
+    flag("relative_step", "true", "as in Keras without effect: the rate is at most 1 / sqrt(t)"));
 
 struct OptimizerDef {
   ComponentDef base;

@@ -1,79 +1,46 @@
 #include "ir/scalar_op.h"
 
-#include "support/check.h"
-
 #include <array>
 
 namespace gradc {
 
 namespace {
 
-constexpr std::array<std::string_view, kNumScalarOps + 1> kNames = {
-    "neg",       "abs",  "sign", "exp",  "expm1",   "log",  "log1p",  "sqrt", "rsqrt", "sin",
-    "cos",       "tanh", "erf",  "erfc", "sigmoid", "relu", "floor",  "ceil", "round", "not",
-    "is_finite", "add",  "sub",  "mul",  "div",     "max",  "min",    "pow",  "and",   "or",
-    "eq",        "ne",   "lt",   "le",   "gt",      "ge",   "select", "cast", "none"};
+struct Row {
+  std::string_view name;
+  int arity = 0;
+  int cost = 0;
+};
+
+constexpr std::array<Row, kNumScalarOps + 1> kRows = {{
+#define GRADC_SCALAR_OP(enumerator, name, arity, cost) {name, arity, cost},
+#include "ir/scalar_ops.def"
+#undef GRADC_SCALAR_OP
+    {"none", 0, 0},
+}};
+
+constexpr int kExpensive = 16;
+
+const Row& row(ScalarOp op) {
+  return kRows[static_cast<size_t>(op)];
+}
 
 }  // namespace
 
 std::string_view scalar_op_name(ScalarOp op) {
-  return kNames[static_cast<size_t>(op)];
+  return row(op).name;
 }
 
 int scalar_op_arity(ScalarOp op) {
-  if (op <= ScalarOp::kIsFinite || op == ScalarOp::kCast) return 1;
-  if (op == ScalarOp::kSelect) return 3;
-  return op == ScalarOp::kNone ? 0 : 2;
+  return row(op).arity;
 }
 
-double scalar_op_cost(ScalarOp op) {
-  switch (op) {
-    case ScalarOp::kNeg:
-    case ScalarOp::kAbs:
-    case ScalarOp::kSign:
-    case ScalarOp::kRelu:
-    case ScalarOp::kFloor:
-    case ScalarOp::kCeil:
-    case ScalarOp::kRound:
-    case ScalarOp::kNot:
-    case ScalarOp::kIsFinite:
-    case ScalarOp::kAdd:
-    case ScalarOp::kSub:
-    case ScalarOp::kMul:
-    case ScalarOp::kMax:
-    case ScalarOp::kMin:
-    case ScalarOp::kAnd:
-    case ScalarOp::kOr:
-    case ScalarOp::kEq:
-    case ScalarOp::kNe:
-    case ScalarOp::kLt:
-    case ScalarOp::kLe:
-    case ScalarOp::kGt:
-    case ScalarOp::kGe:
-    case ScalarOp::kSelect:
-    case ScalarOp::kCast:
-      return 1;
-    case ScalarOp::kDiv:
-    case ScalarOp::kSqrt:
-    case ScalarOp::kRsqrt:
-      return 8;
-    case ScalarOp::kExp:
-    case ScalarOp::kExpm1:
-    case ScalarOp::kLog:
-    case ScalarOp::kLog1p:
-    case ScalarOp::kSin:
-    case ScalarOp::kCos:
-    case ScalarOp::kTanh:
-    case ScalarOp::kErf:
-    case ScalarOp::kErfc:
-    case ScalarOp::kSigmoid:
-      return 16;
-    case ScalarOp::kPow:
-      return 40;
-    case ScalarOp::kNone:
-      return 0;
-  }
-  GRADC_UNREACHABLE();
+int scalar_op_cost(ScalarOp op) {
+  return row(op).cost;
+}
+
+bool is_expensive(ScalarOp op) {
+  return scalar_op_cost(op) >= kExpensive;
 }
 
 }  // namespace gradc

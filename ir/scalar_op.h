@@ -1,6 +1,6 @@
 // The scalar functions generated code can compute for one element (or one vector of elements).
-// A small closed set: elementwise ops of the op table map to one each; codegen and the kernel
-// interpreter switch over it.
+// A small closed set, listed in scalar_ops.def: elementwise ops of the op table map to one each;
+// emission and the kernel interpreter switch over it.
 #pragma once
 
 #include <cstdint>
@@ -9,48 +9,9 @@
 namespace gradc {
 
 enum class ScalarOp : uint8_t {
-  // unary
-  kNeg,
-  kAbs,
-  kSign,
-  kExp,
-  kExpm1,
-  kLog,
-  kLog1p,
-  kSqrt,
-  kRsqrt,
-  kSin,
-  kCos,
-  kTanh,
-  kErf,
-  kErfc,
-  kSigmoid,
-  kRelu,
-  kFloor,
-  kCeil,
-  kRound,
-  kNot,
-  kIsFinite,
-  // binary
-  kAdd,
-  kSub,
-  kMul,
-  kDiv,
-  kMax,
-  kMin,
-  kPow,
-  kAnd,
-  kOr,
-  // comparisons, giving bool; NaN compares false except for kNe
-  kEq,
-  kNe,
-  kLt,
-  kLe,
-  kGt,
-  kGe,
-  // select(condition, a, b) and conversion to the result's dtype
-  kSelect,
-  kCast,
+#define GRADC_SCALAR_OP(enumerator, name, arity, cost) enumerator,
+#include "ir/scalar_ops.def"
+#undef GRADC_SCALAR_OP
   kNone,
 };
 inline constexpr int kNumScalarOps = static_cast<int>(ScalarOp::kNone);
@@ -58,6 +19,8 @@ inline constexpr int kNumScalarOps = static_cast<int>(ScalarOp::kNone);
 std::string_view scalar_op_name(ScalarOp op);
 int scalar_op_arity(ScalarOp op);
 /// Of one element, in additions.
-double scalar_op_cost(ScalarOp op);
+int scalar_op_cost(ScalarOp op);
+/// Dear enough that a result is better kept than computed again: transcendental functions.
+bool is_expensive(ScalarOp op);
 
 }  // namespace gradc

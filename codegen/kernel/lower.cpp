@@ -100,8 +100,7 @@ std::shared_ptr<Graph> wrap(const Graph& graph, const Node& node, std::vector<Va
 /// The code of all units so far, by what it depends on.
 class UnitTable {
  public:
-  UnitTable(ProgramBuilder& builder, const TargetInfo& target)
-      : builder_(builder), target_(target) {}
+  explicit UnitTable(ProgramBuilder& builder) : builder_(builder) {}
 
   Result<std::shared_ptr<const UnitCode>> find(UnitKey key, const std::string& location) {
     const uint64_t hash = key.hash();
@@ -116,7 +115,7 @@ class UnitTable {
 
  private:
   Result<std::shared_ptr<const UnitCode>> make(const UnitKey& key, const std::string& location) {
-    Unit unit(key.label.empty() ? "kernel" : key.label, *key.body, target_);
+    Unit unit(key.label.empty() ? "kernel" : key.label, *key.body);
     for (const auto& [result, operand] : key.aliases)
       unit.set_alias(result, operand);
     Status lowered = lower_unit(unit);
@@ -160,14 +159,13 @@ class UnitTable {
   }
 
   ProgramBuilder& builder_;
-  const TargetInfo& target_;
   std::unordered_multimap<uint64_t, std::pair<UnitKey, std::shared_ptr<const UnitCode>>> codes_;
 };
 
 ProgramLowering::ProgramLowering(std::string program_name, TargetInfo target)
     : target_(std::move(target)),
       builder_(std::move(program_name)),
-      units_(std::make_unique<UnitTable>(builder_, target_)) {}
+      units_(std::make_unique<UnitTable>(builder_)) {}
 
 ProgramLowering::~ProgramLowering() = default;
 

@@ -44,51 +44,7 @@ std::vector<AxisRun> axis_runs(const Graph& body, const Node& node) {
 }
 
 bool is_expensive(const Node& node) {
-  switch (def(node.op).scalar) {
-    case ScalarOp::kExp:
-    case ScalarOp::kExpm1:
-    case ScalarOp::kLog:
-    case ScalarOp::kLog1p:
-    case ScalarOp::kSin:
-    case ScalarOp::kCos:
-    case ScalarOp::kTanh:
-    case ScalarOp::kErf:
-    case ScalarOp::kErfc:
-    case ScalarOp::kSigmoid:
-    case ScalarOp::kPow:
-      return true;
-    case ScalarOp::kNeg:
-    case ScalarOp::kAbs:
-    case ScalarOp::kSign:
-    case ScalarOp::kSqrt:
-    case ScalarOp::kRsqrt:
-    case ScalarOp::kRelu:
-    case ScalarOp::kFloor:
-    case ScalarOp::kCeil:
-    case ScalarOp::kRound:
-    case ScalarOp::kNot:
-    case ScalarOp::kIsFinite:
-    case ScalarOp::kAdd:
-    case ScalarOp::kSub:
-    case ScalarOp::kMul:
-    case ScalarOp::kDiv:
-    case ScalarOp::kMax:
-    case ScalarOp::kMin:
-    case ScalarOp::kAnd:
-    case ScalarOp::kOr:
-    case ScalarOp::kEq:
-    case ScalarOp::kNe:
-    case ScalarOp::kLt:
-    case ScalarOp::kLe:
-    case ScalarOp::kGt:
-    case ScalarOp::kGe:
-    case ScalarOp::kSelect:
-    case ScalarOp::kCast:
-      return false;
-    case ScalarOp::kNone:
-      return node.op == Op::kRandomUniform;
-  }
-  GRADC_UNREACHABLE();
+  return node.op == Op::kRandomUniform || gradc::is_expensive(def(node.op).scalar);
 }
 
 class ReductionLowering {

@@ -271,7 +271,7 @@ class Unfused {
       const TensorType& type = body_.type(result);
       place_[result] = unit_.temporary(type.dtype, type.shape);
     }
-    Unit part(unit_.name() + "." + std::string(op_name(node.op)), *single, unit_.target());
+    Unit part(unit_.name() + "." + std::string(op_name(node.op)), *single);
     GRADC_TRY_STATUS(lower_fused(part));
     return append(part.lowered(), arguments, node.results);
   }
@@ -309,7 +309,7 @@ class Unfused {
     const ValueId value = body_.outputs()[i].value;
     Graph copy("copy");
     copy.add_output({}, copy.add_input(InputKind::kArg, body_.type(value), {}, "x"));
-    Unit part(unit_.name() + ".copy", copy, unit_.target());
+    Unit part(unit_.name() + ".copy", copy);
     GRADC_TRY_STATUS(lower_elementwise(part));
     UnitCall call = std::move(part.lowered().calls[0]);
     call.arguments = {place_.at(value), {UnitRef::Kind::kResult, i}};

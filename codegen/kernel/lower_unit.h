@@ -3,7 +3,6 @@
 
 #include "codegen/kernel/kernel.h"
 #include "codegen/kernel/nest.h"
-#include "codegen/target_info.h"
 #include "ir/graph.h"
 #include "support/result.h"
 
@@ -42,12 +41,10 @@ struct LoweredUnit {
 /// One node to lower: a body whose inputs are the node's operands and whose outputs its results.
 class Unit {
  public:
-  Unit(std::string name, const Graph& body, const TargetInfo& target)
-      : name_(std::move(name)), body_(body), target_(target) {}
+  Unit(std::string name, const Graph& body) : name_(std::move(name)), body_(body) {}
 
   const std::string& name() const { return name_; }
   const Graph& body() const { return body_; }
-  const TargetInfo& target() const { return target_; }
   LoweredUnit& lowered() { return lowered_; }
 
   /// Result and operand may be planned onto the same memory, element for element.
@@ -77,7 +74,6 @@ class Unit {
  private:
   std::string name_;
   const Graph& body_;
-  const TargetInfo& target_;
   LoweredUnit lowered_;
   std::vector<std::pair<size_t, size_t>> aliases_;
 };

@@ -16,52 +16,7 @@ namespace {
 
 int64_t op_cost(const kernel::Expr& e) {
   if (e.kind == ExprKind::kRandom) return 60;
-  if (e.kind != ExprKind::kScalar) return 1;
-  switch (e.op) {
-    case ScalarOp::kExp:
-    case ScalarOp::kExpm1:
-    case ScalarOp::kLog:
-    case ScalarOp::kLog1p:
-    case ScalarOp::kSin:
-    case ScalarOp::kCos:
-    case ScalarOp::kTanh:
-    case ScalarOp::kErf:
-    case ScalarOp::kErfc:
-    case ScalarOp::kSigmoid:
-    case ScalarOp::kPow:
-      return 20;
-    case ScalarOp::kDiv:
-    case ScalarOp::kSqrt:
-    case ScalarOp::kRsqrt:
-      return 4;
-    case ScalarOp::kNeg:
-    case ScalarOp::kAbs:
-    case ScalarOp::kSign:
-    case ScalarOp::kRelu:
-    case ScalarOp::kFloor:
-    case ScalarOp::kCeil:
-    case ScalarOp::kRound:
-    case ScalarOp::kNot:
-    case ScalarOp::kIsFinite:
-    case ScalarOp::kAdd:
-    case ScalarOp::kSub:
-    case ScalarOp::kMul:
-    case ScalarOp::kMax:
-    case ScalarOp::kMin:
-    case ScalarOp::kAnd:
-    case ScalarOp::kOr:
-    case ScalarOp::kEq:
-    case ScalarOp::kNe:
-    case ScalarOp::kLt:
-    case ScalarOp::kLe:
-    case ScalarOp::kGt:
-    case ScalarOp::kGe:
-    case ScalarOp::kSelect:
-    case ScalarOp::kCast:
-    case ScalarOp::kNone:
-      return 1;
-  }
-  GRADC_UNREACHABLE();
+  return e.kind == ExprKind::kScalar ? scalar_op_cost(e.op) : 1;
 }
 
 class FactCollector {
