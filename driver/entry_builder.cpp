@@ -2,6 +2,7 @@
 
 #include "codegen/kernel/program_tables.h"
 #include "codegen/kernel_scratch.h"
+#include "frontend/families.h"
 #include "frontend/graph_builder.h"
 #include "support/check.h"
 
@@ -123,9 +124,11 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
               build_entry_graph(model, {frontend_kind(kind), batch, is_tail(kind)}));
     result.graph = std::move(built.graph);
     if (kind == EntryPoint::kGradients) keep_loss_only(*result.graph);
-    if (pipeline_of(kind) == PipelineKind::kTrainStep)
-      context.options.optimizer = std::move(built.optimizer);
   }
+  // What was differentiated elsewhere has its steps; kernels are named after their rule all the
+  // same.
+  if (pipeline_of(kind) == PipelineKind::kTrainStep)
+    context.options.optimizer = make_optimizer_spec(model.training->optimizer);
   const PipelineStage from =
       options.differentiated != nullptr ? PipelineStage::kGradient : PipelineStage::kGraph;
   GRADC_TRY_STATUS(run_stages(result, pipeline_text(pipeline_of(kind), last, from), model.name,

@@ -36,17 +36,34 @@ bool is_row_kernel(const Node& node) {
   return node.op == Op::kKernel && node.attrs.as<KernelAttrs>().kind == KernelKind::kRow;
 }
 
+/// A reduction of a row kernel; they are all over the same rows.
+const Node* row_reduction(const Node& node) {
+  if (!is_row_kernel(node)) return nullptr;
+  for (NodeId id : node.body->nodes()) {
+    if (is_plain_reduction(node.body->node(id))) return &node.body->node(id);
+  }
+  return nullptr;
+}
+
 /// How many points a node writes its results at: those of a row kernel are the elements that it
 /// reduces, and what it gives once per row is written when the row is done.
 int64_t num_points(const Graph& graph, const Node& node) {
   if (node.results.empty()) return 0;
-  if (is_row_kernel(node)) {
-    for (NodeId id : node.body->nodes()) {
-      const Node& inner = node.body->node(id);
-      if (is_plain_reduction(inner)) return node.body->type(inner.operands[0]).num_elements();
-    }
-  }
+  const Node* reduction = row_reduction(node);
+  if (reduction != nullptr) return node.body->type(reduction->operands[0]).num_elements();
   return graph.type(node.results[0]).num_elements();
+}
+
+/// Rows too short to be written over: the loads of a row would wait for the stores of the one
+/// before it, so that rows follow each other instead of overlapping (a softmax of 32 rows of 10
+/// takes twice as long), and what it saves is small.
+bool has_short_rows(const Node& node) {
+  constexpr int64_t kShortRow = 256;
+  const Node* reduction = row_reduction(node);
+  if (reduction == nullptr) return false;
+  const Graph& body = *node.body;
+  return body.type(reduction->operands[0]).num_elements() <
+         kShortRow * body.type(reduction->results[0]).num_elements();
 }
 
 /// By operand of the node.
@@ -92,6 +109,7 @@ bool reads_only_at_own_point(const Graph& graph, NodeId id, ValueId value) {
 std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   std::vector<std::vector<ValueId>> result(node.results.size());
+  if (has_short_rows(node)) return result;
   const std::vector<char> own = operands_at_own_point(graph, node);
   const int64_t points = num_points(graph, node);
   for (size_t r = 0; r < node.results.size(); ++r) {

@@ -24,7 +24,7 @@ int64_t arena_bytes(const TensorType& type);
 bool reads_only_at_own_point(const Graph& graph, NodeId node, ValueId value);
 
 /// For each result of a node, the operands whose memory it could take over: equal bytes, read only
-/// at the result's own point. Whether they are dead afterwards is not asked.
+/// at the result's own point, no short rows. Whether they are dead afterwards is not asked.
 std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, NodeId node);
 
 /// Positions of nodes in the graph's order, by NodeId.

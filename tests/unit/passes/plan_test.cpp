@@ -219,38 +219,52 @@ TEST(InPlace, RowKernelsWriteOverWhatTheyRead) {
 
 TEST(InPlace, ARowKernelKeepsWhatItReadsElsewhere) {
   const auto plain = parsed(R"(graph @softmax {
-  input %x : f32[8x8] {name=x}
+  input %x : f32[512x512] {name=x}
 forward:
-  %y = matmul %x, %x : f32[8x8]
-  %m = reduce_max %y {axes=[1]} : f32[8]
-  %b = broadcast %m {dims=[0]} : f32[8x8]
-  %d = sub %y, %b : f32[8x8]
+  %y = matmul %x, %x : f32[512x512]
+  %m = reduce_max %y {axes=[1]} : f32[512]
+  %b = broadcast %m {dims=[0]} : f32[512x512]
+  %d = sub %y, %b : f32[512x512]
   return d=%d
 })");
   run(*plain, passes::fuse);
   EXPECT_EQ(overwritable_operands(*plain, plain->last_node())[0].size(), 1U) << print_graph(*plain);
+  // Short rows would wait for each other, and save little.
+  const auto narrow = parsed(R"(graph @narrow {
+  input %x : f32[8x16] {name=x}
+  input %w : f32[16x255] {name=w}
+forward:
+  %y = matmul %x, %w : f32[8x255]
+  %m = reduce_max %y {axes=[1]} : f32[8]
+  %b = broadcast %m {dims=[0]} : f32[8x255]
+  %d = sub %y, %b : f32[8x255]
+  return d=%d
+})");
+  run(*narrow, passes::fuse);
+  EXPECT_TRUE(overwritable_operands(*narrow, narrow->last_node())[0].empty())
+      << print_graph(*narrow);
   // The same, but the elements of other rows are read too.
   const auto crossed = parsed(R"(graph @crossed {
-  input %x : f32[8x8] {name=x}
+  input %x : f32[512x512] {name=x}
 forward:
-  %y = matmul %x, %x : f32[8x8]
-  %t = transpose %y {perm=[1, 0]} : f32[8x8]
-  %m = reduce_max %y {axes=[1]} : f32[8]
-  %b = broadcast %m {dims=[0]} : f32[8x8]
-  %d = sub %t, %b : f32[8x8]
+  %y = matmul %x, %x : f32[512x512]
+  %t = transpose %y {perm=[1, 0]} : f32[512x512]
+  %m = reduce_max %y {axes=[1]} : f32[512]
+  %b = broadcast %m {dims=[0]} : f32[512x512]
+  %d = sub %t, %b : f32[512x512]
   return d=%d
 })");
   run(*crossed, passes::fuse);
   EXPECT_TRUE(overwritable_operands(*crossed, crossed->last_node())[0].empty())
       << print_graph(*crossed);
   const auto reduced = parsed(R"(graph @reduced {
-  input %x : f32[8x8] {name=x}
+  input %x : f32[512x512] {name=x}
 forward:
-  %y = matmul %x, %x : f32[8x8]
-  %t = transpose %y {perm=[1, 0]} : f32[8x8]
-  %m = reduce_max %t {axes=[1]} : f32[8]
-  %b = broadcast %m {dims=[0]} : f32[8x8]
-  %d = sub %y, %b : f32[8x8]
+  %y = matmul %x, %x : f32[512x512]
+  %t = transpose %y {perm=[1, 0]} : f32[512x512]
+  %m = reduce_max %t {axes=[1]} : f32[512]
+  %b = broadcast %m {dims=[0]} : f32[512x512]
+  %d = sub %y, %b : f32[512x512]
   return d=%d
 })");
   run(*reduced, passes::fuse);
