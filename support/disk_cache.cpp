@@ -49,7 +49,7 @@ uint64_t hash_of(std::string_view bytes, uint64_t state) {
     bytes.remove_prefix(sizeof word);
   }
   uint64_t rest = 0;
-  std::memcpy(&rest, bytes.data(), bytes.size());
+  if (!bytes.empty()) std::memcpy(&rest, bytes.data(), bytes.size());
   mix(rest);
   mix(bytes.size());
   return state;
