@@ -21,6 +21,19 @@ namespace gradc::passes {
 
 namespace {
 
+/// A convolution with one tap, without strides: its rows run on through a dense image.
+bool is_pointwise(const Graph& graph, const Node& node) {
+  if (def(node.op).lowering != Lowering::kConv) return false;
+  const ValueId weights = node.op == Op::kConvFilterGrad ? node.results[0] : node.operands[1];
+  const Shape& shape = graph.type(weights).shape;
+  const Ints& strides = node.attrs.as<ConvAttrs>().strides;
+  for (int axis = 0; axis + 2 < shape.rank(); ++axis) {
+    if (shape[axis] != 1 || (!strides.empty() && strides[static_cast<size_t>(axis)] != 1))
+      return false;
+  }
+  return true;
+}
+
 /// The least padding with which all padded readers of a value are served; nothing where one of its
 /// readers would be worse off.
 std::optional<Padding> wanted_padding(const Graph& graph, ValueId value) {
@@ -32,12 +45,9 @@ std::optional<Padding> wanted_padding(const Graph& graph, ValueId value) {
     // Sums divide every position of what is not dense.
     if (lowering == Lowering::kReduce || lowering == Lowering::kMatmul) return std::nullopt;
     if (use.operand != 0) continue;
+    if (is_pointwise(graph, user)) return std::nullopt;
     const std::optional<Padding> padding = padded_read(graph, user);
-    if (!padding) {
-      // Rows of a 1x1 convolution run on through a dense image.
-      if (lowering == Lowering::kConv) return std::nullopt;
-      continue;
-    }
+    if (!padding) continue;
     if (!wanted) wanted = padding;
     wanted->include(*padding);
   }
