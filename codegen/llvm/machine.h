@@ -9,6 +9,7 @@
 #include <llvm/Target/TargetMachine.h>
 
 #include <memory>
+#include <string_view>
 
 namespace gradc::cg {
 
@@ -16,6 +17,9 @@ namespace gradc::cg {
 Result<const llvm::Target*> find_target(const std::string& triple);
 /// The machine of a target. Fails on triples that this LLVM was built without.
 Result<std::unique_ptr<llvm::TargetMachine>> make_machine(const TargetInfo& target);
+
+/// Names of register tiles' functions: the kernel's, this, their size.
+inline constexpr std::string_view kTileSuffix = ".tile";
 
 /// Gives a module the machine's triple and layout.
 void prepare_module(llvm::Module& module, const llvm::TargetMachine& machine);

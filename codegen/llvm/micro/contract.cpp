@@ -1,6 +1,7 @@
 // The loops around the tiles.
 #include "codegen/llvm/micro/contract.h"
 
+#include "codegen/llvm/machine.h"
 #include "codegen/llvm/micro/tile_function.h"
 #include "support/check.h"
 
@@ -30,8 +31,8 @@ void ContractEmitter::make_tile(size_t index, int64_t rows, int64_t columns) {
   shape.rows = rows;
   shape.vectors = (columns + plan_.lanes - 1) / plan_.lanes;
   shape.last_lanes = columns - (shape.vectors - 1) * plan_.lanes;
-  const std::string name = em_.function()->getName().str() + ".tile" + std::to_string(rows) + "x" +
-                           std::to_string(columns);
+  const std::string name = em_.function()->getName().str() + std::string(kTileSuffix) +
+                           std::to_string(rows) + "x" + std::to_string(columns);
   tiles_[index] = emit_tile(em_, plan_, *environment_, shape, plan_.nc, name);
 }
 
