@@ -414,7 +414,9 @@ _RULES = {  # name -> (gradc optimizer, learning rate, update function, its furt
     "torch_adamax": (as_torch(type="adamax"), 0.002, of_torch, {"make": torch.optim.Adamax}),
     # The same formulas in both.
     "torch_adadelta": ({"type": "adadelta"}, 0.5, of_torch, {"make": torch.optim.Adadelta, "rho": 0.95, "eps": 1e-7}),
-    "torch_nadam": ({"type": "nadam"}, 0.002, of_torch, {"make": torch.optim.NAdam, "momentum_decay": 1.0, "eps": 1e-7}),
+    # foreach: in PyTorch up to 1.13 the loop over single tensors multiplies the next product of momenta by mu twice.
+    "torch_nadam": ({"type": "nadam"}, 0.002, of_torch,
+                    {"make": torch.optim.NAdam, "momentum_decay": 1.0, "eps": 1e-7, "foreach": True}),
 }
 
 
