@@ -35,8 +35,11 @@ Val matmul_of_transpose(Builder& b, NodeId id) {
   const ValueId a = untransposed(b.graph(), node.operands[0]);
   const ValueId c = untransposed(b.graph(), node.operands[1]);
   if (!a.valid() && !c.valid()) return {};
-  return matmul(b.wrap(a.valid() ? a : node.operands[0]), b.wrap(c.valid() ? c : node.operands[1]),
-                attrs.transpose_a != a.valid(), attrs.transpose_b != c.valid());
+  attrs.transpose_a = attrs.transpose_a != a.valid();
+  attrs.transpose_b = attrs.transpose_b != c.valid();
+  const Val left = b.wrap(a.valid() ? a : node.operands[0]);
+  const Val right = b.wrap(c.valid() ? c : node.operands[1]);
+  return b.add(Op::kMatmul, {left, right}, make_attrs(attrs));
 }
 
 /// (A B)^T = B^T A^T, when the product itself is not needed. Both have the same bits, as a product
@@ -53,7 +56,10 @@ Val transpose_of_matmul(Builder& b, NodeId id) {
   const auto attrs = graph.node(inner).attrs.as<MatmulAttrs>();
   const Val left = b.wrap(graph.node(inner).operands[0]);
   const Val right = b.wrap(graph.node(inner).operands[1]);
-  return matmul(right, left, !attrs.transpose_b, !attrs.transpose_a);
+  MatmulAttrs swapped = attrs;
+  swapped.transpose_a = !attrs.transpose_b;
+  swapped.transpose_b = !attrs.transpose_a;
+  return b.add(Op::kMatmul, {right, left}, make_attrs(swapped));
 }
 
 Val reduce_of_reduce(Builder& b, NodeId id) {
