@@ -32,4 +32,32 @@ ContractionTypes contraction_types(const Graph& graph, const Node& node) {
   return *types;
 }
 
+namespace {
+
+/// The attributes with `multiply` where they name no type; the result stays what it was.
+template <class Attrs>
+AttrRef multiplied(const Graph& graph, const Node& node, DType multiply) {
+  auto attrs = node.attrs.as<Attrs>();
+  if (attrs.multiply) return node.attrs;
+  ContractionTypes types = contraction_types(graph, node);
+  types.multiply = multiply;
+  return make_attrs(with_types(std::move(attrs), graph.type(node.operands[0]).dtype,
+                               graph.type(node.operands[1]).dtype, types));
+}
+
+}  // namespace
+
+void multiply_in(Graph& graph, NodeId behind, DType multiply) {
+  NodeId id = behind.valid() ? graph.node(behind).next : graph.first_node();
+  for (; id.valid(); id = graph.node(id).next) {
+    const Node& node = graph.node(id);
+    if (node.body != nullptr) multiply_in(*node.body, {}, multiply);
+    const Lowering lowering = def(node.op).lowering;
+    if (lowering == Lowering::kMatmul)
+      graph.set_attrs(id, multiplied<MatmulAttrs>(graph, node, multiply));
+    else if (lowering == Lowering::kConv)
+      graph.set_attrs(id, multiplied<ConvAttrs>(graph, node, multiply));
+  }
+}
+
 }  // namespace gradc

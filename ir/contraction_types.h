@@ -30,6 +30,10 @@ Result<ContractionTypes> contraction_types(std::string_view op, DType a, DType b
 /// Of a contraction in a graph that verifies.
 ContractionTypes contraction_types(const Graph& graph, const Node& node);
 
+/// Lets the contractions behind a node (all of them: an invalid one), those of bodies too, multiply
+/// in a type, where they name none.
+void multiply_in(Graph& graph, NodeId behind, DType multiply);
+
 /// Names the types of a contraction of operands of types a and b, those that follow from the
 /// operands left out.
 template <class Attrs>
