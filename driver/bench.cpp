@@ -119,13 +119,14 @@ const kernel::Entry& train_step_of(const kernel::Program& program) {
   return *entry;
 }
 
-Status measure_kernels(const BenchOptions& options, const CompiledModel& model,
-                       rt::Instance& instance, const FmaPeaks& peaks, BenchResult& result) {
+Status measure_kernels(const BenchOptions& options, const TargetInfo& target,
+                       const CompiledModel& model, rt::Instance& instance, const FmaPeaks& peaks,
+                       BenchResult& result) {
   const kernel::Program& program = model.program();
   const kernel::Entry& entry = train_step_of(program);
   if (options.profile) {
     GRADC_TRY(const std::vector<BandwidthPoint> bandwidth,
-              measure_bandwidth(TargetInfo::host(), result.threads));
+              measure_bandwidth(target, result.threads));
     result.profile = profile_entry(instance, GRADC_RT_TRAIN_STEP, program, entry,
                                    std::min(options.seconds, 1.0), peaks, bandwidth);
   }
@@ -141,6 +142,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   if (is_gir(options.model)) return bench_gir(options);
   CompileOptions compile;
   compile.batch_size = options.batch_size;
+  GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
   if (!options.trace.empty()) GRADC_TRY_STATUS(check_output(options.trace));
   GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources));
   if (!model->supports(EntryPoint::kTrainStep)) {
@@ -163,7 +165,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   result.threads = instance->threads();
   result.batch_size = model->batch_size();
   const kernel::Program& program = model->program();
-  GRADC_TRY(const FmaPeaks peaks, FmaPeaks::measure(TargetInfo::host(), result.threads, program));
+  GRADC_TRY(const FmaPeaks peaks, FmaPeaks::measure(compile.target, result.threads, program));
   result.peak_gflops = peaks.of(program, train_step_of(program));
   time_steps(*instance, options, result);
   result.resident_bytes = anonymous_memory();
@@ -189,7 +191,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
-  GRADC_TRY_STATUS(measure_kernels(options, *model, *instance, peaks, result));
+  GRADC_TRY_STATUS(measure_kernels(options, compile.target, *model, *instance, peaks, result));
   return result;
 }
 
