@@ -2,6 +2,7 @@
 #include "passes/fusion_groups.h"
 
 #include "ir/op.h"
+#include "passes/padded_reads.h"
 
 #include <algorithm>
 
@@ -84,6 +85,8 @@ void FusionGroups::choose_inline_nodes() {
     if (stays_a_node(node) || size > kMaxInlineNodes) continue;
     switch (def(node.op).lowering) {
       case Lowering::kView:
+        inline_[id.index] = is_padding_for_convolutions(graph_, id) ? 0 : 1;
+        break;
       case Lowering::kSource:
         inline_[id.index] = 1;
         break;

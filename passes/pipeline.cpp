@@ -21,6 +21,8 @@ constexpr PipelineEntry kExpand{kOptimized, "expand_composites", "codegen knows 
 constexpr PipelineEntry kSimplifyAll{
     kOptimized, "(canonicalize,constant_fold,cse,dce,prune_loops,hoist_loops)*",
     "forward, backward and update share values, and gradients are full of trivial algebra"};
+constexpr PipelineEntry kStorePadded{
+    kFused, "store_padded", "a convolution and its gradients would each copy what they read"};
 constexpr PipelineEntry kFuse{kFused, "fuse", "memory traffic is what elementwise work costs"};
 constexpr PipelineEntry kSchedule{kScheduled, "schedule",
                                   "the order decides how much is alive at once"};
@@ -29,13 +31,14 @@ constexpr PipelineEntry kInPlace{kPlanned, "in_place",
 constexpr PipelineEntry kPlan{kPlanned, "plan_memory",
                               "every buffer gets its place before run time"};
 
-constexpr std::array kForward = {kSimplifyModel, kExpand,  kSimplifyAll, kFuse,
-                                 kSchedule,      kInPlace, kPlan};
-constexpr std::array kGradients = {kSimplifyModel, kDifferentiate, kExpand,  kSimplifyAll,
-                                   kFuse,          kSchedule,      kInPlace, kPlan};
-constexpr std::array kTrainStep = {kSimplifyModel, kDifferentiate, kApplyOptimizer,
-                                   kExpand,        kSimplifyAll,   kFuse,
+constexpr std::array kForward = {kSimplifyModel, kExpand,   kSimplifyAll, kStorePadded,
+                                 kFuse,          kSchedule, kInPlace,     kPlan};
+constexpr std::array kGradients = {kSimplifyModel, kDifferentiate, kExpand,
+                                   kSimplifyAll,   kStorePadded,   kFuse,
                                    kSchedule,      kInPlace,       kPlan};
+constexpr std::array kTrainStep = {kSimplifyModel, kDifferentiate, kApplyOptimizer, kExpand,
+                                   kSimplifyAll,   kStorePadded,   kFuse,           kSchedule,
+                                   kInPlace,       kPlan};
 
 }  // namespace
 
