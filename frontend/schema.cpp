@@ -147,11 +147,15 @@ Json strict_object(Json properties, Json required = Json::array()) {
               {"additionalProperties", false}};
 }
 
+Json policy_schema() {
+  return {{"enum", split_words(kPolicyNames)}};
+}
+
 Json input_properties() {
   static constexpr OptionDef kShape = {.name = "shape", .type = OptionType::kInts, .min = 1};
   return {{"name", name_schema()},
           {"shape", value_schema(kShape)},
-          {"dtype", {{"enum", {"float32", "int32", "int64"}}}}};
+          {"dtype", {{"enum", {"float32", "float64", "int32", "int64"}}}}};
 }
 
 Json layer_schema() {
@@ -161,6 +165,7 @@ Json layer_schema() {
       Json layer = object_schema(def->base);
       add_frame(layer);
       layer["properties"]["trainable"] = {{"type", "boolean"}};
+      layer["properties"]["dtype"] = policy_schema();
       choices.push_back(std::move(layer));
     }
   }
@@ -257,6 +262,7 @@ Json model_schema() {
   definitions["layer"] = layer_schema();
   Json properties = {
       {"format", {{"enum", {"gradc/1"}}}},
+      {"dtype", policy_schema()},
       {"name", text("name of the model")},
       {"model", text("file whose network is used instead of \"layers\"")},
       {"inputs", list_schema(strict_object(input_properties(), {"shape"}))},

@@ -109,9 +109,12 @@ class Wiring {
       reader.get(common);
     if (const auto trainable = reader.get("trainable"))
       layer.trainable = read_bool(sink_, *trainable).value_or(true);
+    layer.policy = model_.policy;
     if (e.def == &raw_op_layer()) {
       read_raw_op(reader, e.type_name, layer);
     } else {
+      if (const auto dtype = reader.get("dtype"))
+        layer.policy = read_policy(sink_, *dtype).value_or(DTypePolicy{});
       read_options(reader, e.def->base.options, layer.component.options);
     }
     reader.finish();
@@ -195,6 +198,7 @@ class Wiring {
       if (!source.is_input && !outputs_[source.index]) return;  // reported where it went wrong
       inputs.push_back(source.is_input ? model_.inputs[source.index].spec
                                        : *outputs_[source.index]);
+      inputs.back().dtype = layer.seen(inputs.back().dtype);
     }
     const Place place = entry(i).json.place();
     LayerInferArgs args{.layer = layer,
@@ -205,6 +209,7 @@ class Wiring {
                         .output = {},
                         .parameters = {}};
     if (!check_inputs(args) || !layer.def->infer(args) || !check_sizes(args)) return;
+    args.output.dtype = layer.seen(args.output.dtype);
     if (!layer.parameters.empty() && !same_parameters(layer, args)) return;
     layer.parameters = std::move(args.parameters);
     outputs_[i] = std::move(args.output);
@@ -248,12 +253,13 @@ class Wiring {
                   args.who(), what, shape_text(shape), kMaxTensorBytes, Shape::kMaxRank - 1);
       return true;
     };
+    const int64_t element = dtype_bytes(args.layer.policy.compute);
     for (const ParameterSpec& parameter : args.parameters) {
-      if (too_large(fmt::format("parameter \"{}\"", parameter.name), parameter.shape, 4))
+      if (too_large(fmt::format("parameter \"{}\"", parameter.name), parameter.shape, element))
         return false;
     }
     return !too_large(fmt::format("a result for {} examples", batch_size_), args.output.shape,
-                      4 * batch_size_);
+                      element * batch_size_);
   }
 
   bool same_parameters(const Layer& layer, LayerInferArgs& args) {

@@ -59,6 +59,7 @@ class FusionGroups : private GroupEdges {
   // ---- preparation
   void find_live_nodes();
   void choose_inline_nodes();
+  bool widens(const Node& node) const;
   bool cheap_to_repeat(NodeId id);
   bool surely_stored(ValueId value);
   void make_single_groups();

@@ -22,7 +22,7 @@ ContractEmitter::ContractEmitter(Emitter& em, const kernel::Contract& contract)
     : em_(em), plan_(plan_contract(contract, em.kernel(), em.target())), packer_(em, plan_) {}
 
 llvm::Value* ContractEmitter::element(llvm::Value* base, llvm::Value* index) {
-  return em_.ir().CreateInBoundsGEP(em_.ir().getFloatTy(), base, index);
+  return em_.ir().CreateInBoundsGEP(word_type(em_.context(), plan_), base, index);
 }
 
 void ContractEmitter::make_tile(size_t index, int64_t rows, int64_t columns) {
@@ -68,7 +68,8 @@ void ContractEmitter::emit() {
   if (plan_.b_packed()) b_block_ = em_.reserve_scratch(packer_.b_bytes());
   partial_ = llvm::ConstantPointerNull::get(em_.ir().getPtrTy());
   if (plan_.k_blocks() > 1)
-    partial_ = em_.reserve_scratch(extent_of(plan_.m_outer) * plan_.mc * plan_.nc * 4);
+    partial_ =
+        em_.reserve_scratch(extent_of(plan_.m_outer) * plan_.mc * plan_.nc * plan_.word_bytes());
   make_tiles();
   const std::vector<kernel::Expr>* outside = em_.exprs();
   em_.use_exprs(&plan_.exprs);
@@ -204,12 +205,13 @@ void ContractEmitter::panelwise(const Range& panels, const Range& tiles) {
 /// Where B's next block begins: the next steps of this panel, or the next panel's first.
 llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& steps) {
   Builder& ir = em_.ir();
-  const kernel::Expr& load = em_.expr(plan_.b);
+  const kernel::Expr& load = *cast_load(plan_.exprs, plan_.b);
   llvm::Value* more = ir.CreateICmpSLT(steps.high, em_.i64(plan_.depth));
   llvm::Value* step = ir.CreateSelect(more, steps.high, em_.i64(0));
   llvm::Value* column =
       ir.CreateNSWMul(ir.CreateSelect(more, panel.low, panel.high), em_.i64(plan_.nr()));
-  em_.bind_var(plan_.k[0].var, step, 0, {0, plan_.depth - 1});
+  if (plan_.pairs()) step = ir.CreateNSWMul(step, em_.i64(2));
+  em_.bind_var(plan_.k[0].var, step, 0, {0, plan_.inner_k - 1});
   em_.bind_var(plan_.n.var, column, 0, {0, plan_.columns - 1});
   return em_.address(load.buffer, load.index);
 }
@@ -217,15 +219,18 @@ llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& 
 /// Each tile asks for its share of B's next block, so that packing finds it near. Addresses past
 /// the matrix do no harm: a prefetch never faults.
 void ContractEmitter::prefetch_share(const Block& block, llvm::Value* tile) {
-  constexpr int64_t kLineElements = 16;
+  constexpr int64_t kLine = 64;
   constexpr int32_t kSecondCache = 2;
   Builder& ir = em_.ir();
-  const kernel::Expr& load = em_.expr(plan_.b);
+  const kernel::Expr& load = *cast_load(plan_.exprs, plan_.b);
+  llvm::Type* type = memory_type(em_.context(), load.dtype);
+  const int64_t line_elements = kLine / dtype_bytes(load.dtype);
   const bool along_k = plan_.b_layout == Layout::kPanelsTransposed;
-  const int64_t runs = along_k ? plan_.nr() : plan_.kc;
-  const int64_t run = along_k ? plan_.kc : plan_.nr();
+  const int64_t steps = plan_.kc * (plan_.pairs() ? 2 : 1);
+  const int64_t runs = along_k ? plan_.nr() : steps;
+  const int64_t run = along_k ? steps : plan_.nr();
   const int64_t stride = load.index.coefficient(along_k ? plan_.n.var : plan_.k[0].var);
-  const int64_t lines = (run + kLineElements - 1) / kLineElements;
+  const int64_t lines = (run + line_elements - 1) / line_elements;
   const int64_t tiles = std::min(plan_.rows, plan_.mc) / plan_.mr;
   const int64_t each = (runs * lines + tiles - 1) / tiles;
   llvm::Value* first = ir.CreateNSWMul(ir.CreateNSWSub(tile, block.tiles.low), em_.i64(each));
@@ -234,8 +239,8 @@ void ContractEmitter::prefetch_share(const Block& block, llvm::Value* tile) {
   em_.loop(first, last, 1, false, [&](llvm::Value* index) {
     llvm::Value* start = ir.CreateNSWMul(ir.CreateUDiv(index, em_.i64(lines)), em_.i64(stride));
     llvm::Value* line =
-        ir.CreateNSWMul(ir.CreateURem(index, em_.i64(lines)), em_.i64(kLineElements));
-    llvm::Value* at = ir.CreateGEP(ir.getFloatTy(), block.next, ir.CreateNSWAdd(start, line));
+        ir.CreateNSWMul(ir.CreateURem(index, em_.i64(lines)), em_.i64(line_elements));
+    llvm::Value* at = ir.CreateGEP(type, block.next, ir.CreateNSWAdd(start, line));
     ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir.getPtrTy())},
                        {at, em_.i32(0), em_.i32(kSecondCache), em_.i32(1)});
   });
@@ -307,7 +312,7 @@ void ContractEmitter::call_tile(const Block& block, llvm::Value* panel, llvm::Va
   }
   llvm::Value* b = nullptr;
   if (plan_.b_packed()) {
-    b = element(b_block_, ir.CreateNSWMul(panel_in_block, em_.i64(packer_.panel_elements())));
+    b = element(b_block_, ir.CreateNSWMul(panel_in_block, em_.i64(packer_.panel_words())));
   } else {
     em_.bind_var(plan_.n.var, column, 0, {0, plan_.columns - 1});
     const kernel::Expr& load = em_.expr(plan_.b);

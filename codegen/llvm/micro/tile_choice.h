@@ -23,8 +23,8 @@ struct Tile {
   double cost = 0;  ///< cycles per step of k for the whole matrix, estimated
 };
 
-/// The register tile with the least estimated time for rows x columns.
-Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target);
+/// The register tile with the least estimated time for rows x columns of words.
+Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes = 4);
 
 /// Fills mr, nv, mc, nc, kc and whether B goes by panel by panel.
 void choose_blocks(ContractPlan& plan, const TargetInfo& target);
