@@ -1,7 +1,9 @@
 // The contraction engine against the machine's measured FMA peak: matrix products, dense training
 // steps, convolutions and both their gradients. Prints GFLOP/s and the share of the peak of one
 // core; a figure is the best of many short runs, in time on the CPU, so that other work on the
-// machine disturbs it little. Arguments: substrings of the cases to run.
+// machine disturbs it little. Arguments: substrings of the cases to run; --against CPU has each
+// case also run as compiled for another CPU (x86-64-v3), in turns, and prints how its rate
+// compares.
 #include "codegen/jit.h"
 #include "tests/unit/codegen/gemm_kernels.h"
 
@@ -125,28 +127,74 @@ std::vector<Case> make_cases() {
   return cases;
 }
 
-int run(int argc, char** argv) {
-  const TargetInfo target = TargetInfo::host();
-  const double peak = measure_peak(target);
-  std::printf("%-34s %8.1f GFLOP/s\n", "peak of the register tile", peak);
-  for (Case& c : make_cases()) {
-    bool wanted = argc < 2;
-    for (int i = 1; i < argc; ++i)
-      wanted = wanted || c.name.find(argv[i]) != std::string::npos;
-    if (!wanted) continue;
-    const double compile_begin = process_seconds();
-    kernel::Program program = program_of(std::move(c.kernel));
-    auto compiled = jit_compile(program, target);
+/// A case as compiled for one target.
+struct Measured {
+  double gflops = 0.0;
+  double microseconds = 1e15;
+  double compile_ms = 0.0;
+};
+
+/// Every target's best of some rounds in turns; false if it cannot be compiled.
+bool measure(Case& c, const std::vector<TargetInfo>& targets, std::vector<Measured>& results) {
+  const kernel::Program program = program_of(std::move(c.kernel));
+  std::vector<std::unique_ptr<JitProgram>> codes;
+  results.resize(targets.size());
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const double begin = process_seconds();
+    auto compiled = jit_compile(program, targets[i]);
     if (!compiled.ok()) {
       std::fprintf(stderr, "%s: %s\n", c.name.c_str(), compiled.message().c_str());
+      return false;
+    }
+    results[i].compile_ms = (process_seconds() - begin) * 1e3;
+    codes.push_back(compiled.take());
+  }
+  const kernel::Kernel& k = program.kernels.front();
+  constexpr int kRounds = 3;
+  for (int round = 0; round < kRounds; ++round) {
+    for (size_t i = 0; i < targets.size(); ++i)
+      results[i].microseconds =
+          std::min(results[i].microseconds, best_seconds(*codes[i], k, 0.1) * 1e6);
+  }
+  for (Measured& result : results)
+    result.gflops = static_cast<double>(k.flops) / result.microseconds * 1e-3;
+  return true;
+}
+
+int run(int argc, char** argv) {
+  std::vector<TargetInfo> targets = {TargetInfo::host()};
+  std::vector<std::string> wanted;
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--against") != 0) {
+      wanted.emplace_back(argv[i]);
+      continue;
+    }
+    const auto other = TargetInfo::host_as(i + 1 < argc ? argv[++i] : "none given");
+    if (!other.ok()) {
+      std::fprintf(stderr, "%s\n", other.message().c_str());
       return 1;
     }
-    const double compile_ms = (process_seconds() - compile_begin) * 1e3;
-    const kernel::Kernel& k = program.kernels.front();
-    const double seconds = best_seconds(**compiled, k, 0.3);
-    const double gflops = static_cast<double>(k.flops) / seconds / 1e9;
-    std::printf("%-34s %8.1f GFLOP/s %5.1f %%  %9.1f us  compiled in %.1f ms\n", c.name.c_str(),
-                gflops, 100 * gflops / peak, seconds * 1e6, compile_ms);
+    targets.push_back(*other);
+  }
+  std::vector<double> peaks;
+  for (const TargetInfo& target : targets) {
+    peaks.push_back(measure_peak(target));
+    std::printf("%-34s %8.1f GFLOP/s\n", "peak of the register tile", peaks.back());
+  }
+  for (Case& c : make_cases()) {
+    const bool runs = wanted.empty() || std::any_of(wanted.begin(), wanted.end(), [&](auto& part) {
+                        return c.name.find(part) != std::string::npos;
+                      });
+    if (!runs) continue;
+    std::vector<Measured> results;
+    if (!measure(c, targets, results)) return 1;
+    const Measured& own = results.front();
+    std::printf("%-34s %8.1f GFLOP/s %5.1f %%  %9.1f us  compiled in %.1f ms", c.name.c_str(),
+                own.gflops, 100 * own.gflops / peaks.front(), own.microseconds, own.compile_ms);
+    for (size_t i = 1; i < results.size(); ++i)
+      std::printf("  | %8.1f GFLOP/s, %5.1f %% of it", results[i].gflops,
+                  100 * results[i].gflops / own.gflops);
+    std::printf("\n");
   }
   return 0;
 }

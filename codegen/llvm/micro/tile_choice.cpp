@@ -11,7 +11,8 @@ namespace gradc::cg {
 namespace {
 
 constexpr double kLatency = 4.0;  // cycles of one FMA
-constexpr double kLoadsPerCycle = 2.0;
+constexpr double kSlack = 0.15;   // per cycle that a step is shorter than 1.5 latencies
+constexpr double kLoadsPerCycle = 1.8;
 constexpr double kPackCycles = 3.0;  // per vector packed
 constexpr double kShapePenalty = 0.03;
 constexpr int64_t kMaxVectors = 4;
@@ -20,10 +21,13 @@ int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
+/// Cycles of one step of k. Chains that are barely long enough for their latency are started late
+/// now and then: 4 x 2 sums take 4.27 cycles where two FMAs a cycle are possible, 6 x 2 take 6.02.
 double step_cost(int64_t mr, int64_t nv, const TargetInfo& target) {
   const double fma = static_cast<double>(mr * nv) / target.fma_per_cycle;
   const double loads = static_cast<double>(mr + nv) / kLoadsPerCycle;
-  return std::max({fma, loads, kLatency}) + 0.02 * loads;
+  return std::max({fma, loads, kLatency}) + 0.02 * loads +
+         kSlack * std::max(0.0, 1.5 * kLatency - fma);
 }
 
 /// Whole matrix: full tiles, the last row of tiles, the last column of tiles, the corner.
@@ -49,6 +53,19 @@ double matrix_cost(int64_t rows, int64_t columns, int64_t mr, int64_t nv, int64_
 int64_t max_rows(int64_t nv, const TargetInfo& target) {
   // Accumulators, one row of B and one broadcast of A, and a register to spare.
   return std::max<int64_t>(1, (target.vector_registers - nv - 2) / nv);
+}
+
+/// A packed by k has the rows of all tiles side by side: at each step a narrow tile reads a part of
+/// a line, the next tile another part. If a step is shorter than a line takes from the second
+/// cache, blocks of k whose lines stay in the first have both read it from there; partial sums cost
+/// less.
+int64_t steps_of_near_lines(const ContractPlan& plan, const TargetInfo& target) {
+  constexpr int64_t kLine = 64;
+  constexpr double kLineCycles = 8.0;
+  const bool narrow = plan.mr * 4 <= kLine / 2 && plan.row_tiles() > 1 &&
+                      static_cast<double>(plan.mr * plan.nv) / target.fma_per_cycle < kLineCycles;
+  if (plan.a_layout != Layout::kKOfRows || !narrow) return plan.depth;
+  return std::max<int64_t>(target.l1_bytes / 2 / kLine, kLine);
 }
 
 /// The size of equal blocks of `total`, each at most `most`, in units.
@@ -121,12 +138,17 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   plan.nv = tile.nv;
   if (try_panelwise(plan, target)) return;
   const int64_t nr = plan.nr();
+  constexpr int64_t kUnit = 8;
   plan.kc = plan.depth;
   if (plan.depth > kMaxUnblockedDepth) {
-    constexpr int64_t kUnit = 8;
     const int64_t aligned = aligned_steps(plan.k);
     plan.aligned = plan.k.size() > 1 && aligned >= kFewAlignedSteps;
     plan.kc = plan.aligned ? aligned : even_blocks(plan.depth, kDeepBlock, kUnit);
+  }
+  const int64_t near_steps = steps_of_near_lines(plan, target);
+  if (near_steps < plan.kc) {
+    plan.kc = even_blocks(plan.depth, near_steps, kUnit);
+    plan.aligned = false;
   }
   const bool blocked = plan.kc < plan.depth;
   // A's block stays in half of the second cache; B's, read once per block of A, in the third.

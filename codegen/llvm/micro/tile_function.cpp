@@ -136,7 +136,8 @@ class TileEmitter {
   void innermost(const KLevel& k, llvm::Value* a, llvm::Value* b) {
     Builder& ir = em_.ir();
     const bool blocked = plan_.k_blocks() > 1 && !plan_.aligned;
-    // Large tiles hide the loop's own instructions; unrolling them only costs compile time.
+    // Large tiles hide the loop's own instructions; unrolling them costs compile time, and
+    // registers where there are few: LLVM moves a sum to another one in every step.
     const int64_t unroll = is_large() ? 1 : 4;
     llvm::Value* count =
         blocked ? static_cast<llvm::Value*>(argument(TileArguments::kDepth)) : em_.i64(k.extent);
@@ -170,7 +171,10 @@ class TileEmitter {
     return ir.CreateInBoundsGEP(word_, base, scaled);
   }
 
-  bool is_large() const { return shape_.rows * shape_.vectors >= 16; }
+  bool is_large() const {
+    constexpr int64_t kEnough = 16;
+    return shape_.rows * shape_.vectors >= std::min(kEnough, em_.target().vector_registers * 5 / 8);
+  }
 
   /// The first steps of k, in equal parts; before each the tile asks for one line of every matrix
   /// the epilogue reads (an optimizer's weights and moments), which lie in rows too short for the
