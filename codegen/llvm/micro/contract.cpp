@@ -66,28 +66,25 @@ void ContractEmitter::emit() {
   if (plan_.a_packed()) a_block_ = em_.reserve_scratch(packer_.a_bytes());
   if (plan_.b_packed()) b_block_ = em_.reserve_scratch(packer_.b_bytes());
   partial_ = llvm::ConstantPointerNull::get(em_.ir().getPtrTy());
-  if (plan_.k_blocks() > 1) partial_ = em_.reserve_scratch(plan_.mc * plan_.nc * 4);
+  if (plan_.k_blocks() > 1)
+    partial_ = em_.reserve_scratch(extent_of(plan_.m_outer) * plan_.mc * plan_.nc * 4);
   make_tiles();
   const std::vector<kernel::Expr>* outside = em_.exprs();
   em_.use_exprs(&plan_.exprs);
   const bool first_thread_stores = em_.first_thread_stores();
   em_.set_first_thread_stores(false);
 
-  const bool rows_outside = !plan_.m_outer.empty();
   const Range outer = share(Split::kOuter, extent_of(plan_.outer));
   const Range panels = share(Split::kColumns, plan_.panels());
-  const Range tiles = rows_outside ? Range{em_.i64(0), em_.i64(plan_.row_tiles())}
-                                   : share(Split::kRows, plan_.row_tiles());
-  const Range outer_rows =
-      rows_outside ? share(Split::kRows, extent_of(plan_.m_outer)) : Range{em_.i64(0), em_.i64(1)};
+  const Range rows = share(Split::kRows, plan_.row_pieces());
   em_.loop(outer.low, outer.high, 1, false, [&](llvm::Value* index) {
     bind_flat(em_, plan_.outer, index);
-    if (plan_.panelwise) return panelwise(panels, tiles);
+    if (plan_.panelwise) return panelwise(panels, rows);
     blocks(panels, plan_.nc / plan_.nr(), [&](const Range& block) {
       if (plan_.k_blocks() == 1)
-        whole_depth(block, tiles, outer_rows);
+        whole_depth(block, rows);
       else
-        blocked_depth(block, tiles);
+        blocked_depth(block, rows);
     });
   });
   em_.set_first_thread_stores(first_thread_stores);
@@ -107,17 +104,43 @@ FlatRange ContractEmitter::rows_of(const Range& tiles) {
   return rows;
 }
 
-/// All of k at once: B's block is packed once, then A's blocks (or outer rows) go by.
-void ContractEmitter::whole_depth(const Range& panels, const Range& tiles,
-                                  const Range& outer_rows) {
-  const FlatRange steps{em_.i64(0), em_.i64(plan_.depth), true};
-  if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
-  em_.loop(outer_rows.low, outer_rows.high, 1, false, [&](llvm::Value* outer) {
+/// Calls body(outer row, its tiles) for a thread's pieces of rows.
+void ContractEmitter::each_outer_row(
+    const Range& rows, const std::function<void(llvm::Value*, const Range& tiles)>& body) {
+  Builder& ir = em_.ir();
+  const auto row = [&](llvm::Value* outer, const Range& tiles) {
     bind_flat(em_, plan_.m_outer, outer);
     environment_->store();
+    body(outer, tiles);
+  };
+  if (plan_.m_outer.empty()) return row(em_.i64(0), rows);
+  llvm::Value* each = em_.i64(plan_.row_tiles());
+  if (!plan_.shares_tiles() || plan_.split != Split::kRows) {
+    const Range outer =
+        plan_.shares_tiles() ? Range{em_.i64(0), em_.i64(extent_of(plan_.m_outer))} : rows;
+    em_.loop(outer.low, outer.high, 1, false,
+             [&](llvm::Value* index) { row(index, {em_.i64(0), each}); });
+    return;
+  }
+  llvm::Value* end =
+      ir.CreateUDiv(ir.CreateNSWAdd(rows.high, em_.i64(plan_.row_tiles() - 1)), each);
+  em_.loop(ir.CreateUDiv(rows.low, each), end, 1, false, [&](llvm::Value* outer) {
+    llvm::Value* first = ir.CreateNSWMul(outer, each);
+    llvm::Value* low = ir.CreateNSWSub(rows.low, first);
+    llvm::Value* high = ir.CreateNSWSub(rows.high, first);
+    row(outer, {ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, low, em_.i64(0)),
+                ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, high, each)});
+  });
+}
+
+/// All of k at once: B's block is packed once, then A's blocks (or outer rows) go by.
+void ContractEmitter::whole_depth(const Range& panels, const Range& rows) {
+  const FlatRange steps{em_.i64(0), em_.i64(plan_.depth), true};
+  if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
+  each_outer_row(rows, [&](llvm::Value*, const Range& tiles) {
     blocks(tiles, plan_.mc / plan_.mr, [&](const Range& block) {
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(block), steps);
-      run_tiles({panels, block, steps, em_.i64(0)});
+      run_tiles({panels, block, steps, em_.i64(0), nullptr, nullptr});
     });
   });
 }
@@ -139,13 +162,26 @@ void ContractEmitter::depth_blocks(
 }
 
 /// k in blocks: partial sums of a block of C stay in scratch until the last.
-void ContractEmitter::blocked_depth(const Range& panels, const Range& tiles) {
+void ContractEmitter::blocked_depth(const Range& panels, const Range& rows) {
+  if (!plan_.m_outer.empty()) return blocked_depth_of_direct(panels, rows);
   environment_->store();
-  blocks(tiles, plan_.mc / plan_.mr, [&](const Range& rows) {
+  blocks(rows, plan_.mc / plan_.mr, [&](const Range& tiles) {
     depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
       if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
-      if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(rows), steps);
-      run_tiles({panels, rows, steps, flags});
+      if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), steps);
+      run_tiles({panels, tiles, steps, flags, nullptr, partial_});
+    });
+  });
+}
+
+/// The same where A is read as it lies: a block of k of all rows, whose windows overlap, is near.
+void ContractEmitter::blocked_depth_of_direct(const Range& panels, const Range& rows) {
+  Builder& ir = em_.ir();
+  depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
+    if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
+    each_outer_row(rows, [&](llvm::Value* outer, const Range& tiles) {
+      llvm::Value* sums = element(partial_, ir.CreateNSWMul(outer, em_.i64(plan_.mc * plan_.nc)));
+      run_tiles({panels, tiles, steps, flags, nullptr, sums});
     });
   });
 }
@@ -158,8 +194,8 @@ void ContractEmitter::panelwise(const Range& panels, const Range& tiles) {
   blocks(panels, 1, [&](const Range& panel) {
     depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
       packer_.pack_b(b_block_, panel.low, panel.high, steps);
-      run_tiles(
-          {panel, tiles, steps, flags, plan_.prefetch_b ? source_after(panel, steps) : nullptr});
+      run_tiles({panel, tiles, steps, flags,
+                 plan_.prefetch_b ? source_after(panel, steps) : nullptr, partial_});
     });
   });
 }
@@ -244,6 +280,7 @@ void ContractEmitter::bind_steps(llvm::Value* first) {
     em_.bind_var(plan_.k[0].var, first, 0, {0, plan_.k[0].extent - 1});
     return;
   }
+  if (plan_.aligned && plan_.k_blocks() > 1) return bind_flat(em_, plan_.k, first);
   for (const kernel::ContractDim& dim : plan_.k)
     em_.bind_var(dim.var, nullptr, 0, {0, 0});
 }
@@ -276,10 +313,10 @@ void ContractEmitter::call_tile(const Block& block, llvm::Value* panel, llvm::Va
     b = em_.address(load.buffer, load.index);
   }
   llvm::Value* partial = partial_;
-  if (plan_.k_blocks() > 1)
-    partial =
-        element(partial_, ir.CreateNSWAdd(ir.CreateNSWMul(row_in_block, em_.i64(plan_.nc)),
-                                          ir.CreateNSWMul(panel_in_block, em_.i64(plan_.nr()))));
+  if (block.partial != nullptr)
+    partial = element(block.partial,
+                      ir.CreateNSWAdd(ir.CreateNSWMul(row_in_block, em_.i64(plan_.nc)),
+                                      ir.CreateNSWMul(panel_in_block, em_.i64(plan_.nr()))));
   GRADC_CHECK(tiles_[variant] != nullptr, "no tile of variant {}", variant);
   ir.CreateCall(tiles_[variant], {a, b, partial, environment_->block(), row, column,
                                   ir.CreateNSWSub(block.steps.high, block.steps.low), block.flags});

@@ -22,6 +22,16 @@ int64_t extent_of(const Dims& dims) {
                          [](int64_t product, const ContractDim& d) { return product * d.extent; });
 }
 
+bool ContractPlan::shares_tiles() const {
+  constexpr int64_t kFew = 16;
+  return !m_outer.empty() && extent_of(m_outer) < kFew;
+}
+
+int64_t ContractPlan::row_pieces() const {
+  if (m_outer.empty()) return row_tiles();
+  return extent_of(m_outer) * (shares_tiles() ? row_tiles() : 1);
+}
+
 namespace {
 
 /// Every affine of a contraction, to be read and rewritten.
@@ -111,13 +121,13 @@ int64_t lines_in_a_set(int64_t stride, int64_t count) {
 
 /// Whether a tile that reads A where it lies would find its own lines evicted: its rows at one k,
 /// or, when rows are contiguous, its steps of k, which the next panel of columns reads again.
-bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_stride,
-                   int64_t k_stride) {
+bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_stride, int64_t k_stride,
+                   int64_t steps) {
   constexpr int64_t kWaysForRows = 4;
   constexpr int64_t kWaysForSteps = 8;
   if (row_stride != 1) return lines_in_a_set(row_stride, tile.mr) > kWaysForRows;
   const bool read_again = plan.columns > tile.nv * plan.lanes;
-  return read_again && lines_in_a_set(k_stride, plan.depth) > kWaysForSteps;
+  return read_again && lines_in_a_set(k_stride, steps) > kWaysForSteps;
 }
 
 void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
@@ -134,22 +144,31 @@ void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
   const Expr* load = plain_load(plan.exprs, plan.b);
   const bool tail_ok = target.has_masked_memory || plan.columns % plan.lanes == 0;
   if (load == nullptr || load->index.coefficient(plan.n.var) != 1 || !tail_ok) return;
-  if (plan.k_blocks() > 1 && plan.k.size() > 1) return;
+  if (plan.k_blocks() > 1 && plan.k.size() > 1 && !plan.aligned) return;
   const int64_t stride = std::abs(load->index.coefficient(inner_k));
   const int64_t tiles = plan.row_tiles() * extent_of(plan.m_outer);
   if (tiles <= kFewTiles || stride <= kNearRows) plan.b_layout = Layout::kDirect;
 }
 
+/// Whether the partial sums of all rows stay in the second cache while blocks of k go by.
+bool sums_stay(const ContractPlan& plan, const TargetInfo& target) {
+  return plan.rows * std::min(plan.columns, kMostBlockedColumns) * 4 <= target.l2_bytes / 4;
+}
+
 /// A as it lies, tiles inside the innermost m dimension: worth it when that is long enough.
-bool try_direct_a(ContractPlan& plan, const TargetInfo& target, int64_t max_depth) {
+bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kShortRow = 6;
   const Expr* load = plain_load(plan.exprs, plan.a);
   if (load == nullptr) return false;
   const int64_t stride = load->index.coefficient(plan.m.back().var);
-  if (plan.depth > max_depth && (plan.k.size() > 1 || plan.m.size() > 1)) return false;
+  const bool blocked = plan.depth > kMaxUnblockedDepth;
+  const int64_t steps = blocked ? aligned_steps(plan.k) : plan.depth;
+  if (blocked && plan.k.size() > 1 && steps < kFewAlignedSteps) return false;
+  if (blocked && plan.m.size() > 1 && !sums_stay(plan, target)) return false;
   if (plan.m.size() > 1 && plan.m.back().extent < kShortRow) return false;
   const Tile tile = choose_tile(plan.m.back().extent, plan.columns, target);
-  if (lines_collide(plan, tile, stride, load->index.coefficient(plan.k.back().var))) return false;
+  if (lines_collide(plan, tile, stride, load->index.coefficient(plan.k.back().var), steps))
+    return false;
   plan.a_layout = Layout::kDirect;
   plan.a_row_stride = stride;
   plan.m_outer.assign(plan.m.begin(), plan.m.end() - 1);
@@ -158,8 +177,8 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target, int64_t max_dept
   return true;
 }
 
-void choose_a_layout(ContractPlan& plan, const TargetInfo& target, int64_t max_depth) {
-  if (try_direct_a(plan, target, max_depth)) return;
+void choose_a_layout(ContractPlan& plan, const TargetInfo& target) {
+  if (try_direct_a(plan, target)) return;
   const int64_t along_k = unit_loads(plan.exprs, plan.a, plan.k.back().var);
   const int64_t along_m = unit_loads(plan.exprs, plan.a, plan.m.back().var);
   plan.a_layout = along_m > along_k ? Layout::kKOfRows : Layout::kRowsOfK;
@@ -181,10 +200,10 @@ void make_levels(ContractPlan& plan) {
   if (plan.a_layout == Layout::kRowsOfK) plan.a_row_stride = padded(plan.a_depth());
   if (plan.a_layout == Layout::kKOfRows) plan.a_row_stride = 1;
   int64_t inner = 1;
-  for (size_t i = plan.k.size(); i-- > 0;) {
+  for (size_t i = plan.k.size(); i-- > 0 && (inner == 1 || !plan.aligned || inner < plan.kc);) {
     const VarId var = plan.k[i].var;
     KLevel level;
-    level.extent = plan.k[i].extent;
+    level.extent = plan.aligned ? std::min(plan.k[i].extent, plan.kc / inner) : plan.k[i].extent;
     level.a_stride = plan.a_packed() ? packed_a * inner : a.index.coefficient(var);
     level.b_stride = plan.b_packed() ? plan.nr() * inner : b.index.coefficient(var);
     inner *= level.extent;
@@ -238,7 +257,7 @@ ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kerne
   plan.columns = plan.n.extent;
   plan.depth = extent_of(plan.k);
   plan.lanes = target.lanes(4);
-  choose_a_layout(plan, target, kMaxUnblockedDepth);
+  choose_a_layout(plan, target);
   choose_blocks(plan, target);
   choose_b_layout(plan, target);
   choose_split(plan, contract.parallel, target);

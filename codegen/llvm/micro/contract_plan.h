@@ -48,11 +48,13 @@ struct ContractPlan {
   Layout a_layout = Layout::kRowsOfK;
   Layout b_layout = Layout::kPanels;
   int64_t a_row_stride = 0;      ///< elements between rows as the tile reads A
-  std::vector<KLevel> k_levels;  ///< outermost first
+  std::vector<KLevel> k_levels;  ///< of a block of k, outermost first
   int64_t lanes = 1;             ///< of a vector
   int64_t mr = 1, nv = 1;        ///< rows and vectors of the register tile
   int64_t mc = 0, nc = 0, kc = 0;
   Split split = Split::kNone;
+  /// Blocks of k are runs of whole dimensions, all alike: an operand can be read where it lies.
+  bool aligned = false;
   bool panelwise = false;   ///< A is packed once as a whole, B one panel at a time
   bool prefetch_b = false;  ///< tiles ask for the lines of B that are packed next
 
@@ -60,6 +62,10 @@ struct ContractPlan {
   int64_t row_tiles() const { return (rows + mr - 1) / mr; }
   int64_t panels() const { return (columns + nr() - 1) / nr(); }
   int64_t k_blocks() const { return (depth + kc - 1) / kc; }
+  /// Threads share the tiles of all m_outer together: too few of these to share.
+  bool shares_tiles() const;
+  /// Pieces of rows that threads can share.
+  int64_t row_pieces() const;
   /// Steps of k that packed A holds at a time.
   int64_t a_depth() const { return panelwise ? depth : kc; }
   bool a_packed() const { return a_layout != Layout::kDirect; }

@@ -76,7 +76,21 @@ int64_t even_blocks(int64_t total, int64_t most, int64_t unit) {
   return std::max(ceil_div(ceil_div(total, count), unit) * unit, unit);
 }
 
+constexpr int64_t kDeepBlock = 640;
+
 }  // namespace
+
+int64_t aligned_steps(const Dims& k) {
+  int64_t best = 1;
+  int64_t inner = 1;
+  for (auto dim = k.rbegin(); dim != k.rend() && inner < kDeepBlock; ++dim) {
+    for (int64_t steps = 2; steps <= dim->extent && inner * steps <= kDeepBlock; ++steps) {
+      if (dim->extent % steps == 0) best = inner * steps;
+    }
+    inner *= dim->extent;
+  }
+  return best;
+}
 
 Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target) {
   const int64_t lanes = target.lanes(4);
@@ -128,21 +142,26 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kUnit = 8;
   plan.kc = plan.depth;
   if (plan.depth > kMaxUnblockedDepth) {
-    constexpr int64_t kDeepBlock = 640;
-    plan.kc = even_blocks(plan.depth, kDeepBlock, kUnit);
+    const int64_t aligned = aligned_steps(plan.k);
+    plan.aligned = plan.k.size() > 1 && aligned >= kFewAlignedSteps;
+    plan.kc = plan.aligned ? aligned : even_blocks(plan.depth, kDeepBlock, kUnit);
   }
   const int64_t near_steps = steps_of_near_lines(plan, target);
-  if (near_steps < plan.kc) plan.kc = even_blocks(plan.depth, near_steps, kUnit);
+  if (near_steps < plan.kc) {
+    plan.aligned = false;
+    plan.kc = even_blocks(plan.depth, near_steps, kUnit);
+  }
   const bool blocked = plan.kc < plan.depth;
   // A's block stays in half of the second cache; B's, read once per block of A, in the third.
   const int64_t most_rows = target.l2_bytes / 2 / (plan.kc * 4);
-  const bool whole = plan.a_layout == Layout::kDirect && !blocked;
+  const bool whole = plan.a_layout == Layout::kDirect && (!blocked || !plan.m_outer.empty());
   plan.mc =
       whole ? ceil_div(plan.rows, plan.mr) * plan.mr : even_blocks(plan.rows, most_rows, plan.mr);
   const int64_t share =
       std::max(target.l2_bytes, target.l3_bytes / std::max<int64_t>(target.cores, 1) / 2);
   const int64_t most_columns =
-      blocked ? 512 : std::max<int64_t>(nr, std::min<int64_t>(share, 8 << 20) / (plan.kc * 4));
+      blocked ? kMostBlockedColumns
+              : std::max<int64_t>(nr, std::min<int64_t>(share, 8 << 20) / (plan.kc * 4));
   plan.nc = even_blocks(plan.columns, most_columns, nr);
 }
 
@@ -163,9 +182,8 @@ void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target) {
   const double work = rows * columns * depth / lanes / target.fma_per_cycle;
   const double pack_a = plan.a_packed() ? rows * depth / lanes * kPackCycles : 0;
   const double pack_b = plan.b_packed() ? depth * columns / lanes * kPackCycles : 0;
-  const int64_t row_pieces = plan.m_outer.empty() ? plan.row_tiles() : extent_of(plan.m_outer);
   const double by_outer = share(extent_of(plan.outer)) * outer * (work + pack_a + pack_b);
-  const double by_rows = outer * (share(row_pieces) * (work + pack_a) + pack_b);
+  const double by_rows = outer * (share(plan.row_pieces()) * (work + pack_a) + pack_b);
   const double by_columns = outer * (share(plan.panels()) * (work + pack_b) + pack_a);
   plan.split = by_outer <= by_rows && by_outer <= by_columns ? Split::kOuter
                : by_rows <= by_columns                       ? Split::kRows

@@ -8,6 +8,15 @@ namespace gradc::cg {
 /// Contractions up to this depth keep their sums in registers from first to last.
 inline constexpr int64_t kMaxUnblockedDepth = 1280;
 
+/// Columns of a block of sums that go to memory and back between blocks of k.
+inline constexpr int64_t kMostBlockedColumns = 512;
+/// Shorter aligned blocks of k are not worth it.
+inline constexpr int64_t kFewAlignedSteps = 128;
+
+/// The longest run of whole inner dimensions of k times a divisor of the next one that is no
+/// longer than a block of k.
+int64_t aligned_steps(const Dims& k);
+
 struct Tile {
   int64_t mr = 1;
   int64_t nv = 1;   ///< vectors of columns

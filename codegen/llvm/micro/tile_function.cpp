@@ -131,7 +131,7 @@ class TileEmitter {
 
   void innermost(const KLevel& k, llvm::Value* a, llvm::Value* b) {
     Builder& ir = em_.ir();
-    const bool blocked = plan_.k_blocks() > 1;
+    const bool blocked = plan_.k_blocks() > 1 && !plan_.aligned;
     // Large tiles hide the loop's own instructions; unrolling them costs compile time, and
     // registers where there are few: LLVM moves a sum to another one in every step.
     const int64_t unroll = is_large() ? 1 : 4;
