@@ -147,8 +147,8 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   }
   const int64_t near_steps = steps_of_near_lines(plan, target);
   if (near_steps < plan.kc) {
-    plan.kc = even_blocks(plan.depth, near_steps, kUnit);
     plan.aligned = false;
+    plan.kc = even_blocks(plan.depth, near_steps, kUnit);
   }
   const bool blocked = plan.kc < plan.depth;
   // A's block stays in half of the second cache; B's, read once per block of A, in the third.
