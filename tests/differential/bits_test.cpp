@@ -1,6 +1,7 @@
-// 300 random graphs: the bits of every output and update depend on nothing else. Each graph is
-// compiled as it is, and with further outputs and consumers of its values; for this machine and, if
-// that has more, for AVX2. What both have in common is equal to the bit, with one thread or three.
+// 300 random graphs and 100 with loops: the bits of every output and update depend on nothing else.
+// Each graph is compiled as it is, and with further outputs and consumers of its values; for this
+// machine and, if that has more, for AVX2. What both have in common is equal to the bit, with one
+// thread or three.
 #include "ir/builder.h"
 #include "passes/pass_manager.h"
 #include "tests/differential/random_entry.h"
@@ -150,6 +151,9 @@ TEST_P(Bits300, DependOnNothingElse) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, Bits300, ::testing::Range(uint64_t{0}, kBlocks));
+INSTANTIATE_TEST_SUITE_P(Loops, Bits300,
+                         ::testing::Range(testing::kFirstLoopSeed / kPerBlock,
+                                          testing::kFirstLoopSeed / kPerBlock + 5));
 
 }  // namespace
 }  // namespace gradc
