@@ -92,6 +92,8 @@ class EntryBuilder {
       for (const ParameterSpec& spec : layer.parameters) {
         InitSpec init = make_init_spec(spec.initializer, spec.shape);
         init.stream = stream++;
+        init.ones_begin = spec.ones_begin;
+        init.ones_end = spec.ones_end;
         const std::string name = layer.name + "/" + spec.name;
         parameters_[name] = builder_.input(spec.trainable ? InputKind::kParam : InputKind::kState,
                                            {DType::kF32, Shape(spec.shape)}, name,
@@ -122,14 +124,11 @@ class EntryBuilder {
     std::vector<Val> inputs;
     for (const ModelValue value : call.inputs)
       inputs.push_back(values_[value]);
-    const bool random = training() && layer.def->random;
     LayerBuildArgs args{.layer = layer, .inputs = inputs, .builder = builder_};
     args.training = training();
     args.tail_weight = tail_;
-    if (random) {
-      args.seed = seed();
-      args.iteration = iteration();
-    }
+    args.seed = [this] { return seed(); };
+    args.iteration = [this] { return iteration(); };
     args.parameter = [&](std::string_view name) { return parameter(layer, name); };
     args.update_state = [&](std::string_view name, Val value) {
       states_[layer.name + "/" + std::string(name)] = value;

@@ -55,8 +55,9 @@ struct LayerBuildArgs {
   std::span<const Val> inputs;
   Builder& builder;
   bool training = false;
-  Val tail_weight = {};           ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
-  Val seed = {}, iteration = {};  ///< of random ops; only in training
+  Val tail_weight = {};  ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
+  /// Of random ops; only in training.
+  std::function<Val()> seed = {}, iteration = {};
   std::function<Val(std::string_view)> parameter = {};
   std::function<void(std::string_view, Val)> update_state =
       {};                                     ///< next value of a parameter that is not trained
@@ -74,7 +75,6 @@ struct LayerDef {
   int64_t min_inputs = 1;
   int64_t max_inputs = 1;   ///< -1: any number
   bool integers = false;    ///< inputs may be integers
-  bool random = false;      ///< draws random numbers in training
   bool normalizes = false;  ///< the scale of its input does not matter
   bool (*infer)(LayerInferArgs&) = nullptr;
   Val (*build)(const LayerBuildArgs&) = nullptr;

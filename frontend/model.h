@@ -41,6 +41,8 @@ struct ParameterSpec {
   Component initializer;
   std::shared_ptr<const Component> regularizer;  ///< may be null
   bool trainable = true;
+  int64_t ones_begin = 0;  ///< elements [ones_begin, ones_end) start at 1
+  int64_t ones_end = 0;
 };
 
 /// A layer with its parameters; a shared layer is called more than once.

@@ -1,8 +1,8 @@
 // Everything here is iterative over entries, so that thousands of layers cost no stack.
 #include "frontend/wiring.h"
 
-#include "frontend/component_reader.h"
 #include "frontend/layer_def.h"
+#include "frontend/layer_reader.h"
 #include "support/suggest.h"
 
 #include <algorithm>
@@ -99,23 +99,8 @@ class Wiring {
     Layer layer;
     layer.def = e.def;
     layer.name = e.name;
-    layer.place = e.json.place();
-    layer.component.def = &e.def->base;
     layer.component.written_type = e.type_name;
-    layer.component.place = layer.place;
-    const size_t errors = sink_.all().size();
-    ObjectReader reader(sink_, e.json, fmt::format("{} layer \"{}\"", e.type_name, e.name));
-    for (const char* common : {"type", "name", "inputs"})
-      reader.get(common);
-    if (const auto trainable = reader.get("trainable"))
-      layer.trainable = read_bool(sink_, *trainable).value_or(true);
-    if (e.def == &raw_op_layer()) {
-      read_raw_op(reader, e.type_name, layer);
-    } else {
-      read_options(reader, e.def->base.options, layer.component.options);
-    }
-    reader.finish();
-    if (sink_.all().size() != errors) return;
+    if (!read_layer_members(sink_, e.json, {"type", "name", "inputs"}, layer)) return;
     layer_of_[i] = layers_.size();
     layers_.push_back(std::move(layer));
   }
