@@ -98,7 +98,7 @@ typedef struct gradc_rt_initializer {
   uint64_t stream;  /* distinct for every parameter of the model */
   int64_t has_seed; /* 1: the initializer's own seed replaces the run's */
   uint64_t seed;
-  const void* data; /* GRADC_RT_INIT_DATA only */
+  const void* data;   /* GRADC_RT_INIT_DATA only */
   int64_t ones_begin; /* elements [ones_begin, ones_end) start at 1, whatever the kind */
   int64_t ones_end;
 } gradc_rt_initializer;
