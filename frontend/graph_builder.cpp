@@ -75,6 +75,7 @@ class EntryBuilder {
       locate(input.place);
       values_.push_back(builder_.input(InputKind::kInput, batched(input.spec, request_.batch_size),
                                        "input/" + input.name, value_hint(input.name)));
+      masks_.emplace_back();
     }
     if (request_.tail && request_.kind != EntryKind::kPredict) {
       builder_.set_location("");
@@ -126,6 +127,7 @@ class EntryBuilder {
       inputs.push_back(values_[value]);
     LayerBuildArgs args{.layer = layer, .inputs = inputs, .builder = builder_};
     args.training = training();
+    args.mask = masks_[call.inputs.front()];
     args.tail_weight = tail_;
     args.seed = [this] { return seed(); };
     args.iteration = [this] { return iteration(); };
@@ -140,6 +142,9 @@ class EntryBuilder {
                 call.name, to_string(expected), to_string(result.type()));
     graph_->set_name_hint(result.id(), value_hint(call.name));
     values_.push_back(result);
+    const bool carries = layer.def->masks == MaskRule::kCarries;
+    masks_.push_back(carries || !call.masked ? args.mask : layer.def->build_mask(args));
+    if (!call.masked) masks_.back() = {};
   }
 
   /// A parameter's value; a moving average that a shared layer has already moved is its new value.
@@ -231,6 +236,7 @@ class EntryBuilder {
   std::shared_ptr<Graph> graph_;
   Builder builder_;
   std::vector<Val> values_;  ///< by ModelValue
+  std::vector<Val> masks_;   ///< by ModelValue: which steps count; empty: all
   std::map<std::string, Val> parameters_;
   std::map<std::string, Val> states_;  ///< next values of moving averages
   Val tail_, seed_, iteration_;

@@ -66,6 +66,7 @@ struct Call {
   size_t layer = 0;
   std::vector<ModelValue> inputs;
   TensorSpec output;
+  bool masked = false;  ///< some steps of the output do not count
   Place place;
 };
 
@@ -139,6 +140,9 @@ struct Model {
 
   const TensorSpec& spec(ModelValue value) const {
     return value < inputs.size() ? inputs[value].spec : calls[value - inputs.size()].output;
+  }
+  bool masked(ModelValue value) const {
+    return value >= inputs.size() && calls[value - inputs.size()].masked;
   }
   const std::string& value_name(ModelValue value) const {
     return value < inputs.size() ? inputs[value].name : calls[value - inputs.size()].name;

@@ -156,6 +156,7 @@ class Wiring {
 
   void infer_all() {
     outputs_.resize(sources_.size());
+    masked_.resize(sources_.size());
     for (const size_t i : order_)
       infer_entry(i);
     constexpr int64_t kTooMany = int64_t{1} << 61;
@@ -175,11 +176,13 @@ class Wiring {
     if (layer_of_[i] == kNone) return;
     Layer& layer = layers_[layer_of_[i]];
     std::vector<TensorSpec> inputs;
+    bool masked = false;
     for (const Source& source : sources_[i]) {
       if (source.index == kNone) return;
       if (!source.is_input && !outputs_[source.index]) return;  // reported where it went wrong
       inputs.push_back(source.is_input ? model_.inputs[source.index].spec
                                        : *outputs_[source.index]);
+      masked = masked || (!source.is_input && masked_[source.index]);
     }
     const Place place = entry(i).json.place();
     LayerInferArgs args{.layer = layer,
@@ -187,12 +190,24 @@ class Wiring {
                         .sink = sink_,
                         .place = place,
                         .batch_size = batch_size_,
+                        .masked = masked,
                         .output = {},
                         .parameters = {}};
-    if (!check_inputs(args) || !layer.def->infer(args) || !check_sizes(args)) return;
+    if (!check_inputs(args) || !check_mask(args) || !layer.def->infer(args) || !check_sizes(args))
+      return;
     if (!layer.parameters.empty() && !same_parameters(layer, args)) return;
     layer.parameters = std::move(args.parameters);
     outputs_[i] = std::move(args.output);
+    masked_[i] = layer.def->masks == MaskRule::kCarries ? masked : args.output_masked;
+  }
+
+  bool check_mask(LayerInferArgs& args) {
+    if (!args.masked || args.layer.def->masks != MaskRule::kRefuses) return true;
+    sink_
+        .error(DiagKind::kUnsupported, args.place,
+               "{} treats all steps alike, but some of its input's do not count", args.who())
+        .with_help("end the steps with a recurrent layer, or leave the mask out");
+    return false;
   }
 
   bool check_inputs(LayerInferArgs& args) {
@@ -332,6 +347,7 @@ class Wiring {
                 .layer = layer,
                 .inputs = {},
                 .output = *outputs_[i],
+                .masked = masked_[i],
                 .place = entry(i).json.place()};
       for (const Source& source : sources_[i])
         call.inputs.push_back(source.is_input ? source.index : value_of[source.index]);
@@ -360,6 +376,7 @@ class Wiring {
   std::vector<std::vector<Source>> sources_;
   std::vector<size_t> order_;
   std::vector<std::optional<TensorSpec>> outputs_;
+  std::vector<bool> masked_;  ///< whether some steps of outputs_ do not count
   std::vector<Wanted> wanted_;
   std::map<std::string, Place> wanted_names_;
   std::map<std::string, NameIndex> known_names_;  ///< by scope

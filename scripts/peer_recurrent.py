@@ -40,7 +40,8 @@ def by_torch(kind, p, x):
     return torch.stack(states, 1)
 
 
-def by_formula(kind, p, x, options):
+def by_formula(kind, p, x, options, counts=None):
+    """All states; a step that does not count (`counts` is [batch, steps]) leaves them as they are."""
     act = ACTIVATIONS[options.get("activation", "tanh")]
     rec = ACTIVATIONS[options.get("recurrent_activation", "sigmoid")]
     u, units = p["recurrent_kernel"], p["recurrent_kernel"].shape[0]
@@ -51,6 +52,7 @@ def by_formula(kind, p, x, options):
     states = []
     for t in range(x.shape[1]):
         z = x[:, t] @ p["kernel"] + of_input
+        before = h, c
         if kind == "simple_rnn":
             h = act(z + h @ u)
         elif kind == "lstm":
@@ -63,16 +65,20 @@ def by_formula(kind, p, x, options):
             update, reset = rec(xz + hz), rec(xr + hr)
             inner = reset * hh if after else (reset * h) @ u[:, 2 * units:]
             h = update * h + (1 - update) * act(xh + inner)
+        if counts is not None:
+            h, c = (torch.where(counts[:, t, None], new, old) for new, old in zip((h, c), before))
         states.append(h)
     return torch.stack(states, 1)
 
 
-def run_layer(options, p, x):
+def run_layer(options, p, x, counts=None):
     kind = options["type"]
     backwards = options.get("go_backwards", False)
     usual = {"type", "name", "units", "return_sequences", "go_backwards", "use_bias", "unroll"}
-    x = x.flip(1) if backwards else x
-    states = by_torch(kind, p, x) if set(options) <= usual else by_formula(kind, p, x, options)
+    if backwards:
+        x, counts = x.flip(1), counts if counts is None else counts.flip(1)
+    simple = set(options) <= usual and counts is None
+    states = by_torch(kind, p, x) if simple else by_formula(kind, p, x, options, counts)
     return states if options.get("return_sequences") else states[:, -1]
 
 
@@ -129,6 +135,62 @@ def bidirectional(make_case, rng, name, mode, inner, backward=None):
     return case_of(make_case, rng, name, [layer], forward, params)
 
 
+def masked_x(rng, name):
+    """Sequences of 5, 3 and 4 steps; the last has a gap."""
+    x = rng(name).standard_normal((B, T, I)).astype("f4")
+    x[1, 3:] = x[2, 1] = 0
+    return x
+
+
+def masked(make_case, rng, name, layers, run):
+    """A masking layer, and recurrent ones behind it: (layer, its features) by name."""
+    params = {f"{n}/{k}": s for n, (o, f) in layers.items() for k, s in parameters_of(o, f).items()}
+    all_layers = [{"type": "masking", "name": "m"}] + [{**o, "name": n} for n, (o, _) in layers.items()]
+
+    def forward(p, x):
+        return run(p, x, (x != 0).any(-1))
+
+    return case_of(make_case, rng, name, all_layers, forward, params, x=masked_x(rng, name))
+
+
+def masked_bidirectional(make_case, rng, all_states):
+    """Steps that do not count give zeros; behind them a layer that sees the mask, if there are any."""
+    inner = {"type": "gru", "units": H, **({"return_sequences": True} if all_states else {})}
+    other, last = {**inner, "go_backwards": True}, {"type": "lstm", "units": 4}
+    name = "masked_bidirectional_all" if all_states else "masked_bidirectional"
+    layers = [{"type": "masking", "name": "m", "mask_value": 0.0}, {"type": "bidirectional", "name": "b", "layer": inner}]
+    params = {f"b/{d}_gru/{k}": s for d in ("forward", "backward") for k, s in parameters_of(inner, I).items()}
+    if all_states:
+        layers.append({**last, "name": "r"})
+        params |= {f"r/{k}": s for k, s in parameters_of(last, 2 * H).items()}
+
+    def forward(p, x):
+        counts = (x != 0).any(-1)
+        a = run_layer(inner, under(p, "b/forward_gru/"), x, counts)
+        b = run_layer(other, under(p, "b/backward_gru/"), x, counts)
+        if not all_states:
+            return torch.cat([a, b], -1)
+        return run_layer(last, under(p, "r/"), torch.cat([a, b.flip(1)], -1) * counts[..., None], counts)
+
+    return case_of(make_case, rng, name, layers, forward, params, x=masked_x(rng, name))
+
+
+def mask_zero(make_case, rng):
+    layers = [{"type": "embedding", "name": "e", "input_dim": 7, "output_dim": I, "mask_zero": True},
+              {"type": "time_distributed", "name": "d", "layer": {"type": "dense", "units": 3, "activation": "tanh"}},
+              {"type": "dropout", "name": "none", "rate": 0.0}, {"type": "gru", "name": "r", "units": H}]
+    params = {"e/embeddings": (7, I), "d/kernel": (I, 3), "d/bias": (3,)}
+    params |= {f"r/{k}": s for k, s in parameters_of(layers[3], 3).items()}
+
+    def forward(p, x):
+        y = torch.tanh(p["e/embeddings"][x] @ p["d/kernel"] + p["d/bias"])
+        return run_layer({"type": "gru", "units": H}, under(p, "r/"), y, x != 0)
+
+    x = rng("masked_zero").integers(1, 7, (B, T)).astype("i4")
+    x[0, :2] = x[1, 3:] = 0
+    return case_of(make_case, rng, "masked_zero", layers, forward, params, (T,), x, "int32")
+
+
 def stacked(make_case, rng):
     """Two layers, and a dense layer on every step."""
     first = {"type": "gru", "name": "one", "units": 5, "return_sequences": True}
@@ -180,5 +242,14 @@ def cases(make_case, rng):
     yield bidirectional(make_case, rng, "bidirectional_last", "concat", gru)
     yield bidirectional(make_case, rng, "bidirectional_own", "concat", {**lstm, **every},
                         {"type": "simple_rnn", "units": 4, **every, **back})
+    for kind in GATES:
+        yield masked(make_case, rng, f"masked_{kind}", {"r": ({"type": kind, "units": H}, I)},
+                     lambda p, x, counts, kind=kind: run_layer({"type": kind, "units": H}, under(p, "r/"), x, counts))
+    one, two = {"type": "lstm", "units": 5, **every}, {"type": "gru", "units": H, **back}
+    yield masked(make_case, rng, "masked_stacked", {"one": (one, I), "two": (two, 5)},
+                 lambda p, x, counts: run_layer(two, under(p, "two/"), run_layer(one, under(p, "one/"), x, counts), counts))
+    yield masked_bidirectional(make_case, rng, False)
+    yield masked_bidirectional(make_case, rng, True)
+    yield mask_zero(make_case, rng)
     yield stacked(make_case, rng)
     yield embedded(make_case, rng)

@@ -32,6 +32,7 @@ extern constinit const LayerDef kDropout{
     .base = {.type = "dropout",
              .summary = "Zeroes random elements in training, scales the rest up.",
              .options = kDropoutOptions},
+    .masks = MaskRule::kCarries,
     .infer =
         [](LayerInferArgs& a) {
           a.output = a.inputs[0];

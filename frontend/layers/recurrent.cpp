@@ -111,6 +111,7 @@ bool infer_recurrent(LayerInferArgs& a, int64_t gates) {
   a.parameter("recurrent_kernel", {units, *width}, true, "recurrent");
   a.output.shape = {units};
   if (a.options().flag("return_sequences")) a.output.shape = {a.shape()[0], units};
+  a.output_masked = a.masked && a.options().flag("return_sequences");
   return true;
 }
 
@@ -125,7 +126,10 @@ class Recurrence {
         body_(a.builder, steps_, a.options().flag("go_backwards")) {}
 
   bool has_bias() const { return a_.options().flag("use_bias"); }
-  Val state(std::string_view hint) { return body_.carry(zeros(), hint); }
+  Val state(std::string_view hint) {
+    states_.push_back(body_.carry(zeros(), hint));
+    return states_.back();
+  }
 
   /// The slice of x kernel + bias, made for all steps at once. Steps come first.
   Val projected(Val bias) {
@@ -135,7 +139,9 @@ class Recurrence {
       x = x * broadcast(mask, x.shape(), {1, 2});
     Val y = matmul(reshape(x, Shape{steps_ * a_.batch(), features}), a_.parameter("kernel"));
     if (bias.valid()) y = y + broadcast(bias, y.shape(), {1});
-    return body_.slice(reshape(y, Shape{steps_, a_.batch(), gates_ * units_}), "x");
+    const Val slice = body_.slice(reshape(y, Shape{steps_, a_.batch(), gates_ * units_}), "x");
+    if (a_.mask.valid()) counts_ = body_.slice(transpose(a_.mask, {1, 0}), "counts");
+    return slice;
   }
 
   Val whole(Val value, std::string_view hint) { return body_.whole(value, hint); }
@@ -157,12 +163,23 @@ class Recurrence {
     return apply_activation(a_.options().component("recurrent_activation"), x);
   }
 
-  /// The loop; the first state is the result.
-  Val run(const std::vector<Val>& next) {
+  /// The loop; the first state is the result. A step that does not count leaves the states as they
+  /// are.
+  Val run(std::vector<Val> next) {
     const bool sequences = a_.options().flag("return_sequences");
+    Val result = next.front();
+    if (counts_.valid()) {
+      const Val counts = broadcast(counts_, next.front().shape(), {0});
+      for (size_t i = 0; i < next.size(); ++i)
+        next[i] = select(counts, next[i], states_[i]);
+      if (!a_.zero_masked)
+        result = next.front();
+      else if (sequences)
+        result = select(counts, result, 0.0);
+    }
     for (const Val& state : next)
       body_.yield(state);
-    if (sequences) body_.yield(next.front());
+    if (sequences) body_.yield(result);
     const std::vector<Val> results = body_.run();
     if (!sequences) return results.front();
     Val all = results.back();
@@ -191,7 +208,14 @@ class Recurrence {
   int64_t units_;
   int64_t gates_;
   LoopBody body_;
+  std::vector<Val> states_;
+  Val counts_;  ///< bool[batch]: whether a row's step counts
 };
+
+/// The mask of the states after every step.
+Val recurrent_mask(const LayerBuildArgs& a) {
+  return a.options().flag("go_backwards") ? reverse(a.mask, {1}) : a.mask;
+}
 
 bool infer_simple_rnn(LayerInferArgs& a) {
   if (!infer_recurrent(a, 1)) return false;
@@ -274,8 +298,10 @@ extern constinit const LayerDef kSimpleRnn{
              .summary = "h' = activation(x kernel + h recurrent_kernel + bias), step by step over "
                         "[steps, features].",
              .options = kSimpleRnnOptions},
+    .masks = MaskRule::kKnows,
     .infer = infer_simple_rnn,
     .build = build_simple_rnn,
+    .build_mask = recurrent_mask,
 };
 
 extern constinit const LayerDef kLstm{
@@ -283,8 +309,10 @@ extern constinit const LayerDef kLstm{
              .summary = "Long short-term memory over [steps, features]; gates in the order input, "
                         "forget, candidate, output.",
              .options = kLstmOptions},
+    .masks = MaskRule::kKnows,
     .infer = infer_lstm,
     .build = build_lstm,
+    .build_mask = recurrent_mask,
 };
 
 extern constinit const LayerDef kGru{
@@ -292,8 +320,10 @@ extern constinit const LayerDef kGru{
              .summary = "Gated recurrent unit over [steps, features]; gates in the order update, "
                         "reset, candidate.",
              .options = kGruOptions},
+    .masks = MaskRule::kKnows,
     .infer = infer_gru,
     .build = build_gru,
+    .build_mask = recurrent_mask,
 };
 
 }  // namespace gradc::layers

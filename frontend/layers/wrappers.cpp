@@ -40,6 +40,7 @@ bool infer_inner(LayerInferArgs& a, const Layer& layer, std::span<const TensorSp
                        .sink = a.sink,
                        .place = layer.place,
                        .batch_size = batch,
+                       .masked = a.masked,
                        .output = {},
                        .parameters = {}};
   if (!layer.def->integers && !is_float(inputs[0].dtype))
@@ -56,9 +57,11 @@ bool infer_inner(LayerInferArgs& a, const Layer& layer, std::span<const TensorSp
 }
 
 Val build_inner(const LayerBuildArgs& a, const Layer& layer, std::span<const Val> inputs,
-                Val tail_weight, const std::string& prefix) {
+                Val tail_weight, Val mask, const std::string& prefix) {
   LayerBuildArgs inner{.layer = layer, .inputs = inputs, .builder = a.builder};
   inner.training = a.training;
+  inner.mask = mask;
+  inner.zero_masked = mask.valid();
   inner.tail_weight = tail_weight;
   inner.seed = a.seed;
   inner.iteration = a.iteration;
@@ -119,6 +122,7 @@ bool infer_bidirectional(LayerInferArgs& a) {
       !infer_inner(a, both.backward, a.inputs, a.batch_size, both.backward_prefix(), back))
     return false;
   a.output = there;
+  a.output_masked = a.masked && forward.flag("return_sequences");
   if (a.options().text("merge_mode") == "concat") {
     a.output.shape.back() += back.shape.back();
     return true;
@@ -131,8 +135,9 @@ bool infer_bidirectional(LayerInferArgs& a) {
 
 Val build_bidirectional(const LayerBuildArgs& a) {
   const Directions both(a.options());
-  const Val there = build_inner(a, both.forward, a.inputs, a.tail_weight, both.forward_prefix());
-  Val back = build_inner(a, both.backward, a.inputs, a.tail_weight, both.backward_prefix());
+  const Val there =
+      build_inner(a, both.forward, a.inputs, a.tail_weight, a.mask, both.forward_prefix());
+  Val back = build_inner(a, both.backward, a.inputs, a.tail_weight, a.mask, both.backward_prefix());
   if (both.backward.component.options.flag("return_sequences")) back = reverse(back, {1});
   const std::string& mode = a.options().text("merge_mode");
   if (mode == "concat") return concat({there, back}, there.rank() - 1);
@@ -180,7 +185,7 @@ Val build_time_distributed(const LayerBuildArgs& a) {
     weight = joined(broadcast(weight / steps, Shape{a.batch(), x.shape()[1]}, {0}));
   }
   const std::vector<Val> inputs = {joined(x)};
-  const Val y = build_inner(a, *a.options().layer("layer"), inputs, weight, {});
+  const Val y = build_inner(a, *a.options().layer("layer"), inputs, weight, {}, {});
   Ints dims = {a.batch(), x.shape()[1]};
   const Shape shape = y.shape();
   dims.insert(dims.end(), shape.begin() + 1, shape.end());
@@ -195,8 +200,10 @@ extern constinit const LayerDef kBidirectional{
                         "own for each. Parameters are called forward_<layer>/... and "
                         "backward_<layer>/...",
              .options = kBidirectionalOptions},
+    .masks = MaskRule::kKnows,
     .infer = infer_bidirectional,
     .build = build_bidirectional,
+    .build_mask = [](const LayerBuildArgs& a) { return a.mask; },
 };
 
 extern constinit const LayerDef kTimeDistributed{
@@ -204,6 +211,7 @@ extern constinit const LayerDef kTimeDistributed{
              .summary = "A layer on every step of [steps, ...] alike.",
              .options = kTimeDistributedOptions},
     .integers = true,
+    .masks = MaskRule::kCarries,
     .infer = infer_time_distributed,
     .build = build_time_distributed,
 };

@@ -133,5 +133,46 @@ TEST(Recurrent, RefusesByName) {
       "inputs");
 }
 
+TEST(Masks, AreCarriedToTheLayerThatEndsTheSteps) {
+  const Result<Model> model = parse_model(text_of(
+      R"({"type": "masking"}, {"type": "dense", "units": 3}, {"type": "dropout", "rate": 0.1},
+         {"type": "lstm", "units": 4, "return_sequences": true},
+         {"type": "bidirectional", "layer": {"type": "gru", "units": 2}})"));
+  ASSERT_TRUE(model.ok()) << model.message();
+  std::vector<bool> masked;
+  for (const Call& call : model->calls)
+    masked.push_back(call.masked);
+  EXPECT_EQ(masked, (std::vector<bool>{true, true, true, true, false, false, false}));
+  const auto entry = build_entry_graph(*model, {EntryKind::kTrain, 3});
+  ASSERT_TRUE(entry.ok()) << entry.message();
+  int loops = 0, selects = 0;
+  for (const NodeId id : entry->graph->nodes()) {
+    const Node& node = entry->graph->node(id);
+    if (node.op != Op::kScan) continue;
+    ++loops;
+    for (const NodeId inner : node.body->nodes())
+      selects += node.body->node(inner).op == Op::kSelect ? 1 : 0;
+  }
+  EXPECT_EQ(loops, 3);
+  EXPECT_EQ(selects, 4);  // each state of each loop
+}
+
+TEST(Masks, AreRefusedWhereAllStepsCount) {
+  const auto expect = [](const std::string& layers, const std::string& part) {
+    const std::string problem = problems_of(text_of(layers));
+    EXPECT_NE(problem.find(part), std::string::npos) << problem;
+  };
+  expect(R"({"type": "masking"}, {"type": "batch_normalization"})",
+         "treats all steps alike, but some of its input's do not count");
+  expect(R"({"type": "masking"})", "flatten layer \"flatten\" treats all steps alike");
+  const std::string sequence = R"({"inputs": [{"name": "x", "shape": [5], "dtype": "int32"}],
+    "layers": [{"type": "embedding", "input_dim": 4, "output_dim": 3, "mask_zero": true},
+               {"type": "dense", "units": 2}],
+    "training": {"loss": "mean_squared_error", "optimizer": "sgd"}})";
+  EXPECT_NE(problems_of(sequence).find("some steps of output \"dense\" do not count"),
+            std::string::npos)
+      << problems_of(sequence);
+}
+
 }  // namespace
 }  // namespace gradc
