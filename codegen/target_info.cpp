@@ -28,7 +28,12 @@ TargetInfo from_facts(const cg::TargetFacts& facts) {
     target.has_fma = true;
     return target;
   }
-  if (!facts.x86) return target;
+  if (facts.riscv) {  // F and D have a fused multiply-add; without V two numbers are a vector
+    target.vector_bytes = facts.rvv ? 16 : 8;
+    target.vector_registers = facts.rvv ? 32 : 16;
+    target.has_fma = true;
+    return target;
+  }
   target.vector_bytes = facts.avx512 ? 64 : facts.avx ? 32 : 16;
   target.vector_registers = facts.avx512 ? 32 : 16;
   target.has_fma = facts.fma;
@@ -90,6 +95,12 @@ TargetInfo TargetInfo::host() {
   const auto facts = cg::query_host();
   GRADC_CHECK(facts.ok(), "{}", facts.message());
   return measured_host(*facts);
+}
+
+Result<TargetInfo> TargetInfo::host_as(const std::string& cpu) {
+  if (cpu.empty() || cpu == "native") return host();
+  GRADC_TRY(const cg::TargetFacts facts, cg::query_target("", cpu, ""));
+  return measured_host(facts);
 }
 
 Result<TargetInfo> TargetInfo::from(const std::string& triple, const std::string& cpu,

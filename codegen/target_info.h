@@ -28,6 +28,8 @@ struct TargetInfo {
   int64_t lanes(int64_t element_bytes) const { return vector_bytes / element_bytes; }
 
   static TargetInfo host();
+  /// This machine, of whose instructions code may use what a CPU that LLVM names has; empty: all.
+  static Result<TargetInfo> host_as(const std::string& cpu);
   static Result<TargetInfo> from(const std::string& triple, const std::string& cpu,
                                  const std::string& features);
   static TargetInfo generic_sse();     ///< x86-64, 16-byte vectors, no FMA

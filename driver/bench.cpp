@@ -111,8 +111,8 @@ void time_entry(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOp
 
 namespace {
 
-Status measure_kernels(const BenchOptions& options, const CompiledModel& model,
-                       rt::Instance& instance, BenchResult& result) {
+Status measure_kernels(const BenchOptions& options, const TargetInfo& target,
+                       const CompiledModel& model, rt::Instance& instance, BenchResult& result) {
   const kernel::Program& program = model.program();
   const auto entry = std::find_if(
       program.entries.begin(), program.entries.end(),
@@ -120,7 +120,7 @@ Status measure_kernels(const BenchOptions& options, const CompiledModel& model,
   GRADC_CHECK(entry != program.entries.end(), "the training step was not compiled");
   if (options.profile) {
     GRADC_TRY(const std::vector<BandwidthPoint> bandwidth,
-              measure_bandwidth(TargetInfo::host(), result.threads));
+              measure_bandwidth(target, result.threads));
     result.profile = profile_entry(instance, GRADC_RT_TRAIN_STEP, program, *entry,
                                    std::min(options.seconds, 1.0), result.peak_gflops, bandwidth);
   }
@@ -136,6 +136,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   if (is_gir(options.model)) return bench_gir(options);
   CompileOptions compile;
   compile.batch_size = options.batch_size;
+  GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
   if (!options.trace.empty()) GRADC_TRY_STATUS(check_output(options.trace));
   GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources));
   if (!model->supports(EntryPoint::kTrainStep)) {
@@ -157,7 +158,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   BenchResult result;
   result.threads = instance->threads();
   result.batch_size = model->batch_size();
-  GRADC_TRY(result.peak_gflops, measure_fma_peak(TargetInfo::host(), result.threads));
+  GRADC_TRY(result.peak_gflops, measure_fma_peak(compile.target, result.threads));
   time_steps(*instance, options, result);
   result.resident_bytes = anonymous_memory();
   const gradc_rt_model& runtime_model = model->runtime_model();
@@ -182,7 +183,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
-  GRADC_TRY_STATUS(measure_kernels(options, *model, *instance, result));
+  GRADC_TRY_STATUS(measure_kernels(options, compile.target, *model, *instance, result));
   return result;
 }
 

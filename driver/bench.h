@@ -20,6 +20,7 @@ struct BenchOptions {
   double seconds = 2.0;
   int64_t batch_size = 0;
   int threads = 1;
+  std::string cpu;  ///< compile for it; empty: all that this machine has
   bool profile = false;
   std::string trace;  ///< a file for Chrome's trace events; empty: none
 };

@@ -15,7 +15,9 @@ Result<BenchResult> bench_gir(const BenchOptions& options) {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point begin = Clock::now();
   GRADC_TRY(GirFile file, read_gir_file(options.model));
-  GRADC_TRY(const auto program, GirProgram::create(file, {}));
+  GirOptions compile;
+  GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
+  GRADC_TRY(const auto program, GirProgram::create(file, compile));
   GRADC_TRY_STATUS(program->compile());
   BenchResult result;
   result.compile_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
@@ -31,7 +33,7 @@ Result<BenchResult> bench_gir(const BenchOptions& options) {
   GRADC_TRY_STATUS(from_runtime(instance->initialize(0)));
   GRADC_TRY_STATUS(from_runtime(instance->prepare(GRADC_RT_PREDICT)));
   result.threads = instance->threads();
-  GRADC_TRY(result.peak_gflops, measure_fma_peak(TargetInfo::host(), result.threads));
+  GRADC_TRY(result.peak_gflops, measure_fma_peak(compile.target, result.threads));
   time_entry(*instance, GRADC_RT_PREDICT, options, result);
 
   const int64_t input = instance->nth(GRADC_RT_INPUT, 0);

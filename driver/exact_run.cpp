@@ -209,6 +209,7 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
   GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(run.in.c_str(), &file)));
   CompileOptions options;
   if (run.cache) options.cache = DiskCache::of_user();
+  GRADC_TRY(options.target, TargetInfo::host_as(run.cpu));
   GRADC_TRY(Model description, read_model_file(run.model, sources));
   GRADC_TRY(options.batch_size, batch_of(description, file, run.in));
   GRADC_TRY(auto model, CompiledModel::create(std::move(description), options));

@@ -19,6 +19,7 @@ struct ExactRun {
   int64_t steps = 1;  ///< train_step: repeated on the same batch; 0 gives the initial parameters
   std::optional<uint64_t> seed;
   int threads = 1;
+  std::string cpu;  ///< compile for it; empty: all that this machine has
   bool interpreter = false;
   bool cache = false;  ///< keep compiled code between processes
 };

@@ -58,6 +58,8 @@ TargetFacts facts_of(const llvm::MCSubtargetInfo& info, TargetFacts facts) {
   };
   facts.x86 = triple.isX86();
   facts.aarch64 = triple.isAArch64();
+  facts.riscv = triple.isRISCV();
+  facts.rvv = facts.riscv && has("v");
   if (!facts.x86) return facts;
   facts.sse = has("sse2");
   facts.avx = has("avx");

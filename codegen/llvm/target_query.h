@@ -13,6 +13,8 @@ struct TargetFacts {
   std::string features;  ///< "+a,+b,-c"
   bool x86 = false;
   bool aarch64 = false;
+  bool riscv = false;
+  bool rvv = false;  ///< RISC-V's vectors, of at least 16 bytes
   bool sse = false;
   bool avx = false;
   bool avx2 = false;

@@ -1,7 +1,9 @@
 // Random graphs, 2,400 in the normal run, the last 400 with loops. For each: every pass alone and
 // every pass of the entry's standard pipeline, one after the other, leaves the interpreter's
 // numbers as they are; compiled code computes them within bounds of fp32, and three threads the
-// same bits as one. A failure prints the smallest graph found on which it still happens.
+// same bits as one; every fifth graph on every instruction set of this machine: SSE within the same
+// bounds, AVX2 with the bits of AVX-512. A failure prints the smallest graph found on which it
+// still happens.
 //
 // Bounds. Let `noise` be the largest move of an element of that tensor when every rounding op of
 // the unoptimised graph, loops written out, is off by up to 5e-7 (relative), and M its largest
@@ -44,6 +46,7 @@ struct Totals {
   int loops = 0;
   int loose = 0;  ///< tensors where the noise is over 1 % of the magnitude
   double worst = 0.0;
+  std::map<std::string, int> sets;  ///< graphs by instruction set
   std::map<std::string, int> kinds;
   std::set<Op> ops;
 };
@@ -59,10 +62,10 @@ class PrintTotals : public ::testing::Environment {
         "changes checked) "
         "and "
         "equal to compiled code in {} tensors (largest difference {:.3f} of its bound; {} tensors "
-        "with a bound over 1 %)\n",
+        "with a bound over 1 %); on AVX2 with the same bits {}, on SSE within the bounds {}\n",
         totals.graphs, totals.kinds["forward"], totals.kinds["gradients"], totals.kinds["step"],
         totals.kinds["second"], totals.nodes, totals.ops.size(), totals.loops, totals.passes,
-        totals.numbers, totals.worst, totals.loose);
+        totals.numbers, totals.worst, totals.loose, totals.sets["AVX2"], totals.sets["SSE"]);
   }
 };
 Totals PrintTotals::totals;
@@ -177,10 +180,27 @@ void count_differences(const Expected& expected, const NamedNumbers& actual) {
   }
 }
 
-/// Runs compiled code; what differs from the interpreter, or nothing.
-std::string compiled_problem(const Planned& p, const JitEntry& code) {
+/// What code is compiled for.
+struct InstructionSet {
+  std::string name;
+  TargetInfo target = TargetInfo::host();
+  bool same_bits = false;  ///< as this machine's best
+};
+
+/// This machine's best, then the lesser ones that it has.
+std::vector<InstructionSet> instruction_sets() {
+  std::vector<InstructionSet> sets(1);
+  const TargetInfo host = sets[0].target;
+  if (host.triple.substr(0, 6) != "x86_64") return sets;
+  if (host.vector_bytes > 32) sets.push_back({"AVX2", TargetInfo::generic_avx2(), true});
+  if (host.vector_bytes > 16) sets.push_back({"SSE", TargetInfo::generic_sse()});
+  return sets;
+}
+
+/// Runs compiled code; what differs from the interpreter, or nothing. `memory` gets what it leaves.
+std::string compiled_problem(const Planned& p, const JitEntry& code, test::Memory& memory) {
   const std::vector<Tensor> inputs = testing::entry_inputs(*p.graph, p.entry.seed);
-  const test::Memory memory = test::run_compiled(code, *p.graph, inputs, 1);
+  memory = test::run_compiled(code, *p.graph, inputs, 1);
   if (test::run_compiled(code, *p.graph, inputs, 3) != memory)
     return "three threads give other bits";
   InterpretResult result;
@@ -204,14 +224,16 @@ std::string compiled_problem(const Planned& p, const JitEntry& code) {
 
 /// Compiles all into one program and runs each; what goes wrong by position, or one line when they
 /// cannot be compiled.
-std::vector<std::string> compile_and_run(const std::vector<Planned>& batch) {
+std::vector<std::string> compile_and_run(const std::vector<Planned>& batch,
+                                         const TargetInfo& target,
+                                         std::vector<test::Memory>& memories) {
   std::vector<std::string> problems(batch.size());
+  memories.resize(batch.size());
   std::vector<kernel::LowerEntry> entries;
   for (const Planned& p : batch) {
     entries.push_back(test::entry_of(*p.graph, *p.plan));
     entries.back().name = fmt::format("run_{}", p.entry.seed);
   }
-  const TargetInfo target = TargetInfo::host();
   const auto program = kernel::lower("random", entries, target);
   if (!program.ok()) return {"lower: " + program.message()};
   if (const std::string problem = testing::reading_back_problem(program->kernels); !problem.empty())
@@ -222,18 +244,37 @@ std::vector<std::string> compile_and_run(const std::vector<Planned>& batch) {
   const auto jit = jit_compile(*program, target, options);
   if (!jit.ok()) return {"compile: " + jit.message()};
   for (size_t i = 0; i < batch.size(); ++i)
-    problems[i] = compiled_problem(batch[i], (*jit)->entries()[i]);
+    problems[i] = compiled_problem(batch[i], (*jit)->entries()[i], memories[i]);
   return problems;
 }
 
-std::string problem_of(const RandomEntry& entry) {
+/// The same on some instruction sets, one after the other.
+std::vector<std::string> compile_and_run(const std::vector<Planned>& batch,
+                                         std::span<const InstructionSet> sets) {
+  std::vector<test::Memory> best;
+  std::vector<std::string> problems = compile_and_run(batch, sets[0].target, best);
+  for (const InstructionSet& set : sets.subspan(1)) {
+    std::vector<test::Memory> memories;
+    std::vector<std::string> more = compile_and_run(batch, set.target, memories);
+    if (more.size() != batch.size()) return {set.name + ": " + more[0]};
+    for (size_t i = 0; i < std::min(batch.size(), problems.size()); ++i) {
+      if (more[i].empty() && set.same_bits && memories[i] != best[i]) more[i] = "other bits";
+      if (problems[i].empty() && !more[i].empty()) problems[i] = set.name + ": " + more[i];
+      ++PrintTotals::totals.sets[set.name];
+    }
+  }
+  return problems;
+}
+
+std::string problem_of(const RandomEntry& entry, std::span<const InstructionSet> sets) {
   std::vector<Planned> one(1);
   one[0].entry = entry;
   const std::string problem = plan(one[0]);
-  return problem.empty() ? compile_and_run(one)[0] : problem;
+  return problem.empty() ? compile_and_run(one, sets)[0] : problem;
 }
 
-void fail(const RandomEntry& entry, const std::string& problem) {
+void fail(const RandomEntry& entry, const std::string& problem,
+          std::span<const InstructionSet> sets) {
   const auto with = [&](const Graph& graph) {
     RandomEntry candidate = entry;
     candidate.graph = graph.clone();
@@ -241,11 +282,11 @@ void fail(const RandomEntry& entry, const std::string& problem) {
   };
   const std::string what = problem.substr(0, problem.find(':'));  // the stage or tensor
   const auto small = testing::shrink_graph(*entry.graph, [&](const Graph& candidate) {
-    const std::string other = problem_of(with(candidate));
+    const std::string other = problem_of(with(candidate), sets);
     return !other.empty() && other.substr(0, other.find(':')) == what;
   });
   ADD_FAILURE() << "seed " << entry.seed << ": " << problem << "\nshrunk:\n"
-                << print_graph(*small) << problem_of(with(*small));
+                << print_graph(*small) << problem_of(with(*small), sets);
 }
 
 void count(const RandomEntry& entry) {
@@ -264,22 +305,24 @@ class RandomGraphs : public ::testing::TestWithParam<uint64_t> {};
 
 TEST_P(RandomGraphs, PassesAndCompiledCodeKeepTheNumbers) {
   const uint64_t first = GetParam() * kPerBlock;
+  const std::vector<InstructionSet> all = instruction_sets();
   for (uint64_t seed = first; seed < first + kPerBlock; seed += kPerProgram) {
+    const std::span sets = std::span(all).first(seed == first ? all.size() : 1);
     std::vector<Planned> batch(kPerProgram);
     for (uint64_t i = 0; i < kPerProgram; ++i) {
       batch[i].entry = testing::random_entry(seed + i);
       const std::string problem = plan(batch[i]);
-      if (!problem.empty()) fail(batch[i].entry, problem);
+      if (!problem.empty()) fail(batch[i].entry, problem, sets.first(1));
     }
-    std::vector<std::string> problems = compile_and_run(batch);
+    std::vector<std::string> problems = compile_and_run(batch, sets);
     if (problems.size() != batch.size()) {  // not compiled: each alone, to find the one
       problems.assign(batch.size(), {});
       for (size_t i = 0; i < batch.size(); ++i)
-        problems[i] = problem_of(batch[i].entry);
+        problems[i] = problem_of(batch[i].entry, sets);
     }
     for (size_t i = 0; i < batch.size(); ++i) {
       count(batch[i].entry);
-      if (!problems[i].empty()) fail(batch[i].entry, problems[i]);
+      if (!problems[i].empty()) fail(batch[i].entry, problems[i], sets);
     }
   }
 }
@@ -294,7 +337,7 @@ TEST(RandomGraph, OneSeed) {
   ASSERT_EQ(plan(one[0]), "");
   fmt::print("{}\n", print_graph(*one[0].graph));
   std::fflush(stdout);
-  EXPECT_EQ(compile_and_run(one)[0], "");
+  EXPECT_EQ(compile_and_run(one, instruction_sets())[0], "");
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, RandomGraphs, ::testing::Range(uint64_t{0}, kBlocks));

@@ -108,6 +108,7 @@ void register_bench(CLI::App& app, Selection& selection) {
       ->check(positive_number());
   add_batch_size(*command, options->batch_size);
   add_threads(*command, options->threads);
+  add_cpu(*command, options->cpu);
   command->add_flag("--profile", options->profile,
                     "also time every kernel: rates, and how near the measured roofs");
   command->add_option(

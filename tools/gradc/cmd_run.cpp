@@ -47,6 +47,7 @@ void register_run(CLI::App& app, Selection& selection) {
   command->add_option("--seed", options->seed, "for parameters that are not given, and dropout")
       ->check(whole_number(0));
   add_threads(*command, options->threads);
+  add_cpu(*command, options->cpu);
   options->cache = true;
   add_no_cache(*command, options->cache);
   command

@@ -28,6 +28,7 @@ struct TrainCommandLine {
   int64_t batch_size = 0;
   std::optional<uint64_t> seed;
   int threads = 1;
+  std::string cpu;
   double validation_split = -1.0;
   std::string weights, out, checkpoint, log;
   bool resume = false;
@@ -122,6 +123,9 @@ int with_instance(const TrainCommandLine& options, Work work) {
   CompileOptions compile;
   compile.batch_size = options.batch_size;
   if (options.cache) compile.cache = DiskCache::of_user();
+  auto target = TargetInfo::host_as(options.cpu);
+  if (!target.ok()) return tool::report(target.diagnostics());
+  compile.target = target.take();
   auto model = CompiledModel::open(options.model, compile, sources);
   if (!model.ok()) return tool::report(model.diagnostics());
   tool::report((*model)->take_warnings());
@@ -183,6 +187,7 @@ void add_model_options(CLI::App& command, TrainCommandLine& options) {
   command.add_option("MODEL", options.model, "the model's JSON")->required();
   add_batch_size(command, options.batch_size);
   add_threads(command, options.threads);
+  add_cpu(command, options.cpu);
   add_no_cache(command, options.cache);
 }
 

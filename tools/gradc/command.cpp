@@ -128,6 +128,12 @@ void add_threads(CLI::App& command, int& threads) {
       ->check(whole_number(0));
 }
 
+void add_cpu(CLI::App& command, std::string& cpu) {
+  command.add_option("--cpu", cpu,
+                     "use no instructions beyond this CPU's, as LLVM names it: x86-64-v3 (default: "
+                     "all that this machine has)");
+}
+
 void add_no_cache(CLI::App& command, bool& cache) {
   command.add_flag(
       "!--no-cache", cache,

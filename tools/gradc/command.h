@@ -51,6 +51,8 @@ CLI::Validator output_name();
 /// The options of every command that compiles: rows of a batch, and threads.
 void add_batch_size(CLI::App& command, int64_t& batch_size);
 void add_threads(CLI::App& command, int& threads);
+/// --cpu, for commands that compile into this process.
+void add_cpu(CLI::App& command, std::string& cpu);
 /// --no-cache, for commands that compile into this process.
 void add_no_cache(CLI::App& command, bool& cache);
 

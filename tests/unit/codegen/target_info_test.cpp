@@ -26,6 +26,27 @@ TEST(TargetInfo, GenericTargetsHaveTheirClassesNumbers) {
   EXPECT_EQ(neon.vector_bytes, 16);
   EXPECT_EQ(neon.vector_registers, 32);
   EXPECT_TRUE(neon.has_fma);
+  const auto riscv = TargetInfo::from("riscv64", "", ""),
+             rvv = TargetInfo::from("riscv64", "", "+v");
+  ASSERT_TRUE(riscv.ok() && rvv.ok());
+  EXPECT_TRUE(riscv->has_fma && rvv->has_fma);
+  EXPECT_EQ(riscv->vector_bytes, 8);
+  EXPECT_EQ(rvv->vector_bytes, 16);
+  EXPECT_EQ(rvv->vector_registers, 32);
+}
+
+TEST(TargetInfo, LessThanThisMachineHasItsCaches) {
+  const TargetInfo host = TargetInfo::host();
+  const auto all = TargetInfo::host_as("");
+  ASSERT_TRUE(all.ok());
+  EXPECT_EQ(all->features, host.features);
+  EXPECT_FALSE(TargetInfo::host_as("pentium99").ok());
+  if (host.triple.substr(0, 6) != "x86_64") return;
+  const auto less = TargetInfo::host_as("x86-64");
+  ASSERT_TRUE(less.ok());
+  EXPECT_EQ(less->vector_bytes, 16);
+  EXPECT_EQ(less->l2_bytes, host.l2_bytes);
+  EXPECT_EQ(less->cores, host.cores);
 }
 
 TEST(TargetInfo, HostIsPlausible) {

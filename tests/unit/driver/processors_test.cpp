@@ -110,6 +110,16 @@ int main(void) {
   EXPECT_EQ(shell("qemu-x86_64 -cpu max " + program).output.substr(0, 4), "0 0 ");
 }
 
+TEST(Processor, CommandsCompileForLessThanThisMachine) {
+  const std::string bench = "bench " + source("examples/sigmoid_10_5_1.json") + " --steps 3 --cpu ";
+  const Outcome unknown = gradc(bench + "pentium99");
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_NE(unknown.output.find("unknown CPU 'pentium99'"), std::string::npos) << unknown.output;
+  if (shell("uname -m").output != "x86_64\n") return;
+  const Outcome least = gradc(bench + "x86-64");
+  EXPECT_EQ(least.code, 0) << least.output;
+}
+
 // Code for other machines says what it needs in the same words that their runtime core knows.
 TEST(Processor, EveryNeedCanBeAskedFor) {
   int checked = 0;

@@ -1,37 +1,21 @@
-// 300 random graphs and 100 with loops: the bits of every output and update depend on nothing else.
-// Each graph is compiled as it is, and with further outputs and consumers of its values; for this
-// machine and, if that has more, for AVX2. What both have in common is equal to the bit, with one
-// thread or three.
+#include "tests/bits/graph_bits.h"
+
 #include "ir/builder.h"
 #include "passes/pass_manager.h"
-#include "tests/differential/random_entry.h"
 #include "tests/unit/codegen/jit_run.h"
 #include "tests/unit/codegen/lower_support.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <map>
 #include <numeric>
 #include <random>
-#include <string>
-#include <vector>
 
-namespace gradc {
-namespace {
+namespace gradc::bits {
 
 using testing::RandomEntry;
-using Bits = std::map<std::string, std::vector<std::byte>>;
 
-constexpr uint64_t kBlocks = 15;
-constexpr uint64_t kPerBlock = 20;
-
-struct Planned {
-  uint64_t seed = 0;
-  std::shared_ptr<Graph> graph;
-  std::optional<MemoryPlan> plan;
-};
+namespace {
 
 /// Some values become outputs, and the sum of the squares of others.
 void add_consumers(Graph& graph, uint64_t seed) {
@@ -59,6 +43,8 @@ void add_consumers(Graph& graph, uint64_t seed) {
   }
 }
 
+}  // namespace
+
 Planned planned(const RandomEntry& entry, bool more) {
   Planned p{entry.seed, entry.graph->clone(), {}};
   if (more) add_consumers(*p.graph, entry.seed);
@@ -68,6 +54,8 @@ Planned planned(const RandomEntry& entry, bool more) {
   p.plan = std::move(context.plan);
   return p;
 }
+
+namespace {
 
 Bits bits_of(const Planned& p, const JitEntry& code) {
   const std::vector<Tensor> inputs = testing::entry_inputs(*p.graph, p.seed);
@@ -85,6 +73,8 @@ Bits bits_of(const Planned& p, const JitEntry& code) {
   }
   return bits;
 }
+
+}  // namespace
 
 std::vector<Bits> run(const std::vector<Planned>& batch, const TargetInfo& target) {
   std::vector<kernel::LowerEntry> entries;
@@ -115,45 +105,4 @@ void expect_equal(const Bits& wanted, const Bits& actual, const std::string& wha
   }
 }
 
-/// AVX2 where this machine has more.
-std::optional<TargetInfo> narrower() {
-  const TargetInfo host = TargetInfo::host();
-  const TargetInfo avx2 = TargetInfo::generic_avx2();
-  if (host.triple.substr(0, 6) != "x86_64" || host.vector_bytes <= avx2.vector_bytes)
-    return std::nullopt;
-  return avx2;
-}
-
-class Bits300 : public ::testing::TestWithParam<uint64_t> {};
-
-TEST_P(Bits300, DependOnNothingElse) {
-  const uint64_t first = GetParam() * kPerBlock;
-  std::vector<RandomEntry> entries;
-  std::vector<Planned> plain, more;
-  const char* only = std::getenv("GRADC_SEED");  // for debugging: this one alone
-  for (uint64_t seed = first; seed < first + kPerBlock; ++seed) {
-    if (only != nullptr && seed != std::strtoull(only, nullptr, 10)) continue;
-    entries.push_back(testing::random_entry(seed));
-    plain.push_back(planned(entries.back(), false));
-    more.push_back(planned(entries.back(), true));
-  }
-  const std::vector<Bits> wanted = run(plain, TargetInfo::host());
-  const std::vector<Bits> with_more = run(more, TargetInfo::host());
-  ASSERT_EQ(wanted.size(), with_more.size());
-  for (size_t i = 0; i < wanted.size(); ++i)
-    expect_equal(wanted[i], with_more[i],
-                 fmt::format("seed {}, with further outputs", entries[i].seed));
-  const std::optional<TargetInfo> other = narrower();
-  if (!other) return;
-  const std::vector<Bits> by_other = run(more, *other);
-  for (size_t i = 0; i < by_other.size(); ++i)
-    expect_equal(with_more[i], by_other[i], fmt::format("seed {}, by AVX2", entries[i].seed));
-}
-
-INSTANTIATE_TEST_SUITE_P(Seeds, Bits300, ::testing::Range(uint64_t{0}, kBlocks));
-INSTANTIATE_TEST_SUITE_P(Loops, Bits300,
-                         ::testing::Range(testing::kFirstLoopSeed / kPerBlock,
-                                          testing::kFirstLoopSeed / kPerBlock + 5));
-
-}  // namespace
-}  // namespace gradc
+}  // namespace gradc::bits
