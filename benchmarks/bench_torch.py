@@ -20,6 +20,7 @@ WORKLOADS = {  # name -> (model, batch, PyTorch variants)
     "mlp-small-b64": ("examples/fashion_mnist_mlp.json", 64, "eager"),
     "mlp-wide": ("examples/mlp_wide.json", 256, "eager"),
     "lenet": ("examples/lenet.json", 64, "eager,cl"),
+    "resnet20": ("benchmarks/models/resnet20.json", 64, "eager,cl,jitcl"),
 }
 
 

@@ -37,6 +37,7 @@ TargetInfo from_facts(const cg::TargetFacts& facts) {
   target.vector_bytes = facts.avx512 ? 64 : facts.avx ? 32 : 16;
   target.vector_registers = facts.avx512 ? 32 : 16;
   target.has_fma = facts.fma;
+  target.has_bf16_dot = facts.avx512bf16;
   target.has_masked_memory = facts.avx2 || facts.avx512;
   if (facts.avx512) target.l2_bytes = 1024 * 1024;
   return target;

@@ -111,23 +111,29 @@ void time_entry(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOp
 
 namespace {
 
-Status measure_kernels(const BenchOptions& options, const TargetInfo& target,
-                       const CompiledModel& model, rt::Instance& instance, BenchResult& result) {
-  const kernel::Program& program = model.program();
+const kernel::Entry& train_step_of(const kernel::Program& program) {
   const auto entry = std::find_if(
       program.entries.begin(), program.entries.end(),
       [](const kernel::Entry& e) { return e.name == entry_name(EntryPoint::kTrainStep); });
   GRADC_CHECK(entry != program.entries.end(), "the training step was not compiled");
+  return *entry;
+}
+
+Status measure_kernels(const BenchOptions& options, const TargetInfo& target,
+                       const CompiledModel& model, rt::Instance& instance, const FmaPeaks& peaks,
+                       BenchResult& result) {
+  const kernel::Program& program = model.program();
+  const kernel::Entry& entry = train_step_of(program);
   if (options.profile) {
     GRADC_TRY(const std::vector<BandwidthPoint> bandwidth,
               measure_bandwidth(target, result.threads));
-    result.profile = profile_entry(instance, GRADC_RT_TRAIN_STEP, program, *entry,
-                                   std::min(options.seconds, 1.0), result.peak_gflops, bandwidth);
+    result.profile = profile_entry(instance, GRADC_RT_TRAIN_STEP, program, entry,
+                                   std::min(options.seconds, 1.0), peaks, bandwidth);
   }
   if (options.trace.empty()) return Ok{};
   constexpr int kTracedSteps = 3;
   return write_output(options.trace,
-                      trace_entry(instance, GRADC_RT_TRAIN_STEP, program, *entry, kTracedSteps));
+                      trace_entry(instance, GRADC_RT_TRAIN_STEP, program, entry, kTracedSteps));
 }
 
 }  // namespace
@@ -158,7 +164,9 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   BenchResult result;
   result.threads = instance->threads();
   result.batch_size = model->batch_size();
-  GRADC_TRY(result.peak_gflops, measure_fma_peak(compile.target, result.threads));
+  const kernel::Program& program = model->program();
+  GRADC_TRY(const FmaPeaks peaks, FmaPeaks::measure(compile.target, result.threads, program));
+  result.peak_gflops = peaks.of(program, train_step_of(program));
   time_steps(*instance, options, result);
   result.resident_bytes = anonymous_memory();
   const gradc_rt_model& runtime_model = model->runtime_model();
@@ -183,7 +191,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
-  GRADC_TRY_STATUS(measure_kernels(options, compile.target, *model, *instance, result));
+  GRADC_TRY_STATUS(measure_kernels(options, compile.target, *model, *instance, peaks, result));
   return result;
 }
 

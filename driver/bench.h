@@ -34,7 +34,8 @@ struct BenchResult {
   double gflop_per_step =
       0.0;  ///< multiply-adds of matrix products and convolutions, counted as two
   double gflops = 0.0;
-  double peak_gflops = 0.0;  ///< measured: independent vector FMAs on all threads, just before
+  double peak_gflops = 0.0;  ///< measured just before: multiply-adds on all threads, each product's
+                             ///< share at the peak of its type
   double peak_gflops_fraction = 0.0;
   double compile_ms = 0.0;  ///< of train_step, cold
   std::vector<std::pair<std::string, double>> compile_stages_ms;

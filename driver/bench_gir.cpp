@@ -33,7 +33,9 @@ Result<BenchResult> bench_gir(const BenchOptions& options) {
   GRADC_TRY_STATUS(from_runtime(instance->initialize(0)));
   GRADC_TRY_STATUS(from_runtime(instance->prepare(GRADC_RT_PREDICT)));
   result.threads = instance->threads();
-  GRADC_TRY(result.peak_gflops, measure_fma_peak(compile.target, result.threads));
+  GRADC_TRY(const FmaPeaks peaks,
+            FmaPeaks::measure(compile.target, result.threads, program->program()));
+  result.peak_gflops = peaks.of(program->program(), program->program().entries.front());
   time_entry(*instance, GRADC_RT_PREDICT, options, result);
 
   const int64_t input = instance->nth(GRADC_RT_INPUT, 0);

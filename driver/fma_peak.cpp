@@ -17,29 +17,43 @@ namespace {
 
 using namespace kernel;
 
-constexpr int64_t kDepth = 4096;
 constexpr int kCalls = 64;
 
-/// One register tile of a contraction, deep and all in the first-level cache: nothing but
-/// multiply-adds and their operands.
-Kernel tile_kernel(int64_t rows, int64_t columns) {
+struct Sizes {
+  int64_t rows, columns, depth;
+};
+
+/// f32 and f64: one register tile, deep; every step of the sum reads the same operands, so the tile
+/// stays in registers and the loads in the nearest cache. bf16, which is packed in any case: a
+/// matrix of which packing is a few hundredths of the time.
+Sizes sizes_of(DType dtype, const TargetInfo& target) {
+  if (dtype == DType::kBF16) return {240, 256, 512};
+  const int64_t rows = target.vector_registers >= 32 ? 12 : 6;
+  return {rows, 2 * target.lanes(dtype_bytes(dtype)), 4096};
+}
+
+/// Nothing but multiply-adds and their operands.
+Kernel product_kernel(DType dtype, const Sizes& size) {
   Kernel k;
   k.name = "fma_peak";
   KernelBuilder b(k);
-  // Every step of the sum reads the same operands: the tile stays in registers and the loads in the
-  // nearest cache.
-  const BufferId a = b.buffer("a", DType::kF32, Shape{rows}, BufferRole::kIn);
-  const BufferId w = b.buffer("w", DType::kF32, Shape{columns}, BufferRole::kIn);
-  const BufferId out = b.buffer("out", DType::kF32, Shape{rows, columns}, BufferRole::kOut);
+  const int64_t steps = dtype == DType::kBF16 ? size.depth : 1;  // that differ in memory
+  const DType acc = accumulator_dtype(dtype);
+  const BufferId a = b.buffer("a", dtype, Shape{size.rows * steps}, BufferRole::kIn);
+  const BufferId w = b.buffer("w", dtype, Shape{size.columns * steps}, BufferRole::kIn);
+  const BufferId out = b.buffer("out", acc, Shape{size.rows, size.columns}, BufferRole::kOut);
   auto contract = std::make_unique<Contract>();
   const VarId i = b.var("i"), j = b.var("j"), p = b.var("p");
-  contract->m = {{i, rows}};
-  contract->n = {{j, columns}};
-  contract->k = {{p, kDepth}};
-  contract->a = b.load(a, Affine::variable(i));
-  contract->b = b.load(w, Affine::variable(j));
-  contract->acc = b.local("acc", DType::kF32);
-  Affine index = Affine::variable(i, columns);
+  contract->m = {{i, size.rows}};
+  contract->n = {{j, size.columns}};
+  contract->k = {{p, size.depth}};
+  Affine in_a = Affine::variable(i, steps), in_w = Affine::variable(j);
+  if (steps > 1) in_a.add(Affine::variable(p));
+  if (steps > 1) in_w.add(Affine::variable(p), size.columns);
+  contract->a = b.load(a, in_a);
+  contract->b = b.load(w, in_w);
+  contract->acc = b.local("acc", acc);
+  Affine index = Affine::variable(i, size.columns);
   index.add(Affine::variable(j));
   contract->epilogue.push_back(Store{out, index, {}, b.read(contract->acc), false});
   contract->parallel = false;
@@ -47,31 +61,30 @@ Kernel tile_kernel(int64_t rows, int64_t columns) {
   return k;
 }
 
-}  // namespace
-
-Result<double> measure_fma_peak(const TargetInfo& target, int threads) {
-  const int64_t lanes = target.lanes(4);
-  const int64_t rows = target.vector_registers >= 32 ? 12 : 6;
-  const int64_t columns = 2 * lanes;
+Result<double> measure_peak(const TargetInfo& target, int threads, DType dtype) {
+  const Sizes size = sizes_of(dtype, target);
   Program program;
   program.name = "fma_peak";
-  program.kernels.push_back(tile_kernel(rows, columns));
+  program.kernels.push_back(product_kernel(dtype, size));
   GRADC_TRY(const auto code, jit_compile(program, target));
 
+  const int calls = dtype == DType::kBF16 ? 1 : kCalls;
   struct ThreadData {
-    std::vector<float> a, w, out, scratch;
+    std::vector<double> a, w, out;  // room for every type; zeros, which are as fast as others
+    std::vector<float> scratch;
   };
   std::vector<ThreadData> data(static_cast<size_t>(threads));
   for (ThreadData& d : data) {
-    d.a.assign(static_cast<size_t>(rows), 1e-3F);
-    d.w.assign(static_cast<size_t>(columns), 1e-3F);
-    d.out.assign(static_cast<size_t>(rows * columns), 0.0F);
+    d.a.assign(static_cast<size_t>(size.rows * size.depth), 0.0);
+    d.w.assign(static_cast<size_t>(size.columns * size.depth), 0.0);
+    d.out.assign(static_cast<size_t>(size.rows * size.columns), 0.0);
     d.scratch.assign(static_cast<size_t>(code->kernel_scratch()[0] / 4 + 64), 0.0F);
   }
   struct Shared {
     gradc_rt_kernel_fn function;
     ThreadData* data;
-  } shared{code->kernels()[0].fn, data.data()};
+    int calls;
+  } shared{code->kernels()[0].fn, data.data(), calls};
   rt::ThreadPool pool;
   const rt::Status started = pool.start(threads);
   if (!started.ok()) return make_error(DiagKind::kInvalidUsage, {}, "{}", started.text.c_str());
@@ -85,16 +98,67 @@ Result<double> measure_fma_peak(const TargetInfo& target, int threads) {
           const std::array<void*, 3> arguments = {d.a.data(), d.w.data(), d.out.data()};
           const auto aligned = (reinterpret_cast<uintptr_t>(d.scratch.data()) + 63) / 64 * 64;
           // Alone in its own world: every thread runs the whole kernel.
-          for (int call = 0; call < kCalls; ++call)
+          for (int call = 0; call < s.calls; ++call)
             s.function(arguments.data(), 0, 1, reinterpret_cast<void*>(aligned));
         },
         &shared);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-    const double flops = 2.0 * static_cast<double>(rows * columns * kDepth) * kCalls * threads;
+    const double flops =
+        2.0 * static_cast<double>(size.rows * size.columns * size.depth) * calls * threads;
     best = std::max(best, flops / seconds * 1e-9);
   }
   return best;
+}
+
+}  // namespace
+
+DType multiplied_in(const Kernel& kernel) {
+  for (const Stmt& stmt : kernel.body) {
+    if (const auto* contract = std::get_if<std::unique_ptr<Contract>>(&stmt))
+      return kernel.expr((*contract)->a).dtype;
+  }
+  return DType::kF32;
+}
+
+Result<FmaPeaks> FmaPeaks::measure(const TargetInfo& target, int threads, const Program& program) {
+  FmaPeaks peaks;
+  const auto measure_once = [&](DType dtype) -> Status {
+    double& gflops = peaks.gflops_[static_cast<size_t>(dtype)];
+    if (gflops > 0) return Ok{};
+    GRADC_TRY(gflops, measure_peak(target, threads, dtype));
+    return Ok{};
+  };
+  GRADC_TRY_STATUS(measure_once(DType::kF32));
+  for (const Kernel& kernel : program.kernels) {
+    const DType dtype = multiplied_in(kernel);
+    const bool own = dtype == DType::kF64 || (dtype == DType::kBF16 && target.has_bf16_dot);
+    if (own) GRADC_TRY_STATUS(measure_once(dtype));
+  }
+  return peaks;
+}
+
+double FmaPeaks::of(DType type) const {
+  const double own = gflops_[static_cast<size_t>(type)];
+  return own > 0 ? own : gflops_[static_cast<size_t>(DType::kF32)];
+}
+
+double FmaPeaks::of(const Program& program, const Entry& entry) const {
+  double flops = 0, least = 0;  // the time if all were at their peak
+  const auto visit = [&](const auto& self, const std::vector<Step>& steps, double times) -> void {
+    for (const Step& step : steps) {
+      if (step.loop() != nullptr) {
+        self(self, step.loop()->body, times * static_cast<double>(step.loop()->trips));
+        continue;
+      }
+      const Kernel& kernel = program.kernels[step.call()->kernel];
+      const double work = static_cast<double>(kernel.flops) * times;
+      flops += work;
+      least += work / of(kernel);
+    }
+  };
+  visit(visit, entry.steps, 1.0);
+  return least > 0 ? flops / least : of(DType::kF32);
 }
 
 }  // namespace gradc

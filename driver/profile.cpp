@@ -71,7 +71,7 @@ void add_rates(ProfileRow& row, double peak_gflops, const std::vector<BandwidthP
 
 Profile profile_entry(rt::Instance& instance, gradc_rt_entry_kind kind,
                       const kernel::Program& program, const kernel::Entry& entry, double seconds,
-                      double peak_gflops, const std::vector<BandwidthPoint>& bandwidth) {
+                      const FmaPeaks& peaks, const std::vector<BandwidthPoint>& bandwidth) {
   std::vector<const kernel::Call*> calls;
   number_steps(entry.steps, calls);
   Times times(instance, calls.size(), 0);
@@ -112,7 +112,7 @@ Profile profile_entry(rt::Instance& instance, gradc_rt_entry_kind kind,
   }
   for (auto& [key, row] : rows) {
     row.share = total > 0.0 ? row.milliseconds / total : 0.0;
-    add_rates(row, peak_gflops, bandwidth, instance.threads());
+    add_rates(row, peaks.of(program.kernels[key.first]), bandwidth, instance.threads());
     profile.rows.push_back(std::move(row));
   }
   std::stable_sort(

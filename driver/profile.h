@@ -3,6 +3,7 @@
 
 #include "codegen/kernel/program.h"
 #include "driver/bandwidth.h"
+#include "driver/fma_peak.h"
 #include "runtime/instance.h"
 
 #include <cstdint>
@@ -36,7 +37,7 @@ struct Profile {
 /// Runs the prepared entry for about that long with a clock around each kernel. `entry`: its steps.
 Profile profile_entry(rt::Instance& instance, gradc_rt_entry_kind kind,
                       const kernel::Program& program, const kernel::Entry& entry, double seconds,
-                      double peak_gflops, const std::vector<BandwidthPoint>& bandwidth);
+                      const FmaPeaks& peaks, const std::vector<BandwidthPoint>& bandwidth);
 
 /// The table for people.
 std::string profile_text(const Profile& profile);

@@ -148,13 +148,15 @@ class Expander {
         input.spec.shape = std::get<Ints>(*value);
     }
     static constexpr OptionDef kDType = {
-        .name = "dtype", .type = OptionType::kEnum, .choices = "float32 int32 int64"};
+        .name = "dtype", .type = OptionType::kEnum, .choices = "float32 float64 int32 int64"};
+    input.spec.dtype = out_.input_dtype;
     if (const auto dtype = reader.get("dtype")) {
       if (auto value = read_option(sink_, *dtype, kDType)) {
         const auto& name = std::get<std::string>(*value);
-        input.spec.dtype = name == "int32"   ? DType::kI32
-                           : name == "int64" ? DType::kI64
-                                             : DType::kF32;
+        input.spec.dtype = name == "int32"     ? DType::kI32
+                           : name == "int64"   ? DType::kI64
+                           : name == "float64" ? DType::kF64
+                                               : DType::kF32;
       }
     }
     reader.finish();

@@ -35,6 +35,7 @@ struct LayerEntry {
 
 /// All names of a model, before they are connected.
 struct Expansion {
+  DType input_dtype = DType::kF32;  ///< of inputs that name none
   std::vector<ModelInput> inputs;
   std::vector<LayerEntry> entries;
   std::map<std::string, std::string> aliases;  ///< block inputs and results -> what they stand for

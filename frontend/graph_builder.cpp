@@ -5,9 +5,11 @@
 #include "frontend/layer_def.h"
 #include "frontend/wiring.h"
 #include "ir/builder.h"
+#include "ir/contraction_types.h"
 #include "support/check.h"
 
 #include <map>
+#include <set>
 
 namespace gradc {
 namespace {
@@ -34,7 +36,10 @@ class EntryBuilder {
       : model_(model),
         request_(request),
         graph_(std::make_shared<Graph>(value_hint(model.name))),
-        builder_(*graph_) {}
+        builder_(*graph_) {
+    for (const ModelOutput& output : model.outputs)
+      outputs_.insert(output.value);
+  }
 
   Result<EntryGraph> build() {
     DiagnosticSink sink;
@@ -97,7 +102,7 @@ class EntryBuilder {
         init.ones_end = spec.ones_end;
         const std::string name = layer.name + "/" + spec.name;
         parameters_[name] = builder_.input(spec.trainable ? InputKind::kParam : InputKind::kState,
-                                           {DType::kF32, Shape(spec.shape)}, name,
+                                           {spec.dtype, Shape(spec.shape)}, name,
                                            value_hint(layer.name + "." + spec.name), init);
       }
     }
@@ -124,11 +129,11 @@ class EntryBuilder {
     locate(call.place);
     std::vector<Val> inputs;
     for (const ModelValue value : call.inputs)
-      inputs.push_back(values_[value]);
+      inputs.push_back(value_as(value, layer.seen(model_.spec(value).dtype)));
     LayerBuildArgs args{.layer = layer, .inputs = inputs, .builder = builder_};
     args.training = training();
     args.mask = masks_[call.inputs.front()];
-    args.tail_weight = tail_;
+    if (tail_.valid()) args.tail_weight = cast(tail_, layer.policy.compute);
     args.seed = [this] { return seed(); };
     args.iteration = [this] { return iteration(); };
     args.parameter = [&](std::string_view name) { return parameter(layer, name); };
@@ -136,15 +141,34 @@ class EntryBuilder {
       states_[layer.name + "/" + std::string(name)] = value;
     };
     args.next_stream = [this] { return random_stream_++; };
+    const NodeId before = graph_->last_node();
     const Val result = layer.def->build(args);
+    if (layer.policy.short_float) multiply_in(*graph_, before, *layer.policy.short_float);
     const TensorType expected = batched(call.output, request_.batch_size);
     GRADC_CHECK(result.type() == expected, "layer \"{}\" was inferred as {} but built as {}",
                 call.name, to_string(expected), to_string(result.type()));
     graph_->set_name_hint(result.id(), value_hint(call.name));
-    values_.push_back(result);
+    values_.push_back(in_memory(result, layer.policy));
     const bool carries = layer.def->masks == MaskRule::kCarries;
     masks_.push_back(carries || !call.masked ? args.mask : layer.def->build_mask(args));
     if (!call.masked) masks_.back() = {};
+  }
+
+  /// What a layer passes on, in the policy's short type; what leaves the model is not rounded.
+  Val in_memory(Val result, const DTypePolicy& policy) {
+    const bool rounds = policy.short_float && result.dtype() == policy.compute &&
+                        !outputs_.contains(values_.size());
+    return rounds ? cast(result, *policy.short_float) : result;
+  }
+
+  /// A value as its readers see it. All of one type share one cast, so that their gradients are
+  /// added before they are rounded.
+  Val value_as(ModelValue value, DType dtype) {
+    const Val held = values_[value];
+    if (held.dtype() == dtype) return held;
+    const auto [entry, fresh] = casts_.try_emplace({value, dtype});
+    if (fresh) entry->second = cast(held, dtype);
+    return entry->second;
   }
 
   /// A parameter's value; a moving average that a shared layer has already moved is its new value.
@@ -163,8 +187,22 @@ class EntryBuilder {
   /// The mean over the batch, or the sum; rows weigh as the tail weight says.
   Val over_batch(Val rows, bool sum) {
     if (!tail_.valid()) return sum ? reduce_sum(rows, {0}) : reduce_mean(rows, {0});
-    if (!sum) return reduce_sum(rows * tail_, {0});
-    return reduce_sum(rows * cast(greater(tail_, 0.0), DType::kF32), {0});
+    if (!sum) return reduce_sum(rows * cast(tail_, rows.dtype()), {0});
+    return reduce_sum(rows * cast(greater(tail_, 0.0), rows.dtype()), {0});
+  }
+
+  /// An output as losses and metrics see it: f32 at least.
+  Val output_value(const ModelOutput& output) {
+    const DType dtype = values_[output.value].dtype();
+    return value_as(output.value, is_float(dtype) ? accumulator_dtype(dtype) : dtype);
+  }
+
+  /// Losses are added in f64 if one of the outputs is.
+  Val plus(Val total, Val part) {
+    if (!total.valid()) return part;
+    if (total.dtype() == DType::kF64 || part.dtype() == DType::kF64)
+      return cast(total, DType::kF64) + cast(part, DType::kF64);
+    return total + part;
   }
 
   void build_losses() {
@@ -179,25 +217,25 @@ class EntryBuilder {
           builder_.input(InputKind::kInput, batched(model_.target_spec(loss), request_.batch_size),
                          "target/" + output.name, value_hint(output.name + ".target"));
       targets[loss.output] = target;
-      const Val rows = build_loss(loss.loss, values_[output.value], target);
+      const Val rows = build_loss(loss.loss, output_value(output), target);
       const Val part = over_batch(rows, loss.loss.options.text("reduction") == "sum");
       parts.emplace_back(output.name + "_loss", part);
       const Val weighted = loss.weight == 1.0 ? part : part * loss.weight;
-      total = total.valid() ? total + weighted : weighted;
+      total = plus(total, weighted);
     }
-    total = add_regularizers(total);
+    total = cast(add_regularizers(total), DType::kF32);
     graph_->set_name_hint(total.id(), "loss");
     graph_->add_output("loss", total.id());
     if (parts.size() > 1) {
       for (const auto& [name, part] : parts)
-        graph_->add_output("metric/" + name, part.id());
+        graph_->add_output("metric/" + name, cast(part, DType::kF32).id());
     }
     for (const OutputMetric& metric : section.metrics) {
       locate(metric.metric.place);
       const Val rows =
-          build_metric(metric.metric, *metric.resolved,
-                       values_[model_.outputs[metric.output].value], targets.at(metric.output));
-      const Val mean = over_batch(rows, false);
+          build_metric(metric.metric, *metric.resolved, output_value(model_.outputs[metric.output]),
+                       targets.at(metric.output));
+      const Val mean = cast(over_batch(rows, false), DType::kF32);
       graph_->set_name_hint(mean.id(), value_hint(metric.name));
       graph_->add_output("metric/" + metric.name, mean.id());
     }
@@ -214,7 +252,7 @@ class EntryBuilder {
         locate(spec.regularizer->place);
         const Val penalty =
             build_regularizer(*spec.regularizer, parameters_.at(layer.name + "/" + spec.name));
-        if (penalty.valid()) total = total + penalty;
+        if (penalty.valid()) total = plus(total, penalty);
       }
     }
     return total;
@@ -237,6 +275,8 @@ class EntryBuilder {
   Builder builder_;
   std::vector<Val> values_;  ///< by ModelValue
   std::vector<Val> masks_;   ///< by ModelValue: which steps count; empty: all
+  std::map<std::pair<ModelValue, DType>, Val> casts_;  ///< of values_
+  std::set<ModelValue> outputs_;
   std::map<std::string, Val> parameters_;
   std::map<std::string, Val> states_;  ///< next values of moving averages
   Val tail_, seed_, iteration_;

@@ -59,6 +59,7 @@ void LayerInferArgs::parameter(std::string_view name, Ints shape, bool trainable
   const std::string base(prefix.empty() ? name : prefix);
   ParameterSpec spec;
   spec.name = std::string(name);
+  spec.dtype = layer.policy.compute;
   spec.shape = std::move(shape);
   spec.initializer = *options().component(base + "_initializer");
   spec.trainable = trainable && layer.trainable;

@@ -1,13 +1,18 @@
 #include "frontend/layer_reader.h"
 
 #include "frontend/component_reader.h"
+#include "frontend/dtype_policy.h"
 #include "frontend/layer_def.h"
 #include "support/suggest.h"
 
+#include <initializer_list>
+
 namespace gradc {
 
-bool read_layer_members(DiagnosticSink& sink, const JsonCursor& at,
-                        std::initializer_list<const char*> other, Layer& layer) {
+namespace {
+
+bool read_members(DiagnosticSink& sink, const JsonCursor& at,
+                  std::initializer_list<const char*> other, bool inner, Layer& layer) {
   layer.place = at.place();
   layer.component.def = &layer.def->base;
   layer.component.place = layer.place;
@@ -18,12 +23,21 @@ bool read_layer_members(DiagnosticSink& sink, const JsonCursor& at,
     reader.get(member);
   if (const auto trainable = reader.get("trainable"))
     layer.trainable = read_bool(sink, *trainable).value_or(true);
-  if (layer.def == &raw_op_layer())
+  if (layer.def == &raw_op_layer()) {
     read_raw_op(reader, layer.component.written_type, layer);
-  else
+  } else {
+    if (const auto dtype = inner ? std::nullopt : reader.get("dtype"))
+      layer.policy = read_policy(sink, *dtype).value_or(DTypePolicy{});
     read_options(reader, layer.def->base.options, layer.component.options);
+  }
   reader.finish();
   return sink.all().size() == errors;
+}
+
+}  // namespace
+
+bool read_layer_members(DiagnosticSink& sink, const JsonCursor& at, Layer& layer) {
+  return read_members(sink, at, {"type", "name", "inputs"}, /*inner=*/false, layer);
 }
 
 std::shared_ptr<const Layer> read_inner_layer(DiagnosticSink& sink, const JsonCursor& at) {
@@ -46,7 +60,7 @@ std::shared_ptr<const Layer> read_inner_layer(DiagnosticSink& sink, const JsonCu
     if (!name) return nullptr;
     layer->name = *name;
   }
-  if (!read_layer_members(sink, at, {"type", "name"}, *layer)) return nullptr;
+  if (!read_members(sink, at, {"type", "name"}, /*inner=*/true, *layer)) return nullptr;
   return layer;
 }
 

@@ -4,18 +4,16 @@
 #include "frontend/json_reader.h"
 #include "frontend/model.h"
 
-#include <initializer_list>
 #include <memory>
 
 namespace gradc {
 
-/// Everything behind `layer.def`, `name` and the type as written; `other` members belong to the
-/// caller. False after a report.
-bool read_layer_members(DiagnosticSink& sink, const JsonCursor& at,
-                        std::initializer_list<const char*> other, Layer& layer);
+/// Everything of an element of "layers" behind `layer.def`, `name`, the type as written and the
+/// model's policy. False after a report.
+bool read_layer_members(DiagnosticSink& sink, const JsonCursor& at, Layer& layer);
 
-/// A layer that is an option of another: without "inputs", named as its type unless it has a
-/// name. Null after a report.
+/// A layer that is an option of another: without "inputs" and "dtype", named as its type unless it
+/// has a name. Null after a report.
 std::shared_ptr<const Layer> read_inner_layer(DiagnosticSink& sink, const JsonCursor& at);
 
 }  // namespace gradc

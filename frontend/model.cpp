@@ -2,11 +2,17 @@
 #include "frontend/model.h"
 
 #include "frontend/families.h"
+#include "frontend/layer_def.h"
 
 namespace gradc {
 
+DType Layer::seen(DType dtype) const {
+  return is_float(dtype) && def != &raw_op_layer() ? policy.compute : dtype;
+}
+
 TensorSpec Model::target_spec(const OutputLoss& loss) const {
   TensorSpec target = spec(outputs[loss.output].value);
+  if (is_float(target.dtype)) target.dtype = accumulator_dtype(target.dtype);
   if (loss_target(loss.loss) == TargetKind::kClassIndex) {
     target.dtype = DType::kI32;
     target.shape.pop_back();

@@ -2,6 +2,7 @@
 // data rules. Shapes are of one example (no batch axis), so one Model serves every batch size.
 #pragma once
 
+#include "frontend/dtype_policy.h"
 #include "frontend/options.h"
 #include "ir/attrs.h"
 #include "ir/op.h"
@@ -37,6 +38,7 @@ struct ModelInput {
 /// A trained tensor of a layer, or one that it keeps (moving averages: not trainable).
 struct ParameterSpec {
   std::string name;  ///< "kernel"
+  DType dtype = DType::kF32;
   Ints shape;
   Component initializer;
   std::shared_ptr<const Component> regularizer;  ///< may be null
@@ -53,8 +55,13 @@ struct Layer {
   Op raw_op{};          ///< type "op.NAME" only
   AttrRef raw_attrs;
   bool trainable = true;
+  DTypePolicy policy;
   std::vector<ParameterSpec> parameters;
   Place place;
+
+  /// The type as which the layer sees a value of a type: floats are cast to its own. Raw ops take
+  /// values as they come.
+  DType seen(DType dtype) const;
 };
 
 /// Index of a value: inputs come first, then calls.
@@ -130,6 +137,7 @@ struct DataRule {
 struct Model {
   std::string name = "model";
   std::string file;
+  DTypePolicy policy;  ///< of layers that name none
   std::vector<ModelInput> inputs;
   std::vector<Layer> layers;
   std::vector<Call> calls;

@@ -36,7 +36,10 @@ void check_format(ObjectReader& top) {
 /// A description with its own layers.
 void read_network(ObjectReader& top, const std::optional<JsonCursor>& training, Model& model) {
   DiagnosticSink& sink = top.sink();
+  if (const auto dtype = top.get("dtype"))
+    model.policy = read_policy(sink, *dtype).value_or(DTypePolicy{});
   Expansion expansion;
+  expansion.input_dtype = model.policy.compute;
   expand_layers(top, expansion);
   connect_layers(expansion, top.get("outputs"), peek_batch_size(training), sink, model);
 }

@@ -71,8 +71,9 @@ void add_component(std::string& out, const ComponentDef& def) {
 
 std::string layer_reference() {
   std::string out =
-      "# Layers\n\nEvery layer also takes `name`, `inputs` (a name or a list of names) and "
-      "`trainable`.\n";
+      "# Layers\n\nEvery layer also takes `name`, `inputs` (a name or a list of names), "
+      "`trainable` and `dtype` (the model's unless given): " +
+      fmt::format("{}.\n", fmt::join(split_words(kPolicyNames), ", "));
   for (const LayerDef* def : all_layers())
     add_component(out, def->base);
   out += "\nEvery activation below is also a layer of that name.\n";

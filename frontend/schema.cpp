@@ -149,11 +149,15 @@ Json strict_object(Json properties, Json required = Json::array()) {
               {"additionalProperties", false}};
 }
 
+Json policy_schema() {
+  return {{"enum", split_words(kPolicyNames)}};
+}
+
 Json input_properties() {
   static constexpr OptionDef kShape = {.name = "shape", .type = OptionType::kInts, .min = 1};
   return {{"name", name_schema()},
           {"shape", value_schema(kShape)},
-          {"dtype", {{"enum", {"float32", "int32", "int64"}}}}};
+          {"dtype", {{"enum", {"float32", "float64", "int32", "int64"}}}}};
 }
 
 /// The layers of the tables and raw ops; inner ones are options of others.
@@ -164,6 +168,7 @@ Json table_layers(bool inner) {
       Json layer = object_schema(def->base);
       add_frame(layer, inner);
       layer["properties"]["trainable"] = {{"type", "boolean"}};
+      if (!inner) layer["properties"]["dtype"] = policy_schema();
       choices.push_back(std::move(layer));
     }
   }
@@ -266,6 +271,7 @@ Json model_schema() {
   definitions["inner_layer"] = Json{{"anyOf", table_layers(/*inner=*/true)}};
   Json properties = {
       {"format", {{"enum", {"gradc/1"}}}},
+      {"dtype", policy_schema()},
       {"name", text("name of the model")},
       {"model", text("file whose network is used instead of \"layers\"")},
       {"inputs", list_schema(strict_object(input_properties(), {"shape"}))},

@@ -55,7 +55,7 @@ void add_parameters(const Model& model, Names& names) {
       names.add(name, what, layer.place);
       if (keeps_best) names.add("best/" + name, "the best epoch's " + what, layer.place);
       if (!parameter.trainable || !step) continue;
-      for (const StepSlot& slot : step_slots(*step, {DType::kF32, Shape(parameter.shape)})) {
+      for (const StepSlot& slot : step_slots(*step, {parameter.dtype, Shape(parameter.shape)})) {
         names.add(slot_name(name, slot), fmt::format("the optimizer's {} for {}", slot.name, what),
                   optimizer);
       }

@@ -100,7 +100,8 @@ class Wiring {
     layer.def = e.def;
     layer.name = e.name;
     layer.component.written_type = e.type_name;
-    if (!read_layer_members(sink_, e.json, {"type", "name", "inputs"}, layer)) return;
+    layer.policy = model_.policy;
+    if (!read_layer_members(sink_, e.json, layer)) return;
     layer_of_[i] = layers_.size();
     layers_.push_back(std::move(layer));
   }
@@ -182,6 +183,7 @@ class Wiring {
       if (!source.is_input && !outputs_[source.index]) return;  // reported where it went wrong
       inputs.push_back(source.is_input ? model_.inputs[source.index].spec
                                        : *outputs_[source.index]);
+      inputs.back().dtype = layer.seen(inputs.back().dtype);
       masked = masked || (!source.is_input && masked_[source.index]);
     }
     const Place place = entry(i).json.place();
@@ -195,6 +197,7 @@ class Wiring {
                         .parameters = {}};
     if (!check_inputs(args) || !check_mask(args) || !layer.def->infer(args) || !check_sizes(args))
       return;
+    args.output.dtype = layer.seen(args.output.dtype);
     if (!layer.parameters.empty() && !same_parameters(layer, args)) return;
     layer.parameters = std::move(args.parameters);
     outputs_[i] = std::move(args.output);
@@ -248,12 +251,13 @@ class Wiring {
                   args.who(), what, shape_text(shape), kMaxTensorBytes, Shape::kMaxRank - 1);
       return true;
     };
+    const int64_t element = dtype_bytes(args.layer.policy.compute);
     for (const ParameterSpec& parameter : args.parameters) {
-      if (too_large(fmt::format("parameter \"{}\"", parameter.name), parameter.shape, 4))
+      if (too_large(fmt::format("parameter \"{}\"", parameter.name), parameter.shape, element))
         return false;
     }
     return !too_large(fmt::format("a result for {} examples", batch_size_), args.output.shape,
-                      4 * batch_size_);
+                      element * batch_size_);
   }
 
   bool same_parameters(const Layer& layer, LayerInferArgs& args) {

@@ -11,8 +11,9 @@
 // A struct with `static constexpr bool kNamesResultType = true` has fields `shape` and/or `dtype`
 // that are those of the node's one result: the text form leaves them to the written type.
 //
-// Field types: bool, int64_t, double, std::string, DType, std::vector<int64_t>, Dense, and enums
-// that have an `enum_names(E)` overload (found by ADL) giving a span of names in enumerator order.
+// Field types: bool, int64_t, double, std::string, DType, std::optional<DType> (none is the word
+// `default`), std::vector<int64_t>, Dense, and enums that have an `enum_names(E)` overload (found
+// by ADL) giving a span of names in enumerator order.
 #pragma once
 
 #include "ir/type.h"
@@ -21,6 +22,7 @@
 #include <concepts>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -104,10 +106,15 @@ concept NamedEnum = std::is_enum_v<T> && !std::same_as<T, DType> && requires(T e
   { enum_names(e) } -> std::convertible_to<std::span<const std::string_view>>;
 };
 
+/// How an optional dtype that is not set is written.
+inline constexpr std::string_view kNoDType = "default";
+
 template <class T>
 AttrValue to_value(const T& v) {
   if constexpr (NamedEnum<T>) {
     return std::string(enum_names(v)[static_cast<size_t>(v)]);
+  } else if constexpr (std::same_as<T, std::optional<DType>>) {
+    return v ? AttrValue(*v) : AttrValue(std::string(kNoDType));
   } else {
     return v;
   }
@@ -129,6 +136,14 @@ bool from_value(const AttrValue& value, T& out) {
       }
     }
     return false;
+  } else if constexpr (std::same_as<T, std::optional<DType>>) {
+    if (const auto* text = std::get_if<std::string>(&value)) {  // a name in JSON
+      out = find_dtype(*text);
+      return out.has_value() || *text == kNoDType;
+    }
+    const auto* dtype = std::get_if<DType>(&value);
+    if (dtype != nullptr) out = *dtype;
+    return dtype != nullptr;
   } else if constexpr (std::same_as<T, double>) {
     if (const auto* integer = std::get_if<int64_t>(&value)) {
       out = static_cast<double>(*integer);

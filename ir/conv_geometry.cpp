@@ -67,8 +67,8 @@ Result<ConvGeometry> conv_geometry(std::string_view name, const TensorType& x, c
   ConvGeometry g;
   GRADC_TRY_STATUS(read_input(name, x, g));
   const std::string shown = to_string(x) + " * " + to_string(w);
-  if (w.dtype != x.dtype || w.rank() != x.rank())
-    return bad(fmt::format("{} data and filter differ in dtype or rank: {}", name, shown));
+  if (w.rank() != x.rank())
+    return bad(fmt::format("{} data and filter differ in rank: {}", name, shown));
   GRADC_TRY_STATUS(read(name, "strides", attrs.strides, 1, g, &SpatialDim::stride, 1));
   GRADC_TRY_STATUS(read(name, "pad_low", attrs.pad_low, 0, g, &SpatialDim::pad_low, 0));
   GRADC_TRY_STATUS(read(name, "pad_high", attrs.pad_high, 0, g, &SpatialDim::pad_high, 0));

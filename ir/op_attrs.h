@@ -5,6 +5,7 @@
 #include "ir/attrs.h"
 
 #include <array>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -116,11 +117,16 @@ struct AxesAttrs {
   static constexpr auto kFields = std::tuple{field("axes", &AxesAttrs::axes)};
 };
 
+/// `multiply` and `result` of contractions: ir/contraction_types.h.
 struct MatmulAttrs {
   bool transpose_a = false;
   bool transpose_b = false;
-  static constexpr auto kFields = std::tuple{field("transpose_a", &MatmulAttrs::transpose_a),
-                                             field("transpose_b", &MatmulAttrs::transpose_b)};
+  std::optional<DType> multiply = {};
+  std::optional<DType> result = {};
+  static constexpr auto kFields =
+      std::tuple{field("transpose_a", &MatmulAttrs::transpose_a),
+                 field("transpose_b", &MatmulAttrs::transpose_b),
+                 field("multiply", &MatmulAttrs::multiply), field("result", &MatmulAttrs::result)};
 };
 
 /// A convolution y = x * w over 1 to 3 spatial dimensions. For conv_input_grad (operands dy, w) and
@@ -132,10 +138,13 @@ struct ConvAttrs {
   Ints dilation;
   int64_t groups = 1;
   Ints shape;
+  std::optional<DType> multiply = {};
+  std::optional<DType> result = {};
   static constexpr auto kFields =
       std::tuple{field("strides", &ConvAttrs::strides),   field("pad_low", &ConvAttrs::pad_low),
                  field("pad_high", &ConvAttrs::pad_high), field("dilation", &ConvAttrs::dilation),
-                 field("groups", &ConvAttrs::groups),     field("shape", &ConvAttrs::shape)};
+                 field("groups", &ConvAttrs::groups),     field("shape", &ConvAttrs::shape),
+                 field("multiply", &ConvAttrs::multiply), field("result", &ConvAttrs::result)};
 };
 
 /// Pooling over the spatial dimensions. Padding never wins a maximum and is not counted in an

@@ -54,6 +54,30 @@ bool is_integer(DType dtype) {
   return info(dtype).is_integer;
 }
 
+DType accumulator_dtype(DType dtype) {
+  return dtype == DType::kBF16 || dtype == DType::kF16 ? DType::kF32 : dtype;
+}
+
+bool holds_every_value(DType outer, DType inner) {
+  if (outer == inner || inner == DType::kBool) return true;
+  switch (inner) {
+    case DType::kU8:
+      return outer != DType::kBool && outer != DType::kBF16;
+    case DType::kI32:
+      return outer == DType::kI64 || outer == DType::kF64;
+    case DType::kF16:
+    case DType::kBF16:
+      return outer == DType::kF32 || outer == DType::kF64;
+    case DType::kF32:
+      return outer == DType::kF64;
+    case DType::kF64:
+    case DType::kI64:
+    case DType::kBool:
+      return false;
+  }
+  return false;
+}
+
 Shape::Shape(std::span<const int64_t> dims) : rank_(static_cast<int>(dims.size())) {
   GRADC_CHECK(dims.size() <= kMaxRank, "rank {} is over the maximum of {}", dims.size(), kMaxRank);
   std::copy(dims.begin(), dims.end(), dims_.begin());

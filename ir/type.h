@@ -24,6 +24,10 @@ std::optional<DType> find_dtype(std::string_view name);
 int64_t dtype_bytes(DType dtype);
 bool is_float(DType dtype);
 bool is_integer(DType dtype);  ///< i32, i64, u8; not bool
+/// The type in which numbers of a type are added up: f32 for the short floats.
+DType accumulator_dtype(DType dtype);
+/// Whether a cast from `inner` to `outer` keeps every value.
+bool holds_every_value(DType outer, DType inner);
 
 /// Extents of a dense row-major tensor, outermost first. Rank 0 is a scalar.
 class Shape {

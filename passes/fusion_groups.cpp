@@ -2,6 +2,7 @@
 #include "passes/fusion_groups.h"
 
 #include "ir/op.h"
+#include "passes/padded_reads.h"
 
 #include <algorithm>
 
@@ -84,7 +85,8 @@ void FusionGroups::choose_inline_nodes() {
     if (stays_a_node(node) || size > kMaxInlineNodes) continue;
     switch (def(node.op).lowering) {
       case Lowering::kView:
-        inline_[id.index] = joins_what_is_made(id) ? 0 : 1;
+        inline_[id.index] =
+            joins_what_is_made(id) || is_padding_for_convolutions(graph_, id) ? 0 : 1;
         break;
       case Lowering::kSource:
         inline_[id.index] = 1;
@@ -124,6 +126,14 @@ bool FusionGroups::joins_what_is_made(NodeId id) const {
          });
 }
 
+/// A cast to a larger type that keeps every value: its operand is less to write and to read.
+bool FusionGroups::widens(const Node& node) const {
+  if (node.op != Op::kCast) return false;
+  const DType from = graph_.type(node.operands[0]).dtype;
+  const DType to = graph_.type(node.results[0]).dtype;
+  return is_float(from) && holds_every_value(to, from) && dtype_bytes(from) < dtype_bytes(to);
+}
+
 /// Whether each user had better compute this elementwise value again than read it from memory:
 /// masks that are a test of one stored value, what needs only scalars and random bits, and a step
 /// away from a value that is stored anyway.
@@ -155,6 +165,7 @@ bool FusionGroups::cheap_to_repeat(NodeId id) {
     }
   }
   const double cost = inline_cost_[id.index];
+  if (widens(node)) return true;
   if (type.rank() == 0) return from_nothing || (node.op == Op::kCast && from_inputs);
   if (random) return large.empty() && cost <= 20 + kMaxInlineCost;
   if (cost > kMaxInlineCost) return false;

@@ -59,6 +59,7 @@ class FusionGroups : private GroupEdges {
   // ---- preparation
   void find_live_nodes();
   void choose_inline_nodes();
+  bool widens(const Node& node) const;
   bool cheap_to_repeat(NodeId id);
   bool joins_what_is_made(NodeId id) const;
   bool surely_stored(ValueId value);
@@ -69,6 +70,10 @@ class FusionGroups : private GroupEdges {
   // ---- one group
   void collect(NodeId node, std::vector<NodeId>& nodes);
   bool is_inline_producer(NodeId id) const { return id.valid() && inline_[id.index] != 0; }
+  /// A padding that a convolution reads from memory; others are done while reading.
+  bool is_stored_padding(NodeId id) const {
+    return graph_.node(id).op == Op::kPad && inline_[id.index] == 0;
+  }
   bool is_needed(ValueId value, uint32_t a, uint32_t b) const;
   bool find_form(FusionGroup& group);
   bool form_is_sensible(const FusionGroup& group) const;

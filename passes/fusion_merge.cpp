@@ -268,6 +268,7 @@ std::optional<double> FusionGroups::prologue_cost(const FusionGroup& both, uint3
       if (!is_marked(producer) || seen_[producer.index] == stamp_) continue;
       seen_[producer.index] = stamp_;
       before.push_back(producer);
+      if (is_stored_padding(producer)) return std::nullopt;
       if (owner(producer) == other) cost = std::max(cost, 0.0) + op_cost(graph_.node(producer));
     }
   }

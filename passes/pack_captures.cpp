@@ -68,7 +68,7 @@ class Packer {
   void pack(NodeId id) {
     const Node node = body_->node(id);
     if (node.op != Op::kMatmul) return;
-    const auto& attrs = node.attrs.as<MatmulAttrs>();
+    auto attrs = node.attrs.as<MatmulAttrs>();
     const TensorType u = body_->type(node.operands[1]);
     const Shape result = body_->type(node.results[0]).shape;
     const size_t index =
@@ -85,7 +85,9 @@ class Packer {
     if (is_new) it->second = panels(inner.wrap(node.operands[1]), layout.transposed, width).id();
     const Val view = reshape(transpose(inner.wrap(it->second), {1, 0, 2}),
                              Shape{u.num_elements() / result[1], result[1]});
-    const Val product = matmul(inner.wrap(node.operands[0]), view, attrs.transpose_a, false);
+    attrs.transpose_b = false;
+    const Val product =
+        inner.add(Op::kMatmul, {inner.wrap(node.operands[0]), view}, make_attrs(attrs));
     body_->replace_all_uses(node.results[0], product.id());
     body_->set_name_hint(product.id(), body_->value(node.results[0]).name);
     body_->erase(id);

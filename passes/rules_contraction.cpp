@@ -2,6 +2,7 @@
 // become one. No rule whose result is rounded otherwise may ask who else uses a value: an output
 // more would then change bits. Chains of sums stay as they are for that reason: merged, they are
 // added in another order.
+#include "ir/contraction_types.h"
 #include "ir/op_attrs.h"
 #include "passes/pattern.h"
 
@@ -35,8 +36,11 @@ Val matmul_of_transpose(Builder& b, NodeId id) {
   const ValueId a = untransposed(b.graph(), node.operands[0]);
   const ValueId c = untransposed(b.graph(), node.operands[1]);
   if (!a.valid() && !c.valid()) return {};
-  return matmul(b.wrap(a.valid() ? a : node.operands[0]), b.wrap(c.valid() ? c : node.operands[1]),
-                attrs.transpose_a != a.valid(), attrs.transpose_b != c.valid());
+  attrs.transpose_a = attrs.transpose_a != a.valid();
+  attrs.transpose_b = attrs.transpose_b != c.valid();
+  const Val left = b.wrap(a.valid() ? a : node.operands[0]);
+  const Val right = b.wrap(c.valid() ? c : node.operands[1]);
+  return b.add(Op::kMatmul, {left, right}, make_attrs(attrs));
 }
 
 /// (A B)^T = B^T A^T, when the product itself is not needed. Both have the same bits, as a product
@@ -53,7 +57,34 @@ Val transpose_of_matmul(Builder& b, NodeId id) {
   const auto attrs = graph.node(inner).attrs.as<MatmulAttrs>();
   const Val left = b.wrap(graph.node(inner).operands[0]);
   const Val right = b.wrap(graph.node(inner).operands[1]);
-  return matmul(right, left, !attrs.transpose_b, !attrs.transpose_a);
+  MatmulAttrs swapped = attrs;
+  swapped.transpose_a = !attrs.transpose_b;
+  swapped.transpose_b = !attrs.transpose_a;
+  return b.add(Op::kMatmul, {right, left}, make_attrs(swapped));
+}
+
+/// What is rounded to a named type need not be widened before.
+template <class Attrs>
+Val product_of_widened(Builder& b, NodeId id) {
+  const Graph& graph = b.graph();
+  const Node node = graph.node(id);
+  const auto& attrs = node.attrs.as<Attrs>();
+  if (!attrs.multiply) return {};
+  std::vector<Val> operands;
+  bool found = false;
+  for (const ValueId operand : node.operands) {
+    const NodeId inner = def_with_op(graph, operand, Op::kCast);
+    const ValueId source = inner.valid() ? graph.node(inner).operands[0] : operand;
+    const DType from = graph.type(source).dtype;
+    const bool drops =
+        inner.valid() && is_float(from) && holds_every_value(graph.type(operand).dtype, from);
+    found = found || drops;
+    operands.push_back(b.wrap(drops ? source : operand));
+  }
+  if (!found) return {};
+  const Attrs named =
+      with_types(attrs, operands[0].dtype(), operands[1].dtype(), contraction_types(graph, node));
+  return b.add(node.op, operands, make_attrs(named));
 }
 
 Val reduce_of_reduce(Builder& b, NodeId id) {
@@ -135,6 +166,24 @@ std::vector<Rule> contraction_rules() {
        is_op(Op::kTranspose), transpose_of_matmul,
        [](Builder& b) {
          return transpose(matmul(input(b, "x", {3, 5}), input(b, "y", {3, 4}), true), {1, 0});
+       }},
+      {"matmul(cast(x), y) -> matmul(x, y), where a cast to more digits comes before rounding",
+       is_op(Op::kMatmul), product_of_widened<MatmulAttrs>,
+       [](Builder& b) {
+         const Val x =
+             cast(b.input(InputKind::kInput, {DType::kBF16, Shape{3, 5}}, "x", "x"), DType::kF32);
+         return b.add(Op::kMatmul, {x, input(b, "y", {5, 4})},
+                      make_attrs(MatmulAttrs{false, false, DType::kBF16, DType::kF32}));
+       }},
+      {"the same for convolutions and their gradients",
+       [](const OpDef& entry) { return entry.lowering == Lowering::kConv; },
+       product_of_widened<ConvAttrs>,
+       [](Builder& b) {
+         const Val w = cast(b.input(InputKind::kInput, {DType::kBF16, Shape{2, 3, 4}}, "w", "w"),
+                            DType::kF32);
+         ConvAttrs attrs;
+         attrs.multiply = DType::kBF16;
+         return b.add(Op::kConv, {input(b, "x", {2, 6, 3}), w}, make_attrs(attrs));
        }},
       {"reduce_sum(broadcast(x)) -> x * count, along the axes that broadcast made",
        is_op(Op::kReduceSum), sum_of_broadcast,

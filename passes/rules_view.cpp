@@ -129,26 +129,6 @@ Val reverse_of_reverse(Builder& b, const Node& node) {
 }
 
 /// A cast through a dtype that holds every value of the first.
-bool holds_every_value(DType outer, DType inner) {
-  if (outer == inner || inner == DType::kBool) return true;
-  switch (inner) {
-    case DType::kU8:
-      return outer != DType::kBool && outer != DType::kBF16;
-    case DType::kI32:
-      return outer == DType::kI64 || outer == DType::kF64;
-    case DType::kF16:
-    case DType::kBF16:
-      return outer == DType::kF32 || outer == DType::kF64;
-    case DType::kF32:
-      return outer == DType::kF64;
-    case DType::kF64:
-    case DType::kI64:
-    case DType::kBool:
-      return false;
-  }
-  return false;
-}
-
 Val cast_of_cast(Builder& b, const Node& node) {
   const Node* inner = operand_def(b, node, 0, Op::kCast);
   if (inner == nullptr) return {};

@@ -344,14 +344,8 @@ std::vector<Contraction> input_grad(const Node& node, const ConvGeometry& g,
   return result;
 }
 
-}  // namespace
-
-Result<ContractionSet> contractions(const Graph& body, const Node& node, bool pad) {
+Result<ContractionSet> convolution(const Graph& body, const Node& node, bool pad) {
   ContractionSet set;
-  if (node.op == Op::kMatmul) {
-    set.parts.push_back(matmul(body, node));
-    return set;
-  }
   const TensorType& first = body.type(node.operands[0]);
   const TensorType& second = body.type(node.operands[1]);
   const TensorType& y = body.type(node.results[0]);
@@ -368,6 +362,20 @@ Result<ContractionSet> contractions(const Graph& body, const Node& node, bool pa
   } else {
     set.parts = input_grad(node, g, lows);
   }
+  return set;
+}
+
+}  // namespace
+
+Result<ContractionSet> contractions(const Graph& body, const Node& node, bool pad) {
+  ContractionSet set;
+  if (node.op == Op::kMatmul) {
+    set.parts.push_back(matmul(body, node));
+  } else {
+    GRADC_TRY(set, convolution(body, node, pad));
+  }
+  for (Contraction& part : set.parts)
+    part.types = contraction_types(body, node);
   return set;
 }
 

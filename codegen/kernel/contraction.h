@@ -3,6 +3,7 @@
 #pragma once
 
 #include "codegen/kernel/lower_unit.h"
+#include "ir/contraction_types.h"
 
 #include <optional>
 #include <string>
@@ -38,6 +39,7 @@ struct PaddedCopy {
 /// y[batch, m, n] = sum over k of a[batch, m, k] * b[batch, k, n].
 struct Contraction {
   ValueId a, b, y;
+  ContractionTypes types;
   std::vector<ContractionDim> dims;  ///< by class in the order batch, m, n, k; outermost first
   int64_t a_offset = 0, b_offset = 0, y_offset = 0;
   std::vector<ContractionGuard> guards;

@@ -31,7 +31,7 @@ const ContractionDim* outermost_k(const Contraction& c) {
   return found == c.dims.end() ? nullptr : &*found;
 }
 
-bool is_dot(const Contraction& c, const Graph& body) {
+bool is_dot(const Contraction& c) {
   constexpr int64_t kShort = 8;
   constexpr int64_t kFew = 4;
   const ContractionDim* inner = innermost_k(c);
@@ -39,12 +39,10 @@ bool is_dot(const Contraction& c, const Graph& body) {
   if (inner->strides[kA] != 1 || inner->strides[kB] != 1) return false;
   const int64_t m = size_of(c, DimClass::kM);
   const int64_t n = size_of(c, DimClass::kN);
-  return std::min(m, n) < kFew || m * n * size_of(c, DimClass::kK) <= kTinyProducts ||
-         body.type(c.y).dtype != DType::kF32;
+  return std::min(m, n) < kFew || m * n * size_of(c, DimClass::kK) <= kTinyProducts;
 }
 
-bool prefers_nest(const Contraction& c, const Graph& body) {
-  if (body.type(c.y).dtype != DType::kF32) return true;
+bool prefers_nest(const Contraction& c) {
   const int64_t m = size_of(c, DimClass::kM);
   const int64_t n = size_of(c, DimClass::kN);
   const int64_t k = size_of(c, DimClass::kK);

@@ -20,10 +20,10 @@ const ContractionDim* outermost_k(const Contraction& c);
 /// Whether the products lie side by side in both operands while too few rows or columns share an
 /// operand: then they are added by lanes (sum_order.h), not from the first to the last. The same
 /// for a product and its transpose.
-bool is_dot(const Contraction& c, const Graph& body);
-/// Too little for a register tile: one row or column, an outer product, other dtypes. The sum is
+bool is_dot(const Contraction& c);
+/// Too little for a register tile: one row or column, an outer product. The sum is
 /// the same either way, from the first k to the last.
-bool prefers_nest(const Contraction& c, const Graph& body);
+bool prefers_nest(const Contraction& c);
 /// Whether a nest adds the products in groups (sum_order.h): a long sum of a thin product keeps its
 /// digits. A product of fewer than 4 rows or columns is then not computed like its transpose
 /// (passes/rules_contraction.cpp leaves those alone).

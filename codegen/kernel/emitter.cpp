@@ -182,6 +182,7 @@ ExprId Emitter::scalar(const Node& node, const Index& at) {
   for (size_t i = 0; i < node.operands.size(); ++i)
     x[i] = hoisted(x[i], highest, "c");
   const DType dtype = body_.type(node.results[0]).dtype;
+  if (node.op == Op::kCast) return builder_.cast(x[0], dtype);
   return builder_.scalar(def(node.op).scalar, dtype, x[0], x[1], x[2]);
 }
 

@@ -109,7 +109,25 @@ ExprId KernelBuilder::scalar(ScalarOp op, DType dtype, ExprId a, ExprId b, ExprI
 }
 
 ExprId KernelBuilder::cast(ExprId x, DType dtype) {
-  return at(x).dtype == dtype ? x : scalar(ScalarOp::kCast, dtype, x);
+  if (at(x).dtype == dtype) return x;
+  const ExprId narrow = before_widening(x, dtype);
+  return narrow.valid() ? narrow : scalar(ScalarOp::kCast, dtype, x);
+}
+
+/// What was widened from `dtype` to give x, also inside a choice between it and a number.
+ExprId KernelBuilder::before_widening(ExprId x, DType dtype) {
+  const Expr e = at(x);
+  if (!is_float(e.dtype) || !holds_every_value(e.dtype, dtype)) return {};
+  if (e.kind == ExprKind::kScalar && e.op == ScalarOp::kCast)
+    return at(e.args[0]).dtype == dtype ? e.args[0] : ExprId();
+  const bool choice =
+      e.kind == ExprKind::kGuard || (e.kind == ExprKind::kScalar && e.op == ScalarOp::kSelect);
+  if (!choice || at(e.args[2]).kind != ExprKind::kConst) return {};
+  const ExprId chosen = before_widening(e.args[1], dtype);
+  if (!chosen.valid()) return {};
+  const ExprId otherwise = constant(at(e.args[2]).value, dtype);
+  if (e.kind == ExprKind::kGuard) return guard(e.args[0], chosen, otherwise);
+  return scalar(ScalarOp::kSelect, dtype, e.args[0], chosen, otherwise);
 }
 
 ExprId KernelBuilder::floor_div(ExprId x, int64_t divisor) {

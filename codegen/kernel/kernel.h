@@ -162,12 +162,13 @@ struct ContractDim {
   int64_t extent = 1;
 };
 
-/// for batch, m, n: acc = sum over k of a(batch, m, k) * b(batch, k, n), in f32 by fused
-/// multiply-add, k increasing; then `epilogue` with acc in scope. One engine for matmul,
-/// convolution and both its gradients: a and b are any expressions; plain and guarded loads with
-/// affine indices are packed by copies, others are evaluated while packing. Dimension lists are
-/// outermost first; the flattened k order is the summation order. m, n and k are never empty (a
-/// dimension of one element stands for none).
+/// for batch, m, n: acc = sum over k of a(batch, m, k) * b(batch, k, n), by fused multiply-add, k
+/// increasing; then `epilogue` with acc in scope. a and b have one float type, acc is f64 for f64
+/// and f32 for the others (accumulator_dtype): products of short floats are exact in it. One engine
+/// for matmul, convolution and both its gradients: a and b are any expressions; plain and guarded
+/// loads with affine indices are packed by copies, others are evaluated while packing. Dimension
+/// lists are outermost first; the flattened k order is the summation order. m, n and k are never
+/// empty (a dimension of one element stands for none).
 struct Contract {
   std::vector<ContractDim> batch, m, n, k;
   ExprId a, b;
@@ -206,6 +207,7 @@ class KernelBuilder {
   ExprId load(BufferId buffer, Affine index, ExprId dynamic = {});
   ExprId read(LocalId local);
   ExprId scalar(ScalarOp op, DType dtype, ExprId a, ExprId b = {}, ExprId c = {});
+  /// x itself where it has the type; a widening that is taken back disappears.
   ExprId cast(ExprId x, DType dtype);
   ExprId floor_div(ExprId x, int64_t divisor);
   ExprId floor_mod(ExprId x, int64_t divisor);
@@ -216,6 +218,7 @@ class KernelBuilder {
 
  private:
   ExprId add(Expr expr);
+  ExprId before_widening(ExprId x, DType dtype);
   Kernel& kernel_;
 };
 

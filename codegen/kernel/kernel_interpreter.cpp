@@ -47,6 +47,24 @@ uint32_t philox_word(uint64_t seed, uint64_t iteration, uint64_t stream, uint64_
   return c[element % 4];
 }
 
+/// The nearest number of a float type with so many bits of fraction and so small an exponent.
+double rounded_short(double x, int fraction, int least) {
+  if (!std::isfinite(x) || x == 0.0) return x;
+  const int exponent = std::max(std::ilogb(x), least);
+  return std::scalbn(std::nearbyint(std::scalbn(x, fraction - exponent)), exponent - fraction);
+}
+
+/// Rounds to nearest even; short floats are rounded to f32 first, as they are computed in it.
+double rounded(double x, DType dtype) {
+  if (dtype == DType::kF64) return x;
+  const double single = static_cast<double>(static_cast<float>(x));
+  if (dtype == DType::kF32) return single;
+  const bool is_f16 = dtype == DType::kF16;
+  const double result = is_f16 ? rounded_short(single, 10, -14) : rounded_short(single, 7, -126);
+  const double largest = is_f16 ? 65504.0 : 0x1.FEp127;
+  return std::fabs(result) > largest ? std::copysign(HUGE_VAL, x) : result;
+}
+
 double convert(double x, DType from, DType to) {
   if (to == DType::kBool) return x != 0.0 ? 1.0 : 0.0;
   if (is_integer(to) && is_float(from)) return std::trunc(x);
@@ -163,8 +181,15 @@ class Machine {
 
  private:
   double round_to(double x, DType dtype) const {
-    return dtype == DType::kF32 && options_.round_f32 ? static_cast<double>(static_cast<float>(x))
-                                                      : x;
+    return options_.round_f32 && is_float(dtype) ? rounded(x, dtype) : x;
+  }
+
+  /// a * b + c, rounded once.
+  double fma(double a, double b, double c, DType dtype) const {
+    if (!options_.round_f32) return a * b + c;
+    if (dtype == DType::kF64) return std::fma(a, b, c);
+    return static_cast<double>(
+        std::fma(static_cast<float>(a), static_cast<float>(b), static_cast<float>(c)));
   }
 
   int64_t affine(const Affine& a) const {
@@ -187,7 +212,7 @@ class Machine {
     const Expr& e = kernel_.expr(id);
     switch (e.kind) {
       case ExprKind::kConst:
-        return e.value;
+        return round_to(e.value, e.dtype);
       case ExprKind::kIndex:
         return static_cast<double>(affine(e.index));
       case ExprKind::kLoad:
@@ -256,10 +281,7 @@ class Machine {
     }
     const double a = eval(s.expr);
     const double b = eval(s.factor);
-    local = dtype == DType::kF32 && options_.round_f32
-                ? static_cast<double>(std::fma(static_cast<float>(a), static_cast<float>(b),
-                                               static_cast<float>(local)))
-                : a * b + local;
+    local = fma(a, b, local, dtype);
   }
 
   void statement(const Store& s) {
@@ -337,10 +359,7 @@ class Machine {
       each(s->k, 0, [&] {
         const double a = eval(s->a);
         const double b = eval(s->b);
-        sum = options_.round_f32
-                  ? static_cast<double>(std::fma(static_cast<float>(a), static_cast<float>(b),
-                                                 static_cast<float>(sum)))
-                  : a * b + sum;
+        sum = fma(a, b, sum, kernel_.locals[s->acc.index].dtype);
       });
       locals_[s->acc.index] = sum;
       block(s->epilogue);

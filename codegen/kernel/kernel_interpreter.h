@@ -12,8 +12,9 @@
 namespace gradc::kernel {
 
 struct InterpretOptions {
-  /// Rounds every f32 result to float. Sums are made in their order (sum_order.h) either way, so
-  /// arithmetic then gives the bits of compiled code; functions (exp, tanh) are better than there.
+  /// Rounds every float result to its type. Sums are made in their order (sum_order.h) either way,
+  /// so arithmetic then gives the bits of compiled code; functions (exp, tanh) are better than
+  /// there.
   bool round_f32 = false;
 };
 

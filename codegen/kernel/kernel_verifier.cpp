@@ -278,6 +278,17 @@ class Verifier {
     bounds_.pop_constraints(before);
   }
 
+  void product_types(const Contract& s) {
+    const DType a = kernel_.expr(s.a).dtype, b = kernel_.expr(s.b).dtype;
+    const DType acc = kernel_.locals[s.acc.index].dtype;
+    if (a != b || !is_float(a))
+      error("the operands of a contraction are {} and {}, not one float type", dtype_name(a),
+            dtype_name(b));
+    else if (acc != accumulator_dtype(a))
+      error("products of {} are added in {}, acc is {}", dtype_name(a),
+            dtype_name(accumulator_dtype(a)), dtype_name(acc));
+  }
+
   void statement(const std::unique_ptr<Contract>& s) {
     const auto each = [&](const std::vector<ContractDim>& dims, bool open) {
       for (const ContractDim& dim : dims) {
@@ -300,10 +311,7 @@ class Verifier {
     expr(s->b);
     each(s->k, false);
     each(s->m, true);
-    if (s->a.valid() && s->b.valid() &&
-        (kernel_.expr(s->a).dtype != DType::kF32 || kernel_.expr(s->b).dtype != DType::kF32))
-      error("the operands of a contraction are not f32");
-    if (kernel_.locals[s->acc.index].dtype != DType::kF32) error("acc is not f32");
+    if (s->a.valid() && s->b.valid()) product_types(*s);
     for (const Stmt& stmt : s->epilogue) {
       if (!std::holds_alternative<Let>(stmt) && !std::holds_alternative<Store>(stmt))
         error("an epilogue holds more than let and store");

@@ -75,6 +75,7 @@ std::vector<int64_t> space_offsets(const Contraction& c) {
   return offsets;
 }
 
+/// Operands as they are multiplied.
 ExprId operand_a(const Contraction& c, NestCursor& at) {
   Emitter& e = at.emitter();
   if (c.copy.valid()) return e.builder().load(c.copy, at.at(kA).affine);
@@ -82,10 +83,26 @@ ExprId operand_a(const Contraction& c, NestCursor& at) {
   ExprId condition;
   for (size_t g = 0; g < c.guards.size(); ++g) {
     const Index place = at.at(kFirstGuard + g);
-    if (e.never_in_range(place, 0, c.guards[g].last)) return zero;  // the window sees padding only
+    if (e.never_in_range(place, 0, c.guards[g].last))  // the window sees padding only
+      return e.builder().constant(0, c.types.multiply);
     condition = e.both(condition, e.in_range(place, 0, c.guards[g].last));
   }
-  return e.guarded(condition, c.a, at.at(kA), zero);
+  return e.builder().cast(e.guarded(condition, c.a, at.at(kA), zero), c.types.multiply);
+}
+
+ExprId operand_b(const Contraction& c, NestCursor& at) {
+  Emitter& e = at.emitter();
+  return e.builder().cast(e.value(c.b, at.at(kB)), c.types.multiply);
+}
+
+/// Lets the epilogue see the sum as the contraction's result.
+void bind_sum(const Contraction& c, NestCursor& at, size_t space, LocalId sum) {
+  Emitter& e = at.emitter();
+  if (c.types.accumulate() != c.types.result) {
+    const ExprId rounded = e.builder().cast(e.builder().read(sum), c.types.result);
+    sum = e.kernel().expr(e.let(rounded, "rounded")).local;
+  }
+  e.bind_local(c.y, sum, at.at(space));
 }
 
 /// The padded copy that contractions of one node read.
@@ -98,7 +115,8 @@ struct Copy {
 Contraction with_copy(const Contraction& c, const std::optional<Copy>& copy, Unit::Frame& frame) {
   Contraction result = c;
   if (copy)
-    result.copy = frame.add("padded", DType::kF32, Shape{copy->size}, BufferRole::kIn, copy->ref);
+    result.copy =
+        frame.add("padded", c.types.multiply, Shape{copy->size}, BufferRole::kIn, copy->ref);
   return result;
 }
 
@@ -133,19 +151,12 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
   for (NestDim& dim : nest.dims)
     dim.group = 0;
   nest.offsets = space_offsets(c);
-  const DType dtype = accumulator_dtype(body.type(c.y).dtype);
   set_order(nest, dot, sums_in_groups(c));
   Reduction r;
-  r.dtype = dtype;
+  r.dtype = c.types.accumulate();
   r.value = [&c](NestCursor& at) { return operand_a(c, at); };
-  r.factor = [&c](NestCursor& at) { return at.emitter().value(c.b, at.at(kB)); };
-  r.done = [&c, &body](NestCursor& at, LocalId acc) {
-    Emitter& e = at.emitter();
-    const DType wanted = body.type(c.y).dtype;
-    if (e.kernel().locals[acc.index].dtype != wanted)
-      acc = e.kernel().expr(e.let(e.builder().cast(e.builder().read(acc), wanted), "cast")).local;
-    e.bind_local(c.y, acc, at.at(kY));
-  };
+  r.factor = [&c](NestCursor& at) { return operand_b(c, at); };
+  r.done = [&c](NestCursor& at, LocalId acc) { bind_sum(c, at, kY, acc); };
   nest.stages.push_back({std::move(r)});
   nest.points = [&](NestCursor& at) { return output_stores(frame, body, at, kY); };
   GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body, nest));
@@ -178,7 +189,7 @@ Status lower_as_zero(Unit& unit, const Contraction& c, bool joins) {
 // -------------------------------------------------------------------------------
 
 /// What the epilogue stores: the body's outputs, or the plain sums of a split.
-using EpilogueStores = std::function<std::vector<NestStore>(NestCursor&)>;
+using EpilogueStores = std::function<std::vector<NestStore>(NestCursor&, LocalId sum)>;
 
 class ContractEmission {
  public:
@@ -212,11 +223,10 @@ class ContractEmission {
     NestCursor at(emitter_, spaces());
     emitter_.allow_lets(false);
     contract->a = operand_a(c_, at);
-    contract->b = emitter_.value(c_.b, at.at(kB));
+    contract->b = operand_b(c_, at);
     emitter_.allow_lets(true);
-    contract->acc = emitter_.new_local("acc", DType::kF32, false);
-    emitter_.bind_local(c_.y, contract->acc, at.at(kY));
-    emitted_ = stores_(at);
+    contract->acc = emitter_.new_local("acc", c_.types.accumulate(), false);
+    emitted_ = stores_(at, contract->acc);
     for (NestStore& s : emitted_) {
       if (emitted_.size() > 1 && kernel_.expr(s.expr).kind != ExprKind::kLocal)
         s.expr = emitter_.let(s.expr, "out");
@@ -292,7 +302,10 @@ Status lower_as_contract(Unit& unit, const Contraction& part, const std::optiona
   const Graph& body = unit.body();
   Unit::Frame frame = unit.frame(part.suffix);
   const Contraction c = with_copy(part, copy, frame);
-  const EpilogueStores stores = [&](NestCursor& at) { return output_stores(frame, body, at, kY); };
+  const EpilogueStores stores = [&](NestCursor& at, LocalId sum) {
+    bind_sum(c, at, kY, sum);
+    return output_stores(frame, body, at, kY);
+  };
   GRADC_TRY(Kernel kernel, build_contract(frame, body, c, nest_dims(c), stores));
   unit.add_call(frame, std::move(kernel), joins);
   return Ok{};
@@ -304,13 +317,12 @@ Status lower_as_contract(Unit& unit, const Contraction& part, const std::optiona
 Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
                    int64_t chunks) {
   const Graph& body = unit.body();
-  const TensorType& type = body.type(part.y);
-  const int64_t size = type.num_elements();
-  const UnitRef partial = unit.temporary(DType::kF32, Shape{chunks, size});
+  const int64_t size = body.type(part.y).num_elements();
+  const DType dtype = part.types.accumulate();
+  const UnitRef partial = unit.temporary(dtype, Shape{chunks, size});
   Unit::Frame frame = unit.frame(".partial");
   const Contraction c = with_copy(part, copy, frame);
-  const BufferId out =
-      frame.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kOut, partial);
+  const BufferId out = frame.add("partial", dtype, Shape{chunks, size}, BufferRole::kOut, partial);
   // One more space: the position in the partial results.
   const size_t space = kFirstGuard + c.guards.size();
   std::vector<NestDim> dims = nest_dims(c);
@@ -328,16 +340,14 @@ Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy
     stride *= outer->extent;
   chunk.strides[space] = size;
   dims.insert(dims.begin(), chunk);
-  const EpilogueStores stores = [&](NestCursor& at) {
-    const ExprId sum = at.emitter().value(c.y, at.at(kY));
-    return std::vector<NestStore>{{out, at.at(space), sum}};
+  const EpilogueStores stores = [&](NestCursor& at, LocalId sum) {
+    return std::vector<NestStore>{{out, at.at(space), at.emitter().builder().read(sum)}};
   };
   GRADC_TRY(Kernel kernel, build_contract(frame, body, c, dims, stores));
   unit.add_call(frame, std::move(kernel));
 
   Unit::Frame combine = unit.frame(".combine");
-  const BufferId in =
-      combine.add("partial", DType::kF32, Shape{chunks, size}, BufferRole::kIn, partial);
+  const BufferId in = combine.add("partial", dtype, Shape{chunks, size}, BufferRole::kIn, partial);
   Nest nest;
   nest.offsets = {c.y_offset, c.y_offset};
   nest.dims.push_back({"chunk", chunks, true, {0, size}});
@@ -346,8 +356,9 @@ Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy
       nest.dims.push_back({dim.name, dim.extent, false, {dim.strides[kY], dim.strides[kY]}});
   }
   Reduction r;
+  r.dtype = dtype;
   r.value = [in](NestCursor& at) { return at.emitter().builder().load(in, at.at(1).affine); };
-  r.done = [&c](NestCursor& at, LocalId acc) { at.emitter().bind_local(c.y, acc, at.at(0)); };
+  r.done = [&c](NestCursor& at, LocalId acc) { bind_sum(c, at, 0, acc); };
   nest.stages.push_back({std::move(r)});
   nest.points = [&](NestCursor& at) { return output_stores(combine, body, at, 0); };
   return unit.add_nest(combine, nest);
@@ -357,13 +368,13 @@ Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy
 // -------------------------------------------------------------------------------
 
 /// Guards cost more than a copy when a big contraction reads every element several times.
-bool wants_copy(const ContractionSet& set, const Graph& body) {
+bool wants_copy(const ContractionSet& set) {
   constexpr int64_t kManyProducts = 1 << 15;
   int64_t products = 0;
   bool guarded = false;
   for (const Contraction& c : set.parts) {
     if (c.empty) continue;
-    if (is_dot(c, body) || prefers_nest(c, body)) return false;
+    if (is_dot(c) || prefers_nest(c)) return false;
     guarded = guarded || !c.guards.empty();
     products += size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) * size_of(c, DimClass::kN) *
                 size_of(c, DimClass::kK);
@@ -371,11 +382,10 @@ bool wants_copy(const ContractionSet& set, const Graph& body) {
   return guarded && products >= kManyProducts;
 }
 
-Result<Copy> lower_copy(Unit& unit, const PaddedCopy& padded, ValueId source) {
+Result<Copy> lower_copy(Unit& unit, const PaddedCopy& padded, ValueId source, DType dtype) {
   Unit::Frame frame = unit.frame(".pad");
-  const Copy copy{unit.temporary(DType::kF32, Shape{padded.size}), padded.size};
-  const BufferId out =
-      frame.add("padded", DType::kF32, Shape{padded.size}, BufferRole::kOut, copy.ref);
+  const Copy copy{unit.temporary(dtype, Shape{padded.size}), padded.size};
+  const BufferId out = frame.add("padded", dtype, Shape{padded.size}, BufferRole::kOut, copy.ref);
   Nest nest;
   nest.dims = padded.dims;
   nest.offsets = padded.offsets;
@@ -384,8 +394,9 @@ Result<Copy> lower_copy(Unit& unit, const PaddedCopy& padded, ValueId source) {
     ExprId inside;
     for (size_t axis = 0; axis < padded.last.size(); ++axis)
       inside = e.both(inside, e.in_range(at.at(2 + axis), 0, padded.last[axis]));
-    const ExprId value = e.guarded(inside, source, at.at(1), e.builder().constant(0));
-    return std::vector<NestStore>{{out, at.at(0), value}};
+    const ExprId zero = e.builder().constant(0, e.body().type(source).dtype);
+    const ExprId value = e.guarded(inside, source, at.at(1), zero);
+    return std::vector<NestStore>{{out, at.at(0), e.builder().cast(value, dtype)}};
   };
   GRADC_TRY_STATUS(unit.add_nest(frame, nest));
   return copy;
@@ -404,15 +415,16 @@ Status lower_contraction(Unit& unit, const Node& node) {
   }
   GRADC_TRY(ContractionSet set, contractions(body, node, false));
   std::optional<Copy> copy;
-  if (wants_copy(set, body)) {
+  if (wants_copy(set)) {
     GRADC_TRY(set, contractions(body, node, true));
-    GRADC_TRY(copy, lower_copy(unit, *set.padded, node.operands[0]));
+    const DType dtype = contraction_types(body, node).multiply;
+    GRADC_TRY(copy, lower_copy(unit, *set.padded, node.operands[0], dtype));
   }
   bool joins = false;
   for (Contraction& part : set.parts) {
     // Sizes of the op decide, before views of its operands cut dimensions.
-    const bool dot = !part.empty && is_dot(part, body);
-    const bool nest = dot || prefers_nest(part, body);
+    const bool dot = !part.empty && is_dot(part);
+    const bool nest = dot || prefers_nest(part);
     const int64_t chunks = part.empty || nest || set.parts.size() > 1 ? 1 : split_chunks(part);
     const ContractionDim* whole = chunks > 1 ? outermost_k(part) : nullptr;
     if (dot) whole = innermost_k(part);

@@ -443,8 +443,4 @@ double neutral_element(AccumulateOp op, DType dtype) {
   return op == AccumulateOp::kMin ? largest : -largest;
 }
 
-DType accumulator_dtype(DType dtype) {
-  return dtype == DType::kBF16 || dtype == DType::kF16 ? DType::kF32 : dtype;
-}
-
 }  // namespace gradc::kernel

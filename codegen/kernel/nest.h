@@ -91,7 +91,5 @@ Result<Kernel> build_nest(const KernelFrame& frame, const Graph& body, const Nes
 std::vector<NestDim> chain_dims(const std::vector<int64_t>& chain, int64_t total);
 
 double neutral_element(AccumulateOp op, DType dtype);
-/// The dtype sums of this dtype are made in: f32 for the short floats.
-DType accumulator_dtype(DType dtype);
 
 }  // namespace gradc::kernel

@@ -270,22 +270,32 @@ llvm::Value* Emitter::eval_scalar_op(const Expr& e) {
 /// Short floats are computed as f32: every op rounds its result, whether it is stored or not.
 llvm::Value* Emitter::rounded(llvm::Value* value, const Expr& e) {
   const bool is_short = e.dtype == DType::kBF16 || e.dtype == DType::kF16;
-  return is_short && !is_exact(e.op) ? from_memory(to_memory(value, e.dtype), e.dtype) : value;
+  return is_short && !is_exact(e.op) ? round_short(value, e.dtype) : value;
 }
 
 namespace {
 
-/// Rounds a float to bf16 (nearest, ties to even; NaN stays NaN) and returns its 16 bits.
-llvm::Value* bf16_bits(Builder& ir, llvm::Value* x) {
-  const unsigned lanes = lanes_of(x);
-  llvm::Type* wide = with_lanes(ir.getInt32Ty(), lanes);
+/// The bits of a float, rounded to bf16: nearest, ties to even; a subnormal becomes zero, as it is
+/// for the processor's own rounding; NaN stays NaN. Only the upper half counts.
+llvm::Value* bf16_rounded_bits(Builder& ir, llvm::Value* x) {
+  llvm::Type* wide = with_lanes(ir.getInt32Ty(), lanes_of(x));
   llvm::Value* bits = ir.CreateBitCast(x, wide);
   const auto c = [&](uint32_t v) { return llvm::ConstantInt::get(wide, v); };
   llvm::Value* odd = ir.CreateAnd(ir.CreateLShr(bits, c(16)), c(1));
-  llvm::Value* rounded = ir.CreateLShr(ir.CreateAdd(ir.CreateAdd(bits, c(0x7FFF)), odd), c(16));
-  llvm::Value* quiet = ir.CreateOr(ir.CreateLShr(bits, c(16)), c(0x40));
+  llvm::Value* rounded = ir.CreateAdd(ir.CreateAdd(bits, c(0x7FFF)), odd);
+  llvm::Value* quiet = ir.CreateOr(bits, c(0x400000));
   llvm::Value* result = ir.CreateSelect(ir.CreateFCmpUNO(x, x), quiet, rounded);
-  return ir.CreateTrunc(result, with_lanes(ir.getInt16Ty(), lanes));
+  llvm::Value* exponent = ir.CreateAnd(bits, c(0x7F800000));
+  return ir.CreateSelect(ir.CreateICmpEQ(exponent, c(0)), ir.CreateAnd(bits, c(0x80000000)),
+                         result);
+}
+
+/// The upper half of a float that is a bf16.
+llvm::Value* bf16_bits(Builder& ir, llvm::Value* x) {
+  const unsigned lanes = lanes_of(x);
+  llvm::Type* wide = with_lanes(ir.getInt32Ty(), lanes);
+  llvm::Value* bits = ir.CreateLShr(ir.CreateBitCast(x, wide), llvm::ConstantInt::get(wide, 16));
+  return ir.CreateTrunc(bits, with_lanes(ir.getInt16Ty(), lanes));
 }
 
 llvm::Value* float_of_bf16(Builder& ir, llvm::Value* bits) {
@@ -297,6 +307,21 @@ llvm::Value* float_of_bf16(Builder& ir, llvm::Value* bits) {
 
 }  // namespace
 
+/// A float rounded to a short one, as a float again.
+llvm::Value* Emitter::round_short(llvm::Value* x, DType dtype) {
+  const unsigned lanes = lanes_of(x);
+  if (dtype == DType::kF16)
+    return ir_.CreateFPExt(ir_.CreateFPTrunc(x, with_lanes(ir_.getHalfTy(), lanes)), x->getType());
+  if (target_.has_bf16_dot) {
+    llvm::Value* rounded = ir_.CreateFPTrunc(x, with_lanes(ir_.getBFloatTy(), lanes));
+    return float_of_bf16(ir_, ir_.CreateBitCast(rounded, with_lanes(ir_.getInt16Ty(), lanes)));
+  }
+  llvm::Value* bits = bf16_rounded_bits(ir_, x);
+  llvm::Value* upper = ir_.CreateAnd(bits, llvm::ConstantInt::get(bits->getType(), 0xFFFF0000));
+  return ir_.CreateBitCast(upper, x->getType());
+}
+
+/// Short floats in registers are floats of their type's values.
 llvm::Value* Emitter::from_memory(llvm::Value* value, DType dtype) {
   const unsigned lanes = lanes_of(value);
   if (dtype == DType::kBool)
@@ -318,8 +343,7 @@ llvm::Value* Emitter::eval_cast(llvm::Value* x, DType from, DType to) {
   const unsigned lanes = lanes_of(x);
   llvm::Type* type = with_lanes(register_type(context(), to), lanes);
   if (to == DType::kBF16 || to == DType::kF16) {
-    llvm::Value* single = eval_cast(x, from, DType::kF32);
-    return from_memory(to_memory(single, to), to);
+    return round_short(eval_cast(x, from, DType::kF32), to);
   }
   const bool from_float = is_float(from);
   const bool from_unsigned = from == DType::kU8 || from == DType::kBool;

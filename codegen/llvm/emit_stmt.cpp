@@ -128,6 +128,8 @@ void Emitter::emit(const kernel::Store& s) {
       llvm::Value* old = load(s.buffer, s.index, s.dynamic);
       const unsigned width = std::max(lanes_of(old), lanes_of(value));
       value = combine(AccumulateOp::kSum, splat(ir_, old, width), splat(ir_, value, width));
+      const DType dtype = kernel_.buffer(s.buffer).dtype;
+      if (is_float(dtype) && accumulator_dtype(dtype) != dtype) value = round_short(value, dtype);
     }
     store(s.buffer, s.index, s.dynamic, value);
   };

@@ -109,6 +109,7 @@ class Emitter {
   void masked_store(llvm::Value* value, llvm::Value* pointer, int64_t align);
   llvm::Value* from_memory(llvm::Value* value, DType dtype);
   llvm::Value* to_memory(llvm::Value* value, DType dtype);
+  llvm::Value* round_short(llvm::Value* x, DType dtype);
 
   // ---- statements (emit_stmt.cpp, emit_loop.cpp)
   void emit_block(const kernel::Block& block);

@@ -66,6 +66,7 @@ TargetFacts facts_of(const llvm::MCSubtargetInfo& info, TargetFacts facts) {
   facts.avx2 = has("avx2");
   facts.fma = has("fma");
   facts.avx512 = has("avx512f") && has("avx512vl") && has("avx512bw") && has("avx512dq");
+  facts.avx512bf16 = facts.avx512 && has("avx512bf16");
   return facts;
 }
 

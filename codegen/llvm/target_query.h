@@ -19,7 +19,8 @@ struct TargetFacts {
   bool avx = false;
   bool avx2 = false;
   bool fma = false;
-  bool avx512 = false;  ///< F, VL, BW and DQ: 512-bit vectors of every element type, masks
+  bool avx512bf16 = false;  ///< and avx512
+  bool avx512 = false;      ///< F, VL, BW and DQ: 512-bit vectors of every element type, masks
 };
 
 /// The machine this runs on, with features ("+a,-b") added to and taken from what it has.

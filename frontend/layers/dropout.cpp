@@ -23,7 +23,7 @@ Val build_dropout(const LayerBuildArgs& a) {
       Op::kBernoulli, {a.seed(), a.iteration()},
       make_attrs(BernoulliAttrs{
           .shape = a.in().shape().to_vector(), .stream = a.next_stream(), .probability = keep}));
-  return a.in() * (mask * (1.0 / keep));
+  return a.in() * (cast(mask, a.in().dtype()) * (1.0 / keep));
 }
 
 }  // namespace

@@ -200,7 +200,7 @@ class Recurrence {
         Op::kBernoulli, {a_.seed(), a_.iteration()},
         make_attrs(BernoulliAttrs{
             .shape = std::move(shape), .stream = a_.next_stream(), .probability = keep}));
-    return kept * (1.0 / keep);
+    return cast(kept, a_.in().dtype()) * (1.0 / keep);
   }
 
   const LayerBuildArgs& a_;

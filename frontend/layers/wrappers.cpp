@@ -33,8 +33,9 @@ std::string inner_prefix(std::string_view direction, const Layer& layer) {
 }
 
 /// What the inner layer infers, its parameters under a prefix.
-bool infer_inner(LayerInferArgs& a, const Layer& layer, std::span<const TensorSpec> inputs,
-                 int64_t batch, const std::string& prefix, TensorSpec& output) {
+bool infer_inner(LayerInferArgs& a, Layer layer, std::span<const TensorSpec> inputs, int64_t batch,
+                 const std::string& prefix, TensorSpec& output) {
+  layer.policy = a.layer.policy;
   LayerInferArgs inner{.layer = layer,
                        .inputs = inputs,
                        .sink = a.sink,
@@ -56,8 +57,9 @@ bool infer_inner(LayerInferArgs& a, const Layer& layer, std::span<const TensorSp
   return true;
 }
 
-Val build_inner(const LayerBuildArgs& a, const Layer& layer, std::span<const Val> inputs,
-                Val tail_weight, Val mask, const std::string& prefix) {
+Val build_inner(const LayerBuildArgs& a, Layer layer, std::span<const Val> inputs, Val tail_weight,
+                Val mask, const std::string& prefix) {
+  layer.policy = a.layer.policy;
   LayerBuildArgs inner{.layer = layer, .inputs = inputs, .builder = a.builder};
   inner.training = a.training;
   inner.mask = mask;

@@ -1,5 +1,6 @@
 // Convolution over 1 to 3 spatial dimensions and its two gradients. The three share one trilinear
 // form sum over taps of x * w * y, so each one's gradients are the other two.
+#include "ir/contraction_types.h"
 #include "ir/conv_geometry.h"
 #include "ir/ops/stack.h"
 
@@ -9,19 +10,25 @@ namespace {
 
 // ---- inference ----------------------------------------------------------------------------------
 
+Result<ContractionTypes> types_of(const InferArgs& args) {
+  return contraction_types(args.name, args.operands[0].dtype, args.operands[1].dtype,
+                           args.attr<ConvAttrs>());
+}
+
 Result<Types> infer_conv(const InferArgs& args) {
   const auto& attrs = args.attr<ConvAttrs>();
+  GRADC_TRY(const ContractionTypes types, types_of(args));
   GRADC_TRY(const ConvGeometry g,
             conv_geometry(args.name, args.operands[0], args.operands[1], attrs));
   if (!attrs.shape.empty()) return attr_error("conv takes no shape, it follows from the operands");
-  return one_result(args.name, args.operands[0].dtype, g.output_shape().dims());
+  return one_result(args.name, types.result, g.output_shape().dims());
 }
 
-// `dy` must have the type that the convolution of x and w gives.
+// `dy` must have the shape that the convolution of x and w gives.
 Status check_output(const InferArgs& args, const TensorType& x, const TensorType& w,
                     const TensorType& dy) {
   GRADC_TRY(const ConvGeometry g, conv_geometry(args.name, x, w, args.attr<ConvAttrs>()));
-  const TensorType y = x.with(g.output_shape());
+  const TensorType y = dy.with(g.output_shape());
   if (dy != y)
     return shape_error("{}: the convolution {} * {} gives {}, dy is {}", args.name, to_string(x),
                        to_string(w), to_string(y), to_string(dy));
@@ -30,14 +37,18 @@ Status check_output(const InferArgs& args, const TensorType& x, const TensorType
 
 Result<Types> infer_input_grad(const InferArgs& args) {
   const TensorType& dy = args.operands[0];
-  GRADC_TRY(const TensorType x, checked_type(args.name, dy.dtype, args.attr<ConvAttrs>().shape));
+  GRADC_TRY(const ContractionTypes types, types_of(args));
+  GRADC_TRY(const TensorType x,
+            checked_type(args.name, types.result, args.attr<ConvAttrs>().shape));
   GRADC_TRY_STATUS(check_output(args, x, args.operands[1], dy));
   return Types{x};
 }
 
 Result<Types> infer_filter_grad(const InferArgs& args) {
   const TensorType& x = args.operands[0];
-  GRADC_TRY(const TensorType w, checked_type(args.name, x.dtype, args.attr<ConvAttrs>().shape));
+  GRADC_TRY(const ContractionTypes types, types_of(args));
+  GRADC_TRY(const TensorType w,
+            checked_type(args.name, types.result, args.attr<ConvAttrs>().shape));
   GRADC_TRY_STATUS(check_output(args, x, w, args.operands[1]));
   return Types{w};
 }
@@ -111,18 +122,23 @@ void eval_filter_grad(const EvalArgs& e) {
 
 // ---- gradients ----------------------------------------------------------------------------------
 
-Val conv_like(const GradArgs& g, Op op, Val a, Val b, const Val* result) {
+/// A contraction of the same geometry that multiplies in the same type, as the gradient of an
+/// operand: `of` has the result's type, and its shape unless the result is a convolution.
+Val conv_like(const GradArgs& g, Op op, Val a, Val b, Val of) {
   ConvAttrs attrs = g.attr<ConvAttrs>();
-  attrs.shape = result == nullptr ? Ints{} : result->shape().to_vector();
-  return g.builder.add(op, {a, b}, make_attrs(std::move(attrs)));
+  attrs.shape = op == Op::kConv ? Ints{} : of.shape().to_vector();
+  ContractionTypes types = contraction_types(g.builder.graph(), g.node);
+  types.result = of.dtype();
+  return g.builder.add(op, {a, b},
+                       make_attrs(with_types(std::move(attrs), a.dtype(), b.dtype(), types)));
 }
 
 Grads conv_grad(const GradArgs& g) {
   const Val x = g.in(0);
   const Val w = g.in(1);
   Grads grads(2);
-  if (g.needs(0)) grads[0] = conv_like(g, Op::kConvInputGrad, g.dout(), w, &x);
-  if (g.needs(1)) grads[1] = conv_like(g, Op::kConvFilterGrad, x, g.dout(), &w);
+  if (g.needs(0)) grads[0] = conv_like(g, Op::kConvInputGrad, g.dout(), w, x);
+  if (g.needs(1)) grads[1] = conv_like(g, Op::kConvFilterGrad, x, g.dout(), w);
   return grads;
 }
 
@@ -130,8 +146,8 @@ Grads input_grad_grad(const GradArgs& g) {
   const Val dy = g.in(0);
   const Val w = g.in(1);
   Grads grads(2);
-  if (g.needs(0)) grads[0] = conv_like(g, Op::kConv, g.dout(), w, nullptr);
-  if (g.needs(1)) grads[1] = conv_like(g, Op::kConvFilterGrad, g.dout(), dy, &w);
+  if (g.needs(0)) grads[0] = conv_like(g, Op::kConv, g.dout(), w, dy);
+  if (g.needs(1)) grads[1] = conv_like(g, Op::kConvFilterGrad, g.dout(), dy, w);
   return grads;
 }
 
@@ -139,8 +155,8 @@ Grads filter_grad_grad(const GradArgs& g) {
   const Val x = g.in(0);
   const Val dy = g.in(1);
   Grads grads(2);
-  if (g.needs(0)) grads[0] = conv_like(g, Op::kConvInputGrad, dy, g.dout(), &x);
-  if (g.needs(1)) grads[1] = conv_like(g, Op::kConv, x, g.dout(), nullptr);
+  if (g.needs(0)) grads[0] = conv_like(g, Op::kConvInputGrad, dy, g.dout(), x);
+  if (g.needs(1)) grads[1] = conv_like(g, Op::kConv, x, g.dout(), dy);
   return grads;
 }
 

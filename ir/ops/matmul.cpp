@@ -1,4 +1,5 @@
 // Matrix products with any number of batch dimensions.
+#include "ir/contraction_types.h"
 #include "ir/ops/stack.h"
 
 namespace gradc::ops {
@@ -23,10 +24,9 @@ Result<Types> infer_matmul(const InferArgs& args) {
   const auto& attrs = args.attr<MatmulAttrs>();
   const TensorType& a = args.operands[0];
   const TensorType& b = args.operands[1];
-  GRADC_TRY_STATUS(check_float(args));
+  GRADC_TRY(const ContractionTypes types, contraction_types(args.name, a.dtype, b.dtype, attrs));
   const std::string shown =
       described(a, attrs.transpose_a) + " x " + described(b, attrs.transpose_b);
-  if (a.dtype != b.dtype) return shape_error("matmul dtypes differ: {}", shown);
   if (a.rank() < 2 || b.rank() != a.rank())
     return shape_error("matmul takes two operands of one rank, at least 2: {}", shown);
   Shape shape;
@@ -38,12 +38,14 @@ Result<Types> infer_matmul(const InferArgs& args) {
   if (sizes.k_a != sizes.k_b) return shape_error("matmul inner sizes differ: {}", shown);
   shape.push_back(sizes.m);
   shape.push_back(sizes.n);
-  return one_result(args.name, a.dtype, shape.dims());
+  return one_result(args.name, types.result, shape.dims());
 }
 
 void eval_matmul(const EvalArgs& e) {
-  const auto [ta, tb] = e.attr<MatmulAttrs>();
-  const Sizes s(e.in(0).type.shape, e.in(1).type.shape, e.attr<MatmulAttrs>());
+  const auto& attrs = e.attr<MatmulAttrs>();
+  const bool ta = attrs.transpose_a;
+  const bool tb = attrs.transpose_b;
+  const Sizes s(e.in(0).type.shape, e.in(1).type.shape, attrs);
   const int64_t k = s.k_a;
   const int64_t batches = e.out().size() / (s.m * s.n);
   for (int64_t batch = 0; batch < batches; ++batch) {
@@ -61,24 +63,39 @@ void eval_matmul(const EvalArgs& e) {
   }
 }
 
+/// A product of the types that a contraction of these attributes and operands multiplies in.
+Val product(Val a, Val b, MatmulAttrs flags, const ContractionTypes& types) {
+  return a.builder().add(Op::kMatmul, {a, b},
+                         make_attrs(with_types(flags, a.dtype(), b.dtype(), types)));
+}
+
 // C = op(A) op(B). With op = identity: dA = dC B^T, dB = A^T dC; the flags fold the other three
-// cases in.
+// cases in. Gradients are multiplied in the same type, and have that of what they belong to.
 Grads matmul_grad(const GradArgs& g) {
-  const auto [ta, tb] = g.attr<MatmulAttrs>();
+  const auto& attrs = g.attr<MatmulAttrs>();
+  const bool ta = attrs.transpose_a;
+  const bool tb = attrs.transpose_b;
+  const Val a = g.in(0), b = g.in(1), dc = g.dout();
+  ContractionTypes types = contraction_types(g.builder.graph(), g.node);
   Grads grads(2);
-  if (g.needs(0))
-    grads[0] = ta ? matmul(g.in(1), g.dout(), tb, true) : matmul(g.dout(), g.in(1), false, !tb);
-  if (g.needs(1))
-    grads[1] = tb ? matmul(g.dout(), g.in(0), true, ta) : matmul(g.in(0), g.dout(), !ta, false);
+  types.result = a.dtype();
+  if (g.needs(0)) {
+    grads[0] = ta ? product(b, dc, {tb, true}, types) : product(dc, b, {false, !tb}, types);
+  }
+  types.result = b.dtype();
+  if (g.needs(1)) {
+    grads[1] = tb ? product(dc, a, {true, ta}, types) : product(a, dc, {!ta, false}, types);
+  }
   return grads;
 }
 
 /// A product with one whole matrix is one larger product.
 std::vector<Val> matmul_stack(const StackArgs& s) {
-  const auto [ta, tb] = s.attr<MatmulAttrs>();
-  if (s.stacked[0] && !s.stacked[1] && !ta && s.in(1).rank() == 2)
-    return {split_steps(matmul(merged_steps(s.in(0)), s.in(1), false, tb), s.steps)};
-  return {matmul(s.all_steps(0), s.all_steps(1), ta, tb)};
+  const auto& attrs = s.attr<MatmulAttrs>();
+  const auto same = [&](Val a, Val b) { return s.builder.add(Op::kMatmul, {a, b}, s.attrs); };
+  if (s.stacked[0] && !s.stacked[1] && !attrs.transpose_a && s.in(1).rank() == 2)
+    return {split_steps(same(merged_steps(s.in(0)), s.in(1)), s.steps)};
+  return {same(s.all_steps(0), s.all_steps(1))};
 }
 
 /// The steps become part of the inner axis: [steps, batch..., k, n] as [batch..., steps * k, n].
@@ -97,8 +114,10 @@ Val steps_inside(Val stack, bool inner_first) {
 }
 
 std::vector<Val> matmul_sum_steps(const StackArgs& s) {
-  const auto [ta, tb] = s.attr<MatmulAttrs>();
-  return {matmul(steps_inside(s.in(0), ta), steps_inside(s.in(1), !tb), ta, tb)};
+  const auto& attrs = s.attr<MatmulAttrs>();
+  const Val a = steps_inside(s.in(0), attrs.transpose_a);
+  const Val b = steps_inside(s.in(1), !attrs.transpose_b);
+  return {s.builder.add(Op::kMatmul, {a, b}, s.attrs)};
 }
 
 Samples matmul_samples() {
@@ -108,6 +127,9 @@ Samples matmul_samples() {
           sample({f32({4, 3}), f32({5, 4})}, MatmulAttrs{true, true}),
           sample({f32({2, 3, 4}), f32({2, 4, 2})}, MatmulAttrs{}),
           sample({f32({2, 2, 4, 3}), f32({2, 2, 2, 4})}, MatmulAttrs{true, true}),
+          sample({typed(DType::kF64, {3, 4}), typed(DType::kF64, {4, 5})}, MatmulAttrs{}),
+          sample({f32({3, 4}), typed(DType::kF64, {5, 4})},
+                 MatmulAttrs{false, true, DType::kF64, DType::kF32}),
           sample({f32({1, 7}), f32({7, 1})}, MatmulAttrs{})};
 }
 

@@ -21,7 +21,7 @@ ContractEmitter::ContractEmitter(Emitter& em, const kernel::Contract& contract)
     : em_(em), plan_(plan_contract(contract, em.kernel(), em.target())), packer_(em, plan_) {}
 
 llvm::Value* ContractEmitter::element(llvm::Value* base, llvm::Value* index) {
-  return em_.ir().CreateInBoundsGEP(em_.ir().getFloatTy(), base, index);
+  return em_.ir().CreateInBoundsGEP(word_type(em_.context(), plan_), base, index);
 }
 
 void ContractEmitter::make_tile(size_t index, int64_t rows, int64_t columns) {
@@ -66,28 +66,26 @@ void ContractEmitter::emit() {
   if (plan_.a_packed()) a_block_ = em_.reserve_scratch(packer_.a_bytes());
   if (plan_.b_packed()) b_block_ = em_.reserve_scratch(packer_.b_bytes());
   partial_ = llvm::ConstantPointerNull::get(em_.ir().getPtrTy());
-  if (plan_.k_blocks() > 1) partial_ = em_.reserve_scratch(plan_.mc * plan_.nc * 4);
+  if (plan_.k_blocks() > 1)
+    partial_ =
+        em_.reserve_scratch(extent_of(plan_.m_outer) * plan_.mc * plan_.nc * plan_.word_bytes());
   make_tiles();
   const std::vector<kernel::Expr>* outside = em_.exprs();
   em_.use_exprs(&plan_.exprs);
   const bool first_thread_stores = em_.first_thread_stores();
   em_.set_first_thread_stores(false);
 
-  const bool rows_outside = !plan_.m_outer.empty();
   const Range outer = share(Split::kOuter, extent_of(plan_.outer));
   const Range panels = share(Split::kColumns, plan_.panels());
-  const Range tiles = rows_outside ? Range{em_.i64(0), em_.i64(plan_.row_tiles())}
-                                   : share(Split::kRows, plan_.row_tiles());
-  const Range outer_rows =
-      rows_outside ? share(Split::kRows, extent_of(plan_.m_outer)) : Range{em_.i64(0), em_.i64(1)};
+  const Range rows = share(Split::kRows, plan_.row_pieces());
   em_.loop(outer.low, outer.high, 1, false, [&](llvm::Value* index) {
     bind_flat(em_, plan_.outer, index);
-    if (plan_.panelwise) return panelwise(panels, tiles);
+    if (plan_.panelwise) return panelwise(panels, rows);
     blocks(panels, plan_.nc / plan_.nr(), [&](const Range& block) {
       if (plan_.k_blocks() == 1)
-        whole_depth(block, tiles, outer_rows);
+        whole_depth(block, rows);
       else
-        blocked_depth(block, tiles);
+        blocked_depth(block, rows);
     });
   });
   em_.set_first_thread_stores(first_thread_stores);
@@ -107,17 +105,43 @@ FlatRange ContractEmitter::rows_of(const Range& tiles) {
   return rows;
 }
 
-/// All of k at once: B's block is packed once, then A's blocks (or outer rows) go by.
-void ContractEmitter::whole_depth(const Range& panels, const Range& tiles,
-                                  const Range& outer_rows) {
-  const FlatRange steps{em_.i64(0), em_.i64(plan_.depth), true};
-  if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
-  em_.loop(outer_rows.low, outer_rows.high, 1, false, [&](llvm::Value* outer) {
+/// Calls body(outer row, its tiles) for a thread's pieces of rows.
+void ContractEmitter::each_outer_row(
+    const Range& rows, const std::function<void(llvm::Value*, const Range& tiles)>& body) {
+  Builder& ir = em_.ir();
+  const auto row = [&](llvm::Value* outer, const Range& tiles) {
     bind_flat(em_, plan_.m_outer, outer);
     environment_->store();
+    body(outer, tiles);
+  };
+  if (plan_.m_outer.empty()) return row(em_.i64(0), rows);
+  llvm::Value* each = em_.i64(plan_.row_tiles());
+  if (!plan_.shares_tiles() || plan_.split != Split::kRows) {
+    const Range outer =
+        plan_.shares_tiles() ? Range{em_.i64(0), em_.i64(extent_of(plan_.m_outer))} : rows;
+    em_.loop(outer.low, outer.high, 1, false,
+             [&](llvm::Value* index) { row(index, {em_.i64(0), each}); });
+    return;
+  }
+  llvm::Value* end =
+      ir.CreateUDiv(ir.CreateNSWAdd(rows.high, em_.i64(plan_.row_tiles() - 1)), each);
+  em_.loop(ir.CreateUDiv(rows.low, each), end, 1, false, [&](llvm::Value* outer) {
+    llvm::Value* first = ir.CreateNSWMul(outer, each);
+    llvm::Value* low = ir.CreateNSWSub(rows.low, first);
+    llvm::Value* high = ir.CreateNSWSub(rows.high, first);
+    row(outer, {ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, low, em_.i64(0)),
+                ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, high, each)});
+  });
+}
+
+/// All of k at once: B's block is packed once, then A's blocks (or outer rows) go by.
+void ContractEmitter::whole_depth(const Range& panels, const Range& rows) {
+  const FlatRange steps{em_.i64(0), em_.i64(plan_.depth), true};
+  if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
+  each_outer_row(rows, [&](llvm::Value*, const Range& tiles) {
     blocks(tiles, plan_.mc / plan_.mr, [&](const Range& block) {
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(block), steps);
-      run_tiles({panels, block, steps, em_.i64(0)});
+      run_tiles({panels, block, steps, em_.i64(0), nullptr, nullptr});
     });
   });
 }
@@ -139,13 +163,26 @@ void ContractEmitter::depth_blocks(
 }
 
 /// k in blocks: partial sums of a block of C stay in scratch until the last.
-void ContractEmitter::blocked_depth(const Range& panels, const Range& tiles) {
+void ContractEmitter::blocked_depth(const Range& panels, const Range& rows) {
+  if (!plan_.m_outer.empty()) return blocked_depth_of_direct(panels, rows);
   environment_->store();
-  blocks(tiles, plan_.mc / plan_.mr, [&](const Range& rows) {
+  blocks(rows, plan_.mc / plan_.mr, [&](const Range& tiles) {
     depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
       if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
-      if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(rows), steps);
-      run_tiles({panels, rows, steps, flags});
+      if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), steps);
+      run_tiles({panels, tiles, steps, flags, nullptr, partial_});
+    });
+  });
+}
+
+/// The same where A is read as it lies: a block of k of all rows, whose windows overlap, is near.
+void ContractEmitter::blocked_depth_of_direct(const Range& panels, const Range& rows) {
+  Builder& ir = em_.ir();
+  depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
+    if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
+    each_outer_row(rows, [&](llvm::Value* outer, const Range& tiles) {
+      llvm::Value* sums = element(partial_, ir.CreateNSWMul(outer, em_.i64(plan_.mc * plan_.nc)));
+      run_tiles({panels, tiles, steps, flags, nullptr, sums});
     });
   });
 }
@@ -158,8 +195,8 @@ void ContractEmitter::panelwise(const Range& panels, const Range& tiles) {
   blocks(panels, 1, [&](const Range& panel) {
     depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
       packer_.pack_b(b_block_, panel.low, panel.high, steps);
-      run_tiles(
-          {panel, tiles, steps, flags, plan_.prefetch_b ? source_after(panel, steps) : nullptr});
+      run_tiles({panel, tiles, steps, flags,
+                 plan_.prefetch_b ? source_after(panel, steps) : nullptr, partial_});
     });
   });
 }
@@ -167,12 +204,13 @@ void ContractEmitter::panelwise(const Range& panels, const Range& tiles) {
 /// Where B's next block begins: the next steps of this panel, or the next panel's first.
 llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& steps) {
   Builder& ir = em_.ir();
-  const kernel::Expr& load = em_.expr(plan_.b);
+  const kernel::Expr& load = *cast_load(plan_.exprs, plan_.b);
   llvm::Value* more = ir.CreateICmpSLT(steps.high, em_.i64(plan_.depth));
   llvm::Value* step = ir.CreateSelect(more, steps.high, em_.i64(0));
   llvm::Value* column =
       ir.CreateNSWMul(ir.CreateSelect(more, panel.low, panel.high), em_.i64(plan_.nr()));
-  em_.bind_var(plan_.k[0].var, step, 0, {0, plan_.depth - 1});
+  if (plan_.pairs()) step = ir.CreateNSWMul(step, em_.i64(2));
+  em_.bind_var(plan_.k[0].var, step, 0, {0, plan_.inner_k - 1});
   em_.bind_var(plan_.n.var, column, 0, {0, plan_.columns - 1});
   return em_.address(load.buffer, load.index);
 }
@@ -180,15 +218,18 @@ llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& 
 /// Each tile asks for its share of B's next block, so that packing finds it near. Addresses past
 /// the matrix do no harm: a prefetch never faults.
 void ContractEmitter::prefetch_share(const Block& block, llvm::Value* tile) {
-  constexpr int64_t kLineElements = 16;
+  constexpr int64_t kLine = 64;
   constexpr int32_t kSecondCache = 2;
   Builder& ir = em_.ir();
-  const kernel::Expr& load = em_.expr(plan_.b);
+  const kernel::Expr& load = *cast_load(plan_.exprs, plan_.b);
+  llvm::Type* type = memory_type(em_.context(), load.dtype);
+  const int64_t line_elements = kLine / dtype_bytes(load.dtype);
   const bool along_k = plan_.b_layout == Layout::kPanelsTransposed;
-  const int64_t runs = along_k ? plan_.nr() : plan_.kc;
-  const int64_t run = along_k ? plan_.kc : plan_.nr();
+  const int64_t steps = plan_.kc * (plan_.pairs() ? 2 : 1);
+  const int64_t runs = along_k ? plan_.nr() : steps;
+  const int64_t run = along_k ? steps : plan_.nr();
   const int64_t stride = load.index.coefficient(along_k ? plan_.n.var : plan_.k[0].var);
-  const int64_t lines = (run + kLineElements - 1) / kLineElements;
+  const int64_t lines = (run + line_elements - 1) / line_elements;
   const int64_t tiles = std::min(plan_.rows, plan_.mc) / plan_.mr;
   const int64_t each = (runs * lines + tiles - 1) / tiles;
   llvm::Value* first = ir.CreateNSWMul(ir.CreateNSWSub(tile, block.tiles.low), em_.i64(each));
@@ -197,8 +238,8 @@ void ContractEmitter::prefetch_share(const Block& block, llvm::Value* tile) {
   em_.loop(first, last, 1, false, [&](llvm::Value* index) {
     llvm::Value* start = ir.CreateNSWMul(ir.CreateUDiv(index, em_.i64(lines)), em_.i64(stride));
     llvm::Value* line =
-        ir.CreateNSWMul(ir.CreateURem(index, em_.i64(lines)), em_.i64(kLineElements));
-    llvm::Value* at = ir.CreateGEP(ir.getFloatTy(), block.next, ir.CreateNSWAdd(start, line));
+        ir.CreateNSWMul(ir.CreateURem(index, em_.i64(lines)), em_.i64(line_elements));
+    llvm::Value* at = ir.CreateGEP(type, block.next, ir.CreateNSWAdd(start, line));
     ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir.getPtrTy())},
                        {at, em_.i32(0), em_.i32(kSecondCache), em_.i32(1)});
   });
@@ -244,6 +285,7 @@ void ContractEmitter::bind_steps(llvm::Value* first) {
     em_.bind_var(plan_.k[0].var, first, 0, {0, plan_.k[0].extent - 1});
     return;
   }
+  if (plan_.aligned && plan_.k_blocks() > 1) return bind_flat(em_, plan_.k, first);
   for (const kernel::ContractDim& dim : plan_.k)
     em_.bind_var(dim.var, nullptr, 0, {0, 0});
 }
@@ -269,17 +311,17 @@ void ContractEmitter::call_tile(const Block& block, llvm::Value* panel, llvm::Va
   }
   llvm::Value* b = nullptr;
   if (plan_.b_packed()) {
-    b = element(b_block_, ir.CreateNSWMul(panel_in_block, em_.i64(packer_.panel_elements())));
+    b = element(b_block_, ir.CreateNSWMul(panel_in_block, em_.i64(packer_.panel_words())));
   } else {
     em_.bind_var(plan_.n.var, column, 0, {0, plan_.columns - 1});
     const kernel::Expr& load = em_.expr(plan_.b);
     b = em_.address(load.buffer, load.index);
   }
   llvm::Value* partial = partial_;
-  if (plan_.k_blocks() > 1)
-    partial =
-        element(partial_, ir.CreateNSWAdd(ir.CreateNSWMul(row_in_block, em_.i64(plan_.nc)),
-                                          ir.CreateNSWMul(panel_in_block, em_.i64(plan_.nr()))));
+  if (block.partial != nullptr)
+    partial = element(block.partial,
+                      ir.CreateNSWAdd(ir.CreateNSWMul(row_in_block, em_.i64(plan_.nc)),
+                                      ir.CreateNSWMul(panel_in_block, em_.i64(plan_.nr()))));
   GRADC_CHECK(tiles_[variant] != nullptr, "no tile of variant {}", variant);
   ir.CreateCall(tiles_[variant], {a, b, partial, environment_->block(), row, column,
                                   ir.CreateNSWSub(block.steps.high, block.steps.low), block.flags});

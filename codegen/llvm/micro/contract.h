@@ -29,15 +29,19 @@ class ContractEmitter {
     Range tiles;
     FlatRange steps;
     llvm::Value* flags = nullptr;
-    llvm::Value* next = nullptr;  ///< B's source of the block packed next; null: no prefetching
+    llvm::Value* next = nullptr;     ///< B's source of the block packed next; null: no prefetching
+    llvm::Value* partial = nullptr;  ///< where sums are kept between blocks of k; null: as a whole
   };
 
   Range share(Split split, int64_t count);
   void blocks(const Range& range, int64_t step, const std::function<void(const Range&)>& body);
   void make_tiles();
   void make_tile(size_t index, int64_t rows, int64_t columns);
-  void whole_depth(const Range& panels, const Range& tiles, const Range& outer_rows);
-  void blocked_depth(const Range& panels, const Range& tiles);
+  void each_outer_row(const Range& rows,
+                      const std::function<void(llvm::Value*, const Range& tiles)>& body);
+  void whole_depth(const Range& panels, const Range& rows);
+  void blocked_depth(const Range& panels, const Range& rows);
+  void blocked_depth_of_direct(const Range& panels, const Range& rows);
   void panelwise(const Range& panels, const Range& tiles);
   void depth_blocks(const std::function<void(const FlatRange&, llvm::Value*)>& body);
   FlatRange rows_of(const Range& tiles);

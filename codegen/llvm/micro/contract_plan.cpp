@@ -22,6 +22,16 @@ int64_t extent_of(const Dims& dims) {
                          [](int64_t product, const ContractDim& d) { return product * d.extent; });
 }
 
+bool ContractPlan::shares_tiles() const {
+  constexpr int64_t kFew = 16;
+  return !m_outer.empty() && extent_of(m_outer) < kFew;
+}
+
+int64_t ContractPlan::row_pieces() const {
+  if (m_outer.empty()) return row_tiles();
+  return extent_of(m_outer) * (shares_tiles() ? row_tiles() : 1);
+}
+
 namespace {
 
 /// Every affine of a contraction, to be read and rewritten.
@@ -92,18 +102,31 @@ int64_t unit_loads(const std::vector<Expr>& exprs, ExprId id, VarId var) {
   return count;
 }
 
-/// The load an operand is, if it is nothing else; null otherwise.
-const Expr* plain_load(const std::vector<Expr>& exprs, ExprId id) {
-  const Expr& e = exprs[id.index];
-  const bool plain = e.kind == ExprKind::kLoad && e.dtype == DType::kF32 && !e.args[0].valid();
+/// The load an operand is, if a tile can read it where it is; null otherwise.
+const Expr* plain_load(const ContractPlan& plan, ExprId id) {
+  const Expr& e = plan.exprs[id.index];
+  const DType dtype = plan.type == TileType::kF64 ? DType::kF64 : DType::kF32;
+  const bool plain =
+      !plan.pairs() && e.kind == ExprKind::kLoad && e.dtype == dtype && !e.args[0].valid();
   return plain ? &e : nullptr;
 }
 
-/// The most of `count` lines, `stride` elements apart, that fall into one set of the first cache.
-int64_t lines_in_a_set(int64_t stride, int64_t count) {
+/// bf16 goes by pairs where the target has the instruction and few words would be half empty; else
+/// it is widened when packed. The sum is the same: the instruction adds one product after the
+/// other, rounding each time, and packing gives it the earlier k first.
+void choose_type(ContractPlan& plan, DType dtype, const TargetInfo& target) {
+  plan.inner_k = plan.k.back().extent;
+  if (dtype == DType::kF64) plan.type = TileType::kF64;
+  if (dtype == DType::kBF16 && target.has_bf16_dot && plan.inner_k > 1) {
+    plan.type = TileType::kBf16Pairs;
+    plan.k.back().extent = (plan.inner_k + 1) / 2;
+  }
+}
+
+/// The most of `count` lines, so many bytes apart, that fall into one set of the first cache.
+int64_t lines_in_a_set(int64_t bytes, int64_t count) {
   constexpr int64_t kLine = 64;
   constexpr int64_t kSets = 64;
-  const int64_t bytes = std::abs(stride) * 4;
   if (bytes < kLine || bytes % kLine != 0) return (count + kSets - 1) / kSets;
   const int64_t distinct = kSets / std::gcd(bytes / kLine % kSets, kSets);
   return (count + distinct - 1) / distinct;
@@ -111,13 +134,14 @@ int64_t lines_in_a_set(int64_t stride, int64_t count) {
 
 /// Whether a tile that reads A where it lies would find its own lines evicted: its rows at one k,
 /// or, when rows are contiguous, its steps of k, which the next panel of columns reads again.
-bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_stride,
-                   int64_t k_stride) {
+bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_stride, int64_t k_stride,
+                   int64_t steps) {
   constexpr int64_t kWaysForRows = 4;
   constexpr int64_t kWaysForSteps = 8;
-  if (row_stride != 1) return lines_in_a_set(row_stride, tile.mr) > kWaysForRows;
+  const auto bytes = [&](int64_t stride) { return std::abs(stride) * plan.word_bytes(); };
+  if (row_stride != 1) return lines_in_a_set(bytes(row_stride), tile.mr) > kWaysForRows;
   const bool read_again = plan.columns > tile.nv * plan.lanes;
-  return read_again && lines_in_a_set(k_stride, plan.depth) > kWaysForSteps;
+  return read_again && lines_in_a_set(bytes(k_stride), steps) > kWaysForSteps;
 }
 
 void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
@@ -126,30 +150,43 @@ void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kNearRows = 256;  // elements: rows of B this close are read where they are
   const VarId inner_k = plan.k.back().var;
   const int64_t along_n = unit_loads(plan.exprs, plan.b, plan.n.var);
-  // A transpose in registers is fast and slow to compile; a small B is gathered instead.
-  const bool small = target.has_masked_memory && plan.depth * plan.columns <= kGathered;
+  // A transpose in registers is fast and slow to compile; a small B is gathered instead, if words
+  // can be.
+  const Expr* source = cast_load(plan.exprs, plan.b);
+  const bool gathers = source == nullptr || dtype_bytes(source->dtype) >= 4;
+  const bool small = target.has_masked_memory && plan.depth * plan.columns <= kGathered && gathers;
   const bool transposed = along_n == 0 && unit_loads(plan.exprs, plan.b, inner_k) > 0 && !small;
   plan.b_layout = transposed ? Layout::kPanelsTransposed : Layout::kPanels;
   if (plan.panelwise) return;
-  const Expr* load = plain_load(plan.exprs, plan.b);
+  const Expr* load = plain_load(plan, plan.b);
   const bool tail_ok = target.has_masked_memory || plan.columns % plan.lanes == 0;
   if (load == nullptr || load->index.coefficient(plan.n.var) != 1 || !tail_ok) return;
-  if (plan.k_blocks() > 1 && plan.k.size() > 1) return;
+  if (plan.k_blocks() > 1 && plan.k.size() > 1 && !plan.aligned) return;
   const int64_t stride = std::abs(load->index.coefficient(inner_k));
   const int64_t tiles = plan.row_tiles() * extent_of(plan.m_outer);
   if (tiles <= kFewTiles || stride <= kNearRows) plan.b_layout = Layout::kDirect;
 }
 
+/// Whether the partial sums of all rows stay in the second cache while blocks of k go by.
+bool sums_stay(const ContractPlan& plan, const TargetInfo& target) {
+  return plan.rows * std::min(plan.columns, kMostBlockedColumns) * plan.word_bytes() <=
+         target.l2_bytes / 4;
+}
+
 /// A as it lies, tiles inside the innermost m dimension: worth it when that is long enough.
-bool try_direct_a(ContractPlan& plan, const TargetInfo& target, int64_t max_depth) {
+bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kShortRow = 6;
-  const Expr* load = plain_load(plan.exprs, plan.a);
+  const Expr* load = plain_load(plan, plan.a);
   if (load == nullptr) return false;
   const int64_t stride = load->index.coefficient(plan.m.back().var);
-  if (plan.depth > max_depth && (plan.k.size() > 1 || plan.m.size() > 1)) return false;
+  const bool blocked = plan.depth > kMaxUnblockedDepth;
+  const int64_t steps = blocked ? aligned_steps(plan.k) : plan.depth;
+  if (blocked && plan.k.size() > 1 && steps < kFewAlignedSteps) return false;
+  if (blocked && plan.m.size() > 1 && !sums_stay(plan, target)) return false;
   if (plan.m.size() > 1 && plan.m.back().extent < kShortRow) return false;
-  const Tile tile = choose_tile(plan.m.back().extent, plan.columns, target);
-  if (lines_collide(plan, tile, stride, load->index.coefficient(plan.k.back().var))) return false;
+  const Tile tile = choose_tile(plan.m.back().extent, plan.columns, target, plan.word_bytes());
+  if (lines_collide(plan, tile, stride, load->index.coefficient(plan.k.back().var), steps))
+    return false;
   plan.a_layout = Layout::kDirect;
   plan.a_row_stride = stride;
   plan.m_outer.assign(plan.m.begin(), plan.m.end() - 1);
@@ -158,33 +195,32 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target, int64_t max_dept
   return true;
 }
 
-void choose_a_layout(ContractPlan& plan, const TargetInfo& target, int64_t max_depth) {
-  if (try_direct_a(plan, target, max_depth)) return;
+void choose_a_layout(ContractPlan& plan, const TargetInfo& target) {
+  if (try_direct_a(plan, target)) return;
   const int64_t along_k = unit_loads(plan.exprs, plan.a, plan.k.back().var);
   const int64_t along_m = unit_loads(plan.exprs, plan.a, plan.m.back().var);
   plan.a_layout = along_m > along_k ? Layout::kKOfRows : Layout::kRowsOfK;
 }
 
-/// Elements between packed rows: enough for a block, an odd number of cache lines.
-int64_t padded(int64_t elements) {
-  constexpr int64_t kLineElements = 16;
-  int64_t lines = (elements + kLineElements - 1) / kLineElements;
+/// Words between packed rows: enough for a block, an odd number of cache lines.
+int64_t padded(const ContractPlan& plan, int64_t words) {
+  int64_t lines = (words + plan.line_words() - 1) / plan.line_words();
   if (lines % 2 == 0) ++lines;
-  return lines * kLineElements;
+  return lines * plan.line_words();
 }
 
 /// The tile's loop over k. Packed operands are flat; direct ones step as their index says.
 void make_levels(ContractPlan& plan) {
   const Expr& a = plan.exprs[plan.a.index];
   const Expr& b = plan.exprs[plan.b.index];
-  const int64_t packed_a = plan.a_layout == Layout::kRowsOfK ? 1 : padded(plan.mc);
-  if (plan.a_layout == Layout::kRowsOfK) plan.a_row_stride = padded(plan.a_depth());
+  const int64_t packed_a = plan.a_layout == Layout::kRowsOfK ? 1 : padded(plan, plan.mc);
+  if (plan.a_layout == Layout::kRowsOfK) plan.a_row_stride = padded(plan, plan.a_depth());
   if (plan.a_layout == Layout::kKOfRows) plan.a_row_stride = 1;
   int64_t inner = 1;
-  for (size_t i = plan.k.size(); i-- > 0;) {
+  for (size_t i = plan.k.size(); i-- > 0 && (inner == 1 || !plan.aligned || inner < plan.kc);) {
     const VarId var = plan.k[i].var;
     KLevel level;
-    level.extent = plan.k[i].extent;
+    level.extent = plan.aligned ? std::min(plan.k[i].extent, plan.kc / inner) : plan.k[i].extent;
     level.a_stride = plan.a_packed() ? packed_a * inner : a.index.coefficient(var);
     level.b_stride = plan.b_packed() ? plan.nr() * inner : b.index.coefficient(var);
     inner *= level.extent;
@@ -215,6 +251,13 @@ std::vector<kernel::Stmt> copy_epilogue(const kernel::Block& block) {
 
 }  // namespace
 
+const Expr* cast_load(const std::vector<Expr>& exprs, ExprId id) {
+  const Expr* e = &exprs[id.index];
+  while (e->kind == ExprKind::kScalar && e->op == ScalarOp::kCast)
+    e = &exprs[e->args[0].index];
+  return e->kind == ExprKind::kLoad && !e->args[0].valid() ? e : nullptr;
+}
+
 ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kernel& kernel,
                            const TargetInfo& target) {
   ContractPlan plan;
@@ -236,9 +279,10 @@ ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kerne
   plan.n = n.back();
   plan.rows = extent_of(plan.m);
   plan.columns = plan.n.extent;
+  choose_type(plan, plan.exprs[plan.a.index].dtype, target);
   plan.depth = extent_of(plan.k);
-  plan.lanes = target.lanes(4);
-  choose_a_layout(plan, target, kMaxUnblockedDepth);
+  plan.lanes = target.lanes(plan.word_bytes());
+  choose_a_layout(plan, target);
   choose_blocks(plan, target);
   choose_b_layout(plan, target);
   choose_split(plan, contract.parallel, target);

@@ -23,6 +23,10 @@ enum class Layout : uint8_t {
   kPanelsTransposed  ///< the same, from a source that is contiguous in k
 };
 
+/// What the register tile multiplies. Packed operands are words: one number, or two bf16 of
+/// successive k, which one instruction multiplies and adds.
+enum class TileType : uint8_t { kF32, kF64, kBf16Pairs };
+
 enum class Split : uint8_t { kNone, kOuter, kRows, kColumns };
 
 /// One level of the tile's loop over k; strides in elements.
@@ -42,29 +46,43 @@ struct ContractPlan {
   Dims m_outer;  ///< m dimensions looped over outside the tiles (direct A with several m)
   Dims m;        ///< flattened into rows
   kernel::ContractDim n;
-  Dims k;
+  Dims k;               ///< extents in words
+  int64_t inner_k = 1;  ///< extent of the innermost k in numbers; the last word may be half empty
 
-  int64_t rows = 1, columns = 1, depth = 1;  ///< of one outer iteration: m, n, k flattened
+  TileType type = TileType::kF32;
+  int64_t rows = 1, columns = 1, depth = 1;  ///< of one outer iteration: m, n, words of k flattened
   Layout a_layout = Layout::kRowsOfK;
   Layout b_layout = Layout::kPanels;
   int64_t a_row_stride = 0;      ///< elements between rows as the tile reads A
-  std::vector<KLevel> k_levels;  ///< outermost first
+  std::vector<KLevel> k_levels;  ///< of a block of k, outermost first
   int64_t lanes = 1;             ///< of a vector
   int64_t mr = 1, nv = 1;        ///< rows and vectors of the register tile
   int64_t mc = 0, nc = 0, kc = 0;
   Split split = Split::kNone;
+  /// Blocks of k are runs of whole dimensions, all alike: an operand can be read where it lies.
+  bool aligned = false;
   bool panelwise = false;   ///< A is packed once as a whole, B one panel at a time
   bool prefetch_b = false;  ///< tiles ask for the lines of B that are packed next
 
+  bool pairs() const { return type == TileType::kBf16Pairs; }
+  int64_t word_bytes() const { return type == TileType::kF64 ? 8 : 4; }
+  int64_t line_words() const { return 64 / word_bytes(); }
   int64_t nr() const { return nv * lanes; }
   int64_t row_tiles() const { return (rows + mr - 1) / mr; }
   int64_t panels() const { return (columns + nr() - 1) / nr(); }
   int64_t k_blocks() const { return (depth + kc - 1) / kc; }
+  /// Threads share the tiles of all m_outer together: too few of these to share.
+  bool shares_tiles() const;
+  /// Pieces of rows that threads can share.
+  int64_t row_pieces() const;
   /// Steps of k that packed A holds at a time.
   int64_t a_depth() const { return panelwise ? depth : kc; }
   bool a_packed() const { return a_layout != Layout::kDirect; }
   bool b_packed() const { return b_layout != Layout::kDirect; }
 };
+
+/// The load that an operand is, but for casts; null where it is anything else.
+const kernel::Expr* cast_load(const std::vector<kernel::Expr>& exprs, kernel::ExprId id);
 
 /// Plans one contraction of a kernel.
 ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kernel& kernel,

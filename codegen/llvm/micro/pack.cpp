@@ -42,24 +42,29 @@ std::vector<llvm::Value*> transpose(Builder& ir, std::vector<llvm::Value*> rows)
 
 }  // namespace
 
-int64_t Packer::a_bytes() const {
-  if (!plan_.a_packed()) return 0;
-  const int64_t elements = plan_.a_layout == Layout::kRowsOfK
-                               ? plan_.mc * plan_.a_row_stride
-                               : plan_.a_depth() * plan_.k_levels.back().a_stride;
-  return elements * 4 + 256;
+llvm::Type* word_type(llvm::LLVMContext& context, const ContractPlan& plan) {
+  return plan.type == TileType::kF64 ? llvm::Type::getDoubleTy(context)
+                                     : llvm::Type::getFloatTy(context);
 }
 
-int64_t Packer::panel_elements() const {
+int64_t Packer::a_bytes() const {
+  if (!plan_.a_packed()) return 0;
+  const int64_t words = plan_.a_layout == Layout::kRowsOfK
+                            ? plan_.mc * plan_.a_row_stride
+                            : plan_.a_depth() * plan_.k_levels.back().a_stride;
+  return words * plan_.word_bytes() + 256;
+}
+
+int64_t Packer::panel_words() const {
   return (round_up(plan_.kc, plan_.lanes) + plan_.lanes) * plan_.nr();
 }
 
 int64_t Packer::b_bytes() const {
-  return plan_.b_packed() ? plan_.nc / plan_.nr() * panel_elements() * 4 : 0;
+  return plan_.b_packed() ? plan_.nc / plan_.nr() * panel_words() * plan_.word_bytes() : 0;
 }
 
 llvm::Value* Packer::element(llvm::Value* base, llvm::Value* index) {
-  return em_.ir().CreateInBoundsGEP(em_.ir().getFloatTy(), base, index);
+  return em_.ir().CreateInBoundsGEP(word_type(em_.context(), plan_), base, index);
 }
 
 void Packer::for_runs(const Dims& dims, const FlatRange& range, const Run& body) {
@@ -90,16 +95,112 @@ void Packer::for_each(const Dims& dims, const FlatRange& range,
   });
 }
 
-void Packer::copy_run(kernel::ExprId source, VarId var, int64_t extent, llvm::Value* low,
-                      llvm::Value* high, llvm::Value* to) {
+// ---- words of pairs
+// ------------------------------------------------------------------------------
+
+/// What stands for the k behind the last: a product of zero that leaves every sum as it is, -0 too.
+llvm::Value* Packer::padding(kernel::ExprId source) const {
+  const double zero = source == plan_.a ? -0.0 : 0.0;
+  return llvm::ConstantFP::get(em_.ir().getFloatTy(), zero);
+}
+
+/// The operand's words on all lanes, which run along rows or columns. Of a pair the earlier k is
+/// the upper half, as the instruction adds that first; both are floats with an empty lower half.
+llvm::Value* Packer::words(kernel::ExprId source) {
+  if (!plan_.pairs()) return em_.eval_lanes(source);
+  Builder& ir = em_.ir();
+  const VarId var = plan_.k.back().var;
+  const Interval range{0, plan_.inner_k - 1};
+  llvm::Value* k = ir.CreateNSWMul(word_, em_.i64(2));
+  em_.bind_var(var, k, 0, range);
+  llvm::Value* first = em_.eval_lanes(source);
+  llvm::Value* second = nullptr;
+  if (plan_.inner_k % 2 == 0) {
+    em_.bind_var(var, k, 1, range);
+    second = em_.eval_lanes(source);
+  } else {
+    llvm::Value* next = ir.CreateNSWAdd(k, em_.i64(1));
+    llvm::Value* exists = ir.CreateICmpSLT(next, em_.i64(plan_.inner_k));
+    em_.bind_var(var, ir.CreateSelect(exists, next, k), 0, range);
+    second = em_.eval_lanes(source);
+    second = ir.CreateSelect(exists, second, splat(ir, padding(source), lanes_of(second)));
+  }
+  llvm::Type* integer = with_lanes(ir.getInt32Ty(), lanes_of(first));
+  llvm::Value* lower = ir.CreateLShr(ir.CreateBitCast(second, integer), uint64_t{16});
+  llvm::Value* both = ir.CreateOr(ir.CreateBitCast(first, integer), lower);
+  return ir.CreateBitCast(both, first->getType());
+}
+
+/// The operand on lanes that run along the innermost k: half as many words.
+llvm::Value* Packer::along_k(kernel::ExprId source) {
+  llvm::Value* value = em_.eval_lanes(source);
+  if (!plan_.pairs()) return value;
+  Builder& ir = em_.ir();
+  const unsigned width = em_.lanes().width;
+  if (em_.lanes().mask != nullptr)
+    value = ir.CreateSelect(em_.lanes().mask, value, splat(ir, padding(source), width));
+  llvm::Type* integer = with_lanes(ir.getInt32Ty(), width / 2);
+  llvm::Value* pairs = ir.CreateBitCast(em_.to_memory(value, DType::kBF16), integer);
+  llvm::Value* turned = ir.CreateIntrinsic(llvm::Intrinsic::fshl, {integer},
+                                           {pairs, pairs, llvm::ConstantInt::get(integer, 16)});
+  return ir.CreateBitCast(turned, with_lanes(ir.getFloatTy(), width / 2));
+}
+
+/// Steps of k one by one, with the variables of k bound to each.
+void Packer::for_steps(const FlatRange& steps, const std::function<void(llvm::Value* step)>& body) {
+  for_each(plan_.k, steps, [&](llvm::Value* step) {
+    if (plan_.pairs()) word_ = em_.affine(kernel::Affine::variable(plan_.k.back().var));
+    body(step);
+  });
+}
+
+// ---- A
+// -------------------------------------------------------------------------------------------
+
+/// Rows [low, high) at one step of k.
+void Packer::copy_run(VarId var, int64_t extent, llvm::Value* low, llvm::Value* high,
+                      llvm::Value* to) {
   int64_t unroll = 4;
   while (unroll > 1 && extent % (unroll * plan_.lanes) != 0 && extent < 8 * unroll * plan_.lanes)
     unroll /= 2;
   const auto width = static_cast<unsigned>(unroll * plan_.lanes);
   em_.vector_range(var, low, high, {0, extent - 1}, width, [&](llvm::Value* at) {
     llvm::Value* offset = em_.ir().CreateNSWSub(at, low);
-    em_.masked_store(em_.eval_lanes(source), element(to, offset), 4);
+    em_.masked_store(words(plan_.a), element(to, offset), plan_.word_bytes());
   });
+}
+
+/// Words [low, high) of the innermost k of one row.
+void Packer::copy_steps(llvm::Value* low, llvm::Value* high, llvm::Value* to) {
+  if (!plan_.pairs()) return copy_run(plan_.k.back().var, plan_.inner_k, low, high, to);
+  Builder& ir = em_.ir();
+  int64_t width = 8 * plan_.lanes;
+  while (width > plan_.lanes / 2 && plan_.inner_k % width != 0 && plan_.inner_k < 4 * width)
+    width /= 2;
+  llvm::Value* begin = ir.CreateNSWMul(low, em_.i64(2));
+  llvm::Value* end = ir.CreateBinaryIntrinsic(
+      llvm::Intrinsic::smin, ir.CreateNSWMul(high, em_.i64(2)), em_.i64(plan_.inner_k));
+  em_.vector_range(plan_.k.back().var, begin, end, {0, plan_.inner_k - 1},
+                   static_cast<unsigned>(width), [&](llvm::Value* at) {
+                     llvm::Value* pairs = along_k(plan_.a);
+                     llvm::Value* offset = ir.CreateLShr(ir.CreateNSWSub(at, begin), 1);
+                     store_words(pairs, element(to, offset), ir.CreateNSWSub(end, at));
+                   });
+}
+
+/// Stores words of pairs, of which the lanes' mask leaves the first `left` numbers.
+void Packer::store_words(llvm::Value* pairs, llvm::Value* to, llvm::Value* left) {
+  Builder& ir = em_.ir();
+  const llvm::Align align(4);
+  if (em_.lanes().mask == nullptr) {
+    ir.CreateAlignedStore(pairs, to, align);
+    return;
+  }
+  const unsigned width = lanes_of(pairs);
+  llvm::Value* count = ir.CreateLShr(ir.CreateNSWAdd(left, em_.i64(1)), 1);
+  llvm::Value* mask = ir.CreateICmpULT(iota(ir.getInt32Ty(), width),
+                                       splat(ir, ir.CreateTrunc(count, ir.getInt32Ty()), width));
+  ir.CreateMaskedStore(pairs, to, align, mask);
 }
 
 void Packer::pack_a(llvm::Value* to, const FlatRange& rows, const FlatRange& steps) {
@@ -108,24 +209,25 @@ void Packer::pack_a(llvm::Value* to, const FlatRange& rows, const FlatRange& ste
     for_each(plan_.m, rows, [&](llvm::Value* row) {
       llvm::Value* begin =
           element(to, ir.CreateNSWMul(ir.CreateNSWSub(row, rows.low), em_.i64(plan_.a_row_stride)));
-      for_runs(plan_.k, steps,
-               [&](VarId var, llvm::Value* low, llvm::Value* high, llvm::Value* flat) {
-                 copy_run(plan_.a, var, plan_.k.back().extent, low, high,
-                          element(begin, ir.CreateNSWSub(flat, steps.low)));
-               });
+      for_runs(plan_.k, steps, [&](VarId, llvm::Value* low, llvm::Value* high, llvm::Value* flat) {
+        copy_steps(low, high, element(begin, ir.CreateNSWSub(flat, steps.low)));
+      });
     });
     return;
   }
   const int64_t stride = plan_.k_levels.back().a_stride;
-  for_each(plan_.k, steps, [&](llvm::Value* step) {
+  for_steps(steps, [&](llvm::Value* step) {
     llvm::Value* begin =
         element(to, ir.CreateNSWMul(ir.CreateNSWSub(step, steps.low), em_.i64(stride)));
     for_runs(plan_.m, rows, [&](VarId var, llvm::Value* low, llvm::Value* high, llvm::Value* flat) {
-      copy_run(plan_.a, var, plan_.m.back().extent, low, high,
+      copy_run(var, plan_.m.back().extent, low, high,
                element(begin, ir.CreateNSWSub(flat, rows.low)));
     });
   });
 }
+
+// ---- B
+// -------------------------------------------------------------------------------------------
 
 void Packer::pack_b(llvm::Value* to, llvm::Value* first, llvm::Value* last,
                     const FlatRange& steps) {
@@ -143,21 +245,20 @@ void Packer::panel_row(llvm::Value* to, llvm::Value* panel, int64_t columns) {
   const auto width = static_cast<unsigned>(round_up(columns, plan_.lanes));
   Lanes lanes{width, plan_.n.var};
   const bool edge = static_cast<int64_t>(width) != columns;
-  llvm::Type* type = with_lanes(ir.getFloatTy(), width);
+  llvm::Type* type = with_lanes(word_type(em_.context(), plan_), width);
+  const llvm::Align align(static_cast<uint64_t>(plan_.word_bytes()));
   if (edge && !em_.target().has_masked_memory) {
-    ir.CreateAlignedStore(llvm::Constant::getNullValue(type), to, llvm::Align(4));
+    ir.CreateAlignedStore(llvm::Constant::getNullValue(type), to, align);
     for (int64_t j = 0; j < columns; ++j) {
       em_.bind_var(plan_.n.var, column, j, range);
-      em_.with({}, [&] {
-        ir.CreateAlignedStore(em_.eval(plan_.b), element(to, em_.i64(j)), llvm::Align(4));
-      });
+      em_.with({}, [&] { ir.CreateAlignedStore(words(plan_.b), element(to, em_.i64(j)), align); });
     }
     return;
   }
   if (edge) lanes.mask = prefix_mask(em_.context(), width, static_cast<unsigned>(columns));
   em_.with(lanes, [&] {
     em_.bind_var(plan_.n.var, column, 0, range);
-    ir.CreateAlignedStore(em_.eval_lanes(plan_.b), to, llvm::Align(4));
+    ir.CreateAlignedStore(words(plan_.b), to, align);
   });
 }
 
@@ -167,12 +268,11 @@ void Packer::panels_in_order(llvm::Value* to, llvm::Value* first, llvm::Value* l
   const int64_t full = plan_.columns / plan_.nr();
   const int64_t rest = plan_.columns % plan_.nr();
   llvm::Value* full_end = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, last, em_.i64(full));
-  for_each(plan_.k, steps, [&](llvm::Value* step) {
+  for_steps(steps, [&](llvm::Value* step) {
     llvm::Value* row =
         element(to, ir.CreateNSWMul(ir.CreateNSWSub(step, steps.low), em_.i64(plan_.nr())));
     const auto place = [&](llvm::Value* panel) {
-      return element(row,
-                     ir.CreateNSWMul(ir.CreateNSWSub(panel, first), em_.i64(panel_elements())));
+      return element(row, ir.CreateNSWMul(ir.CreateNSWSub(panel, first), em_.i64(panel_words())));
     };
     if (full > 0)
       em_.loop(
@@ -188,33 +288,47 @@ void Packer::panels_in_order(llvm::Value* to, llvm::Value* first, llvm::Value* l
 void Packer::transpose_group(llvm::Value* to, llvm::Value* column, int64_t columns,
                              const FlatRange& steps) {
   Builder& ir = em_.ir();
-  const auto lanes = static_cast<unsigned>(plan_.lanes);
-  const Interval range{0, plan_.columns - 1};
+  const int64_t numbers = plan_.pairs() ? 2 : 1;  // of a word
+  const llvm::Align align(static_cast<uint64_t>(plan_.word_bytes()));
+  const auto group = [&](llvm::Value* step) {
+    llvm::Value* begin = element(to, ir.CreateNSWMul(step, em_.i64(plan_.nr())));
+    const std::vector<llvm::Value*> square = columns_along_k(column, columns);
+    if (em_.lanes().width == 1) {
+      for (int64_t j = 0; j < plan_.lanes; ++j)
+        ir.CreateAlignedStore(square[static_cast<size_t>(j)], element(begin, em_.i64(j)), align);
+      return;
+    }
+    const std::vector<llvm::Value*> rows = transpose(ir, square);
+    for (int64_t i = 0; i < plan_.lanes; ++i)
+      ir.CreateAlignedStore(rows[static_cast<size_t>(i)], element(begin, em_.i64(i * plan_.nr())),
+                            align);
+  };
   for_runs(plan_.k, steps, [&](VarId var, llvm::Value* low, llvm::Value* high, llvm::Value* flat) {
-    em_.vector_range(var, low, high, {0, plan_.k.back().extent - 1}, lanes, [&](llvm::Value* at) {
-      llvm::Value* step =
-          ir.CreateNSWAdd(ir.CreateNSWSub(flat, steps.low), ir.CreateNSWSub(at, low));
-      llvm::Value* begin = element(to, ir.CreateNSWMul(step, em_.i64(plan_.nr())));
-      const unsigned width = em_.lanes().width;
-      std::vector<llvm::Value*> square;
-      for (int64_t j = 0; j < plan_.lanes; ++j) {
-        llvm::Type* type = with_lanes(ir.getFloatTy(), width);
-        em_.bind_var(plan_.n.var, column, j, range);
-        square.push_back(j < columns ? em_.eval_lanes(plan_.b)
-                                     : llvm::Constant::getNullValue(type));
-      }
-      if (width == 1) {
-        for (int64_t j = 0; j < plan_.lanes; ++j)
-          ir.CreateAlignedStore(square[static_cast<size_t>(j)], element(begin, em_.i64(j)),
-                                llvm::Align(4));
-        return;
-      }
-      square = transpose(ir, std::move(square));
-      for (int64_t i = 0; i < plan_.lanes; ++i)
-        ir.CreateAlignedStore(square[static_cast<size_t>(i)],
-                              element(begin, em_.i64(i * plan_.nr())), llvm::Align(4));
-    });
+    llvm::Value* first = ir.CreateNSWSub(flat, steps.low);
+    llvm::Value* end = high;
+    if (plan_.pairs()) {
+      low = ir.CreateNSWMul(low, em_.i64(2));
+      end = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, ir.CreateNSWMul(high, em_.i64(2)),
+                                     em_.i64(plan_.inner_k));
+    }
+    em_.vector_range(var, low, end, {0, plan_.inner_k - 1},
+                     static_cast<unsigned>(numbers * plan_.lanes), [&](llvm::Value* at) {
+                       llvm::Value* done = ir.CreateNSWSub(at, low);
+                       if (plan_.pairs()) done = ir.CreateLShr(done, 1);
+                       group(ir.CreateNSWAdd(first, done));
+                     });
   });
+}
+
+/// A vector along k of each of the columns from `column` on; columns behind the last are zero.
+std::vector<llvm::Value*> Packer::columns_along_k(llvm::Value* column, int64_t columns) {
+  std::vector<llvm::Value*> square;
+  for (int64_t j = 0; j < plan_.lanes; ++j) {
+    em_.bind_var(plan_.n.var, column, j, {0, plan_.columns - 1});
+    square.push_back(j < columns ? along_k(plan_.b)
+                                 : llvm::Constant::getNullValue(square.front()->getType()));
+  }
+  return square;
 }
 
 void Packer::panels_transposed(llvm::Value* to, llvm::Value* first, llvm::Value* last,
@@ -229,7 +343,7 @@ void Packer::panels_transposed(llvm::Value* to, llvm::Value* first, llvm::Value*
   const auto place = [&](llvm::Value* group) {
     llvm::Value* panel = ir.CreateNSWSub(ir.CreateUDiv(group, em_.i64(plan_.nv)), first);
     llvm::Value* within = ir.CreateURem(group, em_.i64(plan_.nv));
-    return element(to, ir.CreateNSWAdd(ir.CreateNSWMul(panel, em_.i64(panel_elements())),
+    return element(to, ir.CreateNSWAdd(ir.CreateNSWMul(panel, em_.i64(panel_words())),
                                        ir.CreateNSWMul(within, em_.i64(plan_.lanes))));
   };
   const auto column = [&](llvm::Value* group) {

@@ -1,5 +1,6 @@
 // Packing: copies of A's and B's blocks in the order in which tiles read them. Operands are any
-// expressions, evaluated in vectors along the axis in which they are contiguous.
+// expressions, evaluated in vectors along the axis in which they are contiguous. Steps of k are
+// counted in words (contract_plan.h).
 #pragma once
 
 #include "codegen/llvm/emitter.h"
@@ -16,6 +17,9 @@ struct FlatRange {
   bool whole = false;
 };
 
+/// The type of a word in memory: pairs of bf16 pass as floats.
+llvm::Type* word_type(llvm::LLVMContext& context, const ContractPlan& plan);
+
 class Packer {
  public:
   Packer(Emitter& em, const ContractPlan& plan) : em_(em), plan_(plan) {}
@@ -23,8 +27,8 @@ class Packer {
   /// Bytes of A's and B's blocks.
   int64_t a_bytes() const;
   int64_t b_bytes() const;
-  /// Elements of one packed panel of B.
-  int64_t panel_elements() const;
+  /// Words of one packed panel of B.
+  int64_t panel_words() const;
 
   /// Copies rows [rows.low, rows.high) of k steps `steps` to `to`.
   void pack_a(llvm::Value* to, const FlatRange& rows, const FlatRange& steps);
@@ -37,8 +41,15 @@ class Packer {
   void for_runs(const Dims& dims, const FlatRange& range, const Run& body);
   void for_each(const Dims& dims, const FlatRange& range,
                 const std::function<void(llvm::Value* flat)>& body);
-  void copy_run(kernel::ExprId source, kernel::VarId var, int64_t extent, llvm::Value* low,
-                llvm::Value* high, llvm::Value* to);
+  void for_steps(const FlatRange& steps, const std::function<void(llvm::Value* step)>& body);
+  void copy_run(kernel::VarId var, int64_t extent, llvm::Value* low, llvm::Value* high,
+                llvm::Value* to);
+  void copy_steps(llvm::Value* low, llvm::Value* high, llvm::Value* to);
+  llvm::Value* words(kernel::ExprId source);
+  llvm::Value* along_k(kernel::ExprId source);
+  void store_words(llvm::Value* pairs, llvm::Value* to, llvm::Value* left);
+  std::vector<llvm::Value*> columns_along_k(llvm::Value* column, int64_t columns);
+  llvm::Value* padding(kernel::ExprId source) const;
   void panel_row(llvm::Value* to, llvm::Value* panel, int64_t columns);
   void panels_in_order(llvm::Value* to, llvm::Value* first, llvm::Value* last,
                        const FlatRange& steps);
@@ -50,6 +61,7 @@ class Packer {
 
   Emitter& em_;
   const ContractPlan& plan_;
+  llvm::Value* word_ = nullptr;  ///< pairs: where words of the innermost k stand in for_steps
 };
 
 }  // namespace gradc::cg

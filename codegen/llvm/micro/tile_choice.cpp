@@ -27,9 +27,8 @@ double step_cost(int64_t mr, int64_t nv, const TargetInfo& target) {
 }
 
 /// Whole matrix: full tiles, the last row of tiles, the last column of tiles, the corner.
-double matrix_cost(int64_t rows, int64_t columns, int64_t mr, int64_t nv,
+double matrix_cost(int64_t rows, int64_t columns, int64_t mr, int64_t nv, int64_t lanes,
                    const TargetInfo& target) {
-  const int64_t lanes = target.lanes(4);
   const int64_t nr = nv * lanes;
   const int64_t full_m = rows / mr;
   const int64_t rest_m = rows % mr;
@@ -59,17 +58,31 @@ int64_t even_blocks(int64_t total, int64_t most, int64_t unit) {
   return std::max(ceil_div(ceil_div(total, count), unit) * unit, unit);
 }
 
+constexpr int64_t kDeepBlock = 640;
+
 }  // namespace
 
-Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target) {
-  const int64_t lanes = target.lanes(4);
+int64_t aligned_steps(const Dims& k) {
+  int64_t best = 1;
+  int64_t inner = 1;
+  for (auto dim = k.rbegin(); dim != k.rend() && inner < kDeepBlock; ++dim) {
+    for (int64_t steps = 2; steps <= dim->extent && inner * steps <= kDeepBlock; ++steps) {
+      if (dim->extent % steps == 0) best = inner * steps;
+    }
+    inner *= dim->extent;
+  }
+  return best;
+}
+
+Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes) {
+  const int64_t lanes = target.lanes(word_bytes);
   Tile best;
   best.cost = std::numeric_limits<double>::infinity();
   for (int64_t nv = 1; nv <= std::min(kMaxVectors, ceil_div(columns, lanes)); ++nv) {
     const int64_t most = std::min(max_rows(nv, target), rows);
     for (int64_t limit = std::max<int64_t>(1, most / 2); limit <= most; ++limit) {
       const int64_t mr = ceil_div(rows, ceil_div(rows, limit));
-      const double cost = matrix_cost(rows, columns, mr, nv, target);
+      const double cost = matrix_cost(rows, columns, mr, nv, lanes, target);
       if (cost < best.cost * 0.999) best = {mr, nv, cost};
     }
   }
@@ -86,24 +99,24 @@ bool try_panelwise(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kFewTiles = 3;
   constexpr int64_t kLeastSteps = 96;
   constexpr int64_t kUnit = 8;
-  const bool streams = plan.depth * plan.columns * 4 > target.l2_bytes / 4;
+  const int64_t word = plan.word_bytes();
+  const bool streams = plan.depth * plan.columns * word > target.l2_bytes / 4;
   if (!streams || plan.k.size() > 1 || !plan.m_outer.empty()) return false;
   if (plan.row_tiles() <= kFewTiles) return false;
-  if (plan.rows * plan.depth * 4 > target.l2_bytes / 2) return false;
-  const int64_t steps = std::max(target.l1_bytes * 2 / 3 / (plan.nr() * 4), kLeastSteps);
+  if (plan.rows * plan.depth * word > target.l2_bytes / 2) return false;
+  const int64_t steps = std::max(target.l1_bytes * 2 / 3 / (plan.nr() * word), kLeastSteps);
   plan.panelwise = true;
   plan.mc = ceil_div(plan.rows, plan.mr) * plan.mr;
   plan.nc = plan.nr();
   plan.kc = std::min(plan.depth, even_blocks(plan.depth, steps, kUnit));
-  const kernel::Expr& b = plan.exprs[plan.b.index];
-  plan.prefetch_b = b.kind == kernel::ExprKind::kLoad && !b.args[0].valid();
+  plan.prefetch_b = cast_load(plan.exprs, plan.b) != nullptr;
   return true;
 }
 
 }  // namespace
 
 void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
-  const Tile tile = choose_tile(plan.rows, plan.columns, target);
+  const Tile tile = choose_tile(plan.rows, plan.columns, target, plan.word_bytes());
   plan.mr = tile.mr;
   plan.nv = tile.nv;
   if (try_panelwise(plan, target)) return;
@@ -111,19 +124,22 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   plan.kc = plan.depth;
   if (plan.depth > kMaxUnblockedDepth) {
     constexpr int64_t kUnit = 8;
-    constexpr int64_t kDeepBlock = 640;
-    plan.kc = even_blocks(plan.depth, kDeepBlock, kUnit);
+    const int64_t aligned = aligned_steps(plan.k);
+    plan.aligned = plan.k.size() > 1 && aligned >= kFewAlignedSteps;
+    plan.kc = plan.aligned ? aligned : even_blocks(plan.depth, kDeepBlock, kUnit);
   }
   const bool blocked = plan.kc < plan.depth;
   // A's block stays in half of the second cache; B's, read once per block of A, in the third.
-  const int64_t most_rows = target.l2_bytes / 2 / (plan.kc * 4);
-  const bool whole = plan.a_layout == Layout::kDirect && !blocked;
+  const int64_t row_bytes = plan.kc * plan.word_bytes();
+  const int64_t most_rows = target.l2_bytes / 2 / row_bytes;
+  const bool whole = plan.a_layout == Layout::kDirect && (!blocked || !plan.m_outer.empty());
   plan.mc =
       whole ? ceil_div(plan.rows, plan.mr) * plan.mr : even_blocks(plan.rows, most_rows, plan.mr);
   const int64_t share =
       std::max(target.l2_bytes, target.l3_bytes / std::max<int64_t>(target.cores, 1) / 2);
   const int64_t most_columns =
-      blocked ? 512 : std::max<int64_t>(nr, std::min<int64_t>(share, 8 << 20) / (plan.kc * 4));
+      blocked ? kMostBlockedColumns
+              : std::max<int64_t>(nr, std::min<int64_t>(share, 8 << 20) / row_bytes);
   plan.nc = even_blocks(plan.columns, most_columns, nr);
 }
 
@@ -144,9 +160,8 @@ void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target) {
   const double work = rows * columns * depth / lanes / target.fma_per_cycle;
   const double pack_a = plan.a_packed() ? rows * depth / lanes * kPackCycles : 0;
   const double pack_b = plan.b_packed() ? depth * columns / lanes * kPackCycles : 0;
-  const int64_t row_pieces = plan.m_outer.empty() ? plan.row_tiles() : extent_of(plan.m_outer);
   const double by_outer = share(extent_of(plan.outer)) * outer * (work + pack_a + pack_b);
-  const double by_rows = outer * (share(row_pieces) * (work + pack_a) + pack_b);
+  const double by_rows = outer * (share(plan.row_pieces()) * (work + pack_a) + pack_b);
   const double by_columns = outer * (share(plan.panels()) * (work + pack_b) + pack_a);
   plan.split = by_outer <= by_rows && by_outer <= by_columns ? Split::kOuter
                : by_rows <= by_columns                       ? Split::kRows

@@ -8,14 +8,23 @@ namespace gradc::cg {
 /// Contractions up to this depth keep their sums in registers from first to last.
 inline constexpr int64_t kMaxUnblockedDepth = 1280;
 
+/// Columns of a block of sums that go to memory and back between blocks of k.
+inline constexpr int64_t kMostBlockedColumns = 512;
+/// Shorter aligned blocks of k are not worth it.
+inline constexpr int64_t kFewAlignedSteps = 128;
+
+/// The longest run of whole inner dimensions of k times a divisor of the next one that is no
+/// longer than a block of k.
+int64_t aligned_steps(const Dims& k);
+
 struct Tile {
   int64_t mr = 1;
   int64_t nv = 1;   ///< vectors of columns
   double cost = 0;  ///< cycles per step of k for the whole matrix, estimated
 };
 
-/// The register tile with the least estimated time for rows x columns.
-Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target);
+/// The register tile with the least estimated time for rows x columns of words.
+Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes = 4);
 
 /// Fills mr, nv, mc, nc, kc and whether B goes by panel by panel.
 void choose_blocks(ContractPlan& plan, const TargetInfo& target);

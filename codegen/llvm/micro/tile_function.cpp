@@ -2,9 +2,11 @@
 // unrolled a little; nothing in it is masked but loads of B at the matrix's edge.
 #include "codegen/llvm/micro/tile_function.h"
 
+#include "codegen/llvm/micro/pack.h"
 #include "support/check.h"
 
 #include <llvm/IR/Intrinsics.h>
+#include <llvm/IR/IntrinsicsX86.h>
 
 #include <algorithm>
 #include <functional>
@@ -31,7 +33,9 @@ class TileEmitter {
         shape_(shape),
         partial_stride_(partial_stride),
         lanes_(static_cast<unsigned>(plan.lanes)),
-        vector_(with_lanes(em_.ir().getFloatTy(), lanes_)) {
+        word_(word_type(em_.context(), plan)),
+        vector_(with_lanes(word_, lanes_)),
+        align_(static_cast<uint64_t>(plan.word_bytes())) {
     em_.use_exprs(&plan.exprs);
   }
 
@@ -70,7 +74,7 @@ class TileEmitter {
 
   llvm::Value* element(llvm::Value* base, int64_t offset) {
     Builder& ir = em_.ir();
-    return offset == 0 ? base : ir.CreateInBoundsGEP(ir.getFloatTy(), base, em_.i64(offset));
+    return offset == 0 ? base : ir.CreateInBoundsGEP(word_, base, em_.i64(offset));
   }
 
   llvm::Value* partial(int64_t row, int64_t vector) {
@@ -85,7 +89,7 @@ class TileEmitter {
     if (plan_.k_blocks() == 1) return;
     em_.when(flag(TileArguments::kResume), [&] {
       each_sum([&](int64_t row, int64_t v) {
-        ir.CreateStore(ir.CreateAlignedLoad(vector_, partial(row, v), llvm::Align(4)), sum(row, v));
+        ir.CreateStore(ir.CreateAlignedLoad(vector_, partial(row, v), align_), sum(row, v));
       });
     });
   }
@@ -122,16 +126,16 @@ class TileEmitter {
     }
     em_.loop(em_.i64(0), em_.i64(k.extent), 1, true, [&](llvm::Value* iv) {
       llvm::Value* next_a =
-          ir.CreateInBoundsGEP(ir.getFloatTy(), a, ir.CreateNSWMul(iv, em_.i64(k.a_stride)));
+          ir.CreateInBoundsGEP(word_, a, ir.CreateNSWMul(iv, em_.i64(k.a_stride)));
       llvm::Value* next_b =
-          ir.CreateInBoundsGEP(ir.getFloatTy(), b, ir.CreateNSWMul(iv, em_.i64(k.b_stride)));
+          ir.CreateInBoundsGEP(word_, b, ir.CreateNSWMul(iv, em_.i64(k.b_stride)));
       walk(level + 1, next_a, next_b);
     });
   }
 
   void innermost(const KLevel& k, llvm::Value* a, llvm::Value* b) {
     Builder& ir = em_.ir();
-    const bool blocked = plan_.k_blocks() > 1;
+    const bool blocked = plan_.k_blocks() > 1 && !plan_.aligned;
     // Large tiles hide the loop's own instructions; unrolling them only costs compile time.
     const int64_t unroll = is_large() ? 1 : 4;
     llvm::Value* count =
@@ -163,7 +167,7 @@ class TileEmitter {
   llvm::Value* at(llvm::Value* base, llvm::Value* iv, int64_t stride) {
     Builder& ir = em_.ir();
     llvm::Value* scaled = stride == 1 ? iv : ir.CreateNSWMul(iv, em_.i64(stride));
-    return ir.CreateInBoundsGEP(ir.getFloatTy(), base, scaled);
+    return ir.CreateInBoundsGEP(word_, base, scaled);
   }
 
   bool is_large() const { return shape_.rows * shape_.vectors >= 16; }
@@ -239,14 +243,25 @@ class TileEmitter {
       row_of_b.push_back(load_b(element(b, b_offset + v * plan_.lanes), v));
     for (int64_t row = 0; row < shape_.rows; ++row) {
       llvm::Value* pointer = element(a, a_offset + row * plan_.a_row_stride);
-      llvm::Value* scalar = ir.CreateAlignedLoad(ir.getFloatTy(), pointer, llvm::Align(4));
+      llvm::Value* scalar = ir.CreateAlignedLoad(word_, pointer, align_);
       llvm::Value* broadcast = splat(ir, scalar, lanes_);
       for (int64_t v = 0; v < shape_.vectors; ++v) {
         llvm::Value* old = ir.CreateLoad(vector_, sum(row, v));
-        ir.CreateStore(em_.math().fma(broadcast, row_of_b[static_cast<size_t>(v)], old),
-                       sum(row, v));
+        ir.CreateStore(add_product(broadcast, row_of_b[static_cast<size_t>(v)], old), sum(row, v));
       }
     }
+  }
+
+  /// sum + a * b, rounded once; of pairs the sum and both products, one after the other.
+  llvm::Value* add_product(llvm::Value* a, llvm::Value* b, llvm::Value* sum) {
+    if (!plan_.pairs()) return em_.math().fma(a, b, sum);
+    Builder& ir = em_.ir();
+    const auto id = lanes_ == 16  ? llvm::Intrinsic::x86_avx512bf16_dpbf16ps_512
+                    : lanes_ == 8 ? llvm::Intrinsic::x86_avx512bf16_dpbf16ps_256
+                                  : llvm::Intrinsic::x86_avx512bf16_dpbf16ps_128;
+    llvm::Type* pairs = with_lanes(ir.getBFloatTy(), 2 * lanes_);
+    return ir.CreateIntrinsic(id, {},
+                              {sum, ir.CreateBitCast(a, pairs), ir.CreateBitCast(b, pairs)});
   }
 
   bool is_edge(int64_t vector) const {
@@ -259,8 +274,8 @@ class TileEmitter {
 
   llvm::Value* load_b(llvm::Value* pointer, int64_t vector) {
     if (plan_.b_packed() || !is_edge(vector))
-      return em_.ir().CreateAlignedLoad(vector_, pointer, llvm::Align(4));
-    return em_.ir().CreateMaskedLoad(vector_, pointer, llvm::Align(4), edge_mask(),
+      return em_.ir().CreateAlignedLoad(vector_, pointer, align_);
+    return em_.ir().CreateMaskedLoad(vector_, pointer, align_, edge_mask(),
                                      llvm::Constant::getNullValue(vector_));
   }
 
@@ -270,7 +285,7 @@ class TileEmitter {
     llvm::Value* unfinished = flag(TileArguments::kUnfinished);
     em_.when(unfinished, [&] {
       each_sum([&](int64_t row, int64_t v) {
-        ir.CreateAlignedStore(ir.CreateLoad(vector_, sum(row, v)), partial(row, v), llvm::Align(4));
+        ir.CreateAlignedStore(ir.CreateLoad(vector_, sum(row, v)), partial(row, v), align_);
       });
     });
     em_.when(ir.CreateNot(unfinished), [&] { epilogue(); });
@@ -307,7 +322,7 @@ class TileEmitter {
       return;
     }
     const auto width = static_cast<uint64_t>(shape_.vectors) * lanes_;
-    auto* type = llvm::ArrayType::get(ir.getFloatTy(), static_cast<uint64_t>(shape_.rows) * width);
+    auto* type = llvm::ArrayType::get(word_, static_cast<uint64_t>(shape_.rows) * width);
     llvm::AllocaInst* copy = em_.entry_alloca(type, "tile");
     copy->setAlignment(llvm::Align(64));
     const auto row_stride = static_cast<int64_t>(width);
@@ -318,7 +333,7 @@ class TileEmitter {
     em_.loop(em_.i64(0), em_.i64(shape_.rows), 1, true, [&](llvm::Value* row) {
       bind_flat(em_, plan_.m, ir.CreateNSWAdd(argument(TileArguments::kRow), row));
       llvm::Value* begin =
-          ir.CreateInBoundsGEP(ir.getFloatTy(), copy, ir.CreateNSWMul(row, em_.i64(row_stride)));
+          ir.CreateInBoundsGEP(word_, copy, ir.CreateNSWMul(row, em_.i64(row_stride)));
       for (int64_t v = 0; v < shape_.vectors; ++v)
         columns(v, [&] {
           return ir.CreateAlignedLoad(vector_, element(begin, v * plan_.lanes), llvm::Align(64));
@@ -351,7 +366,9 @@ class TileEmitter {
   TileShape shape_;
   int64_t partial_stride_;
   unsigned lanes_;
+  llvm::Type* word_;  ///< sums are of this type too
   llvm::Type* vector_;
+  llvm::Align align_;
   std::vector<llvm::AllocaInst*> sums_;
 };
 

@@ -1,5 +1,6 @@
 // The contraction engine against sums written out in C++. The order of summation and the use of
 // fused multiply-add are the engine's contract, so results must be equal to the last bit.
+#include "codegen/llvm/micro/tile_choice.h"
 #include "tests/unit/codegen/gemm_kernels.h"
 #include "tests/unit/codegen/jit_support.h"
 
@@ -252,19 +253,22 @@ std::vector<float> convolution(const ConvShape& s, ConvPart part, const std::vec
   return result;
 }
 
-void check_conv(const ConvShape& s, ConvPart part) {
+void check_conv(const ConvShape& s, ConvPart part, const TargetInfo& target = TargetInfo::host()) {
   const int64_t x = s.batch * s.height * s.width * s.in;
   const int64_t y = s.batch * s.out_height() * s.out_width() * s.out;
   const int64_t w = s.window * s.window * s.in * s.out;
   const std::vector<float> first = random_floats(part == ConvPart::kInputGradient ? y : x, 1);
   const std::vector<float> second = random_floats(part == ConvPart::kWeightGradient ? y : w, 2);
   const std::vector<float> want = convolution(s, part, first, second);
-  Compiled compiled(test::conv_kernel(s, part));
-  for (const int threads : {1, 2}) {
+  Compiled compiled(test::conv_kernel(s, part), target);
+  for (const int threads : {1, 2, 3}) {
     std::vector<float> got(want.size(), -9);
     compiled.run({const_cast<float*>(first.data()), const_cast<float*>(second.data()), got.data()},
                  threads);
-    expect_equal(got, want, "conv part " + std::to_string(static_cast<int>(part)));
+    expect_equal(got, want,
+                 "conv part " + std::to_string(static_cast<int>(part)) + " of " +
+                     std::to_string(s.height) + "x" + std::to_string(s.width) + ", threads " +
+                     std::to_string(threads));
   }
 }
 
@@ -277,6 +281,40 @@ TEST(GemmEngine, Convolutions) {
     check_conv(s, ConvPart::kWeightGradient);
     if (s.stride == 1) check_conv(s, ConvPart::kInputGradient);
   }
+}
+
+/// Sums over more steps than one block: images read where they lie, in blocks of whole rows.
+TEST(GemmEngine, DeepWeightGradients) {
+  const ConvShape shapes[] = {
+      {6, 18, 18, 16, 16},          // 48 columns of a row of the window, blocks of 512 steps
+      {5, 19, 22, 12, 40},          // ragged tiles and columns
+      {9, 33, 27, 8, 20, 3, 0, 2},  // steps two pixels apart
+      {7, 14, 14, 5, 70, 5},        // more rows of the window than threads
+      {2, 39, 43, 6, 24},           // 37 x 41 steps an image: no whole block is long enough
+      {3, 26, 26, 24, 32, 3, 1},    // guarded reads are packed
+  };
+  TargetInfo small = TargetInfo::host();
+  small.l1_bytes = 4 * 1024;
+  small.l2_bytes = 16 * 1024;  // partial sums do not stay: packed
+  for (const ConvShape& s : shapes) {
+    check_conv(s, ConvPart::kWeightGradient);
+    check_conv(s, ConvPart::kWeightGradient, small);
+  }
+}
+
+TEST(GemmEngine, BlocksOfKAreRunsOfWholeDimensions) {
+  const auto steps = [](std::initializer_list<int64_t> extents) {
+    cg::Dims dims;
+    for (const int64_t extent : extents)
+      dims.push_back({{}, extent});
+    return cg::aligned_steps(dims);
+  };
+  EXPECT_EQ(steps({64, 32, 32}), 512);
+  EXPECT_EQ(steps({64, 8, 8}), 512);
+  EXPECT_EQ(steps({10, 7, 9}), 630);
+  EXPECT_EQ(steps({10, 7, 90}), 90 * 7);
+  EXPECT_EQ(steps({2, 37, 41}), 41);
+  EXPECT_EQ(steps({4, 1000}), 500);
 }
 
 }  // namespace

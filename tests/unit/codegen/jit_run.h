@@ -5,6 +5,7 @@
 #include "codegen/jit.h"
 #include "ir/graph.h"
 #include "ir/tensor.h"
+#include "runtime/dtype.h"
 #include "tests/unit/codegen/jit_support.h"
 
 #include <gtest/gtest.h>
@@ -16,42 +17,25 @@
 
 namespace gradc::test {
 
-template <class T>
-void put(std::vector<std::byte>& bytes, const Tensor& t) {
-  bytes.resize(t.data.size() * sizeof(T));
-  for (size_t i = 0; i < t.data.size(); ++i) {
-    const T x = static_cast<T>(t.data[i]);
-    std::memcpy(bytes.data() + i * sizeof(T), &x, sizeof(T));
-  }
-}
-
-template <class T>
-void get(const std::vector<std::byte>& bytes, Tensor& t) {
-  for (size_t i = 0; i < t.data.size(); ++i) {
-    T x{};
-    std::memcpy(&x, bytes.data() + i * sizeof(T), sizeof(T));
-    t.data[i] = static_cast<double>(x);
-  }
+/// The runtime's number for a type is the IR's.
+inline rt::Dtype stored_as(DType dtype) {
+  const auto stored = static_cast<rt::Dtype>(dtype);
+  EXPECT_EQ(rt::dtype_name(stored), dtype_name(dtype));
+  return stored;
 }
 
 inline std::vector<std::byte> to_bytes(const Tensor& t) {
-  std::vector<std::byte> bytes;
-  if (t.type.dtype == DType::kF32) put<float>(bytes, t);
-  if (t.type.dtype == DType::kF64) put<double>(bytes, t);
-  if (t.type.dtype == DType::kI32) put<int32_t>(bytes, t);
-  if (t.type.dtype == DType::kI64) put<int64_t>(bytes, t);
-  if (t.type.dtype == DType::kU8 || t.type.dtype == DType::kBool) put<uint8_t>(bytes, t);
-  EXPECT_FALSE(bytes.empty()) << gradc::to_string(t.type);
+  const rt::Dtype dtype = stored_as(t.type.dtype);
+  std::vector<std::byte> bytes(t.data.size() * rt::dtype_bytes(dtype));
+  for (size_t i = 0; i < t.data.size(); ++i)
+    rt::store_f64(bytes.data(), dtype, i, t.data[i]);
   return bytes;
 }
 
 inline Tensor from_bytes(const TensorType& type, const std::vector<std::byte>& bytes) {
   Tensor t(type);
-  if (type.dtype == DType::kF32) get<float>(bytes, t);
-  if (type.dtype == DType::kF64) get<double>(bytes, t);
-  if (type.dtype == DType::kI32) get<int32_t>(bytes, t);
-  if (type.dtype == DType::kI64) get<int64_t>(bytes, t);
-  if (type.dtype == DType::kU8 || type.dtype == DType::kBool) get<uint8_t>(bytes, t);
+  for (size_t i = 0; i < t.data.size(); ++i)
+    t.data[i] = rt::load_f64(bytes.data(), stored_as(type.dtype), i);
   return t;
 }
 
