@@ -35,6 +35,18 @@ class FactText {
     }
     return *this;
   }
+  /// The same of a layer; of a raw op its attributes.
+  FactText& layer(const std::string& path, const Layer& layer) {
+    const std::string in = path.empty() ? "" : path + ".";
+    if (layer.def == &raw_op_layer()) {
+      add(in + "type", layer.component.written_type);
+      for (const auto& [name, value] : layer.raw_attrs.all_fields())
+        add(in + name, print_attr(value));
+    } else {
+      component(path, layer.component);
+    }
+    return layer.trainable ? *this : add(in + "trainable", "false");
+  }
   std::string take() { return std::move(text_); }
 
  private:
@@ -62,6 +74,9 @@ class FactText {
       case OptionType::kFloats:
         list(name, options.numbers(def.name));
         break;
+      case OptionType::kLayer:
+        layer(name, *options.layer(def.name));
+        break;
       case OptionType::kComponent:
         component(name, *options.component(def.name));
         break;
@@ -74,14 +89,7 @@ class FactText {
 std::string call_text(const Model& model, const Call& call) {
   const Layer& layer = model.layers[call.layer];
   FactText text;
-  if (layer.def == &raw_op_layer()) {
-    text.add("type", layer.component.written_type);
-    for (const auto& [name, value] : layer.raw_attrs.all_fields())
-      text.add(name, print_attr(value));
-  } else {
-    text.component("", layer.component);
-  }
-  if (!layer.trainable) text.add("trainable", "false");
+  text.layer("", layer);
   if (layer.name != call.name) text.add("shared with", layer.name);
   std::vector<std::string> inputs;
   for (ModelValue value : call.inputs)

@@ -81,6 +81,8 @@ gradc_rt_initializer initializer_of(const InitSpec& init) {
   result.stream = static_cast<uint64_t>(init.stream);
   result.has_seed = init.has_seed ? 1 : 0;
   result.seed = static_cast<uint64_t>(init.seed);
+  result.ones_begin = init.ones_begin;
+  result.ones_end = init.ones_end;
   return result;
 }
 

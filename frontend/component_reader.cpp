@@ -2,6 +2,7 @@
 // user's values.
 #include "frontend/component_reader.h"
 
+#include "frontend/layer_reader.h"
 #include "support/check.h"
 #include "support/json.h"
 #include "support/suggest.h"
@@ -134,6 +135,11 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
       const auto one = read_integer(sink, at, def);
       if (!one) return std::nullopt;
       return OptionValue(Ints{*one});
+    }
+    case OptionType::kLayer: {
+      auto layer = read_inner_layer(sink, at);
+      if (!layer) return std::nullopt;
+      return OptionValue(std::move(layer));
     }
     case OptionType::kComponent: {
       auto component = read_component(sink, at, def.family);

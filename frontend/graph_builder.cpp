@@ -80,6 +80,7 @@ class EntryBuilder {
       locate(input.place);
       values_.push_back(builder_.input(InputKind::kInput, batched(input.spec, request_.batch_size),
                                        "input/" + input.name, value_hint(input.name)));
+      masks_.emplace_back();
     }
     if (request_.tail && request_.kind != EntryKind::kPredict) {
       builder_.set_location("");
@@ -97,6 +98,8 @@ class EntryBuilder {
       for (const ParameterSpec& spec : layer.parameters) {
         InitSpec init = make_init_spec(spec.initializer, spec.shape);
         init.stream = stream++;
+        init.ones_begin = spec.ones_begin;
+        init.ones_end = spec.ones_end;
         const std::string name = layer.name + "/" + spec.name;
         parameters_[name] = builder_.input(spec.trainable ? InputKind::kParam : InputKind::kState,
                                            {spec.dtype, Shape(spec.shape)}, name,
@@ -127,14 +130,12 @@ class EntryBuilder {
     std::vector<Val> inputs;
     for (const ModelValue value : call.inputs)
       inputs.push_back(value_as(value, layer.seen(model_.spec(value).dtype)));
-    const bool random = training() && layer.def->random;
     LayerBuildArgs args{.layer = layer, .inputs = inputs, .builder = builder_};
     args.training = training();
+    args.mask = masks_[call.inputs.front()];
     if (tail_.valid()) args.tail_weight = cast(tail_, layer.policy.compute);
-    if (random) {
-      args.seed = seed();
-      args.iteration = iteration();
-    }
+    args.seed = [this] { return seed(); };
+    args.iteration = [this] { return iteration(); };
     args.parameter = [&](std::string_view name) { return parameter(layer, name); };
     args.update_state = [&](std::string_view name, Val value) {
       states_[layer.name + "/" + std::string(name)] = value;
@@ -148,6 +149,9 @@ class EntryBuilder {
                 call.name, to_string(expected), to_string(result.type()));
     graph_->set_name_hint(result.id(), value_hint(call.name));
     values_.push_back(in_memory(result, layer.policy));
+    const bool carries = layer.def->masks == MaskRule::kCarries;
+    masks_.push_back(carries || !call.masked ? args.mask : layer.def->build_mask(args));
+    if (!call.masked) masks_.back() = {};
   }
 
   /// What a layer passes on, in the policy's short type; what leaves the model is not rounded.
@@ -269,7 +273,8 @@ class EntryBuilder {
   const EntryRequest& request_;
   std::shared_ptr<Graph> graph_;
   Builder builder_;
-  std::vector<Val> values_;                            ///< by ModelValue
+  std::vector<Val> values_;  ///< by ModelValue
+  std::vector<Val> masks_;   ///< by ModelValue: which steps count; empty: all
   std::map<std::pair<ModelValue, DType>, Val> casts_;  ///< of values_
   std::set<ModelValue> outputs_;
   std::map<std::string, Val> parameters_;

@@ -27,7 +27,10 @@ struct LayerInferArgs {
   const Place& place;  ///< of the call
   int64_t batch_size = 1;
 
+  bool masked = false;  ///< some steps of an input do not count
+
   TensorSpec output;
+  bool output_masked = false;  ///< MaskRule::kKnows only
   std::vector<ParameterSpec> parameters;
 
   const Options& options() const { return layer.component.options; }
@@ -55,8 +58,11 @@ struct LayerBuildArgs {
   std::span<const Val> inputs;
   Builder& builder;
   bool training = false;
-  Val tail_weight = {};           ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
-  Val seed = {}, iteration = {};  ///< of random ops; only in training
+  Val mask = {};             ///< bool[batch, steps]: which steps count; empty: all
+  bool zero_masked = false;  ///< a recurrent layer gives 0 for steps that do not count
+  Val tail_weight = {};      ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
+  /// Of random ops; only in training.
+  std::function<Val()> seed = {}, iteration = {};
   std::function<Val(std::string_view)> parameter = {};
   std::function<void(std::string_view, Val)> update_state =
       {};                                     ///< next value of a parameter that is not trained
@@ -69,15 +75,23 @@ struct LayerBuildArgs {
   int64_t batch() const { return inputs[0].shape()[0]; }
 };
 
+/// What a layer makes of steps that do not count.
+enum class MaskRule : uint8_t {
+  kRefuses,  ///< it would treat all steps alike
+  kCarries,  ///< its result has the same steps
+  kKnows,    ///< it uses the mask or makes one
+};
+
 struct LayerDef {
   ComponentDef base;
   int64_t min_inputs = 1;
   int64_t max_inputs = 1;   ///< -1: any number
   bool integers = false;    ///< inputs may be integers
-  bool random = false;      ///< draws random numbers in training
   bool normalizes = false;  ///< the scale of its input does not matter
+  MaskRule masks = MaskRule::kRefuses;
   bool (*infer)(LayerInferArgs&) = nullptr;
   Val (*build)(const LayerBuildArgs&) = nullptr;
+  Val (*build_mask)(const LayerBuildArgs&) = nullptr;  ///< of the result; kKnows only
 };
 
 /// Layer types of the table, in documentation order.

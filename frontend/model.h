@@ -43,6 +43,8 @@ struct ParameterSpec {
   Component initializer;
   std::shared_ptr<const Component> regularizer;  ///< may be null
   bool trainable = true;
+  int64_t ones_begin = 0;  ///< elements [ones_begin, ones_end) start at 1
+  int64_t ones_end = 0;
 };
 
 /// A layer with its parameters; a shared layer is called more than once.
@@ -71,6 +73,7 @@ struct Call {
   size_t layer = 0;
   std::vector<ModelValue> inputs;
   TensorSpec output;
+  bool masked = false;  ///< some steps of the output do not count
   Place place;
 };
 
@@ -145,6 +148,9 @@ struct Model {
 
   const TensorSpec& spec(ModelValue value) const {
     return value < inputs.size() ? inputs[value].spec : calls[value - inputs.size()].output;
+  }
+  bool masked(ModelValue value) const {
+    return value >= inputs.size() && calls[value - inputs.size()].masked;
   }
   const std::string& value_name(ModelValue value) const {
     return value < inputs.size() ? inputs[value].name : calls[value - inputs.size()].name;

@@ -77,6 +77,11 @@ const Component* Options::component(std::string_view name) const {
   return as<std::shared_ptr<const Component>>(get(name), name).get();
 }
 
+const Layer* Options::layer(std::string_view name) const {
+  if (!has(name)) return nullptr;
+  return as<std::shared_ptr<const Layer>>(get(name), name).get();
+}
+
 std::span<const ComponentDef* const> family_members(Family family) {
   switch (family) {
     case Family::kActivation:

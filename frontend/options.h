@@ -46,6 +46,7 @@ enum class OptionType : uint8_t {
   kIntOrInts,  ///< an integer or a list of integers
   kPadding2d,  ///< an integer, [height, width] or [[top, bottom], [left, right]]; stored as those
                ///< four
+  kLayer,      ///< a layer of its own, without inputs
   kComponent,  ///< a name or typed object of `family`; a plain number where the family allows it
 };
 
@@ -62,11 +63,12 @@ struct OptionDef {
   double max = kNoMax;
   bool above_min = false;         ///< min itself is not allowed
   bool below_max = false;         ///< max itself is not allowed
+  bool or_null = false;           ///< null is allowed though it is not the default
   Family family{};                ///< kComponent only
   std::string_view choices = {};  ///< kEnum only: names separated by spaces
 
   bool required() const { return default_json.empty(); }
-  bool nullable() const { return default_json == "null"; }
+  bool nullable() const { return or_null || default_json == "null"; }
 };
 
 /// A named, documented set of options.
@@ -78,8 +80,10 @@ struct ComponentDef {
 };
 
 struct Component;
-using OptionValue = std::variant<std::monostate, bool, int64_t, double, std::string, Ints,
-                                 std::vector<double>, std::shared_ptr<const Component>>;
+struct Layer;
+using OptionValue =
+    std::variant<std::monostate, bool, int64_t, double, std::string, Ints, std::vector<double>,
+                 std::shared_ptr<const Component>, std::shared_ptr<const Layer>>;
 
 /// The values of all options of one component, defaults filled in. Asking for an option that the
 /// table does not have, or as another type, is a broken invariant.
@@ -97,6 +101,8 @@ class Options {
   const std::vector<double>& numbers(std::string_view name) const;
   /// The component of that name, or null.
   const Component* component(std::string_view name) const;
+  /// The layer of that name, or null.
+  const Layer* layer(std::string_view name) const;
 
  private:
   const OptionValue& get(std::string_view name) const;

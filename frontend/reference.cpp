@@ -32,6 +32,8 @@ std::string type_text(const OptionDef& def) {
       return "integer or integers";
     case OptionType::kPadding2d:
       return "integer, pair or two pairs";
+    case OptionType::kLayer:
+      return "layer";
     case OptionType::kComponent:
       return std::string(family_name(def.family));
   }

@@ -68,6 +68,8 @@ Json value_schema(const OptionDef& def) {
       const Json pair = any_of({integer, list_schema(integer, 2)});
       return any_of({pair, list_schema(list_schema(integer, 2), 2)});
     }
+    case OptionType::kLayer:
+      return Json{{"$ref", "#/$defs/inner_layer"}};
     case OptionType::kComponent:
       return reference_to(def.family);
   }
@@ -135,9 +137,9 @@ Json names_schema() {
                  Json{{"type", "array"}, {"items", {{"type", "string"}}}, {"minItems", 1}}});
 }
 
-void add_frame(Json& layer) {
+void add_frame(Json& layer, bool inner = false) {
   layer["properties"]["name"] = name_schema();
-  layer["properties"]["inputs"] = names_schema();
+  if (!inner) layer["properties"]["inputs"] = names_schema();
 }
 
 Json strict_object(Json properties, Json required = Json::array()) {
@@ -158,17 +160,29 @@ Json input_properties() {
           {"dtype", {{"enum", {"float32", "float64", "int32", "int64"}}}}};
 }
 
-Json layer_schema() {
+/// The layers of the tables and raw ops; inner ones are options of others.
+Json table_layers(bool inner) {
   Json choices = Json::array();
   for (const auto& list : {all_layers(), activation_layers()}) {
     for (const LayerDef* def : list) {
       Json layer = object_schema(def->base);
-      add_frame(layer);
+      add_frame(layer, inner);
       layer["properties"]["trainable"] = {{"type", "boolean"}};
-      layer["properties"]["dtype"] = policy_schema();
+      if (!inner) layer["properties"]["dtype"] = policy_schema();
       choices.push_back(std::move(layer));
     }
   }
+  Json raw = strict_object({{"type", {{"type", "string"}, {"pattern", "^op\\."}}},
+                            {"attributes", {{"type", "object"}}},
+                            {"trainable", {{"type", "boolean"}}}},
+                           {"type"});
+  add_frame(raw, inner);
+  choices.push_back(std::move(raw));
+  return choices;
+}
+
+Json layer_schema() {
+  Json choices = table_layers(/*inner=*/false);
   Json input = input_properties();
   input["type"] = {{"enum", {"input"}}};
   choices.push_back(strict_object(std::move(input), {"type", "shape"}));
@@ -185,12 +199,6 @@ Json layer_schema() {
                     {"type", "block"});
   add_frame(block);
   choices.push_back(std::move(block));
-  Json raw = strict_object({{"type", {{"type", "string"}, {"pattern", "^op\\."}}},
-                            {"attributes", {{"type", "object"}}},
-                            {"trainable", {{"type", "boolean"}}}},
-                           {"type"});
-  add_frame(raw);
-  choices.push_back(std::move(raw));
   return Json{{"anyOf", std::move(choices)}};
 }
 
@@ -260,6 +268,7 @@ Json model_schema() {
     definitions[path.substr(path.rfind('/') + 1)] = family_schema(family);
   }
   definitions["layer"] = layer_schema();
+  definitions["inner_layer"] = Json{{"anyOf", table_layers(/*inner=*/true)}};
   Json properties = {
       {"format", {{"enum", {"gradc/1"}}}},
       {"dtype", policy_schema()},

@@ -1,8 +1,8 @@
 // Everything here is iterative over entries, so that thousands of layers cost no stack.
 #include "frontend/wiring.h"
 
-#include "frontend/component_reader.h"
 #include "frontend/layer_def.h"
+#include "frontend/layer_reader.h"
 #include "support/suggest.h"
 
 #include <algorithm>
@@ -99,26 +99,9 @@ class Wiring {
     Layer layer;
     layer.def = e.def;
     layer.name = e.name;
-    layer.place = e.json.place();
-    layer.component.def = &e.def->base;
     layer.component.written_type = e.type_name;
-    layer.component.place = layer.place;
-    const size_t errors = sink_.all().size();
-    ObjectReader reader(sink_, e.json, fmt::format("{} layer \"{}\"", e.type_name, e.name));
-    for (const char* common : {"type", "name", "inputs"})
-      reader.get(common);
-    if (const auto trainable = reader.get("trainable"))
-      layer.trainable = read_bool(sink_, *trainable).value_or(true);
     layer.policy = model_.policy;
-    if (e.def == &raw_op_layer()) {
-      read_raw_op(reader, e.type_name, layer);
-    } else {
-      if (const auto dtype = reader.get("dtype"))
-        layer.policy = read_policy(sink_, *dtype).value_or(DTypePolicy{});
-      read_options(reader, e.def->base.options, layer.component.options);
-    }
-    reader.finish();
-    if (sink_.all().size() != errors) return;
+    if (!read_layer_members(sink_, e.json, layer)) return;
     layer_of_[i] = layers_.size();
     layers_.push_back(std::move(layer));
   }
@@ -174,6 +157,7 @@ class Wiring {
 
   void infer_all() {
     outputs_.resize(sources_.size());
+    masked_.resize(sources_.size());
     for (const size_t i : order_)
       infer_entry(i);
     constexpr int64_t kTooMany = int64_t{1} << 61;
@@ -193,12 +177,14 @@ class Wiring {
     if (layer_of_[i] == kNone) return;
     Layer& layer = layers_[layer_of_[i]];
     std::vector<TensorSpec> inputs;
+    bool masked = false;
     for (const Source& source : sources_[i]) {
       if (source.index == kNone) return;
       if (!source.is_input && !outputs_[source.index]) return;  // reported where it went wrong
       inputs.push_back(source.is_input ? model_.inputs[source.index].spec
                                        : *outputs_[source.index]);
       inputs.back().dtype = layer.seen(inputs.back().dtype);
+      masked = masked || (!source.is_input && masked_[source.index]);
     }
     const Place place = entry(i).json.place();
     LayerInferArgs args{.layer = layer,
@@ -206,13 +192,25 @@ class Wiring {
                         .sink = sink_,
                         .place = place,
                         .batch_size = batch_size_,
+                        .masked = masked,
                         .output = {},
                         .parameters = {}};
-    if (!check_inputs(args) || !layer.def->infer(args) || !check_sizes(args)) return;
+    if (!check_inputs(args) || !check_mask(args) || !layer.def->infer(args) || !check_sizes(args))
+      return;
     args.output.dtype = layer.seen(args.output.dtype);
     if (!layer.parameters.empty() && !same_parameters(layer, args)) return;
     layer.parameters = std::move(args.parameters);
     outputs_[i] = std::move(args.output);
+    masked_[i] = layer.def->masks == MaskRule::kCarries ? masked : args.output_masked;
+  }
+
+  bool check_mask(LayerInferArgs& args) {
+    if (!args.masked || args.layer.def->masks != MaskRule::kRefuses) return true;
+    sink_
+        .error(DiagKind::kUnsupported, args.place,
+               "{} treats all steps alike, but some of its input's do not count", args.who())
+        .with_help("end the steps with a recurrent layer, or leave the mask out");
+    return false;
   }
 
   bool check_inputs(LayerInferArgs& args) {
@@ -353,6 +351,7 @@ class Wiring {
                 .layer = layer,
                 .inputs = {},
                 .output = *outputs_[i],
+                .masked = masked_[i],
                 .place = entry(i).json.place()};
       for (const Source& source : sources_[i])
         call.inputs.push_back(source.is_input ? source.index : value_of[source.index]);
@@ -381,6 +380,7 @@ class Wiring {
   std::vector<std::vector<Source>> sources_;
   std::vector<size_t> order_;
   std::vector<std::optional<TensorSpec>> outputs_;
+  std::vector<bool> masked_;  ///< whether some steps of outputs_ do not count
   std::vector<Wanted> wanted_;
   std::map<std::string, Place> wanted_names_;
   std::map<std::string, NameIndex> known_names_;  ///< by scope

@@ -57,14 +57,21 @@ struct InitSpec {
   int64_t stream = 0;     ///< Philox stream, unique per parameter
   bool has_seed = false;  ///< true: `seed` replaces the run's seed for this parameter
   int64_t seed = 0;
+  int64_t ones_begin = 0;  ///< elements [ones_begin, ones_end) start at 1, whatever the kind
+  int64_t ones_end = 0;
   bool operator==(const InitSpec&) const = default;
   /// All but the kind, for the text form.
-  static constexpr auto kFields =
-      std::tuple{field("a", &InitSpec::a),           field("b", &InitSpec::b),
-                 field("mode", &InitSpec::mode),     field("distribution", &InitSpec::distribution),
-                 field("fan_in", &InitSpec::fan_in), field("fan_out", &InitSpec::fan_out),
-                 field("stream", &InitSpec::stream), field("has_seed", &InitSpec::has_seed),
-                 field("seed", &InitSpec::seed)};
+  static constexpr auto kFields = std::tuple{field("a", &InitSpec::a),
+                                             field("b", &InitSpec::b),
+                                             field("mode", &InitSpec::mode),
+                                             field("distribution", &InitSpec::distribution),
+                                             field("fan_in", &InitSpec::fan_in),
+                                             field("fan_out", &InitSpec::fan_out),
+                                             field("stream", &InitSpec::stream),
+                                             field("has_seed", &InitSpec::has_seed),
+                                             field("seed", &InitSpec::seed),
+                                             field("ones_begin", &InitSpec::ones_begin),
+                                             field("ones_end", &InitSpec::ones_end)};
 };
 
 struct Use {

@@ -80,6 +80,13 @@ void WorkMeter::ask(ValueId value, double points) {
   stamp_of_[value.index] = stamp_;
 }
 
+/// A concatenation at whose points each part is made once.
+bool WorkMeter::is_stored_in_parts(const Node& node, const KernelForm& form) const {
+  return form.kind == KernelKind::kElementwise && node.op == Op::kConcat &&
+         graph_.type(node.results[0]).shape != form.full &&
+         graph_.type(node.operands[0]).shape == form.full;
+}
+
 double WorkMeter::measure(std::span<const NodeId> nodes, std::span<const ValueId> outputs,
                           const KernelForm& form, const FormFinder& classes) {
   ++stamp_;
@@ -95,7 +102,8 @@ double WorkMeter::measure(std::span<const NodeId> nodes, std::span<const ValueId
       if (classes.point_class(result) == PointClass::kPerRow)
         at = std::min(at, static_cast<double>(form.rows()));
     }
-    const bool counts_operand = cost.is_reduction || nodes[i] == form.anchor;
+    const bool counts_operand =
+        cost.is_reduction || nodes[i] == form.anchor || is_stored_in_parts(node, form);
     for (ValueId operand : node.operands)
       ask(operand, counts_operand ? elements_[operand.index] * cost.repeats : at);
     if (cost.is_reduction) at = elements_[node.operands[0].index];

@@ -43,6 +43,7 @@ class WorkMeter {
     return stamp_of_[value.index] == stamp_ ? points_[value.index] : 0;
   }
   void ask(ValueId value, double points);
+  bool is_stored_in_parts(const Node& node, const KernelForm& form) const;
 
   struct NodeCost {
     double element = 0;         ///< of one element of the result

@@ -40,6 +40,30 @@ bool is_splat_constant(const Node& node) {
   return std::all_of(value->begin(), value->end(), [&](double x) { return x == value->front(); });
 }
 
+std::span<const ValueId> joined_parts(const Graph& graph, ValueId output,
+                                      std::span<const NodeId> nodes) {
+  const NodeId def = graph.def(output);
+  if (!def.valid() || graph.node(def).op != Op::kConcat) return {};
+  const std::vector<ValueId>& parts = graph.node(def).operands;
+  const bool equal = std::all_of(parts.begin(), parts.end(), [&](ValueId part) {
+    return graph.type(part) == graph.type(parts[0]);
+  });
+  if (!equal || parts.size() < 2) return {};
+  const std::vector<Use>& uses = graph.value(output).uses;
+  const bool read = std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+    return std::find(nodes.begin(), nodes.end(), use.node) != nodes.end();
+  });
+  return read ? std::span<const ValueId>() : std::span<const ValueId>(parts);
+}
+
+Shape elementwise_points(const Graph& graph, std::span<const ValueId> outputs,
+                         std::span<const NodeId> nodes) {
+  for (ValueId output : outputs) {
+    if (joined_parts(graph, output, nodes).empty()) return graph.type(output).shape;
+  }
+  return graph.type(joined_parts(graph, outputs[0], nodes)[0]).shape;
+}
+
 void FormFinder::set_class(ValueId value, PointClass point_class) {
   stamp_of_[value.index] = stamp_;
   class_of_[value.index] = point_class;
@@ -56,14 +80,14 @@ std::optional<KernelForm> FormFinder::find(std::span<const NodeId> nodes,
   }
   if (!find_anchor(nodes, form)) return std::nullopt;
   if (form.kind == KernelKind::kElementwise) {
-    form.full = form.space = graph_.type(outputs[0]).shape;  // and all values are free
+    form.full = form.space = elementwise_points(graph_, outputs, nodes);  // and all values are free
   } else {
     for (NodeId node : nodes) {
       if (!classify(node, form)) return std::nullopt;
     }
   }
   for (ValueId output : outputs) {
-    if (!check_output(output, form)) return std::nullopt;
+    if (!check_output(output, form, nodes)) return std::nullopt;
   }
   return form;
 }
@@ -215,9 +239,14 @@ bool FormFinder::classify_view(NodeId id, const KernelForm& form, PointClass ope
   return true;
 }
 
-bool FormFinder::check_output(ValueId value, const KernelForm& form) {
+bool FormFinder::check_output(ValueId value, const KernelForm& form,
+                              std::span<const NodeId> nodes) {
   const TensorType& type = graph_.type(value);
   if (point_class(value) != PointClass::kFree) return true;
+  if (form.kind == KernelKind::kElementwise) {
+    const std::span<const ValueId> parts = joined_parts(graph_, value, nodes);
+    if (!parts.empty() && graph_.type(parts[0]).shape == form.full) return true;
+  }
   if (type.shape == form.full) return true;
   if (form.kind == KernelKind::kRow && type.shape == form.per_row) return true;
   return no("outputs of different shapes");

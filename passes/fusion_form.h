@@ -21,7 +21,8 @@ struct KernelForm {
   KernelKind kind = KernelKind::kElementwise;
   NodeId anchor;  ///< contraction, opaque: the one; row, column: the first reduction
   Shape space;    ///< row, column: the shape that is reduced; else equal to `full`
-  Shape full;     ///< elementwise: the outputs; row: as space; else the anchor's result
+  Shape full;     ///< elementwise: the outputs, or their parts; row: as space; else the anchor's
+                  ///< result
   Shape per_row;  ///< row: the reductions' results
   bool is_anchored() const {
     return kind == KernelKind::kContraction || kind == KernelKind::kOpaque;
@@ -36,6 +37,16 @@ enum class PointClass : uint8_t {
   kFull,    ///< at the points of KernelForm::full only
   kPerRow,  ///< once per row
 };
+
+/// The parts of a value that a kernel stores part by part, each at the kernel's points: a
+/// concatenation of equal shapes that none of the kernel's own nodes reads. Empty for others.
+std::span<const ValueId> joined_parts(const Graph& graph, ValueId output,
+                                      std::span<const NodeId> nodes);
+
+/// The points of an elementwise kernel: the shape of its outputs, or of the parts of those that are
+/// stored part by part.
+Shape elementwise_points(const Graph& graph, std::span<const ValueId> outputs,
+                         std::span<const NodeId> nodes);
 
 /// Finds the form of sets of nodes of one graph. Keeps scratch tables, so that many sets can be
 /// asked about.
@@ -65,7 +76,7 @@ class FormFinder {
   bool classify(NodeId node, const KernelForm& form);
   bool classify_reduction(NodeId node, const KernelForm& form);
   bool classify_view(NodeId node, const KernelForm& form, PointClass operand);
-  bool check_output(ValueId value, const KernelForm& form);
+  bool check_output(ValueId value, const KernelForm& form, std::span<const NodeId> nodes);
   void set_class(ValueId value, PointClass point_class);
 
   const Graph& graph_;

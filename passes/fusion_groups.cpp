@@ -85,7 +85,8 @@ void FusionGroups::choose_inline_nodes() {
     if (stays_a_node(node) || size > kMaxInlineNodes) continue;
     switch (def(node.op).lowering) {
       case Lowering::kView:
-        inline_[id.index] = is_padding_for_convolutions(graph_, id) ? 0 : 1;
+        inline_[id.index] =
+            joins_what_is_made(id) || is_padding_for_convolutions(graph_, id) ? 0 : 1;
         break;
       case Lowering::kSource:
         inline_[id.index] = 1;
@@ -103,6 +104,26 @@ void FusionGroups::choose_inline_nodes() {
         break;
     }
   }
+}
+
+/// A concatenation of equal shapes that elementwise kernels make: they store it part by part where
+/// it is in memory anyway, or a contraction or reduction would read it more than once.
+bool FusionGroups::joins_what_is_made(NodeId id) const {
+  const Node& node = graph_.node(id);
+  if (joined_parts(graph_, node.results[0], {}).empty()) return false;
+  const bool made = std::all_of(node.operands.begin(), node.operands.end(), [&](ValueId part) {
+    const NodeId producer = graph_.def(part);
+    return producer.valid() && inline_[producer.index] == 0 &&
+           def(graph_.node(producer).op).lowering == Lowering::kScalar;
+  });
+  if (!made) return false;
+  const std::vector<Use>& uses = graph_.value(node.results[0]).uses;
+  return kept_[node.results[0].index] != 0 ||
+         std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+           const Lowering lowering = def(graph_.node(use.node).op).lowering;
+           return lowering == Lowering::kMatmul || lowering == Lowering::kConv ||
+                  lowering == Lowering::kReduce;
+         });
 }
 
 /// A cast to a larger type that keeps every value: its operand is less to write and to read.

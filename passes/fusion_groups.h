@@ -61,6 +61,7 @@ class FusionGroups : private GroupEdges {
   void choose_inline_nodes();
   bool widens(const Node& node) const;
   bool cheap_to_repeat(NodeId id);
+  bool joins_what_is_made(NodeId id) const;
   bool surely_stored(ValueId value);
   void make_single_groups();
   void make_single_group(uint32_t group);

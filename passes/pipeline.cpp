@@ -21,9 +21,11 @@ constexpr PipelineEntry kExpand{kOptimized, "expand_composites", "codegen knows 
 constexpr PipelineEntry kSimplifyAll{
     kOptimized, "(canonicalize,constant_fold,cse,dce,prune_loops,hoist_loops)*",
     "forward, backward and update share values, and gradients are full of trivial algebra"};
+constexpr PipelineEntry kPack{kOptimized, "pack_captures", "canonicalize would undo it"};
 constexpr PipelineEntry kStorePadded{
     kFused, "store_padded", "a convolution and its gradients would each copy what they read"};
 constexpr PipelineEntry kFuse{kFused, "fuse", "memory traffic is what elementwise work costs"};
+constexpr PipelineEntry kStoreOutputs{kFused, "store_outputs", "kernels can store twice"};
 constexpr PipelineEntry kSchedule{kScheduled, "schedule",
                                   "the order decides how much is alive at once"};
 constexpr PipelineEntry kInPlace{kPlanned, "in_place",
@@ -31,14 +33,15 @@ constexpr PipelineEntry kInPlace{kPlanned, "in_place",
 constexpr PipelineEntry kPlan{kPlanned, "plan_memory",
                               "every buffer gets its place before run time"};
 
-constexpr std::array kForward = {kSimplifyModel, kExpand,   kSimplifyAll, kStorePadded,
-                                 kFuse,          kSchedule, kInPlace,     kPlan};
-constexpr std::array kGradients = {kSimplifyModel, kDifferentiate, kExpand,
-                                   kSimplifyAll,   kStorePadded,   kFuse,
+constexpr std::array kForward = {kSimplifyModel, kExpand, kSimplifyAll,  kPack,
+                                 kStorePadded,   kFuse,   kStoreOutputs, kSchedule,
+                                 kInPlace,       kPlan};
+constexpr std::array kGradients = {kSimplifyModel, kDifferentiate, kExpand, kSimplifyAll,
+                                   kPack,          kStorePadded,   kFuse,   kStoreOutputs,
                                    kSchedule,      kInPlace,       kPlan};
 constexpr std::array kTrainStep = {kSimplifyModel, kDifferentiate, kApplyOptimizer, kExpand,
-                                   kSimplifyAll,   kStorePadded,   kFuse,           kSchedule,
-                                   kInPlace,       kPlan};
+                                   kSimplifyAll,   kPack,          kStorePadded,    kFuse,
+                                   kStoreOutputs,  kSchedule,      kInPlace,        kPlan};
 
 }  // namespace
 

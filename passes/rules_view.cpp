@@ -211,6 +211,86 @@ Val slice_of_concat(Builder& b, const Node& node) {
   return {};
 }
 
+// ---- concatenations
+// ---------------------------------------------------------------------------------------------
+
+/// A part of a concatenation that is one along the same axis.
+Val concat_of_concat(Builder& b, const Node& node) {
+  std::vector<Val> parts;
+  for (size_t i = 0; i < node.operands.size(); ++i) {
+    const Node* inner = operand_def(b, node, i, Op::kConcat);
+    if (inner == nullptr || !(inner->attrs == node.attrs)) {
+      parts.push_back(b.wrap(node.operands[i]));
+      continue;
+    }
+    for (ValueId part : inner->operands)
+      parts.push_back(b.wrap(part));
+  }
+  return parts.size() == node.operands.size() ? Val()
+                                              : concat(parts, node.attrs.as<AxisAttrs>().axis);
+}
+
+/// A value with zeros around it.
+struct Padded {
+  ValueId value;
+  Ints low, high;
+};
+
+/// The padded values of which this is the sum; false where it is anything else.
+bool collect_padded(const Graph& graph, ValueId value, std::vector<Padded>& parts) {
+  constexpr size_t kMostParts = 64;
+  const NodeId def = graph.def(value);
+  if (!def.valid() || parts.size() >= kMostParts) return false;
+  const Node& node = graph.node(def);
+  if (node.op == Op::kAdd)
+    return collect_padded(graph, node.operands[0], parts) &&
+           collect_padded(graph, node.operands[1], parts);
+  if (node.op != Op::kPad) return false;
+  const auto& attrs = node.attrs.as<PadAttrs>();
+  const bool spread = std::any_of(attrs.interior.begin(), attrs.interior.end(),
+                                  [](int64_t between) { return between != 0; });
+  if (spread || attrs.value != 0.0) return false;
+  parts.push_back({node.operands[0], attrs.low, attrs.high});
+  return true;
+}
+
+/// The axis along which parts of equal padding elsewhere follow each other without a gap, the
+/// parts sorted; -1 where they do not.
+int64_t axis_of_parts(const Graph& graph, std::vector<Padded>& parts) {
+  int64_t axis = -1;
+  for (size_t i = 0; i < parts[0].low.size(); ++i) {
+    const bool equal = std::all_of(parts.begin(), parts.end(), [&](const Padded& part) {
+      return part.low[i] == parts[0].low[i] && part.high[i] == parts[0].high[i];
+    });
+    if (equal) continue;
+    if (axis >= 0) return -1;
+    axis = static_cast<int64_t>(i);
+  }
+  if (axis < 0) return -1;
+  std::sort(parts.begin(), parts.end(),
+            [&](const Padded& x, const Padded& y) { return x.low[at(axis)] < y.low[at(axis)]; });
+  for (size_t i = 1; i < parts.size(); ++i) {
+    const Shape& before = graph.type(parts[i - 1].value).shape;
+    if (parts[i - 1].low[at(axis)] + before[static_cast<int>(axis)] != parts[i].low[at(axis)])
+      return -1;
+  }
+  return axis;
+}
+
+/// The gradient of a value that is read in slices.
+Val add_of_pads(Builder& b, const Node& node) {
+  std::vector<Padded> parts;
+  if (!collect_padded(b.graph(), node.results[0], parts)) return {};
+  const int64_t axis = axis_of_parts(b.graph(), parts);
+  if (axis < 0) return {};
+  std::vector<Val> values;
+  for (const Padded& part : parts)
+    values.push_back(b.wrap(part.value));
+  Ints low = parts.front().low, high = parts.front().high;
+  high[at(axis)] = parts.back().high[at(axis)];
+  return pad(concat(std::move(values), axis), std::move(low), std::move(high));
+}
+
 // ---- elementwise work on the small side of a broadcast
 // --------------------------------------------
 
@@ -338,6 +418,20 @@ std::vector<Rule> view_rules() {
     };
     rules.push_back(std::move(rule));
   }
+  rules.push_back(on_op("concat(concat(x, y), z) -> concat(x, y, z), along one axis", Op::kConcat,
+                        concat_of_concat, [](Builder& b) {
+                          const Val x = sample_input(b, {2, 3});
+                          const Val y = b.input(InputKind::kInput, f32({2, 4}), "y", "y");
+                          return concat({x, concat({y, x}, 1)}, 1);
+                        }));
+  rules.push_back(on_op("pad(x) + pad(y) -> pad(concat(x, y)), if x and y then lie side by side",
+                        Op::kAdd, add_of_pads, [](Builder& b) {
+                          const Val x = sample_input(b, {2, 3});
+                          const Val y = b.input(InputKind::kInput, f32({2, 4}), "y", "y");
+                          const Val z = b.input(InputKind::kInput, f32({2, 1}), "z", "z");
+                          return pad(x, {1, 5}, {0, 0}) + pad(y, {1, 0}, {0, 4}) +
+                                 pad(z, {1, 4}, {0, 3});
+                        }));
   rules.push_back(elementwise_rule());
   return rules;
 }

@@ -209,24 +209,9 @@ Status fill_identity(const Target& t, const gradc_rt_tensor& tensor, double gain
   return {};
 }
 
-}  // namespace
-
-Status initialize_tensor(const gradc_rt_tensor& tensor, uint64_t seed, void* out) {
-  memset(out, 0, static_cast<size_t>(tensor.bytes));
-  return initialize_part(tensor, seed, out, 0, 1);
-}
-
-Status initialize_part(const gradc_rt_tensor& tensor, uint64_t seed, void* out, int32_t part,
-                       int32_t parts) {
-  if (tensor.initializer == nullptr) return {};
+/// This share of the elements by the initializer's kind.
+Status fill(const Target& t, const gradc_rt_tensor& tensor, int32_t part) {
   const gradc_rt_initializer& init = *tensor.initializer;
-  const uint64_t key = random_key(init.has_seed != 0 ? init.seed : seed, RandomUse::kInitialize);
-  const size_t count = element_count(tensor);
-  const size_t share = count / static_cast<size_t>(parts) / 2 * 2;
-  const size_t begin = share * static_cast<size_t>(part);
-  const size_t end = part + 1 == parts ? count : begin + share;
-  const Dtype dtype = static_cast<Dtype>(tensor.dtype);
-  const Target t{out, dtype, count, key, init.stream, begin, end};
   switch (static_cast<gradc_rt_initializer_kind>(init.kind)) {
     case GRADC_RT_INIT_ZEROS:
       return {};
@@ -255,13 +240,40 @@ Status initialize_part(const gradc_rt_tensor& tensor, uint64_t seed, void* out, 
       if (init.data == nullptr) {
         return internal_error("initializer of \"%s\" has no data", tensor.name);
       }
-      if (part == 0) memcpy(out, init.data, static_cast<size_t>(tensor.bytes));
+      if (part == 0) memcpy(t.data, init.data, static_cast<size_t>(tensor.bytes));
       return {};
     case GRADC_RT_INIT_KIND_COUNT:
       break;
   }
   return internal_error("initializer of \"%s\" has unknown kind %lld", tensor.name,
                         static_cast<long long>(init.kind));
+}
+
+}  // namespace
+
+Status initialize_tensor(const gradc_rt_tensor& tensor, uint64_t seed, void* out) {
+  memset(out, 0, static_cast<size_t>(tensor.bytes));
+  return initialize_part(tensor, seed, out, 0, 1);
+}
+
+Status initialize_part(const gradc_rt_tensor& tensor, uint64_t seed, void* out, int32_t part,
+                       int32_t parts) {
+  if (tensor.initializer == nullptr) return {};
+  const gradc_rt_initializer& init = *tensor.initializer;
+  const uint64_t key = random_key(init.has_seed != 0 ? init.seed : seed, RandomUse::kInitialize);
+  const size_t count = element_count(tensor);
+  const size_t share = count / static_cast<size_t>(parts) / 2 * 2;
+  const size_t begin = share * static_cast<size_t>(part);
+  const size_t end = part + 1 == parts ? count : begin + share;
+  const Dtype dtype = static_cast<Dtype>(tensor.dtype);
+  const Target t{out, dtype, count, key, init.stream, begin, end};
+  Status status = fill(t, tensor, part);
+  if (!status.ok()) return status;
+  for (size_t i = begin; i < end; ++i) {
+    if (static_cast<int64_t>(i) >= init.ones_begin && static_cast<int64_t>(i) < init.ones_end)
+      t.store(i, 1.0);
+  }
+  return {};
 }
 
 }  // namespace gradc::rt

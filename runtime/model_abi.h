@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 3
+#define GRADC_RT_ABI_VERSION 4
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -98,7 +98,9 @@ typedef struct gradc_rt_initializer {
   uint64_t stream;  /* distinct for every parameter of the model */
   int64_t has_seed; /* 1: the initializer's own seed replaces the run's */
   uint64_t seed;
-  const void* data; /* GRADC_RT_INIT_DATA only */
+  const void* data;   /* GRADC_RT_INIT_DATA only */
+  int64_t ones_begin; /* elements [ones_begin, ones_end) start at 1, whatever the kind */
+  int64_t ones_end;
 } gradc_rt_initializer;
 
 enum gradc_rt_standardize {

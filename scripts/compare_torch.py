@@ -3,7 +3,8 @@
 
   compare_torch.py [--gradc build/tools/gradc] [--full] [--store DIR] [--only PREFIX]
 
-Gradients: every activation, loss, convolution and pooling setting of peer_cases.py. Weights: three MLPs and a LeNet,
+Gradients: every activation, loss, convolution, pooling and recurrent setting of peer_cases.py, of recurrent ones the
+outputs too. Weights: three MLPs and a LeNet,
 every optimizer by Keras's formula and by PyTorch's own class (torch_...), 20 steps on one batch. The reference is PyTorch
 in float64 with autograd; gradc computes in float32. The difference of two tensors is max |a - b| / max |b|. Initial
 values: every initializer on a dense and a convolution kernel, by the statistics of peer_initializers.py.
@@ -73,8 +74,9 @@ def run_gradc(gradc, case, entry, tensors, directory, steps=None):
     return st.load(paths[1])
 
 
-def inputs_of(case, params):
-    return {"input/x": case.x, f"target/{case.target}": case.y, **params}
+def inputs_of(case, params, entry="gradients"):
+    target = {} if entry == "predict" else {f"target/{case.target}": case.y}
+    return {"input/x": case.x, **target, **params}
 
 
 def as_double(array):
@@ -89,6 +91,11 @@ def torch_gradients(case, params):
     result = {f"gradient/{k}": v.grad.numpy() for k, v in p.items()}
     result["loss"] = loss.detach().numpy()
     return result
+
+
+def torch_outputs(case, params):
+    with torch.no_grad():
+        return {f"output/{case.target}": case.forward({k: as_double(v) for k, v in params.items()}, as_double(case.x)).numpy()}
 
 
 def as_single(tensor):
@@ -171,7 +178,7 @@ def store(directory, case, kind, params, expected):
     with open(base + ".json", "w") as file:
         json.dump(case.model, file, indent=1)
         file.write("\n")
-    tensors = inputs_of(case, params)
+    tensors = inputs_of(case, params, kind)
     tensors.update({f"expected/{k}": v.astype("f4") for k, v in expected.items()})
     st.save(base + ".safetensors", tensors)
 
@@ -187,6 +194,7 @@ def main():
         os.makedirs(options.store, exist_ok=True)
 
     jobs = [(case, "gradients", None) for case in cases.gradient_cases()]
+    jobs += [(case, "predict", None) for case in cases.recurrent_cases()]
     networks = [(make, cases.optimizers()) for make in cases.NETWORKS.values()]
     if options.full:
         for make in cases.FULL_SIZE.values():
@@ -198,14 +206,16 @@ def main():
             case.name += f"_{key}"
             jobs.append((case, "train_step", update))
 
-    failures, largest = 0, {"gradients": (0.0, ""), "train_step": (0.0, ""), "init": (0.0, "")}
+    failures, largest = 0, {"gradients": (0.0, ""), "predict": (0.0, ""), "train_step": (0.0, ""), "init": (0.0, "")}
     with tempfile.TemporaryDirectory() as directory:
         for case, entry, update in jobs:
             if not case.name.startswith(options.only):
                 continue
             params = initial_parameters(case)
             steps, remark, too_many = None, "", False
-            if update is None:
+            if entry == "predict":
+                expected = torch_outputs(case, params)
+            elif update is None:
                 expected = torch_gradients(case, params)
             else:
                 history, margins, left_out = torch_training(case, params, update)
@@ -224,7 +234,7 @@ def main():
                 store(options.store, case, entry, params, expected)
             bound = GRADIENT_BOUND if update is None else WEIGHT_BOUND
             try:
-                actual = run_gradc(options.gradc, case, entry, inputs_of(case, params), directory, steps)
+                actual = run_gradc(options.gradc, case, entry, inputs_of(case, params, entry), directory, steps)
                 difference = worst(expected, actual)
             except RuntimeError as error:
                 difference = (float("inf"), str(error))
@@ -244,6 +254,7 @@ def main():
             print(f"{'ok  ' if difference[0] < 1 else 'FAIL'} init       {case.name:32s} {difference[0]:.2f} of its bound  "
                   f"{difference[1]}")
     print(f"largest relative difference, gradients: {largest['gradients'][0]:.2e} ({largest['gradients'][1]})")
+    print(f"largest relative difference, outputs: {largest['predict'][0]:.2e} ({largest['predict'][1]})")
     print(f"largest relative difference, weights after {STEPS} steps: {largest['train_step'][0]:.2e} "
           f"({largest['train_step'][1]})")
     print(f"initial values, largest share of a bound: {largest['init'][0]:.2f} ({largest['init'][1]})")

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import peer_recurrent
+
 
 class Case:
     """model: gradc JSON; forward(p, x) -> output; loss(output, y) -> scalar; params: name -> shape."""
@@ -449,10 +451,15 @@ FULL_SIZE = {
 }
 
 
+def recurrent_cases():
+    yield from peer_recurrent.cases(Case, rng)
+
+
 def gradient_cases():
-    """Every activation, loss, convolution and pooling setting, and the networks."""
+    """Every activation, loss, convolution, pooling and recurrent setting, and the networks."""
     yield from (activation_case(act) for act in ACTIVATIONS)
     yield from (mlp(f"loss_{key}", [6, 8, 5], "tanh", key, 11) for key in LOSSES)
     yield from (conv_case(i) for i in range(len(CONVS)))
     yield from (pool_case(i) for i in range(len(POOLS)))
+    yield from recurrent_cases()
     yield from (make(None) for make in NETWORKS.values())

@@ -4,6 +4,7 @@
 #include "codegen/kernel/kernel_verifier.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
+#include "passes/fusion_form.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -50,7 +51,12 @@ Unit::Frame Unit::frame(const std::string& suffix) {
   for (size_t i = 0; i < body_.outputs().size(); ++i) {
     const ValueId value = body_.outputs()[i].value;
     const TensorType& type = body_.type(value);
-    result.add("out." + named(body_.value(value), "r", i), type.dtype, type.shape, BufferRole::kOut,
+    std::string name = "out." + named(body_.value(value), "r", i);
+    const auto same = [&](const GraphOutput& other) { return other.value == value; };
+    const auto before = std::count_if(
+        body_.outputs().begin(), body_.outputs().begin() + static_cast<std::ptrdiff_t>(i), same);
+    if (before > 0) name += fmt::format(".again{}", before);
+    result.add(std::move(name), type.dtype, type.shape, BufferRole::kOut,
                {UnitRef::Kind::kResult, i});
   }
   for (const auto& [r, o] : aliases_) {
@@ -345,23 +351,80 @@ Status lower_unit(Unit& unit) {
 // ---- elementwise
 // ---------------------------------------------------------------------------------
 
+namespace {
+
+/// A value at the points of an elementwise kernel, and where it goes: the points are rows, of which
+/// each is row number `part` of `parts` in its place. A value of its own is one row.
+struct ElementStore {
+  BufferId buffer;
+  ValueId value;
+  int64_t row = 1;
+  int64_t part = 0;
+  int64_t parts = 1;
+
+  Index place(NestCursor& cursor) const {
+    const Index& at = cursor.at(0);
+    if (parts == 1) return at;
+    Emitter& emitter = cursor.emitter();
+    const Index first = emitter.scaled(emitter.floor_div(at, row), row * parts);
+    return emitter.plus(
+        first, emitter.plus(emitter.floor_mod(at, row), Emitter::constant_index(part * row)));
+  }
+};
+
+/// The parts of a concatenation, each with its own store.
+void add_part_stores(const Graph& body, ValueId joined, std::span<const ValueId> parts,
+                     BufferId buffer, std::vector<ElementStore>& stores) {
+  const auto axis = static_cast<int>(body.node(body.def(joined)).attrs.as<AxisAttrs>().axis);
+  const Shape& shape = body.type(parts[0]).shape;
+  int64_t row = 1;
+  for (int i = axis; i < shape.rank(); ++i)
+    row *= shape[i];
+  for (size_t i = 0; i < parts.size(); ++i) {
+    stores.push_back(
+        {buffer, parts[i], row, static_cast<int64_t>(i), static_cast<int64_t>(parts.size())});
+  }
+}
+
+}  // namespace
+
 Status lower_elementwise(Unit& unit) {
   const Graph& body = unit.body();
   const Unit::Frame frame = unit.frame();
   Kernel scratch;
   Emitter emitter(scratch, body);
-  const int64_t total = body.type(body.outputs()[0].value).num_elements();
+  const std::vector<NodeId> nodes = body.nodes();
+  std::vector<ValueId> outputs;
+  for (const GraphOutput& output : body.outputs())
+    outputs.push_back(output.value);
+  const Shape points = elementwise_points(body, outputs, nodes);
+  const int64_t total = points.num_elements();
   std::set<int64_t> cuts;
-  for (const GraphOutput& output : body.outputs()) {
-    if (body.type(output.value).num_elements() != total)
+  std::vector<ElementStore> stores;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const std::span<const ValueId> parts = joined_parts(body, outputs[i], nodes);
+    const bool whole = body.type(outputs[i]).num_elements() == total;
+    if (!whole && (parts.empty() || body.type(parts[0]).shape != points))
       return make_error(DiagKind::kInternal, {}, "{}: results of different sizes", unit.name());
-    const std::set<int64_t>& below = emitter.cuts(output.value);
+    if (whole)
+      stores.push_back({frame.output(i), outputs[i], total, 0, 1});
+    else
+      add_part_stores(body, outputs[i], parts, frame.output(i), stores);
+  }
+  for (const ElementStore& store : stores) {
+    const std::set<int64_t>& below = emitter.cuts(store.value);
     cuts.insert(below.begin(), below.end());
+    if (store.row < total) cuts.insert(store.row);
   }
   Nest nest;
   nest.dims = chain_dims(stride_chain(cuts, total), total);
   nest.offsets = {0};
-  nest.points = [&](NestCursor& at) { return output_stores(frame, body, at, 0); };
+  nest.points = [&](NestCursor& at) {
+    std::vector<NestStore> result;
+    for (const ElementStore& store : stores)
+      result.push_back({store.buffer, store.place(at), at.emitter().value(store.value, at.at(0))});
+    return result;
+  };
   return unit.add_nest(frame, nest);
 }
 

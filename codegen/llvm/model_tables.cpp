@@ -132,6 +132,8 @@ class TableEmitter {
             .integer(static_cast<int64_t>(init->seed))
             .pointer(init->data == nullptr ? nullptr
                                            : bytes(init->data, static_cast<size_t>(tensor.bytes)))
+            .integer(init->ones_begin)
+            .integer(init->ones_end)
             .finish(),
         "initializer");
   }

@@ -85,6 +85,7 @@ extern constinit const LayerDef kActivationLayer{
     .base = {.type = "activation",
              .summary = "Applies an activation.",
              .options = kActivationOptions},
+    .masks = MaskRule::kCarries,
     .infer = [](LayerInferArgs& a) { return infer_with(a, *a.options().component("activation")); },
     .build =
         [](const LayerBuildArgs& a) {
@@ -96,6 +97,7 @@ extern constinit const LayerDef kLeakyRelu{
     .base = {.type = "leaky_relu",
              .summary = "x where positive, else negative_slope x (0.3 as in Keras's layer).",
              .options = kLeakyReluOptions},
+    .masks = MaskRule::kCarries,
     .infer =
         [](LayerInferArgs& a) {
           a.output = a.inputs[0];
@@ -109,6 +111,7 @@ extern constinit const LayerDef kPrelu{
              .summary = "x where positive, else a trained slope times x.",
              .options = kPreluOptions,
              .aliases = "p_relu"},
+    .masks = MaskRule::kCarries,
     .infer = infer_prelu,
     .build = build_prelu,
 };
@@ -123,8 +126,10 @@ std::span<const LayerDef* const> activation_layers() {
     std::vector<const LayerDef*> pointers;
     for (const ComponentDef* member : family_members(Family::kActivation)) {
       if (member->type == layers::kLeakyRelu.base.type) continue;  // the layer has another default
-      made.push_back(
-          {.base = *member, .infer = layers::infer_member, .build = layers::build_member});
+      made.push_back({.base = *member,
+                      .masks = MaskRule::kCarries,
+                      .infer = layers::infer_member,
+                      .build = layers::build_member});
       pointers.push_back(&made.back());
     }
     return pointers;

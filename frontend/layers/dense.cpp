@@ -60,6 +60,10 @@ constexpr OptionDef kEmbeddingOptions[] = {
     {.name = "output_dim", .type = OptionType::kInt, .doc = "length of a row", .min = 1},
     GRADC_INITIALIZER("embeddings_initializer", "random_uniform"),
     GRADC_REGULARIZER("embeddings_regularizer"),
+    {.name = "mask_zero",
+     .type = OptionType::kBool,
+     .default_json = "false",
+     .doc = "steps of index 0 do not count in the layers that follow"},
 };
 
 bool infer_embedding(LayerInferArgs& a) {
@@ -75,11 +79,19 @@ bool infer_embedding(LayerInferArgs& a) {
   a.parameter("embeddings", {rows, width});
   a.output.shape = a.shape();
   a.output.shape.push_back(width);
+  a.output_masked = a.options().flag("mask_zero");
+  if (a.output_masked && a.shape().size() != 1)
+    return a.mismatch("has mask_zero, which needs an input [steps] beside the batch, got {}",
+                      to_string(a.inputs[0]));
   return true;
 }
 
 Val build_embedding(const LayerBuildArgs& a) {
   return a.builder.add(Op::kGather, {a.parameter("embeddings"), a.in()});
+}
+
+Val embedding_mask(const LayerBuildArgs& a) {
+  return not_equal(a.in(), a.builder.splat(0.0, a.in().type()));
 }
 
 }  // namespace
@@ -88,6 +100,7 @@ extern constinit const LayerDef kDense{
     .base = {.type = "dense",
              .summary = "y = activation(x kernel + bias) over the last axis.",
              .options = kDenseOptions},
+    .masks = MaskRule::kCarries,
     .infer = infer_dense,
     .build = build_dense,
 };
@@ -97,8 +110,10 @@ extern constinit const LayerDef kEmbedding{
              .summary = "Each integer index becomes a trained row.",
              .options = kEmbeddingOptions},
     .integers = true,
+    .masks = MaskRule::kKnows,
     .infer = infer_embedding,
     .build = build_embedding,
+    .build_mask = embedding_mask,
 };
 
 }  // namespace gradc::layers

@@ -20,7 +20,7 @@ Val build_dropout(const LayerBuildArgs& a) {
   if (!a.training || rate == 0.0) return a.in();
   const double keep = 1.0 - rate;
   const Val mask = a.builder.add(
-      Op::kBernoulli, {a.seed, a.iteration},
+      Op::kBernoulli, {a.seed(), a.iteration()},
       make_attrs(BernoulliAttrs{
           .shape = a.in().shape().to_vector(), .stream = a.next_stream(), .probability = keep}));
   return a.in() * (cast(mask, a.in().dtype()) * (1.0 / keep));
@@ -32,7 +32,7 @@ extern constinit const LayerDef kDropout{
     .base = {.type = "dropout",
              .summary = "Zeroes random elements in training, scales the rest up.",
              .options = kDropoutOptions},
-    .random = true,
+    .masks = MaskRule::kCarries,
     .infer =
         [](LayerInferArgs& a) {
           a.output = a.inputs[0];

@@ -176,6 +176,7 @@ extern constinit const LayerDef kLayerNormalization{
              .options = kLayerNormOptions,
              .aliases = "layer_norm"},
     .normalizes = true,
+    .masks = MaskRule::kCarries,
     .infer = infer_layer_norm,
     .build = build_layer_norm,
 };

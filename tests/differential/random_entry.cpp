@@ -20,7 +20,19 @@ constexpr uint32_t kRows = kRandomElementwise | kRandomView | kRandomReduce | kR
 constexpr uint32_t kIndices =
     kRandomElementwise | kRandomCompare | kRandomView | kRandomGather | kRandomSource;
 
+constexpr uint32_t kLoops = kRandomLoop | kRandomElementwise | kRandomView | kRandomMatmul;
+
+/// Small values and few steps: loops repeat what is in them.
+RandomGraphOptions loops_of(uint64_t seed) {
+  RandomGraphOptions options;
+  options.families = seed % 3 == 0 ? kLoops | kRandomReduce | kRandomNorm : kLoops;
+  options.num_nodes = 3 + static_cast<int>(seed / 4 % 5);
+  options.max_extent = seed % 5 == 0 ? 19 : 6;
+  return options;
+}
+
 RandomGraphOptions options_of(uint64_t seed) {
+  if (seed >= kFirstLoopSeed) return loops_of(seed);
   static constexpr uint32_t kFamilies[] = {kRandomAll, kContractions, kRandomAll,
                                            kRows,      kRandomAll,    kIndices};
   RandomGraphOptions options;

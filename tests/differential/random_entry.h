@@ -18,6 +18,9 @@ struct RandomEntry {
   PassOptions options;  ///< the optimizer of a training step
 };
 
+/// From this seed on every entry has loops in it, and the ops that their bodies use around them.
+inline constexpr uint64_t kFirstLoopSeed = 2000;
+
 /// The same on every machine for a seed. Seeds take turns with size, families of ops and kind.
 RandomEntry random_entry(uint64_t seed);
 

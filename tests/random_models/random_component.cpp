@@ -45,6 +45,7 @@ std::optional<Json> value_for(Random& random, const OptionDef& option) {
     case OptionType::kPair:
     case OptionType::kIntOrInts:
     case OptionType::kPadding2d:
+    case OptionType::kLayer:
       return {};
   }
   GRADC_UNREACHABLE();

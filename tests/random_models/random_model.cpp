@@ -25,12 +25,14 @@ int64_t elements(const Shape& shape) {
 
 class ModelMaker {
  public:
-  explicit ModelMaker(uint64_t seed) : random_(seed * 1000003 + 17) {
+  explicit ModelMaker(uint64_t seed)
+      : random_(seed * 1000003 + 17), recurrent_(seed >= kFirstRecurrentSeed) {
     model_["name"] = fmt::format("m{}", seed);
   }
 
   Json make() {
     start();
+    if (recurrent_) recurrence();
     const int64_t depth = random_.between(2, 6);
     for (int64_t i = 0; i < depth; ++i)
       step();
@@ -68,10 +70,12 @@ class ModelMaker {
     // Kernels of equal numbers make equal sums, whose order fp32 cannot tell.
     static const std::set<std::string_view> kForKernels = {"zeros", "ones", "constant"};
     static const std::set<std::string_view> kForVectors = {"identity", "orthogonal"};
+    static const std::set<std::string> kOfMatrices = {"dense", "embedding", "simple_rnn", "lstm",
+                                                      "gru"};
     if (random_.chance(0.2)) {
       layer[fmt::format("{}_initializer", prefix)] =
           random_component(random_, Family::kInitializer,
-                           layer["type"] == "dense" || layer["type"] == "embedding" ? kForKernels
+                           kOfMatrices.contains(layer["type"]) ? kForKernels
                            : layer["type"] == "conv2d"
                                ? std::set<std::string_view>{"zeros", "ones", "constant", "identity"}
                                : kForVectors);
@@ -96,6 +100,7 @@ class ModelMaker {
     static const std::vector<Shape> kShapes = {{5},       {8},       {3, 4},   {6, 5},
                                                {6, 6, 1}, {7, 5, 2}, {8, 8, 3}};
     Shape shape = random_.pick(kShapes);
+    if (recurrent_) shape = {random_.between(1, 6), random_.between(1, 5)};
     if (random_.chance(0.15)) {
       const int64_t rows = random_.between(3, 9);
       add_input("ids", {random_.between(2, 6)}, "int32");
@@ -164,7 +169,38 @@ class ModelMaker {
       }
     }
   }
+  /// A recurrent layer, maybe in both directions; its state is the current value then.
+  void recurrence() {
+    static const std::vector<std::string> kTypes = {"simple_rnn", "lstm", "gru"};
+    static const std::vector<std::string> kActivations = {"tanh", "sigmoid", "softsign", "relu"};
+    const int64_t units = random_.between(1, 6);
+    Json layer = {{"type", random_.pick(kTypes)}, {"units", units}};
+    const bool all = random_.chance(0.6);
+    if (all) layer["return_sequences"] = true;
+    if (random_.chance(0.3)) layer["go_backwards"] = true;
+    if (random_.chance(0.2)) layer["use_bias"] = false;
+    if (random_.chance(0.3)) layer["activation"] = random_.pick(kActivations);
+    if (random_.chance(0.3)) layer["dropout"] = 0.25;
+    if (random_.chance(0.3)) layer["recurrent_dropout"] = 0.25;
+    if (layer["type"] == "gru" && random_.chance(0.5)) layer["reset_after"] = false;
+    const int64_t steps = at_.shape[0];
+    int64_t width = units;
+    if (!layer.contains("go_backwards") && random_.chance(0.3)) {
+      const std::string mode =
+          random_.pick(std::vector<std::string>{"concat", "sum", "mul", "ave"});
+      layer = {{"type", "bidirectional"}, {"layer", layer}, {"merge_mode", mode}};
+      if (mode == "concat") width *= 2;
+    } else {
+      layer = with_parameters(std::move(layer), "kernel");
+    }
+    add(std::move(layer), all ? Shape{steps, width} : Shape{width});
+  }
   void sequence() {
+    if (recurrent_ && random_.chance(0.5)) {
+      if (random_.chance(0.6)) return recurrence();
+      const int64_t units = random_.between(1, 5);
+      return add({{"type", "time_distributed"}, {"layer", dense(units)}}, {at_.shape[0], units});
+    }
     switch (random_.below(4)) {
       case 0:
         return add({{"type", "permute"}, {"dims", {2, 1}}}, {at_.shape[1], at_.shape[0]});
@@ -363,6 +399,7 @@ class ModelMaker {
   }
 
   Random random_;
+  bool recurrent_;
   Json model_;
   Value at_;
   std::vector<Output> outputs_;

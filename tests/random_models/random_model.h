@@ -9,6 +9,9 @@
 
 namespace gradc::testing {
 
+/// From this seed on models have recurrent layers.
+inline constexpr uint64_t kFirstRecurrentSeed = 200;
+
 /// The same on every machine for a seed. Its name is "m<seed>".
 Json random_model(uint64_t seed);
 

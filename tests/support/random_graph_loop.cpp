@@ -33,7 +33,8 @@ class RandomBody {
     for (int64_t count = random_.between(attrs_.carries > 0 ? 0 : 1, 2); count > 0; --count) {
       const int64_t kind = random_.below(6);
       if (kind == 0) {
-        next.push_back(reduce_sum(pick(), {1}));
+        const Val x = pick();
+        next.push_back(reduce_sum(x * x, {1}));  // the sum of a softmax would say nothing
       } else if (kind == 1) {
         next.push_back(matmul(pick(), matrix(), false, random_.chance(0.5)));
       } else if (kind == 2 && attrs_.carries > 0) {

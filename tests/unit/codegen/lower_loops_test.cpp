@@ -17,17 +17,22 @@
 namespace gradc {
 namespace {
 
-/// What follows a stage of the standard pipeline, without differentiation.
-std::shared_ptr<Graph> planned(const Graph& graph, MemoryPlan& plan) {
+/// What a pipeline makes of a graph.
+std::shared_ptr<Graph> planned(const Graph& graph, const std::string& pipeline, MemoryPlan& plan) {
   auto fused = graph.clone();
   PassContext context;
-  const Status status = run_passes(
-      *fused,
-      pipeline_text(PipelineKind::kForward, PipelineStage::kPlanned, PipelineStage::kGradient),
-      context);
+  const Status status = run_passes(*fused, pipeline, context);
   EXPECT_TRUE(status.ok()) << status.message() << "\n" << print_graph(graph);
   if (status.ok()) plan = *context.plan;
   return fused;
+}
+
+/// What follows differentiation in the standard pipeline.
+std::shared_ptr<Graph> planned(const Graph& graph, MemoryPlan& plan) {
+  return planned(
+      graph,
+      pipeline_text(PipelineKind::kForward, PipelineStage::kPlanned, PipelineStage::kGradient),
+      plan);
 }
 
 size_t num_loops(const kernel::Program& program) {
@@ -98,21 +103,21 @@ TEST(LowerLoops, RandomLoopsAndTheirGradientsAgree) {
   EXPECT_GT(loops, 20U);
 }
 
-/// h' = tanh(x w + h u), h' yielded too, over so many steps.
-std::shared_ptr<Graph> recurrence(int64_t steps) {
+/// h' = tanh(x + h u), h' yielded too, over so many steps.
+std::shared_ptr<Graph> recurrence(int64_t steps, int64_t width = 16) {
   auto body = std::make_shared<Graph>("body");
   Builder inner(*body);
-  const Val h = inner.input(InputKind::kArg, f32({4, 16}), "", "h");
-  const Val x = inner.input(InputKind::kArg, f32({4, 16}), "", "x");
-  const Val u = inner.input(InputKind::kArg, f32({16, 16}), "", "u");
+  const Val h = inner.input(InputKind::kArg, f32({4, width}), "", "h");
+  const Val x = inner.input(InputKind::kArg, f32({4, width}), "", "x");
+  const Val u = inner.input(InputKind::kArg, f32({width, width}), "", "u");
   const Val next = tanh(x + matmul(h, u));
   body->add_output("", next.id());
   body->add_output("", next.id());
   auto graph = std::make_shared<Graph>("recurrence");
   Builder b(*graph);
-  const Val start = b.input(InputKind::kInput, f32({4, 16}), "start", "start");
-  const Val xs = b.input(InputKind::kInput, f32({steps, 4, 16}), "xs", "xs");
-  const Val w = b.input(InputKind::kInput, f32({16, 16}), "u", "u");
+  const Val start = b.input(InputKind::kInput, f32({4, width}), "start", "start");
+  const Val xs = b.input(InputKind::kInput, f32({steps, 4, width}), "xs", "xs");
+  const Val w = b.input(InputKind::kParam, f32({width, width}), "u", "u");
   ScanAttrs attrs;
   attrs.steps = steps;
   attrs.carries = 1;
@@ -124,31 +129,91 @@ std::shared_ptr<Graph> recurrence(int64_t steps) {
   return graph;
 }
 
+/// What the compiled code of a graph takes.
+struct Size {
+  int64_t code = 0;
+  int64_t steps = 0;
+  size_t kernels = 0;
+  int64_t arena = 0;
+};
+
+Size size_of(const Graph& graph, const std::string& pipeline) {
+  MemoryPlan plan;
+  const auto fused = planned(graph, pipeline, plan);
+  const kernel::LowerEntry entry = test::entry_of(*fused, plan);
+  const auto program =
+      kernel::lower("recurrence", std::span(&entry, 1), TargetInfo::generic_avx2());
+  EXPECT_TRUE(program.ok()) << program.message();
+  if (!program.ok()) return {};
+  EXPECT_EQ(kernel::verify(*program).size(), 0U);
+  JitOptions options;
+  options.threads = 1;
+  const auto jit = jit_compile(*program, TargetInfo::generic_avx2(), options);
+  EXPECT_TRUE(jit.ok()) << jit.message();
+  if (!jit.ok()) return {};
+  return {(*jit)->timings().code_bytes, (*jit)->entries()[0].table.num_steps,
+          program->kernels.size(), program->entries[0].arena_bytes};
+}
+
 TEST(LowerLoops, StepsCostNothingButTime) {
-  int64_t code_bytes = 0;
-  size_t steps = 0;
-  for (const int64_t trips : {8, 512, 65536}) {
-    const auto graph = recurrence(trips);
-    MemoryPlan plan;
-    const auto fused = planned(*graph, plan);
-    const kernel::LowerEntry entry = test::entry_of(*fused, plan);
-    const auto program =
-        kernel::lower("recurrence", std::span(&entry, 1), TargetInfo::generic_avx2());
-    ASSERT_TRUE(program.ok()) << program.message();
-    EXPECT_EQ(kernel::verify(*program).size(), 0U);
-    // The arena does not grow with the steps either: what is stacked is the caller's.
-    EXPECT_LE(program->entries[0].arena_bytes, 4096);
-    JitOptions options;
-    options.threads = 1;
-    const auto jit = jit_compile(*program, TargetInfo::generic_avx2(), options);
-    ASSERT_TRUE(jit.ok()) << jit.message();
-    if (code_bytes == 0) {
-      code_bytes = (*jit)->timings().code_bytes;
-      steps = static_cast<size_t>((*jit)->entries()[0].table.num_steps);
-    }
-    EXPECT_EQ((*jit)->timings().code_bytes, code_bytes) << trips;
-    EXPECT_EQ(static_cast<size_t>((*jit)->entries()[0].table.num_steps), steps) << trips;
+  const std::string pipeline = pipeline_text(PipelineKind::kForward);
+  const Size first = size_of(*recurrence(8), pipeline);
+  EXPECT_GT(first.code, 0);
+  // The arena does not grow with the steps either: what is stacked is the caller's.
+  EXPECT_LE(first.arena, 4096);
+  for (const int64_t trips : {512, 65536}) {
+    const Size size = size_of(*recurrence(trips), pipeline);
+    EXPECT_EQ(size.code, first.code) << trips;
+    EXPECT_EQ(size.steps, first.steps) << trips;
+    EXPECT_EQ(size.arena, first.arena) << trips;
   }
+}
+
+/// With its gradient, whose sums over the steps stand behind the loops, and packed matrices. Sums
+/// over more rows have other loop bounds, but there are as many kernels, and as many calls of them.
+TEST(LowerLoops, StepsOfAGradientCostNothingButTime) {
+  const auto size = [](int64_t trips) {
+    const auto graph = recurrence(trips, 64);
+    Builder b(*graph);
+    const Val all = b.wrap(*graph->find_output("all"));
+    graph->add_output("loss", reduce_sum(all * all, {0, 1, 2}).id());
+    return size_of(*graph, pipeline_text(PipelineKind::kGradients));
+  };
+  const Size first = size(512);
+  for (const int64_t trips : {2048, 65536}) {
+    const Size more = size(trips);
+    EXPECT_EQ(more.steps, first.steps) << trips;
+    EXPECT_EQ(more.kernels, first.kernels) << trips;
+    EXPECT_NEAR(static_cast<double>(more.code), static_cast<double>(first.code),
+                0.1 * static_cast<double>(first.code))
+        << trips;
+  }
+}
+
+/// The state that is stacked, and the one before each step that its gradient reads, are stored by
+/// the kernels that make and read them: no step copies.
+TEST(LowerLoops, StepsDoNotCopy) {
+  const auto graph = recurrence(16, 64);
+  Builder b(*graph);
+  const Val all = b.wrap(*graph->find_output("all"));
+  graph->add_output("loss", reduce_sum(all * all, {0, 1, 2}).id());
+  MemoryPlan plan;
+  const auto fused = planned(*graph, pipeline_text(PipelineKind::kGradients), plan);
+  const kernel::LowerEntry entry = test::entry_of(*fused, plan);
+  const auto program =
+      kernel::lower("recurrence", std::span(&entry, 1), TargetInfo::generic_avx512());
+  ASSERT_TRUE(program.ok()) << program.message();
+  size_t loops = 0;
+  for (const kernel::Step& step : program->entries[0].steps) {
+    if (step.loop() == nullptr) continue;
+    ++loops;
+    EXPECT_LE(step.loop()->body.size(), 2U);
+    for (const kernel::Step& inner : step.loop()->body) {
+      const kernel::Kernel& kernel = program->kernels[inner.call()->kernel];
+      EXPECT_TRUE(kernel.name.find("copy") == std::string::npos) << kernel.name;
+    }
+  }
+  EXPECT_EQ(loops, 2U);
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include "passes/pipeline.h"
 #include "runtime/dtype.h"
 #include "runtime/safetensors.h"
+#include "tests/unit/codegen/jit_run.h"
+#include "tests/unit/codegen/lower_support.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +19,9 @@
 namespace gradc::test {
 namespace {
 
-constexpr double kBound = 1e-9;  // in double; of the largest element
+// Of the largest element.
+constexpr double kBound = 1e-9;          // in double
+constexpr double kCompiledBound = 2e-6;  // in f32
 
 std::vector<std::string> stored_loops() {
   std::vector<std::string> result;
@@ -86,6 +90,27 @@ TEST_P(PeerLoops, InterpreterAgreesBeforeAndAfterThePasses) {
     ASSERT_TRUE(result.ok()) << result.message();
     expect_results(*graph, result->outputs, kBound);
   }
+}
+
+TEST_P(PeerLoops, CompiledCodeAgrees) {
+  PassContext context;
+  const Status status = run_passes(*graph_, pipeline_text(PipelineKind::kGradients), context);
+  ASSERT_TRUE(status.ok()) << status.message();
+  const kernel::LowerEntry entry = entry_of(*graph_, *context.plan);
+  const TargetInfo target = TargetInfo::host();
+  const auto program = kernel::lower("loops", std::span(&entry, 1), target);
+  ASSERT_TRUE(program.ok()) << program.message();
+  const auto jit = jit_compile(*program, target, {});
+  ASSERT_TRUE(jit.ok()) << jit.message();
+  const JitEntry& code = (*jit)->entries().front();
+  const Memory memory = run_compiled(code, *graph_, inputs_, 1);
+  for (const int threads : {2, 3})
+    EXPECT_EQ(run_compiled(code, *graph_, inputs_, threads), memory) << threads << " threads";
+  std::vector<Tensor> outputs;
+  for (size_t i = 0; i < graph_->outputs().size(); ++i)
+    outputs.push_back(
+        from_bytes(graph_->type(graph_->outputs()[i].value), memory[inputs_.size() + i]));
+  expect_results(*graph_, outputs, kCompiledBound);
 }
 
 INSTANTIATE_TEST_SUITE_P(Stored, PeerLoops, ::testing::ValuesIn(stored_loops()),

@@ -1,8 +1,8 @@
 // Replays stored results of PyTorch (scripts/compare_torch.py --store tests/peer), and of
 // TensorFlow.js's optimizers (scripts/compare_tfjs.js), through `gradc run`'s code: gradients of
-// every activation, loss, convolution and pooling setting, and weights after 20 steps of every
-// optimizer, by compiled code; a part of them by the interpreter too; and the initial values of
-// every initializer by their statistics.
+// every activation, loss, convolution, pooling and recurrent setting, and weights after 20 steps of
+// every optimizer, by compiled code; a part of them by the interpreter too; and the initial values
+// of every initializer by their statistics.
 #include "driver/exact_run.h"
 #include "runtime/dtype.h"
 #include "runtime/safetensors.h"
@@ -191,21 +191,22 @@ TEST(Peer, CompiledCodeAgreesWithPyTorch) {
   ASSERT_GE(cases.size(), 90U);
   double worst_gradient = 0.0, worst_weight = 0.0;
   for (const std::string& name : cases) {
-    const bool gradients = name.ends_with(".gradients");
+    const bool weights = name.ends_with(".train_step");
     const double difference = run_case(name, false);
-    EXPECT_LT(difference, gradients ? kGradientBound : kWeightBound) << name;
-    double& worst = gradients ? worst_gradient : worst_weight;
+    EXPECT_LT(difference, weights ? kWeightBound : kGradientBound) << name;
+    double& worst = weights ? worst_weight : worst_gradient;
     worst = std::max(worst, difference);
   }
   std::printf(
-      "largest relative difference over %zu cases: gradients %.2e, weights after 20 steps %.2e\n",
+      "largest relative difference over %zu cases: gradients and outputs %.2e, weights after 20 "
+      "steps %.2e\n",
       cases.size(), worst_gradient, worst_weight);
 }
 
 TEST(Peer, InterpreterAgreesWithPyTorch) {
   double worst = 0.0;
   for (const std::string& name : stored_cases()) {
-    if (!name.ends_with(".gradients")) continue;
+    if (name.ends_with(".train_step")) continue;
     const double difference = run_case(name, true);
     EXPECT_LT(difference, 2e-6) << name;  // both in double; the files hold f32
     worst = std::max(worst, difference);

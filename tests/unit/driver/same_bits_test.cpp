@@ -1,6 +1,6 @@
 // The same model, seed and data give the same bits in the weights: by JIT and by native binary,
 // with one and two threads, after checkpoint and resume, and between two runs. On real data, tail
-// batch included (60000 = 937 * 64 + 32).
+// batch included (60000 = 937 * 64 + 32); loops on made-up text.
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -119,6 +119,44 @@ TEST(SameBits, DropoutAndConvolutionsWithThreads) {
     bits[threads - 1] = read_file(out);
   }
   EXPECT_TRUE(bits[0] == bits[1]);
+}
+
+/// Loops with masks, in both directions, and products large enough to be laid out in panels.
+constexpr const char* kRecurrent =
+    R"({"name": "recurrent", "inputs": [{"name": "text", "shape": [12], "dtype": "int32"}], "layers": [
+    {"type": "embedding", "input_dim": 7, "output_dim": 9},
+    {"type": "bidirectional", "layer": {"type": "gru", "units": 11, "return_sequences": true, "dropout": 0.2}},
+    {"type": "lstm", "units": 64, "return_sequences": true, "recurrent_dropout": 0.1},
+    {"type": "dense", "units": 7, "name": "next"}],
+    "training": {"loss": {"type": "sparse_categorical_crossentropy", "from_logits": true}, "optimizer": {"type": "adam"},
+                 "batch_size": 8, "epochs": 1}})";
+
+TEST(SameBits, RecurrenceByThreadsBinaryAndAvx2) {
+  const Scratch scratch;
+  const std::string model = scratch / "model.json", text = scratch / "text.txt";
+  write_text_file(model, kRecurrent);
+  std::string letters;
+  for (uint32_t i = 0, state = 1; i < 1300; ++i) {
+    state = state * 1664525U + 1013904223U;
+    letters += static_cast<char>('a' + (i % 3 + (state >> 30U)) % 7);
+  }
+  write_text_file(text, letters);
+  const std::string out = scratch / "out.safetensors";
+  const auto weights = [&](const std::string& command) {
+    const Outcome outcome = shell(command + " --data " + text + ":chars --seed 5 --out " + out);
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+    return read_file(out);
+  };
+  const std::string one = weights(tool() + " train " + model + " --threads 1");
+  EXPECT_GT(one.size(), 80000U);
+  for (const char* threads : {"2", "3"})
+    EXPECT_TRUE(weights(tool() + " train " + model + " --threads " + threads) == one) << threads;
+  for (const char* cpu : {"", " --cpu x86-64-v3"}) {
+    if (*cpu != 0 && shell("uname -m").output != "x86_64\n") continue;
+    const Outcome compiled = gradc("compile " + model + cpu + " -o " + (scratch / "native"));
+    ASSERT_EQ(compiled.code, 0) << compiled.output;
+    EXPECT_TRUE(weights((scratch / "native") + " train --threads 2") == one) << cpu;
+  }
 }
 
 }  // namespace

@@ -84,6 +84,8 @@ Json good_value(const OptionDef& def) {
     case OptionType::kIntOrInts:
     case OptionType::kPadding2d:
       return Json::array({integer, integer});
+    case OptionType::kLayer:
+      return {{"type", "lstm"}, {"units", integer}};
     case OptionType::kComponent:
       return good_component(*family_members(def.family)[0]);
   }

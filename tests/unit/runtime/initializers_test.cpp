@@ -191,6 +191,26 @@ TEST(Initializers, SharesTogetherGiveTheSameBytes) {
   }
 }
 
+TEST(Initializers, APartMayStartAtOne) {
+  auto init = init_of(GRADC_RT_INIT_ZEROS);
+  init.ones_begin = 3;
+  init.ones_end = 6;
+  const gradc_rt_tensor t = tensor_of({8}, &init);
+  EXPECT_EQ(fill(t), (std::vector<double>{0, 0, 0, 1, 1, 1, 0, 0}));
+  for (int32_t parts : {2, 3}) {
+    std::vector<float> memory(8);
+    for (int32_t part = parts; part-- > 0;)
+      ASSERT_TRUE(initialize_part(t, 1, memory.data(), part, parts).ok());
+    EXPECT_EQ(std::vector<double>(memory.begin(), memory.end()), fill(t)) << parts;
+  }
+  init.kind = GRADC_RT_INIT_RANDOM_NORMAL;
+  init.b = 1;
+  const std::vector<double> drawn = fill(t);
+  EXPECT_EQ(drawn[4], 1);
+  EXPECT_NE(drawn[2], 0);
+  EXPECT_NE(drawn[6], 1);
+}
+
 TEST(Initializers, ShapesThatDoNotFitAreErrors) {
   std::vector<float> memory(64);
   auto init = init_of(GRADC_RT_INIT_ORTHOGONAL, 1);

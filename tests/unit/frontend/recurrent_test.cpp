@@ -1,0 +1,178 @@
+// Recurrent layers and the layers around layers: what they hold and build, and what they refuse.
+// Their numbers are compared with PyTorch's in tests/peer (scripts/peer_recurrent.py).
+#include "frontend/graph_builder.h"
+#include "ir/op.h"
+#include "ir/op_attrs.h"
+#include "tests/unit/frontend/model_text.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <string>
+
+namespace gradc {
+namespace {
+
+/// A model of one layer on [5, 4], with a loss.
+std::string text_of(const std::string& layer, const std::string& shape = "[5, 4]") {
+  return R"({"inputs": [{"name": "x", "shape": )" + shape + R"(}], "layers": [)" + layer +
+         R"(, {"type": "flatten"}, {"type": "dense", "units": 2}],
+    "training": {"loss": "mean_squared_error", "optimizer": "sgd", "batch_size": 3}})";
+}
+
+std::map<std::string, Ints> parameters(const std::string& layer) {
+  std::map<std::string, Ints> shapes;
+  const Result<Model> model = parse_model(text_of(layer));
+  EXPECT_TRUE(model.ok()) << model.message();
+  if (!model.ok()) return shapes;
+  for (const ParameterSpec& spec : model->layers[0].parameters)
+    shapes[spec.name] = spec.shape;
+  return shapes;
+}
+
+TEST(Recurrent, HoldsWhatKerasHolds) {
+  using Shapes = std::map<std::string, Ints>;
+  EXPECT_EQ(parameters(R"({"type": "simple_rnn", "units": 6})"),
+            (Shapes{{"kernel", {4, 6}}, {"recurrent_kernel", {6, 6}}, {"bias", {6}}}));
+  EXPECT_EQ(parameters(R"({"type": "lstm", "units": 6})"),
+            (Shapes{{"kernel", {4, 24}}, {"recurrent_kernel", {6, 24}}, {"bias", {24}}}));
+  EXPECT_EQ(parameters(R"({"type": "gru", "units": 6})"),
+            (Shapes{{"kernel", {4, 18}}, {"recurrent_kernel", {6, 18}}, {"bias", {2, 18}}}));
+  EXPECT_EQ(parameters(R"({"type": "gru", "units": 6, "reset_after": false})"),
+            (Shapes{{"kernel", {4, 18}}, {"recurrent_kernel", {6, 18}}, {"bias", {18}}}));
+  EXPECT_EQ(parameters(R"({"type": "lstm", "units": 6, "use_bias": false})"),
+            (Shapes{{"kernel", {4, 24}}, {"recurrent_kernel", {6, 24}}}));
+  EXPECT_EQ(
+      parameters(
+          R"({"type": "bidirectional", "layer": {"type": "simple_rnn", "units": 2, "name": "r"}})"),
+      (Shapes{{"forward_r/kernel", {4, 2}},
+              {"forward_r/recurrent_kernel", {2, 2}},
+              {"forward_r/bias", {2}},
+              {"backward_r/kernel", {4, 2}},
+              {"backward_r/recurrent_kernel", {2, 2}},
+              {"backward_r/bias", {2}}}));
+  EXPECT_EQ(parameters(R"({"type": "time_distributed", "layer": {"type": "dense", "units": 3}})"),
+            (Shapes{{"kernel", {4, 3}}, {"bias", {3}}}));
+}
+
+TEST(Recurrent, TheForgetGatesBiasStartsAtOne) {
+  for (const bool forget : {true, false}) {
+    const Result<Model> model =
+        parse_model(text_of(std::string(R"({"type": "lstm", "units": 6, "unit_forget_bias": )") +
+                            (forget ? "true}" : "false}")));
+    ASSERT_TRUE(model.ok()) << model.message();
+    const auto entry = build_entry_graph(*model, {EntryKind::kPredict, 3});
+    ASSERT_TRUE(entry.ok()) << entry.message();
+    for (const GraphInput& input : entry->graph->inputs()) {
+      if (input.name != "lstm/bias") continue;
+      EXPECT_EQ(input.init.kind, "zeros");
+      EXPECT_EQ(input.init.ones_begin, forget ? 6 : 0);
+      EXPECT_EQ(input.init.ones_end, forget ? 12 : 0);
+    }
+  }
+}
+
+/// The shapes of all masks that a graph draws, outside of loops.
+std::vector<Ints> masks(const std::string& layer, EntryKind kind) {
+  std::vector<Ints> shapes;
+  const Result<Model> model = parse_model(text_of(layer));
+  EXPECT_TRUE(model.ok()) << model.message();
+  if (!model.ok()) return shapes;
+  const auto entry = build_entry_graph(*model, {kind, 3});
+  EXPECT_TRUE(entry.ok()) << entry.message();
+  for (const NodeId id : entry->graph->nodes()) {
+    const Node& node = entry->graph->node(id);
+    if (node.op == Op::kBernoulli) shapes.push_back(node.attrs.as<BernoulliAttrs>().shape);
+    if (node.body == nullptr) continue;
+    for (const NodeId inner : node.body->nodes())
+      EXPECT_FALSE(def(node.body->node(inner).op).has(kTraitRandom));
+  }
+  return shapes;
+}
+
+TEST(Recurrent, OneMaskServesAllSteps) {
+  const std::string layer =
+      R"({"type": "gru", "units": 6, "dropout": 0.5, "recurrent_dropout": 0.25})";
+  EXPECT_EQ(masks(layer, EntryKind::kTrain), (std::vector<Ints>{{3, 4}, {3, 6}}));
+  EXPECT_TRUE(masks(layer, EntryKind::kPredict).empty());
+  EXPECT_TRUE(masks(R"({"type": "gru", "units": 6})", EntryKind::kTrain).empty());
+}
+
+TEST(Recurrent, RefusesByName) {
+  const auto problem = [](const std::string& layer, const std::string& shape = "[5, 4]") {
+    return problems_of(text_of(layer, shape));
+  };
+  const auto expect = [](const std::string& message, const std::string& part) {
+    EXPECT_NE(message.find(part), std::string::npos) << message;
+  };
+  expect(problem(R"({"type": "lstm", "units": 6})", "[4]"), "needs an input [steps, features]");
+  expect(problem(R"({"type": "lstm", "units": 6, "return_state": true})"), "has return_state");
+  expect(problem(R"({"type": "lstm", "units": 6, "stateful": true})"), "has stateful");
+  expect(problem(R"({"type": "gru", "units": 6, "activation": "glu"})"),
+         "makes [3] of a state of [6]");
+  expect(problem(R"({"type": "bidirectional", "layer": {"type": "dense", "units": 6}})"),
+         "\"dense\" is no recurrent layer");
+  expect(problem(R"({"type": "bidirectional", "layer": {"type": "lstm", "units": 6},
+                     "backward_layer": {"type": "lstm", "units": 6}})"),
+         "two layers that go forwards");
+  expect(problem(R"({"type": "bidirectional", "layer": {"type": "lstm", "units": 6},
+      "backward_layer": {"type": "lstm", "units": 6, "go_backwards": true, "return_sequences": true}})"),
+         "one without");
+  expect(
+      problem(
+          R"({"type": "bidirectional", "merge_mode": "sum", "layer": {"type": "lstm", "units": 6},
+                     "backward_layer": {"type": "lstm", "units": 5, "go_backwards": true}})"),
+      "needs equal shapes");
+  expect(problem(R"({"type": "time_distributed", "layer": {"type": "batch_normalization"}})"),
+         "keeps averages");
+  expect(problem(R"({"type": "time_distributed", "layer": {"type": "lstn", "units": 3}})"),
+         "unknown layer type \"lstn\"");
+  expect(
+      problem(
+          R"({"type": "time_distributed", "layer": {"type": "dense", "units": 3, "inputs": "x"}})"),
+      "inputs");
+}
+
+TEST(Masks, AreCarriedToTheLayerThatEndsTheSteps) {
+  const Result<Model> model = parse_model(text_of(
+      R"({"type": "masking"}, {"type": "dense", "units": 3}, {"type": "dropout", "rate": 0.1},
+         {"type": "lstm", "units": 4, "return_sequences": true},
+         {"type": "bidirectional", "layer": {"type": "gru", "units": 2}})"));
+  ASSERT_TRUE(model.ok()) << model.message();
+  std::vector<bool> masked;
+  for (const Call& call : model->calls)
+    masked.push_back(call.masked);
+  EXPECT_EQ(masked, (std::vector<bool>{true, true, true, true, false, false, false}));
+  const auto entry = build_entry_graph(*model, {EntryKind::kTrain, 3});
+  ASSERT_TRUE(entry.ok()) << entry.message();
+  int loops = 0, selects = 0;
+  for (const NodeId id : entry->graph->nodes()) {
+    const Node& node = entry->graph->node(id);
+    if (node.op != Op::kScan) continue;
+    ++loops;
+    for (const NodeId inner : node.body->nodes())
+      selects += node.body->node(inner).op == Op::kSelect ? 1 : 0;
+  }
+  EXPECT_EQ(loops, 3);
+  EXPECT_EQ(selects, 4);  // each state of each loop
+}
+
+TEST(Masks, AreRefusedWhereAllStepsCount) {
+  const auto expect = [](const std::string& layers, const std::string& part) {
+    const std::string problem = problems_of(text_of(layers));
+    EXPECT_NE(problem.find(part), std::string::npos) << problem;
+  };
+  expect(R"({"type": "masking"}, {"type": "batch_normalization"})",
+         "treats all steps alike, but some of its input's do not count");
+  expect(R"({"type": "masking"})", "flatten layer \"flatten\" treats all steps alike");
+  const std::string sequence = R"({"inputs": [{"name": "x", "shape": [5], "dtype": "int32"}],
+    "layers": [{"type": "embedding", "input_dim": 4, "output_dim": 3, "mask_zero": true},
+               {"type": "dense", "units": 2}],
+    "training": {"loss": "mean_squared_error", "optimizer": "sgd"}})";
+  EXPECT_NE(problems_of(sequence).find("some steps of output \"dense\" do not count"),
+            std::string::npos)
+      << problems_of(sequence);
+}
+
+}  // namespace
+}  // namespace gradc
