@@ -121,9 +121,9 @@ llvm::orc::SymbolMap runtime_symbols(llvm::orc::ExecutionSession& session, char 
   add("memset", symbol_of(&std::memset));
   add("memmove", symbol_of(&std::memmove));
   const std::pair<const char*, Unary*> unary[] = {
-      {"exp", std::exp},     {"expm1", std::expm1}, {"log", std::log},   {"log1p", std::log1p},
-      {"sin", std::sin},     {"cos", std::cos},     {"tanh", std::tanh}, {"erf", std::erf},
-      {"floor", std::floor}, {"ceil", std::ceil},   {"rint", std::rint}};
+      {"exp", std::exp},   {"expm1", std::expm1}, {"log", std::log},   {"log1p", std::log1p},
+      {"sin", std::sin},   {"cos", std::cos},     {"tanh", std::tanh}, {"erf", std::erf},
+      {"erfc", std::erfc}, {"floor", std::floor}, {"ceil", std::ceil}, {"rint", std::rint}};
   for (const auto& [name, function] : unary)
     add(name, symbol_of(function));
   const std::pair<const char*, UnaryF*> unary_float[] = {

@@ -58,13 +58,15 @@ TEST(DTypePolicy, MixedKeepsParametersInF32AndMultipliesInBf16) {
   for (const bool tail : {false, true}) {
     const auto graph = train_graph(model_text("mixed_bfloat16"), tail);
     for (const GraphInput& input : graph->inputs()) {
-      if (input.kind == InputKind::kParam)
-        EXPECT_EQ(graph->type(input.value).dtype, DType::kF32) << input.name;
+      if (input.kind != InputKind::kParam) continue;
+      EXPECT_EQ(graph->type(input.value).dtype, DType::kF32) << input.name;
     }
     EXPECT_EQ(multiplied_in(*graph), std::vector<std::optional<DType>>(3, DType::kBF16));
     int64_t rounded = 0;
-    for (const NodeId id : graph->nodes())
-      rounded += graph->type(graph->node(id).results[0]).dtype == DType::kBF16;
+    for (const NodeId id : graph->nodes()) {
+      for (const ValueId result : graph->node(id).results)
+        rounded += graph->type(result).dtype == DType::kBF16;
+    }
     EXPECT_EQ(rounded, 5);  // every layer's result but the model's
     EXPECT_EQ(type_of(*graph, "logits"), DType::kF32);
     EXPECT_EQ(type_of(*graph, "loss"), DType::kF32);
@@ -87,8 +89,8 @@ TEST(DTypePolicy, Float64IsF64FromTheInputToTheLoss) {
     const auto graph = train_graph(model_text("float64"), tail);
     for (const GraphInput& input : graph->inputs()) {
       const DType dtype = graph->type(input.value).dtype;
-      if (input.name != "tail/weight" && is_float(dtype))
-        EXPECT_EQ(dtype, DType::kF64) << input.name;
+      if (input.name == "tail/weight" || !is_float(dtype)) continue;
+      EXPECT_EQ(dtype, DType::kF64) << input.name;
     }
     EXPECT_EQ(type_of(*graph, "logits"), DType::kF64);
     EXPECT_EQ(type_of(*graph, "loss"), DType::kF32);  // as hosts read it
