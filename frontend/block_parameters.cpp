@@ -37,7 +37,7 @@ BlockParameters read_block_parameters(ObjectReader& block, const std::optional<J
     report_wrong_type(sink, *defaults, "an object of names and default values");
   if (defaults && defaults->value().is_object()) {
     for (const auto& [key, value] : defaults->value().items())
-      parameters[key] = {value, json_size(value)};
+      parameters[key] = {OwnJson(value), json_size(value)};
   }
   if (!with) return parameters;
   if (!with->value().is_object()) {
@@ -48,7 +48,7 @@ BlockParameters read_block_parameters(ObjectReader& block, const std::optional<J
   for (const auto& [key, value] : with->value().items()) {
     const auto found = parameters.find(key);
     if (found != parameters.end()) {
-      found->second = {value, json_size(value)};
+      found->second = {OwnJson(value), json_size(value)};
       continue;
     }
     if (!known) {
@@ -107,7 +107,7 @@ class Filler {
     }
     const auto& [filled, size] = found->second;
     if (depth + size.depth > kMaxJsonDepth || !budget_.take_bytes(size.bytes)) return false;
-    value = Json(filled);
+    value = Json(*filled);
     return true;
   }
 

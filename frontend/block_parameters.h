@@ -11,7 +11,7 @@
 namespace gradc {
 
 struct BlockParameter {
-  Json value;
+  OwnJson value;
   JsonSize size;
 };
 using BlockParameters = std::map<std::string, BlockParameter>;

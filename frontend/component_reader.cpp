@@ -150,8 +150,9 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
   GRADC_UNREACHABLE();
 }
 
-Json default_value(const OptionDef& def) {
-  Result<Json> value = parse_json(SourceFile(std::string(def.name), std::string(def.default_json)));
+OwnJson default_value(const OptionDef& def) {
+  Result<OwnJson> value =
+      parse_json(SourceFile(std::string(def.name), std::string(def.default_json)));
   GRADC_CHECK(value.ok(), "the default {} of option \"{}\" is no JSON", def.default_json, def.name);
   return std::move(*value);
 }
@@ -159,9 +160,9 @@ Json default_value(const OptionDef& def) {
 void fill_defaults(std::span<const OptionDef> table, Options& options) {
   for (const OptionDef& def : table) {
     if (def.required()) continue;
-    const Json parsed = default_value(def);
+    const OwnJson parsed = default_value(def);
     DiagnosticSink sink;
-    auto value = read_option(sink, JsonCursor(parsed, {}, {}), def);
+    auto value = read_option(sink, JsonCursor(*parsed, {}, {}), def);
     GRADC_CHECK(value && !sink.has_errors(),
                 "the default {} of option \"{}\" does not fit its table entry", def.default_json,
                 def.name);

@@ -22,7 +22,7 @@ std::shared_ptr<const Component> read_component(DiagnosticSink& sink, const Json
                                                 Family family);
 
 /// An option's default, read as every other text: without the process's locale.
-Json default_value(const OptionDef& def);
+OwnJson default_value(const OptionDef& def);
 
 /// Sets every option that has a default to it; required ones stay unset.
 void fill_defaults(std::span<const OptionDef> table, Options& options);

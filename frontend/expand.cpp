@@ -370,7 +370,7 @@ class Expander {
     for (const auto& [name, parameter] : parameters)
       count_bytes(parameter.size.bytes);
     if (overflowed_) return nullptr;
-    Json* filled = &out_.rewritten.emplace_back(layers.value());
+    Json* filled = &*out_.rewritten.emplace_back(layers.value());
     if (fill_block(*filled, parameters, layers, budget_, sink_)) return filled;
     report_overflow();
     return nullptr;

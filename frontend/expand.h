@@ -41,7 +41,7 @@ struct Expansion {
   std::map<std::string, std::string> aliases;  ///< block inputs and results -> what they stand for
   std::map<std::string, Place> declared;       ///< every name that can be referred to
   std::string last;                            ///< name of the last element of "layers"
-  std::deque<Json> rewritten;                  ///< block layers with their parameters filled in
+  std::deque<OwnJson> rewritten;               ///< block layers with their parameters filled in
 
   /// Follows aliases to an input or entry; nothing when the name is unknown, an empty name when
   /// aliases form a circle.

@@ -111,7 +111,7 @@ class FileReader {
     open_.push_back(std::filesystem::path(file.path()).lexically_normal().string());
     auto json = parse_json(file);
     if (!json) return std::move(json).failure();
-    const JsonCursor root(json.value(), file.path());
+    const JsonCursor root(**json, file.path());
     DiagnosticSink sink;
     ObjectReader top(sink, root, "the model");
     Model model;

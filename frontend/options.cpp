@@ -49,7 +49,7 @@ const T& as(const OptionValue& value, std::string_view name) {
 }  // namespace
 
 bool Options::has(std::string_view name) const {
-  return !std::holds_alternative<std::monostate>(get(name));
+  return !std::holds_alternative<NoValue>(get(name));
 }
 bool Options::flag(std::string_view name) const {
   return as<bool>(get(name), name);

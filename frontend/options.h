@@ -4,6 +4,7 @@
 #pragma once
 
 #include "support/diagnostic.h"
+#include "support/no_value.h"
 
 #include <cstdint>
 #include <limits>
@@ -82,7 +83,7 @@ struct ComponentDef {
 struct Component;
 struct Layer;
 using OptionValue =
-    std::variant<std::monostate, bool, int64_t, double, std::string, Ints, std::vector<double>,
+    std::variant<NoValue, bool, int64_t, double, std::string, Ints, std::vector<double>,
                  std::shared_ptr<const Component>, std::shared_ptr<const Layer>>;
 
 /// The values of all options of one component, defaults filled in. Asking for an option that the

@@ -80,7 +80,7 @@ Json option_schema(const OptionDef& def) {
   Json schema = value_schema(def);
   if (def.nullable()) schema = any_of({schema, Json{{"type", "null"}}});
   schema["description"] = def.doc;
-  if (!def.required()) schema["default"] = default_value(def);
+  if (!def.required()) schema["default"] = *default_value(def);
   return schema;
 }
 

@@ -159,7 +159,9 @@ class TrainingReader {
                          : "");
     }
     losses_by_output_.emplace(output, training_.losses.size());
-    training_.losses.push_back({output, *loss, 1.0});
+    OutputLoss& added = training_.losses.emplace_back();
+    added.output = output;
+    added.loss = *loss;
   }
 
   /// What the output's layer ends with: the type of an activation, "linear" for a layer that takes

@@ -107,7 +107,7 @@ class DomBuilder final : public JsonHandler {
     return add(value) != nullptr;
   }
 
-  Json root;
+  OwnJson root;
   DiagnosticSink sink;
 
  private:
@@ -136,17 +136,27 @@ class DomBuilder final : public JsonHandler {
 
   Json* add(Json value) {
     if (levels_.empty()) {
-      root = std::move(value);
-      return &root;
+      *root = std::move(value);
+      return &*root;
     }
     Level& level = levels_.back();
     if (level.container->is_array()) {
       return &level.container->get_ref<Json::array_t&>().emplace_back(std::move(value));
     }
+    auto& members = level.container->get_ref<Json::object_t&>();
+    if (members.size() == members.capacity()) grow(members);
     // emplace_back, not operator[]: no linear search, as `keys` already knows the repeated ones.
-    return &level.container->get_ref<Json::object_t&>()
-                .emplace_back(level.key, std::move(value))
-                .second;
+    return &members.emplace_back(level.key, std::move(value)).second;
+  }
+
+  /// More room, by moving: the container would copy members with all that is in them, as their keys
+  /// are constant.
+  static void grow(Json::object_t& members) {
+    Json::object_t larger;
+    larger.reserve(std::max<size_t>(4, 2 * members.size()));
+    for (auto& [key, value] : members)
+      larger.emplace_back(key, std::move(value));
+    members.swap(larger);
   }
 
   /// Pointer of the value that is about to be added.
@@ -169,7 +179,19 @@ class DomBuilder final : public JsonHandler {
 
 }  // namespace
 
-Result<Json> parse_json(const SourceFile& source) {
+void take_apart(Json& value) noexcept {
+  if (value.is_array()) {
+    auto& elements = value.get_ref<Json::array_t&>();
+    for (; !elements.empty(); elements.pop_back())
+      take_apart(elements.back());
+  } else if (value.is_object()) {
+    auto& members = value.get_ref<Json::object_t&>();
+    for (; !members.empty(); members.pop_back())
+      take_apart(members.back().second);
+  }
+}
+
+Result<OwnJson> parse_json(const SourceFile& source) {
   const std::string& text = source.text();
   if (const std::string_view other = other_encoding(text); !other.empty()) {
     Diagnostic diagnostic = make_error(DiagKind::kJsonSyntax, {.file = source.path()},

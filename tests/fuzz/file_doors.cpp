@@ -80,8 +80,8 @@ void runtime_json_door(std::string_view bytes) {
   rt::Str text;
   if (reader.string(&text) && reader.at_end()) {
     const auto other = parse_json(SourceFile("input", std::string(bytes)));
-    if (other.ok() && other->is_string()) {
-      require(other->get<std::string>() == std::string(text.c_str(), text.size()),
+    if (other.ok() && (**other).is_string()) {
+      require((**other).get<std::string>() == std::string(text.c_str(), text.size()),
               "both readers read the same string");
     }
   }

@@ -236,7 +236,7 @@ TEST(Schema, AcceptsTheExamples) {
     ASSERT_TRUE(source.ok());
     const auto json = parse_json(source.value());
     ASSERT_TRUE(json.ok());
-    EXPECT_TRUE(validator.valid(json.value())) << file.path();
+    EXPECT_TRUE(validator.valid(*json.value())) << file.path();
   }
 }
 

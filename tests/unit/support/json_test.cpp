@@ -11,15 +11,24 @@ namespace {
 std::string errors_of(const std::string& text) {
   SourceSet sources;
   const SourceFile& file = sources.add(SourceFile("m.json", text));
-  const Result<Json> result = parse_json(file);
+  const Result<OwnJson> result = parse_json(file);
   return result.ok() ? std::string("ok") : render_diagnostics(result.diagnostics(), sources);
 }
 
 TEST(Json, KeepsMemberOrder) {
   const SourceFile file("m.json", R"({"b": 1, "a": [1.5, true, null, "x"]})");
-  const Result<Json> result = parse_json(file);
+  const Result<OwnJson> result = parse_json(file);
   ASSERT_TRUE(result.ok());
-  EXPECT_EQ(result.value().dump(), R"({"b":1,"a":[1.5,true,null,"x"]})");
+  EXPECT_EQ((*result.value()).dump(), R"({"b":1,"a":[1.5,true,null,"x"]})");
+}
+
+TEST(Json, IsTakenApartInPlace) {
+  const SourceFile file("m.json",
+                        R"({"a": [1, [2, {"b": "c"}], "text"], "d": {}, "e": {"f": []}})");
+  Result<OwnJson> result = parse_json(file);
+  ASSERT_TRUE(result.ok());
+  take_apart(**result);
+  EXPECT_EQ((**result).dump(), "{}");
 }
 
 TEST(Json, TrailingCommaIsExplained) {
@@ -88,8 +97,8 @@ TEST(Json, WritingMistakesGetAdvice) {
 TEST(Json, StringsAreDecodedAndChecked) {
   const auto text_of = [](const std::string& text) {
     const SourceFile file("m.json", text);
-    const Result<Json> result = parse_json(file);
-    return result.ok() ? result.value().get<std::string>() : "error: " + result.message();
+    const Result<OwnJson> result = parse_json(file);
+    return result.ok() ? (*result.value()).get<std::string>() : "error: " + result.message();
   };
   EXPECT_EQ(text_of(R"("a\\\"\/\b\f\n\r\t\u00e4\u20ac\ud834\udd1e")"),
             "a\\\"/\b\f\n\r\t\xC3\xA4\xE2\x82\xAC\xF0\x9D\x84\x9E");
