@@ -70,23 +70,28 @@ class Padder {
     padded_ = builder_.add(Op::kPad, {builder_.wrap(value_)},
                            make_attrs(PadAttrs{padding_.low, padding_.high, {}, 0.0}),
                            graph_.value(value_).name + ".padded");
-    const Padding none{Ints(padding_.low.size(), 0), Ints(padding_.low.size(), 0)};
     for (const Use& use : uses) {
+      if (graph_.node(use.node).erased) continue;  // it read the value twice
       const std::optional<Padding> padding =
           use.operand == 0 ? padded_read(graph_, graph_.node(use.node)) : std::nullopt;
       if (padding) {
         read_padded(use.node, *padding);
         continue;
       }
-      if (!inside_.valid()) {
-        carry(producer, graph_.node(graph_.def(padded_.id())).next);
-        inside_ = view(none);
-      }
-      graph_.set_operand(use.node, use.operand, inside_.id());
+      graph_.set_operand(use.node, use.operand, inside().id());
     }
   }
 
  private:
+  /// The value without the zeros around it.
+  Val inside() {
+    if (inside_.valid()) return inside_;
+    const Node pad = graph_.node(graph_.def(padded_.id()));
+    carry(pad, pad.next);
+    inside_ = view({Ints(padding_.low.size(), 0), Ints(padding_.low.size(), 0)});
+    return inside_;
+  }
+
   void carry(const Node& from, NodeId before) {
     builder_.set_insertion_point(before);
     builder_.set_phase(from.phase);
@@ -123,9 +128,9 @@ class Padder {
       attrs.pad_low[axis] += stride * padding.low[axis + 1];
       attrs.pad_high[axis] += stride * padding.high[axis + 1];
     }
+    const Val second = node.operands[1] == value_ ? inside() : builder_.wrap(node.operands[1]);
     carry(node, id);
-    const Val result = builder_.add(node.op, {view(padding), builder_.wrap(node.operands[1])},
-                                    make_attrs(std::move(attrs)));
+    const Val result = builder_.add(node.op, {view(padding), second}, make_attrs(std::move(attrs)));
     const std::string name = graph_.value(node.results[0]).name;
     graph_.replace_all_uses(node.results[0], result.id());
     graph_.erase(id);

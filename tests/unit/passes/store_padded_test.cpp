@@ -115,6 +115,24 @@ INSTANTIATE_TEST_SUITE_P(
                 "strides=[2, 2], pad_low=[1, 1], pad_high=[0, 0], dilation=[2, 2]"}),
     [](const auto& test) { return test.param.name; });
 
+/// The gradient of sum(v * conv(v, w)) reads v as the image and as the gradient of the product.
+TEST(StorePaddedOnly, AValueReadTwiceByOneConvolution) {
+  const std::string text = R"(graph @twice {
+  param %x : f32[4x8x8x8]
+  param %w : f32[3x3x8x8]
+  %v = tanh %x : f32[4x8x8x8]
+  %y = conv %v, %w {pad_low=[1, 1], pad_high=[1, 1]} : f32[4x8x8x8]
+  %z = conv_filter_grad %v, %v {pad_low=[1, 1], pad_high=[1, 1], shape=[3, 3, 8, 8]} : f32[3x3x8x8]
+  return y=%y, z=%z
+}
+)";
+  const auto before = parsed(text);
+  const auto now = after(text, "store_padded,fuse");
+  ASSERT_TRUE(before && now);
+  EXPECT_EQ(padded_convolutions(*after(text, "store_padded")), 0);
+  test::expect_same_values(*before, *now, test::random_inputs(*before, 3, -1.0, 1.0), 1e-12);
+}
+
 TEST(StorePaddedOnly, WhereItServes) {
   const auto stored = [](const std::string& rest) {
     const auto graph = after(R"(graph @g {
