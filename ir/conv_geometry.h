@@ -15,6 +15,10 @@ namespace gradc {
 /// Largest stride, dilation, padding and reach of a window, so that products of two of them fit.
 inline constexpr int64_t kMaxWindowSetting = int64_t{1} << 30;
 
+/// Convolutions of at least so many products read what they pad from memory, with the zeros around
+/// it; for smaller ones tests of the bounds cost less.
+inline constexpr int64_t kPaddedProducts = 1 << 15;
+
 /// One spatial dimension: in -> out positions, of which position o reads the `window` elements
 /// o * stride - pad_low + k * dilation, k = 0 .. window - 1, that lie in [0, in).
 struct SpatialDim {

@@ -35,7 +35,6 @@ void Padding::include(const Padding& other) {
 }
 
 std::optional<Padding> padded_read(const Graph& graph, const Node& node) {
-  constexpr int64_t kManyProducts = 1 << 15;
   constexpr int64_t kThin = 4;
   if (!is_conv(node)) return std::nullopt;
   const TensorType& first = graph.type(node.operands[0]);
@@ -61,7 +60,7 @@ std::optional<Padding> padded_read(const Graph& graph, const Node& node) {
     }
   }
   const bool thin = g.in_channels < kThin || g.out_channels / g.groups < kThin || g.groups > 1;
-  if (thin || products < kManyProducts) return std::nullopt;
+  if (thin || products < kPaddedProducts) return std::nullopt;
   return padding;
 }
 

@@ -5,6 +5,7 @@
 #include "codegen/kernel/contraction.h"
 #include "codegen/kernel/contraction_choice.h"
 #include "codegen/kernel/nest_access.h"
+#include "ir/conv_geometry.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
 #include "support/check.h"
@@ -369,7 +370,6 @@ Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy
 
 /// Guards cost more than a copy when a big contraction reads every element several times.
 bool wants_copy(const ContractionSet& set) {
-  constexpr int64_t kManyProducts = 1 << 15;
   int64_t products = 0;
   bool guarded = false;
   for (const Contraction& c : set.parts) {
@@ -379,7 +379,7 @@ bool wants_copy(const ContractionSet& set) {
     products += size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) * size_of(c, DimClass::kN) *
                 size_of(c, DimClass::kK);
   }
-  return guarded && products >= kManyProducts;
+  return guarded && products >= kPaddedProducts;
 }
 
 Result<Copy> lower_copy(Unit& unit, const PaddedCopy& padded, ValueId source, DType dtype) {
