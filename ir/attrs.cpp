@@ -118,7 +118,7 @@ uint64_t hash_attr(const AttrValue& value) {
           }
         } else if constexpr (std::is_same_v<T, double>) {
           h = mix(h, double_bits(v));
-        } else {
+        } else if constexpr (!std::is_same_v<T, NoValue>) {
           h = mix(h, static_cast<uint64_t>(v));
         }
       },
@@ -142,6 +142,8 @@ std::string print_attr(const AttrValue& value, size_t max_dense) {
           return fmt::format("[{}]", fmt::join(v, ", "));
         } else if constexpr (std::is_same_v<T, Dense>) {
           return print_dense(v, max_dense);
+        } else if constexpr (std::is_same_v<T, NoValue>) {
+          GRADC_UNREACHABLE();
         } else {
           return fmt::format("{}", v);
         }

@@ -17,6 +17,7 @@
 #pragma once
 
 #include "ir/type.h"
+#include "support/no_value.h"
 #include "support/result.h"
 
 #include <concepts>
@@ -39,7 +40,7 @@ namespace gradc {
 using Dense = std::shared_ptr<const std::vector<double>>;
 
 using AttrValue =
-    std::variant<bool, int64_t, double, std::string, DType, std::vector<int64_t>, Dense>;
+    std::variant<bool, int64_t, double, std::string, DType, std::vector<int64_t>, Dense, NoValue>;
 using NamedAttr = std::pair<std::string, AttrValue>;
 
 bool equal_attr(const AttrValue& a, const AttrValue& b);

@@ -39,6 +39,8 @@ Json attr_json(const AttrValue& value) {
           return dtype_name(v);
         } else if constexpr (std::is_same_v<T, double>) {
           return number_json(v);
+        } else if constexpr (std::is_same_v<T, NoValue>) {
+          return nullptr;
         } else {
           return v;
         }
