@@ -14,10 +14,6 @@ namespace gradc {
 
 namespace {
 
-uint64_t mix(uint64_t h, uint64_t v) {
-  return (h ^ v) * 0x9E3779B97F4A7C15ULL + (h >> 29);
-}
-
 /// Shortest text that reads back to the same double and is recognisably not an integer.
 std::string print_double(double value) {
   if (std::isnan(value)) return "nan";
@@ -83,49 +79,6 @@ std::string quote(std::string_view text) {
   return out + "\"";
 }
 
-bool equal_attr(const AttrValue& a, const AttrValue& b) {
-  if (a.index() != b.index()) return false;
-  if (const auto* dense = std::get_if<Dense>(&a)) {
-    const Dense& other = std::get<Dense>(b);
-    if (*dense == other) return true;
-    if (!*dense || !other || (*dense)->size() != other->size()) return false;
-    for (size_t i = 0; i < other->size(); ++i) {
-      if (double_bits((**dense)[i]) != double_bits((*other)[i])) return false;
-    }
-    return true;
-  }
-  if (const auto* number = std::get_if<double>(&a)) {
-    return double_bits(*number) == double_bits(std::get<double>(b));
-  }
-  return a == b;
-}
-
-uint64_t hash_attr(const AttrValue& value) {
-  uint64_t h = mix(0x51ED270B, value.index());
-  std::visit(
-      [&](const auto& v) {
-        using T = std::decay_t<decltype(v)>;
-        if constexpr (std::is_same_v<T, std::string>) {
-          for (char c : v)
-            h = mix(h, static_cast<unsigned char>(c));
-        } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
-          for (int64_t x : v)
-            h = mix(h, static_cast<uint64_t>(x));
-        } else if constexpr (std::is_same_v<T, Dense>) {
-          if (v) {
-            for (double x : *v)
-              h = mix(h, double_bits(x));
-          }
-        } else if constexpr (std::is_same_v<T, double>) {
-          h = mix(h, double_bits(v));
-        } else if constexpr (!std::is_same_v<T, NoValue>) {
-          h = mix(h, static_cast<uint64_t>(v));
-        }
-      },
-      value);
-  return h;
-}
-
 std::string print_attr(const AttrValue& value, size_t max_dense) {
   return std::visit(
       [max_dense](const auto& v) -> std::string {
@@ -170,23 +123,51 @@ std::vector<NamedAttr> AttrRef::all_fields() const {
 
 bool AttrRef::operator==(const AttrRef& other) const {
   if (vtable_ != other.vtable_) return false;
-  if (data_ == other.data_) return true;
-  const std::vector<NamedAttr> a = all_fields();
-  const std::vector<NamedAttr> b = other.all_fields();
-  for (size_t i = 0; i < a.size(); ++i) {
-    if (!equal_attr(a[i].second, b[i].second)) return false;
-  }
-  return true;
+  return data_ == other.data_ || vtable_->equal(data_.get(), other.data_.get());
 }
 
 uint64_t AttrRef::hash() const {
-  uint64_t h = 17;
-  for (const auto& [name, value] : all_fields())
-    h = mix(h, hash_attr(value));
-  return h;
+  return empty() ? 17 : vtable_->hash(data_.get());
 }
 
 namespace attr_detail {
+
+bool equal_field(double a, double b) {
+  return double_bits(a) == double_bits(b);
+}
+
+bool equal_field(const Dense& a, const Dense& b) {
+  if (a == b) return true;
+  return a && b && std::equal(a->begin(), a->end(), b->begin(), b->end(), [](double x, double y) {
+           return double_bits(x) == double_bits(y);
+         });
+}
+
+uint64_t mix(uint64_t h, uint64_t v) {
+  return (h ^ v) * 0x9E3779B97F4A7C15ULL + (h >> 29);
+}
+
+uint64_t hash_field(uint64_t h, double value) {
+  return mix(h, double_bits(value));
+}
+
+uint64_t hash_field(uint64_t h, const std::string& value) {
+  for (const char c : value)
+    h = mix(h, static_cast<unsigned char>(c));
+  return mix(h, value.size());
+}
+
+uint64_t hash_field(uint64_t h, const std::vector<int64_t>& value) {
+  for (const int64_t x : value)
+    h = mix(h, static_cast<uint64_t>(x));
+  return mix(h, value.size());
+}
+
+uint64_t hash_field(uint64_t h, const Dense& value) {
+  for (size_t i = 0; value && i < value->size(); ++i)
+    h = mix(h, double_bits((*value)[i]));
+  return h;
+}
 
 Diagnostic wrong_type(std::string_view field, const AttrValue& value, std::string_view) {
   return make_error(DiagKind::kIrInvalid, {}, "attribute \"{}\" cannot hold {}", field,

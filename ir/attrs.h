@@ -43,8 +43,6 @@ using AttrValue =
     std::variant<bool, int64_t, double, std::string, DType, std::vector<int64_t>, Dense, NoValue>;
 using NamedAttr = std::pair<std::string, AttrValue>;
 
-bool equal_attr(const AttrValue& a, const AttrValue& b);
-uint64_t hash_attr(const AttrValue& value);
 /// The text form: true, 3, 0.5, word, "text", f32, [1, 2], dense<...>. A dense of one element
 /// prints as its number; one with more than `max_dense` elements is cut short (and does not read
 /// back).
@@ -73,6 +71,9 @@ struct AttrVtable {
   std::vector<std::pair<NamedAttr, bool>> (*fields)(const void* attrs);
   /// Builds a struct from named values; unknown names and wrong types are diagnosed.
   Result<std::shared_ptr<const void>> (*from_fields)(std::span<const NamedAttr> fields);
+  /// Field by field; every NaN is one value.
+  bool (*equal)(const void* a, const void* b);
+  uint64_t (*hash)(const void* attrs);
   bool names_result_type = false;
 };
 
@@ -169,6 +170,46 @@ bool from_value(const AttrValue& value, T& out) {
   }
 }
 
+bool equal_field(double a, double b);
+bool equal_field(const Dense& a, const Dense& b);
+template <class T>
+bool equal_field(const T& a, const T& b) {
+  return a == b;
+}
+
+uint64_t mix(uint64_t h, uint64_t v);
+uint64_t hash_field(uint64_t h, double value);
+uint64_t hash_field(uint64_t h, const std::string& value);
+uint64_t hash_field(uint64_t h, const std::vector<int64_t>& value);
+uint64_t hash_field(uint64_t h, const Dense& value);
+template <class T>
+uint64_t hash_field(uint64_t h, const T& value) {
+  if constexpr (std::same_as<T, std::optional<DType>>) {
+    return mix(h, value ? static_cast<uint64_t>(*value) : ~uint64_t{0});
+  } else {
+    static_assert(std::integral<T> || std::is_enum_v<T>);
+    return mix(h, static_cast<uint64_t>(value));
+  }
+}
+
+template <class Struct>
+bool equal_structs(const void* a, const void* b) {
+  const auto& x = *static_cast<const Struct*>(a);
+  const auto& y = *static_cast<const Struct*>(b);
+  return std::apply(
+      [&](const auto&... f) { return (equal_field(x.*(f.member), y.*(f.member)) && ...); },
+      Struct::kFields);
+}
+
+template <class Struct>
+uint64_t hash_struct(const void* attrs) {
+  const auto& self = *static_cast<const Struct*>(attrs);
+  uint64_t h = 17;
+  std::apply([&](const auto&... f) { ((h = hash_field(h, self.*(f.member))), ...); },
+             Struct::kFields);
+  return h;
+}
+
 template <class Struct>
 std::vector<std::pair<NamedAttr, bool>> fields_of(const void* attrs) {
   const auto& self = *static_cast<const Struct*>(attrs);
@@ -178,9 +219,9 @@ std::vector<std::pair<NamedAttr, bool>> fields_of(const void* attrs) {
       [&](const auto&... f) {
         (
             [&] {
-              AttrValue value = to_value(self.*(f.member));
-              const bool changed = !equal_attr(value, to_value(defaults.*(f.member)));
-              result.emplace_back(NamedAttr{std::string(f.name), std::move(value)}, changed);
+              const bool changed = !equal_field(self.*(f.member), defaults.*(f.member));
+              result.emplace_back(NamedAttr{std::string(f.name), to_value(self.*(f.member))},
+                                  changed);
             }(),
             ...);
       },
@@ -229,7 +270,8 @@ constexpr bool names_result_type() {
 template <class Struct>
 inline constexpr AttrVtable kAttrVtable = {
     &attr_detail::make_default_struct<Struct>, &attr_detail::fields_of<Struct>,
-    &attr_detail::struct_from_fields<Struct>, attr_detail::names_result_type<Struct>()};
+    &attr_detail::struct_from_fields<Struct>,  &attr_detail::equal_structs<Struct>,
+    &attr_detail::hash_struct<Struct>,         attr_detail::names_result_type<Struct>()};
 
 template <class Struct>
 AttrRef make_attrs(Struct value) {

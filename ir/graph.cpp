@@ -50,36 +50,13 @@ std::shared_ptr<Graph> Graph::clone() const {
   copy->first_ = first_;
   copy->last_ = last_;
   copy->num_live_ = num_live_;
-  copy->next_number_ = next_number_;
   return copy;
-}
-
-std::string Graph::unique_name(std::string_view hint) {
-  if (hint.empty()) {
-    std::string name;
-    do {
-      name = fmt::format("{}", next_number_++);
-    } while (names_.contains(name));
-    names_.emplace(name, 1);
-    return name;
-  }
-  std::string base(hint);
-  for (char& c : base) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '_' || c == '.';
-    if (!plain) c = '_';
-  }
-  if (names_.emplace(base, 1).second) return base;
-  for (;;) {
-    std::string name = fmt::format("{}.{}", base, names_[base]++);
-    if (names_.emplace(name, 1).second) return name;
-  }
 }
 
 ValueId Graph::new_value(const TensorType& type, std::string_view hint, NodeId def,
                          uint32_t index) {
   const ValueId id(values_.size());
-  values_.push_back({type, unique_name(hint), def, index, {}});
+  values_.push_back({type, names_.take(hint), def, index, {}});
   return id;
 }
 
@@ -179,7 +156,7 @@ void Graph::erase(NodeId id) {
   for (ValueId result : n.results) {
     GRADC_CHECK(!has_uses(result), "erasing {} whose result %{} is used", op_name(n.op),
                 value(result).name);
-    names_.erase(value(result).name);
+    names_.release(value(result).name);
   }
   for (size_t i = n.operands.size(); i-- > 0;)
     remove_use(values_[n.operands[i].index].uses, {id, static_cast<uint32_t>(i)});
@@ -221,22 +198,22 @@ void Graph::remove_output(size_t index) {
 
 void Graph::remove_input(size_t index) {
   GRADC_CHECK(!has_uses(inputs_[index].value), "removing an input that is used");
-  names_.erase(value(inputs_[index].value).name);
+  names_.release(value(inputs_[index].value).name);
   inputs_.erase(inputs_.begin() + static_cast<std::ptrdiff_t>(index));
   for (size_t i = index; i < inputs_.size(); ++i)
     values_[inputs_[i].value.index].index = static_cast<uint32_t>(i);
 }
 
 void Graph::set_name_hint(ValueId id, std::string_view hint) {
-  names_.erase(values_[id.index].name);
-  values_[id.index].name = unique_name(hint);
+  names_.release(values_[id.index].name);
+  values_[id.index].name = names_.take(hint);
 }
 
 void Graph::rename_values(std::span<const std::pair<ValueId, std::string>> names) {
   for (const auto& [id, name] : names)
-    names_.erase(values_[id.index].name);
+    names_.release(values_[id.index].name);
   for (const auto& [id, name] : names)
-    values_[id.index].name = unique_name(name);
+    values_[id.index].name = names_.take(name);
 }
 
 LocId Graph::add_location(std::string text) {

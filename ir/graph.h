@@ -11,6 +11,7 @@
 #pragma once
 
 #include "ir/attrs.h"
+#include "ir/name_table.h"
 #include "ir/type.h"
 #include "support/ids.h"
 
@@ -198,7 +199,6 @@ class Graph {
 
  private:
   ValueId new_value(const TensorType& type, std::string_view hint, NodeId def, uint32_t index);
-  std::string unique_name(std::string_view hint);
   void link_before(NodeId node, NodeId before);
   void unlink(NodeId node);
 
@@ -209,10 +209,9 @@ class Graph {
   std::vector<GraphOutput> outputs_;
   std::vector<Location> locations_;
   std::unordered_map<std::string, LocId> location_ids_;
-  std::unordered_map<std::string, uint32_t> names_;  // hint -> next suffix, and every taken name
+  NameTable names_;
   NodeId first_, last_;
   size_t num_live_ = 0;
-  uint32_t next_number_ = 0;
 };
 
 }  // namespace gradc

@@ -64,8 +64,8 @@ std::string attr_list(std::span<const NamedAttr> attrs, size_t max_dense) {
 
 /// True for fields that the written result type gives back (AttrVtable::names_result_type).
 bool implied_by_type(const NamedAttr& attr, const TensorType& type) {
-  if (attr.first == "dtype") return equal_attr(attr.second, type.dtype);
-  if (attr.first == "shape") return equal_attr(attr.second, type.shape.to_vector());
+  if (attr.first == "dtype") return attr.second == AttrValue(type.dtype);
+  if (attr.first == "shape") return attr.second == AttrValue(type.shape.to_vector());
   return false;
 }
 

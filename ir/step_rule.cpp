@@ -55,6 +55,19 @@ void StepAttrs::set(std::string_view name, double value) {
   numbers_[place] = value;
 }
 
+bool StepAttrs::operator==(const StepAttrs& other) const {
+  return rule_ == other.rule_ &&
+         std::equal(numbers_.begin(), numbers_.end(), other.numbers_.begin(), other.numbers_.end(),
+                    [](double a, double b) { return attr_detail::equal_field(a, b); });
+}
+
+uint64_t StepAttrs::hash() const {
+  uint64_t h = attr_detail::hash_field(17, std::string(rule_->name));
+  for (const double number : numbers_)
+    h = attr_detail::hash_field(h, number);
+  return h;
+}
+
 const StepRule* find_step_rule(std::string_view name) {
   const std::span<const StepRule* const> all = all_step_rules();
   const auto found = std::find_if(all.begin(), all.end(),
@@ -107,6 +120,14 @@ std::vector<std::pair<NamedAttr, bool>> step_fields(const void* attrs) {
     result.emplace_back(NamedAttr{std::string(number.name), shown}, value != number.initial);
   }
   return result;
+}
+
+bool equal_steps(const void* a, const void* b) {
+  return *static_cast<const StepAttrs*>(a) == *static_cast<const StepAttrs*>(b);
+}
+
+uint64_t hash_step(const void* attrs) {
+  return static_cast<const StepAttrs*>(attrs)->hash();
 }
 
 Result<std::shared_ptr<const void>> step_from_fields(std::span<const NamedAttr> fields) {

@@ -37,6 +37,8 @@ class StepAttrs {
   bool flag(std::string_view name) const { return number(name) != 0.0; }
   void set(std::string_view name, double value);
   bool decays() const { return number("weight_decay") != 0.0; }
+  bool operator==(const StepAttrs& other) const;
+  uint64_t hash() const;
 
  private:
   const StepRule* rule_;
@@ -117,13 +119,15 @@ namespace attr_detail {
 
 std::vector<std::pair<NamedAttr, bool>> step_fields(const void* attrs);
 Result<std::shared_ptr<const void>> step_from_fields(std::span<const NamedAttr> fields);
+bool equal_steps(const void* a, const void* b);
+uint64_t hash_step(const void* attrs);
 
 }  // namespace attr_detail
 
 /// The text form is {rule = adam, beta_1 = 0.8}: which numbers there are follows from the rule.
 template <>
-inline constexpr AttrVtable kAttrVtable<StepAttrs> = {&attr_detail::make_default_struct<StepAttrs>,
-                                                      &attr_detail::step_fields,
-                                                      &attr_detail::step_from_fields, false};
+inline constexpr AttrVtable kAttrVtable<StepAttrs> = {
+    &attr_detail::make_default_struct<StepAttrs>, &attr_detail::step_fields,
+    &attr_detail::step_from_fields, &attr_detail::equal_steps, &attr_detail::hash_step};
 
 }  // namespace gradc
