@@ -143,6 +143,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   CompileOptions compile;
   compile.batch_size = options.batch_size;
   GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
+  if (options.cache) compile.cache = DiskCache::of_user();
   if (!options.trace.empty()) GRADC_TRY_STATUS(check_output(options.trace));
   GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources));
   if (!model->supports(EntryPoint::kTrainStep)) {
@@ -176,6 +177,8 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   result.gflops = result.gflop_per_step / result.step_ms_median * 1000.0;
   result.peak_gflops_fraction = result.peak_gflops > 0 ? result.gflops / result.peak_gflops : 0.0;
   result.compile_ms = model->compile_milliseconds();
+  result.kernels = model->code_timings().kernels;
+  result.cached_kernels = model->code_timings().cached_kernels;
   for (const TimeReport::Entry& entry : model->times().entries()) {
     if (entry.name != "total")
       result.compile_stages_ms.emplace_back(entry.name, model->times().milliseconds(entry.name));

@@ -17,10 +17,13 @@ Result<BenchResult> bench_gir(const BenchOptions& options) {
   GRADC_TRY(GirFile file, read_gir_file(options.model));
   GirOptions compile;
   GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
+  if (options.cache) compile.cache = DiskCache::of_user();
   GRADC_TRY(const auto program, GirProgram::create(file, compile));
   GRADC_TRY_STATUS(program->compile());
   BenchResult result;
   result.compile_ms = std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
+  result.kernels = program->code_timings().kernels;
+  result.cached_kernels = program->code_timings().cached_kernels;
   for (const TimeReport::Entry& entry : program->times().entries())
     result.compile_stages_ms.emplace_back(entry.name, program->times().milliseconds(entry.name));
   const gradc_rt_model& model = program->runtime_model();

@@ -48,6 +48,8 @@ class GirProgram {
   /// Of one run, multiply-adds of contractions.
   int64_t flops() const { return flops_; }
   const TimeReport& times() const { return times_; }
+  /// Of the compiled kernels; compile() has run.
+  const CompileTimings& code_timings() const { return code_->timings(); }
 
  private:
   GirProgram() = default;

@@ -63,6 +63,23 @@ TEST(Bench, TraceHasARowForEachThread) {
   EXPECT_EQ(refused.code, 1) << refused.output;
 }
 
+TEST(Bench, ColdUnlessItIsToldToUseTheCache) {
+  const Scratch scratch;
+  const auto run = [&](const std::string& options) {
+    const Outcome outcome = shell("GRADC_CACHE=" + (scratch / "cache") + " " + tool() + " bench " +
+                                  kModel + " --seconds 0.01 --json " + options);
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+    return nlohmann::json::parse(outcome.output, nullptr, false);
+  };
+  const nlohmann::json first = run("--cache");
+  EXPECT_GT(first["kernels"], 0);
+  EXPECT_EQ(first["cached_kernels"], 0);
+  const nlohmann::json again = run("--cache");
+  EXPECT_EQ(again["cached_kernels"], first["kernels"]);
+  EXPECT_EQ(again["compile_ms"]["stages"]["llvm_codegen"], 0.0) << again;
+  EXPECT_EQ(run("")["cached_kernels"], 0);
+}
+
 TEST(Bench, EveryByteIsPlanned) {
   const nlohmann::json result = bench("--threads 1");
   const Outcome planned = gradc("plan " + kModel + " --json");
