@@ -1,62 +1,70 @@
-// gradc train, eval and predict: the model by JIT, the rest as in compiled executables
-// (runtime/commands.h).
+// gradc train, eval and predict: the model by JIT, the options and the rest as in compiled
+// executables (runtime/command_line.h).
 #include "driver/compiled_model.h"
 #include "driver/free_memory.h"
-#include "runtime/commands.h"
+#include "runtime/command_line.h"
 #include "support/utf8.h"
 #include "tools/gradc/command.h"
 
 #include <array>
 #include <cstdio>
 #include <memory>
-#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace gradc::tool {
 
 namespace {
 
-struct DataOptions {
-  std::string spec;
-  std::vector<std::string> inputs;
-  std::vector<std::string> targets;
-};
-
+/// The options that only the gradc command has, and those of runtime/command_line.h.
 struct TrainCommandLine {
   std::string model;
-  DataOptions data;
-  int64_t epochs = -1;
   int64_t batch_size = 0;
-  std::optional<uint64_t> seed;
-  int threads = 1;
   std::string cpu;
-  double validation_split = -1.0;
-  std::string weights, out, checkpoint, log;
-  bool resume = false;
-  bool overwrite = false;
-  bool json = false;
   bool force = false;
-  bool trains = false;
   bool cache = true;
+  rt::CommandLine line;
 };
 
-void add_data_options(CLI::App& command, DataOptions& data) {
-  auto* spec =
-      command.add_option("--data", data.spec,
-                         "a folder of IDX files with MNIST's names, FILE.npz, FILE.safetensors, "
-                         "FILE.csv:target=COLUMN or a text file");
-  auto* input = command.add_option("--input", data.inputs, "NAME=FILE: a .npy file for one input");
-  command.add_option("--target", data.targets, "NAME=FILE: a .npy file for one target");
-  spec->excludes(input);
+std::string text_of(const rt::Status& status) {
+  return {status.text.c_str(), status.text.size()};
 }
 
-void require_data(const DataOptions& data) {
-  if (data.spec.empty() && data.inputs.empty())
-    throw CLI::RequiredError("--data SPEC (or --input NAME=FILE and --target NAME=FILE)");
+/// Throws what CLI11 reports as a wrong command line.
+void check_usage(const rt::Status& status) {
+  if (!status.ok()) throw CLI::ParseError(text_of(status), CLI::ExitCodes::ValidationError);
+}
+
+/// Every option of the table, read by the table's own function.
+void add_options(CLI::App& command, rt::CommandKind kind,
+                 const std::shared_ptr<TrainCommandLine>& options) {
+  for (const rt::OptionRow& row : rt::all_options()) {
+    const bool own =
+        std::string_view(row.name) == "--help" || std::string_view(row.name) == "--no-warn";
+    if (own || !rt::has_option(kind, row)) continue;
+    if (row.value == nullptr) {
+      command.add_flag_callback(
+          row.name, [options, &row] { check_usage(row.read(row, nullptr, &options->line)); },
+          row.help);
+      continue;
+    }
+    CLI::Option* option = command.add_option_function<std::vector<std::string>>(
+        row.name,
+        [options, &row](const std::vector<std::string>& values) {
+          for (const std::string& value : values)
+            check_usage(row.read(row, value.c_str(), &options->line));
+        },
+        row.help);
+    option->type_name(row.value)->expected(1)->allow_extra_args(false);
+    option->multi_option_policy(row.repeatable ? CLI::MultiOptionPolicy::TakeAll
+                                               : CLI::MultiOptionPolicy::Throw);
+  }
 }
 
 int report(const rt::Status& status) {
   if (status.ok()) return kSuccess;
-  const std::string text(status.text.c_str(), status.text.size());
+  const std::string text = text_of(status);
   const char* kind = status.code == rt::Code::kStopped ? "" : "error: ";
   size_t begin = 0;
   while (begin <= text.size()) {
@@ -82,25 +90,6 @@ int report(const rt::Status& status) {
   return kInternalError;
 }
 
-rt::Status read_data_options(const DataOptions& options, rt::DataSource& source) {
-  source.spec = rt::Str(options.spec.c_str());
-  for (const std::string& text : options.inputs) {
-    rt::NamedFile file;
-    GRADC_RT_TRY(rt::parse_named_file(text.c_str(), "--input", &file));
-    source.inputs.push(std::move(file));
-  }
-  for (const std::string& text : options.targets) {
-    rt::NamedFile file;
-    GRADC_RT_TRY(rt::parse_named_file(text.c_str(), "--target", &file));
-    source.targets.push(std::move(file));
-  }
-  return {};
-}
-
-const char* or_null(const std::string& text) {
-  return text.empty() ? nullptr : text.c_str();
-}
-
 /// Compiles what training needs, so that its memory is known; too much of it is an error, with
 /// --force a warning.
 int check_memory(CompiledModel& model, const TrainCommandLine& options) {
@@ -108,7 +97,8 @@ int check_memory(CompiledModel& model, const TrainCommandLine& options) {
   const std::array kinds = {EntryPoint::kTrainStep};
   const auto compiled = model.compile(kinds);
   if (!compiled.ok()) return tool::report(compiled.diagnostics());
-  const auto fits = check_free_memory("training", model.memory_bytes(options.threads));
+  const auto fits =
+      check_free_memory("training", model.memory_bytes(static_cast<int>(options.line.threads)));
   if (fits.ok()) return kSuccess;
   Diagnostic problem = fits.diagnostics().front();
   if (options.force) problem.severity = Severity::kWarning;
@@ -116,9 +106,8 @@ int check_memory(CompiledModel& model, const TrainCommandLine& options) {
   return tool::report({problem});
 }
 
-/// Opens the model, makes an instance and gives both to `work`.
-template <class Work>
-int with_instance(const TrainCommandLine& options, Work work) {
+/// Opens the model and runs a command on an instance of it.
+int run(rt::CommandKind kind, TrainCommandLine& options) {
   SourceSet sources;
   CompileOptions compile;
   compile.batch_size = options.batch_size;
@@ -129,73 +118,44 @@ int with_instance(const TrainCommandLine& options, Work work) {
   auto model = CompiledModel::open(options.model, compile, sources);
   if (!model.ok()) return tool::report(model.diagnostics());
   tool::report((*model)->take_warnings());
-  if (options.trains) {
+  if (kind == rt::kTrainCommand) {
     const int code = check_memory(**model, options);
     if (code != kSuccess) return code;
   }
+  options.line.warnings = silenced_warnings();
   rt::Instance* instance = nullptr;
   rt::Status status =
-      rt::Instance::create((*model)->runtime_model(), {options.threads}, nullptr, 0, &instance);
-  if (status.ok()) status = work(*instance);
+      rt::Instance::create((*model)->runtime_model(), {static_cast<int32_t>(options.line.threads)},
+                           nullptr, 0, &instance);
+  if (status.ok()) status = rt::run_command(*instance, kind, options.line);
   if (instance != nullptr) rt::Instance::destroy(instance);
   return report(status);
 }
 
-int run_train_command(const TrainCommandLine& options) {
-  return with_instance(options, [&](rt::Instance& instance) -> rt::Status {
-    rt::TrainCommand command;
-    GRADC_RT_TRY(read_data_options(options.data, command.data));
-    command.epochs = options.epochs;
-    command.has_seed = options.seed.has_value();
-    command.seed = options.seed.value_or(0);
-    command.validation_split = options.validation_split;
-    command.weights = or_null(options.weights);
-    command.out = or_null(options.out);
-    command.checkpoint = or_null(options.checkpoint);
-    command.resume = options.resume;
-    command.overwrite = options.overwrite;
-    command.log = or_null(options.log);
-    command.warnings = silenced_warnings();
-    rt::TrainResult result;
-    return rt::run_train(instance, command, &result);
+CLI::App* add_command(CLI::App& app, Selection& selection, rt::CommandKind kind,
+                      const std::string& name, const std::string& help,
+                      const std::shared_ptr<TrainCommandLine>& options) {
+  CLI::App* command = app.add_subcommand(name, help);
+  command->add_option("MODEL", options->model, "the model's JSON")->required();
+  add_batch_size(*command, options->batch_size);
+  add_cpu(*command, options->cpu);
+  add_no_cache(*command, options->cache);
+  add_options(*command, kind, options);
+  command->callback([options, kind, &selection] {
+    check_usage(rt::check_needed(kind, options->line));
+    selection.run = [options, kind] { return run(kind, *options); };
   });
-}
-
-int run_eval_command(const TrainCommandLine& options) {
-  return with_instance(options, [&](rt::Instance& instance) -> rt::Status {
-    rt::EvalCommand command;
-    GRADC_RT_TRY(read_data_options(options.data, command.data));
-    command.weights = or_null(options.weights);
-    command.json = options.json;
-    command.warnings = silenced_warnings();
-    return rt::run_eval(instance, command);
-  });
-}
-
-int run_predict_command(const TrainCommandLine& options) {
-  return with_instance(options, [&](rt::Instance& instance) -> rt::Status {
-    rt::PredictCommand command;
-    GRADC_RT_TRY(read_data_options(options.data, command.data));
-    command.weights = or_null(options.weights);
-    command.out = or_null(options.out);
-    command.warnings = silenced_warnings();
-    return rt::run_predict(instance, command);
-  });
-}
-
-void add_model_options(CLI::App& command, TrainCommandLine& options) {
-  command.add_option("MODEL", options.model, "the model's JSON")->required();
-  add_batch_size(command, options.batch_size);
-  add_threads(command, options.threads);
-  add_cpu(command, options.cpu);
-  add_no_cache(command, options.cache);
+  return command;
 }
 
 }  // namespace
 
 void register_train(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<TrainCommandLine>();
-  CLI::App* command = app.add_subcommand("train", "train a model on data, by JIT");
+  CLI::App* command = add_command(app, selection, rt::kTrainCommand, "train",
+                                  "train a model on data, by JIT", options);
+  command->add_flag("--force", options->force,
+                    "train although the memory that is free is too small");
   command->footer(
       "Examples:\n"
       "  gradc train examples/fashion_mnist_mlp.json --data /usr/share/datasets/fashion-mnist "
@@ -204,80 +164,27 @@ void register_train(CLI::App& app, Selection& selection) {
       "log.jsonl\n"
       "  gradc train two.json --input a=a.npy --input b=b.npy --target y=y.npy\n"
       "docs/data.md says what --data may be.");
-  add_model_options(*command, *options);
-  add_data_options(*command, options->data);
-  command->add_option("--epochs", options->epochs, "passes over the data (default: the model's)")
-      ->check(whole_number(0));
-  command
-      ->add_option("--seed", options->seed,
-                   "seed of weights, shuffling and dropout (default: the model's)")
-      ->check(whole_number(0));
-  command
-      ->add_option("--validation-split", options->validation_split,
-                   "the last fraction of the data is held out")
-      ->check(CLI::Range(0.0, 1.0));
-  command->add_option("--weights", options->weights, "start from these weights (.safetensors)");
-  command->add_option("--out", options->out, "write the trained weights here (.safetensors)")
-      ->check(output_name());
-  command
-      ->add_option("--checkpoint", options->checkpoint,
-                   "write a checkpoint here after each epoch and when interrupted")
-      ->check(output_name());
-  command->add_flag("--force", options->force,
-                    "train although the memory that is free is too small");
-  command->add_flag("--resume", options->resume, "go on from the checkpoint if it exists");
-  command->add_flag("--overwrite", options->overwrite,
-                    "start anew and replace an existing checkpoint");
-  command
-      ->add_option("--log", options->log,
-                   "one JSON object per epoch and line; --resume goes on after the epochs of the "
-                   "checkpoint (.jsonl)")
-      ->check(output_name());
-  command->callback([options, &selection] {
-    require_data(options->data);
-    options->trains = true;
-    selection.run = [options] { return run_train_command(*options); };
-  });
 }
 
 void register_eval(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<TrainCommandLine>();
-  CLI::App* command = app.add_subcommand("eval", "loss and metrics of trained weights on data");
+  CLI::App* command = add_command(app, selection, rt::kEvalCommand, "eval",
+                                  "loss and metrics of trained weights on data", options);
   command->footer(
       "Example:\n"
       "  gradc eval examples/fashion_mnist_mlp.json --data /usr/share/datasets/fashion-mnist "
       "--weights weights.safetensors");
-  add_model_options(*command, *options);
-  add_data_options(*command, options->data);
-  command->add_option("--weights", options->weights, "the weights (.safetensors)")->required();
-  command->add_flag("--json", options->json, "print one JSON object");
-  command->callback([options, &selection] {
-    require_data(options->data);
-    selection.run = [options] { return run_eval_command(*options); };
-  });
 }
 
 void register_predict(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<TrainCommandLine>();
-  CLI::App* command = app.add_subcommand("predict", "outputs of trained weights for inputs");
+  CLI::App* command = add_command(app, selection, rt::kPredictCommand, "predict",
+                                  "outputs of trained weights for inputs", options);
   command->footer(
       "Example:\n"
       "  gradc predict examples/fashion_mnist_mlp.json --weights weights.safetensors --in "
       "images.npy --out classes.npy\n"
       "  gradc predict iris.json --weights iris.safetensors --in flowers.csv --out named.csv");
-  add_model_options(*command, *options);
-  command->add_option("--in", options->data.spec, "the inputs: .npy, .safetensors, .npz or .csv")
-      ->required();
-  command->add_option("--weights", options->weights, "the weights (.safetensors)")->required();
-  command
-      ->add_option("--out", options->out,
-                   "the outputs: .npy for one, .safetensors for several, .csv with the names of "
-                   "classes and columns")
-      ->check(output_name())
-      ->required();
-  command->callback([options, &selection] {
-    selection.run = [options] { return run_predict_command(*options); };
-  });
 }
 
 }  // namespace gradc::tool

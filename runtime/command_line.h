@@ -1,0 +1,73 @@
+// The options of train, eval, predict and info: one table, read by compiled executables and by the
+// gradc command alike.
+#pragma once
+
+#include "runtime/commands.h"
+
+namespace gradc::rt {
+
+enum CommandKind : int {
+  kTrainCommand = 1,
+  kEvalCommand = 2,
+  kPredictCommand = 4,
+  kInfoCommand = 8
+};
+
+struct CommandRow {
+  const char* name;
+  CommandKind kind;
+  const char* synopsis;  ///< of a compiled executable
+  const char* help;
+};
+
+struct CommandLine;
+
+struct OptionRow {
+  const char* name;   ///< with its dashes
+  const char* value;  ///< placeholder in help; null for a flag
+  int commands;       ///< of CommandKind, those that have it
+  bool repeatable;
+  const char* help;  ///< one line of any length
+  Status (*read)(const OptionRow&, const char* value, CommandLine*);
+};
+
+/// What the options said.
+struct CommandLine {
+  DataSource data;
+  int64_t epochs = -1;
+  bool has_seed = false;
+  uint64_t seed = 0;
+  int64_t threads = 1;
+  double validation_split = -1;
+  Str weights, in, out, checkpoint, log;  ///< file names; empty: not given
+  bool resume = false;
+  bool overwrite = false;
+  bool json = false;
+  bool help = false;
+  Warnings warnings;
+};
+
+struct CommandRows {
+  const CommandRow* first;
+  size_t count;
+  const CommandRow* begin() const { return first; }
+  const CommandRow* end() const { return first + count; }
+};
+struct OptionRows {
+  const OptionRow* first;
+  size_t count;
+  const OptionRow* begin() const { return first; }
+  const OptionRow* end() const { return first + count; }
+};
+CommandRows all_commands();
+OptionRows all_options();
+inline bool has_option(CommandKind command, const OptionRow& option) {
+  return (option.commands & command) != 0;
+}
+
+/// Whether what a command needs was given: its data, weights and files.
+Status check_needed(CommandKind command, const CommandLine& line);
+/// train, eval or predict; the line's data are moved out of it.
+Status run_command(Instance& instance, CommandKind command, CommandLine& line);
+
+}  // namespace gradc::rt
