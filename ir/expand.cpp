@@ -2,9 +2,8 @@
 
 #include "ir/builder.h"
 #include "ir/op.h"
+#include "ir/replacement.h"
 #include "support/check.h"
-
-#include <string>
 
 namespace gradc {
 
@@ -22,21 +21,13 @@ std::vector<NodeId> expand_node(Graph& graph, NodeId id) {
   for (ValueId operand : node.operands)
     operands.push_back(builder.wrap(operand));
   const size_t first_new = graph.node_capacity();
+  Replacement replacement(graph, id);
   const std::vector<Val> results = def(node.op).expand({builder, operands, node.attrs});
   GRADC_CHECK(results.size() == node.results.size(), "the expansion of {} has {} results, not {}",
               op_name(node.op), results.size(), node.results.size());
-
-  std::vector<std::string> names;
-  for (size_t i = 0; i < results.size(); ++i) {
-    names.push_back(graph.value(node.results[i]).name);
-    graph.replace_all_uses(node.results[i], results[i].id());
-  }
-  graph.erase(id);
-  for (size_t i = 0; i < results.size(); ++i) {
-    const NodeId producer = graph.def(results[i].id());
-    if (producer.valid() && producer.index >= first_new)
-      graph.set_name_hint(results[i].id(), names[i]);
-  }
+  for (size_t i = 0; i < results.size(); ++i)
+    replacement.put(node.results[i], results[i].id());
+  replacement.finish();
   std::vector<NodeId> added;
   for (size_t index = first_new; index < graph.node_capacity(); ++index) {
     if (!graph.node(NodeId(index)).erased) added.emplace_back(index);

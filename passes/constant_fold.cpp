@@ -3,6 +3,7 @@
 // size limit, since they become data of the compiled program.
 #include "ir/builder.h"
 #include "ir/op_attrs.h"
+#include "ir/replacement.h"
 #include "ir/tensor.h"
 #include "passes/passes.h"
 #include "passes/pattern.h"
@@ -109,16 +110,13 @@ void replace_by_constants(Graph& graph, NodeId id, std::vector<std::vector<doubl
   builder.set_insertion_point(id);
   builder.set_phase(node.phase);
   builder.set_location(node.loc);
-  std::vector<std::pair<ValueId, std::string>> names;
+  Replacement replacement(graph, id);
   for (size_t i = 0; i < node.results.size(); ++i) {
     const ValueId old = node.results[i];
     const Val value = builder.constant(graph.type(old), std::move(elements[i]));
-    names.emplace_back(value.id(), graph.value(old).name);
-    graph.replace_all_uses(old, value.id());
+    replacement.put(old, value.id());
   }
-  graph.erase(id);
-  for (const auto& [value, name] : names)
-    graph.set_name_hint(value, name);
+  replacement.finish();
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 // would have to be kept for all steps. The forms for all steps are the ops' own (OpDef::stack).
 #include "ir/graph_copy.h"
 #include "ir/op.h"
+#include "ir/replacement.h"
 #include "passes/loops.h"
 #include "passes/passes.h"
 #include "support/check.h"
@@ -276,6 +277,7 @@ void Hoister::lift_all(const std::vector<NodeId>& nodes, std::map<ValueId, Val>&
 }
 
 void Hoister::move() {
+  Replacement replacement(graph_, node_);
   std::map<ValueId, Val> lifted;
   std::vector<ValueId> results;
   LoopChange change;
@@ -302,19 +304,14 @@ void Hoister::move() {
   lift_all(nodes_behind(body_, behind_roots_, [&](ValueId v) { return lifted.contains(v); }, {}),
            lifted);
 
-  std::vector<std::pair<ValueId, std::string>> names;
-  const auto replace = [&](ValueId old, Val now) {
-    names.emplace_back(now.id(), graph_.value(old).name);
-    graph_.replace_all_uses(old, now.id());
-  };
   for (size_t i = 0; i < loop_.num_carries(); ++i)
-    replace(loop_.last(i), made.carries[i]);
-  for (size_t i = 0, next = 0; i < loop_.num_outputs(); ++i)
-    replace(loop_.stacked(i),
-            is_behind(loop_.yielded(i)) ? lifted.at(loop_.yielded(i)) : made.outputs[next++]);
-  graph_.erase(node_);
-  for (const auto& [value, name] : names)
-    graph_.set_name_hint(value, name);
+    replacement.put(loop_.last(i), made.carries[i].id());
+  for (size_t i = 0, next = 0; i < loop_.num_outputs(); ++i) {
+    const ValueId yielded = loop_.yielded(i);
+    const Val now = is_behind(yielded) ? lifted.at(yielded) : made.outputs[next++];
+    replacement.put(loop_.stacked(i), now.id());
+  }
+  replacement.finish();
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 // apart, so that each step would copy it first; a loop of T steps copies it once. The numbers, and
 // the order in which they are added up, stay the same.
 #include "ir/op_attrs.h"
+#include "ir/replacement.h"
 #include "passes/loops.h"
 #include "passes/passes.h"
 
@@ -101,6 +102,7 @@ class Packer {
     builder.set_insertion_point(node_);
     builder.set_phase(graph_.node(node_).phase);
     builder.set_location(graph_.node(node_).loc);
+    Replacement replacement(graph_, node_);
     LoopChange change;
     for (const auto& [layout, value] : packed_) {
       const Val u = builder.wrap(loop.operand(layout.operand));
@@ -111,18 +113,11 @@ class Packer {
     for (size_t i = 0; i < loop.num_outputs(); ++i)
       change.outputs.push_back(loop.yielded(i));
     const NewLoop made = rebuild_loop(builder, loop, change);
-    std::vector<std::pair<ValueId, std::string>> names;
-    const auto replace = [&](ValueId old, Val now) {
-      names.emplace_back(now.id(), graph_.value(old).name);
-      graph_.replace_all_uses(old, now.id());
-    };
     for (size_t i = 0; i < loop.num_carries(); ++i)
-      replace(loop.last(i), made.carries[i]);
+      replacement.put(loop.last(i), made.carries[i].id());
     for (size_t i = 0; i < loop.num_outputs(); ++i)
-      replace(loop.stacked(i), made.outputs[i]);
-    graph_.erase(node_);
-    for (const auto& [value, name] : names)
-      graph_.set_name_hint(value, name);
+      replacement.put(loop.stacked(i), made.outputs[i].id());
+    replacement.finish();
   }
 
   Graph& graph_;

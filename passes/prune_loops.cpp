@@ -2,6 +2,7 @@
 // feed themselves, carries that never change, args that are not read or read twice, outputs that
 // are yielded twice or exist outside already.
 #include "ir/graph_copy.h"
+#include "ir/replacement.h"
 #include "passes/loops.h"
 #include "passes/passes.h"
 
@@ -88,6 +89,7 @@ class Pruner {
     builder.set_insertion_point(node_);
     builder.set_phase(graph_.node(node_).phase);
     builder.set_location(graph_.node(node_).loc);
+    Replacement replacement(graph_, node_);
     LoopChange change;
     change.outputs = outputs_;
     for (size_t i = 0; i < needed_.size(); ++i) {
@@ -98,27 +100,20 @@ class Pruner {
     if (!change.carries.empty() || !change.outputs.empty())
       made = rebuild_loop(builder, loop_, change);
     for (size_t i = 0; i < loop_.num_carries(); ++i) {
-      if (constant_[i]) graph_.replace_all_uses(loop_.last(i), loop_.operand(i));
+      if (constant_[i]) replacement.put(loop_.last(i), loop_.operand(i));
     }
     for (size_t i = 0; i < change.carries.size(); ++i)
-      replace(loop_.last(change.carries[i]), made.carries[i].id());
+      replacement.put(loop_.last(change.carries[i]), made.carries[i].id());
     for (size_t i = 0; i < loop_.num_outputs(); ++i) {
       if (!graph_.has_uses(loop_.stacked(i))) continue;
       const size_t arg = loop_.arg_index(loop_.yielded(i));
       if (loop_.is_slice(arg)) {
-        graph_.replace_all_uses(loop_.stacked(i), loop_.operand(arg));
+        replacement.put(loop_.stacked(i), loop_.operand(arg));
         continue;
       }
-      replace(loop_.stacked(i), made.outputs[places_.at(loop_.yielded(i))].id());
+      replacement.put(loop_.stacked(i), made.outputs[places_.at(loop_.yielded(i))].id());
     }
-    graph_.erase(node_);
-    for (const auto& [value, name] : names_)
-      graph_.set_name_hint(value, name);
-  }
-
-  void replace(ValueId old, ValueId now) {
-    names_.emplace(now, graph_.value(old).name);
-    graph_.replace_all_uses(old, now);
+    replacement.finish();
   }
 
   Graph& graph_;
@@ -127,7 +122,6 @@ class Pruner {
   std::vector<bool> constant_, needed_, read_;  ///< by carry; read_ by operand
   std::vector<ValueId> outputs_;                ///< what is still yielded
   std::map<ValueId, size_t> places_;            ///< in outputs_
-  std::map<ValueId, std::string> names_;        ///< of the first result that a value replaces
 };
 
 }  // namespace

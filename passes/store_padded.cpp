@@ -10,6 +10,7 @@
 // differently: products with padding are summed either way.
 #include "ir/graph.h"
 #include "ir/op.h"
+#include "ir/replacement.h"
 #include "passes/padded_reads.h"
 #include "passes/passes.h"
 
@@ -130,11 +131,10 @@ class Padder {
     }
     const Val second = node.operands[1] == value_ ? inside() : builder_.wrap(node.operands[1]);
     carry(node, id);
+    Replacement replacement(graph_, id);
     const Val result = builder_.add(node.op, {view(padding), second}, make_attrs(std::move(attrs)));
-    const std::string name = graph_.value(node.results[0]).name;
-    graph_.replace_all_uses(node.results[0], result.id());
-    graph_.erase(id);
-    graph_.set_name_hint(result.id(), name);
+    replacement.put(node.results[0], result.id());
+    replacement.finish();
   }
 
   Graph& graph_;

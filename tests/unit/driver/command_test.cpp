@@ -2,7 +2,11 @@
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <cstddef>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -186,6 +190,32 @@ TEST(Command, EveryStageOfAModelIsShown) {
     EXPECT_EQ(outcome.code, 0) << outcome.output;
     EXPECT_GT(outcome.output.size(), 500U) << stage;
   }
+}
+
+TEST(Command, RemarksSayWhyNeighboursAreTwoKernels) {
+  const Scratch scratch;
+  const std::string lenet = source("examples/lenet.json");
+  const Outcome text = gradc("inspect " + lenet + " --remarks");
+  EXPECT_EQ(text.code, 0) << text.output;
+  EXPECT_NE(text.output.find("conv_relu %conv2d | max_pool %max_pooling2d reads it: two "
+                             "contractions or the like\n"),
+            std::string::npos)
+      << text.output;
+  const Outcome json = gradc("inspect " + lenet + " --remarks --format json");
+  const nlohmann::json pairs = nlohmann::json::parse(json.output, nullptr, false)["pairs"];
+  const auto lines = std::count(text.output.begin(), text.output.end(), '\n');
+  EXPECT_EQ(static_cast<std::ptrdiff_t>(pairs.size()), lines);
+  const bool found = std::any_of(pairs.begin(), pairs.end(), [](const nlohmann::json& pair) {
+    return pair["first_result"] == "conv2d" && pair["second_result"] == "max_pooling2d" &&
+           pair["reason"] == "form" && pair["linked"] == true && pair["location"] == "/layers/1";
+  });
+  EXPECT_TRUE(found) << pairs;
+  // The same of the graph in a file.
+  const std::string file = scratch / "optimized.gir";
+  ASSERT_EQ(gradc("inspect " + lenet + " --stage optimized -o " + file).code, 0);
+  EXPECT_EQ(gradc("inspect " + file + " --remarks").output, text.output);
+  EXPECT_EQ(gradc("inspect " + lenet + " --remarks --format dot").code, 2);
+  EXPECT_EQ(gradc("inspect " + lenet + " --remarks --stage fused").code, 2);
 }
 
 TEST(Command, GraphStagesReadBackEqual) {
