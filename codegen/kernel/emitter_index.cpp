@@ -111,7 +111,20 @@ bool Emitter::never_in_range(const Index& a, int64_t lo, int64_t hi) const {
   return natural.lo > hi || natural.hi < lo || natural.lo > natural.hi;
 }
 
+/// Where the range begins and ends between multiples of a coefficient, and the terms below it only
+/// fill the space between two of them, what is in range follows from the other terms: rows of an
+/// image are in it or not, whatever the channel.
 ExprId Emitter::in_range(const Index& a, int64_t lo, int64_t hi) {
+  int64_t unit = 1;
+  for (const auto& [var, coefficient] : a.affine.terms) {
+    const int64_t u = std::abs(coefficient);
+    if (a.dynamic.valid() || u <= unit || lo % u != 0 || (hi + 1) % u != 0) continue;
+    const Divided parts = divide(a.affine, u);
+    const Interval rest = bounds_.of(parts.rest);
+    if (rest.lo >= 0 && rest.hi < u) unit = u;
+  }
+  if (unit > 1)
+    return in_range({divide(a.affine, unit).multiple, {}}, lo / unit, (hi + 1) / unit - 1);
   const Interval natural = range_of(a);
   const auto compare = [&](ScalarOp op, int64_t limit) {
     return builder_.scalar(op, DType::kBool, index_expr(a),

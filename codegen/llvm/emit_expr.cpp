@@ -146,17 +146,12 @@ llvm::Value* Emitter::eval(ExprId id) {
   GRADC_UNREACHABLE();
 }
 
-namespace {
-
-/// Whether evaluating an expression touches memory.
-bool has_load(const std::vector<Expr>& exprs, ExprId id) {
+bool Emitter::has_load(const std::vector<Expr>& exprs, ExprId id) {
   if (!id.valid()) return false;
   const Expr& e = exprs[id.index];
   return e.kind == ExprKind::kLoad || std::any_of(e.args.begin(), e.args.end(),
                                                   [&](ExprId arg) { return has_load(exprs, arg); });
 }
-
-}  // namespace
 
 llvm::Value* Emitter::lane_mask() {
   if (lanes_.mask != nullptr) return lanes_.mask;
@@ -165,6 +160,7 @@ llvm::Value* Emitter::lane_mask() {
 
 llvm::Value* Emitter::eval_guard(const Expr& e) {
   llvm::Value* condition = eval(e.args[0]);
+  if (condition == holds_) return eval(e.args[1]);
   if (const auto* known = llvm::dyn_cast<llvm::ConstantInt>(condition))
     return eval(e.args[known->isOne() ? 1 : 2]);
   if (lanes_of(condition) > 1) {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 namespace gradc::cg {
 
@@ -121,8 +122,37 @@ void Emitter::emit(const kernel::Accumulate& accumulate) {
   store_slot(sum, local);
 }
 
+/// A choice between what is read from memory and a number, the same on all lanes, is one branch
+/// around the store, not one around each load.
+bool Emitter::emit_branched(const kernel::Store& s) {
+  const kernel::Expr& choice = expr(s.expr);
+  const bool chooses = choice.kind == kernel::ExprKind::kScalar && choice.op == ScalarOp::kSelect &&
+                       !s.add && expr(choice.args[2]).kind == kernel::ExprKind::kConst &&
+                       lanes_.width > 1;
+  if (!chooses || !has_load(*exprs_, choice.args[1])) return false;
+  llvm::Value* condition = eval(choice.args[0]);
+  if (lanes_of(condition) > 1 || llvm::isa<llvm::Constant>(condition)) return false;
+  const kernel::ExprId value = choice.args[1];
+  const kernel::ExprId otherwise = choice.args[2];
+  auto* no = llvm::BasicBlock::Create(context(), "otherwise", function_);
+  auto* join = llvm::BasicBlock::Create(context(), "after", function_);
+  auto* yes = llvm::BasicBlock::Create(context(), "chosen", function_, no);
+  ir_.CreateCondBr(condition, yes, no);
+  ir_.SetInsertPoint(yes);
+  llvm::Value* outer = std::exchange(holds_, condition);
+  store(s.buffer, s.index, s.dynamic, eval(value));
+  holds_ = outer;
+  ir_.CreateBr(join);
+  ir_.SetInsertPoint(no);
+  store(s.buffer, s.index, s.dynamic, eval(otherwise));
+  ir_.CreateBr(join);
+  ir_.SetInsertPoint(join);
+  return true;
+}
+
 void Emitter::emit(const kernel::Store& s) {
   const auto run = [&] {
+    if (emit_branched(s)) return;
     llvm::Value* value = eval(s.expr);
     if (s.add) {
       llvm::Value* old = load(s.buffer, s.index, s.dynamic);

@@ -141,6 +141,8 @@ class Emitter {
   void when(llvm::Value* condition, const std::function<void()>& body);
   llvm::AllocaInst* entry_alloca(llvm::Type* type, const char* name);
   unsigned vector_width(const kernel::Block& body) const;
+  /// Whether evaluating an expression touches memory.
+  static bool has_load(const std::vector<kernel::Expr>& exprs, kernel::ExprId id);
 
  private:
   friend class OpenSums;
@@ -165,6 +167,7 @@ class Emitter {
   void emit(const kernel::Let& let);
   void emit(const kernel::Accumulate& accumulate);
   void emit(const kernel::Store& store);
+  bool emit_branched(const kernel::Store& store);
   void emit(const kernel::For& loop);
   void emit(const kernel::If& branch);
   void emit(const kernel::Contract& contract);
@@ -191,6 +194,7 @@ class Emitter {
   llvm::Value* scratch_ = nullptr;
   int64_t scratch_bytes_ = 0;
   int depth_ = 0;
+  llvm::Value* holds_ = nullptr;      ///< a scalar condition that is true where code is emitted
   bool first_thread_stores_ = false;  ///< stores belong to thread 0 (outside parallel statements)
 };
 

@@ -302,7 +302,10 @@ void ContractEmitter::call_tile(const Block& block, llvm::Value* panel, llvm::Va
   bind_steps(block.steps.low);
   llvm::Value* a = nullptr;
   if (plan_.a_packed()) {
-    a = element(a_block_, ir.CreateNSWMul(row_in_block, em_.i64(plan_.a_row_stride)));
+    llvm::Value* tile_in_block = ir.CreateNSWSub(tile, block.tiles.low);
+    a = element(a_block_, plan_.a_layout == Layout::kTilesOfK
+                              ? ir.CreateNSWMul(tile_in_block, em_.i64(plan_.a_tile_words()))
+                              : ir.CreateNSWMul(row_in_block, em_.i64(plan_.a_row_stride)));
     if (plan_.panelwise && plan_.k_blocks() > 1)
       a = element(a, ir.CreateNSWMul(block.steps.low, em_.i64(plan_.k_levels.back().a_stride)));
   } else {

@@ -5,6 +5,7 @@
 #include "support/check.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <numeric>
 
@@ -30,6 +31,22 @@ bool ContractPlan::shares_tiles() const {
 int64_t ContractPlan::row_pieces() const {
   if (m_outer.empty()) return row_tiles();
   return extent_of(m_outer) * (shares_tiles() ? row_tiles() : 1);
+}
+
+/// An odd number of cache lines for at least so many words.
+int64_t ContractPlan::odd_lines(int64_t words) const {
+  int64_t lines = (words + line_words() - 1) / line_words();
+  if (lines % 2 == 0) ++lines;
+  return lines * line_words();
+}
+
+int64_t ContractPlan::a_tile_words() const {
+  if (a_layout != Layout::kTilesOfK) return mr * a_row_stride;
+  return odd_lines(a_depth() * mr + a_lanes());
+}
+
+int64_t ContractPlan::a_lanes() const {
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(mr)));
 }
 
 namespace {
@@ -180,12 +197,16 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   if (load == nullptr) return false;
   const int64_t stride = load->index.coefficient(plan.m.back().var);
   const bool blocked = plan.depth > kMaxUnblockedDepth;
-  const int64_t steps = blocked ? aligned_steps(plan.k) : plan.depth;
+  const Tile tile = choose_tile(plan.m.back().extent, plan.columns, target, plan.word_bytes());
+  const int64_t most = most_direct_steps(tile.mr, tile.nv, stride == 1, plan, target);
+  const int64_t steps = blocked ? aligned_steps(plan.k, most) : plan.depth;
   if (blocked && plan.k.size() > 1 && steps < kFewAlignedSteps) return false;
   if (blocked && plan.m.size() > 1 && !sums_stay(plan, target)) return false;
   if (plan.m.size() > 1 && plan.m.back().extent < kShortRow) return false;
-  const Tile tile = choose_tile(plan.m.back().extent, plan.columns, target, plan.word_bytes());
   if (lines_collide(plan, tile, stride, load->index.coefficient(plan.k.back().var), steps))
+    return false;
+  if (plan.m.size() == 1 && stride == 1 && target.has_masked_memory &&
+      leaves_lines(tile.mr, tile.nv, plan, target))
     return false;
   plan.a_layout = Layout::kDirect;
   plan.a_row_stride = stride;
@@ -199,23 +220,21 @@ void choose_a_layout(ContractPlan& plan, const TargetInfo& target) {
   if (try_direct_a(plan, target)) return;
   const int64_t along_k = unit_loads(plan.exprs, plan.a, plan.k.back().var);
   const int64_t along_m = unit_loads(plan.exprs, plan.a, plan.m.back().var);
-  plan.a_layout = along_m > along_k ? Layout::kKOfRows : Layout::kRowsOfK;
-}
-
-/// Words between packed rows: enough for a block, an odd number of cache lines.
-int64_t padded(const ContractPlan& plan, int64_t words) {
-  int64_t lines = (words + plan.line_words() - 1) / plan.line_words();
-  if (lines % 2 == 0) ++lines;
-  return lines * plan.line_words();
+  const bool tiles = plan.m.size() == 1 && target.has_masked_memory;
+  plan.a_layout = along_m <= along_k ? Layout::kRowsOfK
+                  : tiles            ? Layout::kTilesOfK
+                                     : Layout::kKOfRows;
 }
 
 /// The tile's loop over k. Packed operands are flat; direct ones step as their index says.
 void make_levels(ContractPlan& plan) {
   const Expr& a = plan.exprs[plan.a.index];
   const Expr& b = plan.exprs[plan.b.index];
-  const int64_t packed_a = plan.a_layout == Layout::kRowsOfK ? 1 : padded(plan, plan.mc);
-  if (plan.a_layout == Layout::kRowsOfK) plan.a_row_stride = padded(plan, plan.a_depth());
-  if (plan.a_layout == Layout::kKOfRows) plan.a_row_stride = 1;
+  const int64_t packed_a = plan.a_layout == Layout::kRowsOfK    ? 1
+                           : plan.a_layout == Layout::kTilesOfK ? plan.mr
+                                                                : plan.odd_lines(plan.mc);
+  if (plan.a_packed())
+    plan.a_row_stride = plan.a_layout == Layout::kRowsOfK ? plan.odd_lines(plan.a_depth()) : 1;
   int64_t inner = 1;
   for (size_t i = plan.k.size(); i-- > 0 && (inner == 1 || !plan.aligned || inner < plan.kc);) {
     const VarId var = plan.k[i].var;

@@ -19,6 +19,7 @@ enum class Layout : uint8_t {
   kDirect,           ///< in its own buffer, affine in rows (columns) and in every k dimension
   kRowsOfK,          ///< A packed: [row][k]
   kKOfRows,          ///< A packed: [k][row]
+  kTilesOfK,         ///< A packed: tiles of mr rows, each [k][mr]
   kPanels,           ///< B packed: panels of nr columns, each [k][nr]
   kPanelsTransposed  ///< the same, from a source that is contiguous in k
 };
@@ -77,6 +78,11 @@ struct ContractPlan {
   int64_t row_pieces() const;
   /// Steps of k that packed A holds at a time.
   int64_t a_depth() const { return panelwise ? depth : kc; }
+  /// Words from one tile's packed rows to the next tile's.
+  int64_t a_tile_words() const;
+  /// Lanes that packing copies at a time into a tile: those behind its rows are overwritten.
+  int64_t a_lanes() const;
+  int64_t odd_lines(int64_t words) const;
   bool a_packed() const { return a_layout != Layout::kDirect; }
   bool b_packed() const { return b_layout != Layout::kDirect; }
 };

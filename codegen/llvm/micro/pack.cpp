@@ -49,9 +49,9 @@ llvm::Type* word_type(llvm::LLVMContext& context, const ContractPlan& plan) {
 
 int64_t Packer::a_bytes() const {
   if (!plan_.a_packed()) return 0;
-  const int64_t words = plan_.a_layout == Layout::kRowsOfK
-                            ? plan_.mc * plan_.a_row_stride
-                            : plan_.a_depth() * plan_.k_levels.back().a_stride;
+  const int64_t words = plan_.a_layout == Layout::kKOfRows
+                            ? plan_.a_depth() * plan_.k_levels.back().a_stride
+                            : plan_.mc / plan_.mr * plan_.a_tile_words();
   return words * plan_.word_bytes() + 256;
 }
 
@@ -203,8 +203,48 @@ void Packer::store_words(llvm::Value* pairs, llvm::Value* to, llvm::Value* left)
   ir.CreateMaskedStore(pairs, to, align, mask);
 }
 
+/// Rows of one tile at one step of k, and zeros up to a_lanes(), where the next step goes.
+void Packer::tile_rows(llvm::Value* to, llvm::Value* tile, int64_t rows) {
+  const auto width = static_cast<unsigned>(plan_.a_lanes());
+  const kernel::ContractDim& m = plan_.m.front();
+  Lanes lanes{width, m.var};
+  if (rows != plan_.a_lanes())
+    lanes.mask = prefix_mask(em_.context(), width, static_cast<unsigned>(rows));
+  em_.with(lanes, [&] {
+    em_.bind_var(m.var, em_.ir().CreateNSWMul(tile, em_.i64(plan_.mr)), 0, {0, m.extent - 1});
+    em_.ir().CreateAlignedStore(words(plan_.a), to,
+                                llvm::Align(static_cast<uint64_t>(plan_.word_bytes())));
+  });
+}
+
+/// Steps of k outside, so that the source is read as it lies and each step overwrites what the one
+/// before left behind its rows.
+void Packer::tiles_of_k(llvm::Value* to, const FlatRange& rows, const FlatRange& steps) {
+  Builder& ir = em_.ir();
+  const int64_t full = plan_.rows / plan_.mr;
+  const int64_t rest = plan_.rows % plan_.mr;
+  llvm::Value* first = ir.CreateUDiv(rows.low, em_.i64(plan_.mr));
+  llvm::Value* last = ir.CreateUDiv(rows.high, em_.i64(plan_.mr));
+  for_steps(steps, [&](llvm::Value* step) {
+    llvm::Value* row =
+        element(to, ir.CreateNSWMul(ir.CreateNSWSub(step, steps.low), em_.i64(plan_.mr)));
+    const auto place = [&](llvm::Value* tile) {
+      return element(row,
+                     ir.CreateNSWMul(ir.CreateNSWSub(tile, first), em_.i64(plan_.a_tile_words())));
+    };
+    em_.loop(
+        first, last, 1, false, [&](llvm::Value* tile) { tile_rows(place(tile), tile, plan_.mr); },
+        "tile");
+    if (rest > 0)
+      em_.when(ir.CreateAnd(ir.CreateICmpEQ(rows.high, em_.i64(plan_.rows)),
+                            ir.CreateICmpSLT(rows.low, rows.high)),
+               [&] { tile_rows(place(em_.i64(full)), em_.i64(full), rest); });
+  });
+}
+
 void Packer::pack_a(llvm::Value* to, const FlatRange& rows, const FlatRange& steps) {
   Builder& ir = em_.ir();
+  if (plan_.a_layout == Layout::kTilesOfK) return tiles_of_k(to, rows, steps);
   if (plan_.a_layout == Layout::kRowsOfK) {
     for_each(plan_.m, rows, [&](llvm::Value* row) {
       llvm::Value* begin =

@@ -44,6 +44,8 @@ class Packer {
   void for_steps(const FlatRange& steps, const std::function<void(llvm::Value* step)>& body);
   void copy_run(kernel::VarId var, int64_t extent, llvm::Value* low, llvm::Value* high,
                 llvm::Value* to);
+  void tile_rows(llvm::Value* to, llvm::Value* tile, int64_t rows);
+  void tiles_of_k(llvm::Value* to, const FlatRange& rows, const FlatRange& steps);
   void copy_steps(llvm::Value* low, llvm::Value* high, llvm::Value* to);
   llvm::Value* words(kernel::ExprId source);
   llvm::Value* along_k(kernel::ExprId source);

@@ -16,6 +16,7 @@ constexpr double kLoadsPerCycle = 1.8;
 constexpr double kPackCycles = 3.0;  // per vector packed
 constexpr double kShapePenalty = 0.03;
 constexpr int64_t kMaxVectors = 4;
+constexpr int64_t kLine = 64;
 
 int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
@@ -51,21 +52,21 @@ double matrix_cost(int64_t rows, int64_t columns, int64_t mr, int64_t nv, int64_
 }
 
 int64_t max_rows(int64_t nv, const TargetInfo& target) {
-  // Accumulators, one row of B and one broadcast of A, and a register to spare.
-  return std::max<int64_t>(1, (target.vector_registers - nv - 2) / nv);
+  // Accumulators, one row of B and one broadcast of A; of many rows a register to spare.
+  return std::max<int64_t>(1, (target.vector_registers - nv - (nv > 1 ? 1 : 2)) / nv);
 }
 
-/// A packed by k has the rows of all tiles side by side: at each step a narrow tile reads a part of
-/// a line, the next tile another part. If a step is shorter than a line takes from the second
-/// cache, blocks of k whose lines stay in the first have both read it from there; partial sums cost
-/// less.
-int64_t steps_of_near_lines(const ContractPlan& plan, const TargetInfo& target) {
-  constexpr int64_t kLine = 64;
-  constexpr double kLineCycles = 8.0;
-  const bool narrow = plan.mr * 4 <= kLine / 2 && plan.row_tiles() > 1 &&
-                      static_cast<double>(plan.mr * plan.nv) / target.fma_per_cycle < kLineCycles;
-  if (plan.a_layout != Layout::kKOfRows || !narrow) return plan.depth;
+/// Lines of A that stay in the first cache, one for each step of k.
+int64_t near_lines(const TargetInfo& target) {
   return std::max<int64_t>(target.l1_bytes / 2 / kLine, kLine);
+}
+
+/// A packed by k has the rows of all tiles side by side: blocks of k whose lines stay in the first
+/// cache have all tiles that share a line read it from there; partial sums cost less.
+int64_t steps_of_near_lines(const ContractPlan& plan, const TargetInfo& target) {
+  const bool near = plan.a_layout == Layout::kKOfRows && plan.row_tiles() > 1 &&
+                    leaves_lines(plan.mr, plan.nv, plan, target);
+  return near ? near_lines(target) : plan.depth;
 }
 
 /// The size of equal blocks of `total`, each at most `most`, in units.
@@ -75,15 +76,24 @@ int64_t even_blocks(int64_t total, int64_t most, int64_t unit) {
   return std::max(ceil_div(ceil_div(total, count), unit) * unit, unit);
 }
 
-constexpr int64_t kDeepBlock = 640;
-
 }  // namespace
 
-int64_t aligned_steps(const Dims& k) {
+bool leaves_lines(int64_t mr, int64_t nv, const ContractPlan& plan, const TargetInfo& target) {
+  constexpr double kLineCycles = 8.0;
+  return mr * plan.word_bytes() <= kLine / 2 &&
+         static_cast<double>(mr * nv) / target.fma_per_cycle < kLineCycles;
+}
+
+int64_t most_direct_steps(int64_t mr, int64_t nv, bool side_by_side, const ContractPlan& plan,
+                          const TargetInfo& target) {
+  return side_by_side && leaves_lines(mr, nv, plan, target) ? near_lines(target) : kDeepBlock;
+}
+
+int64_t aligned_steps(const Dims& k, int64_t most) {
   int64_t best = 1;
   int64_t inner = 1;
-  for (auto dim = k.rbegin(); dim != k.rend() && inner < kDeepBlock; ++dim) {
-    for (int64_t steps = 2; steps <= dim->extent && inner * steps <= kDeepBlock; ++steps) {
+  for (auto dim = k.rbegin(); dim != k.rend() && inner < most; ++dim) {
+    for (int64_t steps = 2; steps <= dim->extent && inner * steps <= most; ++steps) {
       if (dim->extent % steps == 0) best = inner * steps;
     }
     inner *= dim->extent;
@@ -141,7 +151,9 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kUnit = 8;
   plan.kc = plan.depth;
   if (plan.depth > kMaxUnblockedDepth) {
-    const int64_t aligned = aligned_steps(plan.k);
+    const bool side_by_side = plan.a_layout == Layout::kDirect && plan.a_row_stride == 1;
+    const int64_t aligned =
+        aligned_steps(plan.k, most_direct_steps(plan.mr, plan.nv, side_by_side, plan, target));
     plan.aligned = plan.k.size() > 1 && aligned >= kFewAlignedSteps;
     plan.kc = plan.aligned ? aligned : even_blocks(plan.depth, kDeepBlock, kUnit);
   }

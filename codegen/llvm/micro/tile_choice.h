@@ -13,9 +13,16 @@ inline constexpr int64_t kMostBlockedColumns = 512;
 /// Shorter aligned blocks of k are not worth it.
 inline constexpr int64_t kFewAlignedSteps = 128;
 
+/// A block of k of contractions that have several.
+inline constexpr int64_t kDeepBlock = 640;
+
 /// The longest run of whole inner dimensions of k times a divisor of the next one that is no
-/// longer than a block of k.
-int64_t aligned_steps(const Dims& k);
+/// longer than `most`.
+int64_t aligned_steps(const Dims& k, int64_t most = kDeepBlock);
+
+/// The most steps of a block of k where A is read as it lies, a tile's rows side by side or not.
+int64_t most_direct_steps(int64_t mr, int64_t nv, bool side_by_side, const ContractPlan& plan,
+                          const TargetInfo& target);
 
 struct Tile {
   int64_t mr = 1;
@@ -25,6 +32,10 @@ struct Tile {
 
 /// The register tile with the least estimated time for rows x columns of words.
 Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes = 4);
+
+/// Whether a tile of mr rows that lie side by side reads a part of a line at each step and goes on
+/// before the line has come from the second cache, where the tile beside it reads the rest.
+bool leaves_lines(int64_t mr, int64_t nv, const ContractPlan& plan, const TargetInfo& target);
 
 /// Fills mr, nv, mc, nc, kc and whether B goes by panel by panel.
 void choose_blocks(ContractPlan& plan, const TargetInfo& target);

@@ -20,8 +20,10 @@ namespace {
 /// code to compile, and no measurable time after a long sum.
 constexpr int64_t kUnrolledEpilogue = 120;
 constexpr int64_t kShortSum = 160;
-/// Sums of up to this many terms are unrolled as a whole (3x3 windows of one channel).
+/// Sums of up to this many terms are unrolled as a whole in small tiles. In large ones LLVM would
+/// keep what rows of a window share, and spill the sums.
 constexpr int64_t kUnrolledDepth = 9;
+constexpr int64_t kLineElements = 16;  // floats
 
 class TileEmitter {
  public:
@@ -43,7 +45,7 @@ class TileEmitter {
     for (int64_t i = 0; i < shape_.rows * shape_.vectors; ++i)
       sums_.push_back(em_.entry_alloca(vector_, "sum"));
     begin();
-    if (plan_.depth <= kUnrolledDepth)
+    if (plan_.depth <= kUnrolledDepth && !is_large())
       unrolled(0, 0, 0);
     else
       walk(0, argument(TileArguments::kA), argument(TileArguments::kB));
@@ -124,7 +126,15 @@ class TileEmitter {
       innermost(k, a, b);
       return;
     }
+    const EarlyLines early = level == 0 ? early_lines() : EarlyLines();
     em_.loop(em_.i64(0), em_.i64(k.extent), 1, true, [&](llvm::Value* iv) {
+      if (early.lines > 0) {
+        const int64_t share = (early.lines + k.extent - 1) / k.extent;
+        llvm::Value* low = ir.CreateNSWMul(iv, em_.i64(share));
+        llvm::Value* high = ir.CreateBinaryIntrinsic(
+            llvm::Intrinsic::smin, ir.CreateNSWAdd(low, em_.i64(share)), early.wanted);
+        em_.loop(low, high, 1, false, [&](llvm::Value* line) { prefetch(early, line); });
+      }
       llvm::Value* next_a =
           ir.CreateInBoundsGEP(word_, a, ir.CreateNSWMul(iv, em_.i64(k.a_stride)));
       llvm::Value* next_b =
@@ -176,56 +186,73 @@ class TileEmitter {
     return shape_.rows * shape_.vectors >= std::min(kEnough, em_.target().vector_registers * 5 / 8);
   }
 
-  /// The first steps of k, in equal parts; before each the tile asks for one line of every matrix
-  /// the epilogue reads (an optimizer's weights and moments), which lie in rows too short for the
-  /// hardware to foresee. All at once they would keep the sums' own loads waiting. Returns the
-  /// number of steps done.
-  llvm::Value* prefetching_steps(const KLevel& k, llvm::Value* a, llvm::Value* b,
-                                 llvm::Value* count) {
-    const bool wanted = is_large() && plan_.m.size() == 1 && plan_.k_levels.size() == 1;
-    const std::vector<const kernel::Expr*> loads =
-        wanted ? streamed_loads() : std::vector<const kernel::Expr*>();
-    constexpr int64_t kLineElements = 16;
-    const int64_t per_row = (shape_.vectors * plan_.lanes + kLineElements - 1) / kLineElements;
-    const int64_t lines = per_row * shape_.rows;
-    if (loads.empty() || plan_.kc < lines) return em_.i64(0);
+  /// What the epilogue reads of whole matrices, in lines of the cache: `lines` of each.
+  struct EarlyLines {
+    std::vector<const kernel::Expr*> loads;
+    std::vector<llvm::Value*> begins;
+    int64_t per_row = 0;
+    int64_t lines = 0;
+    llvm::Value* wanted = nullptr;  ///< `lines`, or none where this block's sums are not the last
+  };
+
+  /// Matrices that the epilogue reads (an optimizer's weights and moments, what an activation's
+  /// gradient is masked by) lie in rows too short for the hardware to foresee: the tile asks for
+  /// their lines while it sums. All at once they would keep the sums' own loads waiting.
+  EarlyLines early_lines() {
+    EarlyLines early;
+    if (!is_large() || plan_.m.size() != 1) return early;
+    early.loads = streamed_loads();
+    early.per_row = (shape_.vectors * plan_.lanes + kLineElements - 1) / kLineElements;
+    if (early.loads.empty() || plan_.kc < early.per_row * shape_.rows) return early;
+    early.lines = early.per_row * shape_.rows;
     Builder& ir = em_.ir();
     environment_.load(em_, argument(TileArguments::kSurroundings));
     em_.bind_var(plan_.n.var, argument(TileArguments::kColumn), 0, {0, plan_.columns - 1});
     bind_flat(em_, plan_.m, argument(TileArguments::kRow));
-    std::vector<llvm::Value*> begins;
-    for (const kernel::Expr* load : loads)
-      begins.push_back(em_.address(load->buffer, load->index));
-    // Sums in blocks of k have their epilogue after the last.
-    llvm::Value* parts = em_.i64(lines);
+    for (const kernel::Expr* load : early.loads)
+      early.begins.push_back(em_.address(load->buffer, load->index));
+    early.wanted = em_.i64(early.lines);
     if (plan_.k_blocks() > 1)
-      parts = ir.CreateSelect(flag(TileArguments::kUnfinished), em_.i64(0), parts);
-    llvm::Value* length = ir.CreateUDiv(count, em_.i64(lines));
-    em_.loop(em_.i64(0), parts, 1, false, [&](llvm::Value* part) {
-      llvm::Value* row = ir.CreateUDiv(part, em_.i64(per_row));
-      llvm::Value* column =
-          ir.CreateNSWMul(ir.CreateURem(part, em_.i64(per_row)), em_.i64(kLineElements));
-      for (size_t i = 0; i < loads.size(); ++i)
-        prefetch(*loads[i], begins[i], row, column);
+      early.wanted = ir.CreateSelect(flag(TileArguments::kUnfinished), em_.i64(0), early.wanted);
+    return early;
+  }
+
+  /// The first steps of k, in equal parts with a line of each matrix asked for before each. Returns
+  /// the number of steps done.
+  llvm::Value* prefetching_steps(const KLevel& k, llvm::Value* a, llvm::Value* b,
+                                 llvm::Value* count) {
+    if (plan_.k_levels.size() > 1) return em_.i64(0);
+    const EarlyLines early = early_lines();
+    if (early.lines == 0) return em_.i64(0);
+    Builder& ir = em_.ir();
+    llvm::Value* length = ir.CreateUDiv(count, em_.i64(early.lines));
+    em_.loop(em_.i64(0), early.wanted, 1, false, [&](llvm::Value* part) {
+      prefetch(early, part);
       llvm::Value* low = ir.CreateNSWMul(part, length);
       em_.loop(
           low, ir.CreateNSWAdd(low, length), 1, false,
           [&](llvm::Value* iv) { step(at(a, iv, k.a_stride), at(b, iv, k.b_stride), 0, 0); },
           "k_part");
     });
-    return ir.CreateNSWMul(parts, length);
+    return ir.CreateNSWMul(early.wanted, length);
   }
 
-  void prefetch(const kernel::Expr& load, llvm::Value* begin, llvm::Value* row,
-                llvm::Value* column) {
+  /// Asks for one line of each matrix.
+  void prefetch(const EarlyLines& early, llvm::Value* line) {
     constexpr int32_t kFirstCache = 3;
     Builder& ir = em_.ir();
-    const int64_t stride = load.index.coefficient(plan_.m[0].var);
-    llvm::Value* offset = ir.CreateNSWAdd(ir.CreateNSWMul(row, em_.i64(stride)), column);
-    llvm::Value* line = ir.CreateGEP(ir.getFloatTy(), begin, offset);
-    const bool written = em_.kernel().buffer(load.buffer).may_alias;
-    ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir.getPtrTy())},
-                       {line, em_.i32(written ? 1 : 0), em_.i32(kFirstCache), em_.i32(1)});
+    llvm::Value* row = ir.CreateUDiv(line, em_.i64(early.per_row));
+    llvm::Value* column =
+        ir.CreateNSWMul(ir.CreateURem(line, em_.i64(early.per_row)), em_.i64(kLineElements));
+    for (size_t i = 0; i < early.loads.size(); ++i) {
+      const kernel::Expr& load = *early.loads[i];
+      const int64_t stride = load.index.coefficient(plan_.m[0].var);
+      llvm::Value* offset = ir.CreateNSWAdd(ir.CreateNSWMul(row, em_.i64(stride)), column);
+      llvm::Value* at = ir.CreateGEP(ir.getFloatTy(), early.begins[i], offset);
+      const bool written = em_.kernel().buffer(load.buffer).may_alias;
+      ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir.getPtrTy())},
+                         {at, em_.i32(written ? 1 : 0), em_.i32(kFirstCache), em_.i32(1)});
+    }
   }
 
   /// All steps of all levels in a row, for very short sums.

@@ -32,16 +32,20 @@ TEST(TileChoice, LargeProblemsKeepTheMultipliersBusy) {
   EXPECT_LT(tile.cost, 1.1 * ideal);
 }
 
-// With 16 registers 12 sums of 6 rows fill two multipliers; fewer wait for each other.
-TEST(TileChoice, SixteenRegistersHoldSixRowsOfTwoVectors) {
+// With 16 registers 12 sums fill two multipliers; fewer wait for each other. Six rows of two
+// vectors or four of three, whichever leaves less at the edges: an image's row of 8 pixels is two
+// of four.
+TEST(TileChoice, SixteenRegistersHoldTwelveSums) {
   const TargetInfo target = TargetInfo::generic_avx2();
   for (const int64_t rows : {16, 64, 128, 256, 784, 1024}) {
     for (const int64_t columns : {16, 64, 512, 1024}) {
       const Tile tile = choose_tile(rows, columns, target);
-      EXPECT_EQ(tile.mr, 6) << rows << " x " << columns;
-      EXPECT_EQ(tile.nv, 2) << rows << " x " << columns;
+      EXPECT_EQ(tile.mr * tile.nv, 12) << rows << " x " << columns;
     }
   }
+  EXPECT_EQ(choose_tile(8, 64, target).mr, 4);
+  EXPECT_EQ(choose_tile(8, 64, target).nv, 3);
+  EXPECT_EQ(choose_tile(1024, 1024, target).mr, 6);
 }
 
 ContractPlan plan_of(const test::MatmulShape& shape, const TargetInfo& target) {
@@ -54,17 +58,39 @@ ContractPlan plan_of(const test::MatmulShape& shape, const TargetInfo& target) {
   return {};
 }
 
-// A^T B: rows of A side by side at each k. Narrow tiles share lines, which must still be there.
-TEST(TileChoice, NarrowTilesReadLinesOfPackedRowsFromTheFirstCache) {
-  const test::MatmulShape shape{.m = 1024, .n = 1024, .k = 1024, .transpose_a = true};
+// A^T B: rows of A side by side at each k. Each tile has its own lines, also where the rows of all
+// could be read as they lie but a tile uses a part of each line.
+TEST(TileChoice, TilesOfTransposedRowsArePackedApart) {
+  for (const int64_t rows : {784, 1024}) {
+    const test::MatmulShape shape{.m = rows, .n = 1024, .k = 256, .transpose_a = true};
+    const ContractPlan plan = plan_of(shape, TargetInfo::generic_avx2());
+    EXPECT_EQ(plan.a_layout, Layout::kTilesOfK) << rows;
+    EXPECT_EQ(plan.k_levels.back().a_stride, plan.mr);
+    EXPECT_GE(plan.a_tile_words(), plan.kc * plan.mr + plan.a_lanes() - plan.mr);
+    EXPECT_EQ(plan.a_tile_words() / plan.line_words() % 2, 1);
+  }
+  const test::MatmulShape wide{.m = 784, .n = 1024, .k = 256, .transpose_a = true};
+  EXPECT_EQ(plan_of(wide, TargetInfo::generic_avx512()).a_layout, Layout::kDirect);
+}
+
+// A weight gradient reads the image as it lies; narrow tiles share lines, which must still be near.
+TEST(TileChoice, NarrowTilesReadSharedLinesFromTheFirstCache) {
+  const test::ConvShape shape{64, 18, 18, 32, 32};
+  const kernel::Kernel k = test::conv_kernel(shape, test::ConvPart::kWeightGradient);
+  const auto steps = [&](const TargetInfo& target) {
+    for (const kernel::Stmt& stmt : k.body) {
+      const auto* contract = std::get_if<std::unique_ptr<kernel::Contract>>(&stmt);
+      if (contract == nullptr) continue;
+      const ContractPlan plan = plan_contract(**contract, k, target);
+      EXPECT_EQ(plan.a_layout, Layout::kDirect);
+      return plan.kc;
+    }
+    return int64_t{0};
+  };
   const TargetInfo narrow = TargetInfo::generic_avx2();
-  const ContractPlan blocked = plan_of(shape, narrow);
-  EXPECT_EQ(blocked.a_layout, Layout::kKOfRows);
-  EXPECT_LE(blocked.kc * 64, narrow.l1_bytes / 2);
-  EXPECT_GE(blocked.kc, 128);
-  const ContractPlan whole = plan_of(shape, TargetInfo::generic_avx512());
-  EXPECT_EQ(whole.a_layout, Layout::kKOfRows);
-  EXPECT_EQ(whole.kc, 1024);
+  EXPECT_LE(steps(narrow) * 64, narrow.l1_bytes / 2);
+  EXPECT_GE(steps(narrow), 128);
+  EXPECT_GT(steps(TargetInfo::generic_avx512()), steps(narrow));
 }
 
 }  // namespace
