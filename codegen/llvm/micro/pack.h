@@ -45,6 +45,9 @@ class Packer {
   void copy_run(kernel::VarId var, int64_t extent, llvm::Value* low, llvm::Value* high,
                 llvm::Value* to);
   void copy_steps(llvm::Value* low, llvm::Value* high, llvm::Value* to);
+  void stage_a(llvm::Value* to, const FlatRange& rows, const FlatRange& steps);
+  llvm::Value* staged_words(llvm::Value* source, llvm::Value* at, llvm::Value* count, DType dtype);
+  llvm::Value* staged_load(llvm::Value* pointer, llvm::Value* left, unsigned lanes, DType dtype);
   llvm::Value* words(kernel::ExprId source);
   llvm::Value* along_k(kernel::ExprId source);
   void store_words(llvm::Value* pairs, llvm::Value* to, llvm::Value* left);
