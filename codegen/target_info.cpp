@@ -22,6 +22,7 @@ TargetInfo from_facts(const cg::TargetFacts& facts) {
   target.l1_bytes = 32 * 1024;
   target.l2_bytes = 512 * 1024;
   target.l3_bytes = 8 * 1024 * 1024;
+  target.has_f16 = facts.f16;
   if (facts.aarch64) {
     target.vector_bytes = 16;
     target.vector_registers = 32;

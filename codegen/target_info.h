@@ -19,6 +19,7 @@ struct TargetInfo {
   int64_t vector_registers = 16;
   bool has_fma = false;
   bool has_bf16_dot = false;       ///< sums pairs of bf16 products into f32, and rounds f32 to bf16
+  bool has_f16 = false;            ///< converts f16 to f32 and back
   bool has_masked_memory = false;  ///< masked loads and stores cost about as much as plain ones
   int64_t l1_bytes = 32 * 1024;
   int64_t l2_bytes = 512 * 1024;

@@ -1,5 +1,6 @@
 #include "ir/attrs.h"
 
+#include "ir/element.h"
 #include "support/utf8.h"
 
 #include <fmt/format.h>
@@ -26,21 +27,6 @@ std::string print_double(double value) {
 /// NaNs are all one value, as in the text form.
 uint64_t double_bits(double value) {
   return std::isnan(value) ? 0x7FF8000000000000ULL : std::bit_cast<uint64_t>(value);
-}
-
-std::string print_dense(const Dense& dense, size_t max_dense) {
-  const size_t count = dense ? dense->size() : 0;
-  if (count == 1) return print_double((*dense)[0]);
-  std::string out = "dense<";
-  for (size_t i = 0; i < count; ++i) {
-    if (i > 0) out += ", ";
-    if (i == max_dense) {
-      out += fmt::format("... of {}", count);
-      break;
-    }
-    out += print_double((*dense)[i]);
-  }
-  return out + ">";
 }
 
 }  // namespace
@@ -94,7 +80,7 @@ std::string print_attr(const AttrValue& value, size_t max_dense) {
         } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
           return fmt::format("[{}]", fmt::join(v, ", "));
         } else if constexpr (std::is_same_v<T, Dense>) {
-          return print_dense(v, max_dense);
+          return elements_text(v, max_dense, DType::kF64);
         } else if constexpr (std::is_same_v<T, NoValue>) {
           GRADC_UNREACHABLE();
         } else {

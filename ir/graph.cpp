@@ -1,5 +1,6 @@
 #include "ir/graph.h"
 
+#include "ir/element.h"
 #include "ir/op.h"
 #include "support/check.h"
 
@@ -81,7 +82,7 @@ NodeId Graph::insert_node(NodeId before, Op op, std::vector<ValueId> operands, A
   Node node;
   node.op = op;
   node.phase = phase;
-  node.attrs = std::move(attrs);
+  node.attrs = op == Op::kConstant ? with_own_elements(std::move(attrs)) : std::move(attrs);
   node.operands = std::move(operands);
   node.loc = loc;
   node.body = std::move(body);

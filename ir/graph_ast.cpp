@@ -3,6 +3,7 @@
 // definition.
 #include "ir/graph_ast.h"
 
+#include "ir/element.h"
 #include "ir/op.h"
 #include "ir/verifier.h"
 #include "support/suggest.h"
@@ -170,6 +171,10 @@ std::optional<AttrRef> GraphAssembler::make_node_attrs(const AstNode& node, cons
     written.push_back(attr.attr);
     if (op.attrs == nullptr) {
       context_.error(attr.range, "{} has no attributes", op.name);
+      well_formed = false;
+    } else if (const auto* whole = std::get_if<int64_t>(&attr.attr.second);
+               op.op == Op::kConstant && whole != nullptr && !fits_double(*whole)) {
+      context_.error(attr.range, "a constant cannot hold {}: integers go up to 2^53", *whole);
       well_formed = false;
     } else if (const auto read = op.attrs->from_fields(written); !read.ok()) {
       context_.error(attr.range, "{}: {}", op.name, read.message());

@@ -1,5 +1,6 @@
 #include "ir/piece_parser.h"
 
+#include "ir/element.h"
 #include "support/check.h"
 #include "support/numbers.h"
 
@@ -169,6 +170,11 @@ bool PieceParser::dense(AttrValue& out) {
     const Token token = take();
     if (!read_double(token.text, elements.emplace_back()))
       return fail(token, "expected a number, found {}", spelling(token));
+    int64_t whole = 0;
+    if (token.kind != TokenKind::kInteger) continue;
+    if (!integer(token, whole)) return false;
+    if (!fits_double(whole))
+      return fail(token, "a constant cannot hold {}: integers go up to 2^53", token.text);
   }
   take();
   out = std::make_shared<const std::vector<double>>(std::move(elements));

@@ -3,6 +3,7 @@
 #include "ir/printer.h"
 
 #include "ir/attrs.h"
+#include "ir/element.h"
 #include "ir/op.h"
 #include "support/utf8.h"
 
@@ -55,10 +56,16 @@ bool is_plain_path(std::string_view text) {
   }
 }
 
-std::string attr_list(std::span<const NamedAttr> attrs, size_t max_dense) {
+/// `element`: the type of the numbers in a dense.
+std::string attr_list(std::span<const NamedAttr> attrs, size_t max_dense,
+                      DType element = DType::kF64) {
   std::string text;
-  for (const auto& [name, value] : attrs)
-    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name, print_attr(value, max_dense));
+  for (const auto& [name, value] : attrs) {
+    const auto* dense = std::get_if<Dense>(&value);
+    text += fmt::format("{}{}={}", text.empty() ? "" : ", ", name,
+                        dense != nullptr ? elements_text(*dense, max_dense, element)
+                                         : print_attr(value, max_dense));
+  }
   return text;
 }
 
@@ -179,7 +186,11 @@ Row Printer::node_row(NodeId id) const {
     } else if (!node.operands.empty()) {
       row.left += " " + operand_list(node);
     }
-    if (!attrs.empty()) row.left += " {" + attr_list(attrs, options_.max_dense) + "}";
+    if (!attrs.empty()) {
+      const bool is_plain = node.results.size() == 1 && names_value(graph_, node.results[0]);
+      const DType element = is_plain ? graph_.type(node.results[0]).dtype : DType::kF64;
+      row.left += " {" + attr_list(attrs, options_.max_dense, element) + "}";
+    }
     for (ValueId result : node.results)
       row.right += (row.right.empty() ? ": " : ", ") + type_text(graph_, result);
   }

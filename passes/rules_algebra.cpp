@@ -2,6 +2,7 @@
 // NaN included, up to the sign of a zero result, which gradc does not promise; where it does not
 // (x * 0, x - x), a condition says for which operands it does. Nothing here reorders roundings:
 // constants move only where the arithmetic is exact. No rule makes code worse.
+#include "ir/element.h"
 #include "passes/pattern.h"
 
 #include <cmath>
@@ -16,14 +17,16 @@ using namespace pattern;  // NOLINT(google-build-using-namespace): rules read as
 bool x_is_finite(const Match& m) {
   return is_surely_finite(m.builder->graph(), m.x().id());
 }
-/// Multiplying by 1 / c is dividing by c, and both are exact.
-bool c_is_power_of_two(const Match& m) {
+/// Multiplying by 1 / c is dividing by c: c and 1 / c are powers of two, and numbers of the type.
+bool reciprocal_is_exact(const Match& m) {
   int exponent = 0;
   const double mantissa = std::frexp(m.c_value(), &exponent);
-  return std::fabs(mantissa) == 0.5 && std::abs(exponent) < 100;
+  const DType dtype = m.x().dtype();
+  return is_float(dtype) && std::fabs(mantissa) == 0.5 && std::abs(exponent) < 100 &&
+         is_element(1.0 / m.c_value(), dtype);
 }
-bool x_is_float(const Match& m) {
-  return is_float(m.x().dtype());
+bool minus_c_exists(const Match& m) {
+  return is_element(-m.c_value(), m.x().dtype());
 }
 
 Val finite_input(Builder& b) {
@@ -57,12 +60,15 @@ std::vector<Rule> arithmetic_rules() {
       rule("x - x -> 0, if x is surely finite", x - x, zero, x_is_finite, finite_minus_itself),
       rule(
           "x / c -> x * (1 / c), if c is a power of two", x / c,
-          [](const Match& m) { return m.x() * (1.0 / m.c_value()); },
-          [](const Match& m) { return x_is_float(m) && c_is_power_of_two(m); }),
+          [](const Match& m) { return m.x() * (1.0 / m.c_value()); }, reciprocal_is_exact),
       rule("-(-x) -> x", -(-x), x),
       rule("-(x - y) -> y - x", -(x - y), y - x),
-      rule("-(x * c) -> x * -c", -(x * c), [](const Match& m) { return m.x() * -m.c_value(); }),
-      rule("-x * c -> x * -c", -x * c, [](const Match& m) { return m.x() * -m.c_value(); }),
+      rule(
+          "-(x * c) -> x * -c", -(x * c), [](const Match& m) { return m.x() * -m.c_value(); },
+          minus_c_exists),
+      rule(
+          "-x * c -> x * -c", -x * c, [](const Match& m) { return m.x() * -m.c_value(); },
+          minus_c_exists),
       rule("-x * -y -> x * y", -x * -y, x * y),
       rule("-x / -y -> x / y", -x / -y, x / y),
       rule("x + -y -> x - y", x + -y, x - y),

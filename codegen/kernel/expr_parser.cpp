@@ -1,6 +1,7 @@
 #include "codegen/kernel/expr_parser.h"
 
 #include "codegen/kernel/kernel_words.h"
+#include "ir/element.h"
 #include "support/numbers.h"
 
 #include <charconv>
@@ -168,6 +169,7 @@ bool ExprParser::expr(ExprId& out) {
   if (!read) return false;
   if (expr.op != ScalarOp::kCast) expr.dtype = implied_dtype(kernel_, expr);
   if (accept(":") && !dtype(expr.dtype)) return false;
+  if (expr.kind == ExprKind::kConst) expr.value = as_constant(expr.value, expr.dtype);
   out = add(std::move(expr));
   return true;
 }

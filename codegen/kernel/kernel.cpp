@@ -1,5 +1,6 @@
 #include "codegen/kernel/kernel.h"
 
+#include "ir/element.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -67,7 +68,7 @@ ExprId KernelBuilder::constant(double value, DType dtype) {
   Expr e;
   e.kind = ExprKind::kConst;
   e.dtype = dtype;
-  e.value = value;
+  e.value = as_constant(value, dtype);
   return add(std::move(e));
 }
 

@@ -3,6 +3,7 @@
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/ordered_sum.h"
 #include "codegen/kernel/sum_order.h"
+#include "ir/element.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -47,28 +48,9 @@ uint32_t philox_word(uint64_t seed, uint64_t iteration, uint64_t stream, uint64_
   return c[element % 4];
 }
 
-/// The nearest number of a float type with so many bits of fraction and so small an exponent.
-double rounded_short(double x, int fraction, int least) {
-  if (!std::isfinite(x) || x == 0.0) return x;
-  const int exponent = std::max(std::ilogb(x), least);
-  return std::scalbn(std::nearbyint(std::scalbn(x, fraction - exponent)), exponent - fraction);
-}
-
 /// Rounds to nearest even; short floats are rounded to f32 first, as they are computed in it.
 double rounded(double x, DType dtype) {
-  if (dtype == DType::kF64) return x;
-  const double single = static_cast<double>(static_cast<float>(x));
-  if (dtype == DType::kF32) return single;
-  const bool is_f16 = dtype == DType::kF16;
-  const double result = is_f16 ? rounded_short(single, 10, -14) : rounded_short(single, 7, -126);
-  const double largest = is_f16 ? 65504.0 : 0x1.FEp127;
-  return std::fabs(result) > largest ? std::copysign(HUGE_VAL, x) : result;
-}
-
-double convert(double x, DType from, DType to) {
-  if (to == DType::kBool) return x != 0.0 ? 1.0 : 0.0;
-  if (is_integer(to) && is_float(from)) return std::trunc(x);
-  return x;
+  return as_element(as_element(x, accumulator_dtype(dtype)), dtype);
 }
 
 double unary(ScalarOp op, double x) {
@@ -244,7 +226,7 @@ class Machine {
     if (e.op == ScalarOp::kSelect) return eval(eval(e.args[0]) != 0.0 ? e.args[1] : e.args[2]);
     const double x = eval(e.args[0]);
     if (e.op == ScalarOp::kCast)
-      return round_to(convert(x, kernel_.expr(e.args[0]).dtype, e.dtype), e.dtype);
+      return is_float(e.dtype) && !options_.round_f32 ? x : as_element(x, e.dtype);
     if (scalar_op_arity(e.op) == 1) return round_to(unary(e.op, x), e.dtype);
     return round_to(binary(e.op, x, eval(e.args[1]), is_integer(e.dtype)), e.dtype);
   }

@@ -2,6 +2,7 @@
 
 #include "codegen/kernel/kernel_words.h"
 #include "ir/attrs.h"
+#include "ir/element.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -179,7 +180,7 @@ class Printer {
         if (canonical_) {
           write("{:a}", e.value);
         } else {
-          write("{}", e.value);
+          write("{}", element_text(e.value, e.dtype));
         }
         return;
       case ExprKind::kIndex:

@@ -2,6 +2,7 @@
 
 #include "codegen/kernel/nest_access.h"
 #include "codegen/kernel/sum_order.h"
+#include "ir/element.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -435,12 +436,9 @@ std::vector<NestDim> chain_dims(const std::vector<int64_t>& chain, int64_t total
 double neutral_element(AccumulateOp op, DType dtype) {
   if (op == AccumulateOp::kSum) return 0.0;
   if (op == AccumulateOp::kProd) return 1.0;
-  double largest = std::numeric_limits<double>::infinity();
-  if (dtype == DType::kI64) largest = 0x1p62;
-  if (dtype == DType::kI32) largest = 2147483647.0;
-  if (dtype == DType::kU8) return op == AccumulateOp::kMin ? 255.0 : 0.0;
   if (dtype == DType::kBool) return op == AccumulateOp::kMin ? 1.0 : 0.0;
-  return op == AccumulateOp::kMin ? largest : -largest;
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
+  return as_element(op == AccumulateOp::kMin ? kInfinity : -kInfinity, dtype);  // the range's end
 }
 
 }  // namespace gradc::kernel

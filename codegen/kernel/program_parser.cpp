@@ -1,6 +1,7 @@
 // Reads programs line by line; a kernel's lines go to the kernel parser as they are.
 #include "codegen/kernel/kernel_parser.h"
 #include "codegen/kernel/program_text.h"
+#include "ir/element.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -178,6 +179,9 @@ class ProgramParser {
         if (!(value >= 1 && value <= kMostElements) || !line_->number(value))
           return wrong("a count, \"x\" and a number");
       }
+      value = as_constant(value, *dtype);
+      if (!is_float(*dtype) && !is_element(value, *dtype))
+        return wrong(fmt::format("numbers of {}", dtype_name(*dtype)));
       data.elements.insert(data.elements.end(), count, value);
       if (!line_->accept(",")) break;
     }

@@ -1,6 +1,7 @@
 #include "codegen/kernel/kernel_printer.h"
 #include "codegen/kernel/program_text.h"
 #include "ir/attrs.h"
+#include "ir/element.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -53,7 +54,7 @@ class ProgramPrinter {
       const auto count = static_cast<size_t>(end - e.begin()) - i;
       write("{} ", i > 0 ? "," : "");
       if (count > 1) write("{} x ", count);
-      write("{}", e[i]);
+      write("{}", element_text(e[i], data.dtype));
       i += count;
     }
     write("\n");

@@ -98,30 +98,12 @@ llvm::Value* Emitter::eval_lanes(ExprId id) {
   return splat(ir_, eval(id), lanes_.width);
 }
 
-namespace {
-
-/// The number as the dtype holds it; short floats are f32 in registers.
-llvm::Constant* constant_of(llvm::Type* type, double value, DType dtype) {
-  llvm::APFloat number(value);
-  bool inexact = false;
-  const auto convert = [&](const llvm::fltSemantics& to) {
-    number.convert(to, llvm::APFloat::rmNearestTiesToEven, &inexact);
-  };
-  if (dtype != DType::kF64) convert(llvm::APFloat::IEEEsingle());
-  if (dtype == DType::kBF16) convert(llvm::APFloat::BFloat());
-  if (dtype == DType::kF16) convert(llvm::APFloat::IEEEhalf());
-  if (dtype != DType::kF64) convert(llvm::APFloat::IEEEsingle());
-  return llvm::ConstantFP::get(type->getContext(), number);
-}
-
-}  // namespace
-
 llvm::Value* Emitter::eval(ExprId id) {
   const Expr& e = expr(id);
   switch (e.kind) {
     case ExprKind::kConst: {
       llvm::Type* type = register_type(context(), e.dtype);
-      if (type->isFloatingPointTy()) return constant_of(type, e.value, e.dtype);
+      if (type->isFloatingPointTy()) return llvm::ConstantFP::get(type, e.value);
       return llvm::ConstantInt::getSigned(type, static_cast<int64_t>(e.value));
     }
     case ExprKind::kIndex:

@@ -298,6 +298,45 @@ llvm::Value* bf16_bits(Builder& ir, llvm::Value* x) {
   return ir.CreateTrunc(bits, with_lanes(ir.getInt16Ty(), lanes));
 }
 
+/// The bits of a float, rounded to f16, by integers alone: nearest, ties to even.
+llvm::Value* f16_bits(Builder& ir, llvm::Value* x) {
+  llvm::Type* wide = with_lanes(ir.getInt32Ty(), lanes_of(x));
+  const auto c = [&](uint32_t v) { return llvm::ConstantInt::get(wide, v); };
+  llvm::Value* bits = ir.CreateBitCast(x, wide);
+  llvm::Value* size = ir.CreateAnd(bits, c(0x7FFFFFFF));
+  // A normal number: the other exponent, and what is cut off rounded into the rest.
+  llvm::Value* odd = ir.CreateAnd(ir.CreateLShr(size, c(13)), c(1));
+  llvm::Value* rounded = ir.CreateAdd(ir.CreateAdd(size, c(0xFFF)), odd);
+  llvm::Value* normal = ir.CreateSub(ir.CreateLShr(rounded, c(13)), c(112U << 10U));
+  // A subnormal one: beside 0.5, f32's last bit is f16's smallest number.
+  llvm::Value* half = llvm::ConstantFP::get(x->getType(), 0.5);
+  llvm::Value* beside = ir.CreateFAdd(ir.CreateBitCast(size, x->getType()), half);
+  llvm::Value* small = ir.CreateSub(ir.CreateBitCast(beside, wide), c(0x3F000000));
+  llvm::Value* result = ir.CreateSelect(ir.CreateICmpULT(size, c(113U << 23U)), small, normal);
+  result = ir.CreateSelect(ir.CreateICmpUGT(size, c(0x477FFFFF)), c(0x7C00), result);
+  result = ir.CreateSelect(ir.CreateFCmpUNO(x, x), c(0x7E00), result);
+  llvm::Value* sign = ir.CreateAnd(ir.CreateLShr(bits, c(16)), c(0x8000));
+  return ir.CreateTrunc(ir.CreateOr(result, sign), with_lanes(ir.getInt16Ty(), lanes_of(x)));
+}
+
+llvm::Value* float_of_f16(Builder& ir, llvm::Value* bits) {
+  const unsigned lanes = lanes_of(bits);
+  llvm::Type* wide = with_lanes(ir.getInt32Ty(), lanes);
+  llvm::Type* type = with_lanes(ir.getFloatTy(), lanes);
+  const auto c = [&](uint32_t v) { return llvm::ConstantInt::get(wide, v); };
+  llvm::Value* x = ir.CreateZExt(bits, wide);
+  llvm::Value* size = ir.CreateAnd(x, c(0x7FFF));
+  llvm::Value* moved = ir.CreateAdd(ir.CreateShl(size, c(13)), c(112U << 23U));
+  llvm::Value* special = ir.CreateAdd(moved, c(112U << 23U));  // infinite, or NaN
+  moved = ir.CreateSelect(ir.CreateICmpUGT(size, c(0x7BFF)), special, moved);
+  llvm::Value* small =
+      ir.CreateFMul(ir.CreateSIToFP(size, type), llvm::ConstantFP::get(type, 0x1p-24));
+  llvm::Value* result =
+      ir.CreateSelect(ir.CreateICmpULT(size, c(0x400)), ir.CreateBitCast(small, wide), moved);
+  llvm::Value* sign = ir.CreateShl(ir.CreateAnd(x, c(0x8000)), c(16));
+  return ir.CreateBitCast(ir.CreateOr(result, sign), type);
+}
+
 llvm::Value* float_of_bf16(Builder& ir, llvm::Value* bits) {
   const unsigned lanes = lanes_of(bits);
   llvm::Type* wide = with_lanes(ir.getInt32Ty(), lanes);
@@ -310,8 +349,7 @@ llvm::Value* float_of_bf16(Builder& ir, llvm::Value* bits) {
 /// A float rounded to a short one, as a float again.
 llvm::Value* Emitter::round_short(llvm::Value* x, DType dtype) {
   const unsigned lanes = lanes_of(x);
-  if (dtype == DType::kF16)
-    return ir_.CreateFPExt(ir_.CreateFPTrunc(x, with_lanes(ir_.getHalfTy(), lanes)), x->getType());
+  if (dtype == DType::kF16) return from_memory(to_memory(x, dtype), dtype);
   if (target_.has_bf16_dot) {
     llvm::Value* rounded = ir_.CreateFPTrunc(x, with_lanes(ir_.getBFloatTy(), lanes));
     return float_of_bf16(ir_, ir_.CreateBitCast(rounded, with_lanes(ir_.getInt16Ty(), lanes)));
@@ -327,7 +365,11 @@ llvm::Value* Emitter::from_memory(llvm::Value* value, DType dtype) {
   if (dtype == DType::kBool)
     return ir_.CreateICmpNE(value, llvm::Constant::getNullValue(value->getType()));
   if (dtype == DType::kBF16) return float_of_bf16(ir_, value);
-  if (dtype == DType::kF16) return ir_.CreateFPExt(value, with_lanes(ir_.getFloatTy(), lanes));
+  if (dtype == DType::kF16) {
+    if (!target_.has_f16) return float_of_f16(ir_, value);
+    llvm::Value* half = ir_.CreateBitCast(value, with_lanes(ir_.getHalfTy(), lanes));
+    return ir_.CreateFPExt(half, with_lanes(ir_.getFloatTy(), lanes));
+  }
   return value;
 }
 
@@ -335,16 +377,58 @@ llvm::Value* Emitter::to_memory(llvm::Value* value, DType dtype) {
   const unsigned lanes = lanes_of(value);
   if (dtype == DType::kBool) return ir_.CreateZExt(value, with_lanes(ir_.getInt8Ty(), lanes));
   if (dtype == DType::kBF16) return bf16_bits(ir_, value);
-  if (dtype == DType::kF16) return ir_.CreateFPTrunc(value, with_lanes(ir_.getHalfTy(), lanes));
+  if (dtype == DType::kF16) {
+    if (!target_.has_f16) return f16_bits(ir_, value);
+    llvm::Value* half = ir_.CreateFPTrunc(value, with_lanes(ir_.getHalfTy(), lanes));
+    return ir_.CreateBitCast(half, with_lanes(ir_.getInt16Ty(), lanes));
+  }
   return value;
+}
+
+namespace {
+
+/// The f32 with which a further rounding to fewer bits gives what one rounding of the f64 would:
+/// cut off, the last bit set where anything was cut.
+llvm::Value* f32_to_round(Builder& ir, llvm::Value* x) {
+  llvm::Type* type = with_lanes(ir.getFloatTy(), lanes_of(x));
+  llvm::Type* bits_type = with_lanes(ir.getInt32Ty(), lanes_of(x));
+  llvm::Value* near = ir.CreateFPTrunc(x, type);
+  llvm::Value* back = ir.CreateFPExt(near, x->getType());
+  const auto size = [&](llvm::Value* v) { return unary_intrinsic(ir, llvm::Intrinsic::fabs, v); };
+  llvm::Value* above = ir.CreateZExt(ir.CreateFCmpOGT(size(back), size(x)), bits_type);
+  llvm::Value* differs = ir.CreateZExt(ir.CreateFCmpONE(back, x), bits_type);
+  llvm::Value* cut = ir.CreateSub(ir.CreateBitCast(near, bits_type), above);
+  return ir.CreateBitCast(ir.CreateOr(cut, differs), type);
+}
+
+/// A whole number as an f64 that rounds to a short float as the number would: the lower half of
+/// more than 53 bits leaves but a mark that it was there.
+llvm::Value* f64_to_round(Builder& ir, llvm::Value* x, bool is_unsigned) {
+  llvm::Type* type = with_lanes(ir.getDoubleTy(), lanes_of(x));
+  if (is_unsigned) return ir.CreateUIToFP(x, type);
+  if (x->getType()->getScalarSizeInBits() < 64) return ir.CreateSIToFP(x, type);
+  const auto c = [&](int64_t v) { return llvm::ConstantInt::getSigned(x->getType(), v); };
+  llvm::Value* lower = ir.CreateAnd(x, c(0xFFFF));
+  llvm::Value* rest = ir.CreateZExt(ir.CreateICmpNE(lower, c(0)), x->getType());
+  llvm::Value* marked = ir.CreateShl(ir.CreateOr(ir.CreateAShr(x, c(16)), rest), c(16));
+  llvm::Value* is_small =
+      ir.CreateICmpULT(ir.CreateAdd(x, c(int64_t{1} << 52)), c(int64_t{1} << 53));
+  return ir.CreateSIToFP(ir.CreateSelect(is_small, x, marked), type);
+}
+
+}  // namespace
+
+/// A short float is made in one rounding, whatever it is made of.
+llvm::Value* Emitter::cast_to_short(llvm::Value* x, DType from, DType to) {
+  if (!is_float(from)) x = f64_to_round(ir_, x, from == DType::kU8 || from == DType::kBool);
+  if (x->getType()->getScalarType()->isDoubleTy()) x = f32_to_round(ir_, x);
+  return round_short(x, to);
 }
 
 llvm::Value* Emitter::eval_cast(llvm::Value* x, DType from, DType to) {
   const unsigned lanes = lanes_of(x);
   llvm::Type* type = with_lanes(register_type(context(), to), lanes);
-  if (to == DType::kBF16 || to == DType::kF16) {
-    return round_short(eval_cast(x, from, DType::kF32), to);
-  }
+  if (to == DType::kBF16 || to == DType::kF16) return cast_to_short(x, from, to);
   const bool from_float = is_float(from);
   const bool from_unsigned = from == DType::kU8 || from == DType::kBool;
   if (to == DType::kBool) {

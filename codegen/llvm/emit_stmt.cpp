@@ -58,6 +58,15 @@ void Emitter::store_slot(llvm::Value* value, const LocalValue& local) {
   ir_.CreateAlignedStore(value, local.slot, slot_align(local.type));
 }
 
+namespace {
+
+/// u8 and bool, the only integers of so few bits.
+bool is_unsigned(const llvm::Type* type) {
+  return type->getScalarSizeInBits() <= 8;
+}
+
+}  // namespace
+
 llvm::Value* Emitter::combine(AccumulateOp op, llvm::Value* a, llvm::Value* b) {
   const bool is_float = a->getType()->isFPOrFPVectorTy();
   switch (op) {
@@ -71,7 +80,10 @@ llvm::Value* Emitter::combine(AccumulateOp op, llvm::Value* a, llvm::Value* b) {
   }
   const bool larger = op == AccumulateOp::kMax;
   if (!is_float) {
-    llvm::Value* better = larger ? ir_.CreateICmpSGT(a, b) : ir_.CreateICmpSLT(a, b);
+    using P = llvm::CmpInst::Predicate;
+    const P signed_than = larger ? P::ICMP_SGT : P::ICMP_SLT;
+    const P than = larger ? P::ICMP_UGT : P::ICMP_ULT;
+    llvm::Value* better = ir_.CreateCmp(is_unsigned(a->getType()) ? than : signed_than, a, b);
     return ir_.CreateSelect(better, a, b);
   }
   // NaN on either side gives NaN: an ordered comparison picks b, then a NaN of a comes back.
@@ -95,9 +107,11 @@ llvm::Constant* Emitter::identity(AccumulateOp op, DType dtype) {
     return op == AccumulateOp::kProd ? llvm::ConstantFP::get(type, 1.0)
                                      : llvm::ConstantFP::getInfinity(type, /*Negative=*/larger);
   if (op == AccumulateOp::kProd) return llvm::ConstantInt::get(type, 1);
+  using llvm::APInt;
   const unsigned bits = type->getScalarSizeInBits();
-  return llvm::ConstantInt::get(
-      type, larger ? llvm::APInt::getSignedMinValue(bits) : llvm::APInt::getSignedMaxValue(bits));
+  const APInt least = is_unsigned(type) ? APInt::getMinValue(bits) : APInt::getSignedMinValue(bits);
+  const APInt most = is_unsigned(type) ? APInt::getMaxValue(bits) : APInt::getSignedMaxValue(bits);
+  return llvm::ConstantInt::get(type, larger ? least : most);
 }
 
 void Emitter::emit(const kernel::Accumulate& accumulate) {

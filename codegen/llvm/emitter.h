@@ -150,6 +150,7 @@ class Emitter {
   llvm::Value* eval_scalar_op(const kernel::Expr& e);
   llvm::Value* rounded(llvm::Value* value, const kernel::Expr& e);
   llvm::Value* eval_compare(const kernel::Expr& e);
+  llvm::Value* cast_to_short(llvm::Value* x, DType from, DType to);
   llvm::Value* eval_cast(llvm::Value* x, DType from, DType to);
   llvm::Value* eval_guard(const kernel::Expr& e);
   llvm::Value* eval_random(const kernel::Expr& e);

@@ -17,10 +17,11 @@ namespace {
 
 /// All fields: a new one does not compile until it stands here.
 std::string text_of(const TargetInfo& target) {
-  const auto& [triple, cpu, features, vector_bytes, registers, fma, bf16, masked, l1, l2, l3, cores,
-               fma_per_cycle] = target;
-  return fmt::format("{}\n{}\n{}\n{} {} {} {} {} {} {} {} {} {:a}\n", triple, cpu, features,
-                     vector_bytes, registers, fma, bf16, masked, l1, l2, l3, cores, fma_per_cycle);
+  const auto& [triple, cpu, features, vector_bytes, registers, fma, bf16, f16, masked, l1, l2, l3,
+               cores, fma_per_cycle] = target;
+  return fmt::format("{}\n{}\n{}\n{} {} {} {} {} {} {} {} {} {} {:a}\n", triple, cpu, features,
+                     vector_bytes, registers, fma, bf16, f16, masked, l1, l2, l3, cores,
+                     fma_per_cycle);
 }
 
 void put(std::string& out, uint64_t value) {

@@ -60,6 +60,8 @@ TargetFacts facts_of(const llvm::MCSubtargetInfo& info, TargetFacts facts) {
   facts.aarch64 = triple.isAArch64();
   facts.riscv = triple.isRISCV();
   facts.rvv = facts.riscv && has("v");
+  facts.f16 =
+      facts.aarch64 || (facts.riscv && (has("zfh") || has("zfhmin"))) || (facts.x86 && has("f16c"));
   if (!facts.x86) return facts;
   facts.sse = has("sse2");
   facts.avx = has("avx");

@@ -19,6 +19,7 @@ struct TargetFacts {
   bool avx = false;
   bool avx2 = false;
   bool fma = false;
+  bool f16 = false;         ///< instructions that convert it to f32 and back
   bool avx512bf16 = false;  ///< and avx512
   bool avx512 = false;      ///< F, VL, BW and DQ: 512-bit vectors of every element type, masks
 };

@@ -32,9 +32,8 @@ llvm::Type* register_type(llvm::LLVMContext& context, DType dtype) {
 llvm::Type* memory_type(llvm::LLVMContext& context, DType dtype) {
   switch (dtype) {
     case DType::kBF16:
-      return llvm::Type::getInt16Ty(context);
     case DType::kF16:
-      return llvm::Type::getHalfTy(context);
+      return llvm::Type::getInt16Ty(context);
     case DType::kBool:
       return llvm::Type::getInt8Ty(context);
     case DType::kF32:

@@ -1,5 +1,6 @@
 // Functions of one element: arithmetic, transcendental, rounding, and the conversion of dtypes.
 // Gradients use the result where they can, so that the operand need not stay alive.
+#include "ir/element.h"
 #include "ir/ops/common.h"
 
 #include <cmath>
@@ -36,29 +37,10 @@ Result<Types> infer_cast(const InferArgs& args) {
   return Types{args.operands[0].with(args.attr<CastAttrs>().dtype)};
 }
 
-struct Range {
-  double low;
-  double high;
-};
-
-// i64's upper end is 2^63 - 1; the nearest double below it is 2^63 - 1024.
-Range integer_range(DType dtype) {
-  if (dtype == DType::kU8) return {0.0, 255.0};
-  if (dtype == DType::kI32) return {-2147483648.0, 2147483647.0};
-  return {-0x1p63, 0x1p63 - 1024.0};
-}
-
-double convert(double value, DType to) {
-  if (is_float(to)) return value;
-  if (to == DType::kBool) return value != 0 ? 1.0 : 0.0;
-  if (std::isnan(value)) return 0.0;
-  const auto [low, high] = integer_range(to);
-  return std::trunc(std::fmin(std::fmax(value, low), high));
-}
-
 void eval_cast(const EvalArgs& e) {
+  const DType to = e.out().type.dtype;
   for (int64_t i = 0; i < e.in(0).size(); ++i)
-    e.out()[i] = convert(e.in(0)[i], e.out().type.dtype);
+    e.out()[i] = is_float(to) ? e.in(0)[i] : as_element(e.in(0)[i], to);
 }
 
 Grads cast_grad(const GradArgs& g) {

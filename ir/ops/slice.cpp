@@ -1,4 +1,5 @@
 // Views that take or add ranges: slice, pad, concat. Each one's gradient is made of the others.
+#include "ir/element.h"
 #include "ir/ops/stack.h"
 
 #include <fmt/ranges.h>
@@ -87,6 +88,8 @@ Result<Types> infer_pad(const InferArgs& args) {
     return shape_error("pad of {} by low [{}], high [{}], interior [{}]: one of each per axis",
                        to_string(x), fmt::join(p.low, ", "), fmt::join(p.high, ", "),
                        fmt::join(p.interior, ", "));
+  if (!is_float(x.dtype) && !is_element(p.value, x.dtype))
+    return attr_error("pad of {} cannot hold {}", to_string(x), p.value);
   Ints dims;
   for (int axis = 0; axis < x.rank(); ++axis) {
     const int64_t low = p.low[at(axis)];
@@ -108,7 +111,8 @@ Result<Types> infer_pad(const InferArgs& args) {
 
 void eval_pad(const EvalArgs& e) {
   const auto& p = e.attr<PadAttrs>();
-  std::fill(e.out().data.begin(), e.out().data.end(), p.value);
+  const double value = as_constant(p.value, e.out().type.dtype);
+  std::fill(e.out().data.begin(), e.out().data.end(), value);
   int64_t i = 0;
   for_each_index(e.in(0).type.shape, [&](const Index& index) {
     Index target{};

@@ -1,4 +1,5 @@
 // Ops without a data operand: constants, counting, random bits.
+#include "ir/element.h"
 #include "ir/ops/common.h"
 #include "ir/philox.h"
 
@@ -15,6 +16,10 @@ Result<Types> infer_constant(const InferArgs& args) {
   if (count != 1 && count != type.num_elements())
     return shape_error("constant of type {} has {} elements, expected 1 or {}", to_string(type),
                        count, type.num_elements());
+  for (const double x : *attrs.value) {
+    if (!is_float(type.dtype) && !is_element(x, type.dtype))
+      return attr_error("constant of type {} cannot hold {}", to_string(type), x);
+  }
   return Types{type};
 }
 

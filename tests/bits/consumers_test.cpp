@@ -1,8 +1,8 @@
 // The bits of every output and update depend on nothing else: 300 random graphs, 100 with loops,
-// and the entries of the examples, compiled as they are, and with further outputs and consumers of
-// their values; the random ones for this machine and, if that has more, for AVX2. What both have in
-// common is equal to the bit, with one thread or three. And a model's metrics change nothing but
-// themselves.
+// 100 more with products of other types, and the entries of the examples, compiled as they are, and
+// with further outputs and consumers of their values; the random ones for this machine and, if that
+// has more, for AVX2. What both have in common is equal to the bit, with one thread or three. And a
+// model's metrics change nothing but themselves.
 #include "driver/compiled_model.h"
 #include "frontend/families.h"
 #include "frontend/native_reader.h"
@@ -52,6 +52,9 @@ INSTANTIATE_TEST_SUITE_P(Seeds, Bits300, ::testing::Range(uint64_t{0}, kBlocks))
 INSTANTIATE_TEST_SUITE_P(Loops, Bits300,
                          ::testing::Range(testing::kFirstLoopSeed / kPerBlock,
                                           testing::kFirstLoopSeed / kPerBlock + 5));
+INSTANTIATE_TEST_SUITE_P(Products, Bits300,
+                         ::testing::Range(testing::kFirstProductSeed / kPerBlock,
+                                          testing::kFirstProductSeed / kPerBlock + 5));
 
 class Examples : public ::testing::TestWithParam<Net> {};
 

@@ -78,6 +78,11 @@ constexpr const char* kRecurrence = R"(graph @recurrence {
 }
 )";
 
+/// The model with a dtype policy.
+std::string with_policy(const std::string& policy, const std::string& text) {
+  return "{\"dtype\": \"" + policy + "\", " + text.substr(text.find('{') + 1);
+}
+
 std::string example(const std::string& name) {
   return test::read_file(test::source("examples/" + name + ".json"));
 }
@@ -146,6 +151,11 @@ std::vector<Net> four_nets() {
           {"recurrence", kRecurrence, true, 0, 0}};
 }
 
+std::vector<Net> bf16_nets() {
+  return {{"lenet_bf16", with_policy("mixed_bfloat16", example("lenet")), false, 0, 2},
+          {"residual_bf16", with_policy("mixed_bfloat16", kResidual), false, 0, 3}};
+}
+
 std::vector<Net> example_nets() {
   std::vector<Net> nets;
   for (const auto& entry : std::filesystem::directory_iterator(test::source("examples"))) {
@@ -163,6 +173,9 @@ std::vector<Net> all_nets() {
                                    [&](const Net& other) { return other.text == net.text; });
     if (!known) nets.push_back(net);
   }
+  for (Net& net : bf16_nets())
+    nets.push_back(std::move(net));
+  nets.push_back({"residual_f64", with_policy("float64", kResidual), false, 0, 0});
   return nets;
 }
 

@@ -25,7 +25,9 @@ void PrintTo(const Net& net, std::ostream* out);  ///< the name, in lists of tes
 std::vector<Net> four_nets();
 /// Every model of examples/.
 std::vector<Net> example_nets();
-/// The examples and what the four have beyond them.
+/// LeNet and the residual net of products of bf16.
+std::vector<Net> bf16_nets();
+/// The examples, what the four have beyond them, those of bf16 and the residual net of f64.
 std::vector<Net> all_nets();
 /// Whether evaluating is what the training step does before it updates: nothing in the net has one
 /// way for training and one for use.

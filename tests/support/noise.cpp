@@ -1,5 +1,6 @@
 #include "tests/support/noise.h"
 
+#include "ir/contraction_types.h"
 #include "ir/op.h"
 #include "support/check.h"
 #include "tests/support/random_graph_builder.h"
@@ -55,6 +56,27 @@ bool sums(Op op) {
          def(op).lowering == Lowering::kConv;
 }
 
+}  // namespace
+
+RoundingNoise rounding_noise(DType dtype) {
+  constexpr double kTimes = 4.0;
+  if (dtype == DType::kBF16) return {kTimes * 0x1p-9, 0.0};
+  if (dtype == DType::kF16) return {kTimes * 0x1p-12, kTimes * 0x1p-25};
+  return {};
+}
+
+RoundingNoise product_noise(const Graph& graph, const Node& node) {
+  const Lowering lowering = def(node.op).lowering;
+  const bool contracts = lowering == Lowering::kMatmul || lowering == Lowering::kConv;
+  return contracts ? rounding_noise(contraction_types(graph, node).multiply) : RoundingNoise{};
+}
+
+double moved(double x, const RoundingNoise& noise, double r) {
+  return x == 0.0 ? x : x + r * std::max(noise.relative * std::abs(x), noise.least);
+}
+
+namespace {
+
 class NoisyRun {
  public:
   NoisyRun(const Graph& graph, double relative, uint64_t seed, Noise noise)
@@ -83,14 +105,20 @@ class NoisyRun {
   }
 
  private:
-  void disturb(Tensor& tensor, double steps = 1.0) {
+  void disturb(Tensor& tensor, const RoundingNoise& noise) {
     if (!is_float(tensor.type.dtype)) return;
     const uint64_t key = noise_ == Noise::kOfTheNumber ? random_.bits() : 0;
     for (double& x : tensor.data) {
       Random own(key ^ std::bit_cast<uint64_t>(x));
       Random& random = noise_ == Noise::kOfTheNumber ? own : random_;
-      x *= 1.0 + steps * relative_ * static_cast<double>(random.between(-1024, 1024)) / 1024.0;
+      x = moved(x, noise, static_cast<double>(random.between(-1024, 1024)) / 1024.0);
     }
+  }
+
+  /// f32's noise where a type has none of its own.
+  RoundingNoise at_least(RoundingNoise noise, double steps = 1.0) const {
+    noise.relative = std::max(noise.relative, steps * relative_);
+    return noise;
   }
 
   /// scatter_add adds one after the other, so equal updates round the same way each time:
@@ -104,16 +132,22 @@ class NoisyRun {
   void eval(NodeId id, const Node& node) {
     std::vector<Tensor> copies;
     std::vector<const Tensor*> operands;
+    const RoundingNoise products = product_noise(graph_, node);
     copies.reserve(node.operands.size());
     for (const ValueId operand : node.operands) {
       operands.push_back(&values_[operand.index]);
       if (!sums(node.op)) continue;
-      disturb(copies.emplace_back(values_[operand.index]));
+      disturb(copies.emplace_back(values_[operand.index]), at_least(products));
       operands.back() = &copies.back();
     }
     std::vector<Tensor> results = interpret_node(graph_, id, operands);
     for (size_t i = 0; i < results.size(); ++i) {
-      if (!is_exact(node.op)) disturb(results[i], steps_of(node, results[i]));
+      const RoundingNoise own = rounding_noise(results[i].type.dtype);
+      if (!is_exact(node.op)) {
+        disturb(results[i], at_least(own, steps_of(node, results[i])));
+      } else if (node.op == Op::kCast) {
+        disturb(results[i], own);
+      }
       values_[node.results[i].index] = std::move(results[i]);
     }
   }

@@ -24,9 +24,23 @@ enum class Noise : uint8_t { kOfTheElement, kOfTheNumber };
 
 /// Runs a graph of primitives as the interpreter does, but multiplies every number an op rounds by
 /// 1 + relative * r, r uniform in [-1, 1]. Sums get noise on their terms too, so cancellation
-/// shows.
+/// shows. What is rounded to a short float, as operands of a contraction may be, is moved by its
+/// rounding_noise.
 NamedNumbers interpret_with_noise(const Graph& graph, std::span<const Tensor> inputs,
                                   double relative, uint64_t seed, Noise noise);
+
+/// The relative noise that stands for rounding once to a type, and the absolute one below which its
+/// numbers are no closer: some times what a rounding is, so that few runs show what it may do. For
+/// f32 and f64 both are 0.
+struct RoundingNoise {
+  double relative = 0.0;
+  double least = 0.0;
+};
+RoundingNoise rounding_noise(DType dtype);
+/// What a contraction does to its operands, if the node is one.
+RoundingNoise product_noise(const Graph& graph, const Node& node);
+/// x moved by the noise times r, from [-1, 1].
+double moved(double x, const RoundingNoise& noise, double r);
 
 /// What may be off in each result, as one number per tensor.
 struct Bound {

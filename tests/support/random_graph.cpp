@@ -2,6 +2,7 @@
 
 #include "ir/interpreter.h"
 #include "support/check.h"
+#include "tests/support/noise.h"
 #include "tests/support/random_graph_builder.h"
 
 #include <fmt/format.h>
@@ -16,7 +17,6 @@ namespace {
 
 constexpr double kMaxMagnitude = 16.0;  // of float values
 constexpr double kNoise = 2e-6;         // relative; some roundings of fp32
-constexpr double kTolerance = 1e-4;     // of the noisy against the exact evaluation
 
 uint64_t hash_text(const std::string& text, uint64_t seed) {
   uint64_t h = seed ^ 0xCBF29CE484222325ULL;
@@ -30,12 +30,12 @@ bool all_elements(const Tensor& t, bool (*holds)(double)) {
 }
 
 /// Two different elements closer than rounding noise.
-bool has_near_ties(const Tensor& t) {
+bool has_near_ties(const Tensor& t, double noise) {
   std::vector<double> sorted = t.data;
   std::sort(sorted.begin(), sorted.end());
   for (size_t i = 1; i < sorted.size(); ++i) {
     const double gap = sorted[i] - sorted[i - 1];
-    if (gap != 0.0 && gap < 4 * kNoise * std::max(1.0, std::abs(sorted[i]))) return true;
+    if (gap != 0.0 && gap < 4 * noise * std::max(1.0, std::abs(sorted[i]))) return true;
   }
   return false;
 }
@@ -85,6 +85,8 @@ std::vector<Tensor> random_inputs(const Graph& graph, uint64_t seed) {
 RandomGraphBuilder::RandomGraphBuilder(uint64_t seed, const RandomGraphOptions& options)
     : seed_(seed),
       options_(options),
+      noise_(options.product_types ? 1e-2 : kNoise),
+      tolerance_(options.product_types ? 0.1 : 1e-4),
       random_(seed * 0x9E3779B97F4A7C15ULL + 1),
       graph_(std::make_shared<Graph>(fmt::format("random_{}", seed))),
       builder_(*graph_) {}
@@ -126,7 +128,7 @@ bool RandomGraphBuilder::is_sane(const Tensor& exact, const Tensor& noisy) const
   for (int64_t i = 0; i < exact.size(); ++i) {
     if (!std::isfinite(exact[i])) return false;
     if (is_float(exact.type.dtype) && std::abs(exact[i]) > kMaxMagnitude) return false;
-    if (std::abs(exact[i] - noisy[i]) > kTolerance * std::max(1.0, std::abs(exact[i])))
+    if (std::abs(exact[i] - noisy[i]) > tolerance_ * std::max(1.0, std::abs(exact[i])))
       return false;
   }
   return true;
@@ -146,7 +148,7 @@ bool RandomGraphBuilder::is_near_jump(const Node& node) const {
   if (truncates || holds({Op::kFloor, Op::kCeil, Op::kRound})) {
     for (int64_t i = 0; i < x.exact.size(); ++i) {
       const double to_jump = x.exact[i] - shift - std::round(x.exact[i] - shift);
-      if (std::abs(to_jump) < 100 * kNoise && x.exact[i] != x.noisy[i]) return true;
+      if (std::abs(to_jump) < 100 * noise_ && x.exact[i] != x.noisy[i]) return true;
     }
   }
   if (holds({Op::kEqual, Op::kNotEqual, Op::kLess, Op::kLessEqual, Op::kGreater,
@@ -154,7 +156,7 @@ bool RandomGraphBuilder::is_near_jump(const Node& node) const {
     const Entry& y = entry(node.operands[1]);
     for (int64_t i = 0; i < x.exact.size(); ++i) {
       const bool exact = x.exact[i] == x.noisy[i] && y.exact[i] == y.noisy[i];
-      if (!exact && std::abs(x.exact[i] - y.exact[i]) < 100 * kNoise) return true;
+      if (!exact && std::abs(x.exact[i] - y.exact[i]) < 100 * noise_) return true;
     }
   }
   return false;
@@ -168,7 +170,7 @@ bool RandomGraphBuilder::is_near_kink(NodeId id) const {
   const auto holds = [&](std::initializer_list<Op> ops) {
     return std::find(ops.begin(), ops.end(), node.op) != ops.end();
   };
-  const auto near_zero = [](double v) { return v != 0.0 && std::abs(v) < 10 * kNoise; };
+  const auto near_zero = [&](double v) { return v != 0.0 && std::abs(v) < 10 * noise_; };
   if (is_near_jump(node)) return true;
   if (holds({Op::kRelu, Op::kAbs, Op::kSign, Op::kSigmoidCrossEntropy}))
     return std::any_of(x.data.begin(), x.data.end(), near_zero);
@@ -179,7 +181,8 @@ bool RandomGraphBuilder::is_near_kink(NodeId id) const {
     }
     return false;
   }
-  return holds({Op::kReduceMax, Op::kReduceMin, Op::kMaxPool, Op::kArgmax}) && has_near_ties(x);
+  return holds({Op::kReduceMax, Op::kReduceMin, Op::kMaxPool, Op::kArgmax}) &&
+         has_near_ties(x, noise_);
 }
 
 /// Computes the numbers of a node's results and takes them into the pool; false when they are not
@@ -192,15 +195,27 @@ bool RandomGraphBuilder::evaluate(NodeId id) {
     exact.push_back(&entry(operand).exact);
     noisy.push_back(&entry(operand).noisy);
   }
+  Random noise(node.results[0].index);
+  const auto share = [&] { return static_cast<double>(noise.between(-64, 64)) / 64.0; };
+  std::vector<Tensor> rounded;
+  rounded.reserve(noisy.size());
+  const RoundingNoise products = product_noise(*graph_, node);
+  for (const Tensor*& operand : noisy) {
+    if (products.relative == 0.0) break;
+    for (double& x : rounded.emplace_back(*operand).data)
+      x = moved(x, products, share());
+    operand = &rounded.back();
+  }
   std::vector<Tensor> results = interpret_node(*graph_, id, exact);
   std::vector<Tensor> noisy_results = interpret_node(*graph_, id, noisy);
-  Random noise(node.results[0].index);
   for (size_t i = 0; i < results.size(); ++i) {
     const bool moves_data = def(node.op).lowering == Lowering::kView ||
                             def(node.op).lowering == Lowering::kSource ||
                             !is_float(results[i].type.dtype);
+    const RoundingNoise own = rounding_noise(results[i].type.dtype);
     for (double& x : noisy_results[i].data) {
-      if (!moves_data) x *= 1.0 + kNoise * static_cast<double>(noise.between(-64, 64)) / 64.0;
+      if (!moves_data) x *= 1.0 + kNoise * share();
+      if (own.relative > 0.0) x = moved(x, own, share());
     }
     if (!is_sane(results[i], noisy_results[i])) return false;
   }
@@ -221,6 +236,37 @@ std::optional<Val> RandomGraphBuilder::try_node(Op op, std::vector<Val> operands
   if (val.type().num_elements() <= options_.max_elements && evaluate(node)) return val;
   graph_->erase(node);
   return std::nullopt;
+}
+
+bool RandomGraphBuilder::depends_on_inputs(ValueId value) const {
+  const NodeId id = graph_->def(value);
+  if (!id.valid()) return true;
+  const std::vector<ValueId>& operands = graph_->node(id).operands;
+  return std::any_of(operands.begin(), operands.end(),
+                     [&](ValueId operand) { return depends_on_inputs(operand); });
+}
+
+/// A contraction, with types of its own where options ask for them. Constants keep f32: what is
+/// folded is rounded, as the interpreter does not.
+std::optional<Val> RandomGraphBuilder::try_product(Op op, Val a, Val b, AttrRef attrs) {
+  const bool typed = options_.product_types && random_.chance(0.9) && depends_on_inputs(a.id()) &&
+                     depends_on_inputs(b.id());
+  if (!typed) return try_node(op, {a, b}, std::move(attrs));
+  const DType multiply = random_.pick(
+      std::vector<DType>{DType::kBF16, DType::kBF16, DType::kBF16, DType::kF16, DType::kF64});
+  for (Val* operand : {&a, &b}) {
+    const DType before = random_.chance(0.8) ? multiply : DType::kBF16;
+    if (!random_.chance(0.3)) continue;
+    *operand = try_node(Op::kCast, {*operand}, make_attrs(CastAttrs{before})).value_or(*operand);
+  }
+  const auto with_multiply = [&](auto typed_attrs) {
+    typed_attrs.multiply = multiply;
+    typed_attrs.result = DType::kF32;
+    return make_attrs(std::move(typed_attrs));
+  };
+  attrs = op == Op::kMatmul ? with_multiply(attrs.as<MatmulAttrs>())
+                            : with_multiply(attrs.as<ConvAttrs>());
+  return try_node(op, {a, b}, std::move(attrs));
 }
 
 // ---- drawing -----------------------------------------------------------------------------------

@@ -38,6 +38,9 @@ struct RandomGraphOptions {
   uint32_t families = kRandomAll;
   bool parameters = true;  ///< params besides inputs, and state with updates
   bool loss = true;        ///< an output "loss": f32[], that depends on all float values
+  /// Contractions multiply in bf16, f16 or f64, of operands that may be rounded before. Values are
+  /// then apart from kinks and jumps by what these roundings do.
+  bool product_types = false;
 };
 
 /// A graph that verifies, the same on every machine for a seed. Evaluate it on

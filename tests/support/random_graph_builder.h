@@ -52,9 +52,11 @@ class RandomGraphBuilder {
   Val new_input(InputKind kind, TensorType type);
   Val new_constant(TensorType type);
   /// Adds a node when its result is sane; what it needed may stay behind unused.
+  std::optional<Val> try_product(Op op, Val a, Val b, AttrRef attrs);
   std::optional<Val> try_node(Op op, std::vector<Val> operands, AttrRef attrs = {},
                               std::shared_ptr<Graph> body = nullptr);
   bool evaluate(NodeId node);
+  bool depends_on_inputs(ValueId value) const;
   bool is_sane(const Tensor& exact, const Tensor& noisy) const;
   bool is_near_kink(NodeId node) const;
   bool is_near_jump(const Node& node) const;
@@ -92,6 +94,8 @@ class RandomGraphBuilder {
 
   uint64_t seed_;
   RandomGraphOptions options_;
+  double noise_;      ///< relative; some roundings of fp32, or of what products are rounded to
+  double tolerance_;  ///< of the noisy against the exact evaluation
   Random random_;
   std::shared_ptr<Graph> graph_;
   Builder builder_;

@@ -235,8 +235,8 @@ void RandomGraphBuilder::make_matmul() {
   }
   const Val w = y ? *y : weights({DType::kF32, shape});
   const bool left = random_.chance(0.2) && !attrs.transpose_a && !attrs.transpose_b;
-  const auto product = left ? try_node(Op::kMatmul, {w, x}, make_attrs(MatmulAttrs{true, true}))
-                            : try_node(Op::kMatmul, {x, w}, make_attrs(attrs));
+  const auto product = left ? try_product(Op::kMatmul, w, x, make_attrs(MatmulAttrs{true, true}))
+                            : try_product(Op::kMatmul, x, w, make_attrs(attrs));
   if (!product || random_.chance(0.3)) return;
   const Val bias = weights({DType::kF32, Shape{product->shape().back()}});  // a dense layer
   const auto wide =
@@ -266,7 +266,7 @@ void RandomGraphBuilder::make_conv() {
   const int64_t wide = options_.max_extent > 17 && attrs.groups == 1 ? options_.max_extent / 2 : 3;
   filter.push_back(attrs.groups * random_.between(1, wide));
   if (filter.num_elements() > options_.max_elements) return;
-  try_node(Op::kConv, {x, weights({DType::kF32, filter})}, make_attrs(std::move(attrs)));
+  try_product(Op::kConv, x, weights({DType::kF32, filter}), make_attrs(std::move(attrs)));
 }
 
 void RandomGraphBuilder::make_pool() {

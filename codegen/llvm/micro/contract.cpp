@@ -182,6 +182,7 @@ void ContractEmitter::blocked_depth_of_direct(const Range& panels, const Range& 
   depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
     if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
     each_outer_row(rows, [&](llvm::Value* outer, const Range& tiles) {
+      if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), steps);
       llvm::Value* sums = element(partial_, ir.CreateNSWMul(outer, em_.i64(plan_.mc * plan_.nc)));
       run_tiles({panels, tiles, steps, flags, nullptr, sums});
     });

@@ -216,8 +216,74 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   return true;
 }
 
+/// The load that words of pairs can be made of, run by run: f32 to be rounded, or bf16.
+const Expr* staged_load(const ContractPlan& plan) {
+  const Expr* e = &plan.exprs[plan.a.index];
+  if (e->kind == ExprKind::kScalar && e->op == ScalarOp::kCast) e = &plan.exprs[e->args[0].index];
+  const bool plain = plan.pairs() && e->kind == ExprKind::kLoad && !e->args[0].valid() &&
+                     (e->dtype == DType::kF32 || e->dtype == DType::kBF16);
+  return plain ? e : nullptr;
+}
+
+/// The extents of k, in words, that one block goes over.
+std::vector<int64_t> block_extents(const Dims& k, int64_t steps) {
+  std::vector<int64_t> extents;
+  int64_t inner = 1;
+  for (size_t i = k.size(); i-- > 0; inner *= extents.front())
+    extents.insert(extents.begin(), std::min(k[i].extent, std::max<int64_t>(steps / inner, 1)));
+  return extents;
+}
+
+/// What a row of A reads in a block of k as a run without large gaps; false if it is none, or words
+/// do not begin at even elements.
+bool make_stage(ContractPlan& plan, const Expr& load, const std::vector<int64_t>& extents) {
+  const auto stride = [&](VarId var) { return load.index.coefficient(var); };
+  Stage& stage = plan.stage;
+  const VarId row = plan.m.back().var;
+  stage.step = stride(plan.k.back().var);
+  stage.across = stage.step != 1;
+  const int64_t unit = stage.across ? 1 : 2;  // elements that a word goes on by
+  if (stage.step <= 0 || (stage.across && stride(row) != 1)) return false;
+  stage.row_words = stride(row) / unit;
+  stage.first_words = (extents.back() - 1) * (2 / unit) * stage.step + 1;
+  int64_t span = stage.first_words + (plan.m.back().extent - 1) * stage.row_words;
+  bool fits = stride(row) > 0 && stride(row) % unit == 0;
+  for (size_t i = plan.k.size() - 1; i-- > 0;) {
+    const int64_t elements = stride(plan.k[i].var);
+    const int64_t more = (extents[i] - 1) * elements / unit;
+    fits = fits && (extents[i] == 1 ||
+                    (elements > 0 && elements % unit == 0 && elements / unit * 2 <= span * 3));
+    stage.first_words += more;
+    span += more;
+  }
+  return fits;
+}
+
+/// Words of pairs of A's buffer as it lies, where windows overlap: each is made once or a few
+/// times, not for every window. Tiles stay inside the innermost m dimension, as of a direct A.
+bool try_staged_a(ContractPlan& plan, const TargetInfo& target) {
+  const Expr* load = staged_load(plan);
+  if (load == nullptr || plan.m.size() < 2 || plan.k.size() < 2 || plan.inner_k % 2 != 0)
+    return false;
+  const bool blocked = plan.depth > kMaxUnblockedDepth;
+  const int64_t steps = blocked ? aligned_steps(plan.k) : plan.depth;
+  if (blocked && (steps < kFewAlignedSteps || !sums_stay(plan, target))) return false;
+  if (!make_stage(plan, *load, block_extents(plan.k, steps))) return false;
+  const int64_t rows = plan.m.back().extent;
+  const int64_t words = plan.stage.words(rows);
+  if (words * 4 > rows * steps * 3 || words * plan.word_bytes() > target.l2_bytes / 4) return false;
+  const Tile tile = choose_tile(rows, plan.columns, target, plan.word_bytes());
+  if (lines_collide(plan, tile, plan.stage.row_words, 0, 1)) return false;
+  plan.a_layout = Layout::kStaged;
+  plan.a_row_stride = plan.stage.row_words;
+  plan.m_outer.assign(plan.m.begin(), plan.m.end() - 1);
+  plan.m = {plan.m.back()};
+  plan.rows = rows;
+  return true;
+}
+
 void choose_a_layout(ContractPlan& plan, const TargetInfo& target) {
-  if (try_direct_a(plan, target)) return;
+  if (try_direct_a(plan, target) || try_staged_a(plan, target)) return;
   const int64_t along_k = unit_loads(plan.exprs, plan.a, plan.k.back().var);
   const int64_t along_m = unit_loads(plan.exprs, plan.a, plan.m.back().var);
   const bool tiles = plan.m.size() == 1 && target.has_masked_memory;
@@ -233,14 +299,21 @@ void make_levels(ContractPlan& plan) {
   const int64_t packed_a = plan.a_layout == Layout::kRowsOfK    ? 1
                            : plan.a_layout == Layout::kTilesOfK ? plan.mr
                                                                 : plan.odd_lines(plan.mc);
-  if (plan.a_packed())
-    plan.a_row_stride = plan.a_layout == Layout::kRowsOfK ? plan.odd_lines(plan.a_depth()) : 1;
+  if (plan.a_layout == Layout::kRowsOfK) plan.a_row_stride = plan.odd_lines(plan.a_depth());
+  if (plan.a_layout == Layout::kKOfRows || plan.a_layout == Layout::kTilesOfK)
+    plan.a_row_stride = 1;
   int64_t inner = 1;
   for (size_t i = plan.k.size(); i-- > 0 && (inner == 1 || !plan.aligned || inner < plan.kc);) {
     const VarId var = plan.k[i].var;
     KLevel level;
     level.extent = plan.aligned ? std::min(plan.k[i].extent, plan.kc / inner) : plan.k[i].extent;
     level.a_stride = plan.a_packed() ? packed_a * inner : a.index.coefficient(var);
+    if (plan.a_layout == Layout::kStaged) {
+      const int64_t elements = cast_load(plan.exprs, plan.a)->index.coefficient(var);
+      const bool by_words = i + 1 == plan.k.size();
+      level.a_stride =
+          plan.stage.across ? elements * (by_words ? 2 : 1) : elements / (by_words ? 1 : 2);
+    }
     level.b_stride = plan.b_packed() ? plan.nr() * inner : b.index.coefficient(var);
     inner *= level.extent;
     const bool joins =

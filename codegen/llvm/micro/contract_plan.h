@@ -17,6 +17,7 @@ int64_t extent_of(const Dims& dims);
 /// How an operand is laid out where the tile reads it.
 enum class Layout : uint8_t {
   kDirect,           ///< in its own buffer, affine in rows (columns) and in every k dimension
+  kStaged,           ///< A: a copy of the run of its buffer that a block reads, in words (Stage)
   kRowsOfK,          ///< A packed: [row][k]
   kKOfRows,          ///< A packed: [k][row]
   kTilesOfK,         ///< A packed: tiles of mr rows, each [k][mr]
@@ -37,6 +38,16 @@ struct KLevel {
   int64_t b_stride = 0;
 };
 
+/// The words of a run of A's buffer, once each, for tiles whose windows overlap. Along k, two
+/// neighbours are a word; across, an element and the next step's: as many words as elements.
+struct Stage {
+  bool across = false;
+  int64_t step = 1;         ///< elements between neighbours of the innermost k
+  int64_t row_words = 0;    ///< between rows
+  int64_t first_words = 0;  ///< that one row reads
+  int64_t words(int64_t rows) const { return first_words + (rows - 1) * row_words; }
+};
+
 struct ContractPlan {
   std::vector<kernel::Expr> exprs;  ///< the kernel's, rewritten for the merged dimensions
   kernel::ExprId a, b;
@@ -55,6 +66,7 @@ struct ContractPlan {
   Layout a_layout = Layout::kRowsOfK;
   Layout b_layout = Layout::kPanels;
   int64_t a_row_stride = 0;      ///< elements between rows as the tile reads A
+  Stage stage;                   ///< of A, where its layout is kStaged
   std::vector<KLevel> k_levels;  ///< of a block of k, outermost first
   int64_t lanes = 1;             ///< of a vector
   int64_t mr = 1, nv = 1;        ///< rows and vectors of the register tile

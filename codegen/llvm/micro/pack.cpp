@@ -49,6 +49,8 @@ llvm::Type* word_type(llvm::LLVMContext& context, const ContractPlan& plan) {
 
 int64_t Packer::a_bytes() const {
   if (!plan_.a_packed()) return 0;
+  if (plan_.a_layout == Layout::kStaged)
+    return (plan_.stage.words(plan_.rows) + plan_.lanes) * plan_.word_bytes();
   const int64_t words = plan_.a_layout == Layout::kKOfRows
                             ? plan_.a_depth() * plan_.k_levels.back().a_stride
                             : plan_.mc / plan_.mr * plan_.a_tile_words();
@@ -242,7 +244,65 @@ void Packer::tiles_of_k(llvm::Value* to, const FlatRange& rows, const FlatRange&
   });
 }
 
+/// Numbers as bits of bf16 in memory's order; none of them at or behind `left`.
+llvm::Value* Packer::staged_load(llvm::Value* pointer, llvm::Value* left, unsigned lanes,
+                                 DType dtype) {
+  Builder& ir = em_.ir();
+  llvm::Value* count = ir.CreateTrunc(
+      ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, left, em_.i64(lanes)), ir.getInt32Ty());
+  llvm::Value* mask = ir.CreateICmpSLT(iota(ir.getInt32Ty(), lanes), splat(ir, count, lanes));
+  llvm::Type* type = with_lanes(memory_type(em_.context(), dtype), lanes);
+  llvm::Value* value = em_.with(Lanes{lanes, plan_.k.back().var, mask},
+                                [&] { return em_.masked_load(type, pointer, dtype_bytes(dtype)); });
+  if (dtype == DType::kBF16) return value;
+  return em_.to_memory(em_.round_short(value, DType::kBF16), DType::kBF16);
+}
+
+/// Words [at, at + lanes) of the run that begins at `source`, the earlier k above.
+llvm::Value* Packer::staged_words(llvm::Value* source, llvm::Value* at, llvm::Value* count,
+                                  DType dtype) {
+  Builder& ir = em_.ir();
+  const auto lanes = static_cast<unsigned>(plan_.lanes);
+  llvm::Type* integer = with_lanes(ir.getInt32Ty(), lanes);
+  llvm::Type* element = memory_type(em_.context(), dtype);
+  llvm::Value* left = ir.CreateNSWSub(count, at);
+  if (!plan_.stage.across) {
+    llvm::Value* first = ir.CreateGEP(element, source, ir.CreateNSWMul(at, em_.i64(2)));
+    llvm::Value* pairs = staged_load(first, ir.CreateNSWMul(left, em_.i64(2)), 2 * lanes, dtype);
+    pairs = ir.CreateBitCast(pairs, integer);
+    return ir.CreateIntrinsic(llvm::Intrinsic::fshl, {integer},
+                              {pairs, pairs, llvm::ConstantInt::get(integer, 16)});
+  }
+  llvm::Value* first = ir.CreateGEP(element, source, at);
+  llvm::Value* second = ir.CreateGEP(element, first, em_.i64(plan_.stage.step));
+  llvm::Value* upper = ir.CreateZExt(staged_load(first, left, lanes, dtype), integer);
+  llvm::Value* lower = ir.CreateZExt(staged_load(second, left, lanes, dtype), integer);
+  return ir.CreateOr(ir.CreateShl(upper, 16), lower);
+}
+
+/// The run that these rows read in a block of k.
+void Packer::stage_a(llvm::Value* to, const FlatRange& rows, const FlatRange& steps) {
+  Builder& ir = em_.ir();
+  const kernel::Expr& load = *cast_load(plan_.exprs, plan_.a);
+  bind_flat(em_, plan_.m, rows.low);
+  bind_flat(em_, plan_.k, steps.low);  // blocks begin where the innermost k does
+  llvm::Value* source = em_.address(load.buffer, load.index);
+  llvm::Value* more = ir.CreateNSWSub(ir.CreateNSWSub(rows.high, rows.low), em_.i64(1));
+  llvm::Value* count = ir.CreateNSWAdd(ir.CreateNSWMul(more, em_.i64(plan_.stage.row_words)),
+                                       em_.i64(plan_.stage.first_words));
+  em_.when(ir.CreateICmpSGE(more, em_.i64(0)), [&] {
+    em_.loop(
+        em_.i64(0), count, plan_.lanes, false,
+        [&](llvm::Value* at) {
+          ir.CreateAlignedStore(staged_words(source, at, count, load.dtype), element(to, at),
+                                llvm::Align(4));
+        },
+        "stage");
+  });
+}
+
 void Packer::pack_a(llvm::Value* to, const FlatRange& rows, const FlatRange& steps) {
+  if (plan_.a_layout == Layout::kStaged) return stage_a(to, rows, steps);
   Builder& ir = em_.ir();
   if (plan_.a_layout == Layout::kTilesOfK) return tiles_of_k(to, rows, steps);
   if (plan_.a_layout == Layout::kRowsOfK) {

@@ -47,6 +47,9 @@ class Packer {
   void tile_rows(llvm::Value* to, llvm::Value* tile, int64_t rows);
   void tiles_of_k(llvm::Value* to, const FlatRange& rows, const FlatRange& steps);
   void copy_steps(llvm::Value* low, llvm::Value* high, llvm::Value* to);
+  void stage_a(llvm::Value* to, const FlatRange& rows, const FlatRange& steps);
+  llvm::Value* staged_words(llvm::Value* source, llvm::Value* at, llvm::Value* count, DType dtype);
+  llvm::Value* staged_load(llvm::Value* pointer, llvm::Value* left, unsigned lanes, DType dtype);
   llvm::Value* words(kernel::ExprId source);
   llvm::Value* along_k(kernel::ExprId source);
   void store_words(llvm::Value* pairs, llvm::Value* to, llvm::Value* left);

@@ -166,7 +166,8 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   // A's block stays in half of the second cache; B's, read once per block of A, in the third.
   const int64_t row_bytes = plan.kc * plan.word_bytes();
   const int64_t most_rows = target.l2_bytes / 2 / row_bytes;
-  const bool whole = plan.a_layout == Layout::kDirect && (!blocked || !plan.m_outer.empty());
+  const bool where_it_lies = plan.a_layout == Layout::kDirect || plan.a_layout == Layout::kStaged;
+  const bool whole = where_it_lies && (!blocked || !plan.m_outer.empty());
   plan.mc =
       whole ? ceil_div(plan.rows, plan.mr) * plan.mr : even_blocks(plan.rows, most_rows, plan.mr);
   const int64_t share =

@@ -283,7 +283,8 @@ class TileEmitter {
     }
   }
 
-  /// sum + a * b, rounded once; of pairs the sum and both products, one after the other.
+  /// sum + a * b, rounded once; of pairs the sum and both products, one after the other. a, one
+  /// word on all lanes, comes last: there the instruction can load it.
   llvm::Value* add_product(llvm::Value* a, llvm::Value* b, llvm::Value* sum) {
     if (!plan_.pairs()) return em_.math().fma(a, b, sum);
     Builder& ir = em_.ir();
@@ -292,7 +293,7 @@ class TileEmitter {
                                   : llvm::Intrinsic::x86_avx512bf16_dpbf16ps_128;
     llvm::Type* pairs = with_lanes(ir.getBFloatTy(), 2 * lanes_);
     return ir.CreateIntrinsic(id, {},
-                              {sum, ir.CreateBitCast(a, pairs), ir.CreateBitCast(b, pairs)});
+                              {sum, ir.CreateBitCast(b, pairs), ir.CreateBitCast(a, pairs)});
   }
 
   bool is_edge(int64_t vector) const {

@@ -108,12 +108,14 @@ Tensor interpreted(const Product& p) {
   return memory.back();
 }
 
-/// This machine's code, and on x86-64 that without dot instructions and for AVX2.
-std::vector<TargetInfo> targets() {
+/// This machine's code, and on x86-64 that without dot instructions and for AVX2. A product of bf16
+/// or f16 is exact, so its sums are those of SSE too, which has no fused multiply-add.
+std::vector<TargetInfo> targets(DType multiply) {
   std::vector<TargetInfo> all = {TargetInfo::host()};
   if (all[0].triple.substr(0, 6) != "x86_64") return all;
   if (all[0].has_bf16_dot) all.push_back(TargetInfo::generic_avx512());
   if (all[0].has_fma) all.push_back(TargetInfo::generic_avx2());
+  if (accumulator_dtype(multiply) != multiply) all.push_back(TargetInfo::generic_sse());
   return all;
 }
 
@@ -129,7 +131,7 @@ void check(const std::string& what, const TensorType& a, const TensorType& b, co
            int64_t depth, DType multiply) {
   const Product p = lowered(a, b, make, TargetInfo::host());
   const Tensor wanted = interpreted(p);
-  for (const TargetInfo& target : targets()) {
+  for (const TargetInfo& target : targets(multiply)) {
     EXPECT_TRUE(compiled(lowered(a, b, make, target), target) == test::to_bytes(wanted))
         << what << ", " << target.vector_bytes << " byte vectors, dot " << target.has_bf16_dot;
   }

@@ -14,6 +14,7 @@ TEST(TargetInfo, GenericTargetsHaveTheirClassesNumbers) {
   EXPECT_EQ(sse.vector_registers, 16);
   EXPECT_FALSE(sse.has_fma);
   EXPECT_FALSE(sse.has_masked_memory);
+  EXPECT_FALSE(sse.has_f16);
   const TargetInfo avx2 = TargetInfo::generic_avx2();
   EXPECT_EQ(avx2.vector_bytes, 32);
   EXPECT_TRUE(avx2.has_fma);
@@ -21,6 +22,7 @@ TEST(TargetInfo, GenericTargetsHaveTheirClassesNumbers) {
   EXPECT_EQ(avx512.vector_bytes, 64);
   EXPECT_EQ(avx512.vector_registers, 32);
   EXPECT_TRUE(avx512.has_masked_memory);
+  EXPECT_TRUE(avx512.has_f16);
   EXPECT_EQ(avx512.lanes(4), 16);
   const TargetInfo neon = TargetInfo::generic_neon();
   EXPECT_EQ(neon.vector_bytes, 16);
