@@ -133,6 +133,8 @@ class EntryBuilder {
     LayerBuildArgs args{.layer = layer, .inputs = inputs, .builder = builder_};
     args.training = training();
     args.mask = masks_[call.inputs.front()];
+    for (const ModelValue value : call.inputs)
+      args.masks.push_back(masks_[value]);
     if (tail_.valid()) args.tail_weight = cast(tail_, layer.policy.compute);
     args.seed = [this] { return seed(); };
     args.iteration = [this] { return iteration(); };

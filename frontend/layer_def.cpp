@@ -61,15 +61,17 @@ void LayerInferArgs::parameter(std::string_view name, Ints shape, bool trainable
   spec.name = std::string(name);
   spec.dtype = layer.policy.compute;
   spec.shape = std::move(shape);
-  spec.initializer = *options().component(base + "_initializer");
+  const std::string own = base + "_initializer";
+  const std::string option = options().defines(own) ? own : "initializer";
+  spec.initializer = *options().component(option);
   spec.trainable = trainable && layer.trainable;
-  if (trainable) {
+  if (trainable && options().defines(base + "_regularizer")) {
     if (const Component* regularizer = options().component(base + "_regularizer")) {
       spec.regularizer = std::make_shared<const Component>(*regularizer);
     }
   }
   if (!initializer_fits(spec.initializer, spec.shape.size())) {
-    sink.error(DiagKind::kBadValue, option_place(base + "_initializer"),
+    sink.error(DiagKind::kBadValue, option_place(option),
                "initializer \"{}\" cannot make {} of shape {}", spec.initializer.written_type, name,
                shape_text(spec.shape))
         .with_note("identity makes matrices; orthogonal makes tensors of two or more axes");

@@ -27,7 +27,8 @@ struct LayerInferArgs {
   const Place& place;  ///< of the call
   int64_t batch_size = 1;
 
-  bool masked = false;  ///< some steps of an input do not count
+  bool masked = false;           ///< some steps of an input do not count
+  std::vector<bool> masks = {};  ///< the same by input; empty inside another layer
 
   TensorSpec output;
   bool output_masked = false;  ///< MaskRule::kKnows only
@@ -35,12 +36,13 @@ struct LayerInferArgs {
 
   const Options& options() const { return layer.component.options; }
   const Ints& shape(size_t i = 0) const { return inputs[i].shape; }
+  bool input_masked(size_t i) const { return masks.empty() ? masked : masks[i]; }
   /// "layer \"conv2d\"".
   std::string who() const;
   /// Place of an option, for complaints about its value.
   Place option_place(std::string_view option) const;
   /// Declares a parameter whose initializer and regularizer are the options `<prefix>_initializer`,
-  /// `<prefix>_regularizer` (`prefix` is the parameter's name unless given).
+  /// `<prefix>_regularizer` (`prefix` is the parameter's name unless given), or `initializer`.
   void parameter(std::string_view name, Ints shape, bool trainable = true,
                  std::string_view prefix = {});
   /// Reports a shape that does not fit and returns false.
@@ -58,9 +60,10 @@ struct LayerBuildArgs {
   std::span<const Val> inputs;
   Builder& builder;
   bool training = false;
-  Val mask = {};             ///< bool[batch, steps]: which steps count; empty: all
-  bool zero_masked = false;  ///< a recurrent layer gives 0 for steps that do not count
-  Val tail_weight = {};      ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
+  Val mask = {};                ///< bool[batch, steps]: which steps count; empty: all
+  std::vector<Val> masks = {};  ///< the same by input; empty inside another layer
+  bool zero_masked = false;     ///< a recurrent layer gives 0 for steps that do not count
+  Val tail_weight = {};         ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
   /// Of random ops; only in training.
   std::function<Val()> seed = {}, iteration = {};
   std::function<Val(std::string_view)> parameter = {};
@@ -70,6 +73,7 @@ struct LayerBuildArgs {
 
   const Options& options() const { return layer.component.options; }
   Val in(size_t i = 0) const { return inputs[i]; }
+  Val input_mask(size_t i) const { return masks.empty() ? mask : masks[i]; }
   /// Extents without the batch axis.
   Ints example_shape(size_t i = 0) const;
   int64_t batch() const { return inputs[0].shape()[0]; }

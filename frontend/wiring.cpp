@@ -177,15 +177,16 @@ class Wiring {
     if (layer_of_[i] == kNone) return;
     Layer& layer = layers_[layer_of_[i]];
     std::vector<TensorSpec> inputs;
-    bool masked = false;
+    std::vector<bool> masks;
     for (const Source& source : sources_[i]) {
       if (source.index == kNone) return;
       if (!source.is_input && !outputs_[source.index]) return;  // reported where it went wrong
       inputs.push_back(source.is_input ? model_.inputs[source.index].spec
                                        : *outputs_[source.index]);
       inputs.back().dtype = layer.seen(inputs.back().dtype);
-      masked = masked || (!source.is_input && masked_[source.index]);
+      masks.push_back(!source.is_input && masked_[source.index]);
     }
+    const bool masked = std::find(masks.begin(), masks.end(), true) != masks.end();
     const Place place = entry(i).json.place();
     LayerInferArgs args{.layer = layer,
                         .inputs = inputs,
@@ -193,6 +194,7 @@ class Wiring {
                         .place = place,
                         .batch_size = batch_size_,
                         .masked = masked,
+                        .masks = std::move(masks),
                         .output = {},
                         .parameters = {}};
     if (!check_inputs(args) || !check_mask(args) || !layer.def->infer(args) || !check_sizes(args))

@@ -178,6 +178,17 @@ struct LayerNormAttrs {
                                              field("epsilon", &LayerNormAttrs::epsilon)};
 };
 
+/// Scores are multiplied by `scale`. Causal: query i sees the keys 0 to i. `multiply` is that of
+/// both products (ir/contraction_types.h).
+struct AttentionAttrs {
+  bool causal = false;
+  double scale = 1.0;
+  std::optional<DType> multiply = {};
+  static constexpr auto kFields =
+      std::tuple{field("causal", &AttentionAttrs::causal), field("scale", &AttentionAttrs::scale),
+                 field("multiply", &AttentionAttrs::multiply)};
+};
+
 /// What a fused kernel is built around.
 enum class KernelKind : uint8_t { kElementwise, kRow, kColumn, kContraction, kOpaque };
 inline constexpr std::array<std::string_view, 5> kKernelKindNames = {"elementwise", "row", "column",

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+import peer_attention
 import peer_recurrent
 
 
@@ -17,7 +18,7 @@ class Case:
 
     def __init__(self, name, model, forward, loss, x, y, params, target=None, training=True):
         self.name, self.model, self.forward, self.loss = name, model, forward, loss
-        self.x, self.y, self.params, self.training = x, y, params, training
+        self.x, self.y, self.params, self.training = x, y, params, training  # x: of the one input, or by name
         self.target = target or model["layers"][-1]["name"]
         self.full_size = False  # not stored
         self.decides = False  # forward takes a list for its relu and max-pool decisions and their margins
@@ -451,15 +452,16 @@ FULL_SIZE = {
 }
 
 
-def recurrent_cases():
+def sequence_cases():
     yield from peer_recurrent.cases(Case, rng)
+    yield from peer_attention.cases(Case, rng)
 
 
 def gradient_cases():
-    """Every activation, loss, convolution, pooling and recurrent setting, and the networks."""
+    """Every activation, loss, convolution, pooling, recurrent and attention setting, and the networks."""
     yield from (activation_case(act) for act in ACTIVATIONS)
     yield from (mlp(f"loss_{key}", [6, 8, 5], "tanh", key, 11) for key in LOSSES)
     yield from (conv_case(i) for i in range(len(CONVS)))
     yield from (pool_case(i) for i in range(len(POOLS)))
-    yield from recurrent_cases()
+    yield from sequence_cases()
     yield from (make(None) for make in NETWORKS.values())

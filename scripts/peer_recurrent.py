@@ -21,8 +21,8 @@ def reordered(matrix, gates):
     return torch.cat([r, z, h], -1)
 
 
-def by_torch(kind, p, x):
-    """All states by torch.nn's cell; x is [batch, steps, features]."""
+def by_torch(kind, p, x, initial=()):
+    """All states by torch.nn's cell; x is [batch, steps, features]. From zeros, or the states given."""
     make = {"simple_rnn": torch.nn.RNNCell, "lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}[kind]
     units = p["recurrent_kernel"].shape[0]
     cell = make(x.shape[-1], units, dtype=torch.float64)
@@ -33,14 +33,15 @@ def by_torch(kind, p, x):
     values = {"weight_ih": order(p["kernel"]).T, "weight_hh": order(p["recurrent_kernel"]).T,
               "bias_ih": order(of_input), "bias_hh": order(of_state)}
     h = torch.zeros(x.shape[0], units, dtype=torch.float64)
-    state, states = ((h, h) if kind == "lstm" else h), []
+    first = tuple(initial) or (h, h)
+    state, states = (first if kind == "lstm" else first[0]), []
     for t in range(x.shape[1]):
         state = functional_call(cell, values, (x[:, t], state))
         states.append(state[0] if kind == "lstm" else state)
     return torch.stack(states, 1)
 
 
-def by_formula(kind, p, x, options, counts=None):
+def by_formula(kind, p, x, options, counts=None, initial=()):
     """All states; a step that does not count (`counts` is [batch, steps]) leaves them as they are."""
     act = ACTIVATIONS[options.get("activation", "tanh")]
     rec = ACTIVATIONS[options.get("recurrent_activation", "sigmoid")]
@@ -48,7 +49,8 @@ def by_formula(kind, p, x, options, counts=None):
     after = options.get("reset_after", True)
     bias = p.get("bias", torch.zeros(p["kernel"].shape[1], dtype=torch.float64))
     of_input, of_state = (bias[0], bias[1]) if bias.dim() == 2 else (bias, torch.zeros_like(bias))
-    h = c = torch.zeros(x.shape[0], units, dtype=torch.float64)
+    zeros = torch.zeros(x.shape[0], units, dtype=torch.float64)
+    h, c = (tuple(initial) + (zeros, zeros))[:2]
     states = []
     for t in range(x.shape[1]):
         z = x[:, t] @ p["kernel"] + of_input
@@ -71,14 +73,14 @@ def by_formula(kind, p, x, options, counts=None):
     return torch.stack(states, 1)
 
 
-def run_layer(options, p, x, counts=None):
+def run_layer(options, p, x, counts=None, initial=()):
     kind = options["type"]
     backwards = options.get("go_backwards", False)
-    usual = {"type", "name", "units", "return_sequences", "go_backwards", "use_bias", "unroll"}
+    usual = {"type", "name", "units", "inputs", "return_sequences", "go_backwards", "use_bias", "unroll"}
     if backwards:
         x, counts = x.flip(1), counts if counts is None else counts.flip(1)
     simple = set(options) <= usual and counts is None
-    states = by_torch(kind, p, x) if simple else by_formula(kind, p, x, options, counts)
+    states = by_torch(kind, p, x, initial) if simple else by_formula(kind, p, x, options, counts, initial)
     return states if options.get("return_sequences") else states[:, -1]
 
 

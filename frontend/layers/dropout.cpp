@@ -1,7 +1,6 @@
 // Dropout: in training each element is zeroed with probability rate, the rest scaled by 1 / (1 -
 // rate).
-#include "frontend/layer_def.h"
-#include "ir/op_attrs.h"
+#include "frontend/layers/keep_mask.h"
 
 namespace gradc::layers {
 namespace {
@@ -16,14 +15,8 @@ constexpr OptionDef kDropoutOptions[] = {
 };
 
 Val build_dropout(const LayerBuildArgs& a) {
-  const double rate = a.options().number("rate");
-  if (!a.training || rate == 0.0) return a.in();
-  const double keep = 1.0 - rate;
-  const Val mask = a.builder.add(
-      Op::kBernoulli, {a.seed(), a.iteration()},
-      make_attrs(BernoulliAttrs{
-          .shape = a.in().shape().to_vector(), .stream = a.next_stream(), .probability = keep}));
-  return a.in() * (cast(mask, a.in().dtype()) * (1.0 / keep));
+  const Val mask = keep_mask(a, a.options().number("rate"), a.in().shape().to_vector());
+  return mask.valid() ? a.in() * mask : a.in();
 }
 
 }  // namespace

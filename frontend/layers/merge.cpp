@@ -13,6 +13,22 @@ std::string list_inputs(const LayerInferArgs& a) {
   return text;
 }
 
+/// Keras drops the mask where one input has none; here that is said.
+bool infer_merged_mask(LayerInferArgs& a) {
+  a.output_masked = a.masked;
+  for (size_t i = 0; a.masked && i < a.inputs.size(); ++i) {
+    if (a.input_masked(i)) continue;
+    a.sink
+        .error(DiagKind::kUnsupported, a.place,
+               "{} merges an input of which some steps do not count with one, number {}, of which "
+               "all do",
+               a.who(), i + 1)
+        .with_help("mask both inputs, or none");
+    return false;
+  }
+  return true;
+}
+
 bool infer_elementwise(LayerInferArgs& a) {
   a.output = a.inputs[0];
   for (const TensorSpec& next : a.inputs.subspan(1)) {
@@ -24,7 +40,19 @@ bool infer_elementwise(LayerInferArgs& a) {
     }
     if (!fits) return a.mismatch("merges inputs whose shapes do not fit: {}", list_inputs(a));
   }
-  return true;
+  return infer_merged_mask(a);
+}
+
+/// A step of the result counts where it counts in one of the inputs, as in Keras.
+Val merged_mask(const LayerBuildArgs& a) {
+  int64_t steps = 1;
+  for (const Val& input : a.inputs)
+    steps = std::max(steps, input.shape()[1]);
+  const Shape shape = {a.batch(), steps};
+  Val mask = broadcast_to(a.input_mask(0), shape);
+  for (size_t i = 1; i < a.inputs.size(); ++i)
+    mask = logical_or(mask, broadcast_to(a.input_mask(i), shape));
+  return mask;
 }
 
 using Merge = Val (*)(Val, Val);
@@ -156,9 +184,12 @@ Val build_dot(const LayerBuildArgs& a) {
 #define GRADC_MERGE(name, type_name, text, expression)                               \
   extern constinit const LayerDef name {                                             \
     .base = {.type = type_name, .summary = text}, .min_inputs = 2, .max_inputs = -1, \
-    .infer = infer_elementwise, .build = [](const LayerBuildArgs& a) {               \
-      return build_elementwise(a, [](Val x, Val y) { return expression; });          \
-    },                                                                               \
+    .masks = MaskRule::kKnows, .infer = infer_elementwise,                           \
+    .build =                                                                         \
+        [](const LayerBuildArgs& a) {                                                \
+          return build_elementwise(a, [](Val x, Val y) { return expression; });      \
+        },                                                                           \
+    .build_mask = merged_mask,                                                       \
   }
 
 }  // namespace
@@ -172,23 +203,27 @@ extern constinit const LayerDef kSubtract{
     .base = {.type = "subtract", .summary = "First input minus the second."},
     .min_inputs = 2,
     .max_inputs = 2,
+    .masks = MaskRule::kKnows,
     .infer = infer_elementwise,
     .build =
         [](const LayerBuildArgs& a) {
           return build_elementwise(a, [](Val x, Val y) { return x - y; });
         },
+    .build_mask = merged_mask,
 };
 
 extern constinit const LayerDef kAverage{
     .base = {.type = "average", .summary = "Mean of the inputs."},
     .min_inputs = 2,
     .max_inputs = -1,
+    .masks = MaskRule::kKnows,
     .infer = infer_elementwise,
     .build =
         [](const LayerBuildArgs& a) {
           const Val sum = build_elementwise(a, [](Val x, Val y) { return x + y; });
           return sum / static_cast<double>(a.inputs.size());
         },
+    .build_mask = merged_mask,
 };
 
 extern constinit const LayerDef kConcatenate{

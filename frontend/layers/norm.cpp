@@ -1,4 +1,5 @@
-// Normalisation: layer_normalization over the last axes, batch_normalization over everything but
+// Normalisation: layer_normalization and rms_normalization over the last axes, batch_normalization
+// over everything but
 // one axis.
 #include "frontend/layer_def.h"
 #include "ir/op_attrs.h"
@@ -43,14 +44,14 @@ Ints resolve_axes(const Ints& axes, size_t example_rank) {
   return resolved;
 }
 
-bool infer_layer_norm(LayerInferArgs& a) {
+/// The extents of the axes that option "axis" names, which must be the last ones.
+bool infer_last_axes(LayerInferArgs& a, Ints& shape) {
   const Ints& written = a.options().ints("axis");
   const Ints axes = resolve_axes(written, a.shape().size());
   if (axes.empty()) {
     return a.mismatch("has axis {}, which its input {} does not have beside the batch",
                       shape_text(written), to_string(a.inputs[0]));
   }
-  Ints shape;
   for (size_t i = 0; i < axes.size(); ++i) {
     if (axes[axes.size() - 1 - i] != static_cast<int64_t>(a.shape().size() - i)) {
       a.sink
@@ -62,9 +63,15 @@ bool infer_layer_norm(LayerInferArgs& a) {
     }
     shape.insert(shape.begin(), a.shape()[a.shape().size() - 1 - i]);
   }
+  a.output = a.inputs[0];
+  return true;
+}
+
+bool infer_layer_norm(LayerInferArgs& a) {
+  Ints shape;
+  if (!infer_last_axes(a, shape)) return false;
   if (a.options().flag("scale")) a.parameter("gamma", shape);
   if (a.options().flag("center")) a.parameter("beta", shape);
-  a.output = a.inputs[0];
   return true;
 }
 
@@ -79,6 +86,37 @@ Val build_layer_norm(const LayerBuildArgs& a) {
   return a.builder.add(Op::kLayerNorm, {a.in(), gamma, beta},
                        make_attrs(LayerNormAttrs{.num_axes = static_cast<int64_t>(axes.size()),
                                                  .epsilon = a.options().number("epsilon")}));
+}
+
+constexpr OptionDef kRmsNormOptions[] = {
+    {.name = "axis",
+     .type = OptionType::kIntOrInts,
+     .default_json = "-1",
+     .doc = "last axis or axes; the batch is 0"},
+    {.name = "epsilon",
+     .type = OptionType::kFloat,
+     .default_json = "1e-6",
+     .doc = "added to the mean square",
+     .min = 0},
+    GRADC_INITIALIZER("scale_initializer", "ones"),
+};
+
+bool infer_rms_norm(LayerInferArgs& a) {
+  Ints shape;
+  if (!infer_last_axes(a, shape)) return false;
+  a.parameter("scale", shape);
+  return true;
+}
+
+// y = x / sqrt(mean of x^2 + epsilon) scale.
+Val build_rms_norm(const LayerBuildArgs& a) {
+  const Val x = a.in();
+  const Val scale = a.parameter("scale");
+  Ints leading, last;
+  for (int64_t axis = 0; axis < x.rank(); ++axis)
+    (axis < x.rank() - scale.rank() ? leading : last).push_back(axis);
+  const Val factor = rsqrt(reduce_mean(x * x, last) + a.options().number("epsilon"));
+  return x * broadcast(factor, x.shape(), leading) * broadcast(scale, x.shape(), last);
 }
 
 constexpr OptionDef kBatchNormOptions[] = {
@@ -179,6 +217,17 @@ extern constinit const LayerDef kLayerNormalization{
     .masks = MaskRule::kCarries,
     .infer = infer_layer_norm,
     .build = build_layer_norm,
+};
+
+extern constinit const LayerDef kRmsNormalization{
+    .base = {.type = "rms_normalization",
+             .summary = "Each example to mean square 1 over the last axes, then scale.",
+             .options = kRmsNormOptions,
+             .aliases = "rms_norm"},
+    .normalizes = true,
+    .masks = MaskRule::kCarries,
+    .infer = infer_rms_norm,
+    .build = build_rms_norm,
 };
 
 extern constinit const LayerDef kBatchNormalization{

@@ -1,7 +1,7 @@
 // Recurrent layers over [batch, steps, features]: simple_rnn, lstm, gru. What depends on the input
 // alone is computed for all steps before the loop. Formulas and the order of gates are Keras's
 // (keras/src/layers/rnn).
-#include "frontend/layer_def.h"
+#include "frontend/layers/keep_mask.h"
 #include "frontend/layers/loop_body.h"
 
 namespace gradc::layers {
@@ -92,7 +92,22 @@ bool unsupported(LayerInferArgs& a, const char* option, const char* why) {
   return true;
 }
 
-/// All but the bias: the input, the two matrices of so many gates, and the result.
+/// Inputs behind the first are the states that the loop starts from: all of them, or none.
+bool infer_initial_states(LayerInferArgs& a, size_t states) {
+  if (a.inputs.size() == 1) return true;
+  const Ints state = {a.options().integer("units")};
+  bool fits = a.inputs.size() == 1 + states;
+  for (const TensorSpec& input : a.inputs.subspan(1))
+    fits = fits && input.shape == state;
+  if (fits) return true;
+  std::string seen;
+  for (const TensorSpec& input : a.inputs.subspan(1))
+    seen += (seen.empty() ? "" : " and ") + to_string(input);
+  return a.mismatch("starts from {} state{} of shape {} behind its input, or from zeros; got {}",
+                    states, states == 1 ? "" : "s", shape_text(state), seen);
+}
+
+/// All but the bias: the inputs, the two matrices of so many gates, and the result.
 bool infer_recurrent(LayerInferArgs& a, int64_t gates) {
   if (a.shape().size() != 2) {
     return a.mismatch("needs an input [steps, features] beside the batch, got {}",
@@ -101,6 +116,7 @@ bool infer_recurrent(LayerInferArgs& a, int64_t gates) {
   if (unsupported(a, "return_state", "a layer has one result") ||
       unsupported(a, "stateful", "every batch starts from zeros"))
     return false;
+  if (!infer_initial_states(a, gates == 4 ? 2 : 1)) return false;
   if (!keeps_shape(a, "activation")) return false;
   if (a.options().defines("recurrent_activation") && !keeps_shape(a, "recurrent_activation"))
     return false;
@@ -111,7 +127,7 @@ bool infer_recurrent(LayerInferArgs& a, int64_t gates) {
   a.parameter("recurrent_kernel", {units, *width}, true, "recurrent");
   a.output.shape = {units};
   if (a.options().flag("return_sequences")) a.output.shape = {a.shape()[0], units};
-  a.output_masked = a.masked && a.options().flag("return_sequences");
+  a.output_masked = a.input_masked(0) && a.options().flag("return_sequences");
   return true;
 }
 
@@ -127,7 +143,8 @@ class Recurrence {
 
   bool has_bias() const { return a_.options().flag("use_bias"); }
   Val state(std::string_view hint) {
-    states_.push_back(body_.carry(zeros(), hint));
+    const size_t input = states_.size() + 1;
+    states_.push_back(body_.carry(input < a_.inputs.size() ? a_.in(input) : zeros(), hint));
     return states_.back();
   }
 
@@ -193,14 +210,7 @@ class Recurrence {
   }
 
   Val dropout(const char* option, Ints shape) const {
-    const double rate = a_.options().number(option);
-    if (!a_.training || rate == 0.0) return {};
-    const double keep = 1.0 - rate;
-    const Val kept = a_.builder.add(
-        Op::kBernoulli, {a_.seed(), a_.iteration()},
-        make_attrs(BernoulliAttrs{
-            .shape = std::move(shape), .stream = a_.next_stream(), .probability = keep}));
-    return cast(kept, a_.in().dtype()) * (1.0 / keep);
+    return keep_mask(a_, a_.options().number(option), std::move(shape));
   }
 
   const LayerBuildArgs& a_;
@@ -296,8 +306,9 @@ Val build_gru(const LayerBuildArgs& a) {
 extern constinit const LayerDef kSimpleRnn{
     .base = {.type = "simple_rnn",
              .summary = "h' = activation(x kernel + h recurrent_kernel + bias), step by step over "
-                        "[steps, features].",
+                        "[steps, features]. Inputs: the steps, and the first h unless zeros.",
              .options = kSimpleRnnOptions},
+    .max_inputs = 2,
     .masks = MaskRule::kKnows,
     .infer = infer_simple_rnn,
     .build = build_simple_rnn,
@@ -307,8 +318,10 @@ extern constinit const LayerDef kSimpleRnn{
 extern constinit const LayerDef kLstm{
     .base = {.type = "lstm",
              .summary = "Long short-term memory over [steps, features]; gates in the order input, "
-                        "forget, candidate, output.",
+                        "forget, candidate, output. Inputs: the steps, and the first h and c "
+                        "unless zeros.",
              .options = kLstmOptions},
+    .max_inputs = 3,
     .masks = MaskRule::kKnows,
     .infer = infer_lstm,
     .build = build_lstm,
@@ -318,8 +331,9 @@ extern constinit const LayerDef kLstm{
 extern constinit const LayerDef kGru{
     .base = {.type = "gru",
              .summary = "Gated recurrent unit over [steps, features]; gates in the order update, "
-                        "reset, candidate.",
+                        "reset, candidate. Inputs: the steps, and the first h unless zeros.",
              .options = kGruOptions},
+    .max_inputs = 2,
     .masks = MaskRule::kKnows,
     .infer = infer_gru,
     .build = build_gru,

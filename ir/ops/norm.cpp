@@ -2,6 +2,7 @@
 // which need one pass per row where the expansion's would need several.
 #include "ir/ops/stack.h"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -65,14 +66,18 @@ void for_each_row(const EvalArgs& e, Visit visit) {
   }
 }
 
-// Each share directly by its definition, 1 / sum over j of exp(x_j - x_i).
+// Each share directly by its definition, 1 / sum over j of exp(x_j - x_i); that of a logit of minus
+// infinity beside a finite one is 0.
 void eval_softmax(const EvalArgs& e) {
+  constexpr double kInfinity = std::numeric_limits<double>::infinity();
   for_each_row(e, [&](const std::vector<int64_t>& row) {
+    const bool finite =
+        std::any_of(row.begin(), row.end(), [&](int64_t i) { return std::isfinite(e.in(0)[i]); });
     for (int64_t i : row) {
       double sum = 0.0;
       for (int64_t j : row)
         sum += std::exp(e.in(0)[j] - e.in(0)[i]);
-      e.out()[i] = 1.0 / sum;
+      e.out()[i] = finite && e.in(0)[i] == -kInfinity ? 0.0 : 1.0 / sum;
     }
   });
 }

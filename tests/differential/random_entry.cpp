@@ -47,7 +47,19 @@ RandomGraphOptions products_of(uint64_t seed) {
   return options;
 }
 
+RandomGraphOptions attention_of(uint64_t seed) {
+  RandomGraphOptions options;
+  options.families = kRandomAttention | kRandomView | kRandomMatmul;
+  options.num_nodes = 3 + static_cast<int>(seed / 4 % 4);
+  if (seed % 3 == 0) {
+    options.max_extent = 70;
+    options.max_elements = 4000;
+  }
+  return options;
+}
+
 RandomGraphOptions options_of(uint64_t seed) {
+  if (seed >= kFirstAttentionSeed) return attention_of(seed);
   if (seed >= kFirstProductSeed) return products_of(seed);
   if (seed >= kFirstLoopSeed) return loops_of(seed);
   static constexpr uint32_t kFamilies[] = {kRandomAll, kContractions, kRandomAll,

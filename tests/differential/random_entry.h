@@ -20,9 +20,11 @@ struct RandomEntry {
 
 /// From this seed on every entry has loops in it, and the ops that their bodies use around them.
 inline constexpr uint64_t kFirstLoopSeed = 2000;
-
 /// From this one on contractions multiply in bf16, f16 and f64.
 inline constexpr uint64_t kFirstProductSeed = 2400;
+
+/// From this seed on every entry has attention in it.
+inline constexpr uint64_t kFirstAttentionSeed = 2700;
 
 /// The same on every machine for a seed. Seeds take turns with size, families of ops and kind.
 RandomEntry random_entry(uint64_t seed);

@@ -195,9 +195,36 @@ class ModelMaker {
     }
     add(std::move(layer), all ? Shape{steps, width} : Shape{width});
   }
+  /// Every step sees every step, or those before it.
+  void attention() {
+    Json layer;
+    switch (random_.below(4)) {
+      case 0:
+      case 1:
+        layer = {{"type", "multi_head_attention"},
+                 {"num_heads", random_.between(1, 3)},
+                 {"key_dim", random_.between(1, 4)}};
+        break;
+      case 2:
+        layer = {{"type", "group_query_attention"},
+                 {"num_query_heads", 4},
+                 {"num_key_value_heads", random_.between(1, 2)},
+                 {"head_dim", 2},
+                 {"rope_max_wavelength", 100}};
+        break;
+      default:
+        layer = {{"type", random_.chance(0.5) ? "attention" : "additive_attention"}};
+        if (random_.chance(0.5)) layer["use_scale"] = true;
+    }
+    if (random_.chance(0.5)) layer["use_causal_mask"] = true;
+    if (random_.chance(0.3)) layer["dropout"] = 0.25;
+    if (layer.contains("key_dim") && random_.chance(0.3)) layer["use_bias"] = false;
+    add(std::move(layer), at_.shape);
+  }
   void sequence() {
     if (recurrent_ && random_.chance(0.5)) {
       if (random_.chance(0.6)) return recurrence();
+      if (random_.chance(0.6)) return attention();
       const int64_t units = random_.between(1, 5);
       return add({{"type", "time_distributed"}, {"layer", dense(units)}}, {at_.shape[0], units});
     }

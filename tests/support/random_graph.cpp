@@ -384,13 +384,13 @@ void RandomGraphBuilder::add_outputs() {
 }
 
 std::shared_ptr<Graph> RandomGraphBuilder::run() {
-  static constexpr std::array<Maker, 11> kMakers = {
+  static constexpr std::array<Maker, 12> kMakers = {
       &RandomGraphBuilder::make_elementwise, &RandomGraphBuilder::make_compare,
       &RandomGraphBuilder::make_view,        &RandomGraphBuilder::make_reduce,
       &RandomGraphBuilder::make_matmul,      &RandomGraphBuilder::make_conv,
       &RandomGraphBuilder::make_pool,        &RandomGraphBuilder::make_gather,
       &RandomGraphBuilder::make_norm,        &RandomGraphBuilder::make_source,
-      &RandomGraphBuilder::make_loop};
+      &RandomGraphBuilder::make_loop,        &RandomGraphBuilder::make_attention};
   std::vector<size_t> enabled;
   for (size_t i = 0; i < kMakers.size(); ++i) {
     const size_t weight = i == 0 ? 4 : i == 2 ? 2 : 1;  // as in models: mostly elementwise

@@ -28,7 +28,9 @@ enum RandomFamily : uint32_t {
   kRandomNorm = 1U << 8,    ///< softmax, log_softmax, layer_norm, cross entropies
   kRandomSource = 1U << 9,  ///< constants, iota, random numbers
   kRandomAll = (1U << 10) - 1,
-  kRandomLoop = 1U << 10,  ///< scan; on its own, as nothing else of a seed may change
+  // On their own, as nothing else of a seed may change:
+  kRandomLoop = 1U << 10,       ///< scan
+  kRandomAttention = 1U << 11,  ///< attention, attention_weights
 };
 
 struct RandomGraphOptions {

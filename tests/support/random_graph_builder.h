@@ -91,6 +91,7 @@ class RandomGraphBuilder {
   void make_norm();
   void make_source();
   void make_loop();  ///< random_graph_loop.cpp
+  void make_attention();
 
   uint64_t seed_;
   RandomGraphOptions options_;

@@ -376,4 +376,40 @@ void RandomGraphBuilder::make_source() {
   }
 }
 
+/// Queries [heads, steps, width] or with a batch; keys and values with a head for all, one for each
+/// or between, of as many steps or others; every kind of mask, or none.
+void RandomGraphBuilder::make_attention() {
+  Val query = tame(pick_float(2, 4));
+  if (query.rank() == 2) {  // one head
+    const Shape shape = {1, query.shape()[0], query.shape()[1]};
+    query = *try_node(Op::kReshape, {query}, make_attrs(ReshapeAttrs{shape.to_vector()}));
+  }
+  const Shape shape = query.shape();
+  const int heads = shape.rank() - 3;
+  Shape seen = shape;
+  if (random_.chance(0.5)) seen[heads + 1] = random_.between(1, options_.max_extent);
+  if (random_.chance(0.4)) seen[heads] = shape[heads] % 2 == 0 && random_.chance(0.5) ? 2 : 1;
+  Shape scores = shape;
+  scores[heads + 2] = seen[heads + 1];
+  if (std::max(seen.num_elements(), scores.num_elements()) > options_.max_elements) return;
+  const Val key = seen == shape && random_.chance(0.5) ? query : weights({DType::kF32, seen});
+  std::vector<Val> operands = {query, key};
+  const bool weighs = random_.chance(0.3);
+  if (!weighs) {
+    seen[heads + 2] = random_.chance(0.5) ? shape[heads + 2] : random_.between(1, 5);
+    const bool is_key = seen == key.shape() && random_.chance(0.3);
+    operands.push_back(is_key ? key : weights({DType::kF32, seen}));
+  }
+  if (random_.chance(0.5)) {
+    Shape mask = scores;
+    for (int axis = 0; axis < mask.rank(); ++axis) {
+      if (random_.chance(0.4)) mask[axis] = 1;
+    }
+    operands.push_back(random_.chance(0.6) ? pick_bool(mask) : weights({DType::kF32, mask}));
+  }
+  try_node(weighs ? Op::kAttentionWeights : Op::kAttention, std::move(operands),
+           make_attrs(AttentionAttrs{.causal = random_.chance(0.5),
+                                     .scale = random_.chance(0.5) ? 0.5 : 1.0}));
+}
+
 }  // namespace gradc::testing

@@ -108,6 +108,9 @@ TEST(Recurrent, RefusesByName) {
   expect(problem(R"({"type": "lstm", "units": 6})", "[4]"), "needs an input [steps, features]");
   expect(problem(R"({"type": "lstm", "units": 6, "return_state": true})"), "has return_state");
   expect(problem(R"({"type": "lstm", "units": 6, "stateful": true})"), "has stateful");
+  expect(problem(R"({"type": "dense", "units": 5, "name": "d"},
+                    {"type": "lstm", "units": 6, "inputs": ["x", "d"]})"),
+         "starts from 2 states of shape [6] behind its input, or from zeros; got f32[5x5]");
   expect(problem(R"({"type": "gru", "units": 6, "activation": "glu"})"),
          "makes [3] of a state of [6]");
   expect(problem(R"({"type": "bidirectional", "layer": {"type": "dense", "units": 6}})"),

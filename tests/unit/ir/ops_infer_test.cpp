@@ -44,6 +44,27 @@ TEST(OpInference, NamesBothShapes) {
   EXPECT_EQ(message(Op::kUpdate, {f32({2}), f32({3})}), "update of a f32[2] to a f32[3]");
 }
 
+TEST(OpInference, NamesQueryKeyValueAndMask) {
+  const TensorType query = f32({8, 6, 5, 4});
+  EXPECT_EQ(message(Op::kAttention, {query, f32({8, 2, 7, 4}), f32({8, 2, 7, 3})}), "ok");
+  EXPECT_EQ(message(Op::kAttention, {f32({5, 4}), f32({5, 4}), f32({5, 4})}),
+            "attention takes a float query [.., heads, steps, width], got f32[5x4]");
+  EXPECT_EQ(message(Op::kAttention, {query, f32({8, 4, 7, 4}), f32({8, 4, 7, 3})}),
+            "attention of query f32[8x6x5x4] and key f32[8x4x7x4]: the type, the leading axes and "
+            "the width must be equal, and the query's heads a multiple of the key's");
+  EXPECT_EQ(message(Op::kAttention, {query, f32({8, 2, 7, 4}), f32({8, 2, 6, 4})}),
+            "attention of key f32[8x2x7x4] and value f32[8x2x6x4]: only the width may differ");
+  EXPECT_EQ(
+      message(Op::kAttentionWeights, {query, query, {DType::kBool, {8, 1, 5, 7}}}),
+      "attention_weights with scores [8x6x5x5] takes a mask of bool or f32, its extents those "
+      "or 1, got bool[8x1x5x7]");
+  EXPECT_EQ(message(Op::kAttentionWeights, {query, query, query, query}),
+            "attention_weights has 4 operands, expected at most 3");
+  EXPECT_EQ(message(Op::kAttention, {query, query, query},
+                    make_attrs(AttentionAttrs{.multiply = DType::kI32})),
+            "attention multiplies floats, not i32");
+}
+
 TEST(OpInference, CountsOperandsAndChecksAttributes) {
   EXPECT_EQ(message(Op::kTanh, {}), "tanh has 0 operands, expected 1 (x)");
   EXPECT_EQ(message(Op::kOptimizerStep, {f32({2})}),

@@ -1,0 +1,365 @@
+// Scaled dot products of queries and keys as weights of values: attention, and attention_weights
+// for those who want to see or to change the weights. Query [.., heads, steps, width], key and
+// value
+// [.., kv_heads, kv_steps, width]: query head h uses head h / (heads / kv_heads). An optional mask
+// has the rank of the scores [.., heads, steps, kv_steps], with extents of 1 that are repeated:
+// bool (false: the query does not see the key) or floats that are added to the scores. A query that
+// sees no key gets zeros, as PyTorch's does, and passes no gradient on.
+#include "ir/ops/stack.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+namespace gradc::ops {
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+/// Lower scores, those of masks made of a type's lowest number too, are those of keys not seen. In
+/// range for every float type of this exponent.
+constexpr double kLowestScore = -3e38;
+
+// ---- inference ----------------------------------------------------------------------------------
+
+/// Axes from the back: heads, steps, width.
+int64_t heads_of(const Shape& shape) {
+  return shape[shape.rank() - 3];
+}
+int64_t steps_of(const Shape& shape) {
+  return shape[shape.rank() - 2];
+}
+
+Shape scores_shape(const Shape& query, const Shape& key) {
+  Shape shape = query;
+  shape[shape.rank() - 1] = steps_of(key);
+  return shape;
+}
+
+/// Whether key (or value) has as many leading axes, and as long ones, as the query.
+bool same_batches(const TensorType& query, const TensorType& other) {
+  if (other.rank() != query.rank()) return false;
+  for (int axis = 0; axis < query.rank() - 3; ++axis) {
+    if (query.shape[axis] != other.shape[axis]) return false;
+  }
+  return true;
+}
+
+Status check_query_key(const InferArgs& args) {
+  const TensorType& query = args.operands[0];
+  const TensorType& key = args.operands[1];
+  if (!is_float(query.dtype) || query.rank() < 3)
+    return shape_error("{} takes a float query [.., heads, steps, width], got {}", args.name,
+                       to_string(query));
+  const bool fits = key.dtype == query.dtype && same_batches(query, key) &&
+                    heads_of(query.shape) % heads_of(key.shape) == 0 &&
+                    query.shape.back() == key.shape.back();
+  if (fits) return Ok{};
+  return shape_error(
+      "{} of query {} and key {}: the type, the leading axes and the width must be equal, and the "
+      "query's heads a multiple of the key's",
+      args.name, to_string(query), to_string(key));
+}
+
+Status check_mask(const InferArgs& args, size_t operands) {
+  const auto& attrs = args.attr<AttentionAttrs>();
+  if (!std::isfinite(attrs.scale)) return attr_error("{} has the scale {}", args.name, attrs.scale);
+  if (attrs.multiply && !is_float(*attrs.multiply))
+    return attr_error("{} multiplies floats, not {}", args.name, dtype_name(*attrs.multiply));
+  if (args.operands.size() > operands + 1)
+    return shape_error("{} has {} operands, expected at most {}", args.name, args.operands.size(),
+                       operands + 1);
+  if (args.operands.size() == operands) return Ok{};
+  const TensorType& mask = args.operands.back();
+  const TensorType& query = args.operands[0];
+  const Shape scores = scores_shape(query.shape, args.operands[1].shape);
+  bool fits =
+      (mask.dtype == DType::kBool || mask.dtype == query.dtype) && mask.rank() == scores.rank();
+  for (int axis = 0; fits && axis < scores.rank(); ++axis)
+    fits = mask.shape[axis] == scores[axis] || mask.shape[axis] == 1;
+  if (fits) return Ok{};
+  return shape_error("{} with scores {} takes a mask of bool or {}, its extents those or 1, got {}",
+                     args.name, to_string(scores), dtype_name(query.dtype), to_string(mask));
+}
+
+Result<Types> infer_weights(const InferArgs& args) {
+  GRADC_TRY_STATUS(check_query_key(args));
+  GRADC_TRY_STATUS(check_mask(args, 2));
+  const TensorType& query = args.operands[0];
+  return one_result(args.name, query.dtype,
+                    scores_shape(query.shape, args.operands[1].shape).dims());
+}
+
+Result<Types> infer_attention(const InferArgs& args) {
+  GRADC_TRY_STATUS(check_query_key(args));
+  const TensorType& query = args.operands[0];
+  const TensorType& key = args.operands[1];
+  const TensorType& value = args.operands[2];
+  if (value.dtype != key.dtype || !same_batches(key, value) ||
+      heads_of(value.shape) != heads_of(key.shape) || steps_of(value.shape) != steps_of(key.shape))
+    return shape_error("{} of key {} and value {}: only the width may differ", args.name,
+                       to_string(key), to_string(value));
+  GRADC_TRY_STATUS(check_mask(args, 3));
+  GRADC_TRY_STATUS(
+      checked_type(args.name, query.dtype, scores_shape(query.shape, key.shape).dims()));
+  Shape shape = query.shape;
+  shape[shape.rank() - 1] = value.shape.back();
+  return one_result(args.name, query.dtype, shape.dims());
+}
+
+// ---- reference ----------------------------------------------------------------------------------
+
+/// The element of the mask at a position of the scores.
+double mask_at(const Tensor& mask, const Shape& scores, int64_t position) {
+  int64_t at = 0;
+  int64_t stride = 1;
+  for (int axis = scores.rank() - 1; axis >= 0; --axis) {
+    const int64_t extent = mask.type.shape[axis];
+    if (extent != 1) at += position % scores[axis] * stride;
+    position /= scores[axis];
+    stride *= extent;
+  }
+  return mask[at];
+}
+
+/// Calls visit(row, kv, weights) for every query: `row` counts queries, `kv` keys' heads.
+template <class Visit>
+void for_each_query(const EvalArgs& e, const Tensor* mask, Visit visit) {
+  const auto& attrs = e.attr<AttentionAttrs>();
+  const Tensor& query = e.in(0);
+  const Tensor& key = e.in(1);
+  const Shape scores = scores_shape(query.type.shape, key.type.shape);
+  const int64_t width = query.type.shape.back();
+  const int64_t steps = steps_of(scores);
+  const int64_t seen = scores.back();
+  const int64_t group = heads_of(scores) / heads_of(key.type.shape);
+  std::vector<double> weights(static_cast<size_t>(seen));
+  std::vector<double> row(static_cast<size_t>(seen));
+  for (int64_t r = 0; r < query.size() / width; ++r) {
+    const int64_t kv = r / steps / group;
+    for (int64_t j = 0; j < seen; ++j) {
+      double sum = 0.0;
+      for (int64_t p = 0; p < width; ++p)
+        sum += query[r * width + p] * key[(kv * seen + j) * width + p];
+      double& score = row[static_cast<size_t>(j)];
+      score = attrs.causal && j > r % steps ? -kInfinity : sum * attrs.scale;
+      if (mask == nullptr) continue;
+      const double m = mask_at(*mask, scores, r * seen + j);
+      if (mask->type.dtype != DType::kBool)
+        score += m;
+      else if (m == 0.0)
+        score = -kInfinity;
+    }
+    for (size_t j = 0; j < row.size(); ++j) {
+      double sum = 0.0;
+      for (const double other : row)
+        sum += std::exp(other - row[j]);
+      weights[j] = row[j] < kLowestScore ? 0.0 : 1.0 / sum;
+    }
+    visit(r, kv, weights);
+  }
+}
+
+void eval_weights(const EvalArgs& e) {
+  const Tensor* mask = e.inputs.size() > 2 ? e.inputs[2] : nullptr;
+  for_each_query(e, mask, [&](int64_t r, int64_t, const std::vector<double>& weights) {
+    std::copy(weights.begin(), weights.end(),
+              e.out().data.begin() + r * static_cast<int64_t>(weights.size()));
+  });
+}
+
+void eval_attention(const EvalArgs& e) {
+  const Tensor* mask = e.inputs.size() > 3 ? e.inputs[3] : nullptr;
+  const Tensor& value = e.in(2);
+  const int64_t width = value.type.shape.back();
+  for_each_query(e, mask, [&](int64_t r, int64_t kv, const std::vector<double>& weights) {
+    const auto seen = static_cast<int64_t>(weights.size());
+    for (int64_t j = 0; j < seen; ++j) {
+      for (int64_t p = 0; p < width; ++p)
+        e.out()[r * width + p] +=
+            weights[static_cast<size_t>(j)] * value[(kv * seen + j) * width + p];
+    }
+  });
+}
+
+// ---- in terms of other ops ----------------------------------------------------------------------
+
+/// [.., heads, steps, n] as [.., kv_heads, group * steps, n]: the queries of one key head are one
+/// matrix.
+Val grouped(Val x, int64_t kv_heads) {
+  Shape shape = x.shape();
+  const int heads = shape.rank() - 3;
+  if (shape[heads] == kv_heads) return x;
+  shape[heads + 1] *= shape[heads] / kv_heads;
+  shape[heads] = kv_heads;
+  return reshape(x, shape);
+}
+
+Val product(Val a, Val b, MatmulAttrs flags, const AttentionAttrs& attrs) {
+  flags.multiply = attrs.multiply;
+  return a.builder().add(Op::kMatmul, {a, b}, make_attrs(flags));
+}
+
+/// One number per row of the last axis, repeated along it.
+Val along_rows(Val rows, Val like) {
+  const int64_t last = like.rank() - 1;
+  return broadcast(rows, like.shape(), other_axes(like.rank(), std::span(&last, 1)));
+}
+
+/// The axes that a mask repeats.
+Ints repeated_axes(const Shape& mask, const Shape& scores) {
+  Ints axes;
+  for (int axis = 0; axis < scores.rank(); ++axis) {
+    if (mask[axis] != scores[axis]) axes.push_back(axis);
+  }
+  return axes;
+}
+
+Val repeated(Val mask, const Shape& scores) {
+  const Ints axes = repeated_axes(mask.shape(), scores);
+  if (axes.empty()) return mask;
+  return broadcast(reshape(mask, mask.shape().without(axes)), scores,
+                   other_axes(scores.rank(), axes));
+}
+
+/// Softmax of rows that may have no finite score. The largest score gives e^0: a sum is below 1
+/// where there is none.
+Val softmax_of_seen(Val scores) {
+  const int64_t last = scores.rank() - 1;
+  const Val largest = maximum(reduce_max(scores, {last}), kLowestScore);
+  const Val powers = exp(scores - along_rows(largest, scores));
+  return powers / along_rows(maximum(reduce_sum(powers, {last}), 1.0), scores);
+}
+
+std::vector<Val> expand_weights(const ExpandArgs& e) {
+  const auto& attrs = e.attr<AttentionAttrs>();
+  const Val key = e.in(1);
+  const Shape shape = scores_shape(e.in(0).shape(), key.shape());
+  const Val products =
+      product(grouped(e.in(0), heads_of(key.shape())), key, {.transpose_b = true}, attrs);
+  Val scores = reshape(products, shape) * attrs.scale;
+  if (attrs.causal) {
+    const TensorType index = {DType::kI32, shape};
+    const int last = shape.rank() - 1;
+    const Val seen = less_equal(iota(e.builder, index, last), iota(e.builder, index, last - 1));
+    scores = select(seen, scores, -kInfinity);
+  }
+  if (e.operands.size() == 2)  // every query sees the first key
+    return {e.builder.add(Op::kSoftmax, {scores}, make_attrs(AxisAttrs{shape.rank() - 1}))};
+  const Val mask = repeated(e.in(2), shape);
+  scores = mask.dtype() == DType::kBool ? select(mask, scores, -kInfinity) : scores + mask;
+  return {softmax_of_seen(scores)};
+}
+
+// With weights w: d scores = w (dw - sum of dw w).
+Grads weights_grad(const GradArgs& g) {
+  const auto& attrs = g.attr<AttentionAttrs>();
+  const Val w = g.out();
+  const int64_t last = w.rank() - 1;
+  const Val scores = w * (g.dout() - along_rows(reduce_sum(g.dout() * w, {last}), w));
+  const int64_t kv_heads = heads_of(g.in(1).shape());
+  const Val products = grouped(scores * attrs.scale, kv_heads);
+  Grads grads(g.operands.size());
+  if (g.needs(0)) grads[0] = reshape(product(products, g.in(1), {}, attrs), g.in(0).shape());
+  if (g.needs(1))
+    grads[1] = product(products, grouped(g.in(0), kv_heads), {.transpose_a = true}, attrs);
+  if (grads.size() > 2 && g.needs(2)) {
+    const Ints axes = repeated_axes(g.in(2).shape(), w.shape());
+    grads[2] = axes.empty() ? scores : reshape(reduce_sum(scores, axes), g.in(2).shape());
+  }
+  return grads;
+}
+
+/// Products of weights and values. Gradients are those of this expansion, so that forward and
+/// backward share the weights.
+std::vector<Val> expand_attention(const ExpandArgs& e) {
+  const auto& attrs = e.attr<AttentionAttrs>();
+  std::vector<Val> operands = {e.in(0), e.in(1)};
+  if (e.operands.size() > 3) operands.push_back(e.in(3));
+  const Val weights = e.builder.add(Op::kAttentionWeights, operands, e.attrs);
+  const Val value = e.in(2);
+  Shape shape = e.in(0).shape();
+  shape[shape.rank() - 1] = value.shape().back();
+  return {reshape(product(grouped(weights, heads_of(value.shape())), value, {}, attrs), shape)};
+}
+
+// ---- samples ------------------------------------------------------------------------------------
+
+/// Queries and keys, the operands between them and the mask, and the mask: plain, of other lengths,
+/// with grouped heads, under every kind of mask.
+Samples samples_with(const std::vector<TensorType>& values) {
+  const auto with = [&](std::vector<TensorType> operands, AttentionAttrs attrs,
+                        std::optional<TensorType> mask = {}) {
+    Sample s{.operands = std::move(operands), .attrs = make_attrs(attrs)};
+    if (!values.empty()) {
+      Shape shape = s.operands[1].shape;
+      shape[shape.rank() - 1] = values[0].shape[0];
+      s.operands.push_back(s.operands[1].with(shape));
+    }
+    if (mask) s.operands.push_back(*mask);
+    return s;
+  };
+  const TensorType square = f32({2, 3, 4, 5});
+  return {with({square, square}, {}),
+          with({square, square}, {.causal = true, .scale = 0.5}),
+          with({f32({3, 2, 3}), f32({3, 5, 3})}, {.causal = true}),
+          with({f32({1, 5, 3}), f32({1, 2, 3})}, {.causal = true, .scale = -0.7}),
+          with({f32({2, 6, 3, 2}), f32({2, 2, 4, 2})}, {.scale = 0.3}),
+          with({f32({3, 2, 1}), f32({1, 4, 1})}, {}),
+          with({square, square}, {.causal = true}, typed(DType::kBool, {2, 1, 1, 4})),
+          with({f32({4, 3, 2}), f32({2, 3, 2})}, {}, typed(DType::kBool, {4, 3, 3})),
+          with({f32({2, 3, 4}), f32({2, 5, 4})}, {.scale = 0.5}, f32({1, 3, 5})),
+          with({f32({2, 3, 4}), f32({1, 5, 4})}, {}, f32({2, 1, 1})),
+          with({typed(DType::kF64, {2, 3, 4}), typed(DType::kF64, {2, 3, 4})}, {})};
+}
+
+Samples weights_samples() {
+  return samples_with({});
+}
+
+Samples attention_samples() {
+  return samples_with({f32({3})});
+}
+
+}  // namespace
+
+constinit const OpDef kAttention{
+    .op = Op::kAttention,
+    .name = "attention",
+    .summary = "The mean of the values, weighted by attention_weights of query, key and mask.",
+    .formula =
+        "result[.., h, i, :] = sum over j of attention_weights[.., h, i, j] * "
+        "value[.., h / group, j, :]",
+    .operands = "query key value mask...",
+    .attrs = &kAttrVtable<AttentionAttrs>,
+    .traits = kTraitSmooth,
+    .infer = infer_attention,
+    .eval = eval_attention,
+    .expand = expand_attention,
+    .stack = [](const StackArgs& s) { return stack_call(s, Op::kAttention, s.attrs); },
+    .lowering = Lowering::kComposite,
+    .samples = attention_samples,
+};
+
+constinit const OpDef kAttentionWeights{
+    .op = Op::kAttentionWeights,
+    .name = "attention_weights",
+    .summary =
+        "For each query the softmax of its products with the keys that it sees, or zeros where it "
+        "sees none. Query and key are [.., heads, steps, width], the key's heads serve groups of "
+        "the query's; an optional mask is bool, or added to the scores, its extents those of the "
+        "scores or 1.",
+    .formula = "softmax over j of (scale * query[.., h, i, :] . key[.., h / group, j, :] + mask)",
+    .operands = "query key mask...",
+    .attrs = &kAttrVtable<AttentionAttrs>,
+    .traits = kTraitSmooth,
+    .infer = infer_weights,
+    .eval = eval_weights,
+    .grad = weights_grad,
+    .expand = expand_weights,
+    .stack = [](const StackArgs& s) { return stack_call(s, Op::kAttentionWeights, s.attrs); },
+    .lowering = Lowering::kComposite,
+    .samples = weights_samples,
+};
+
+}  // namespace gradc::ops
