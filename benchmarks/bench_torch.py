@@ -21,6 +21,7 @@ WORKLOADS = {  # name -> (model, batch, PyTorch variants)
     "mlp-wide": ("examples/mlp_wide.json", 256, "eager"),
     "lenet": ("examples/lenet.json", 64, "eager,cl"),
     "resnet20": ("benchmarks/models/resnet20.json", 64, "eager,cl,jitcl"),
+    "char-gpt": ("examples/char_gpt.json", 12, "eager,jit"),
 }
 
 
