@@ -72,7 +72,8 @@ RoundingNoise product_noise(const Graph& graph, const Node& node) {
 }
 
 double moved(double x, const RoundingNoise& noise, double r) {
-  return x == 0.0 ? x : x + r * std::max(noise.relative * std::abs(x), noise.least);
+  if (x == 0.0 || !std::isfinite(x)) return x;  // scores that a mask hides are infinite
+  return x + r * std::max(noise.relative * std::abs(x), noise.least);
 }
 
 namespace {
