@@ -123,7 +123,8 @@ TEST(Elements, ConstantsThatTheirTypeCannotHoldAreDiagnosed) {
   says("{value=dense<1, 2.5>} : i32[2]", "constant of type i32[2] cannot hold 2.5");
   says("{value=nan} : i64[]", "constant of type i64[] cannot hold nan");
   says("{value=2} : bool[]", "constant of type bool[] cannot hold 2");
-  says("{value=9007199254740993} : i64[]", "a constant cannot hold 9007199254740993: integers go up");
+  says("{value=9007199254740993} : i64[]",
+       "a constant cannot hold 9007199254740993: integers go up");
   says("{value=dense<1, 9007199254740993>} : i64[2]", "9007199254740993");
   EXPECT_EQ(error_of_constant("{value=-9007199254740992} : i64[]"), "");
   const std::string pad = errors_of(
