@@ -93,20 +93,39 @@ void time_runs(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOpt
   result.step_ms_min = times.front();
 }
 
-void time_steps(rt::Instance& instance, const BenchOptions& options, BenchResult& result) {
-  time_runs(instance, GRADC_RT_TRAIN_STEP, options, result);
-}
-
 }  // namespace
 
 void time_entry(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOptions& options,
                 BenchResult& result) {
   fill_batch(instance);
   time_runs(instance, entry, options, result);
+  result.resident_bytes = anonymous_memory();
   const gradc_rt_model& model = instance.model();
   result.arena_bytes = model.entries[entry].arena_bytes;
+  result.scratch_bytes = model.entries[entry].scratch_bytes;
+  result.planned_bytes =
+      static_cast<int64_t>(rt::Instance::memory_bytes(model, instance.threads()));
   result.parameter_bytes = bytes_of(model, {GRADC_RT_PARAMETER});
   result.state_bytes = bytes_of(model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE});
+  result.input_bytes = bytes_of(model, {GRADC_RT_INPUT, GRADC_RT_TARGET, GRADC_RT_TAIL_WEIGHT});
+  result.output_bytes = bytes_of(model, {GRADC_RT_OUTPUT, GRADC_RT_LOSS, GRADC_RT_METRIC});
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
+}
+
+Status measure_kernels(const BenchOptions& options, const BenchedEntry& benched,
+                       rt::Instance& instance, const FmaPeaks& peaks, BenchResult& result) {
+  if (options.profile) {
+    GRADC_TRY(const std::vector<BandwidthPoint> bandwidth,
+              measure_bandwidth(benched.target, result.threads));
+    result.profile = profile_entry(instance, benched.kind, benched.program, benched.entry,
+                                   std::min(options.seconds, 1.0), peaks, bandwidth);
+  }
+  if (options.trace.empty()) return Ok{};
+  constexpr int kTracedSteps = 3;
+  return write_output(options.trace, trace_entry(instance, benched.kind, benched.program,
+                                                 benched.entry, kTracedSteps));
 }
 
 namespace {
@@ -119,32 +138,15 @@ const kernel::Entry& train_step_of(const kernel::Program& program) {
   return *entry;
 }
 
-Status measure_kernels(const BenchOptions& options, const TargetInfo& target,
-                       const CompiledModel& model, rt::Instance& instance, const FmaPeaks& peaks,
-                       BenchResult& result) {
-  const kernel::Program& program = model.program();
-  const kernel::Entry& entry = train_step_of(program);
-  if (options.profile) {
-    GRADC_TRY(const std::vector<BandwidthPoint> bandwidth,
-              measure_bandwidth(target, result.threads));
-    result.profile = profile_entry(instance, GRADC_RT_TRAIN_STEP, program, entry,
-                                   std::min(options.seconds, 1.0), peaks, bandwidth);
-  }
-  if (options.trace.empty()) return Ok{};
-  constexpr int kTracedSteps = 3;
-  return write_output(options.trace,
-                      trace_entry(instance, GRADC_RT_TRAIN_STEP, program, entry, kTracedSteps));
-}
-
 }  // namespace
 
 Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
+  if (!options.trace.empty()) GRADC_TRY_STATUS(check_output(options.trace));
   if (is_gir(options.model)) return bench_gir(options);
   CompileOptions compile;
   compile.batch_size = options.batch_size;
   GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
   if (options.cache) compile.cache = DiskCache::of_user();
-  if (!options.trace.empty()) GRADC_TRY_STATUS(check_output(options.trace));
   GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources));
   if (!model->supports(EntryPoint::kTrainStep)) {
     return make_error(DiagKind::kMissingOption, {options.model, "", false},
@@ -160,7 +162,6 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
       raw, [](rt::Instance* i) { rt::Instance::destroy(i); });
   GRADC_TRY_STATUS(from_runtime(instance->initialize(model->runtime_model().training.seed)));
   GRADC_TRY_STATUS(from_runtime(instance->prepare(GRADC_RT_TRAIN_STEP)));
-  fill_batch(*instance);
 
   BenchResult result;
   result.threads = instance->threads();
@@ -168,10 +169,9 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   const kernel::Program& program = model->program();
   GRADC_TRY(const FmaPeaks peaks, FmaPeaks::measure(compile.target, result.threads, program));
   result.peak_gflops = peaks.of(program, train_step_of(program));
-  time_steps(*instance, options, result);
-  result.resident_bytes = anonymous_memory();
-  const gradc_rt_model& runtime_model = model->runtime_model();
-  result.gflop_per_step = static_cast<double>(runtime_model.train_step_flops) * 1e-9;
+  time_entry(*instance, GRADC_RT_TRAIN_STEP, options, result);
+  result.planned_bytes = model->memory_bytes(options.threads);
+  result.gflop_per_step = static_cast<double>(model->runtime_model().train_step_flops) * 1e-9;
   result.examples_per_second =
       static_cast<double>(result.batch_size) / result.step_ms_median * 1000.0;
   result.gflops = result.gflop_per_step / result.step_ms_median * 1000.0;
@@ -183,18 +183,8 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
     if (entry.name != "total")
       result.compile_stages_ms.emplace_back(entry.name, model->times().milliseconds(entry.name));
   }
-  result.arena_bytes = runtime_model.entries[GRADC_RT_TRAIN_STEP].arena_bytes;
-  result.parameter_bytes = bytes_of(runtime_model, {GRADC_RT_PARAMETER});
-  result.state_bytes = bytes_of(runtime_model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE});
-  result.scratch_bytes = runtime_model.entries[GRADC_RT_TRAIN_STEP].scratch_bytes;
-  result.planned_bytes = model->memory_bytes(options.threads);
-  result.input_bytes =
-      bytes_of(runtime_model, {GRADC_RT_INPUT, GRADC_RT_TARGET, GRADC_RT_TAIL_WEIGHT});
-  result.output_bytes = bytes_of(runtime_model, {GRADC_RT_OUTPUT, GRADC_RT_LOSS, GRADC_RT_METRIC});
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
-  GRADC_TRY_STATUS(measure_kernels(options, compile.target, *model, *instance, peaks, result));
+  const BenchedEntry benched{compile.target, program, train_step_of(program), GRADC_RT_TRAIN_STEP};
+  GRADC_TRY_STATUS(measure_kernels(options, benched, *instance, peaks, result));
   return result;
 }
 

@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <memory>
-#include <sys/resource.h>
 
 namespace gradc {
 
@@ -38,7 +37,7 @@ Result<BenchResult> bench_gir(const BenchOptions& options) {
   result.threads = instance->threads();
   GRADC_TRY(const FmaPeaks peaks,
             FmaPeaks::measure(compile.target, result.threads, program->program()));
-  result.peak_gflops = peaks.of(program->program(), program->program().entries.front());
+  result.peak_gflops = peaks.of(program->program(), program->entry());
   time_entry(*instance, GRADC_RT_PREDICT, options, result);
 
   const int64_t input = instance->nth(GRADC_RT_INPUT, 0);
@@ -49,9 +48,9 @@ Result<BenchResult> bench_gir(const BenchOptions& options) {
       static_cast<double>(result.batch_size) / result.step_ms_median * 1000.0;
   result.gflops = result.gflop_per_step / result.step_ms_median * 1000.0;
   result.peak_gflops_fraction = result.peak_gflops > 0 ? result.gflops / result.peak_gflops : 0.0;
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
+  const BenchedEntry benched{compile.target, program->program(), program->entry(),
+                             GRADC_RT_PREDICT};
+  GRADC_TRY_STATUS(measure_kernels(options, benched, *instance, peaks, result));
   return result;
 }
 

@@ -63,6 +63,24 @@ TEST(Bench, TraceHasARowForEachThread) {
   EXPECT_EQ(refused.code, 1) << refused.output;
 }
 
+TEST(Bench, AGraphInAFileIsProfiledAndTracedToo) {
+  const Scratch scratch;
+  const std::string file = scratch / "fused.gir";
+  ASSERT_EQ(gradc("inspect " + kModel + " --stage fused -o " + file).code, 0);
+  const std::string options = " --seconds 0.01 --json --profile --trace " + (scratch / "t.json");
+  const Outcome outcome = gradc("bench " + file + options);
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  const nlohmann::json result = nlohmann::json::parse(outcome.output, nullptr, false);
+  ASSERT_TRUE(result.contains("profile")) << result;
+  const nlohmann::json of_model = bench("--profile");
+  EXPECT_EQ(result["profile"]["kernels"].size(), of_model["profile"]["kernels"].size());
+  for (const char* name : {"arena_bytes", "scratch_bytes"})
+    EXPECT_EQ(result[name], of_model[name]) << name;
+  EXPECT_GT(result["planned_bytes"], result["arena_bytes"]);
+  const nlohmann::json trace = nlohmann::json::parse(read_file(scratch / "t.json"), nullptr, false);
+  EXPECT_GT(trace["traceEvents"].size(), 3 * result["profile"]["kernels"].size());
+}
+
 TEST(Bench, ColdUnlessItIsToldToUseTheCache) {
   const Scratch scratch;
   const auto run = [&](const std::string& options) {
