@@ -7,6 +7,7 @@
 #include <chrono>
 #include <iterator>
 #include <map>
+#include <tuple>
 
 namespace gradc {
 
@@ -115,9 +116,11 @@ Profile profile_entry(rt::Instance& instance, gradc_rt_entry_kind kind,
     add_rates(row, peaks.of(program.kernels[key.first]), bandwidth, instance.threads());
     profile.rows.push_back(std::move(row));
   }
-  std::stable_sort(
-      profile.rows.begin(), profile.rows.end(),
-      [](const ProfileRow& a, const ProfileRow& b) { return a.milliseconds > b.milliseconds; });
+  // (std::stable_sort calls what libstdc++ 12 itself marks as deprecated.)
+  std::sort(profile.rows.begin(), profile.rows.end(), [](const ProfileRow& a, const ProfileRow& b) {
+    return std::tie(b.milliseconds, a.kernel, a.layer) <
+           std::tie(a.milliseconds, b.kernel, b.layer);
+  });
   return profile;
 }
 

@@ -300,8 +300,8 @@ class Machine {
       if (started.contains(index) || !is_ordered(op, dtype)) continue;
       const double zero = op == AccumulateOp::kSum ? 0.0 : 1.0;
       sums.emplace_back(LocalId(index), locals_[index], zero, loop.end - loop.begin, loop.sums,
-                        [this, dtype, op = op](double a, double b) {
-                          return round_to(combine(op, a, b), dtype);
+                        [this, dtype, how = op](double a, double b) {
+                          return round_to(combine(how, a, b), dtype);
                         });
     }
     return sums;
