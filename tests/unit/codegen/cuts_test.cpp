@@ -122,8 +122,8 @@ TEST(Cuts, SumsOfAConcatenation) {
                                                    {{40000}, 0},    {{300, 7}, 0},  {{12000, 3}, 0},
                                                    {{6, 200, 5}, 1}};
   for (const auto& [shape, axis] : runs) {
-    const Make sum = [axis = axis](const std::vector<Val>& x) {
-      return reduce_sum(x[0] * x[0], {axis});
+    const Make sum = [along = axis](const std::vector<Val>& x) {
+      return reduce_sum(x[0] * x[0], {along});
     };
     expect_no_cut(drawn(shape, 3), axis, sum, {}, "the sum");
   }

@@ -11,6 +11,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 namespace gradc::kernel {
 namespace {
@@ -220,7 +221,7 @@ TEST(Program, RowsOfTheirOwnNeedNoBarrier) {
 std::vector<double> ramp(int64_t count, double step) {
   std::vector<double> values;
   for (int64_t i = 0; i < count; ++i)
-    values.push_back(static_cast<float>(std::sin(static_cast<double>(i) * step)));
+    values.emplace_back(static_cast<float>(std::sin(static_cast<double>(i) * step)));
   return values;
 }
 
@@ -320,7 +321,7 @@ TEST(Program, ConstantsHaveTheBitsOfTheirType) {
   EXPECT_EQ(bits(DType::kBF16, 1.0), 0x3f80U);
   EXPECT_EQ(bits(DType::kBF16, 1.00390625), 0x3f80U);  // a tie, to even
   EXPECT_EQ(bits(DType::kBF16, 1.01171875), 0x3f82U);
-  EXPECT_EQ(bits(DType::kBF16, -INFINITY), 0xff80U);
+  EXPECT_EQ(bits(DType::kBF16, -std::numeric_limits<double>::infinity()), 0xff80U);
   EXPECT_EQ(bits(DType::kBF16, 1e-40), 0x0001U);
   EXPECT_EQ(bits(DType::kF16, 65504.0), 0x7bffU);
   EXPECT_EQ(bits(DType::kF16, 65520.0), 0x7c00U);
