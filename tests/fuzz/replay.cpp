@@ -2,6 +2,7 @@
 // with a limit on time and memory, so that one that crashes, hangs or takes all memory is named and
 // the others still run.
 #include "tests/fuzz/door.h"
+#include "tests/support/sanitized.h"
 
 #include <algorithm>
 #include <array>
@@ -23,7 +24,7 @@ namespace gradc::fuzz {
 namespace {
 
 // Sanitizers make everything several times slower, and reserve address space without bound.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if GRADC_SANITIZED
 constexpr rlim_t kSeconds = 40;
 constexpr rlim_t kBytes = RLIM_INFINITY;
 #else

@@ -1,6 +1,7 @@
 // Every wrong model and data file through the real command: exit code 1, within a second, with the
 // file (and line) and what is wrong. Prints how many were tried. The texts of the models'
 // diagnostics are compared in full by tests/unit/diagnostics.
+#include "tests/support/sanitized.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +17,7 @@ namespace gradc::test {
 namespace {
 
 // Seconds of processor time; sanitizers make everything several times slower.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if GRADC_SANITIZED
 constexpr double kLimit = 10.0;
 #else
 constexpr double kLimit = 1.0;

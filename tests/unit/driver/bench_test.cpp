@@ -1,4 +1,5 @@
 // gradc bench: what it says of kernels and memory, and that plan says the same.
+#include "tests/support/sanitized.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -111,7 +112,7 @@ TEST(Bench, EveryByteIsPlanned) {
   // Beside them: the instance itself, its table of pointers, and whole cache lines.
   EXPECT_GE(bytes("planned_bytes"), sum);
   EXPECT_LT(bytes("planned_bytes"), sum + 64 * 1024);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !GRADC_SANITIZED
   EXPECT_LT(bytes("resident_bytes") - bytes("planned_bytes"), 15'000'000);
 #endif
 }

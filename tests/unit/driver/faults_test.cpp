@@ -1,5 +1,6 @@
 // Memory that runs out at every single allocation: a program ends with a message and leaves no
 // half-written file, a library and a host get a status, go on, and succeed when they try again.
+#include "tests/support/sanitized.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +17,7 @@ constexpr const char* kModel = R"({"name": "tiny", "inputs": [{"name": "x", "sha
 class Faults : public ::testing::Test {
  protected:
   void SetUp() override {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if GRADC_SANITIZED
     GTEST_SKIP() << "a sanitizer owns the allocator";
 #endif
     write_text_file(folder / "m.json", kModel);

@@ -2,6 +2,7 @@
 // it does wrong and nothing the system refuses ends its process.
 #include "gradc/gradc.h"
 #include "gradc/session.h"
+#include "tests/support/sanitized.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -198,7 +199,7 @@ TEST(Hosts, AfterForkASessionSaysThatItCannotBeUsed) {
   }
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !GRADC_SANITIZED
 size_t address_space() {
   size_t pages = 0;
   if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {

@@ -2,6 +2,7 @@
 #include "runtime/library.h"
 
 #include "runtime/safetensors.h"
+#include "tests/support/sanitized.h"
 #include "tests/unit/runtime/fake_model.h"
 
 #include <gtest/gtest.h>
@@ -12,23 +13,11 @@
 #include <vector>
 
 // Every allocation of the program is counted here, unless a sanitizer owns the allocator.
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define GRADC_TEST_COUNTS_MALLOC 0
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define GRADC_TEST_COUNTS_MALLOC 0
-#endif
-#ifndef GRADC_TEST_COUNTS_MALLOC
-#define GRADC_TEST_COUNTS_MALLOC 1
-#endif
-
 namespace {
 std::atomic<long> allocations{0};
 }
 
-#if GRADC_TEST_COUNTS_MALLOC
+#if !GRADC_SANITIZED
 extern "C" {
 void* __libc_malloc(size_t);
 void* __libc_realloc(void*, size_t);
@@ -183,7 +172,7 @@ TEST(Library, LoadingWhatDoesNotFitChangesNothing) {
 }
 
 TEST(Library, StepsAllocateNothing) {
-  if (GRADC_TEST_COUNTS_MALLOC == 0) GTEST_SKIP() << "the sanitizer owns the allocator";
+  if (GRADC_SANITIZED == 1) GTEST_SKIP() << "the sanitizer owns the allocator";
   FakeModel model;
   Handle handle(model, 2);
   Batch batch;
