@@ -52,9 +52,12 @@ double as_element(double x, DType dtype) {
   GRADC_UNREACHABLE();
 }
 
+bool is_short_float(DType dtype) {
+  return is_float(dtype) && accumulator_dtype(dtype) != dtype;
+}
+
 double as_constant(double x, DType dtype) {
-  const bool is_short = is_float(dtype) && accumulator_dtype(dtype) != dtype;
-  return is_short ? as_element(x, dtype) : x;
+  return is_short_float(dtype) ? as_element(x, dtype) : x;
 }
 
 bool is_element(double x, DType dtype) {
@@ -64,7 +67,7 @@ bool is_element(double x, DType dtype) {
 
 std::string element_text(double x, DType dtype) {
   if (std::isnan(x)) return "nan";  // without a sign
-  const bool is_short = is_float(dtype) && accumulator_dtype(dtype) != dtype;
+  const bool is_short = is_short_float(dtype);
   constexpr int kMostDigits = 5;  // that a short float needs
   for (int digits = 1; is_short && std::isfinite(x) && digits <= kMostDigits; ++digits) {
     const auto read = parse_double(fmt::format("{:.{}g}", x, digits));
@@ -103,8 +106,9 @@ std::string elements_text(const Dense& elements, size_t max_dense, DType dtype) 
 AttrRef with_own_elements(AttrRef constant) {
   if (constant.vtable() != &kAttrVtable<ConstantAttrs>) return constant;  // the verifier says so
   const auto& attrs = constant.as<ConstantAttrs>();
+  if (attrs.value == nullptr || !is_short_float(attrs.dtype)) return constant;
   const auto is_own = [&](double x) { return std::isnan(x) || as_constant(x, attrs.dtype) == x; };
-  if (attrs.value == nullptr || std::ranges::all_of(*attrs.value, is_own)) return constant;
+  if (std::ranges::all_of(*attrs.value, is_own)) return constant;
   std::vector<double> elements = *attrs.value;
   for (double& x : elements)
     x = as_constant(x, attrs.dtype);

@@ -171,11 +171,11 @@ Status predict(Instance& instance, CommandLine& line) {
 
 }  // namespace
 
-CommandRows all_commands() {
+Span<const CommandRow> all_commands() {
   return {kCommands, sizeof kCommands / sizeof *kCommands};
 }
 
-OptionRows all_options() {
+Span<const OptionRow> all_options() {
   return {kOptions, sizeof kOptions / sizeof *kOptions};
 }
 

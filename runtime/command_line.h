@@ -47,20 +47,8 @@ struct CommandLine {
   Warnings warnings;
 };
 
-struct CommandRows {
-  const CommandRow* first;
-  size_t count;
-  const CommandRow* begin() const { return first; }
-  const CommandRow* end() const { return first + count; }
-};
-struct OptionRows {
-  const OptionRow* first;
-  size_t count;
-  const OptionRow* begin() const { return first; }
-  const OptionRow* end() const { return first + count; }
-};
-CommandRows all_commands();
-OptionRows all_options();
+Span<const CommandRow> all_commands();
+Span<const OptionRow> all_options();
 inline bool has_option(CommandKind command, const OptionRow& option) {
   return (option.commands & command) != 0;
 }

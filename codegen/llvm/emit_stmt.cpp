@@ -1,6 +1,7 @@
 // Statements other than loops.
 #include "codegen/llvm/emitter.h"
 #include "codegen/llvm/micro/contract.h"
+#include "ir/element.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -173,7 +174,7 @@ void Emitter::emit(const kernel::Store& s) {
       const unsigned width = std::max(lanes_of(old), lanes_of(value));
       value = combine(AccumulateOp::kSum, splat(ir_, old, width), splat(ir_, value, width));
       const DType dtype = kernel_.buffer(s.buffer).dtype;
-      if (is_float(dtype) && accumulator_dtype(dtype) != dtype) value = round_short(value, dtype);
+      if (is_short_float(dtype)) value = round_short(value, dtype);
     }
     store(s.buffer, s.index, s.dynamic, value);
   };

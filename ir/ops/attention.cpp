@@ -1,10 +1,9 @@
 // Scaled dot products of queries and keys as weights of values: attention, and attention_weights
 // for those who want to see or to change the weights. Query [.., heads, steps, width], key and
-// value
-// [.., kv_heads, kv_steps, width]: query head h uses head h / (heads / kv_heads). An optional mask
-// has the rank of the scores [.., heads, steps, kv_steps], with extents of 1 that are repeated:
-// bool (false: the query does not see the key) or floats that are added to the scores. A query that
-// sees no key gets zeros, as PyTorch's does, and passes no gradient on.
+// value [.., kv_heads, kv_steps, width]: query head h uses head h / (heads / kv_heads). An optional
+// mask has the rank of the scores [.., heads, steps, kv_steps], with extents of 1 that are
+// repeated: bool (false: the query does not see the key) or floats that are added to the scores. A
+// query that sees no key gets zeros, as PyTorch's does, and passes no gradient on.
 #include "ir/ops/stack.h"
 
 #include <cmath>

@@ -22,7 +22,6 @@ struct RandomEntry {
 inline constexpr uint64_t kFirstLoopSeed = 2000;
 /// From this one on contractions multiply in bf16, f16 and f64.
 inline constexpr uint64_t kFirstProductSeed = 2400;
-
 /// From this seed on every entry has attention in it.
 inline constexpr uint64_t kFirstAttentionSeed = 2700;
 
