@@ -88,19 +88,17 @@ class AotCompilation {
 
   Status compile() {
     std::vector<Diagnostic> warnings;
-    CompileOptions compile_options;
-    compile_options.batch_size = options_.batch_size;
-    GRADC_TRY(tables_, make_tables(model_, effective_batch(model_, compile_options), warnings));
+    GRADC_TRY(tables_, make_tables(model_, effective_batch(model_, options_.compile), warnings));
     std::vector<EntryPoint> kinds = entries_of(model_);
     std::erase(kinds, EntryPoint::kGradients);  // for comparisons by `gradc run`; a binary trains
     GRADC_TRY(const kernel::Program program,
-              lower_entries(model_, kinds, *tables_, options_.target, nullptr));
+              lower_entries(model_, kinds, *tables_, options_.compile, nullptr));
     compiler_ = fmt::format("gradc {}, LLVM {}", version_number(), llvm_version());
     gradc_rt_model& model = tables_->model();
     model.compiler = compiler_.c_str();
-    model.target_triple = options_.target.triple.c_str();
-    model.target_cpu = options_.target.cpu.c_str();
-    needs_ = target_needs(options_.target);
+    model.target_triple = options_.compile.target.triple.c_str();
+    model.target_cpu = options_.compile.target.cpu.c_str();
+    needs_ = target_needs(options_.compile.target);
     model.target_features = needs_.empty() ? nullptr : needs_.c_str();
     ObjectOptions object;
     object.kind = options_.emit == EmitKind::kAssembly ? ObjectKind::kAssembly
@@ -109,7 +107,7 @@ class AotCompilation {
     object.symbol_prefix = symbol_ + "_code_";
     object.model = &model;
     object.model_symbol = symbol_ + "_model";
-    GRADC_TRY(object_, write_object(program, options_.target, object));
+    GRADC_TRY(object_, write_object(program, options_.compile.target, object));
     for (EntryPoint kind : kinds) {
       // What the header says of memory.
       gradc_rt_entry& entry = tables_->entry(runtime_entry(kind));
@@ -124,12 +122,12 @@ class AotCompilation {
   }
 
   Status link() {
-    if (!target_links_here(options_.target)) {
+    if (!target_links_here(options_.compile.target)) {
       if (options_.emit != EmitKind::kObject) {
         return make_error(DiagKind::kUnsupported, {},
                           "only obj, asm and llvm can be emitted for {}: the runtime core inside "
                           "gradc is for this machine",
-                          options_.target.triple)
+                          options_.compile.target.triple)
             .with_help("emit obj and link it there with the runtime core built from runtime/");
       }
       GRADC_TRY_STATUS(put(options_.output, object_.bytes, false));

@@ -15,8 +15,7 @@ enum class EmitKind : uint8_t { kExecutable, kStatic, kShared, kObject, kAssembl
 struct AotOptions {
   std::string output;
   EmitKind emit = EmitKind::kExecutable;
-  int64_t batch_size = 0;
-  TargetInfo target;
+  CompileOptions compile{};
 };
 
 /// What was written, for the report.

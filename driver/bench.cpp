@@ -146,6 +146,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   CompileOptions compile;
   compile.batch_size = options.batch_size;
   GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
+  compile.memory_budget_bytes = options.memory_budget_bytes;
   if (options.cache) compile.cache = DiskCache::of_user();
   GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources));
   if (!model->supports(EntryPoint::kTrainStep)) {

@@ -20,7 +20,8 @@ struct BenchOptions {
   double seconds = 2.0;
   int64_t batch_size = 0;
   int threads = 1;
-  std::string cpu;     ///< compile for it; empty: all that this machine has
+  std::string cpu;  ///< compile for it; empty: all that this machine has
+  std::optional<int64_t> memory_budget_bytes;
   bool cache = false;  ///< take compiled kernels from the user's cache, and keep them there
   bool profile = false;
   std::string trace;  ///< a file for Chrome's trace events; empty: none

@@ -16,6 +16,7 @@ Result<BenchResult> bench_gir(const BenchOptions& options) {
   GRADC_TRY(GirFile file, read_gir_file(options.model));
   GirOptions compile;
   GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
+  compile.memory_budget_bytes = options.memory_budget_bytes;
   if (options.cache) compile.cache = DiskCache::of_user();
   GRADC_TRY(const auto program, GirProgram::create(file, compile));
   GRADC_TRY_STATUS(program->compile());

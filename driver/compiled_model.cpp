@@ -59,8 +59,10 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
 namespace {
 
 Status add_entries(const Model& model, std::span<const EntryPoint> kinds, ModelTables& tables,
-                   kernel::ProgramLowering& lowering, TimeReport* times) {
+                   const CompileOptions& options, kernel::ProgramLowering& lowering,
+                   TimeReport* times) {
   BuildOptions build;
+  build.memory_budget_bytes = options.memory_budget_bytes;
   build.times = times;
   build.lowering = &lowering;
   for (EntryPoint kind : kinds) {
@@ -82,10 +84,10 @@ Status add_entries(const Model& model, std::span<const EntryPoint> kinds, ModelT
 }  // namespace
 
 Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryPoint> kinds,
-                                      ModelTables& tables, const TargetInfo& target,
+                                      ModelTables& tables, const CompileOptions& options,
                                       TimeReport* times) {
-  kernel::ProgramLowering lowering(model.name, target);
-  GRADC_TRY_STATUS(add_entries(model, kinds, tables, lowering, times));
+  kernel::ProgramLowering lowering(model.name, options.target);
+  GRADC_TRY_STATUS(add_entries(model, kinds, tables, options, lowering, times));
   return lowering.take();
 }
 
@@ -140,7 +142,7 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
   const ScopedTimer timer(&times_, "total");
   if (lowering_ == nullptr)
     lowering_ = std::make_unique<kernel::ProgramLowering>(model_.name, options_.target);
-  GRADC_TRY_STATUS(add_entries(model_, missing, *tables_, *lowering_, &times_));
+  GRADC_TRY_STATUS(add_entries(model_, missing, *tables_, options_, *lowering_, &times_));
   JitOptions jit;
   jit.cache = options_.cache ? &*options_.cache : nullptr;
   jit.previous = code_.empty() ? nullptr : code_.back().get();

@@ -25,6 +25,7 @@ struct CompileOptions {
   int64_t batch_size = 0;  ///< 0: the model's own
   TargetInfo target = TargetInfo::host();
   std::optional<DiskCache> cache{};  ///< where compiled kernels are kept between processes
+  std::optional<int64_t> memory_budget_bytes{};  ///< of each entry's arena: BuildOptions
 };
 
 /// The batch size of the options, else the model's, else 1.
@@ -41,7 +42,7 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
 /// Builds, plans and lowers entries into one program, with slots as the tables number them. The
 /// training step goes on from the graph that the tables were made of, which is used up.
 Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryPoint> kinds,
-                                      ModelTables& tables, const TargetInfo& target,
+                                      ModelTables& tables, const CompileOptions& options,
                                       TimeReport* times);
 
 class CompiledModel {

@@ -4,6 +4,8 @@
 #include "codegen/kernel_scratch.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
+#include "passes/plan_memory.h"
+#include "passes/recompute.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -81,16 +83,22 @@ void keep_loss_only(Graph& graph) {
   }
 }
 
+/// Where the passes of an entry run: its names, its options, who lowers its kernels.
+struct Stages {
+  std::string name;
+  PassContext& context;
+  const BuildOptions& options;
+};
+
 /// Runs the passes on the entry's graph; where they plan it, its kernels are lowered on the way.
-Status run_stages(StagedEntry& result, const std::string& passes, const std::string& name,
-                  PassContext& context, const BuildOptions& options) {
-  context.options.memory_budget_bytes = options.memory_budget_bytes;
+Status run_stages(StagedEntry& result, const std::string& passes, const Stages& stages,
+                  kernel::ProgramLowering* lowering) {
+  PassContext& context = stages.context;
   std::chrono::nanoseconds lower_time{0};
   std::optional<kernel::ProgramLowering> forgotten;
   context.options.find_workspaces =
       [&](const Graph& graph, const MemoryPlan& storage) -> Result<std::vector<Workspace>> {
-    kernel::ProgramLowering* lowering = options.lowering;
-    if (lowering == nullptr) lowering = &forgotten.emplace(name, TargetInfo::host());
+    if (lowering == nullptr) lowering = &forgotten.emplace(stages.name, TargetInfo::host());
     const auto begin = std::chrono::steady_clock::now();
     GRADC_TRY(result.lowered, lowering->lower(graph, storage));
     lower_time = std::chrono::steady_clock::now() - begin;
@@ -98,14 +106,68 @@ Status run_stages(StagedEntry& result, const std::string& passes, const std::str
   };
   const auto begin = std::chrono::steady_clock::now();
   PassManagerOptions manager;
-  manager.verify_each = options.verify_each;
+  manager.verify_each = stages.options.verify_each;
   GRADC_TRY_STATUS(run_passes(*result.graph, passes, context, std::move(manager)));
-  if (options.times != nullptr) {
-    options.times->add("passes", std::chrono::steady_clock::now() - begin - lower_time);
-    options.times->add("lower", lower_time);
+  if (TimeReport* times = stages.options.times; times != nullptr) {
+    times->add("passes", std::chrono::steady_clock::now() - begin - lower_time);
+    times->add("lower", lower_time);
   }
   result.plan = std::move(context.plan);
-  result.warnings = context.sink.take();
+  context.plan.reset();
+  return Ok{};
+}
+
+/// Plans the optimized graph of an entry so that its arena keeps the budget: as it is, or with as
+/// little as possible of the forward phase made again in the backward phase.
+Status fit_budget(StagedEntry& result, const std::string& passes, const Stages& stages) {
+  const TargetInfo target =
+      stages.options.lowering != nullptr ? stages.options.lowering->target() : TargetInfo::host();
+  const int64_t budget = *stages.options.memory_budget_bytes;
+  const std::shared_ptr<Graph> optimized = result.graph;
+  std::vector<Recomputation> ladder = {{}};
+  const bool trains = std::ranges::any_of(
+      optimized->nodes(), [&](NodeId id) { return optimized->node(id).phase == Phase::kBackward; });
+  if (trains)
+    ladder.insert(ladder.end(), recomputation_ladder().begin(), recomputation_ladder().end());
+  int64_t least = INT64_MAX;
+  for (const Recomputation& what : ladder) {
+    kernel::ProgramLowering forgotten(stages.name, target);
+    StagedEntry trial;
+    trial.graph = optimized->clone();
+    stages.context.options.recompute = what;
+    GRADC_TRY_STATUS(run_stages(trial, passes, stages, &forgotten));
+    // Steps that do not lower the peak are left out, so that less memory is never asked for more.
+    if (trial.plan->arena_bytes >= least) continue;
+    least = trial.plan->arena_bytes;
+    if (!what.nothing()) trial.plan->recomputed = what.text();
+    result.graph = std::move(trial.graph);
+    result.plan = std::move(trial.plan);
+    if (least <= budget) break;
+  }
+  GRADC_TRY_STATUS(
+      check_memory_budget(*result.graph, *result.plan, budget, stages.context.options.file));
+  if (stages.options.lowering == nullptr) return Ok{};
+  GRADC_TRY(const MemoryPlan storage, assign_storage(*result.graph));
+  GRADC_TRY(result.lowered, stages.options.lowering->lower(*result.graph, storage));
+  return Ok{};
+}
+
+/// From one stage to another, by a pipeline of this kind.
+Status run_pipeline(StagedEntry& result, PipelineKind kind, PipelineStage from, PipelineStage last,
+                    const Stages& stages) {
+  const bool fits = stages.options.memory_budget_bytes && last == PipelineStage::kPlanned &&
+                    from <= PipelineStage::kOptimized;
+  if (!fits) {
+    stages.context.options.memory_budget_bytes = stages.options.memory_budget_bytes;
+    GRADC_TRY_STATUS(
+        run_stages(result, pipeline_text(kind, last, from), stages, stages.options.lowering));
+  } else {
+    const std::string optimize = pipeline_text(kind, PipelineStage::kOptimized, from);
+    if (!optimize.empty()) GRADC_TRY_STATUS(run_stages(result, optimize, stages, nullptr));
+    GRADC_TRY_STATUS(
+        fit_budget(result, pipeline_text(kind, last, PipelineStage::kOptimized), stages));
+  }
+  result.warnings = stages.context.sink.take();
   return Ok{};
 }
 
@@ -131,8 +193,8 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
     context.options.optimizer = make_optimizer_spec(model.training->optimizer);
   const PipelineStage from =
       options.differentiated != nullptr ? PipelineStage::kGradient : PipelineStage::kGraph;
-  GRADC_TRY_STATUS(run_stages(result, pipeline_text(pipeline_of(kind), last, from), model.name,
-                              context, options));
+  GRADC_TRY_STATUS(
+      run_pipeline(result, pipeline_of(kind), from, last, {model.name, context, options}));
   return result;
 }
 
@@ -145,8 +207,8 @@ Result<StagedEntry> build_staged(std::shared_ptr<Graph> graph, PipelineStage fro
   result.graph = std::move(graph);
   PassContext context;
   context.options.file = file;
-  GRADC_TRY_STATUS(run_stages(result, pipeline_text(PipelineKind::kForward, last, from),
-                              result.graph->name(), context, options));
+  GRADC_TRY_STATUS(run_pipeline(result, PipelineKind::kForward, from, last,
+                                {result.graph->name(), context, options}));
   return result;
 }
 

@@ -59,6 +59,8 @@ struct BuildOptions {
 #else
   bool verify_each = true;
 #endif
+  /// Of the arena. Where it is not enough for a training step, passes/recompute.h; where that is
+  /// not enough either, the error says the least that is (kMemoryBudget).
   std::optional<int64_t> memory_budget_bytes;
   /// The entry's graph as build_staged made it at kGradient: taken on from there, and changed.
   std::shared_ptr<Graph> differentiated;

@@ -210,6 +210,7 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
   CompileOptions options;
   if (run.cache) options.cache = DiskCache::of_user();
   GRADC_TRY(options.target, TargetInfo::host_as(run.cpu));
+  options.memory_budget_bytes = run.memory_budget_bytes;
   GRADC_TRY(Model description, read_model_file(run.model, sources));
   GRADC_TRY(options.batch_size, batch_of(description, file, run.in));
   GRADC_TRY(auto model, CompiledModel::create(std::move(description), options));
@@ -217,6 +218,8 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
     return make_error(DiagKind::kInvalidUsage, {run.model, "", false},
                       "the model has no \"training\" section, which --entry {} needs", run.entry);
   }
+  const std::array kinds = {entry->kind};
+  if (!run.interpreter) GRADC_TRY_STATUS(model->compile(kinds));
   rt::Instance* raw = nullptr;
   GRADC_TRY_STATUS(
       from_runtime(rt::Instance::create(model->runtime_model(), {run.threads}, nullptr, 0, &raw)));

@@ -20,6 +20,7 @@ struct ExactRun {
   std::optional<uint64_t> seed;
   int threads = 1;
   std::string cpu;  ///< compile for it; empty: all that this machine has
+  std::optional<int64_t> memory_budget_bytes;
   bool interpreter = false;
   bool cache = false;  ///< keep compiled code between processes
 };

@@ -126,7 +126,17 @@ Result<StagedEntry> stage_gir(const GirFile& file, PipelineStage last,
 }
 
 Result<kernel::Program> lower_gir(GirFile& file, const TargetInfo& target, BuildOptions options) {
-  if (file.program) return std::move(*file.program);
+  if (file.program) {
+    for (const kernel::Entry& entry : file.program->entries) {
+      const auto budget = options.memory_budget_bytes;
+      if (!budget || entry.arena_bytes <= *budget) continue;
+      return make_error(DiagKind::kMemoryBudget, place_of(file),
+                        "the kernels of the entry \"{}\" are planned for an arena of {} bytes, the "
+                        "budget is {}",
+                        entry.name, entry.arena_bytes, *budget);
+    }
+    return std::move(*file.program);
+  }
   kernel::ProgramLowering lowering(file.graph->name(), target);
   options.lowering = &lowering;
   GRADC_TRY(const StagedEntry entry, stage_gir(file, PipelineStage::kPlanned, options));

@@ -62,6 +62,7 @@ Result<std::unique_ptr<GirProgram>> GirProgram::create(GirFile& file, const GirO
   result->options_ = options;
   BuildOptions build;
   build.times = &result->times_;
+  build.memory_budget_bytes = options.memory_budget_bytes;
   GRADC_TRY(result->program_, lower_gir(file, options.target, build));
   GRADC_TRY_STATUS(result->find_entry(file));
   if (file.graph != nullptr) {

@@ -22,6 +22,7 @@ struct GirOptions {
   TargetInfo target = TargetInfo::host();
   std::optional<DiskCache> cache{};
   std::string entry{};  ///< of a program with several
+  std::optional<int64_t> memory_budget_bytes{};
 };
 
 class GirProgram {

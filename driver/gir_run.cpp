@@ -130,6 +130,7 @@ Status run_gir(const ExactRun& run) {
   options.entry = run.entry;
   if (run.cache) options.cache = DiskCache::of_user();
   GRADC_TRY(options.target, TargetInfo::host_as(run.cpu));
+  options.memory_budget_bytes = run.memory_budget_bytes;
   GRADC_TRY(const auto program, GirProgram::create(file, options));
   if (!run.interpreter) GRADC_TRY_STATUS(program->compile());
   rt::Instance* raw = nullptr;

@@ -7,18 +7,19 @@
 namespace gradc {
 
 void NodeCopier::copy(NodeId id) {
-  const Node& node = from_.node(id);
+  const Node node = from_.node(id);  // adding to the same graph moves its nodes
   std::vector<Val> operands;
   for (ValueId operand : node.operands) {
     GRADC_CHECK(map_[operand.index].valid(), "%{} is copied after its use",
                 from_.value(operand).name);
     operands.push_back(map_[operand.index]);
   }
-  to_.set_location(from_.location(node.loc));
+  to_.set_location(std::string(from_.location(node.loc)));
   const std::vector<Val> results = to_.add_multi(node.op, std::move(operands), node.attrs, {},
                                                  node.body ? node.body->clone() : nullptr);
   for (size_t i = 0; i < results.size(); ++i) {
-    to_.graph().set_name_hint(results[i].id(), from_.value(node.results[i]).name);
+    const std::string name = from_.value(node.results[i]).name;
+    to_.graph().set_name_hint(results[i].id(), name);
     map_[node.results[i].index] = results[i];
   }
 }

@@ -6,6 +6,7 @@
 #include "ir/graph.h"
 #include "ir/optimizer_spec.h"
 #include "passes/memory_plan.h"
+#include "passes/recompute.h"
 #include "support/diagnostic.h"
 #include "support/result.h"
 #include "support/statistics.h"
@@ -25,6 +26,7 @@ struct PassOptions {
   std::string file;                            ///< the model's file, for diagnostics
   std::optional<OptimizerSpec> optimizer;      ///< needed by apply_optimizer
   std::optional<int64_t> memory_budget_bytes;  ///< of the arena
+  Recomputation recompute;                     ///< what the pass of that name does
   bool verify = false;  ///< fuse and plan_memory check what they made (the manager's verify_each)
   /// What the kernels of single nodes need among themselves, given which values share memory
   /// (assign_storage); plan_memory plans it with the values. Empty: nothing.

@@ -22,6 +22,8 @@ constexpr PipelineEntry kSimplifyAll{
     kOptimized, "(canonicalize,constant_fold,cse,dce,prune_loops,hoist_loops)*",
     "forward, backward and update share values, and gradients are full of trivial algebra"};
 constexpr PipelineEntry kPack{kOptimized, "pack_captures", "canonicalize would undo it"};
+constexpr PipelineEntry kRecompute{kFused, "recompute",
+                                   "nothing behind it may see that things are computed twice"};
 constexpr PipelineEntry kStorePadded{
     kFused, "store_padded", "a convolution and its gradients would each copy what they read"};
 constexpr PipelineEntry kFuse{kFused, "fuse", "memory traffic is what elementwise work costs"};
@@ -33,15 +35,15 @@ constexpr PipelineEntry kInPlace{kPlanned, "in_place",
 constexpr PipelineEntry kPlan{kPlanned, "plan_memory",
                               "every buffer gets its place before run time"};
 
-constexpr std::array kForward = {kSimplifyModel, kExpand, kSimplifyAll,  kPack,
-                                 kStorePadded,   kFuse,   kStoreOutputs, kSchedule,
-                                 kInPlace,       kPlan};
-constexpr std::array kGradients = {kSimplifyModel, kDifferentiate, kExpand, kSimplifyAll,
-                                   kPack,          kStorePadded,   kFuse,   kStoreOutputs,
-                                   kSchedule,      kInPlace,       kPlan};
-constexpr std::array kTrainStep = {kSimplifyModel, kDifferentiate, kApplyOptimizer, kExpand,
-                                   kSimplifyAll,   kPack,          kStorePadded,    kFuse,
-                                   kStoreOutputs,  kSchedule,      kInPlace,        kPlan};
+constexpr std::array kForward = {kSimplifyModel, kExpand,      kSimplifyAll, kPack,
+                                 kRecompute,     kStorePadded, kFuse,        kStoreOutputs,
+                                 kSchedule,      kInPlace,     kPlan};
+constexpr std::array kGradients = {kSimplifyModel, kDifferentiate, kExpand,      kSimplifyAll,
+                                   kPack,          kRecompute,     kStorePadded, kFuse,
+                                   kStoreOutputs,  kSchedule,      kInPlace,     kPlan};
+constexpr std::array kTrainStep = {
+    kSimplifyModel, kDifferentiate, kApplyOptimizer, kExpand,   kSimplifyAll, kPack, kRecompute,
+    kStorePadded,   kFuse,          kStoreOutputs,   kSchedule, kInPlace,     kPlan};
 
 }  // namespace
 

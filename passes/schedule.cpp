@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kMaxSearchNodes = 600;
 constexpr int kSearchTrials = 1500;
+constexpr int64_t kTinyBytes = 4096;
 /// Nodes looked at to find out whether a writer may come after the readers of what it overwrites.
 constexpr size_t kMaxReach = 4096;
 
@@ -115,7 +116,7 @@ class ListScheduler {
  public:
   enum class Rule : uint8_t {
     kGiven,      ///< first in the given order
-    kFreeFirst,  ///< what does not add live bytes, then the given order
+    kFreeFirst,  ///< what adds no live bytes but a few, then the given order
     kLeastAdded  ///< what adds least
   };
 
@@ -195,7 +196,8 @@ class ListScheduler {
     if (rule_ == Rule::kGiven) return {0, 0, position};
     const Effect e = effect(id);
     if (rule_ == Rule::kLeastAdded) return {e.change, e.allocated, position};
-    return {e.change <= 0 ? 0 : 1, e.change <= 0 ? e.change : 0, position};
+    const bool is_free = e.change <= kTinyBytes;  // the rate of this step, for which updates wait
+    return {is_free ? 0 : 1, is_free ? e.change : 0, position};
   }
 
   const Graph& graph_;

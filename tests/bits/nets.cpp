@@ -230,8 +230,10 @@ std::string object_of(const Net& net, const TargetInfo& target) {
   const auto tables = checked(make_tables(model, net.small_batch, warnings), net);
   const std::vector<EntryPoint> kinds = {EntryPoint::kPredict, EntryPoint::kEvaluate,
                                          EntryPoint::kTrainStep};
+  CompileOptions compile;
+  compile.target = target;
   const kernel::Program program =
-      checked(lower_entries(model, kinds, *tables, target, nullptr), net);
+      checked(lower_entries(model, kinds, *tables, compile, nullptr), net);
   options.model = &tables->model();
   return checked(write_object(program, target, options), net).bytes;
 }

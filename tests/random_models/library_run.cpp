@@ -81,8 +81,7 @@ std::vector<NamedBytes> library_results(const Model& model, const gradc_rt_model
   AotOptions options;
   options.output = folder + "/lib" + model.name + ".so";
   options.emit = EmitKind::kShared;
-  options.batch_size = tables.batch_size;
-  options.target = TargetInfo::host();
+  options.compile.batch_size = tables.batch_size;
   const auto compiled = compile_to_files(model, options);
   GRADC_CHECK(compiled.ok(), "{}", compiled.message());
   const Library library(options.output, c_identifier(model.name));

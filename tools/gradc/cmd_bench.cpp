@@ -112,6 +112,7 @@ void register_bench(CLI::App& app, Selection& selection) {
   add_batch_size(*command, options->batch_size);
   add_threads(*command, options->threads);
   add_cpu(*command, options->cpu);
+  add_memory_budget(*command, options->memory_budget_bytes);
   command->add_flag("--cache", options->cache,
                     "take compiled code from the cache, and keep it there (default: compile anew, "
                     "so that the time is that of a first run)");

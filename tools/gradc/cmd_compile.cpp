@@ -15,7 +15,7 @@ namespace {
 struct CompileCommandLine {
   std::string model, output, triple, cpu, features;
   EmitKind emit = EmitKind::kExecutable;
-  int64_t batch_size = 0;
+  CompileOptions compile{};
 };
 
 Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources) {
@@ -25,8 +25,8 @@ Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources)
   AotOptions aot;
   aot.output = options.output;
   aot.emit = options.emit;
-  aot.batch_size = options.batch_size;
-  GRADC_TRY(aot.target, TargetInfo::from(options.triple, options.cpu, options.features));
+  aot.compile = options.compile;
+  GRADC_TRY(aot.compile.target, TargetInfo::from(options.triple, options.cpu, options.features));
   return compile_to_files(model, aot);
 }
 
@@ -73,7 +73,8 @@ void register_compile(CLI::App& app, Selection& selection) {
                    "a C header beside it; asm; llvm")
       ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case)
                       .description("exe|static|shared|obj|asm|llvm"));
-  add_batch_size(*command, options->batch_size);
+  add_batch_size(*command, options->compile.batch_size);
+  add_memory_budget(*command, options->compile.memory_budget_bytes);
   command->add_option("--target", options->triple,
                       "target triple, e.g. aarch64-linux-gnu (default: this machine)");
   command->add_option("--cpu", options->cpu,

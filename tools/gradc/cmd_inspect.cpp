@@ -33,6 +33,7 @@ struct InspectCommandLine {
   int64_t batch_size = 0;
   bool remarks = false;
   std::string triple, cpu, features;
+  std::optional<int64_t> memory_budget;
 };
 
 /// The text begins with the stage, so that it can be carried on from there.
@@ -91,8 +92,10 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
   const EntryPoint kind = entry_of(options, model);
   CompileOptions compile;
   compile.batch_size = options.batch_size;
+  compile.memory_budget_bytes = options.memory_budget;
   const int64_t batch = effective_batch(model, compile);
-  GRADC_TRY(const TargetInfo target, target_of(options));
+  GRADC_TRY(compile.target, target_of(options));
+  const TargetInfo& target = compile.target;
   if (options.remarks) {
     GRADC_TRY(const StagedEntry staged,
               build_staged(model, kind, batch, PipelineStage::kOptimized, BuildOptions{}));
@@ -106,6 +109,7 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
     kernel::ProgramLowering lowering(model.name, target);
     BuildOptions build;
     build.lowering = &lowering;
+    build.memory_budget_bytes = options.memory_budget;
     GRADC_TRY(const StagedEntry staged, build_staged(model, kind, batch, last, build));
     return print_staged(*staged.graph, last, staged.plan ? &*staged.plan : nullptr, options.format);
   }
@@ -115,7 +119,7 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
   std::vector<Diagnostic> warnings;
   GRADC_TRY(const auto tables, make_tables(model, batch, warnings));
   const std::array kinds = {kind};
-  GRADC_TRY(const kernel::Program program, lower_entries(model, kinds, *tables, target, nullptr));
+  GRADC_TRY(const kernel::Program program, lower_entries(model, kinds, *tables, compile, nullptr));
   return print_code(program, stage, target);
 }
 
@@ -152,6 +156,7 @@ Result<std::string> inspect_gir(const InspectCommandLine& options) {
   BuildOptions build;
   kernel::ProgramLowering lowering(options.file, target);
   build.lowering = &lowering;
+  build.memory_budget_bytes = options.memory_budget;
   for (size_t i = 0; i < kStageNames.size(); ++i) {
     if (kStageNames[i] != stage) continue;
     const auto last = static_cast<PipelineStage>(i);
@@ -160,7 +165,7 @@ Result<std::string> inspect_gir(const InspectCommandLine& options) {
     return print_staged(*staged.graph, last, staged.plan ? &*staged.plan : nullptr, options.format);
   }
   if (options.format != "text") return not_a_graph(options, stage);
-  GRADC_TRY(const kernel::Program program, lower_gir(file, target));
+  GRADC_TRY(const kernel::Program program, lower_gir(file, target, build));
   return print_code(program, stage, target);
 }
 
@@ -211,6 +216,7 @@ void register_inspect(CLI::App& app, Selection& selection) {
       ->check(CLI::IsMember(
           {"predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"}));
   add_batch_size(*command, options->batch_size);
+  add_memory_budget(*command, options->memory_budget);
   command
       ->add_flag(
           "--remarks", options->remarks,

@@ -6,7 +6,6 @@
 #include "frontend/native_reader.h"
 #include "passes/memory_report.h"
 #include "passes/offset_planner_csv.h"
-#include "support/numbers.h"
 #include "tools/gradc/command.h"
 
 #include <nlohmann/json.hpp>
@@ -21,37 +20,12 @@ namespace gradc::tool {
 namespace {
 
 struct PlanCommandLine {
-  std::string model, buffers, output, budget;
-  std::optional<int64_t> capacity;
+  std::string model, buffers, output;
+  std::optional<int64_t> budget, capacity;
   int64_t batch_size = 0;
   std::string entry = "train_step";
   bool json = false;
 };
-
-/// "4096", "64K", "1.5M", "2GiB".
-Result<int64_t> parse_size(const std::string& text) {
-  struct Unit {
-    std::string_view name;
-    double bytes;
-  };
-  constexpr double kBytes[] = {1.0, 1024.0, 1048576.0, 1073741824.0};
-  constexpr Unit kUnits[] = {{"", kBytes[0]},   {"B", kBytes[0]},   {"K", kBytes[1]},
-                             {"KB", kBytes[1]}, {"KiB", kBytes[1]}, {"M", kBytes[2]},
-                             {"MB", kBytes[2]}, {"MiB", kBytes[2]}, {"G", kBytes[3]},
-                             {"GB", kBytes[3]}, {"GiB", kBytes[3]}, {"k", kBytes[1]},
-                             {"m", kBytes[2]},  {"g", kBytes[3]}};
-  const size_t used = std::min(text.find_first_not_of("0123456789."), text.size());
-  const double value = parse_double(text.substr(0, used)).value_or(-1.0);
-  double factor = 0.0;
-  for (const Unit& unit : kUnits) {
-    if (unit.name == std::string_view(text).substr(used)) factor = unit.bytes;
-  }
-  if (!(value >= 0.0) || factor == 0.0 || value * factor > 9e18) {
-    return make_error(DiagKind::kInvalidUsage, {}, "\"{}\" is no size", text)
-        .with_help("bytes, or a number with K, M or G: 64K, 1.5M");
-  }
-  return static_cast<int64_t>(value * factor);
-}
 
 Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& sources) {
   GRADC_TRY(const Model model, read_model_file(options.model, sources));
@@ -59,9 +33,7 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
   CompileOptions compile;
   compile.batch_size = options.batch_size;
   BuildOptions build;
-  if (!options.budget.empty()) {
-    GRADC_TRY(build.memory_budget_bytes, parse_size(options.budget));
-  }
+  build.memory_budget_bytes = options.budget;
   EntryPoint kind = model.training ? EntryPoint::kTrainStep : EntryPoint::kPredict;
   if (options.entry == "predict") kind = EntryPoint::kPredict;
   if (options.entry == "evaluate" && model.training) kind = EntryPoint::kEvaluate;
@@ -76,9 +48,7 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
 
 Result<std::string> plan_gir(const PlanCommandLine& options) {
   BuildOptions build;
-  if (!options.budget.empty()) {
-    GRADC_TRY(build.memory_budget_bytes, parse_size(options.budget));
-  }
+  build.memory_budget_bytes = options.budget;
   GRADC_TRY(const GirFile file, read_gir_file(options.model));
   GRADC_TRY(const StagedEntry entry, stage_gir(file, PipelineStage::kPlanned, build));
   if (options.json) return json_text(memory_report_json(*entry.graph, *entry.plan));
@@ -154,10 +124,7 @@ void register_plan(CLI::App& app, Selection& selection) {
       "--buffers", options->buffers,
       "plan these buffers instead: CSV with id,lower,upper,size (MiniMalloc's format)");
   model->excludes(buffers);
-  command
-      ->add_option("--memory-budget", options->budget,
-                   "fail if the arena needs more: 4096, 64K, 1.5M")
-      ->excludes(buffers);
+  add_memory_budget(*command, options->budget)->excludes(buffers);
   add_batch_size(*command, options->batch_size);
   command->add_option("--entry", options->entry, "train_step, evaluate or predict")
       ->check(CLI::IsMember({"train_step", "evaluate", "predict"}));

@@ -48,6 +48,7 @@ void register_run(CLI::App& app, Selection& selection) {
       ->check(whole_number(0));
   add_threads(*command, options->threads);
   add_cpu(*command, options->cpu);
+  add_memory_budget(*command, options->memory_budget_bytes);
   options->cache = true;
   add_no_cache(*command, options->cache);
   command

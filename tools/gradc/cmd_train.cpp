@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,7 @@ struct TrainCommandLine {
   std::string model;
   int64_t batch_size = 0;
   std::string cpu;
+  std::optional<int64_t> memory_budget;
   bool force = false;
   bool cache = true;
   rt::CommandLine line;
@@ -111,6 +113,7 @@ int run(rt::CommandKind kind, TrainCommandLine& options) {
   SourceSet sources;
   CompileOptions compile;
   compile.batch_size = options.batch_size;
+  compile.memory_budget_bytes = options.memory_budget;
   if (options.cache) compile.cache = DiskCache::of_user();
   auto target = TargetInfo::host_as(options.cpu);
   if (!target.ok()) return tool::report(target.diagnostics());
@@ -139,6 +142,7 @@ CLI::App* add_command(CLI::App& app, Selection& selection, rt::CommandKind kind,
   command->add_option("MODEL", options->model, "the model's JSON")->required();
   add_batch_size(*command, options->batch_size);
   add_cpu(*command, options->cpu);
+  add_memory_budget(*command, options->memory_budget);
   add_no_cache(*command, options->cache);
   add_options(*command, kind, options);
   command->callback([options, kind, &selection] {

@@ -32,6 +32,28 @@ bool is_silenced(DiagKind kind) {
   return false;
 }
 
+/// "4096", "64K", "1.5M", "2GiB".
+std::optional<int64_t> parse_size(std::string_view text) {
+  struct Unit {
+    std::string_view name;
+    double bytes;
+  };
+  constexpr double kBytes[] = {1.0, 1024.0, 1048576.0, 1073741824.0};
+  constexpr Unit kUnits[] = {{"", kBytes[0]},   {"B", kBytes[0]},   {"K", kBytes[1]},
+                             {"KB", kBytes[1]}, {"KiB", kBytes[1]}, {"M", kBytes[2]},
+                             {"MB", kBytes[2]}, {"MiB", kBytes[2]}, {"G", kBytes[3]},
+                             {"GB", kBytes[3]}, {"GiB", kBytes[3]}, {"k", kBytes[1]},
+                             {"m", kBytes[2]},  {"g", kBytes[3]}};
+  const size_t used = std::min(text.find_first_not_of("0123456789."), text.size());
+  const double value = parse_double(text.substr(0, used)).value_or(-1.0);
+  double factor = 0.0;
+  for (const Unit& unit : kUnits) {
+    if (unit.name == text.substr(used)) factor = unit.bytes;
+  }
+  if (!(value >= 0.0) || factor == 0.0 || value * factor > 9e18) return std::nullopt;
+  return static_cast<int64_t>(value * factor);
+}
+
 }  // namespace
 
 rt::Warnings& silenced_warnings() {
@@ -132,6 +154,23 @@ void add_cpu(CLI::App& command, std::string& cpu) {
   command.add_option("--cpu", cpu,
                      "use no instructions beyond this CPU's, as LLVM names it: x86-64-v3 (default: "
                      "all that this machine has)");
+}
+
+CLI::Option* add_memory_budget(CLI::App& command, std::optional<int64_t>& bytes) {
+  return command
+      .add_option_function<std::string>(
+          "--memory-budget",
+          [&bytes](const std::string& text) {
+            bytes = parse_size(text);
+            if (bytes) return;
+            throw CLI::ValidationError("--memory-budget",
+                                       fmt::format("\"{}\" is no size: bytes, or a number with K, "
+                                                   "M or G, as 64K, 1.5M",
+                                                   printable(text, 80)));
+          },
+          "what a step's values may take at once (64K, 1.5M, 2G): a training step makes values "
+          "again rather than keep more; an error says the least that is possible")
+      ->type_name("SIZE");
 }
 
 void add_no_cache(CLI::App& command, bool& cache) {

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,8 @@ void add_batch_size(CLI::App& command, int64_t& batch_size);
 void add_threads(CLI::App& command, int& threads);
 /// --cpu, for commands that compile into this process.
 void add_cpu(CLI::App& command, std::string& cpu);
+/// --memory-budget, for every command that plans memory.
+CLI::Option* add_memory_budget(CLI::App& command, std::optional<int64_t>& bytes);
 /// --no-cache, for commands that compile into this process.
 void add_no_cache(CLI::App& command, bool& cache);
 

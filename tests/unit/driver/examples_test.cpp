@@ -51,7 +51,9 @@ TEST_P(Example, KernelsReadBack) {
   const auto tables = make_tables(*model, 3, warnings);
   ASSERT_TRUE(tables.ok()) << tables.message();
   for (const TargetInfo& target : {TargetInfo::generic_sse(), TargetInfo::generic_avx512()}) {
-    const auto program = lower_entries(*model, entries_of(*model), **tables, target, nullptr);
+    CompileOptions compile;
+    compile.target = target;
+    const auto program = lower_entries(*model, entries_of(*model), **tables, compile, nullptr);
     ASSERT_TRUE(program.ok()) << program.message();
     EXPECT_GT(program->kernels.size(), 0U);
     EXPECT_EQ(testing::reading_back_problem(program->kernels), "");
