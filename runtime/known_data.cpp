@@ -40,8 +40,11 @@ void say_positions(const Instance& instance, size_t index, const TensorMeaning& 
     warn_position(warnings, weights, "columns", name, source, "matched by position");
   if (!seen.classes.empty() && known.classes.empty())
     warn_position(warnings, weights, "classes", name, source, "numbered in sorted order");
-  if (tensor.kind == GRADC_RT_INPUT && !seen.characters.empty() && known.characters.empty())
+  const bool bytes = seen.characters.size() == 256;  // their numbers are nobody's choice
+  if (tensor.kind == GRADC_RT_INPUT && !seen.characters.empty() && !bytes &&
+      known.characters.empty()) {
     warn_position(warnings, weights, "characters", name, source, "numbered in byte order");
+  }
 }
 
 }  // namespace

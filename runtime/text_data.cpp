@@ -1,79 +1,9 @@
 // Text files as data sets for language models: windows of characters or bytes.
 #include "runtime/byte_stream.h"
 #include "runtime/dataset.h"
-#include "runtime/text.h"
+#include "runtime/tokens.h"
 
 namespace gradc::rt {
-namespace {
-
-// The first byte of the text that the model has no number for, and where it stands; with what the
-// character is that it belongs to.
-Status refuse_character(const char* path, const Bytes& text, const bool* is_known,
-                        const Vec<Str>& table, const Vec<Str>& known) {
-  size_t at = 0;
-  while (is_known[text[at]])
-    ++at;
-  const auto continues = [&](size_t i) { return i < text.size() && (text[i] & 0xC0) == 0x80; };
-  size_t line = 1;
-  size_t place = 1;
-  for (size_t i = 0; i < at; ++i) {
-    place = text[i] == '\n' ? 1 : place + (continues(i) ? 0 : 1);
-    line += text[i] == '\n' ? 1 : 0;
-  }
-  size_t first = at;
-  for (size_t back = 0; continues(first) && first > 0 && back < 3; ++back)
-    --first;
-  if (continues(at)) --place;
-  size_t end = at + 1;
-  while (continues(end) && end - first < 4)
-    ++end;
-  const char* bytes = reinterpret_cast<const char*>(text.data());
-  if (valid_utf8(bytes + first, end - first) < end - first) {  // no character: the byte alone
-    first = at;
-    end = at + 1;
-  }
-  size_t others = 0;
-  for (const Str& byte : table)
-    others += is_known[static_cast<uint8_t>(byte[0])] ? 0 : 1;
-  const Str more =
-      others > end - first ? format(" (and %zu more new bytes)", others - (end - first)) : Str();
-  return error(
-      "%s:%zu:%zu: characters: the text has \"%s\"%s, which the model was not trained with; the "
-      "model knows %s, the file has %s",
-      path, line, place, shown(bytes + first, end - first).c_str(), more.c_str(),
-      shown_list(known).c_str(), shown_list(table).c_str());
-}
-
-// The number of each byte: itself, or its place among the bytes that the text (or the text that the
-// model was trained with) has.
-Status number_bytes(const char* path, const Bytes& text, bool characters, const Vec<Str>* known,
-                    int32_t* id_of, Vec<Str>* table) {
-  bool used[256] = {};
-  for (uint8_t byte : text)
-    used[byte] = true;
-  for (int b = 0; b < 256; ++b) {
-    id_of[b] = characters ? -1 : b;
-    const char byte = static_cast<char>(b);
-    if (characters && used[b]) table->push(Str(&byte, 1));
-  }
-  if (!characters) return {};
-  Vec<size_t> places;
-  const bool named = known != nullptr && !known->empty();
-  if (named) {
-    bool is_known[256] = {};
-    for (const Str& byte : *known)
-      is_known[static_cast<uint8_t>(byte[0])] = true;
-    for (int b = 0; b < 256; ++b)
-      if (used[b] && !is_known[b]) return refuse_character(path, text, is_known, *table, *known);
-    GRADC_RT_TRY(match_some(path, "characters", *table, *known, &places));
-  }
-  for (size_t i = 0; i < table->size(); ++i)
-    id_of[static_cast<uint8_t>((*table)[i][0])] = static_cast<int32_t>(named ? places[i] : i);
-  if (named) *table = known->clone();
-  return {};
-}
-
-}  // namespace
 
 Status load_text(const gradc_rt_model& model, const char* path, bool characters,
                  const Vec<TensorMeaning>* known, Vec<Array>* arrays,
@@ -96,12 +26,13 @@ Status load_text(const gradc_rt_model& model, const char* path, bool characters,
     return error("%s: has %zu bytes, one window of the model needs %zu", path, text.size(),
                  length + 1);
   }
-  int32_t id_of[256];
-  Vec<Str> table;
   const size_t index = static_cast<size_t>(input - model.tensors);
-  GRADC_RT_TRY(number_bytes(path, text, characters,
-                            known != nullptr ? &(*known)[index].characters : nullptr, id_of,
-                            &table));
+  const bool named = known != nullptr && !(*known)[index].characters.empty();
+  const Vec<Str> table = named        ? (*known)[index].characters.clone()
+                         : characters ? used_bytes(text.span())
+                                      : all_bytes();
+  Vec<int32_t> tokens;
+  GRADC_RT_TRY(number_characters(path, text.span(), table, &tokens));
   for (const gradc_rt_tensor* tensor : {input, target})
     (*meanings)[static_cast<size_t>(tensor - model.tensors)].characters = table.clone();
   const size_t rows = (text.size() - 1) / length;
@@ -118,7 +49,7 @@ Status load_text(const gradc_rt_model& model, const char* path, bool characters,
     size_t at = 0;
     for (size_t r = 0; r < rows; ++r) {
       for (size_t k = last ? length - 1 : 0; k < length; ++k)
-        store_i64(array.data.data(), Dtype::kI32, at++, id_of[text[r * length + k + shift]]);
+        store_i64(array.data.data(), Dtype::kI32, at++, tokens[r * length + k + shift]);
     }
     arrays->push(static_cast<Array&&>(array));
   }
