@@ -24,6 +24,7 @@ struct LanguageModel {
   bool every_place = false;  // it gives what follows each token, not the last alone
   bool logits = false;
   const Vec<Str>* table = nullptr;
+  bool words = false;  // the table is of words, the first two reserved
 };
 
 Status no_language_model(const Instance& instance, const Str& what) {
@@ -88,13 +89,18 @@ Status read_tokens(const Instance& instance, LanguageModel* model) {
   }
   model->logits = (trained.data->flags & GRADC_RT_TARGET_OF_LOGITS) != 0;
   const Vec<TensorMeaning>* meanings = instance.meanings();
-  if (meanings == nullptr || (*meanings)[model->input].characters.empty()) {
+  const auto names = [&](size_t tensor) -> const Vec<Str>& {
+    const TensorMeaning& meaning = (*meanings)[tensor];
+    return meaning.tokens.empty() ? meaning.characters : meaning.tokens;
+  };
+  if (meanings == nullptr || names(model->input).empty()) {
     return no_language_model(instance,
                              Str("its weights hold no vocabulary: training on a text leaves it "
-                                 "there (--data FILE:chars or FILE:bytes)"));
+                                 "there (--data FILE:chars, FILE:bytes or FILE:words)"));
   }
-  model->table = &(*meanings)[model->input].characters;
-  if ((*meanings)[static_cast<size_t>(target)].characters.size() != model->table->size()) {
+  model->table = &names(model->input);
+  model->words = !(*meanings)[model->input].tokens.empty();
+  if (names(static_cast<size_t>(target)).size() != model->table->size()) {
     return no_language_model(instance, Str("it was not trained to tell the text's next token"));
   }
   model->tokens = model->table->size();
@@ -183,8 +189,8 @@ Status Generator::start(Vec<int32_t> prompt) {
     if (memcmp(other.data(), logits_.data(), other.size() * sizeof(double)) == 0) return {};
     what = "what it says after a token depends on those behind it";
   }
-  return error("the prompt has %zu characters, this model needs %zu: %s", known, model_.window,
-               what);
+  return error("the prompt has %zu %s, this model needs %zu: %s", known,
+               model_.words ? "words" : "characters", model_.window, what);
 }
 
 Status Generator::next(int32_t* token) {
@@ -201,9 +207,9 @@ Status Generator::next(int32_t* token) {
 
 // The tokens to draw from: the likeliest, equal ones in the order of their numbers.
 void Generator::keep_likeliest(size_t count) {
-  order_.resize(logits_.size());
-  for (size_t i = 0; i < order_.size(); ++i)
-    order_[i] = i;
+  order_.clear();
+  for (size_t i = model_.words ? kUnknown + 1 : 0; i < logits_.size(); ++i)
+    order_.push(i);
   if (count >= order_.size()) return;
   std::partial_sort(order_.begin(), order_.begin() + count, order_.end(), [&](size_t a, size_t b) {
     return logits_[a] == logits_[b] ? a < b : logits_[a] > logits_[b];
@@ -236,6 +242,23 @@ size_t Generator::draw() {
   return chosen;
 }
 
+// The numbers of the prompt; what has none is refused.
+Status read_prompt(const Instance& instance, const LanguageModel& model, const char* prompt,
+                   Vec<int32_t>* out) {
+  if (!model.words) {
+    return number_characters("--prompt", {reinterpret_cast<const uint8_t*>(prompt), strlen(prompt)},
+                             *model.table, out);
+  }
+  TokenTexts words(word_rule(instance.tensor(model.input)));
+  words.add(prompt, strlen(prompt));
+  *out = words.numbers(*model.table);
+  Vec<Str> unknown;
+  for (size_t i = 0; i < out->size(); ++i)
+    if ((*out)[i] == kUnknown) unknown.push(words.token(i).clone());
+  if (unknown.empty()) return {};
+  return error("--prompt: the model was not trained with %s", shown_list(unknown).c_str());
+}
+
 }  // namespace
 
 Status generate(Instance& instance, const GenerateCommand& command,
@@ -245,11 +268,9 @@ Status generate(Instance& instance, const GenerateCommand& command,
   if (command.weights != nullptr)
     GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
   GRADC_RT_TRY(read_tokens(instance, &model));
-  if (*command.prompt == '\0') return error("the prompt is empty: one character is needed");
   Vec<int32_t> prompt;
-  const Span<const uint8_t> text{reinterpret_cast<const uint8_t*>(command.prompt),
-                                 strlen(command.prompt)};
-  GRADC_RT_TRY(number_characters("--prompt", text, *model.table, &prompt));
+  GRADC_RT_TRY(read_prompt(instance, model, command.prompt, &prompt));
+  if (prompt.empty()) return error("the prompt is empty: one token is needed");
   GRADC_RT_TRY(instance.prepare(GRADC_RT_PREDICT));
   Generator generator(instance, command, model);
   GRADC_RT_TRY(generator.start(static_cast<Vec<int32_t>&&>(prompt)));
@@ -258,6 +279,7 @@ Status generate(Instance& instance, const GenerateCommand& command,
   for (int64_t i = 0; i < command.length; ++i) {
     int32_t token = 0;
     GRADC_RT_TRY(generator.next(&token));
+    if (model.words) out->push(' ');
     out->append((*model.table)[static_cast<size_t>(token)]);
     if (each != nullptr) each(out->c_str() + told, out->size() - told);
     told = out->size();
