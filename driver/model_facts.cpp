@@ -107,6 +107,12 @@ std::string rule_text(const DataRule& rule) {
   text.number("flip_horizontal", rule.flip_horizontal);
   text.number("shift_height", rule.shift_height).number("shift_width", rule.shift_width);
   text.number("crop", rule.crop).number("noise", rule.noise_stddev);
+  if (rule.text.split != TextRule::Split::kNone) {
+    text.number("text split", static_cast<int>(rule.text.split));
+    text.number("lower", rule.text.lower).number("strip", rule.text.strip);
+    text.number("max_tokens", rule.text.max_tokens);
+    text.number("pad_front", rule.text.pad_front).number("cut_front", rule.text.cut_front);
+  }
   return text.take();
 }
 

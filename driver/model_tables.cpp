@@ -40,6 +40,8 @@ gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const std::set<std::
 gradc_rt_tensor_kind kind_of_output(std::string_view name) {
   if (name == "loss") return GRADC_RT_LOSS;
   if (starts_with(name, "metric/")) return GRADC_RT_METRIC;
+  if (starts_with(name, "numerator/") || starts_with(name, "denominator/"))
+    return GRADC_RT_METRIC_PART;
   if (starts_with(name, "gradient/")) return GRADC_RT_GRADIENT;
   GRADC_CHECK(starts_with(name, "output/"), "a graph output of unknown meaning: {}", name);
   return GRADC_RT_OUTPUT;
@@ -133,6 +135,25 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
         rule.one_hot_depth = shape.back();
       break;
   }
+}
+
+void set_text(gradc_rt_data& rule, const DataRule& given) {
+  const TextRule& text = given.text;
+  switch (text.split) {
+    case TextRule::Split::kNone:
+      return;
+    case TextRule::Split::kWhitespace:
+      rule.text_split = GRADC_RT_TEXT_WORDS;
+      break;
+    case TextRule::Split::kCharacter:
+      rule.text_split = GRADC_RT_TEXT_BYTES;
+      break;
+  }
+  rule.text_flags = (text.lower ? GRADC_RT_TEXT_LOWER : 0) |
+                    (text.strip ? GRADC_RT_TEXT_STRIP : 0) |
+                    (text.pad_front ? GRADC_RT_TEXT_PAD_FRONT : 0) |
+                    (text.cut_front ? GRADC_RT_TEXT_CUT_FRONT : 0);
+  rule.max_tokens = text.max_tokens;
 }
 
 /// The names of all that the model's layers hold.
@@ -258,6 +279,7 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
     rule.shift_width = given->shift_width;
     rule.crop = given->crop ? 1 : 0;
     rule.noise_stddev = given->noise_stddev;
+    set_text(rule, *given);
   }
   if (is_target) {
     if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);

@@ -17,6 +17,15 @@ constexpr OptionDef kPositive = {
     .name = "number", .type = OptionType::kFloat, .min = 0, .above_min = true};
 constexpr OptionDef kClasses = {.name = "one_hot", .type = OptionType::kInt, .min = 2};
 constexpr OptionDef kShift = {.name = "shift", .type = OptionType::kPair, .min = 0};
+constexpr OptionDef kMaxTokens = {.name = "max_tokens", .type = OptionType::kInt, .min = 3};
+constexpr OptionDef kSplit = {
+    .name = "split", .type = OptionType::kEnum, .choices = "whitespace character"};
+constexpr OptionDef kStandardize = {.name = "standardize",
+                                    .type = OptionType::kEnum,
+                                    .choices =
+                                        "lower_and_strip_punctuation lower "
+                                        "strip_punctuation"};
+constexpr OptionDef kEnd = {.name = "end", .type = OptionType::kEnum, .choices = "pre post"};
 constexpr OptionDef kShape = {.name = "reshape", .type = OptionType::kInts, .min = 1};
 
 class RuleReader {
@@ -43,6 +52,7 @@ class RuleReader {
     if (const auto at = reader_.get("flatten")) read_flatten(*at);
     if (const auto at = reader_.get("reshape")) read_reshape(*at);
     if (const auto at = reader_.get("augment")) read_augment(*at);
+    if (const auto at = reader_.get("text")) read_text_rule(*at);
     reader_.finish();
   }
 
@@ -172,6 +182,40 @@ class RuleReader {
     }
     if (const auto noise = reader.get("noise"))
       rule_.noise_stddev = read_number(sink_, *noise, kNotNegative).value_or(0.0);
+    reader.finish();
+  }
+
+  std::string choice(const JsonCursor& at, const OptionDef& def, std::string otherwise) {
+    const auto value = read_option(sink_, at, def);
+    return value ? std::get<std::string>(*value) : std::move(otherwise);
+  }
+
+  void read_text_rule(const JsonCursor& at) {
+    ObjectReader reader(sink_, at, "\"text\"");
+    if (!reader.is_object()) return;
+    if (rule_.is_target || is_float(spec_.dtype) || spec_.shape.size() != 1) {
+      sink_.error(DiagKind::kShapeMismatch, at.key_place(),
+                  "texts become integers of shape [length], but {} \"{}\" is {}",
+                  rule_.is_target ? "target" : "input", rule_.name, to_string(spec_));
+    }
+    TextRule& text = rule_.text;
+    text.split = TextRule::Split::kWhitespace;
+    if (const auto split = reader.get("split")) {
+      if (choice(*split, kSplit, "whitespace") == "character")
+        text.split = TextRule::Split::kCharacter;
+    }
+    if (const auto standardize = reader.get("standardize")) {
+      const std::string name =
+          standardize->value().is_null() ? "none" : choice(*standardize, kStandardize, "none");
+      text.lower = name.starts_with("lower");
+      text.strip = name.ends_with("strip_punctuation");
+    }
+    if (const auto most = reader.get("max_tokens"))
+      text.max_tokens = read_integer(sink_, *most, kMaxTokens).value_or(0);
+    if (const auto padding = reader.get("padding"))
+      text.pad_front = choice(*padding, kEnd, "post") == "pre";
+    if (const auto cut = reader.get("truncating"))
+      text.cut_front = choice(*cut, kEnd, "post") == "pre";
     reader.finish();
   }
 

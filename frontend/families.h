@@ -79,8 +79,14 @@ const ComponentDef* resolve_metric(const Component& metric, const Ints& output, 
                                    std::string& problem);
 /// The name in logs: Keras's name of the metric as it was written ("accuracy", "mae", ...).
 std::string metric_name(const Component& metric);
-/// One metric value per example, f32[batch].
-Val build_metric(const Component& metric, const ComponentDef& resolved, Val output, Val target);
+/// A metric: one value per example, f32[batch], of which it is the mean; or, with a denominator,
+/// the quotient of two such means.
+struct MetricValues {
+  Val values;
+  Val denominator = {};
+};
+MetricValues build_metric(const Component& metric, const ComponentDef& resolved, Val output,
+                          Val target);
 
 /// The step op, slots and clipping of an optimizer. The learning rate is a value of the graph, see
 /// build_schedule.

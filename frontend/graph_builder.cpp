@@ -234,12 +234,22 @@ class EntryBuilder {
     }
     for (const OutputMetric& metric : section.metrics) {
       locate(metric.metric.place);
-      const Val rows =
+      const MetricValues rows =
           build_metric(metric.metric, *metric.resolved, output_value(model_.outputs[metric.output]),
                        targets.at(metric.output));
-      const Val mean = cast(over_batch(rows, false), DType::kF32);
-      graph_->set_name_hint(mean.id(), value_hint(metric.name));
-      graph_->add_output("metric/" + metric.name, mean.id());
+      const Val mean = cast(over_batch(rows.values, false), DType::kF32);
+      if (!rows.denominator.valid()) {
+        graph_->set_name_hint(mean.id(), value_hint(metric.name));
+        graph_->add_output("metric/" + metric.name, mean.id());
+        continue;
+      }
+      // Means of counts: where the denominator is 0, so is the numerator.
+      const Val base = cast(over_batch(rows.denominator, false), DType::kF32);
+      const Val quotient = mean / maximum(base, 1e-30);
+      graph_->set_name_hint(quotient.id(), value_hint(metric.name));
+      graph_->add_output("metric/" + metric.name, quotient.id());
+      graph_->add_output("numerator/" + metric.name, mean.id());
+      graph_->add_output("denominator/" + metric.name, base.id());
     }
     builder_.set_phase(Phase::kUpdate);
     for (const auto& [name, value] : states_)

@@ -1,5 +1,5 @@
 // The metric family: one value per example, averaged over the batch and then over the epoch by the
-// runtime.
+// runtime; of the ratios two, each averaged by itself.
 #include "frontend/families.h"
 #include "frontend/look_through.h"
 #include "ir/op_attrs.h"
@@ -52,6 +52,7 @@ struct MetricDef {
   MetricTarget target;
   Better better;
   Val (*build)(const Component&, Val output, Val target);  ///< [batch, ...]; the rest is averaged
+  Val (*denominator)(const Component&, Val output, Val target) = nullptr;  ///< likewise
 };
 
 Val as_float(Val condition) {
@@ -69,6 +70,27 @@ Val build_binary_accuracy(const Component& metric, Val output, Val target) {
 /// for the metric alone.
 Val ranking(Val output) {
   return operand_of(output, Op::kSoftmax).value_or(output);
+}
+
+// Counts of two classes: what is guessed, what is there, and both.
+Val guessed(const Component& metric, Val output, Val) {
+  return as_float(greater(output, metric.options.number("threshold")));
+}
+
+Val present(const Component&, Val, Val target) {
+  return as_float(greater(target, 0.5));
+}
+
+Val found(const Component& metric, Val output, Val target) {
+  return guessed(metric, output, target) * present(metric, output, target);
+}
+
+Val found_twice(const Component& metric, Val output, Val target) {
+  return found(metric, output, target) * 2.0;
+}
+
+Val guessed_and_present(const Component& metric, Val output, Val target) {
+  return guessed(metric, output, target) + present(metric, output, target);
 }
 
 Val build_categorical_accuracy(const Component&, Val output, Val target) {
@@ -110,6 +132,22 @@ constexpr MetricDef kMetrics[] = {
      MetricTarget::kSameShape,
      Better::kLarger,
      build_binary_accuracy},
+    {{"precision", "share of right ones among the outputs above the threshold", kThresholdOptions},
+     MetricTarget::kSameShape,
+     Better::kLarger,
+     found,
+     guessed},
+    {{"recall", "share of the targets of 1 whose output is above the threshold", kThresholdOptions},
+     MetricTarget::kSameShape,
+     Better::kLarger,
+     found,
+     present},
+    {{"f1_score", "harmonic mean of precision and recall, over all outputs (average=\"micro\")",
+      kThresholdOptions, "f1"},
+     MetricTarget::kSameShape,
+     Better::kLarger,
+     found_twice,
+     guessed_and_present},
     {{"categorical_accuracy", "share of rows whose largest output is the target's", kNameOptions},
      MetricTarget::kSameShape,
      Better::kLarger,
@@ -218,13 +256,18 @@ std::string metric_name(const Component& metric) {
   return metric.options.has("name") ? metric.options.text("name") : metric.written_type;
 }
 
-Val build_metric(const Component& metric, const ComponentDef& resolved, Val output, Val target) {
-  const Val values = metric_def(resolved).build(metric, output, target);
-  if (values.rank() == 1) return values;
-  Ints axes;
-  for (int64_t i = 1; i < values.rank(); ++i)
-    axes.push_back(i);
-  return reduce_mean(values, axes);
+MetricValues build_metric(const Component& metric, const ComponentDef& resolved, Val output,
+                          Val target) {
+  const auto per_example = [](Val values) {
+    Ints axes;
+    for (int64_t i = 1; i < values.rank(); ++i)
+      axes.push_back(i);
+    return axes.empty() ? values : reduce_mean(values, axes);
+  };
+  const MetricDef& def = metric_def(resolved);
+  const Val values = per_example(def.build(metric, output, target));
+  if (def.denominator == nullptr) return {values};
+  return {values, per_example(def.denominator(metric, output, target))};
 }
 
 }  // namespace gradc

@@ -117,6 +117,16 @@ struct Training {
 };
 
 /// What happens to one input or target between file and model; order as in runtime/model_abi.h.
+/// How the texts of an input become numbers: Keras's TextVectorization.
+struct TextRule {
+  enum class Split : uint8_t { kNone, kWhitespace, kCharacter } split = Split::kNone;
+  bool lower = true;
+  bool strip = true;       ///< punctuation
+  int64_t max_tokens = 0;  ///< 0: as many as the model takes
+  bool pad_front = false;
+  bool cut_front = false;
+};
+
 struct DataRule {
   std::string name;  ///< of the input or output
   bool is_target = false;
@@ -131,6 +141,7 @@ struct DataRule {
   int64_t shift_width = 0;
   bool crop = false;
   double noise_stddev = 0.0;
+  TextRule text;
   Place place;
 };
 

@@ -237,6 +237,15 @@ Json data_rule_schema() {
                                       {"shift", any_of({count, list_schema(count, 2)})},
                                       {"crop", {{"type", "boolean"}}},
                                       {"noise", {{"type", "number"}, {"minimum", 0}}}});
+  const Json front = {{"enum", {"pre", "post"}}};
+  const Json text = strict_object(
+      {{"split", {{"enum", {"whitespace", "character"}}}},
+       {"standardize",
+        any_of({Json{{"enum", {"lower_and_strip_punctuation", "lower", "strip_punctuation"}}},
+                Json{{"type", "null"}}})},
+       {"max_tokens", {{"type", "integer"}, {"minimum", 3}}},
+       {"padding", front},
+       {"truncating", front}});
   const Json not_zero = any_of({Json{{"type", "number"}, {"exclusiveMinimum", 0}},
                                 Json{{"type", "number"}, {"exclusiveMaximum", 0}}});
   return strict_object({{"scale", not_zero},
@@ -245,7 +254,8 @@ Json data_rule_schema() {
                         {"one_hot", {{"type", "integer"}, {"minimum", 2}}},
                         {"flatten", {{"type", "boolean"}}},
                         {"reshape", list_schema({{"type", "integer"}, {"minimum", 1}})},
-                        {"augment", augment}});
+                        {"augment", augment},
+                        {"text", text}});
 }
 
 Json block_schema() {

@@ -32,6 +32,8 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m) {
     put(&list, format("sum_metric_%lld", static_cast<long long>(m)).c_str(),
         number_text(state.sums.metric[m]));
+    put(&list, format("sum_metric_base_%lld", static_cast<long long>(m)).c_str(),
+        number_text(state.sums.metric_base[m]));
   }
   put(&list, "has_best", integer_text(state.has_best ? 1 : 0));
   put(&list, "best", number_text(state.best));
@@ -81,6 +83,8 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
   for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m) {
     state->sums.metric[m] =
         reader.number(format("sum_metric_%lld", static_cast<long long>(m)).c_str());
+    state->sums.metric_base[m] =
+        reader.number(format("sum_metric_base_%lld", static_cast<long long>(m)).c_str());
   }
   state->has_best = reader.integer("has_best") != 0;
   state->best = reader.number("best");

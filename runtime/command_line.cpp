@@ -1,12 +1,16 @@
 #include "runtime/command_line.h"
 
+#include "runtime/generate.h"
 #include "runtime/number.h"
 #include "runtime/thread_pool.h"
+
+#include <cmath>
 
 namespace gradc::rt {
 namespace {
 
 constexpr int64_t kMaxEpochs = 1000000000;
+constexpr int64_t kMaxTokens = 1000000000;
 
 Status read_integer(const OptionRow& option, const char* text, int64_t high, int64_t* out) {
   int64_t value = 0;
@@ -30,6 +34,26 @@ Status read_seed(const OptionRow& option, const char* text, CommandLine* line) {
   line->has_seed = true;
   if (parse_unsigned(text, &line->seed)) return {};
   return usage_error("%s %s: expected a whole number from 0 to 2^64 - 1", option.name, text);
+}
+
+Status read_length(const OptionRow& option, const char* text, CommandLine* line) {
+  return read_integer(option, text, kMaxTokens, &line->length);
+}
+
+Status read_top_k(const OptionRow& option, const char* text, CommandLine* line) {
+  return read_integer(option, text, kMaxTokens, &line->top_k);
+}
+
+Status read_temperature(const OptionRow& option, const char* text, CommandLine* line) {
+  double* out = &line->temperature;
+  if (parse_double(text, out) && std::isfinite(*out) && *out >= 0) return {};
+  return usage_error("%s %s: expected a number of at least 0", option.name, text);
+}
+
+Status read_prompt(const OptionRow& option, const char* text, CommandLine* line) {
+  if (*text == '\0') return usage_error("%s: the text is empty", option.name);
+  line->prompt = Str(text);
+  return {};
 }
 
 Status read_split(const OptionRow& option, const char* text, CommandLine* line) {
@@ -71,7 +95,8 @@ Status read_no_warn(const OptionRow& option, const char* text, CommandLine* line
 }
 
 constexpr int kWithData = kTrainCommand | kEvalCommand;
-constexpr int kWithModel = kWithData | kPredictCommand;
+constexpr int kWithFiles = kWithData | kPredictCommand;
+constexpr int kWithModel = kWithFiles | kGenerateCommand;
 
 constexpr CommandRow kCommands[] = {
     {"train", kTrainCommand, "--data SPEC [options]", "train the network"},
@@ -79,6 +104,8 @@ constexpr CommandRow kCommands[] = {
      "loss and metrics of trained weights on data"},
     {"predict", kPredictCommand, "--weights FILE --in FILE --out FILE [options]",
      "outputs of trained weights for inputs"},
+    {"generate", kGenerateCommand, "--weights FILE --prompt TEXT [options]",
+     "a text that goes on as a trained language model says"},
     {"info", kInfoCommand, "", "what this program was compiled from and for"},
 };
 
@@ -87,7 +114,7 @@ constexpr OptionRow kOptions[] = {
      "a folder of IDX files with MNIST's names or of .npy files, FILE.npz, FILE.safetensors, "
      "FILE.csv:target=COLUMN, or a text file as FILE.txt:chars",
      &read_data},
-    {"--input", "NAME=FILE", kWithModel, true, "one input from a .npy file (repeatable)",
+    {"--input", "NAME=FILE", kWithFiles, true, "one input from a .npy file (repeatable)",
      &read_named<&DataSource::inputs>},
     {"--target", "NAME=FILE", kWithData, true, "one target from a .npy file (repeatable)",
      &read_named<&DataSource::targets>},
@@ -95,12 +122,23 @@ constexpr OptionRow kOptions[] = {
      &read_epochs},
     {"--seed", "S", kTrainCommand, false,
      "seed of initial weights, shuffling and dropout (default: the model's)", &read_seed},
+    {"--seed", "S", kGenerateCommand, false, "seed of the draws (default: the model's)",
+     &read_seed},
+    {"--prompt", "TEXT", kGenerateCommand, false, "how the text begins", &read_prompt},
+    {"--length", "N", kGenerateCommand, false, "tokens to add to the prompt (default 200)",
+     &read_length},
+    {"--temperature", "T", kGenerateCommand, false,
+     "logits are divided by it: below 1 likely tokens become likelier, 0 takes the likeliest "
+     "(default 1)",
+     &read_temperature},
+    {"--top-k", "K", kGenerateCommand, false,
+     "draw among the K likeliest tokens (default 0: among all)", &read_top_k},
     {"--validation-split", "F", kTrainCommand, false,
      "the last fraction of the data is held out for validation", &read_split},
     {"--weights", "FILE", kTrainCommand, false, "start from these weights (.safetensors)",
      &read_file_name<&CommandLine::weights>},
-    {"--weights", "FILE", kEvalCommand | kPredictCommand, false, "the weights (.safetensors)",
-     &read_file_name<&CommandLine::weights>},
+    {"--weights", "FILE", kEvalCommand | kPredictCommand | kGenerateCommand, false,
+     "the weights (.safetensors)", &read_file_name<&CommandLine::weights>},
     {"--in", "FILE", kPredictCommand, false, "the inputs: .npy, .npz, .safetensors or .csv",
      &read_file_name<&CommandLine::in>},
     {"--out", "FILE", kTrainCommand, false, "write the trained weights here (.safetensors)",
@@ -169,6 +207,18 @@ Status predict(Instance& instance, CommandLine& line) {
   return run_predict(instance, command);
 }
 
+Status generate(Instance& instance, const CommandLine& line) {
+  GenerateCommand command;
+  command.weights = or_null(line.weights);
+  command.prompt = line.prompt.c_str();
+  command.length = line.length;
+  command.temperature = line.temperature;
+  command.top_k = line.top_k;
+  command.has_seed = line.has_seed;
+  command.seed = line.seed;
+  return run_generate(instance, command);
+}
+
 }  // namespace
 
 Span<const CommandRow> all_commands() {
@@ -184,8 +234,12 @@ Status check_needed(CommandKind command, const CommandLine& line) {
   if ((command & kWithData) != 0 && !some_data) {
     return usage_error("--data SPEC (or --input NAME=FILE and --target NAME=FILE) is required");
   }
-  if ((command & (kEvalCommand | kPredictCommand)) != 0 && line.weights.empty()) {
+  const int trained = kEvalCommand | kPredictCommand | kGenerateCommand;
+  if ((command & trained) != 0 && line.weights.empty()) {
     return usage_error("--weights FILE is required");
+  }
+  if (command == kGenerateCommand && line.prompt.empty()) {
+    return usage_error("--prompt TEXT is required");
   }
   if (command != kPredictCommand) return {};
   if (line.in.empty() && line.data.inputs.empty()) {
@@ -203,6 +257,8 @@ Status run_command(Instance& instance, CommandKind command, CommandLine& line) {
       return evaluate(instance, line);
     case kPredictCommand:
       return predict(instance, line);
+    case kGenerateCommand:
+      return generate(instance, line);
     case kInfoCommand:
       break;
   }

@@ -1,5 +1,5 @@
-// The options of train, eval, predict and info: one table, read by compiled executables and by the
-// gradc command alike.
+// The options of train, eval, predict, generate and info: one table, read by compiled executables
+// and by the gradc command alike.
 #pragma once
 
 #include "runtime/commands.h"
@@ -10,7 +10,8 @@ enum CommandKind : int {
   kTrainCommand = 1,
   kEvalCommand = 2,
   kPredictCommand = 4,
-  kInfoCommand = 8
+  kInfoCommand = 8,
+  kGenerateCommand = 16
 };
 
 struct CommandRow {
@@ -42,6 +43,10 @@ struct CommandLine {
   Str weights, in, out, checkpoint, log;  ///< file names; empty: not given
   bool resume = false;
   bool overwrite = false;
+  Str prompt;
+  double temperature = 1;
+  int64_t top_k = 0;
+  int64_t length = 200;
   bool json = false;
   bool help = false;
   Warnings warnings;
@@ -55,7 +60,7 @@ inline bool has_option(CommandKind command, const OptionRow& option) {
 
 /// Whether what a command needs was given: its data, weights and files.
 Status check_needed(CommandKind command, const CommandLine& line);
-/// train, eval or predict; the line's data are moved out of it.
+/// All but info; the line's data are moved out of it.
 Status run_command(Instance& instance, CommandKind command, CommandLine& line);
 
 }  // namespace gradc::rt

@@ -160,7 +160,7 @@ CsvReader::Scan CsvReader::scan() {
   size_t line = next_line_;
   while (true) {
     CsvField field;
-    if (at < size && text[at] == '"') {
+    if (quotes_ && at < size && text[at] == '"') {
       const size_t first = ++at;
       if (!scan_quoted(&at, &field)) {
         quote_line_ = line;

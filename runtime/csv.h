@@ -16,8 +16,8 @@ struct CsvField {
 /// end with LF, CRLF or CR; UTF-8 with or without a byte-order mark, or UTF-16 with one.
 class CsvReader {
  public:
-  CsvReader(ByteStream& bytes, const char* path, char separator)
-      : bytes_(bytes), path_(path), separator_(separator) {}
+  CsvReader(ByteStream& bytes, const char* path, char separator, bool quotes = true)
+      : bytes_(bytes), path_(path), separator_(separator), quotes_(quotes) {}
 
   /// The next record that is not blank; *more is false at the end.
   Status next(bool* more);
@@ -42,6 +42,7 @@ class CsvReader {
   ByteStream& bytes_;
   const char* path_;
   char separator_;
+  bool quotes_;
   Encoding encoding_ = Encoding::kUnknown;
   Vec<char> buffer_;       // UTF-8; what is before at_ has been read
   size_t at_ = 0;          // where the next record begins

@@ -4,6 +4,7 @@
 #include "runtime/csv_options.h"
 #include "runtime/dataset.h"
 #include "runtime/text.h"
+#include "runtime/tokens.h"
 #include "runtime/weights.h"
 
 #include <cmath>
@@ -21,20 +22,31 @@ struct NumberTable {
   Bytes values;
 };
 
-enum class CellUse : uint8_t { kSkipped, kNumber, kClass };
+// A column of texts.
+struct TextColumn {
+  size_t tensor = 0;
+  size_t column = 0;
+  TokenTexts texts;
+};
+
+enum class CellUse : uint8_t { kSkipped, kNumber, kClass, kText };
 
 // Where the cells of a column go.
 struct ColumnUse {
   CellUse use = CellUse::kSkipped;
-  size_t table = 0;  // of the number tables or of the class columns
+  size_t table = 0;  // of the number tables, the class or the text columns
   size_t place = 0;
 };
 
 class CsvLoader {
  public:
-  CsvLoader(const gradc_rt_model& model, const char* path, const Vec<TensorMeaning>* known,
-            Vec<Array>* arrays, Vec<TensorMeaning>* meanings)
-      : model_(model), path_(path), known_(known), arrays_(arrays), meanings_(meanings) {}
+  CsvLoader(const Loading& loading, const char* path)
+      : loading_(loading),
+        model_(loading.model),
+        path_(path),
+        known_(loading.known),
+        arrays_(loading.arrays),
+        meanings_(loading.meanings) {}
 
   Status run(const char* options);
 
@@ -46,12 +58,15 @@ class CsvLoader {
   Status plan_inputs();
   void add_numbers(size_t tensor, Vec<size_t> columns);
   void add_classes(size_t tensor, size_t column);
+  Status add_input(size_t tensor, Vec<size_t> columns);
   Status read_rows(CsvReader& reader);
   void read_row(const CsvReader& reader);
   void read_number(const CsvReader& reader, size_t column, double* out);
   Status tell_troubles() const;
   Status finish();
+  void finish_texts(TextColumn& column);
 
+  const Loading& loading_;
   const gradc_rt_model& model_;
   const char* path_;
   const Vec<TensorMeaning>* known_;
@@ -62,6 +77,7 @@ class CsvLoader {
   Vec<ColumnUse> uses_;
   Vec<NumberTable> tables_;
   Vec<ClassColumn> classes_;
+  Vec<TextColumn> texts_;
   Vec<CsvTrouble> troubles_;  // of each column
   CsvTrouble ragged_;
   size_t rows_ = 0;
@@ -88,6 +104,25 @@ void CsvLoader::add_classes(size_t tensor, size_t column) {
   ClassColumn& classes = classes_.push({});
   classes.tensor = tensor;
   classes.column = column;
+}
+
+// Numbers, or the one column of an input of texts.
+Status CsvLoader::add_input(size_t tensor, Vec<size_t> columns) {
+  const gradc_rt_data* rule = model_.tensors[tensor].data;
+  if (rule == nullptr || rule->text_split == GRADC_RT_TEXT_NONE) {
+    add_numbers(tensor, static_cast<Vec<size_t>&&>(columns));
+    return {};
+  }
+  if (columns.size() != 1) {
+    Vec<Str> names;
+    for (const size_t column : columns)
+      names.push(header_[column].clone());
+    return error("%s: %s takes the texts of one column, here are %s (:drop= leaves a column out)",
+                 path_, model_.tensors[tensor].name, shown_list(names).c_str());
+  }
+  uses_[columns[0]] = {CellUse::kText, texts_.size(), 0};
+  texts_.push({tensor, columns[0], TokenTexts(*rule)});
+  return {};
 }
 
 // Columns of a target, or of one target each, are told apart by their names; a single one is what
@@ -175,8 +210,7 @@ Status CsvLoader::plan_inputs() {
       names = trained->clone();
     }
     (*meanings_)[inputs[0]].columns = static_cast<Vec<Str>&&>(names);
-    add_numbers(inputs[0], static_cast<Vec<size_t>&&>(features));
-    return {};
+    return add_input(inputs[0], static_cast<Vec<size_t>&&>(features));
   }
   Status problems;
   for (size_t input : inputs) {  // several inputs: each is a column of its name
@@ -193,7 +227,8 @@ Status CsvLoader::plan_inputs() {
     } else {
       Vec<size_t> one;
       one.push(column);
-      add_numbers(input, static_cast<Vec<size_t>&&>(one));
+      const Status added = add_input(input, static_cast<Vec<size_t>&&>(one));
+      if (!added.ok()) add_problem(problems, "%s", added.text.c_str());
     }
   }
   return problems;
@@ -232,6 +267,8 @@ void CsvLoader::read_row(const CsvReader& reader) {
     } else if (use.use == CellUse::kClass) {
       const int32_t id = classes_[use.table].texts.number(fields[c], reader.line());
       classes_[use.table].ids.append(reinterpret_cast<const uint8_t*>(&id), sizeof id);
+    } else if (use.use == CellUse::kText) {
+      texts_[use.table].texts.add(fields[c].text, fields[c].size);
     }
   }
   for (NumberTable& table : tables_) {
@@ -257,6 +294,26 @@ Status CsvLoader::tell_troubles() const {
     add_problem(problems, "%s: and %zu more columns", path_, told - kMostTroubles);
   }
   return problems;
+}
+
+// The vocabulary is the model's, or that of the rows that are trained on.
+void CsvLoader::finish_texts(TextColumn& column) {
+  const gradc_rt_tensor& tensor = model_.tensors[column.tensor];
+  const Vec<Str>* known = known_ != nullptr ? &(*known_)[column.tensor].tokens : nullptr;
+  const size_t trained = loading_.training_rows(rows_);
+  Vec<Str> table =
+      known != nullptr && !known->empty()
+          ? known->clone()
+          : column.texts.make_table(column.texts.tokens_of(trained), token_room(tensor));
+  Array array;
+  array.name = Str(tensor.name);
+  array.source = format("%s: %s", path_, shown(header_[column.column]).c_str());
+  array.dtype = Dtype::kI32;
+  array.dims.push(static_cast<int64_t>(rows_));
+  array.dims.push(tensor.dims[1]);
+  array.data = column.texts.rows(table, static_cast<size_t>(tensor.dims[1]));
+  arrays_->push(static_cast<Array&&>(array));
+  (*meanings_)[column.tensor].tokens = static_cast<Vec<Str>&&>(table);
 }
 
 Status CsvLoader::finish() {
@@ -286,6 +343,8 @@ Status CsvLoader::finish() {
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
     arrays_->push(static_cast<Array&&>(array));
   }
+  for (TextColumn& column : texts_)
+    finish_texts(column);
   return problems;
 }
 
@@ -303,7 +362,7 @@ Status CsvLoader::run(const char* text) {
   GRADC_RT_TRY(parse_csv_options(path_, text, &options));
   ByteStream bytes;
   GRADC_RT_TRY(bytes.open(path_));
-  CsvReader reader(bytes, path_, options.separator);
+  CsvReader reader(bytes, path_, options.separator, options.quotes);
   bool more = false;
   GRADC_RT_TRY(reader.next(&more));
   if (!more) return error("%s: the CSV file is empty", path_);
@@ -327,9 +386,8 @@ Status CsvLoader::run(const char* text) {
 
 }  // namespace
 
-Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
-                const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings) {
-  return CsvLoader(model, path, known, arrays, meanings).run(options);
+Status load_csv(const Loading& loading, const char* path, const char* options) {
+  return CsvLoader(loading, path).run(options);
 }
 
 }  // namespace gradc::rt

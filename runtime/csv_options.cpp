@@ -89,6 +89,10 @@ void check_names(const char* path, size_t line, const Vec<Str>& names, Status& p
 }  // namespace
 
 Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
+  if (strstr(path, ".tsv") != nullptr) {
+    out->separator = '\t';
+    out->has_separator = true;
+  }
   const char* at = text;
   while (*at != '\0') {
     const char* colon = strchr(at, ':');
@@ -108,14 +112,16 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
       if (!parse_separator(value, &out->separator)) {
         return error("%s: sep=%s: expected one of , ; | or tab", path, shown(value).c_str());
       }
+    } else if (item == "quote=none") {
+      out->quotes = false;
     } else if (item == "header=none") {
       out->header = CsvHeader::kNone;
     } else if (item == "header=row") {
       out->header = CsvHeader::kFirstRow;
     } else {
       return error(
-          "%s: unknown option \"%s\", expected target=COLUMN[,COLUMN], drop=COLUMN, sep=; or "
-          "header=none",
+          "%s: unknown option \"%s\", expected target=COLUMN[,COLUMN], drop=COLUMN, sep=;, "
+          "quote=none or header=none",
           path, shown(item).c_str());
     }
   }

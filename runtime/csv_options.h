@@ -11,6 +11,7 @@ enum class CsvHeader { kChecked, kFirstRow, kNone };
 struct CsvOptions {
   char separator = ',';
   bool has_separator = false;
+  bool quotes = true;  // a field may be quoted
   CsvHeader header = CsvHeader::kChecked;
   Vec<Str> targets;
   Vec<Str> dropped;

@@ -5,6 +5,7 @@
 #include "runtime/weights.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace gradc::rt {
 namespace {
@@ -71,7 +72,9 @@ Status missing_array(const gradc_rt_model& model, const gradc_rt_tensor& tensor,
   const bool single = count_kind(model, tensor.kind) == 1;
   const char letter = tensor.kind == GRADC_RT_INPUT ? 'x' : 'y';
   const Str other = single ? format(" or \"%c_%s\"", letter, part.part) : Str();
-  const bool column = tensor.kind == GRADC_RT_TARGET && strstr(supply.where, ".csv") != nullptr;
+  const bool table =
+      strstr(supply.where, ".csv") != nullptr || strstr(supply.where, ".tsv") != nullptr;
+  const bool column = tensor.kind == GRADC_RT_TARGET && table;
   return error("%s: no array for %s %s: one named \"%s\"%s was expected%s, found: %s", supply.where,
                tensor.name, tensor_type_text(tensor).c_str(),
                part.plain ? short_name(tensor) : wanted[0].c_str(), other.c_str(),
@@ -191,19 +194,20 @@ bool is_wanted(const void* context, const Str& name) {
 }
 
 // The SPEC's arrays that the model has a use for; one array of any name is a single input.
-Status load_wanted(const gradc_rt_model& model, const DataSource& source, TargetNeed need,
-                   const Vec<TensorMeaning>* known, ArrayChoice* choice, Vec<Array>* arrays,
-                   Vec<TensorMeaning>* meanings) {
+Status load_wanted(const Loading& loading, const DataSource& source, TargetNeed need,
+                   ArrayChoice* choice) {
+  const gradc_rt_model& model = loading.model;
+  Vec<Array>* arrays = loading.arrays;
   const Vec<Str> names = wanted_names(model);
   *choice = {is_wanted, &names, {}};
   const size_t before = arrays->size();
-  GRADC_RT_TRY(load_spec(model, source.spec, known, choice, arrays, meanings));
+  GRADC_RT_TRY(load_spec(loading, source.spec, choice));
   choice->wants = nullptr;  // the names live here
   const bool single = need == TargetNeed::kOptional && count_kind(model, GRADC_RT_INPUT) == 1 &&
                       source.inputs.empty();
   if (!single || arrays->size() + choice->skipped.size() != before + 1) return {};
   if (arrays->size() == before) {
-    GRADC_RT_TRY(load_spec(model, source.spec, known, nullptr, arrays, meanings));
+    GRADC_RT_TRY(load_spec(loading, source.spec, nullptr));
   }
   arrays->back().name = Str("x");
   return {};
@@ -222,6 +226,10 @@ void check_twice(const Vec<Array>& arrays, const char* where, Status& problems) 
 
 }  // namespace
 
+size_t Loading::training_rows(size_t rows) const {
+  return static_cast<size_t>(std::floor(static_cast<double>(rows) * (1.0 - held_out)));
+}
+
 Status parse_named_file(const char* text, const char* option, NamedFile* out) {
   const char* equals = strchr(text, '=');
   if (equals == nullptr || equals == text || equals[1] == '\0') {
@@ -233,7 +241,7 @@ Status parse_named_file(const char* text, const char* option, NamedFile* out) {
 }
 
 Status load_dataset(const gradc_rt_model& model, const DataSource& source, TargetNeed need,
-                    DataSet* out, const Vec<TensorMeaning>* known) {
+                    DataSet* out, const Vec<TensorMeaning>* known, double held_out) {
   GRADC_RT_TRY(check_file_names(model, source.inputs, GRADC_RT_INPUT, "input"));
   GRADC_RT_TRY(check_file_names(model, source.targets, GRADC_RT_TARGET, "target"));
   out->meanings = Vec<TensorMeaning>(static_cast<size_t>(model.num_tensors));
@@ -243,7 +251,8 @@ Status load_dataset(const gradc_rt_model& model, const DataSource& source, Targe
   load_named(source.inputs, "input/", &arrays, problems);
   load_named(source.targets, "target/", &arrays, problems);
   if (!source.spec.empty()) {
-    const Status one = load_wanted(model, source, need, known, &choice, &arrays, &out->meanings);
+    const Status one =
+        load_wanted({model, known, held_out, &arrays, &out->meanings}, source, need, &choice);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }
   const char* where = source.spec.empty() ? "--input/--target" : source.spec.c_str();

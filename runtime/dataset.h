@@ -5,8 +5,10 @@
 //                             not), or .npy files
 //   FILE.npz, .safetensors    arrays named as the inputs and targets, or x_train y_train x_val ...
 //   FILE.npy, FILE.idx[.gz]   one array, for a model with one input and no targets needed (predict)
-//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... sep=; header=none
-//   FILE.txt:chars or :bytes  windows of the input's length, the target shifted by one
+//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... sep=; header=none; .tsv is
+//                             one with sep=tab
+//   FILE:chars, bytes, words  windows of the input's length, the target shifted by one; :stride=N
+//   FILE:u16, u32, tokens     likewise, of numbers: little-endian, or a .npy
 #pragma once
 
 #include "runtime/array.h"
@@ -46,9 +48,10 @@ enum class TargetNeed { kRequired, kOptional };
 
 /// Reads everything and assigns arrays to inputs and targets by name; checks counts of rows. Values
 /// and shapes are checked by check_part(). With `known` (one for each tensor of the model: what it
-/// was trained with) columns, classes and characters are matched by name.
+/// was trained with) columns, classes and characters are matched by name. The last `held_out`, a
+/// fraction of the examples, is not trained on: no vocabulary is made of it.
 Status load_dataset(const gradc_rt_model& model, const DataSource& source, TargetNeed need,
-                    DataSet* out, const Vec<TensorMeaning>* known = nullptr);
+                    DataSet* out, const Vec<TensorMeaning>* known = nullptr, double held_out = 0);
 
 /// Reads the arrays of any supported file or folder without assigning them. `choice` may be null:
 /// everything is read.
@@ -72,14 +75,23 @@ inline bool is_fed(const gradc_rt_tensor& tensor) {
 /// Reads "NAME=FILE".
 Status parse_named_file(const char* text, const char* option, NamedFile* out);
 
-/// Turns a CSV or text SPEC into arrays named as the model's tensors (implementation of
-/// load_dataset).
-Status load_spec(const gradc_rt_model& model, const Str& spec, const Vec<TensorMeaning>* known,
-                 ArrayChoice* choice, Vec<Array>* arrays, Vec<TensorMeaning>* meanings);
-/// `meanings` has one entry for each tensor; `known` may be null.
-Status load_csv(const gradc_rt_model& model, const char* path, const char* options,
-                const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings);
-Status load_text(const gradc_rt_model& model, const char* path, bool characters,
-                 const Vec<TensorMeaning>* known, Vec<Array>* arrays, Vec<TensorMeaning>* meanings);
+/// What the readers of SPECs know, and where to they read.
+struct Loading {
+  const gradc_rt_model& model;
+  const Vec<TensorMeaning>* known;  // null: nothing
+  double held_out;                  // as in load_dataset
+  Vec<Array>* arrays;
+  Vec<TensorMeaning>* meanings;  // one for each tensor
+
+  /// Of `rows` examples those that are trained on.
+  size_t training_rows(size_t rows) const;
+};
+
+/// Turns a SPEC into arrays, those of a table or a text named as the model's tensors
+/// (implementation of load_dataset).
+Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice);
+Status load_csv(const Loading& loading, const char* path, const char* options);
+/// `options`: the unit, then "stride=N".
+Status load_text(const Loading& loading, const char* path, const char* options);
 
 }  // namespace gradc::rt

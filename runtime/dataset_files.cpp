@@ -85,38 +85,65 @@ bool has_suffix(const Str& path, const char* suffix) {
   return path.ends_with(suffix) || path.ends_with(format("%s.gz", suffix).c_str());
 }
 
+bool is_table(const Str& path) {
+  return has_suffix(path, ".csv") || has_suffix(path, ".tsv");
+}
+
+constexpr const char* kUnits[] = {"chars", "bytes", "words", "u16", "u32", "tokens"};
+
+// Where "chars" or "words:stride=2" begins; the SPEC's size where it does not end in a unit.
+size_t unit_start(const Str& spec) {
+  size_t at = spec.size();
+  for (size_t colon = 0; colon < spec.size(); ++colon) {
+    if (spec[colon] != ':') continue;
+    const char* word = spec.c_str() + colon + 1;
+    for (const char* unit : kUnits) {
+      const size_t length = strlen(unit);
+      const bool here =
+          strncmp(word, unit, length) == 0 && (word[length] == '\0' || word[length] == ':');
+      if (here) at = colon;
+    }
+  }
+  return at;
+}
+
 // Splits "file.csv:target=x" at the first colon after the extension.
 size_t option_start(const Str& spec) {
-  for (const char* extension : {".csv:", ".txt:", ".csv.gz:", ".txt.gz:"}) {
+  for (const char* extension : {".csv:", ".tsv:", ".csv.gz:", ".tsv.gz:"}) {
     const char* found = strstr(spec.c_str(), extension);
     if (found != nullptr) {
       return static_cast<size_t>(found - spec.c_str()) + strlen(extension) - 1;
     }
   }
-  const char* colon = strrchr(spec.c_str(), ':');
-  const bool text =
-      colon != nullptr && (strcmp(colon, ":chars") == 0 || strcmp(colon, ":bytes") == 0);
-  return text ? static_cast<size_t>(colon - spec.c_str()) : spec.size();
+  return unit_start(spec);
+}
+
+// What a text without a unit is cut into: what the model's data rule says.
+const char* unit_of_rule(const gradc_rt_model& model) {
+  for (int64_t i = 0; i < model.num_tensors; ++i) {
+    const gradc_rt_tensor& tensor = model.tensors[i];
+    if (tensor.kind != GRADC_RT_INPUT || tensor.data == nullptr) continue;
+    if (tensor.data->text_split == GRADC_RT_TEXT_WORDS) return "words";
+    if (tensor.data->text_split == GRADC_RT_TEXT_BYTES) return "chars";
+  }
+  return nullptr;
 }
 
 }  // namespace
 
-Status load_spec(const gradc_rt_model& model, const Str& spec, const Vec<TensorMeaning>* known,
-                 ArrayChoice* choice, Vec<Array>* arrays, Vec<TensorMeaning>* meanings) {
+Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice) {
   const size_t colon = option_start(spec);
   const Str path = spec.part(0, colon);
   const Str options = colon < spec.size() ? spec.part(colon + 1, spec.size() - colon - 1) : Str();
-  if (has_suffix(path, ".csv")) {
-    return load_csv(model, path.c_str(), options.c_str(), known, arrays, meanings);
-  }
-  if (options == "chars" || options == "bytes") {
-    return load_text(model, path.c_str(), options == "chars", known, arrays, meanings);
-  }
+  if (is_table(path)) return load_csv(loading, path.c_str(), options.c_str());
+  if (!options.empty()) return load_text(loading, path.c_str(), options.c_str());
   if (has_suffix(path, ".txt")) {
-    return error("%s: a text file needs its unit: %s:chars or %s:bytes", path.c_str(), path.c_str(),
-                 path.c_str());
+    const char* unit = unit_of_rule(loading.model);
+    if (unit != nullptr) return load_text(loading, path.c_str(), unit);
+    return error("%s: a text file needs its unit: %s:chars, %s:bytes or %s:words", path.c_str(),
+                 path.c_str(), path.c_str(), path.c_str());
   }
-  return load_arrays_of(spec.c_str(), arrays, choice);
+  return load_arrays_of(spec.c_str(), loading.arrays, choice);
 }
 
 Status load_arrays_of(const char* path, Vec<Array>* out, ArrayChoice* choice) {

@@ -23,6 +23,24 @@ Status check_numbered(const Instance& instance, size_t index, const TensorMeanin
                shown(seen.classes[0]).c_str());
 }
 
+// Numbers of tokens follow from the data that a model was trained with: no others will do.
+Status check_vocabulary(const Instance& instance, size_t index, const TensorMeaning& seen,
+                        const DataSource& source, const char* weights) {
+  const TensorMeaning* known = known_of(instance, index);
+  if (instance.tensor(index).kind != GRADC_RT_INPUT) return {};
+  const bool lacks = known == nullptr || known->tokens.empty();
+  if (!seen.tokens.empty() && lacks && weights != nullptr) {
+    return error("%s holds no vocabulary of \"%s\": the words of %s have no numbers",
+                 shown(weights).c_str(), short_name(instance.tensor(index)),
+                 shown(source.spec).c_str());
+  }
+  if (!seen.characters.empty() && !lacks) {
+    return error("%s is read by characters, the model was trained with words (:words)",
+                 shown(source.spec).c_str());
+  }
+  return {};
+}
+
 void warn_position(const Warnings& warnings, const char* weights, const char* what,
                    const char* tensor, const DataSource& source, const char* how) {
   warn(warnings, WarningKind::kByPosition, "%s does not name the %s of \"%s\": those of %s are %s",
@@ -40,17 +58,22 @@ void say_positions(const Instance& instance, size_t index, const TensorMeaning& 
     warn_position(warnings, weights, "columns", name, source, "matched by position");
   if (!seen.classes.empty() && known.classes.empty())
     warn_position(warnings, weights, "classes", name, source, "numbered in sorted order");
-  if (tensor.kind == GRADC_RT_INPUT && !seen.characters.empty() && known.characters.empty())
+  const bool bytes = seen.characters.size() == 256;  // their numbers are nobody's choice
+  if (tensor.kind == GRADC_RT_INPUT && !seen.characters.empty() && !bytes &&
+      known.characters.empty()) {
     warn_position(warnings, weights, "characters", name, source, "numbered in byte order");
+  }
 }
 
 }  // namespace
 
 Status load_known_dataset(const Instance& instance, const DataSource& source, TargetNeed need,
-                          const char* weights, const Warnings* warnings, DataSet* out) {
-  GRADC_RT_TRY(load_dataset(instance.model(), source, need, out, instance.meanings()));
+                          const char* weights, const Warnings* warnings, DataSet* out,
+                          double held_out) {
+  GRADC_RT_TRY(load_dataset(instance.model(), source, need, out, instance.meanings(), held_out));
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
     GRADC_RT_TRY(check_numbered(instance, i, out->meanings[i], source));
+    GRADC_RT_TRY(check_vocabulary(instance, i, out->meanings[i], source, weights));
     if (weights != nullptr && warnings != nullptr)
       say_positions(instance, i, out->meanings[i], source, weights, *warnings);
   }

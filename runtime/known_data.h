@@ -13,7 +13,8 @@ namespace gradc::rt {
 /// by position, is a warning (null: none are wanted); named classes for a model that was trained
 /// with numbers are refused.
 Status load_known_dataset(const Instance& instance, const DataSource& source, TargetNeed need,
-                          const char* weights, const Warnings* warnings, DataSet* out);
+                          const char* weights, const Warnings* warnings, DataSet* out,
+                          double held_out = 0);
 
 /// Takes what the data mean into the instance; what the data do not tell stays as it was.
 void learn_meanings(Instance& instance, Vec<TensorMeaning> meanings);

@@ -40,6 +40,7 @@ TensorMeaning TensorMeaning::clone() const {
   copy.columns = columns.clone();
   copy.classes = classes.clone();
   copy.characters = characters.clone();
+  copy.tokens = tokens.clone();
   return copy;
 }
 

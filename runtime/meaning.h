@@ -15,8 +15,11 @@ struct TensorMeaning {
   Vec<Str> columns;     // an input from a table: the name of each value of an example
   Vec<Str> classes;     // a target of classes named by text: the name of each number
   Vec<Str> characters;  // a text by characters: the bytes of each number
+  Vec<Str> tokens;      // of texts: the token of each number, after padding and unknown (tokens.h)
 
-  bool empty() const { return columns.empty() && classes.empty() && characters.empty(); }
+  bool empty() const {
+    return columns.empty() && classes.empty() && characters.empty() && tokens.empty();
+  }
   TensorMeaning clone() const;
 };
 

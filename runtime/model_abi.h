@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 4
+#define GRADC_RT_ABI_VERSION 5
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -60,7 +60,10 @@ enum gradc_rt_tensor_kind {
   GRADC_RT_TAIL_WEIGHT = 9, /* "tail/weight", f32[batch]: 1/n for the n valid rows, then zeros */
   GRADC_RT_SEED =
       10, /* "seed", i64 scalar holding the bits of the 64-bit seed: key of random ops */
-  GRADC_RT_TENSOR_KIND_COUNT = 11
+  GRADC_RT_METRIC_PART = 11, /* "numerator/<metric>", then "denominator/<metric>", f32 scalars
+                                behind their metric, means over the (valid) examples: over many
+                                batches the metric is the quotient of their means, 0 for 0/0 */
+  GRADC_RT_TENSOR_KIND_COUNT = 12
 };
 
 enum gradc_rt_initializer_kind {
@@ -117,6 +120,20 @@ enum gradc_rt_data_flags {
   GRADC_RT_TARGET_OF_LOGITS = 16 /* the output is before its softmax or sigmoid */
 };
 
+/* How a text is cut into tokens. */
+enum gradc_rt_text_split {
+  GRADC_RT_TEXT_NONE = 0,
+  GRADC_RT_TEXT_WORDS = 1, /* at white space */
+  GRADC_RT_TEXT_BYTES = 2  /* characters: every byte is one */
+};
+
+enum gradc_rt_text_flags {
+  GRADC_RT_TEXT_LOWER = 1,     /* A to Z become small */
+  GRADC_RT_TEXT_STRIP = 2,     /* ASCII punctuation is left out */
+  GRADC_RT_TEXT_PAD_FRONT = 4, /* short texts are filled up before their first token */
+  GRADC_RT_TEXT_CUT_FRONT = 8  /* long texts keep their last tokens */
+};
+
 /* What happens to one input or target between the file and the model, in this order:
  * crop/flip/shift (training only, except the centred crop), x*scale + offset, (x - mean)/std, noise
  * (training only). Integer class targets become one-hot rows if one_hot_depth > 0. Shapes that
@@ -147,6 +164,9 @@ typedef struct gradc_rt_data {
   int64_t num_ranges; /* integer data: [low, high] of each element of an example, in turn; 0 = not
                          known beyond value_count */
   const int64_t* ranges; /* num_ranges pairs */
+  int64_t text_split;    /* gradc_rt_text_split: the input is texts as numbers of tokens */
+  int64_t text_flags;    /* gradc_rt_text_flags */
+  int64_t max_tokens;    /* as many numbers at most, padding and unknown among them; 0 = any */
 } gradc_rt_data;
 
 typedef struct gradc_rt_tensor {

@@ -37,6 +37,7 @@ enum class RandomUse : uint32_t {
   kInitialize = 0x494E4954,
   kShuffle = 0x53485546,
   kAugment = 0x4155474D,
+  kGenerate = 0x47454E45,
 };
 
 /// The key of `seed` for `use`.

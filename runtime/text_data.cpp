@@ -1,126 +1,205 @@
-// Text files as data sets for language models: windows of characters or bytes.
+// Texts and files of token numbers as data sets for language models: windows, and what follows each
+// of their tokens.
 #include "runtime/byte_stream.h"
 #include "runtime/dataset.h"
+#include "runtime/number.h"
 #include "runtime/text.h"
+#include "runtime/tokens.h"
 
 namespace gradc::rt {
 namespace {
 
-// The first byte of the text that the model has no number for, and where it stands; with what the
-// character is that it belongs to.
-Status refuse_character(const char* path, const Bytes& text, const bool* is_known,
-                        const Vec<Str>& table, const Vec<Str>& known) {
-  size_t at = 0;
-  while (is_known[text[at]])
-    ++at;
-  const auto continues = [&](size_t i) { return i < text.size() && (text[i] & 0xC0) == 0x80; };
-  size_t line = 1;
-  size_t place = 1;
-  for (size_t i = 0; i < at; ++i) {
-    place = text[i] == '\n' ? 1 : place + (continues(i) ? 0 : 1);
-    line += text[i] == '\n' ? 1 : 0;
+enum class Unit { kCharacters, kBytes, kWords, kU16, kU32, kNpy };
+
+struct UnitName {
+  const char* name;
+  Unit unit;
+};
+
+constexpr UnitName kUnits[] = {{"chars", Unit::kCharacters}, {"bytes", Unit::kBytes},
+                               {"words", Unit::kWords},      {"u16", Unit::kU16},
+                               {"u32", Unit::kU32},          {"tokens", Unit::kNpy}};
+
+// What a text becomes: the numbers of its tokens, and what they stand for (nothing is known of a
+// file of numbers).
+struct Tokens {
+  Vec<int32_t> numbers;
+  TensorMeaning meaning;
+};
+
+// The input and the target of the windows.
+struct Pair {
+  const gradc_rt_tensor* input = nullptr;
+  const gradc_rt_tensor* target = nullptr;
+  size_t length = 0;
+  bool next_only = false;  // [batch]: only the token after the window
+  size_t stride = 0;       // from window to window
+
+  size_t windows(size_t tokens) const {
+    return tokens > length ? (tokens - 1 - length) / stride + 1 : 0;
   }
-  size_t first = at;
-  for (size_t back = 0; continues(first) && first > 0 && back < 3; ++back)
-    --first;
-  if (continues(at)) --place;
-  size_t end = at + 1;
-  while (continues(end) && end - first < 4)
-    ++end;
-  const char* bytes = reinterpret_cast<const char*>(text.data());
-  if (valid_utf8(bytes + first, end - first) < end - first) {  // no character: the byte alone
-    first = at;
-    end = at + 1;
+};
+
+Status find_pair(const Loading& loading, const char* path, Pair* out) {
+  for (int64_t i = 0; i < loading.model.num_tensors; ++i) {
+    const gradc_rt_tensor& tensor = loading.model.tensors[i];
+    if (tensor.kind == GRADC_RT_INPUT) out->input = out->input == nullptr ? &tensor : out->input;
+    if (tensor.kind == GRADC_RT_TARGET)
+      out->target = out->target == nullptr ? &tensor : out->target;
   }
-  size_t others = 0;
-  for (const Str& byte : table)
-    others += is_known[static_cast<uint8_t>(byte[0])] ? 0 : 1;
-  const Str more =
-      others > end - first ? format(" (and %zu more new bytes)", others - (end - first)) : Str();
-  return error(
-      "%s:%zu:%zu: characters: the text has \"%s\"%s, which the model was not trained with; the "
-      "model knows %s, the file has %s",
-      path, line, place, shown(bytes + first, end - first).c_str(), more.c_str(),
-      shown_list(known).c_str(), shown_list(table).c_str());
+  if (out->input == nullptr || out->target == nullptr || out->input->rank < 2) {
+    return error("%s: text needs a model with one input [batch, length] and one target", path);
+  }
+  out->length = out->stride = static_cast<size_t>(out->input->dims[1]);
+  out->next_only = out->target->rank < 2;
+  return {};
 }
 
-// The number of each byte: itself, or its place among the bytes that the text (or the text that the
-// model was trained with) has.
-Status number_bytes(const char* path, const Bytes& text, bool characters, const Vec<Str>* known,
-                    int32_t* id_of, Vec<Str>* table) {
-  bool used[256] = {};
-  for (uint8_t byte : text)
-    used[byte] = true;
-  for (int b = 0; b < 256; ++b) {
-    id_of[b] = characters ? -1 : b;
-    const char byte = static_cast<char>(b);
-    if (characters && used[b]) table->push(Str(&byte, 1));
+Status read_options(const char* path, const char* text, Unit* unit, size_t* stride) {
+  const size_t length = strcspn(text, ":");
+  for (const UnitName& known : kUnits)
+    if (Str(text, length) == known.name) *unit = known.unit;
+  if (text[length] == '\0') return {};
+  const char* option = text + length + 1;
+  int64_t value = 0;
+  if (strncmp(option, "stride=", 7) != 0 || !parse_integer(option + 7, &value) || value < 1) {
+    return error("%s: unknown option \"%s\", expected stride=N with N of at least 1", path,
+                 shown(Str(option)).c_str());
   }
-  if (!characters) return {};
-  Vec<size_t> places;
-  const bool named = known != nullptr && !known->empty();
-  if (named) {
-    bool is_known[256] = {};
-    for (const Str& byte : *known)
-      is_known[static_cast<uint8_t>(byte[0])] = true;
-    for (int b = 0; b < 256; ++b)
-      if (used[b] && !is_known[b]) return refuse_character(path, text, is_known, *table, *known);
-    GRADC_RT_TRY(match_some(path, "characters", *table, *known, &places));
-  }
-  for (size_t i = 0; i < table->size(); ++i)
-    id_of[static_cast<uint8_t>((*table)[i][0])] = static_cast<int32_t>(named ? places[i] : i);
-  if (named) *table = known->clone();
+  *stride = static_cast<size_t>(value);
   return {};
+}
+
+Status read_characters(const char* path, bool characters, const TensorMeaning* known, Tokens* out) {
+  Bytes text;
+  GRADC_RT_TRY(read_maybe_gzip(path, &text));
+  Vec<Str>& table = out->meaning.characters;
+  table = known != nullptr && !known->characters.empty() ? known->characters.clone()
+          : characters                                   ? used_bytes(text.span())
+                                                         : all_bytes();
+  return number_characters(path, text.span(), table, &out->numbers);
+}
+
+Status read_words(const Loading& loading, const Pair& pair, const char* path,
+                  const TensorMeaning* known, Tokens* out) {
+  Bytes text;
+  GRADC_RT_TRY(read_maybe_gzip(path, &text));
+  TokenTexts words(word_rule(*pair.input));
+  words.add(reinterpret_cast<const char*>(text.data()), text.size());
+  Vec<Str>& table = out->meaning.tokens;
+  if (known != nullptr && !known->tokens.empty()) {
+    table = known->tokens.clone();
+  } else {  // of the windows that are trained on
+    const size_t windows = loading.training_rows(pair.windows(words.tokens()));
+    const size_t trained = windows == 0 ? 0 : (windows - 1) * pair.stride + pair.length + 1;
+    const size_t in = token_room(*pair.input);
+    const size_t to = token_room(*pair.target);
+    table = words.make_table(trained, in > 0 && (to == 0 || in < to) ? in : to);
+  }
+  out->numbers = words.numbers(table);
+  return {};
+}
+
+// Little-endian numbers of `width` bytes.
+Status read_numbers(const char* path, size_t width, Tokens* out) {
+  Bytes bytes;
+  GRADC_RT_TRY(read_maybe_gzip(path, &bytes));
+  if (bytes.size() % width != 0) {
+    return error("%s: has %zu bytes, a multiple of %zu was expected", path, bytes.size(), width);
+  }
+  out->numbers.reserve(bytes.size() / width);
+  for (size_t at = 0; at < bytes.size(); at += width) {
+    uint32_t value = 0;
+    for (size_t i = width; i > 0; --i)
+      value = value << 8 | bytes[at + i - 1];
+    if (value > INT32_MAX) {
+      return error("%s: token %zu is %u, at most %d was expected", path, at / width,
+                   static_cast<unsigned>(value), INT32_MAX);
+    }
+    out->numbers.push(static_cast<int32_t>(value));
+  }
+  return {};
+}
+
+Status read_array(const char* path, Tokens* out) {
+  ByteStream stream;
+  GRADC_RT_TRY(stream.open(path));
+  Array array;
+  GRADC_RT_TRY(read_npy(stream, path, &array));
+  if (array.dims.size() != 1 || is_float(array.dtype)) {
+    return error("%s: is %s, the numbers of a text's tokens in one row were expected", path,
+                 array_type_text(array).c_str());
+  }
+  for (size_t i = 0; i < array.count(); ++i) {
+    const int64_t value = load_i64(array.data.data(), array.dtype, i);
+    if (value < 0 || value > INT32_MAX) {
+      return error("%s: token %zu is %lld, 0 to %d was expected", path, i,
+                   static_cast<long long>(value), INT32_MAX);
+    }
+    out->numbers.push(static_cast<int32_t>(value));
+  }
+  return {};
+}
+
+Status read_tokens(const Loading& loading, const Pair& pair, const char* path, Unit unit,
+                   Tokens* out) {
+  const TensorMeaning* known =
+      loading.known != nullptr
+          ? &(*loading.known)[static_cast<size_t>(pair.input - loading.model.tensors)]
+          : nullptr;
+  switch (unit) {
+    case Unit::kCharacters:
+    case Unit::kBytes:
+      return read_characters(path, unit == Unit::kCharacters, known, out);
+    case Unit::kWords:
+      return read_words(loading, pair, path, known, out);
+    case Unit::kU16:
+      return read_numbers(path, 2, out);
+    case Unit::kU32:
+      return read_numbers(path, 4, out);
+    case Unit::kNpy:
+      return read_array(path, out);
+  }
+  return {};
+}
+
+Array make_windows(const Pair& pair, const char* path, bool target, const Vec<int32_t>& tokens) {
+  const bool last = target && pair.next_only;
+  const size_t rows = pair.windows(tokens.size());
+  Array array;
+  array.name = Str(target ? pair.target->name : pair.input->name);
+  array.source = Str(path);
+  array.dtype = Dtype::kI32;
+  array.dims.push(static_cast<int64_t>(rows));
+  if (!last) array.dims.push(static_cast<int64_t>(pair.length));
+  array.data.resize(rows * (last ? 1 : pair.length) * sizeof(int32_t));
+  size_t at = 0;
+  for (size_t r = 0; r < rows; ++r) {
+    for (size_t k = last ? pair.length - 1 : 0; k < pair.length; ++k)
+      store_i64(array.data.data(), Dtype::kI32, at++,
+                tokens[r * pair.stride + k + (target ? 1 : 0)]);
+  }
+  return array;
 }
 
 }  // namespace
 
-Status load_text(const gradc_rt_model& model, const char* path, bool characters,
-                 const Vec<TensorMeaning>* known, Vec<Array>* arrays,
-                 Vec<TensorMeaning>* meanings) {
-  const gradc_rt_tensor* input = nullptr;
-  const gradc_rt_tensor* target = nullptr;
-  for (int64_t i = 0; i < model.num_tensors; ++i) {
-    const gradc_rt_tensor& tensor = model.tensors[i];
-    if (tensor.kind == GRADC_RT_INPUT) input = input == nullptr ? &tensor : input;
-    if (tensor.kind == GRADC_RT_TARGET) target = target == nullptr ? &tensor : target;
+Status load_text(const Loading& loading, const char* path, const char* options) {
+  Pair pair;
+  Unit unit = Unit::kCharacters;
+  GRADC_RT_TRY(find_pair(loading, path, &pair));
+  GRADC_RT_TRY(read_options(path, options, &unit, &pair.stride));
+  Tokens tokens;
+  GRADC_RT_TRY(read_tokens(loading, pair, path, unit, &tokens));
+  if (tokens.numbers.size() < pair.length + 1) {
+    const bool bytes = unit == Unit::kCharacters || unit == Unit::kBytes;
+    return error("%s: has %zu %s, one window of the model needs %zu", path, tokens.numbers.size(),
+                 bytes ? "bytes" : "tokens", pair.length + 1);
   }
-  if (input == nullptr || target == nullptr || input->rank < 2) {
-    return error("%s: text needs a model with one input [batch, length] and one target", path);
-  }
-  Bytes text;
-  GRADC_RT_TRY(read_maybe_gzip(path, &text));
-  const size_t length = static_cast<size_t>(input->dims[1]);
-  const bool next_only = target->rank < 2;  // [batch]: only the byte after the window
-  if (text.size() < length + 1) {
-    return error("%s: has %zu bytes, one window of the model needs %zu", path, text.size(),
-                 length + 1);
-  }
-  int32_t id_of[256];
-  Vec<Str> table;
-  const size_t index = static_cast<size_t>(input - model.tensors);
-  GRADC_RT_TRY(number_bytes(path, text, characters,
-                            known != nullptr ? &(*known)[index].characters : nullptr, id_of,
-                            &table));
-  for (const gradc_rt_tensor* tensor : {input, target})
-    (*meanings)[static_cast<size_t>(tensor - model.tensors)].characters = table.clone();
-  const size_t rows = (text.size() - 1) / length;
-  for (const gradc_rt_tensor* tensor : {input, target}) {
-    const size_t shift = tensor == target ? 1 : 0;
-    const bool last = tensor == target && next_only;
-    Array array;
-    array.name = Str(tensor->name);
-    array.source = Str(path);
-    array.dtype = Dtype::kI32;
-    array.dims.push(static_cast<int64_t>(rows));
-    if (!last) array.dims.push(static_cast<int64_t>(length));
-    array.data.resize(rows * (last ? 1 : length) * sizeof(int32_t));
-    size_t at = 0;
-    for (size_t r = 0; r < rows; ++r) {
-      for (size_t k = last ? length - 1 : 0; k < length; ++k)
-        store_i64(array.data.data(), Dtype::kI32, at++, id_of[text[r * length + k + shift]]);
-    }
-    arrays->push(static_cast<Array&&>(array));
+  for (const gradc_rt_tensor* tensor : {pair.input, pair.target}) {
+    (*loading.meanings)[static_cast<size_t>(tensor - loading.model.tensors)] =
+        tokens.meaning.clone();
+    loading.arrays->push(make_windows(pair, path, tensor == pair.target, tokens.numbers));
   }
   return {};
 }

@@ -24,9 +24,12 @@ void ScoreSums::add(const Instance& instance, int64_t examples_of_batch) {
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
     const int64_t kind = instance.tensor(i).kind;
     if (kind == GRADC_RT_LOSS) loss += weight * instance.scalar(i);
-    if (kind == GRADC_RT_METRIC && next < kMaxMetrics) {
-      metric[next++] += weight * instance.scalar(i);
-    }
+    if (kind != GRADC_RT_METRIC || next == kMaxMetrics) continue;
+    const bool parts =
+        i + 2 < instance.num_tensors() && instance.tensor(i + 1).kind == GRADC_RT_METRIC_PART;
+    metric[next] += weight * instance.scalar(parts ? i + 1 : i);
+    metric_base[next] += parts ? weight * instance.scalar(i + 2) : weight;
+    ++next;
   }
 }
 
@@ -37,7 +40,7 @@ Scores ScoreSums::mean(const Instance& instance) const {
   if (examples <= 0) return scores;
   scores.loss = loss / examples;
   for (int64_t m = 0; m < scores.metric_count; ++m)
-    scores.metric[m] = metric[m] / examples;
+    scores.metric[m] = metric_base[m] > 0 ? metric[m] / metric_base[m] : 0;
   return scores;
 }
 

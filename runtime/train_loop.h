@@ -16,11 +16,13 @@ struct Scores {
   double metric[kMaxMetrics] = {};
 };
 
-/// Sums of batch means weighted by their examples.
+/// Sums of batch means weighted by their examples. A metric is a quotient: of what it counts and
+/// the examples, or of its two parts.
 struct ScoreSums {
   double examples = 0;
   double loss = 0;
   double metric[kMaxMetrics] = {};
+  double metric_base[kMaxMetrics] = {};
 
   void add(const Instance& instance, int64_t examples_of_batch);
   Scores mean(const Instance& instance) const;

@@ -124,7 +124,8 @@ struct MeaningKind {
 
 constexpr MeaningKind kMeanings[] = {{"columns", &TensorMeaning::columns},
                                      {"classes", &TensorMeaning::classes},
-                                     {"characters", &TensorMeaning::characters}};
+                                     {"characters", &TensorMeaning::characters},
+                                     {"tokens", &TensorMeaning::tokens}};
 
 Status read_meanings(const Instance& instance, const SafetensorsFile& file, const char* path,
                      Vec<TensorMeaning>* out) {

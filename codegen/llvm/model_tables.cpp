@@ -160,6 +160,9 @@ class TableEmitter {
                       .integer(data->classes)
                       .integer(data->num_ranges)
                       .pointer(rows(data->ranges, 2 * data->num_ranges, "integers"))
+                      .integer(data->text_split)
+                      .integer(data->text_flags)
+                      .integer(data->max_tokens)
                       .finish(),
                   "preprocessing");
   }

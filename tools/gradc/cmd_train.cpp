@@ -1,5 +1,5 @@
-// gradc train, eval and predict: the model by JIT, the options and the rest as in compiled
-// executables (runtime/command_line.h).
+// gradc train, eval, predict and generate: the model by JIT, the options and the rest as in
+// compiled executables (runtime/command_line.h).
 #include "driver/compiled_model.h"
 #include "driver/free_memory.h"
 #include "runtime/command_line.h"
@@ -140,7 +140,11 @@ CLI::App* add_command(CLI::App& app, Selection& selection, rt::CommandKind kind,
                       const std::shared_ptr<TrainCommandLine>& options) {
   CLI::App* command = app.add_subcommand(name, help);
   command->add_option("MODEL", options->model, "the model's JSON")->required();
-  add_batch_size(*command, options->batch_size);
+  if (kind == rt::kGenerateCommand) {
+    options->batch_size = 1;
+  } else {
+    add_batch_size(*command, options->batch_size);
+  }
   add_cpu(*command, options->cpu);
   add_memory_budget(*command, options->memory_budget);
   add_no_cache(*command, options->cache);
@@ -189,6 +193,17 @@ void register_predict(CLI::App& app, Selection& selection) {
       "  gradc predict examples/fashion_mnist_mlp.json --weights weights.safetensors --in "
       "images.npy --out classes.npy\n"
       "  gradc predict iris.json --weights iris.safetensors --in flowers.csv --out named.csv");
+}
+
+void register_generate(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<TrainCommandLine>();
+  CLI::App* command = add_command(app, selection, rt::kGenerateCommand, "generate",
+                                  "a text that goes on as a trained language model says", options);
+  command->footer(
+      "Example:\n"
+      "  gradc train examples/char_gpt.json --data shakespeare.txt:chars --out gpt.safetensors\n"
+      "  gradc generate examples/char_gpt.json --weights gpt.safetensors --prompt \"ROMEO:\" "
+      "--length 500 --temperature 0.8");
 }
 
 }  // namespace gradc::tool

@@ -71,6 +71,7 @@ bool has_extension(std::string_view path, std::string_view extension);
 void register_train(CLI::App& app, Selection& selection);
 void register_eval(CLI::App& app, Selection& selection);
 void register_predict(CLI::App& app, Selection& selection);
+void register_generate(CLI::App& app, Selection& selection);
 void register_run(CLI::App& app, Selection& selection);
 void register_compile(CLI::App& app, Selection& selection);
 void register_inspect(CLI::App& app, Selection& selection);

@@ -64,6 +64,7 @@ int run(int argc, char** argv) {
   register_train(app, selection);
   register_eval(app, selection);
   register_predict(app, selection);
+  register_generate(app, selection);
   register_run(app, selection);
   register_compile(app, selection);
   register_inspect(app, selection);
@@ -72,8 +73,8 @@ int run(int argc, char** argv) {
   register_bench(app, selection);
   register_opt(app, selection);
   register_reference(app, selection);
-  for (const char* name :
-       {"train", "eval", "predict", "run", "compile", "inspect", "plan", "check", "bench"})
+  for (const char* name : {"train", "eval", "predict", "generate", "run", "compile", "inspect",
+                           "plan", "check", "bench"})
     add_no_warn(*app.get_subcommand(name));
   // Only now: a sub-command would inherit it, and each has an example of its own.
   app.footer(kFooter);
