@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 4
+#define GRADC_RT_ABI_VERSION 5
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -54,13 +54,15 @@ enum gradc_rt_tensor_kind {
   GRADC_RT_INPUT = 3,           /* "input/<name>", first dimension is the batch */
   GRADC_RT_TARGET = 4,          /* "target/<name>", first dimension is the batch */
   GRADC_RT_OUTPUT = 5,          /* "output/<name>", written by predict */
-  GRADC_RT_LOSS = 6,        /* "loss", f32 scalar, mean over the (valid) examples of the batch */
-  GRADC_RT_METRIC = 7,      /* "metric/<name>", f32 scalar, mean over the (valid) examples */
-  GRADC_RT_GRADIENT = 8,    /* "gradient/<layer>/<parameter>", written by the gradients entry */
+  GRADC_RT_LOSS = 6,            /* "loss", f32 scalar, mean over what counts in the batch */
+  GRADC_RT_METRIC = 7,          /* "metric/<name>", f32 scalar, likewise */
+  GRADC_RT_GRADIENT = 8,        /* "gradient/<layer>/<parameter>", written by the gradients entry */
   GRADC_RT_TAIL_WEIGHT = 9, /* "tail/weight", f32[batch]: 1/n for the n valid rows, then zeros */
   GRADC_RT_SEED =
       10, /* "seed", i64 scalar holding the bits of the 64-bit seed: key of random ops */
-  GRADC_RT_TENSOR_KIND_COUNT = 11
+  GRADC_RT_COUNT = 11, /* "count/<output>", f32 scalar: positions of the batch that count, where not
+                          all do; written with the loss */
+  GRADC_RT_TENSOR_KIND_COUNT = 12
 };
 
 enum gradc_rt_initializer_kind {
@@ -144,6 +146,8 @@ typedef struct gradc_rt_data {
   int64_t flags;   /* gradc_rt_data_flags */
   int64_t classes; /* targets of a classification: how many classes there are, whether they come as
                       numbers, names or rows; 0 = values */
+  int64_t has_ignored; /* 1: `ignored` is allowed too, whatever the ranges */
+  int64_t ignored;
   int64_t num_ranges; /* integer data: [low, high] of each element of an example, in turn; 0 = not
                          known beyond value_count */
   const int64_t* ranges; /* num_ranges pairs */
@@ -160,6 +164,10 @@ typedef struct gradc_rt_tensor {
   const gradc_rt_initializer*
       initializer;           /* NULL = zeros (states and optimizer state have one too) */
   const gradc_rt_data* data; /* inputs and targets; NULL = as it is */
+  /* Loss and metrics, for their mean over many batches: */
+  int64_t counted_by; /* n: a batch weighs as much as the n-th GRADC_RT_COUNT says, from 1; 0: as it
+                         has examples */
+  double share; /* metrics that are parts of the loss: it contains them this many times; else 0 */
 } gradc_rt_tensor;
 
 enum gradc_rt_entry_kind {
