@@ -2,12 +2,14 @@
 
 #include "driver/model_facts.h"
 #include "frontend/families.h"
+#include "frontend/graph_builder.h"
 #include "frontend/layer_def.h"
 #include "passes/index_ranges.h"
 #include "support/check.h"
 
 #include <algorithm>
 #include <array>
+#include <map>
 #include <set>
 
 namespace gradc {
@@ -43,6 +45,7 @@ gradc_rt_tensor_kind kind_of_output(std::string_view name) {
   if (starts_with(name, "numerator/") || starts_with(name, "denominator/"))
     return GRADC_RT_METRIC_PART;
   if (starts_with(name, "gradient/")) return GRADC_RT_GRADIENT;
+  if (starts_with(name, kCountOutput)) return GRADC_RT_COUNT;
   GRADC_CHECK(starts_with(name, "output/"), "a graph output of unknown meaning: {}", name);
   return GRADC_RT_OUTPUT;
 }
@@ -123,6 +126,11 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
                (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
                (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0) |
                (loss_of_logits(loss.loss) ? GRADC_RT_TARGET_OF_LOGITS : 0);
+  if (const auto ignored = ignored_class(loss.loss)) {
+    rule.value_count = shape.back();
+    rule.has_ignored = 1;
+    rule.ignored = *ignored;
+  }
   switch (domain.classes) {
     case TargetDomain::Classes::kNone:
       break;
@@ -186,6 +194,7 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
     if (tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET)
       add_data_rule(tensor, model, ranges);
   }
+  if (model.training) link_scores(model);
   for (const char* name : kEntryNames)
     entries_.emplace_back().name = name;
   model_.abi_version = GRADC_RT_ABI_VERSION;
@@ -242,6 +251,34 @@ void ModelTables::add_inputs(const Graph& graph, const std::set<std::string>& la
 void ModelTables::add_outputs(const Graph& graph) {
   for (const GraphOutput& output : graph.outputs()) {
     add(output.name, kind_of_output(output.name), graph.type(output.value), nullptr);
+  }
+}
+
+/// What the loss and the metrics of outputs with a count are means of.
+void ModelTables::link_scores(const Model& model) {
+  std::map<std::string, int64_t> counts;  // by output, from 1
+  for (const gradc_rt_tensor& tensor : tensors_) {
+    if (tensor.kind != GRADC_RT_COUNT) continue;
+    const std::string output =
+        std::string(tensor.name).substr(std::string_view(kCountOutput).size());
+    counts.emplace(output, static_cast<int64_t>(counts.size()) + 1);
+  }
+  const auto link = [&](const std::string& name, size_t output, double share) {
+    gradc_rt_tensor& score = tensors_[static_cast<size_t>(slot(name))];
+    const auto count = counts.find(model.outputs[output].name);
+    if (count == counts.end()) return;
+    score.counted_by = count->second;
+    score.share = share;
+  };
+  const Training& training = *model.training;
+  for (const OutputMetric& metric : training.metrics)
+    link("metric/" + metric.name, metric.output, 0.0);
+  for (const OutputLoss& loss : training.losses) {
+    if (sums_positions(loss.loss)) continue;
+    if (training.losses.size() == 1)
+      link("loss", loss.output, 0.0);
+    else
+      link("metric/" + model.outputs[loss.output].name + "_loss", loss.output, loss.weight);
   }
 }
 

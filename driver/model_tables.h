@@ -51,6 +51,7 @@ class ModelTables {
   void add_inputs(const Graph& graph, const std::set<std::string>& layers);
   void add_outputs(const Graph& graph);
   void add_gradients(const Graph& graph);
+  void link_scores(const Model& model);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model,
                      std::span<const IndexRanges> entries);
   void set_ranges(gradc_rt_data& rule, const gradc_rt_tensor& tensor,

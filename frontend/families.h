@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <span>
 
 namespace gradc {
@@ -63,11 +64,13 @@ bool loss_of_logits(const Component& loss);
 /// False, with the reason, when a loss cannot work on an output of that shape (without the batch
 /// axis).
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem);
-/// One loss value per example, f32[batch], the mean or sum of its positions as "reduction" says;
+/// The targets that do not count, where the loss has "ignore_class".
+std::optional<int64_t> ignored_class(const Component& loss);
+/// Loss values of the output's shape, which are a mean over the last axis, or without that axis;
 /// `target` is f32 like the output, or i32 class indices without the output's last axis.
 Val build_loss(const Component& loss, Val output, Val target);
-/// The mean, whatever the reduction: the metric of the same name.
-Val build_loss_mean(const Component& loss, Val output, Val target);
+/// "reduction": the values of all positions are added up, not averaged.
+bool sums_positions(const Component& loss);
 
 /// Which values of a metric are the better ones.
 enum class Better : uint8_t { kSmaller, kLarger };
@@ -79,8 +82,8 @@ const ComponentDef* resolve_metric(const Component& metric, const Ints& output, 
                                    std::string& problem);
 /// The name in logs: Keras's name of the metric as it was written ("accuracy", "mae", ...).
 std::string metric_name(const Component& metric);
-/// A metric: one value per example, f32[batch], of which it is the mean; or, with a denominator,
-/// the quotient of two such means.
+/// A metric: values as those of build_loss, of which it is the mean; or, with a denominator, the
+/// quotient of two such means.
 struct MetricValues {
   Val values;
   Val denominator = {};

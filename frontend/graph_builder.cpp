@@ -3,12 +3,14 @@
 
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
+#include "frontend/scores.h"
 #include "frontend/wiring.h"
 #include "ir/builder.h"
 #include "ir/contraction_types.h"
 #include "support/check.h"
 
 #include <map>
+#include <memory>
 #include <set>
 
 namespace gradc {
@@ -186,13 +188,6 @@ class EntryBuilder {
   // ---- loss and metrics
   // -------------------------------------------------------------------------------------------
 
-  /// The mean over the batch, or the sum; rows weigh as the tail weight says.
-  Val over_batch(Val rows, bool sum) {
-    if (!tail_.valid()) return sum ? reduce_sum(rows, {0}) : reduce_mean(rows, {0});
-    if (!sum) return reduce_sum(rows * cast(tail_, rows.dtype()), {0});
-    return reduce_sum(rows * cast(greater(tail_, 0.0), rows.dtype()), {0});
-  }
-
   /// An output as losses and metrics see it: f32 at least.
   Val output_value(const ModelOutput& output) {
     const DType dtype = values_[output.value].dtype();
@@ -209,7 +204,7 @@ class EntryBuilder {
 
   void build_losses() {
     const Training& section = *model_.training;
-    std::map<size_t, Val> targets;
+    std::map<size_t, std::unique_ptr<OutputScores>> scores;
     Val total;
     std::vector<std::pair<std::string, Val>> parts;
     for (const OutputLoss& loss : section.losses) {
@@ -218,9 +213,10 @@ class EntryBuilder {
       const Val target =
           builder_.input(InputKind::kInput, batched(model_.target_spec(loss), request_.batch_size),
                          "target/" + output.name, value_hint(output.name + ".target"));
-      targets[loss.output] = target;
-      const Val rows = build_loss(loss.loss, output_value(output), target);
-      const Val part = over_batch(rows, loss.loss.options.text("reduction") == "sum");
+      auto& of_output = scores[loss.output];
+      of_output = std::make_unique<OutputScores>(loss.loss, output_value(output), target,
+                                                 masks_[output.value], tail_);
+      const Val part = of_output->loss();
       parts.emplace_back(output.name + "_loss", part);
       const Val weighted = loss.weight == 1.0 ? part : part * loss.weight;
       total = plus(total, weighted);
@@ -234,22 +230,21 @@ class EntryBuilder {
     }
     for (const OutputMetric& metric : section.metrics) {
       locate(metric.metric.place);
-      const MetricValues rows =
-          build_metric(metric.metric, *metric.resolved, output_value(model_.outputs[metric.output]),
-                       targets.at(metric.output));
-      const Val mean = cast(over_batch(rows.values, false), DType::kF32);
-      if (!rows.denominator.valid()) {
-        graph_->set_name_hint(mean.id(), value_hint(metric.name));
-        graph_->add_output("metric/" + metric.name, mean.id());
-        continue;
-      }
-      // Means of counts: where the denominator is 0, so is the numerator.
-      const Val base = cast(over_batch(rows.denominator, false), DType::kF32);
-      const Val quotient = mean / maximum(base, 1e-30);
-      graph_->set_name_hint(quotient.id(), value_hint(metric.name));
-      graph_->add_output("metric/" + metric.name, quotient.id());
-      graph_->add_output("numerator/" + metric.name, mean.id());
-      graph_->add_output("denominator/" + metric.name, base.id());
+      const auto put = [this](const std::string& name, Val value) {
+        graph_->add_output(name, cast(value, DType::kF32).id());
+      };
+      const MeanOfMetric mean = scores.at(metric.output)->metric(metric);
+      const Val value = cast(mean.value, DType::kF32);
+      graph_->set_name_hint(value.id(), value_hint(metric.name));
+      graph_->add_output("metric/" + metric.name, value.id());
+      if (!mean.denominator.valid()) continue;
+      put("numerator/" + metric.name, mean.numerator);
+      put("denominator/" + metric.name, mean.denominator);
+    }
+    for (const auto& [output, of_output] : scores) {
+      if (!of_output->count().valid()) continue;
+      const std::string name = model_.outputs[output].name;
+      graph_->add_output(kCountOutput + name, of_output->count().id());
     }
     builder_.set_phase(Phase::kUpdate);
     for (const auto& [name, value] : states_)

@@ -2,8 +2,8 @@
 // update are made from it by the passes differentiate and apply_optimizer.
 //
 // Names (DESIGN 2.2): inputs "input/<name>", "target/<output>", "tail/weight", "seed"; parameters
-// "<layer>/<parameter>"; outputs "output/<name>" (predict), "loss", "metric/<name>", and in
-// training kLearningRateOutput.
+// "<layer>/<parameter>"; outputs "output/<name>" (predict), "loss", "metric/<name>",
+// "count/<output>" (where not every position counts), and in training kLearningRateOutput.
 #pragma once
 
 #include "frontend/model.h"
@@ -15,6 +15,9 @@
 #include <string>
 
 namespace gradc {
+
+/// Begins the name of the f32 number of a batch's positions that count in the scores of an output.
+inline constexpr const char* kCountOutput = "count/";
 
 enum class EntryKind : uint8_t {
   kPredict,   ///< outputs, inference mode

@@ -1,7 +1,5 @@
-// The loss family. Each loss gives one value per example: the mean over the example's elements, so
-// that the batch loss is a plain or weighted mean of them; or, with "reduction": "sum", the sum
-// over its positions (all axes but the last, over which an elementwise loss is a mean). Formulas
-// are Keras 3's, in forms that do not overflow.
+// The loss family: a value for each element or each row of the last axis, which frontend/scores.cpp
+// reduces. Formulas are Keras 3's, in forms that do not overflow.
 //
 // From probabilities, a softmax or sigmoid that ends the network is looked through: the loss then
 // works on its operand, as TensorFlow's Keras does, which is exact where clipped probabilities are
@@ -46,7 +44,14 @@ constexpr OptionDef kHuberOptions[] = {
     kReduction,
 };
 constexpr OptionDef kCrossEntropyOptions[] = {kFromLogits, kLabelSmoothing, kReduction};
-constexpr OptionDef kSparseOptions[] = {kFromLogits, kReduction};
+constexpr OptionDef kSparseOptions[] = {
+    kFromLogits,
+    {.name = "ignore_class",
+     .type = OptionType::kInt,
+     .default_json = "null",
+     .doc = "targets of this number count neither in the loss nor in metrics; it need be no class"},
+    kReduction,
+};
 
 constexpr TargetDomain kAnyTarget{};
 constexpr TargetDomain kBinaryTarget{.min = 0, .max = 1, .classes = TargetDomain::Classes::kTwo};
@@ -220,30 +225,17 @@ bool loss_fits(const Component& loss, const Ints& output, std::string& problem) 
   return true;
 }
 
-namespace {
-
-Ints but_the_batch(Val values) {
-  Ints axes;
-  for (int64_t i = 1; i < values.rank(); ++i)
-    axes.push_back(i);
-  return axes;
-}
-
-}  // namespace
-
-Val build_loss_mean(const Component& loss, Val output, Val target) {
-  const Val values = loss_def(loss).build(loss.options, output, target);
-  return values.rank() == 1 ? values : reduce_mean(values, but_the_batch(values));
+std::optional<int64_t> ignored_class(const Component& loss) {
+  const bool given = loss.options.defines("ignore_class") && loss.options.has("ignore_class");
+  return given ? std::optional(loss.options.integer("ignore_class")) : std::nullopt;
 }
 
 Val build_loss(const Component& loss, Val output, Val target) {
-  if (loss.options.text("reduction") != "sum") return build_loss_mean(loss, output, target);
-  const Val values = loss_def(loss).build(loss.options, output, target);
-  if (values.rank() == 1) return values;
-  const bool elementwise = values.rank() == output.rank();
-  const double width = elementwise ? static_cast<double>(output.shape().back()) : 1.0;
-  const Val sum = reduce_sum(values, but_the_batch(values));
-  return width == 1.0 ? sum : sum * (1.0 / width);
+  return loss_def(loss).build(loss.options, output, target);
+}
+
+bool sums_positions(const Component& loss) {
+  return loss.options.text("reduction") == "sum";
 }
 
 }  // namespace gradc

@@ -1,5 +1,5 @@
-// The metric family: one value per example, averaged over the batch and then over the epoch by the
-// runtime; of the ratios two, each averaged by itself.
+// The metric family: a value for each element or row, averaged over the batch (frontend/scores.cpp)
+// and then over the epoch by the runtime; of the ratios two, each averaged by itself.
 #include "frontend/families.h"
 #include "frontend/look_through.h"
 #include "ir/op_attrs.h"
@@ -51,7 +51,7 @@ struct MetricDef {
   ComponentDef base;
   MetricTarget target;
   Better better;
-  Val (*build)(const Component&, Val output, Val target);  ///< [batch, ...]; the rest is averaged
+  Val (*build)(const Component&, Val output, Val target);                  ///< [batch, ...]
   Val (*denominator)(const Component&, Val output, Val target) = nullptr;  ///< likewise
 };
 
@@ -173,27 +173,27 @@ constexpr MetricDef kMetrics[] = {
     {{"mean_squared_error", "mean of (output - target)^2", kNameOptions, "mse"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss_mean},
+     build_loss},
     {{"mean_absolute_error", "mean of |output - target|", kNameOptions, "mae"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss_mean},
+     build_loss},
     {{"huber", "half the square up to delta, then a line", kHuberOptions},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss_mean},
+     build_loss},
     {{"binary_crossentropy", "as the loss", kCrossEntropyOptions, "bce"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss_mean},
+     build_loss},
     {{"categorical_crossentropy", "as the loss", kCrossEntropyOptions, "cce"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss_mean},
+     build_loss},
     {{"sparse_categorical_crossentropy", "as the loss", kSparseOptions, "scce"},
      MetricTarget::kClassIndex,
      Better::kSmaller,
-     build_loss_mean},
+     build_loss},
 };
 
 const MetricDef& metric_def(const ComponentDef& def) {
@@ -258,16 +258,10 @@ std::string metric_name(const Component& metric) {
 
 MetricValues build_metric(const Component& metric, const ComponentDef& resolved, Val output,
                           Val target) {
-  const auto per_example = [](Val values) {
-    Ints axes;
-    for (int64_t i = 1; i < values.rank(); ++i)
-      axes.push_back(i);
-    return axes.empty() ? values : reduce_mean(values, axes);
-  };
   const MetricDef& def = metric_def(resolved);
-  const Val values = per_example(def.build(metric, output, target));
+  const Val values = def.build(metric, output, target);
   if (def.denominator == nullptr) return {values};
-  return {values, per_example(def.denominator(metric, output, target))};
+  return {values, def.denominator(metric, output, target)};
 }
 
 }  // namespace gradc

@@ -143,12 +143,6 @@ class TrainingReader {
       sink_.error(DiagKind::kTypeMismatch, at.place(),
                   "output \"{}\" is {}, but a loss needs floats", model_.outputs[output].name,
                   to_string(model_.spec(model_.outputs[output].value)));
-    } else if (model_.masked(model_.outputs[output].value)) {
-      sink_
-          .error(DiagKind::kUnsupported, at.place(),
-                 "some steps of output \"{}\" do not count, but a loss counts all of them",
-                 model_.outputs[output].name)
-          .with_help("end the steps with a recurrent layer, or leave the mask out");
     } else if (!loss_fits(*loss, output_shape(output), problem)) {
       sink_
           .error(DiagKind::kShapeMismatch, at.place(), "output \"{}\": {}",

@@ -7,7 +7,7 @@
 namespace gradc::rt {
 namespace {
 
-constexpr char kFormat[] = "gradc-checkpoint/2";
+constexpr char kFormat[] = "gradc-checkpoint/3";
 
 void put(Vec<Metadata>* list, const char* key, Str value) {
   list->push({Str(key), static_cast<Str&&>(value)});
@@ -15,6 +15,15 @@ void put(Vec<Metadata>* list, const char* key, Str value) {
 
 Str integer_text(int64_t value) {
   return format("%lld", static_cast<long long>(value));
+}
+
+Str metric_key(int64_t m) {
+  return format("metric_%lld", static_cast<long long>(m));
+}
+
+void put_sum(const char* key, const WeightedSum& sum, Vec<Metadata>* list) {
+  put(list, format("sum_%s", key).c_str(), number_text(sum.sum));
+  put(list, format("weight_%s", key).c_str(), number_text(sum.weight));
 }
 
 Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& facts,
@@ -27,14 +36,9 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   put(&list, "epoch", integer_text(state.epoch));
   put(&list, "step", integer_text(state.step));
   put(&list, "total_steps", integer_text(state.total_steps));
-  put(&list, "sum_examples", number_text(state.sums.examples));
-  put(&list, "sum_loss", number_text(state.sums.loss));
-  for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m) {
-    put(&list, format("sum_metric_%lld", static_cast<long long>(m)).c_str(),
-        number_text(state.sums.metric[m]));
-    put(&list, format("sum_metric_base_%lld", static_cast<long long>(m)).c_str(),
-        number_text(state.sums.metric_base[m]));
-  }
+  put_sum("loss", state.sums.loss, &list);
+  for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m)
+    put_sum(metric_key(m).c_str(), state.sums.metric[m], &list);
   put(&list, "has_best", integer_text(state.has_best ? 1 : 0));
   put(&list, "best", number_text(state.best));
   put(&list, "best_epoch", integer_text(state.best_epoch));
@@ -63,6 +67,9 @@ class MetadataReader {
   int64_t integer(const char* key) { return value<int64_t>(key, parse_integer); }
   uint64_t unsigned_integer(const char* key) { return value<uint64_t>(key, parse_unsigned); }
   double number(const char* key) { return value<double>(key, parse_double); }
+  WeightedSum sum(const char* key) {
+    return {number(format("sum_%s", key).c_str()), number(format("weight_%s", key).c_str())};
+  }
   Status status() { return static_cast<Status&&>(status_); }
 
  private:
@@ -78,14 +85,9 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
   state->epoch = reader.integer("epoch");
   state->step = reader.integer("step");
   state->total_steps = reader.integer("total_steps");
-  state->sums.examples = reader.number("sum_examples");
-  state->sums.loss = reader.number("sum_loss");
-  for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m) {
-    state->sums.metric[m] =
-        reader.number(format("sum_metric_%lld", static_cast<long long>(m)).c_str());
-    state->sums.metric_base[m] =
-        reader.number(format("sum_metric_base_%lld", static_cast<long long>(m)).c_str());
-  }
+  state->sums.loss = reader.sum("loss");
+  for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m)
+    state->sums.metric[m] = reader.sum(metric_key(m).c_str());
   state->has_best = reader.integer("has_best") != 0;
   state->best = reader.number("best");
   state->best_epoch = reader.integer("best_epoch");

@@ -152,8 +152,17 @@ Str range_text(const Values& values, Range range) {
   if (range.high == INT64_MAX) {
     return format("%s needs values of at least %lld", name, static_cast<long long>(range.low));
   }
-  return format("%s needs values from %lld to %lld", name, static_cast<long long>(range.low),
-                static_cast<long long>(range.high));
+  Str text = format("%s needs values from %lld to %lld", name, static_cast<long long>(range.low),
+                    static_cast<long long>(range.high));
+  const gradc_rt_data* data = values.tensor.data;
+  if (data != nullptr && data->has_ignored != 0)
+    text.appendf(", or %lld", static_cast<long long>(data->ignored));
+  return text;
+}
+
+// Whether a number stands for no class.
+bool is_ignored(const gradc_rt_data* data, int64_t value) {
+  return data != nullptr && data->has_ignored != 0 && value == data->ignored;
 }
 
 // Whole numbers, within what the model does with them. `limit` > 0: below it.
@@ -177,7 +186,7 @@ void check_integers(const Values& values, int64_t limit, Status& problems) {
     }
     const int64_t value = load_i64(values.data, values.dtype, i);
     const Range range = integer_range(values, limit, i);
-    if (value < range.low || value > range.high) {
+    if ((value < range.low || value > range.high) && !is_ignored(values.tensor.data, value)) {
       if (outside.note()) {
         outside.say(i, format("%lld, %s", static_cast<long long>(value),
                               range_text(values, range).c_str()));

@@ -54,16 +54,18 @@ enum gradc_rt_tensor_kind {
   GRADC_RT_INPUT = 3,           /* "input/<name>", first dimension is the batch */
   GRADC_RT_TARGET = 4,          /* "target/<name>", first dimension is the batch */
   GRADC_RT_OUTPUT = 5,          /* "output/<name>", written by predict */
-  GRADC_RT_LOSS = 6,        /* "loss", f32 scalar, mean over the (valid) examples of the batch */
-  GRADC_RT_METRIC = 7,      /* "metric/<name>", f32 scalar, mean over the (valid) examples */
-  GRADC_RT_GRADIENT = 8,    /* "gradient/<layer>/<parameter>", written by the gradients entry */
+  GRADC_RT_LOSS = 6,            /* "loss", f32 scalar, mean over what counts in the batch */
+  GRADC_RT_METRIC = 7,          /* "metric/<name>", f32 scalar, likewise */
+  GRADC_RT_GRADIENT = 8,        /* "gradient/<layer>/<parameter>", written by the gradients entry */
   GRADC_RT_TAIL_WEIGHT = 9, /* "tail/weight", f32[batch]: 1/n for the n valid rows, then zeros */
   GRADC_RT_SEED =
       10, /* "seed", i64 scalar holding the bits of the 64-bit seed: key of random ops */
   GRADC_RT_METRIC_PART = 11, /* "numerator/<metric>", then "denominator/<metric>", f32 scalars
-                                behind their metric, means over the (valid) examples: over many
-                                batches the metric is the quotient of their means, 0 for 0/0 */
-  GRADC_RT_TENSOR_KIND_COUNT = 12
+                                behind their metric, means as it is one: over many batches the
+                                metric is the quotient of their means, 0 for 0/0 */
+  GRADC_RT_COUNT = 12, /* "count/<output>", f32 scalar: positions of the batch that count, where not
+                          all do; written with the loss */
+  GRADC_RT_TENSOR_KIND_COUNT = 13
 };
 
 enum gradc_rt_initializer_kind {
@@ -161,6 +163,8 @@ typedef struct gradc_rt_data {
   int64_t flags;   /* gradc_rt_data_flags */
   int64_t classes; /* targets of a classification: how many classes there are, whether they come as
                       numbers, names or rows; 0 = values */
+  int64_t has_ignored; /* 1: `ignored` is allowed too, whatever the ranges */
+  int64_t ignored;
   int64_t num_ranges; /* integer data: [low, high] of each element of an example, in turn; 0 = not
                          known beyond value_count */
   const int64_t* ranges; /* num_ranges pairs */
@@ -180,6 +184,10 @@ typedef struct gradc_rt_tensor {
   const gradc_rt_initializer*
       initializer;           /* NULL = zeros (states and optimizer state have one too) */
   const gradc_rt_data* data; /* inputs and targets; NULL = as it is */
+  /* Loss and metrics, for their mean over many batches: */
+  int64_t counted_by; /* n: a batch weighs as much as the n-th GRADC_RT_COUNT says, from 1; 0: as it
+                         has examples */
+  double share; /* metrics that are parts of the loss: it contains them this many times; else 0 */
 } gradc_rt_tensor;
 
 enum gradc_rt_entry_kind {

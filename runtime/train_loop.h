@@ -9,20 +9,35 @@ namespace gradc::rt {
 
 constexpr int64_t kMaxMetrics = 32;
 
-/// Loss and metrics averaged over examples, as Keras reports them.
+/// Loss and metrics averaged over examples, or over the positions that count.
 struct Scores {
   double loss = 0;
   int64_t metric_count = 0;
   double metric[kMaxMetrics] = {};
 };
 
-/// Sums of batch means weighted by their examples. A metric is a quotient: of what it counts and
-/// the examples, or of its two parts.
+/// A mean over batches that weigh differently, or the quotient of two; 0 over nothing.
+struct WeightedSum {
+  double sum = 0;
+  double weight = 0;
+
+  void add(double value, double by) {
+    sum += value * by;
+    weight += by;
+  }
+  /// A batch's quotient of two means that weigh as much.
+  void add_quotient(double numerator, double denominator, double by) {
+    sum += numerator * by;
+    weight += denominator * by;
+  }
+  double mean() const { return weight > 0 ? sum / weight : 0; }
+};
+
+/// Sums of batch means weighted by what they are means of. The loss is kept without its parts,
+/// which have weights of their own.
 struct ScoreSums {
-  double examples = 0;
-  double loss = 0;
-  double metric[kMaxMetrics] = {};
-  double metric_base[kMaxMetrics] = {};
+  WeightedSum loss;
+  WeightedSum metric[kMaxMetrics];
 
   void add(const Instance& instance, int64_t examples_of_batch);
   Scores mean(const Instance& instance) const;

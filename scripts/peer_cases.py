@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import peer_attention
+import peer_losses
 import peer_recurrent
 
 
@@ -455,6 +456,7 @@ FULL_SIZE = {
 def sequence_cases():
     yield from peer_recurrent.cases(Case, rng)
     yield from peer_attention.cases(Case, rng)
+    yield from peer_losses.cases(Case, rng)
 
 
 def gradient_cases():

@@ -158,6 +158,8 @@ class TableEmitter {
                       .number(data->target_max)
                       .integer(data->flags)
                       .integer(data->classes)
+                      .integer(data->has_ignored)
+                      .integer(data->ignored)
                       .integer(data->num_ranges)
                       .pointer(rows(data->ranges, 2 * data->num_ranges, "integers"))
                       .integer(data->text_split)
@@ -183,6 +185,8 @@ class TableEmitter {
                          .integer(tensor.slot)
                          .pointer(initializer(tensor))
                          .pointer(preprocessing(tensor.data))
+                         .integer(tensor.counted_by)
+                         .number(tensor.share)
                          .finish());
     }
     return array(list, "tensors");

@@ -68,6 +68,54 @@ TEST(Data, TargetsLieWhereTheirLossIsDefined) {
   EXPECT_EQ(train(rows, "a,y\n1,0\n2,2\n").code, 0);
 }
 
+TEST(Data, AnIgnoredClassNeedBeNone) {
+  const std::string json = model(
+      R"("shape": [1])", R"({"type": "dense", "units": 3, "activation": "softmax", "name": "y"})",
+      R"({"type": "sparse_categorical_crossentropy", "ignore_class": -100})");
+  EXPECT_EQ(train(json, "a,y\n1,0\n2,-100\n3,2\n").code, 0);
+  expect_refused(train(json, "a,y\n1,0\n2,-1\n"),
+                 "example 1 is -1, target/y needs values from 0 to 2, or -100");
+}
+
+// The mean over a data set does not depend on how it is cut into batches, nor does the loss of
+// several outputs, each of which counts its own positions.
+TEST(Data, ScoresAreMeansOverWhatCounts) {
+  const Scratch scratch;
+  const auto text = [&](int batch) {
+    return R"({"inputs": [{"name": "a", "shape": [1], "dtype": "int32"},
+                          {"name": "b", "shape": [1], "dtype": "int32"}],
+      "layers": [{"type": "embedding", "inputs": "a", "input_dim": 4, "output_dim": 3, "mask_zero": true},
+                 {"type": "dense", "units": 3, "name": "y", "kernel_regularizer": {"type": "l2", "l2": 0.1}},
+                 {"type": "embedding", "inputs": "b", "input_dim": 4, "output_dim": 2, "mask_zero": true},
+                 {"type": "dense", "units": 1, "name": "z"},
+                 {"type": "embedding", "inputs": "b", "input_dim": 4, "output_dim": 1},
+                 {"type": "flatten", "name": "w"}], "outputs": ["y", "z", "w"],
+      "training": {"losses": {"y": {"type": "scce", "from_logits": true, "ignore_class": -1}, "z": "mse", "w": "mae"},
+                   "loss_weights": {"z": 0.5}, "metrics": {"y": ["accuracy"], "z": ["mae"]}, "optimizer": "sgd",
+                   "batch_size": )" +
+           std::to_string(batch) + ", \"epochs\": 1, \"seed\": 3}}";
+  };
+  write_text_file(
+      scratch / "d.csv",
+      "a,b,y,z,w\n1,0,0,1,2\n0,0,1,3,1\n2,3,-1,-1,0\n3,1,2,0.5,1\n1,2,-1,1,4\n2,0,1,2,2\n"
+      "0,1,2,4,1\n");
+  const std::string data = " --data " + (scratch / "d.csv") + ":target=y,z,w";
+  std::string expected;
+  for (const int batch : {7, 1, 2, 3, 4}) {
+    write_text_file(scratch / "m.json", text(batch));
+    if (batch == 7) {
+      const Outcome trained =
+          gradc("train " + (scratch / "m.json") + data + " --out " + (scratch / "w"));
+      ASSERT_EQ(trained.code, 0) << trained.output;
+    }
+    const Outcome outcome =
+        gradc("eval " + (scratch / "m.json") + data + " --weights " + (scratch / "w"));
+    ASSERT_EQ(outcome.code, 0) << outcome.output;
+    if (expected.empty()) expected = outcome.output;
+    EXPECT_EQ(outcome.output, expected) << "in batches of " << batch;
+  }
+}
+
 TEST(Data, NamesOfClassesForEveryLoss) {
   const auto classifier = [](const char* units, const char* activation, const char* loss) {
     return model(R"("shape": [1])",

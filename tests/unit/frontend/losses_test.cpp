@@ -205,5 +205,79 @@ TEST(Losses, FrozenLayersHaveNoPenalty) {
   EXPECT_NEAR(loss(norm, "[1]", false), 0, 1e-9);
 }
 
+// ---- what does not count ------------------------------------------------------------------------
+
+/// A model that passes tokens' rows on, of which those of token 0 do not count: [examples, 3] to
+/// [examples, 3, 2].
+std::string masked_text(const std::string& training) {
+  return R"({"inputs": [{"name": "x", "shape": [3], "dtype": "int32"}], "layers": [
+      {"type": "embedding", "name": "y", "input_dim": 3, "output_dim": 2, "mask_zero": true}],
+      "training": )" +
+         training + "}";
+}
+
+const std::vector<double> kRows = {9, 9, 1, -1, 0.5, 2};  // of tokens 0, 1, 2
+
+RunResult run_masked(const std::string& training, const std::vector<double>& tokens,
+                     const std::vector<double>& target, const std::vector<double>& tail = {}) {
+  Named given = {{"input/x", tokens}, {"y/embeddings", kRows}, {"target/y", target}};
+  if (!tail.empty()) given["tail/weight"] = tail;
+  const auto batch = static_cast<int64_t>(tokens.size() / 3);
+  return run_model(masked_text(training), {EntryKind::kEvaluate, batch, !tail.empty()}, given);
+}
+
+TEST(Losses, StepsThatDoNotCountWeighNothing) {
+  const std::string training =
+      R"({"loss": "mse", "optimizer": "sgd", "metrics": ["mae", "binary_accuracy"]})";
+  const std::vector<double> tokens = {1, 0, 0, 2, 1, 0};
+  const std::vector<double> target = {0, 0, 7, 7, 7, 7, 0, 1, 1, 1, 7, 7};
+  const RunResult all = run_masked(training, tokens, target);
+  expect_near(all.outputs.at("loss"), {(1 + 1 + 0.25 + 1 + 0 + 4) / 6});
+  expect_near(all.outputs.at("metric/mae"), {(1 + 1 + 0.5 + 1 + 0 + 2) / 6});
+  expect_near(all.outputs.at("metric/binary_accuracy"), {4.0 / 6});
+  expect_near(all.outputs.at("count/y"), {3});
+  // One of the two examples only fills up the last batch.
+  const RunResult first = run_masked(training, tokens, target, {1, 0});
+  expect_near(first.outputs.at("loss"), {1});
+  expect_near(first.outputs.at("metric/mae"), {1});
+  expect_near(first.outputs.at("count/y"), {1});
+  const RunResult none = run_masked(training, {0, 0, 0}, {1, 2, 3, 4, 5, 6});
+  expect_near(none.outputs.at("loss"), {0});
+  expect_near(none.outputs.at("metric/mae"), {0});
+  expect_near(none.outputs.at("count/y"), {0});
+  const std::string sum = R"({"loss": {"type": "mse", "reduction": "sum"}, "optimizer": "sgd"})";
+  expect_near(run_masked(sum, tokens, target).outputs.at("loss"), {(1 + 1 + 0.25 + 1 + 0 + 4) / 2});
+  expect_near(run_masked(sum, tokens, target, {1, 0}).outputs.at("loss"), {1});
+}
+
+TEST(Losses, IgnoredClassesWeighNothing) {
+  const auto training = [](const std::string& options) {
+    return R"({"loss": {"type": "scce", )" + options +
+           R"(}, "optimizer": "sgd", "metrics": ["accuracy", {"type": "top_k", "k": 1}]})";
+  };
+  const double one = std::log(1 + std::exp(-2)), two = std::log(1 + std::exp(1.5));
+  const std::vector<double> tokens = {1, 2, 0, 2, 1, 1};
+  const std::vector<double> target = {0, 0, 1, -100, -100, 1};
+  // Token 0 and the labels -100 do not count; of the others the first is right.
+  const RunResult both =
+      run_masked(training(R"("from_logits": true, "ignore_class": -100)"), tokens, target);
+  expect_near(both.outputs.at("loss"), {(one + two + (2 + one)) / 3});
+  expect_near(both.outputs.at("metric/accuracy"), {1.0 / 3});
+  expect_near(both.outputs.at("metric/top_k"), {1.0 / 3});
+  expect_near(both.outputs.at("count/y"), {3});
+  const RunResult first =
+      run_masked(training(R"("from_logits": true, "ignore_class": -100)"), tokens, target, {1, 0});
+  expect_near(first.outputs.at("loss"), {(one + two) / 2});
+  // A class of the output, from probabilities that need not be a softmax.
+  const std::string text =
+      with_training(R"({"type": "activation", "activation": "linear", "name": "y"})",
+                    training(R"("ignore_class": 1)"), "[3]");
+  const RunResult plain =
+      run_model(text, {EntryKind::kEvaluate, 3, false},
+                {{"input/x", {1, 2, 5, 1, 1, 1, 4, 2, 2}}, {"target/y", {2, 1, 0}}});
+  expect_near(plain.outputs.at("loss"), {-(std::log(5.0 / 8) + std::log(0.5)) / 2});
+  expect_near(plain.outputs.at("metric/accuracy"), {1});
+}
+
 }  // namespace
 }  // namespace gradc

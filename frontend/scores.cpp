@@ -1,0 +1,84 @@
+// Reductions are Keras 3's (keras/src/losses/loss.py, keras/src/metrics/reduction_metrics.py).
+#include "frontend/scores.h"
+
+#include "frontend/families.h"
+
+#include <numeric>
+
+namespace gradc {
+namespace {
+
+Ints axes_from(Val values, int64_t first) {
+  Ints axes(static_cast<size_t>(values.rank() - first));
+  std::iota(axes.begin(), axes.end(), first);
+  return axes;
+}
+
+/// Leading axes spread over the others.
+Val spread(Val leading, const Shape& shape) {
+  Ints dims(static_cast<size_t>(leading.rank()));
+  std::iota(dims.begin(), dims.end(), 0);
+  return leading.shape() == shape ? leading : broadcast(leading, shape, dims);
+}
+
+Val both(Val a, Val b) {
+  if (!a.valid() || !b.valid()) return a.valid() ? a : b;
+  const Shape shape = a.rank() < b.rank() ? b.shape() : a.shape();
+  return logical_and(spread(a, shape), spread(b, shape));
+}
+
+}  // namespace
+
+OutputScores::OutputScores(const Component& loss, Val output, Val target, Val mask, Val tail)
+    : loss_(loss), output_(output), target_(target), tail_(tail), counted_(mask) {
+  if (const auto ignored = ignored_class(loss)) {
+    const Val named = output.builder().splat(static_cast<double>(*ignored), target.type());
+    const Val valid = not_equal(target, named);
+    target_ = select(valid, target, output.builder().splat(0.0, target.type()));
+    counted_ = both(counted_, valid);
+  }
+  if (!counted_.valid()) return;
+  if (tail.valid()) counted_ = both(counted_, greater(tail, 0.0));
+  const Val ones = cast(counted_, DType::kF32);
+  count_ = reduce_sum(ones, axes_from(ones, 0));
+}
+
+Val OutputScores::mean(Val values) const {
+  if (!counted_.valid()) {
+    const Val rows = values.rank() == 1 ? values : reduce_mean(values, axes_from(values, 1));
+    if (!tail_.valid()) return reduce_mean(rows, {0});
+    return reduce_sum(rows * cast(tail_, rows.dtype()), {0});
+  }
+  const Val total =
+      reduce_sum(select(spread(counted_, values.shape()), values, 0.0), axes_from(values, 0));
+  const auto width =
+      static_cast<double>(values.type().num_elements() / counted_.type().num_elements());
+  const Val divisor = maximum(cast(count_, values.dtype()), 1.0);
+  return total / (width == 1.0 ? divisor : divisor * width);
+}
+
+Val OutputScores::sum(Val values) const {
+  const bool elementwise = values.rank() == output_.rank() && values.rank() > 1;
+  const double width = elementwise ? static_cast<double>(output_.shape().back()) : 1.0;
+  if (counted_.valid()) values = select(spread(counted_, values.shape()), values, 0.0);
+  Val rows = values.rank() == 1 ? values : reduce_sum(values, axes_from(values, 1));
+  if (width != 1.0) rows = rows * (1.0 / width);
+  if (tail_.valid() && !counted_.valid()) rows = rows * cast(greater(tail_, 0.0), rows.dtype());
+  return reduce_sum(rows, {0});
+}
+
+Val OutputScores::loss() const {
+  const Val values = build_loss(loss_, output_, target_);
+  return sums_positions(loss_) ? sum(values) : mean(values);
+}
+
+MeanOfMetric OutputScores::metric(const OutputMetric& metric) const {
+  const MetricValues values = build_metric(metric.metric, *metric.resolved, output_, target_);
+  const Val over = mean(values.values);
+  if (!values.denominator.valid()) return {over, {}, {}};
+  // Means of counts: where the denominator is 0, so is the numerator.
+  const Val under = mean(values.denominator);
+  return {over / maximum(under, 1e-30), over, under};
+}
+
+}  // namespace gradc

@@ -1,0 +1,40 @@
+// What the positions of a batch make of losses and metrics: means or sums over those that count.
+#pragma once
+
+#include "frontend/model.h"
+#include "ir/builder.h"
+
+namespace gradc {
+
+struct MeanOfMetric {
+  Val value;
+  Val numerator, denominator;  ///< of a quotient: each a mean
+};
+
+/// The loss and the metrics of one output. A position (a row of the last axis) does not count where
+/// the output's mask says so, where its target is the loss's "ignore_class", and in examples that
+/// only fill up the last batch. The mean over none is 0.
+class OutputScores {
+ public:
+  /// `mask` is bool[batch, steps], `tail` f32[batch] with 0 for examples that do not count; either
+  /// may be empty.
+  OutputScores(const Component& loss, Val output, Val target, Val mask, Val tail);
+
+  Val loss() const;
+  MeanOfMetric metric(const OutputMetric& metric) const;
+  /// How many positions count, f32; empty where all do but for the tail's.
+  Val count() const { return count_; }
+
+ private:
+  Val mean(Val values) const;
+  Val sum(Val values) const;
+
+  const Component& loss_;
+  Val output_;
+  Val target_;  ///< classes that are ignored replaced by one that exists
+  Val tail_;
+  Val counted_;  ///< bool[batch, positions...]; empty: all
+  Val count_;
+};
+
+}  // namespace gradc
