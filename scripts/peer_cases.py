@@ -12,6 +12,7 @@ import torch.nn.functional as F
 import peer_attention
 import peer_losses
 import peer_recurrent
+import peer_steps
 
 
 class Case:
@@ -465,5 +466,6 @@ def gradient_cases():
     yield from (mlp(f"loss_{key}", [6, 8, 5], "tanh", key, 11) for key in LOSSES)
     yield from (conv_case(i) for i in range(len(CONVS)))
     yield from (pool_case(i) for i in range(len(POOLS)))
+    yield from peer_steps.cases(Case, rng)
     yield from sequence_cases()
     yield from (make(None) for make in NETWORKS.values())

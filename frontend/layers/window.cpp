@@ -80,4 +80,76 @@ bool infer_window(LayerInferArgs& args, const WindowOptions& names, Window& wind
   return false;
 }
 
+bool expect_steps(LayerInferArgs& args) {
+  if (args.shape().size() == 2) return true;
+  args.sink
+      .error(DiagKind::kShapeMismatch, args.place, "{} needs an input [steps, channels], got {}",
+             args.who(), to_string(args.inputs[0]))
+      .with_help(
+          args.shape().size() == 1
+              ? fmt::format("add a reshape layer with \"target_shape\": [{}, 1]", args.shape()[0])
+              : "");
+  return false;
+}
+
+Val as_rows(Val steps) {
+  const Shape& shape = steps.shape();
+  return reshape(steps, Shape{shape[0], 1, shape[1], shape[2]});
+}
+
+Val as_steps(Val rows) {
+  const Shape& shape = rows.shape();
+  return reshape(rows, Shape{shape[0], shape[2], shape[3]});
+}
+
+namespace {
+
+struct StepNumbers {
+  int64_t size, stride, dilation;
+  int64_t span() const { return (size - 1) * dilation + 1; }
+};
+
+StepNumbers step_numbers(const Options& options, const StepWindowOptions& names) {
+  const int64_t size = options.integer(names.size);
+  return {size, options.has(names.strides) ? options.integer(names.strides) : size,
+          names.dilation.empty() ? 1 : options.integer(names.dilation)};
+}
+
+}  // namespace
+
+Window step_window_of(const Options& options, const StepWindowOptions& names, int64_t steps) {
+  const StepNumbers numbers = step_numbers(options, names);
+  const std::string& padding = options.text("padding");
+  if (padding != "causal") {
+    return window_of({1, steps}, {1, numbers.size}, {1, numbers.stride}, {1, numbers.dilation},
+                     padding);
+  }
+  return {{1, (steps - 1) / numbers.stride + 1}, {0, numbers.span() - 1}, {0, 0}};
+}
+
+bool infer_step_window(LayerInferArgs& args, const StepWindowOptions& names, Window& window) {
+  const StepNumbers numbers = step_numbers(args.options(), names);
+  const auto fits = [&](std::string_view option, std::string_view what, int64_t number) {
+    if (option.empty() || number <= kMaxWindowSetting) return true;
+    args.sink.error(DiagKind::kTooLarge, args.option_place(option),
+                    "{} has {} {}, at most {} is possible", args.who(), what, number,
+                    kMaxWindowSetting);
+    return false;
+  };
+  if (!fits(names.size, names.size, numbers.size) ||
+      !fits(names.strides, names.strides, numbers.stride) ||
+      !fits(names.dilation, names.dilation, numbers.dilation) ||
+      !fits(names.dilation, "a dilated window of", numbers.span())) {
+    return false;
+  }
+  window = step_window_of(args.options(), names, args.shape()[0]);
+  if (window.out[1] > 0) return true;
+  args.sink
+      .error(DiagKind::kShapeMismatch, args.place,
+             "{} has a window of {} steps that does not fit into its input {}", args.who(),
+             numbers.span(), to_string(args.inputs[0]))
+      .with_help("use a smaller window, fewer pooling layers before it, or \"padding\": \"same\"");
+  return false;
+}
+
 }  // namespace gradc::layers

@@ -1,4 +1,5 @@
-// Sliding windows over [height, width, channels]: output extents and padding, as Keras counts them.
+// Sliding windows over [height, width, channels] and over [steps, channels]: output extents and
+// padding, as Keras counts them.
 #pragma once
 
 #include "frontend/layer_def.h"
@@ -9,6 +10,13 @@
             .default_json = "\"valid\"",                                                          \
             .doc = "valid: windows inside only; same: ceil(size / stride) windows, zeros around", \
             .choices = "valid same"}
+
+#define GRADC_STEPS_FORMAT                       \
+  OptionDef{.name = "data_format",               \
+            .type = OptionType::kEnum,           \
+            .default_json = "\"channels_last\"", \
+            .doc = "axes are [steps, channels]", \
+            .choices = "channels_last"}
 
 namespace gradc::layers {
 
@@ -31,5 +39,21 @@ struct WindowOptions {
 /// window_of with the layer's options and "padding"; reports what is too large, and a window that
 /// is larger than its input.
 bool infer_window(LayerInferArgs& args, const WindowOptions& names, Window& window);
+
+// ---- steps: images that are one row high
+
+/// Reports an input that is not [steps, channels].
+bool expect_steps(LayerInferArgs& args);
+/// [batch, steps, channels] as [batch, 1, steps, channels], and back.
+Val as_rows(Val steps);
+Val as_steps(Val rows);
+
+/// As WindowOptions; the options are single numbers, "padding" may be "causal".
+struct StepWindowOptions {
+  std::string_view size, strides, dilation;
+};
+Window step_window_of(const Options& options, const StepWindowOptions& names, int64_t steps);
+/// The same; reports what is too large, and a window that is longer than its input.
+bool infer_step_window(LayerInferArgs& args, const StepWindowOptions& names, Window& window);
 
 }  // namespace gradc::layers
