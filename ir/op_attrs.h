@@ -178,6 +178,14 @@ struct LayerNormAttrs {
                                              field("epsilon", &LayerNormAttrs::epsilon)};
 };
 
+/// Normalises over all axes but `axis`, whose extent is that of gamma and beta.
+struct BatchNormAttrs {
+  int64_t axis = 0;
+  double epsilon = 1e-3;
+  static constexpr auto kFields =
+      std::tuple{field("axis", &BatchNormAttrs::axis), field("epsilon", &BatchNormAttrs::epsilon)};
+};
+
 /// Scores are multiplied by `scale`. Causal: query i sees the keys 0 to i. `multiply` is that of
 /// both products (ir/contraction_types.h).
 struct AttentionAttrs {

@@ -67,10 +67,14 @@ class VectorLoop {
  private:
   Interval range() const { return {loop_.begin, loop_.end - 1}; }
 
-  /// Registers of one value that a body is evaluated for at once.
+  /// Registers of one value that a body is evaluated for at once. Its own sums, of a group and of
+  /// those before it, leave half of the registers for what is added.
   unsigned most_registers() const {
     if (facts_.gathers || facts_.cost > kMedium) return 1;
-    return facts_.cost > kCheap ? 2 : 4;
+    unsigned registers = facts_.cost > kCheap ? 2 : 4;
+    while (registers > 1 && 2 * facts_.own_sums * registers > em_.target().vector_registers / 2)
+      registers /= 2;
+    return registers;
   }
 
   void at(const Lanes& lanes, llvm::Value* iv, int64_t offset = 0) {

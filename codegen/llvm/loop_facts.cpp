@@ -72,7 +72,7 @@ LoopFacts loop_facts(const kernel::Kernel& kernel, const std::vector<kernel::Exp
   FactCollector collector(exprs, kernel);
   collector.visit(body);
   for (const uint32_t local : collector.started)
-    collector.facts.accumulated.erase(local);
+    collector.facts.own_sums += static_cast<int64_t>(collector.facts.accumulated.erase(local));
   return std::move(collector.facts);
 }
 

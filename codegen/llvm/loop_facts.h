@@ -16,6 +16,7 @@ struct LoopFacts {
   bool gathers = false;
   /// Locals that the body accumulates into and does not start itself.
   std::map<uint32_t, kernel::AccumulateOp> accumulated;
+  int64_t own_sums = 0;  ///< locals that it starts and accumulates into, in loops of its own
 };
 
 LoopFacts loop_facts(const kernel::Kernel& kernel, const std::vector<kernel::Expr>& exprs,

@@ -164,13 +164,12 @@ bool infer_batch_norm(LayerInferArgs& a) {
   return true;
 }
 
-/// Mean over all axes but `axis`; rows of the batch count by the tail weight when there is one.
-Val channel_mean(const LayerBuildArgs& a, Val x, int64_t axis) {
+/// Mean over all axes but `axis`, rows of the batch counting by the tail weight.
+Val weighted_mean(const LayerBuildArgs& a, Val x, int64_t axis) {
   Ints others;
   for (int64_t i = 0; i < x.rank(); ++i) {
     if (i != axis) others.push_back(i);
   }
-  if (!a.tail_weight.valid()) return reduce_mean(x, others);
   const int64_t channels = x.shape()[static_cast<int>(axis)];
   const int64_t per_row = x.type().num_elements() / (a.batch() * channels);
   const Val weighted = x * broadcast(a.tail_weight, x.shape(), {0});
@@ -183,25 +182,39 @@ Val build_batch_norm(const LayerBuildArgs& a) {
   const Options& options = a.options();
   const Val x = a.in();
   const int64_t axis = resolve_axes({options.integer("axis")}, a.example_shape().size())[0];
+  const double epsilon = options.number("epsilon");
   const auto spread = [&](Val channel) { return broadcast(channel, x.shape(), {axis}); };
-  Val mean = a.parameter("moving_mean");
-  Val variance = a.parameter("moving_variance");
-  Val centered;
-  if (a.training && a.layer.trainable) {
-    const double keep = options.number("momentum");
-    const Val batch_mean = channel_mean(a, x, axis);
-    centered = x - spread(batch_mean);
-    const Val batch_variance = channel_mean(a, centered * centered, axis);
-    a.update_state("moving_mean", mean * keep + batch_mean * (1.0 - keep));
-    a.update_state("moving_variance", variance * keep + batch_variance * (1.0 - keep));
-    variance = batch_variance;
+  const bool scales = options.flag("scale");
+  const bool centers = options.flag("center");
+  const auto normalised = [&](Val mean, Val variance) {
+    Val factor = rsqrt(variance + epsilon);
+    if (scales) factor = factor * a.parameter("gamma");
+    const Val y = (x - spread(mean)) * spread(factor);
+    return centers ? y + spread(a.parameter("beta")) : y;
+  };
+  const Val moving_mean = a.parameter("moving_mean");
+  const Val moving_variance = a.parameter("moving_variance");
+  if (!a.training || !a.layer.trainable) return normalised(moving_mean, moving_variance);
+  Val y, mean, variance;
+  if (a.tail_weight.valid()) {
+    mean = weighted_mean(a, x, axis);
+    const Val centered = x - spread(mean);
+    variance = weighted_mean(a, centered * centered, axis);
+    y = normalised(mean, variance);
   } else {
-    centered = x - spread(mean);
+    const TensorType type{x.dtype(), Shape{x.shape()[static_cast<int>(axis)]}};
+    const std::vector<Val> results =
+        a.builder.add_multi(Op::kBatchNorm,
+                            {x, scales ? a.parameter("gamma") : a.builder.splat(1.0, type),
+                             centers ? a.parameter("beta") : a.builder.splat(0.0, type)},
+                            make_attrs(BatchNormAttrs{.axis = axis, .epsilon = epsilon}));
+    y = results[0];
+    mean = results[1];
+    variance = results[2];
   }
-  Val factor = rsqrt(variance + options.number("epsilon"));
-  if (options.flag("scale")) factor = factor * a.parameter("gamma");
-  Val y = centered * spread(factor);
-  if (options.flag("center")) y = y + spread(a.parameter("beta"));
+  const double keep = options.number("momentum");
+  a.update_state("moving_mean", moving_mean * keep + mean * (1.0 - keep));
+  a.update_state("moving_variance", moving_variance * keep + variance * (1.0 - keep));
   return y;
 }
 

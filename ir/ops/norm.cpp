@@ -1,5 +1,6 @@
-// Composites that normalise rows: softmax, log_softmax, layer_norm. The gradients are closed forms,
-// which need one pass per row where the expansion's would need several.
+// Composites that normalise rows or channels: softmax, log_softmax, layer_norm, batch_norm. The
+// gradients are closed forms, which need one or two passes where the expansion's would need
+// several.
 #include "ir/ops/stack.h"
 
 #include <algorithm>
@@ -187,6 +188,108 @@ Samples layer_norm_samples() {
           sample({f32({2, 3, 2}), f32({3, 2}), f32({3, 2})}, LayerNormAttrs{2, 1e-3})};
 }
 
+// ---- batch_norm ---------------------------------------------------------------------------------
+
+Result<Types> infer_batch_norm(const InferArgs& args) {
+  GRADC_TRY_STATUS(check_float(args));
+  const auto& attrs = args.attr<BatchNormAttrs>();
+  const TensorType& x = args.operands[0];
+  GRADC_TRY_STATUS(check_axes(args.name, std::span(&attrs.axis, 1), x));
+  const TensorType channel = x.with(Shape{x.shape[static_cast<int>(attrs.axis)]});
+  for (const TensorType& type : args.operands.subspan(1)) {
+    if (type != channel)
+      return shape_error("batch_norm of {} along axis {} takes gamma and beta of {}, got {}",
+                         to_string(x), attrs.axis, to_string(channel), to_string(type));
+  }
+  if (!(attrs.epsilon >= 0.0))
+    return attr_error("batch_norm epsilon {} is negative", attrs.epsilon);
+  return Types{x, channel, channel};
+}
+
+/// The pieces of a normalisation of each channel along one axis.
+struct Channels {
+  Val x;
+  int64_t axis;
+  Ints others;
+  double count;  // of a channel's elements
+
+  Channels(Val value, int64_t along)
+      : x(value),
+        axis(along),
+        others(other_axes(x.rank(), std::span(&along, 1))),
+        count(static_cast<double>(x.type().num_elements() / x.shape()[static_cast<int>(along)])) {}
+  Val sum(Val v) const { return reduce_sum(v, others); }
+  Val spread(Val channel) const { return broadcast(channel, x.shape(), {axis}); }
+};
+
+std::vector<Val> expand_batch_norm(const ExpandArgs& e) {
+  const auto& attrs = e.attr<BatchNormAttrs>();
+  const Channels channels(e.in(0), attrs.axis);
+  const Val mean = reduce_mean(channels.x, channels.others);
+  const Val centered = channels.x - channels.spread(mean);
+  const Val variance = reduce_mean(centered * centered, channels.others);
+  const Val scale = rsqrt(variance + attrs.epsilon) * e.in(1);
+  return {centered * channels.spread(scale) + channels.spread(e.in(2)), mean, variance};
+}
+
+// With c = x - mean and r = 1 / sqrt(variance + epsilon), means over a channel's elements:
+// dx = gamma r (dout - mean(dout) - c r^2 mean(dout c)). Two passes: both sums, which are the
+// gradients of beta and gamma too, then dx.
+Grads batch_norm_grad(const GradArgs& g) {
+  const auto& attrs = g.attr<BatchNormAttrs>();
+  const Channels channels(g.in(0), attrs.axis);
+  const Val centered = channels.x - channels.spread(g.out(1));
+  Grads grads(3);
+  const auto add = [&](Val part) { grads[0] = grads[0].valid() ? grads[0] + part : part; };
+  if (g.dout(0).valid()) {
+    const Val r = rsqrt(g.out(2) + attrs.epsilon);
+    const Val sum = channels.sum(g.dout(0));
+    const Val slope = channels.sum(g.dout(0) * centered) * r;
+    grads[0] = (g.dout(0) - channels.spread(sum / channels.count) -
+                centered * channels.spread(slope * r / channels.count)) *
+               channels.spread(r * g.in(1));
+    grads[1] = slope;
+    grads[2] = sum;
+  }
+  if (g.dout(1).valid()) add(channels.spread(g.dout(1) / channels.count));
+  if (g.dout(2).valid()) add(centered * channels.spread(g.dout(2) * (2.0 / channels.count)));
+  return grads;
+}
+
+void eval_batch_norm(const EvalArgs& e) {
+  const auto& attrs = e.attr<BatchNormAttrs>();
+  const AxisSplit split(e.in(0).type.shape, attrs.axis);
+  const auto count = static_cast<double>(split.outer * split.inner);
+  for (int64_t channel = 0; channel < split.extent; ++channel) {
+    const auto each = [&](auto visit) {
+      for (int64_t o = 0; o < split.outer; ++o) {
+        for (int64_t i = 0; i < split.inner; ++i)
+          visit(split.at(o, channel, i));
+      }
+    };
+    double sum = 0.0;
+    double squares = 0.0;
+    each([&](int64_t at) {
+      sum += e.in(0)[at];
+      squares += e.in(0)[at] * e.in(0)[at];
+    });
+    const double variance = (squares - sum * sum / count) / count;
+    each([&](int64_t at) {
+      const double normal = (e.in(0)[at] - sum / count) / std::sqrt(variance + attrs.epsilon);
+      e.out()[at] = normal * e.in(1)[channel] + e.in(2)[channel];
+    });
+    e.out(1)[channel] = sum / count;
+    e.out(2)[channel] = variance;
+  }
+}
+
+Samples batch_norm_samples() {
+  return {sample({f32({5, 3}), f32({3}), f32({3})}, BatchNormAttrs{1, 1e-3}),
+          sample({f32({2, 3, 2, 2}), f32({2}), f32({2})}, BatchNormAttrs{3, 1e-2}),
+          sample({f32({3, 2, 4}), f32({2}), f32({2})}, BatchNormAttrs{1, 1e-3}),
+          sample({f32({2, 4}), f32({2}), f32({2})}, BatchNormAttrs{0, 1e-3})};
+}
+
 }  // namespace
 
 constinit const OpDef kSoftmax{
@@ -249,6 +352,25 @@ constinit const OpDef kLayerNorm{
     },
     .lowering = Lowering::kComposite,
     .samples = layer_norm_samples,
+};
+
+constinit const OpDef kBatchNorm{
+    .op = Op::kBatchNorm,
+    .name = "batch_norm",
+    .summary =
+        "Normalises each channel along an axis to mean 0 and variance 1, then scales and "
+        "shifts; gives the mean and the biased variance of each too.",
+    .formula = "(x - mean) / sqrt(variance + epsilon) * gamma + beta",
+    .operands = "x gamma beta",
+    .results = "result mean variance",
+    .attrs = &kAttrVtable<BatchNormAttrs>,
+    .traits = kTraitSmooth,
+    .infer = infer_batch_norm,
+    .eval = eval_batch_norm,
+    .grad = batch_norm_grad,
+    .expand = expand_batch_norm,
+    .lowering = Lowering::kComposite,
+    .samples = batch_norm_samples,
 };
 
 }  // namespace gradc::ops

@@ -312,7 +312,7 @@ void RandomGraphBuilder::make_gather() {
 
 void RandomGraphBuilder::make_norm() {
   const Val x = tame(pick_float(1, 4));
-  switch (random_.below(6)) {
+  switch (random_.below(7)) {
     case 0:
       try_node(Op::kSoftmax, {x}, make_attrs(AxisAttrs{random_.below(x.rank())}));
       return;
@@ -340,6 +340,13 @@ void RandomGraphBuilder::make_norm() {
     case 5: {
       const auto targets = try_node(Op::kSigmoid, {pick_like(x)});
       if (targets) try_node(Op::kSigmoidCrossEntropy, {x, *targets});
+      return;
+    }
+    case 6: {
+      const int64_t axis = random_.below(x.rank());
+      const TensorType channel = x.type().with(Shape{x.shape()[static_cast<int>(axis)]});
+      try_node(Op::kBatchNorm, {x, weights(channel), weights(channel)},
+               make_attrs(BatchNormAttrs{axis, 1e-3}));
       return;
     }
   }

@@ -28,6 +28,10 @@ llvm::Value* ContractEmitter::element(llvm::Value* base, llvm::Value* index) {
 void ContractEmitter::make_tile(size_t index, int64_t rows, int64_t columns) {
   if (rows == 0 || columns == 0) return;
   TileShape shape;
+  if ((index & kLastRows) != 0)
+    shape.first_row = plan_.rows - rows;
+  else if (plan_.rows < 2 * plan_.mr)
+    shape.first_row = 0;
   shape.rows = rows;
   shape.vectors = (columns + plan_.lanes - 1) / plan_.lanes;
   shape.last_lanes = columns - (shape.vectors - 1) * plan_.lanes;

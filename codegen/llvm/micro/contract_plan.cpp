@@ -149,16 +149,26 @@ int64_t lines_in_a_set(int64_t bytes, int64_t count) {
   return (count + distinct - 1) / distinct;
 }
 
+constexpr int64_t kWaysForRows = 4;
+constexpr int64_t kWaysForSteps = 8;
+
 /// Whether a tile that reads A where it lies would find its own lines evicted: its rows at one k,
 /// or, when rows are contiguous, its steps of k, which the next panel of columns reads again.
 bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_stride, int64_t k_stride,
                    int64_t steps) {
-  constexpr int64_t kWaysForRows = 4;
-  constexpr int64_t kWaysForSteps = 8;
   const auto bytes = [&](int64_t stride) { return std::abs(stride) * plan.word_bytes(); };
   if (row_stride != 1) return lines_in_a_set(bytes(row_stride), tile.mr) > kWaysForRows;
   const bool read_again = plan.columns > tile.nv * plan.lanes;
   return read_again && lines_in_a_set(bytes(k_stride), steps) > kWaysForSteps;
+}
+
+/// Whether the lines of a panel of B as it lies evict each other, where those of a packed one stay
+/// near: every tile of its columns reads them. A block of k is packed for itself, which takes many
+/// tiles to be worth it.
+bool panel_collides(const ContractPlan& plan, int64_t stride, int64_t tiles) {
+  constexpr int64_t kManyTiles = 64;
+  if (stride <= plan.nr() || (plan.k_blocks() > 1 && tiles < kManyTiles)) return false;
+  return lines_in_a_set(stride * plan.word_bytes(), plan.kc) > kWaysForRows;
 }
 
 void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
@@ -181,7 +191,8 @@ void choose_b_layout(ContractPlan& plan, const TargetInfo& target) {
   if (plan.k_blocks() > 1 && plan.k.size() > 1 && !plan.aligned) return;
   const int64_t stride = std::abs(load->index.coefficient(inner_k));
   const int64_t tiles = plan.row_tiles() * extent_of(plan.m_outer);
-  if (tiles <= kFewTiles || stride <= kNearRows) plan.b_layout = Layout::kDirect;
+  const bool near = stride <= kNearRows && !panel_collides(plan, stride, tiles);
+  if (tiles <= kFewTiles || near) plan.b_layout = Layout::kDirect;
 }
 
 /// Whether the partial sums of all rows stay in the second cache while blocks of k go by.
@@ -190,29 +201,60 @@ bool sums_stay(const ContractPlan& plan, const TargetInfo& target) {
          target.l2_bytes / 4;
 }
 
-/// A as it lies, tiles inside the innermost m dimension: worth it when that is long enough.
+/// Whether tiles go on in the next run of rows (the innermost m dimension) because that fills them
+/// better. A run is as long as a tile, so that a tile meets one end at most, or two tiles hold all
+/// rows, whose places are constants then.
+bool tiles_cross_runs(const ContractPlan& plan, const TargetInfo& target) {
+  constexpr int64_t kShortDepth = 96;
+  constexpr double kWorth = 0.97;
+  if (plan.m.size() < 2) return false;
+  const int64_t run = plan.m.back().extent;
+  const int64_t runs = plan.m[plan.m.size() - 2].extent;
+  const Tile tile = choose_tile(run * runs, plan.columns, target, plan.word_bytes());
+  const bool constant = plan.m.size() == 2 && run * runs <= 2 * tile.mr;
+  if (!constant && (run < tile.mr || plan.depth < kShortDepth)) return false;
+  const Tile inside = choose_tile(run, plan.columns, target, plan.word_bytes());
+  return tile.cost < kWorth * inside.cost * static_cast<double>(runs);
+}
+
+/// A as it lies, tiles inside the innermost m dimension, or the innermost two: worth it when rows
+/// are many enough.
 bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kShortRow = 6;
   const Expr* load = plain_load(plan, plan.a);
   if (load == nullptr) return false;
   const int64_t stride = load->index.coefficient(plan.m.back().var);
   const bool blocked = plan.depth > kMaxUnblockedDepth;
-  const Tile tile = choose_tile(plan.m.back().extent, plan.columns, target, plan.word_bytes());
-  const int64_t most = most_direct_steps(tile.mr, tile.nv, stride == 1, plan, target);
-  const int64_t steps = blocked ? aligned_steps(plan.k, most) : plan.depth;
+  const bool crosses = tiles_cross_runs(plan, target);
+  const size_t inner = crosses ? 2 : 1;
+  const Dims m(plan.m.end() - static_cast<std::ptrdiff_t>(inner), plan.m.end());
+  const Tile tile = choose_tile(extent_of(m), plan.columns, target, plan.word_bytes());
+  const int64_t k_stride = load->index.coefficient(plan.k.back().var);
+  int64_t most = most_direct_steps(tile.mr, tile.nv, stride == 1 && !crosses, plan, target);
+  int64_t steps = blocked ? aligned_steps(plan.k, most) : plan.depth;
+  // Fewer steps whose lines stay are better than a copy.
+  while (blocked && plan.k.size() > 1 && most >= 2 * kFewAlignedSteps &&
+         lines_collide(plan, tile, stride, k_stride, steps)) {
+    most /= 2;
+    steps = aligned_steps(plan.k, most);
+  }
   if (blocked && plan.k.size() > 1 && steps < kFewAlignedSteps) return false;
   if (blocked && plan.m.size() > 1 && !sums_stay(plan, target)) return false;
-  if (plan.m.size() > 1 && plan.m.back().extent < kShortRow) return false;
-  if (lines_collide(plan, tile, stride, load->index.coefficient(plan.k.back().var), steps))
-    return false;
+  if (plan.m.size() > 1 && extent_of(m) < kShortRow) return false;
+  if (lines_collide(plan, tile, stride, k_stride, steps)) return false;
   if (plan.m.size() == 1 && stride == 1 && target.has_masked_memory &&
       leaves_lines(tile.mr, tile.nv, plan, target))
     return false;
   plan.a_layout = Layout::kDirect;
+  plan.kc = steps;
   plan.a_row_stride = stride;
-  plan.m_outer.assign(plan.m.begin(), plan.m.end() - 1);
-  plan.m = {plan.m.back()};
-  plan.rows = plan.m.back().extent;
+  if (crosses) {
+    plan.row_run = m.back().extent;
+    plan.row_jump = load->index.coefficient(m[0].var) - plan.row_run * stride;
+  }
+  plan.m_outer.assign(plan.m.begin(), plan.m.end() - static_cast<std::ptrdiff_t>(inner));
+  plan.m = m;
+  plan.rows = extent_of(m);
   return true;
 }
 

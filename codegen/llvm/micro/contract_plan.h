@@ -56,7 +56,7 @@ struct ContractPlan {
 
   Dims outer;    ///< batch dimensions, and n dimensions but the innermost
   Dims m_outer;  ///< m dimensions looped over outside the tiles (direct A with several m)
-  Dims m;        ///< flattened into rows
+  Dims m;        ///< flattened into rows; of a direct A two at most
   kernel::ContractDim n;
   Dims k;               ///< extents in words
   int64_t inner_k = 1;  ///< extent of the innermost k in numbers; the last word may be half empty
@@ -66,6 +66,8 @@ struct ContractPlan {
   Layout a_layout = Layout::kRowsOfK;
   Layout b_layout = Layout::kPanels;
   int64_t a_row_stride = 0;      ///< elements between rows as the tile reads A
+  int64_t row_run = 0;           ///< direct A: so many rows are evenly spaced; 0: all
+  int64_t row_jump = 0;          ///< elements from where a run would go on to the next one
   Stage stage;                   ///< of A, where its layout is kStaged
   std::vector<KLevel> k_levels;  ///< of a block of k, outermost first
   int64_t lanes = 1;             ///< of a vector

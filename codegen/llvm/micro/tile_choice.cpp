@@ -149,11 +149,11 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   if (try_panelwise(plan, target)) return;
   const int64_t nr = plan.nr();
   constexpr int64_t kUnit = 8;
+  const int64_t direct_steps = plan.kc;
   plan.kc = plan.depth;
   if (plan.depth > kMaxUnblockedDepth) {
-    const bool side_by_side = plan.a_layout == Layout::kDirect && plan.a_row_stride == 1;
-    const int64_t aligned =
-        aligned_steps(plan.k, most_direct_steps(plan.mr, plan.nv, side_by_side, plan, target));
+    const bool direct = plan.a_layout == Layout::kDirect;
+    const int64_t aligned = direct ? direct_steps : aligned_steps(plan.k);
     plan.aligned = plan.k.size() > 1 && aligned >= kFewAlignedSteps;
     plan.kc = plan.aligned ? aligned : even_blocks(plan.depth, kDeepBlock, kUnit);
   }

@@ -44,6 +44,7 @@ class TileEmitter {
   void emit() {
     for (int64_t i = 0; i < shape_.rows * shape_.vectors; ++i)
       sums_.push_back(em_.entry_alloca(vector_, "sum"));
+    find_runs();
     begin();
     if (plan_.depth <= kUnrolledDepth && !is_large())
       unrolled(0, 0, 0);
@@ -83,6 +84,52 @@ class TileEmitter {
     return element(argument(TileArguments::kPartial), row * partial_stride_ + vector * plan_.lanes);
   }
 
+  // ---- rows in several runs
+  // ----------------------------------------------------------------------
+
+  /// The first row's place in its run, and where each row lies as seen from the first.
+  void find_runs() {
+    Builder& ir = em_.ir();
+    if (plan_.row_run == 0) return;
+    llvm::Value* first = argument(TileArguments::kRow);
+    if (shape_.first_row >= 0) first = em_.i64(shape_.first_row);
+    run_ = ir.CreateUDiv(first, em_.i64(plan_.row_run));
+    in_run_ = ir.CreateURem(first, em_.i64(plan_.row_run));
+    for (int64_t row = 0; row < shape_.rows; ++row) {
+      llvm::Value* jumps = ir.CreateNSWMul(runs_on(row), em_.i64(plan_.row_jump));
+      row_offsets_.push_back(ir.CreateNSWAdd(jumps, em_.i64(row * plan_.a_row_stride)));
+    }
+  }
+
+  /// How many runs a row lies behind the first one's. A tile whose place is not a constant is no
+  /// longer than a run.
+  llvm::Value* runs_on(int64_t row) {
+    Builder& ir = em_.ir();
+    llvm::Value* at = ir.CreateNSWAdd(in_run_, em_.i64(row));
+    if (shape_.first_row >= 0) return ir.CreateUDiv(at, em_.i64(plan_.row_run));
+    return ir.CreateZExt(ir.CreateICmpSGE(at, em_.i64(plan_.row_run)), ir.getInt64Ty());
+  }
+
+  llvm::Value* row_of_a(llvm::Value* a, int64_t a_offset, int64_t row) {
+    if (plan_.row_run == 0) return element(a, a_offset + row * plan_.a_row_stride);
+    llvm::Value* begin =
+        em_.ir().CreateInBoundsGEP(word_, a, row_offsets_[static_cast<size_t>(row)]);
+    return element(begin, a_offset);
+  }
+
+  void bind_row(int64_t row) {
+    if (plan_.row_run == 0) return bind_flat(em_, plan_.m, argument(TileArguments::kRow), row);
+    Builder& ir = em_.ir();
+    llvm::Value* further = runs_on(row);
+    llvm::Value* back = ir.CreateNSWMul(further, em_.i64(plan_.row_run));
+    llvm::Value* inner = ir.CreateNSWSub(ir.CreateNSWAdd(in_run_, em_.i64(row)), back);
+    em_.bind_var(plan_.m[0].var, ir.CreateNSWAdd(run_, further), 0, {0, plan_.m[0].extent - 1});
+    em_.bind_var(plan_.m[1].var, inner, 0, {0, plan_.row_run - 1});
+  }
+
+  /// Whether the epilogue's matrices are read in rows that are easy to tell.
+  bool has_plain_rows() const { return plan_.m.size() == 1 || plan_.row_run > 0; }
+
   void begin() {
     Builder& ir = em_.ir();
     each_sum([&](int64_t row, int64_t v) {
@@ -105,7 +152,8 @@ class TileEmitter {
       for (const kernel::ExprId arg : e.args)
         collect(arg);
       if (e.kind != kernel::ExprKind::kLoad || e.args[0].valid() || e.dtype != DType::kF32) return;
-      if (e.index.coefficient(plan_.n.var) != 1 || e.index.coefficient(plan_.m[0].var) == 0) return;
+      if (e.index.coefficient(plan_.n.var) != 1 || e.index.coefficient(plan_.m.back().var) == 0)
+        return;
       const bool known = std::any_of(loads.begin(), loads.end(), [&](const kernel::Expr* other) {
         return other->buffer == e.buffer && other->index == e.index;
       });
@@ -200,7 +248,7 @@ class TileEmitter {
   /// their lines while it sums. All at once they would keep the sums' own loads waiting.
   EarlyLines early_lines() {
     EarlyLines early;
-    if (!is_large() || plan_.m.size() != 1) return early;
+    if (!is_large() || !has_plain_rows()) return early;
     early.loads = streamed_loads();
     early.per_row = (shape_.vectors * plan_.lanes + kLineElements - 1) / kLineElements;
     if (early.loads.empty() || plan_.kc < early.per_row * shape_.rows) return early;
@@ -246,8 +294,13 @@ class TileEmitter {
         ir.CreateNSWMul(ir.CreateURem(line, em_.i64(early.per_row)), em_.i64(kLineElements));
     for (size_t i = 0; i < early.loads.size(); ++i) {
       const kernel::Expr& load = *early.loads[i];
-      const int64_t stride = load.index.coefficient(plan_.m[0].var);
+      const int64_t stride = load.index.coefficient(plan_.m.back().var);
       llvm::Value* offset = ir.CreateNSWAdd(ir.CreateNSWMul(row, em_.i64(stride)), column);
+      if (plan_.row_run > 0) {
+        const int64_t jump = load.index.coefficient(plan_.m[0].var) - plan_.row_run * stride;
+        llvm::Value* further = ir.CreateUDiv(ir.CreateNSWAdd(in_run_, row), em_.i64(plan_.row_run));
+        offset = ir.CreateNSWAdd(offset, ir.CreateNSWMul(further, em_.i64(jump)));
+      }
       llvm::Value* at = ir.CreateGEP(ir.getFloatTy(), early.begins[i], offset);
       const bool written = em_.kernel().buffer(load.buffer).may_alias;
       ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir.getPtrTy())},
@@ -273,8 +326,7 @@ class TileEmitter {
     for (int64_t v = 0; v < shape_.vectors; ++v)
       row_of_b.push_back(load_b(element(b, b_offset + v * plan_.lanes), v));
     for (int64_t row = 0; row < shape_.rows; ++row) {
-      llvm::Value* pointer = element(a, a_offset + row * plan_.a_row_stride);
-      llvm::Value* scalar = ir.CreateAlignedLoad(word_, pointer, align_);
+      llvm::Value* scalar = ir.CreateAlignedLoad(word_, row_of_a(a, a_offset, row), align_);
       llvm::Value* broadcast = splat(ir, scalar, lanes_);
       for (int64_t v = 0; v < shape_.vectors; ++v) {
         llvm::Value* old = ir.CreateLoad(vector_, sum(row, v));
@@ -345,9 +397,9 @@ class TileEmitter {
     Builder& ir = em_.ir();
     environment_.load(em_, argument(TileArguments::kSurroundings));
     const int64_t instructions = epilogue_cost() * shape_.rows * shape_.vectors;
-    if (plan_.m.size() == 1 && plan_.depth <= kShortSum && instructions <= kUnrolledEpilogue) {
+    if (has_plain_rows() && plan_.depth <= kShortSum && instructions <= kUnrolledEpilogue) {
       for (int64_t row = 0; row < shape_.rows; ++row) {
-        bind_flat(em_, plan_.m, argument(TileArguments::kRow), row);
+        bind_row(row);
         for (int64_t v = 0; v < shape_.vectors; ++v)
           columns(v, [&] { return ir.CreateLoad(vector_, sum(row, v)); });
       }
@@ -402,6 +454,9 @@ class TileEmitter {
   llvm::Type* vector_;
   llvm::Align align_;
   std::vector<llvm::AllocaInst*> sums_;
+  llvm::Value* run_ = nullptr;     ///< of the first row, where rows lie in several
+  llvm::Value* in_run_ = nullptr;  ///< its place there
+  std::vector<llvm::Value*> row_offsets_;
 };
 
 }  // namespace

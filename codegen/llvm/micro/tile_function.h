@@ -14,6 +14,7 @@ struct TileShape {
   int64_t rows = 1;
   int64_t vectors = 1;
   int64_t last_lanes = 1;  ///< columns in the last vector
+  int64_t first_row = -1;  ///< where it is always the same; else -1
 };
 
 /// Arguments of a tile function, in order: A's and B's first elements, the partial sums (k blocks),

@@ -302,6 +302,40 @@ TEST(GemmEngine, DeepWeightGradients) {
   }
 }
 
+/// Rows of images that tiles do not divide: tiles go on in the next row of the image.
+TEST(GemmEngine, TilesCrossRunsOfRows) {
+  struct Case {
+    ConvShape shape;
+    ConvPart part;
+  };
+  const Case cases[] = {
+      {{3, 15, 15, 12, 32}, ConvPart::kForward},           // 13 = 6 + 6 + 1
+      {{2, 34, 34, 16, 16}, ConvPart::kForward},           // 32 = 5 x 6 + 2
+      {{5, 10, 10, 16, 40}, ConvPart::kForward},           // 8 = 6 + 2, ragged columns
+      {{2, 31, 27, 16, 16, 3, 0, 2}, ConvPart::kForward},  // every second pixel
+      {{4, 28, 28, 1, 32}, ConvPart::kWeightGradient},     // 3 x 3 rows, in blocks of k
+      {{3, 20, 20, 1, 32}, ConvPart::kWeightGradient},     // and without
+      {{3, 11, 12, 2, 33, 2, 0, 1}, ConvPart::kWeightGradient},
+  };
+  std::vector<TargetInfo> targets = {TargetInfo::host()};
+  for (const char* cpu : {"x86-64-v3", "x86-64-v4"}) {
+    auto target = TargetInfo::host_as(cpu);
+    const bool runs = target.ok() && target->vector_bytes <= targets[0].vector_bytes &&
+                      targets[0].triple.starts_with("x86_64");
+    if (runs) targets.push_back(target.take());
+  }
+  for (const TargetInfo& target : targets) {
+    int crossing = 0;
+    for (const Case& c : cases) {
+      check_conv(c.shape, c.part, target);
+      const kernel::Kernel k = test::conv_kernel(c.shape, c.part);
+      const auto& contract = std::get<std::unique_ptr<kernel::Contract>>(k.body[0]);
+      if (cg::plan_contract(*contract, k, target).row_run > 0) ++crossing;
+    }
+    EXPECT_GE(crossing, target.vector_bytes == 32 ? 4 : 2) << target.cpu;
+  }
+}
+
 TEST(GemmEngine, BlocksOfKAreRunsOfWholeDimensions) {
   const auto steps = [](std::initializer_list<int64_t> extents) {
     cg::Dims dims;
