@@ -8,7 +8,8 @@
 
 namespace gradc {
 
-/// Whether the node's op is defined by other ops.
+/// Whether the node's op is defined by other ops. Primitives may be too: what has no gradient of
+/// its own is differentiated through its expansion.
 bool has_expansion(const Graph& graph, NodeId node);
 
 /// Replaces a node that has an expansion; the new nodes stand in its place with its phase and

@@ -41,6 +41,7 @@ enum class Lowering : uint8_t {
   kConv,       ///< convolution or one of its gradients
   kPool,       ///< pooling or one of its gradients
   kGather,     ///< gather, scatter-add: data-dependent indices
+  kAttention,  ///< attention in tiles, or its gradient (AttentionAttrs)
   kView,       ///< index maps: broadcast, reshape, transpose, slice, pad, concat, reverse
   kSource,     ///< no data operand: constant, iota, random bits
   kStructure,  ///< kernel (fused group), scan, update
@@ -148,7 +149,7 @@ struct OpDef {
   GradFn grad = nullptr;
   std::string_view no_grad =
       {};  ///< why there is no gradient; exactly one of grad, expand-inherited, no_grad
-  ExpandFn expand = nullptr;
+  ExpandFn expand = nullptr;      ///< composites need one, primitives may have one
   StackFn stack = nullptr;        ///< elementwise ops need none
   StackFn sum_steps = nullptr;    ///< the sum of the results over all steps, as one call
   const BodyDef* body = nullptr;  ///< for ops that have a body

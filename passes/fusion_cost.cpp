@@ -21,6 +21,8 @@ double operand_repeats(const Node& node) {
       return 2;  // packed once for each block of the other operand's columns
     case Lowering::kConv:
       return 4;  // im2col asks for each input once per filter tap, most from cache
+    case Lowering::kAttention:
+      return 16;  // once for each tile of the other operand's steps
     case Lowering::kPool:
       return std::max(1.0, product(node.attrs.as<PoolAttrs>().window) /
                                product(node.attrs.as<PoolAttrs>().strides));
@@ -53,6 +55,7 @@ double op_cost(const Node& node) {
     case Lowering::kConv:
     case Lowering::kPool:
     case Lowering::kGather:
+    case Lowering::kAttention:
     case Lowering::kStructure:
     case Lowering::kComposite:
       return 0;
@@ -112,6 +115,28 @@ double WorkMeter::measure(std::span<const NodeId> nodes, std::span<const ValueId
   return work;
 }
 
+namespace {
+
+/// Per score that is seen a product of the widths forward, and as many of each backward.
+int64_t attention_flops(const Graph& graph, const Node& node) {
+  const Shape& query = graph.type(node.operands[0]).shape;
+  const Shape& key = graph.type(node.operands[1]).shape;
+  const int64_t width = query.back();
+  const int64_t value_width = graph.type(node.operands[2]).shape.back();
+  const int64_t queries = query[query.rank() - 2];
+  const int64_t keys = key[key.rank() - 2];
+  int64_t seen = queries * keys;
+  if (node.attrs.as<AttentionAttrs>().causal) {
+    const int64_t square = std::min(queries, keys);
+    seen = square * (square + 1) / 2 + (queries - square) * keys;
+  }
+  const int64_t heads = query.num_elements() / (queries * width);
+  const bool forward = node.op == Op::kAttentionTiles;
+  return 2 * heads * seen * (forward ? width + value_width : 3 * width + 2 * value_width);
+}
+
+}  // namespace
+
 int64_t node_flops(const Graph& graph, const Node& node) {
   const auto count = [&](ValueId value) { return graph.type(value).num_elements(); };
   switch (def(node.op).lowering) {
@@ -142,6 +167,8 @@ int64_t node_flops(const Graph& graph, const Node& node) {
         pooled = std::min(pooled, count(operand));
       return pooled * window;
     }
+    case Lowering::kAttention:
+      return attention_flops(graph, node);
     case Lowering::kGather:
       return node.op == Op::kScatterAdd ? count(node.operands.back()) : 0;
     case Lowering::kView:

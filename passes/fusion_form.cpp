@@ -113,6 +113,7 @@ FormFinder::Role FormFinder::role_of(const Node& node) {
       return is_plain_reduction(node) ? Role::kReduction : Role::kOpaque;
     case Lowering::kPool:
     case Lowering::kGather:
+    case Lowering::kAttention:
       return Role::kOpaque;
     case Lowering::kMatmul:
     case Lowering::kConv:
@@ -195,6 +196,9 @@ bool FormFinder::classify(NodeId id, const KernelForm& form) {
   }
   if (form.kind == KernelKind::kOpaque && graph_.node(form.anchor).op == Op::kScatterAdd)
     return no("scatter_add is complete only at its end");
+  if (form.kind == KernelKind::kOpaque &&
+      def(graph_.node(form.anchor).op).lowering == Lowering::kAttention)
+    return no("attention is complete only at its end");
   if (role_[id.index] == Role::kView) return classify_view(id, form, operand);
   set_class(node.results[0], operand);
   return true;

@@ -99,6 +99,7 @@ void FusionGroups::choose_inline_nodes() {
       case Lowering::kConv:
       case Lowering::kPool:
       case Lowering::kGather:
+      case Lowering::kAttention:
       case Lowering::kStructure:
       case Lowering::kComposite:
         break;
@@ -186,7 +187,8 @@ bool FusionGroups::surely_stored(ValueId value) {
     const Lowering lowering = def(graph_.node(use.node).op).lowering;
     return def(graph_.node(use.node).op).has_open_body() || lowering == Lowering::kReduce ||
            lowering == Lowering::kMatmul || lowering == Lowering::kConv ||
-           lowering == Lowering::kPool || lowering == Lowering::kGather;
+           lowering == Lowering::kPool || lowering == Lowering::kGather ||
+           lowering == Lowering::kAttention;
   });
 }
 

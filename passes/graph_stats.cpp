@@ -16,7 +16,8 @@ void add_flops(const Graph& graph, const Node& node, int64_t times, WorkStats& s
   const int64_t flops = times * node_flops(graph, node);
   const Lowering lowering = def(node.op).lowering;
   stats.flops += flops;
-  if (lowering == Lowering::kMatmul || lowering == Lowering::kConv)
+  if (lowering == Lowering::kMatmul || lowering == Lowering::kConv ||
+      lowering == Lowering::kAttention)
     stats.contraction_flops += flops;
 }
 

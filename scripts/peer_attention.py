@@ -370,6 +370,12 @@ def cases(make_case, rng):
     yield raw_op(make_case, rng, "attention_op", (4, T, 3), (2, S, 3), scale=0.5)
     yield raw_op(make_case, rng, "attention_op_added", (3, T, 2), (3, S, 2), (3, T, S), causal=True)
     yield raw_op(make_case, rng, "attention_op_repeated", (4, T, 3), (1, S, 3), (1, 1, S), scale=0.7)
+    # In tiles: more than a block of queries and of keys, and a rest.
+    yield heads("long", by_torch, **own, inputs={"query": (131, D), "value": (131, D)}, **causal)
+    yield heads("long_cross", **odd, value_dim=2, inputs={"query": (70, D), "value": (133, 4)})
+    yield heads("long_group", **group, num_query_heads=4, num_key_value_heads=2, inputs={"query": (99, 4), "value": (129, 4)},
+                **causal)
+    yield raw_op(make_case, rng, "attention_long_op", (3, 65, 2), (3, 130, 2), (3, 1, 130), scale=0.5)
     yield from rms_cases(make_case, rng)
     yield from position_cases(make_case, rng)
     yield transformer(make_case, rng, False)

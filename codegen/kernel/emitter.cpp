@@ -165,6 +165,7 @@ ExprId Emitter::compute(ValueId value, const Index& at) {
     case Lowering::kMatmul:
     case Lowering::kConv:
     case Lowering::kPool:
+    case Lowering::kAttention:
     case Lowering::kStructure:
     case Lowering::kComposite:
       break;

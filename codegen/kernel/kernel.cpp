@@ -28,6 +28,12 @@ Affine& Affine::add(const Affine& other, int64_t scale) {
   return *this;
 }
 
+const For* nested_parallel(const For& loop) {
+  if (loop.kind != LoopKind::kParallel || loop.body.size() != 1) return nullptr;
+  const auto* inner = std::get_if<std::unique_ptr<For>>(&loop.body[0]);
+  return inner != nullptr && (*inner)->kind == LoopKind::kParallel ? inner->get() : nullptr;
+}
+
 size_t Kernel::num_arguments() const {
   return static_cast<size_t>(std::count_if(buffers.begin(), buffers.end(), [](const Buffer& b) {
     return b.role != BufferRole::kLocal;

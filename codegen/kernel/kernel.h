@@ -2,10 +2,10 @@
 // (kernel_verifier) and interpretable (kernel_interpreter); no LLVM type appears here.
 //
 // A kernel is run by all threads of a pool at once. It holds at most one parallel statement at its
-// top level (a parallel `for` or a parallel contraction), whose work is split statically by (thread
-// index, thread count); only Lets may stand beside it, before it, and every thread evaluates them.
-// A kernel without a parallel statement runs on thread 0 alone. Barriers stand between kernels,
-// never inside.
+// top level (a nest of parallel `for` or a parallel contraction), whose work is split statically by
+// (thread index, thread count); only Lets may stand beside it, before it, and every thread
+// evaluates them. A kernel without a parallel statement runs on thread 0 alone. Barriers stand
+// between kernels, never inside.
 //
 // Expressions are pure trees evaluated where their statement stands; sharing is explicit, by Let. A
 // vector loop means the same as a serial one. The order in which floats are added up is part of the
@@ -151,6 +151,10 @@ struct For {
   SumOrder sums = SumOrder::kSequence;
   Block body;
 };
+
+/// The parallel loop that a parallel loop holds as its only statement: threads share the iterations
+/// of both together. Null where there is none.
+const For* nested_parallel(const For& loop);
 
 struct If {
   ExprId condition;

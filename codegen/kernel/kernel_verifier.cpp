@@ -260,7 +260,7 @@ class Verifier {
     const bool outer_vector = std::exchange(in_vector_, in_vector_ || vector);
     const int unordered = vector && s->sums != SumOrder::kLanes ? 1 : 0;
     unordered_vector_ += unordered;
-    block(s->body, false);
+    block(s->body, nested_parallel(*s) != nullptr);
     unordered_vector_ -= unordered;
     in_vector_ = outer_vector;
     if (parallel) {

@@ -185,6 +185,7 @@ std::optional<NodeId> central_node(const Graph& body) {
       case Lowering::kMatmul:
       case Lowering::kConv:
       case Lowering::kPool:
+      case Lowering::kAttention:
         return id;
       case Lowering::kGather:
         if (node.op == Op::kScatterAdd) return id;
@@ -217,6 +218,8 @@ Status lower_fused(Unit& unit) {
       return lower_pool(unit, node);
     case Lowering::kGather:
       return lower_scatter(unit, node);
+    case Lowering::kAttention:
+      return lower_attention(unit, node);
     case Lowering::kScalar:
     case Lowering::kView:
     case Lowering::kSource:

@@ -86,6 +86,7 @@ Status lower_reduction(Unit& unit);
 Status lower_contraction(Unit& unit, const Node& node);
 Status lower_pool(Unit& unit, const Node& node);
 Status lower_scatter(Unit& unit, const Node& node);
+Status lower_attention(Unit& unit, const Node& node);
 
 /// Dispatches on the node the body is built around; where its fused form does not fit, or the
 /// verifier cannot see that it stays inside its buffers, the body's nodes are lowered one by one

@@ -117,7 +117,35 @@ void Emitter::emit_serial(const For& loop_stmt, llvm::Value* low, llvm::Value* h
   sums.restore();
 }
 
+/// Parallel loops that hold nothing but each other are shared as one.
+void Emitter::emit_parallel_nest(const std::vector<const For*>& nest) {
+  int64_t count = 1;
+  for (const For* loop_stmt : nest)
+    count *= std::max<int64_t>(loop_stmt->end - loop_stmt->begin, 0);
+  if (count == 0) return;
+  const auto [low, high] = thread_range(count, 1);
+  first_thread_stores_ = false;
+  loop(
+      low, high, 1, false,
+      [&](llvm::Value* flat) {
+        for (auto it = nest.rbegin(); it != nest.rend(); ++it) {
+          const For& inner = **it;
+          llvm::Value* extent = i64(inner.end - inner.begin);
+          llvm::Value* index = *it == nest.front() ? flat : ir_.CreateURem(flat, extent);
+          if (*it != nest.front()) flat = ir_.CreateUDiv(flat, extent);
+          bind_var(inner.var, index, inner.begin, {inner.begin, inner.end - 1});
+        }
+        emit_block(nest.back()->body);
+      },
+      "share");
+  first_thread_stores_ = true;
+}
+
 void Emitter::emit_parallel(const For& loop_stmt) {
+  std::vector<const For*> nest = {&loop_stmt};
+  while (const For* inner = kernel::nested_parallel(*nest.back()))
+    nest.push_back(inner);
+  if (nest.size() > 1) return emit_parallel_nest(nest);
   const int64_t count = loop_stmt.end - loop_stmt.begin;
   const bool vector = loop_stmt.kind == LoopKind::kParallelVector;
   const int64_t grain = std::max<int64_t>(

@@ -174,6 +174,7 @@ class Emitter {
   void emit(const kernel::Contract& contract);
   void emit_serial(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
   void emit_parallel(const kernel::For& loop);
+  void emit_parallel_nest(const std::vector<const kernel::For*>& nest);
   void emit_vector(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
   llvm::Value* load_slot(const LocalValue& local);
   void store_slot(llvm::Value* value, const LocalValue& local);

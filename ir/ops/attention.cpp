@@ -3,37 +3,20 @@
 // value [.., kv_heads, kv_steps, width]: query head h uses head h / (heads / kv_heads). An optional
 // mask has the rank of the scores [.., heads, steps, kv_steps], with extents of 1 that are
 // repeated: bool (false: the query does not see the key) or floats that are added to the scores. A
-// query that sees no key gets zeros, as PyTorch's does, and passes no gradient on.
+// query that sees no key gets zeros, as PyTorch's does, and passes no gradient on. Long sequences
+// go by in tiles (attention_tiles.cpp).
+#include "ir/ops/attention.h"
+
 #include "ir/ops/stack.h"
 
 #include <cmath>
-#include <limits>
 #include <vector>
 
 namespace gradc::ops {
 
-namespace {
-
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-/// Lower scores, those of masks made of a type's lowest number too, are those of keys not seen. In
-/// range for every float type of this exponent.
-constexpr double kLowestScore = -3e38;
-
 // ---- inference ----------------------------------------------------------------------------------
 
-/// Axes from the back: heads, steps, width.
-int64_t heads_of(const Shape& shape) {
-  return shape[shape.rank() - 3];
-}
-int64_t steps_of(const Shape& shape) {
-  return shape[shape.rank() - 2];
-}
-
-Shape scores_shape(const Shape& query, const Shape& key) {
-  Shape shape = query;
-  shape[shape.rank() - 1] = steps_of(key);
-  return shape;
-}
+namespace {
 
 /// Whether key (or value) has as many leading axes, and as long ones, as the query.
 bool same_batches(const TensorType& query, const TensorType& other) {
@@ -42,6 +25,14 @@ bool same_batches(const TensorType& query, const TensorType& other) {
     if (query.shape[axis] != other.shape[axis]) return false;
   }
   return true;
+}
+
+}  // namespace
+
+Shape scores_shape(const Shape& query, const Shape& key) {
+  Shape shape = query;
+  shape[shape.rank() - 1] = steps_of(key);
+  return shape;
 }
 
 Status check_query_key(const InferArgs& args) {
@@ -81,6 +72,25 @@ Status check_mask(const InferArgs& args, size_t operands) {
                      args.name, to_string(scores), dtype_name(query.dtype), to_string(mask));
 }
 
+Result<TensorType> infer_attended(const InferArgs& args, size_t operands) {
+  GRADC_TRY_STATUS(check_query_key(args));
+  const TensorType& query = args.operands[0];
+  const TensorType& key = args.operands[1];
+  const TensorType& value = args.operands[2];
+  if (value.dtype != key.dtype || !same_batches(key, value) ||
+      heads_of(value.shape) != heads_of(key.shape) || steps_of(value.shape) != steps_of(key.shape))
+    return shape_error("{} of key {} and value {}: only the width may differ", args.name,
+                       to_string(key), to_string(value));
+  GRADC_TRY_STATUS(check_mask(args, operands));
+  GRADC_TRY_STATUS(
+      checked_type(args.name, query.dtype, scores_shape(query.shape, key.shape).dims()));
+  Shape shape = query.shape;
+  shape[shape.rank() - 1] = value.shape.back();
+  return checked_type(args.name, query.dtype, shape.dims());
+}
+
+namespace {
+
 Result<Types> infer_weights(const InferArgs& args) {
   GRADC_TRY_STATUS(check_query_key(args));
   GRADC_TRY_STATUS(check_mask(args, 2));
@@ -90,20 +100,8 @@ Result<Types> infer_weights(const InferArgs& args) {
 }
 
 Result<Types> infer_attention(const InferArgs& args) {
-  GRADC_TRY_STATUS(check_query_key(args));
-  const TensorType& query = args.operands[0];
-  const TensorType& key = args.operands[1];
-  const TensorType& value = args.operands[2];
-  if (value.dtype != key.dtype || !same_batches(key, value) ||
-      heads_of(value.shape) != heads_of(key.shape) || steps_of(value.shape) != steps_of(key.shape))
-    return shape_error("{} of key {} and value {}: only the width may differ", args.name,
-                       to_string(key), to_string(value));
-  GRADC_TRY_STATUS(check_mask(args, 3));
-  GRADC_TRY_STATUS(
-      checked_type(args.name, query.dtype, scores_shape(query.shape, key.shape).dims()));
-  Shape shape = query.shape;
-  shape[shape.rank() - 1] = value.shape.back();
-  return one_result(args.name, query.dtype, shape.dims());
+  GRADC_TRY(const TensorType result, infer_attended(args, 3));
+  return Types{result};
 }
 
 // ---- reference ----------------------------------------------------------------------------------
@@ -121,9 +119,10 @@ double mask_at(const Tensor& mask, const Shape& scores, int64_t position) {
   return mask[at];
 }
 
-/// Calls visit(row, kv, weights) for every query: `row` counts queries, `kv` keys' heads.
-template <class Visit>
-void for_each_query(const EvalArgs& e, const Tensor* mask, Visit visit) {
+}  // namespace
+
+void for_each_query(const EvalArgs& e, const Tensor* mask,
+                    const std::function<void(const QueryRow&)>& visit) {
   const auto& attrs = e.attr<AttentionAttrs>();
   const Tensor& query = e.in(0);
   const Tensor& key = e.in(1);
@@ -132,38 +131,46 @@ void for_each_query(const EvalArgs& e, const Tensor* mask, Visit visit) {
   const int64_t steps = steps_of(scores);
   const int64_t seen = scores.back();
   const int64_t group = heads_of(scores) / heads_of(key.type.shape);
-  std::vector<double> weights(static_cast<size_t>(seen));
-  std::vector<double> row(static_cast<size_t>(seen));
-  for (int64_t r = 0; r < query.size() / width; ++r) {
-    const int64_t kv = r / steps / group;
+  QueryRow q;
+  q.scores.resize(static_cast<size_t>(seen));
+  for (q.row = 0; q.row < query.size() / width; ++q.row) {
+    q.kv = q.row / steps / group;
     for (int64_t j = 0; j < seen; ++j) {
       double sum = 0.0;
       for (int64_t p = 0; p < width; ++p)
-        sum += query[r * width + p] * key[(kv * seen + j) * width + p];
-      double& score = row[static_cast<size_t>(j)];
-      score = attrs.causal && j > r % steps ? -kInfinity : sum * attrs.scale;
+        sum += query[q.row * width + p] * key[(q.kv * seen + j) * width + p];
+      double& score = q.scores[static_cast<size_t>(j)];
+      score = attrs.causal && j > q.row % steps ? kUnseenScore : sum * attrs.scale;
       if (mask == nullptr) continue;
-      const double m = mask_at(*mask, scores, r * seen + j);
+      const double m = mask_at(*mask, scores, q.row * seen + j);
       if (mask->type.dtype != DType::kBool)
         score += m;
       else if (m == 0.0)
-        score = -kInfinity;
+        score = kUnseenScore;
     }
-    for (size_t j = 0; j < row.size(); ++j) {
-      double sum = 0.0;
-      for (const double other : row)
-        sum += std::exp(other - row[j]);
-      weights[j] = row[j] < kLowestScore ? 0.0 : 1.0 / sum;
-    }
-    visit(r, kv, weights);
+    visit(q);
   }
+}
+
+namespace {
+
+std::vector<double> weights_of(const std::vector<double>& scores) {
+  std::vector<double> weights;
+  for (const double score : scores) {
+    double sum = 0.0;
+    for (const double other : scores)
+      sum += std::exp(other - score);
+    weights.push_back(score < kLowestScore ? 0.0 : 1.0 / sum);
+  }
+  return weights;
 }
 
 void eval_weights(const EvalArgs& e) {
   const Tensor* mask = e.inputs.size() > 2 ? e.inputs[2] : nullptr;
-  for_each_query(e, mask, [&](int64_t r, int64_t, const std::vector<double>& weights) {
+  for_each_query(e, mask, [&](const QueryRow& q) {
+    const std::vector<double> weights = weights_of(q.scores);
     std::copy(weights.begin(), weights.end(),
-              e.out().data.begin() + r * static_cast<int64_t>(weights.size()));
+              e.out().data.begin() + q.row * static_cast<int64_t>(weights.size()));
   });
 }
 
@@ -171,20 +178,21 @@ void eval_attention(const EvalArgs& e) {
   const Tensor* mask = e.inputs.size() > 3 ? e.inputs[3] : nullptr;
   const Tensor& value = e.in(2);
   const int64_t width = value.type.shape.back();
-  for_each_query(e, mask, [&](int64_t r, int64_t kv, const std::vector<double>& weights) {
+  for_each_query(e, mask, [&](const QueryRow& q) {
+    const std::vector<double> weights = weights_of(q.scores);
     const auto seen = static_cast<int64_t>(weights.size());
     for (int64_t j = 0; j < seen; ++j) {
       for (int64_t p = 0; p < width; ++p)
-        e.out()[r * width + p] +=
-            weights[static_cast<size_t>(j)] * value[(kv * seen + j) * width + p];
+        e.out()[q.row * width + p] +=
+            weights[static_cast<size_t>(j)] * value[(q.kv * seen + j) * width + p];
     }
   });
 }
 
+}  // namespace
+
 // ---- in terms of other ops ----------------------------------------------------------------------
 
-/// [.., heads, steps, n] as [.., kv_heads, group * steps, n]: the queries of one key head are one
-/// matrix.
 Val grouped(Val x, int64_t kv_heads) {
   Shape shape = x.shape();
   const int heads = shape.rank() - 3;
@@ -199,11 +207,12 @@ Val product(Val a, Val b, MatmulAttrs flags, const AttentionAttrs& attrs) {
   return a.builder().add(Op::kMatmul, {a, b}, make_attrs(flags));
 }
 
-/// One number per row of the last axis, repeated along it.
 Val along_rows(Val rows, Val like) {
   const int64_t last = like.rank() - 1;
   return broadcast(rows, like.shape(), other_axes(like.rank(), std::span(&last, 1)));
 }
+
+namespace {
 
 /// The axes that a mask repeats.
 Ints repeated_axes(const Shape& mask, const Shape& scores) {
@@ -230,24 +239,38 @@ Val softmax_of_seen(Val scores) {
   return powers / along_rows(maximum(reduce_sum(powers, {last}), 1.0), scores);
 }
 
-std::vector<Val> expand_weights(const ExpandArgs& e) {
-  const auto& attrs = e.attr<AttentionAttrs>();
-  const Val key = e.in(1);
-  const Shape shape = scores_shape(e.in(0).shape(), key.shape());
+}  // namespace
+
+Val masked_scores(Builder& builder, Val query, Val key, Val mask, const AttentionAttrs& attrs) {
+  const Shape shape = scores_shape(query.shape(), key.shape());
   const Val products =
-      product(grouped(e.in(0), heads_of(key.shape())), key, {.transpose_b = true}, attrs);
+      product(grouped(query, heads_of(key.shape())), key, {.transpose_b = true}, attrs);
   Val scores = reshape(products, shape) * attrs.scale;
   if (attrs.causal) {
     const TensorType index = {DType::kI32, shape};
     const int last = shape.rank() - 1;
-    const Val seen = less_equal(iota(e.builder, index, last), iota(e.builder, index, last - 1));
-    scores = select(seen, scores, -kInfinity);
+    const Val seen = less_equal(iota(builder, index, last), iota(builder, index, last - 1));
+    scores = select(seen, scores, kUnseenScore);
   }
-  if (e.operands.size() == 2)  // every query sees the first key
-    return {e.builder.add(Op::kSoftmax, {scores}, make_attrs(AxisAttrs{shape.rank() - 1}))};
-  const Val mask = repeated(e.in(2), shape);
-  scores = mask.dtype() == DType::kBool ? select(mask, scores, -kInfinity) : scores + mask;
-  return {softmax_of_seen(scores)};
+  if (!mask.valid()) return scores;
+  const Val all = repeated(mask, shape);
+  return all.dtype() == DType::kBool ? select(all, scores, kUnseenScore) : scores + all;
+}
+
+Val mask_gradient(Val scores, const Shape& mask) {
+  const Ints axes = repeated_axes(mask, scores.shape());
+  return axes.empty() ? scores : reshape(reduce_sum(scores, axes), mask);
+}
+
+namespace {
+
+std::vector<Val> expand_weights(const ExpandArgs& e) {
+  const auto& attrs = e.attr<AttentionAttrs>();
+  const bool masked = e.operands.size() > 2;
+  const Val scores = masked_scores(e.builder, e.in(0), e.in(1), masked ? e.in(2) : Val(), attrs);
+  if (masked) return {softmax_of_seen(scores)};
+  // Every query sees the first key.
+  return {e.builder.add(Op::kSoftmax, {scores}, make_attrs(AxisAttrs{scores.rank() - 1}))};
 }
 
 // With weights w: d scores = w (dw - sum of dw w).
@@ -262,16 +285,27 @@ Grads weights_grad(const GradArgs& g) {
   if (g.needs(0)) grads[0] = reshape(product(products, g.in(1), {}, attrs), g.in(0).shape());
   if (g.needs(1))
     grads[1] = product(products, grouped(g.in(0), kv_heads), {.transpose_a = true}, attrs);
-  if (grads.size() > 2 && g.needs(2)) {
-    const Ints axes = repeated_axes(g.in(2).shape(), w.shape());
-    grads[2] = axes.empty() ? scores : reshape(reduce_sum(scores, axes), g.in(2).shape());
-  }
+  if (grads.size() > 2 && g.needs(2)) grads[2] = mask_gradient(scores, g.in(2).shape());
   return grads;
 }
 
-/// Products of weights and values. Gradients are those of this expansion, so that forward and
-/// backward share the weights.
+/// Where scores of all queries and keys are better not stored: by the extents alone, so that the
+/// same model has the same bits everywhere. Shorter ones stay in cache, and the gradient is faster
+/// with them stored (docs/kernels.md has figures).
+bool goes_by_in_tiles(const TensorType& query, const Shape& key, bool causal) {
+  const int64_t many_keys = causal ? 96 : 128;
+  constexpr int64_t kManyQueries = 64;
+  return (query.dtype == DType::kF32 || query.dtype == DType::kF64) && steps_of(key) >= many_keys &&
+         steps_of(query.shape) >= kManyQueries;
+}
+
+/// Tiles, or products of weights and values. Gradients are those of this expansion, so that forward
+/// and backward share the weights.
 std::vector<Val> expand_attention(const ExpandArgs& e) {
+  if (goes_by_in_tiles(e.in(0).type(), e.in(1).shape(), e.attr<AttentionAttrs>().causal)) {
+    const std::vector<Val> operands(e.operands.begin(), e.operands.end());
+    return {e.builder.add_multi(Op::kAttentionTiles, operands, e.attrs)[0]};
+  }
   const auto& attrs = e.attr<AttentionAttrs>();
   std::vector<Val> operands = {e.in(0), e.in(1)};
   if (e.operands.size() > 3) operands.push_back(e.in(3));
@@ -282,17 +316,17 @@ std::vector<Val> expand_attention(const ExpandArgs& e) {
   return {reshape(product(grouped(weights, heads_of(value.shape())), value, {}, attrs), shape)};
 }
 
+}  // namespace
+
 // ---- samples ------------------------------------------------------------------------------------
 
-/// Queries and keys, the operands between them and the mask, and the mask: plain, of other lengths,
-/// with grouped heads, under every kind of mask.
-Samples samples_with(const std::vector<TensorType>& values) {
+Samples attention_samples_with(int64_t value_width) {
   const auto with = [&](std::vector<TensorType> operands, AttentionAttrs attrs,
                         std::optional<TensorType> mask = {}) {
     Sample s{.operands = std::move(operands), .attrs = make_attrs(attrs)};
-    if (!values.empty()) {
+    if (value_width > 0) {
       Shape shape = s.operands[1].shape;
-      shape[shape.rank() - 1] = values[0].shape[0];
+      shape[shape.rank() - 1] = value_width;
       s.operands.push_back(s.operands[1].with(shape));
     }
     if (mask) s.operands.push_back(*mask);
@@ -312,16 +346,6 @@ Samples samples_with(const std::vector<TensorType>& values) {
           with({typed(DType::kF64, {2, 3, 4}), typed(DType::kF64, {2, 3, 4})}, {})};
 }
 
-Samples weights_samples() {
-  return samples_with({});
-}
-
-Samples attention_samples() {
-  return samples_with({f32({3})});
-}
-
-}  // namespace
-
 constinit const OpDef kAttention{
     .op = Op::kAttention,
     .name = "attention",
@@ -337,7 +361,7 @@ constinit const OpDef kAttention{
     .expand = expand_attention,
     .stack = [](const StackArgs& s) { return stack_call(s, Op::kAttention, s.attrs); },
     .lowering = Lowering::kComposite,
-    .samples = attention_samples,
+    .samples = [] { return attention_samples_with(3); },
 };
 
 constinit const OpDef kAttentionWeights{
@@ -358,7 +382,7 @@ constinit const OpDef kAttentionWeights{
     .expand = expand_weights,
     .stack = [](const StackArgs& s) { return stack_call(s, Op::kAttentionWeights, s.attrs); },
     .lowering = Lowering::kComposite,
-    .samples = weights_samples,
+    .samples = [] { return attention_samples_with(0); },
 };
 
 }  // namespace gradc::ops

@@ -78,6 +78,17 @@ constexpr const char* kRecurrence = R"(graph @recurrence {
 }
 )";
 
+/// Attention in tiles: several blocks and a rest, of queries and of keys, causal and masked, with
+/// grouped heads.
+constexpr const char* kLongAttention =
+    R"({"name": "long_attention", "inputs": [{"name": "x", "shape": [131, 6]}], "layers": [
+    {"type": "masking", "mask_value": 0.25, "name": "seen"},
+    {"type": "multi_head_attention", "num_heads": 3, "key_dim": 5, "use_causal_mask": true, "name": "first"},
+    {"type": "add", "inputs": ["seen", "first"], "name": "sum"},
+    {"type": "group_query_attention", "head_dim": 7, "num_query_heads": 4, "num_key_value_heads": 2},
+    {"type": "flatten"}, {"type": "dense", "units": 3}],
+    "training": {"loss": "mean_squared_error", "optimizer": "adam", "batch_size": 4}})";
+
 /// The model with a dtype policy.
 std::string with_policy(const std::string& policy, const std::string& text) {
   return "{\"dtype\": \"" + policy + "\", " + text.substr(text.find('{') + 1);
@@ -175,6 +186,7 @@ std::vector<Net> all_nets() {
   }
   for (Net& net : bf16_nets())
     nets.push_back(std::move(net));
+  nets.push_back({"long_attention", kLongAttention, false, 0, 0});
   nets.push_back({"residual_f64", with_policy("float64", kResidual), false, 0, 0});
   return nets;
 }

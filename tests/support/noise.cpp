@@ -43,6 +43,7 @@ bool is_exact(Op op) {
     }
     case Lowering::kMatmul:
     case Lowering::kConv:
+    case Lowering::kAttention:
     case Lowering::kStructure:
     case Lowering::kComposite:
       return false;
@@ -53,7 +54,7 @@ bool is_exact(Op op) {
 bool sums(Op op) {
   return op == Op::kReduceSum || op == Op::kAvgPool || op == Op::kAvgPoolGrad ||
          op == Op::kScatterAdd || def(op).lowering == Lowering::kMatmul ||
-         def(op).lowering == Lowering::kConv;
+         def(op).lowering == Lowering::kConv || def(op).lowering == Lowering::kAttention;
 }
 
 }  // namespace

@@ -384,7 +384,7 @@ void RandomGraphBuilder::make_source() {
 }
 
 /// Queries [heads, steps, width] or with a batch; keys and values with a head for all, one for each
-/// or between, of as many steps or others; every kind of mask, or none.
+/// or between, of as many steps or others; every kind of mask, or none. Some in tiles.
 void RandomGraphBuilder::make_attention() {
   Val query = tame(pick_float(2, 4));
   if (query.rank() == 2) {  // one head
@@ -414,7 +414,9 @@ void RandomGraphBuilder::make_attention() {
     }
     operands.push_back(random_.chance(0.6) ? pick_bool(mask) : weights({DType::kF32, mask}));
   }
-  try_node(weighs ? Op::kAttentionWeights : Op::kAttention, std::move(operands),
+  const bool tiles = scores.num_elements() % 2 == 0;
+  const Op whole = tiles ? Op::kAttentionTiles : Op::kAttention;
+  try_node(weighs ? Op::kAttentionWeights : whole, std::move(operands),
            make_attrs(AttentionAttrs{.causal = random_.chance(0.5),
                                      .scale = random_.chance(0.5) ? 0.5 : 1.0}));
 }

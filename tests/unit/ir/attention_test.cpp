@@ -51,6 +51,22 @@ TEST(Attention, AQueryThatSeesNoKeyGetsZeros) {
   expect(evaluated(Op::kAttentionWeights, {kQuery, kKey, lowest}, {}), std::vector<double>(6, 0.0));
 }
 
+TEST(Attention, TilesKeepTheLogarithmOfTheSum) {
+  const Tensor seen = {{DType::kBool, {1, 2, 3}}, {0, 1, 1, 0, 0, 0}};
+  const std::vector<Tensor> operands = {kQuery, kKey, kValue, seen};
+  Sample s;
+  for (const Tensor& t : operands)
+    s.operands.push_back(t.type);
+  test::SampleGraph sample(s);
+  for (const Val& result :
+       sample.builder.add_multi(Op::kAttentionTiles, sample.operands, make_attrs(AttentionAttrs{})))
+    sample.graph->add_output("", result.id());
+  const std::vector<Tensor> results = interpret(*sample.graph, operands).take().outputs;
+  expect(results[0], {19.2, 0.0});
+  EXPECT_NEAR(results[1].data[0], std::log(5.0), 1e-14);
+  EXPECT_EQ(results[1].data[1], 0.0);
+}
+
 TEST(Attention, HeadsOfTheQueryShareAHeadOfTheKey) {
   const Tensor query = {f32({4, 1, 1}), {1.0, 0.0, 1.0, 0.0}};
   const Tensor key = {f32({2, 2, 1}), {0.0, std::log(3.0), 0.0, std::log(7.0)}};

@@ -47,6 +47,15 @@ TEST(OpInference, NamesBothShapes) {
 TEST(OpInference, NamesQueryKeyValueAndMask) {
   const TensorType query = f32({8, 6, 5, 4});
   EXPECT_EQ(message(Op::kAttention, {query, f32({8, 2, 7, 4}), f32({8, 2, 7, 3})}), "ok");
+  const TensorType half = {DType::kF16, {1, 2, 3}};
+  EXPECT_EQ(message(Op::kAttentionTiles, {half, half, half}),
+            "attention_tiles takes f32 or f64, got f16[1x2x3]");
+  const TensorType one = f32({1, 2, 3});
+  const TensorType rows = f32({1, 2});
+  EXPECT_EQ(message(Op::kAttentionTilesGrad, {one, one, one, one, rows, rows}), "ok");
+  EXPECT_EQ(message(Op::kAttentionTilesGrad, {one, one, one, rows, rows, one}),
+            "attention_tiles_grad takes dresult f32[1x2x3], log_sum and delta f32[1x2], got "
+            "f32[1x2], f32[1x2] and f32[1x2x3]");
   EXPECT_EQ(message(Op::kAttention, {f32({5, 4}), f32({5, 4}), f32({5, 4})}),
             "attention takes a float query [.., heads, steps, width], got f32[5x4]");
   EXPECT_EQ(message(Op::kAttention, {query, f32({8, 4, 7, 4}), f32({8, 4, 7, 3})}),

@@ -1,0 +1,69 @@
+// What the ops of attention share: shapes, inference, the scores of the reference, the expansion's
+// products and samples.
+#pragma once
+
+#include "ir/ops/common.h"
+
+#include <functional>
+#include <limits>
+#include <optional>
+#include <vector>
+
+namespace gradc::ops {
+
+/// Lower scores, those of masks made of a type's lowest number too, are those of keys not seen. In
+/// range for every float type of this exponent.
+inline constexpr double kLowestScore = -3e38;
+inline constexpr double kUnseenScore = -std::numeric_limits<double>::infinity();
+
+// ---- shapes -------------------------------------------------------------------------------------
+
+/// Axes from the back: heads, steps, width.
+inline int64_t heads_of(const Shape& shape) {
+  return shape[shape.rank() - 3];
+}
+inline int64_t steps_of(const Shape& shape) {
+  return shape[shape.rank() - 2];
+}
+Shape scores_shape(const Shape& query, const Shape& key);
+
+// ---- inference ----------------------------------------------------------------------------------
+
+Status check_query_key(const InferArgs& args);
+/// The mask is the operand behind `operands` others, if there is one more.
+Status check_mask(const InferArgs& args, size_t operands);
+/// Query, key and value, and a mask behind `operands` others: the type of the result.
+Result<TensorType> infer_attended(const InferArgs& args, size_t operands);
+
+// ---- reference ----------------------------------------------------------------------------------
+
+/// One query of the reference.
+struct QueryRow {
+  int64_t row = 0;             ///< counts queries
+  int64_t kv = 0;              ///< counts heads of keys
+  std::vector<double> scores;  ///< of every key; -infinity where it is not seen
+};
+/// Calls visit for every query of operands 0 and 1.
+void for_each_query(const EvalArgs& e, const Tensor* mask,
+                    const std::function<void(const QueryRow&)>& visit);
+
+// ---- in terms of other ops ----------------------------------------------------------------------
+
+/// [.., heads, steps, n] as [.., kv_heads, group * steps, n]: the queries of one key head are one
+/// matrix.
+Val grouped(Val x, int64_t kv_heads);
+Val product(Val a, Val b, MatmulAttrs flags, const AttentionAttrs& attrs);
+/// One number per row of the last axis, repeated along it.
+Val along_rows(Val rows, Val like);
+/// Scores of all queries and keys; an invalid mask is none.
+Val masked_scores(Builder& builder, Val query, Val key, Val mask, const AttentionAttrs& attrs);
+/// A mask's gradient, from that of the scores.
+Val mask_gradient(Val scores, const Shape& mask);
+
+// ---- samples ------------------------------------------------------------------------------------
+
+/// Queries and keys, values of a width (0: none), and the mask: plain, of other lengths, with
+/// grouped heads, under every kind of mask.
+Samples attention_samples_with(int64_t value_width);
+
+}  // namespace gradc::ops
