@@ -15,6 +15,7 @@ struct CompileTimings {
   double wall_ms = 0;
   int64_t kernels = 0;
   int64_t cached_kernels = 0;  ///< of these, taken from the cache instead of being compiled
+  int64_t cached_entries = 0;  ///< entries that were taken from there as they are, without passes
   int64_t code_bytes = 0;      ///< object code
 };
 

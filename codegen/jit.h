@@ -9,13 +9,17 @@
 #include "support/result.h"
 
 #include <cstddef>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace gradc {
+
+namespace cg {
+class KernelStore;
+struct ProgramImage;
+}  // namespace cg
 
 struct JitEntry {
   std::string name;
@@ -31,44 +35,43 @@ struct JitOptions {
   bool verify = false;
   /// Where compiled kernels are kept between processes; null: nowhere.
   const DiskCache* cache = nullptr;
-  /// What was compiled of the same program when it had fewer kernels and entries: only what was
-  /// added since is compiled. Must live as long as the result.
+  /// With a cache: what the program follows from, all of it; jit_load finds the whole program by
+  /// it. Empty: only kernels are kept.
+  std::string_view origin{};
+  /// A program for the same target: kernels that it, or one that it shares with, has up to names
+  /// are not compiled again.
   const JitProgram* previous = nullptr;
 };
 
-/// Owns the machine code, the constants and the tables of entries, which rt::run_steps runs
-/// (runtime/program.h).
+/// Owns the machine code (shared with the programs before it), the constants and the tables of
+/// entries, which rt::run_steps runs (runtime/program.h).
 class JitProgram {
  public:
-  JitProgram() = default;
+  /// `image`: kernels that the store has.
+  JitProgram(std::shared_ptr<cg::KernelStore> store, cg::ProgramImage image,
+             const CompileTimings& timings);
   JitProgram(const JitProgram&) = delete;
   JitProgram& operator=(const JitProgram&) = delete;
-  virtual ~JitProgram() = default;
-  /// Those that were compiled now, without a previous program's.
+
   const std::vector<JitEntry>& entries() const { return entries_; }
   /// The entry of that name; null if there is none.
   const JitEntry* find(std::string_view name) const;
   /// By number of the program's kernels.
   const std::vector<gradc_rt_kernel>& kernels() const { return kernels_; }
   const std::vector<int64_t>& kernel_scratch() const { return kernel_scratch_; }
+  /// Kernels that are shared with the programs before do not count.
   const CompileTimings& timings() const { return timings_; }
+  const std::shared_ptr<cg::KernelStore>& store() const { return store_; }
 
- protected:
-  /// Kernels, scratch and constants as far as a previous program has them.
-  void take_over(const JitProgram& previous);
-  /// Once the kernels are there.
-  void make_entries(const kernel::Program& program);
+ private:
+  const void* keep(const std::vector<std::byte>& constant);
 
+  std::shared_ptr<cg::KernelStore> store_;
   std::vector<gradc_rt_kernel> kernels_;
   std::vector<int64_t> kernel_scratch_;  ///< bytes per thread
   CompileTimings timings_;
-
- private:
-  void* constant(const kernel::ConstantData& data);
-
-  size_t first_entry_ = 0;  ///< of the program
   std::vector<JitEntry> entries_;
-  std::deque<kernel::EntryTables> tables_;
+  std::vector<kernel::EntryTables> tables_;
   std::vector<std::vector<std::byte>> constant_memory_;
   std::vector<const void*> constants_;
 };
@@ -77,5 +80,9 @@ class JitProgram {
 Result<std::unique_ptr<JitProgram>> jit_compile(const kernel::Program& program,
                                                 const TargetInfo& target,
                                                 const JitOptions& options = {});
+
+/// What a process compiled of the same origin, target and build of this compiler; null if the cache
+/// does not have all of it.
+std::unique_ptr<JitProgram> jit_load(const TargetInfo& target, const JitOptions& options);
 
 }  // namespace gradc

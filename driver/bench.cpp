@@ -167,10 +167,10 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   BenchResult result;
   result.threads = instance->threads();
   result.batch_size = model->batch_size();
-  const kernel::Program& program = model->program();
+  time_entry(*instance, GRADC_RT_TRAIN_STEP, options, result);
+  GRADC_TRY(const kernel::Program program, model->lower(kinds));
   GRADC_TRY(const FmaPeaks peaks, FmaPeaks::measure(compile.target, result.threads, program));
   result.peak_gflops = peaks.of(program, train_step_of(program));
-  time_entry(*instance, GRADC_RT_TRAIN_STEP, options, result);
   result.planned_bytes = model->memory_bytes(options.threads);
   result.gflop_per_step = static_cast<double>(model->runtime_model().train_step_flops) * 1e-9;
   result.examples_per_second =
@@ -180,6 +180,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   result.compile_ms = model->compile_milliseconds();
   result.kernels = model->code_timings().kernels;
   result.cached_kernels = model->code_timings().cached_kernels;
+  result.cached_entries = model->code_timings().cached_entries;
   for (const TimeReport::Entry& entry : model->times().entries()) {
     if (entry.name != "total")
       result.compile_stages_ms.emplace_back(entry.name, model->times().milliseconds(entry.name));

@@ -22,7 +22,7 @@ struct BenchOptions {
   int threads = 1;
   std::string cpu;  ///< compile for it; empty: all that this machine has
   std::optional<int64_t> memory_budget_bytes;
-  bool cache = false;  ///< take compiled kernels from the user's cache, and keep them there
+  bool cache = false;  ///< take compiled code from the user's cache, and keep it there
   bool profile = false;
   std::string trace;  ///< a file for Chrome's trace events; empty: none
 };
@@ -36,12 +36,13 @@ struct BenchResult {
   double gflop_per_step =
       0.0;  ///< multiply-adds of matrix products and convolutions, counted as two
   double gflops = 0.0;
-  double peak_gflops = 0.0;  ///< measured just before: multiply-adds on all threads, each product's
+  double peak_gflops = 0.0;  ///< measured just after: multiply-adds on all threads, each product's
                              ///< share at the peak of its type
   double peak_gflops_fraction = 0.0;
   double compile_ms = 0.0;  ///< of train_step
   int64_t kernels = 0;
   int64_t cached_kernels = 0;  ///< of them, those that were not compiled
+  int64_t cached_entries = 0;  ///< 1: not even passes were run
   std::vector<std::pair<std::string, double>> compile_stages_ms;
   int64_t arena_bytes = 0;
   int64_t scratch_bytes = 0;  ///< of each thread

@@ -2,9 +2,13 @@
 
 #include "codegen/kernel/lower.h"
 #include "codegen/target_needs.h"
+#include "frontend/families.h"
 #include "frontend/native_reader.h"
+#include "ir/op_attrs.h"
+#include "ir/structural_hash.h"
 #include "passes/graph_stats.h"
 #include "runtime/instance.h"
+#include "support/byte_stream.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -58,27 +62,78 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
 
 namespace {
 
-Status add_entries(const Model& model, std::span<const EntryPoint> kinds, ModelTables& tables,
-                   const CompileOptions& options, kernel::ProgramLowering& lowering,
-                   TimeReport* times) {
+/// The graphs of entries as far as they depend on the model: differentiated, with the optimizer's
+/// steps.
+Result<std::vector<StagedEntry>> begin_entries(const Model& model,
+                                               std::span<const EntryPoint> kinds,
+                                               ModelTables& tables, TimeReport* times) {
+  std::vector<StagedEntry> entries;
+  BuildOptions build;
+  build.times = times;
+  for (const EntryPoint kind : kinds) {
+    StagedEntry entry;
+    entry.kind = kind;
+    if (kind == EntryPoint::kTrainStep) entry.graph = tables.take_train_step();
+    if (entry.graph == nullptr) {
+      GRADC_TRY(entry, build_staged(model, kind, tables.model().batch_size,
+                                    PipelineStage::kGradient, build));
+    }
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
+
+/// The rest of the way into `lowering`; the graphs are used up.
+Status finish_entries(const Model& model, std::vector<StagedEntry> entries,
+                      const ModelTables& tables, const CompileOptions& options,
+                      kernel::ProgramLowering& lowering, TimeReport* times) {
   BuildOptions build;
   build.memory_budget_bytes = options.memory_budget_bytes;
   build.times = times;
   build.lowering = &lowering;
-  for (EntryPoint kind : kinds) {
-    build.differentiated = kind == EntryPoint::kTrainStep ? tables.take_train_step() : nullptr;
-    GRADC_TRY(const StagedEntry entry,
-              build_staged(model, kind, tables.model().batch_size, PipelineStage::kPlanned, build));
+  for (StagedEntry& begun : entries) {
+    build.differentiated = std::move(begun.graph);
+    GRADC_TRY(const StagedEntry entry, build_staged(model, begun.kind, tables.model().batch_size,
+                                                    PipelineStage::kPlanned, build));
     const ScopedTimer timer(times, "lower");
-    GRADC_TRY_STATUS(lowering.add({std::string(entry_name(kind)), entry.graph.get(), &*entry.plan,
-                                   [&tables](kernel::SlotUse, std::string_view name) {
-                                     const int64_t slot = tables.slot(name);
-                                     GRADC_CHECK(slot >= 0, "no slot for \"{}\"", name);
-                                     return slot;
-                                   }},
-                                  entry.lowered));
+    GRADC_TRY_STATUS(
+        lowering.add({std::string(entry_name(entry.kind)), entry.graph.get(), &*entry.plan,
+                      [&tables](kernel::SlotUse, std::string_view name) {
+                        const int64_t slot = tables.slot(name);
+                        GRADC_CHECK(slot >= 0, "no slot for \"{}\"", name);
+                        return slot;
+                      }},
+                     entry.lowered));
   }
   return Ok{};
+}
+
+/// What a program follows from in the options, beside the target (which jit_load knows) and what is
+/// in the graphs. All members: a new one does not compile until it stands here.
+void put_options(ByteWriter& out, const CompileOptions& options) {
+  [[maybe_unused]] const auto& [batch_size, target, cache, memory_budget] = options;
+  out.put(static_cast<uint64_t>(memory_budget.value_or(-1)));
+}
+
+/// All that passes and lowering make a program of, but for this build and the target: graphs, the
+/// rule that kernels are named after, and the slots of what the graphs read and write.
+std::string origin_of(const Model& model, const CompileOptions& options,
+                      std::span<const StagedEntry> entries, const ModelTables& tables) {
+  ByteWriter out;
+  put_options(out, options);
+  out.put(model.name);
+  out.put(uint64_t{entries.size()});
+  if (model.training)
+    put_content(out, make_attrs(make_optimizer_spec(model.training->optimizer).step));
+  for (const StagedEntry& entry : entries) {
+    out.put(entry_name(entry.kind));
+    put_content(out, *entry.graph);
+    for (const GraphInput& input : entry.graph->inputs())
+      out.put(static_cast<uint64_t>(tables.slot(input.name)));
+    for (const GraphOutput& output : entry.graph->outputs())
+      out.put(static_cast<uint64_t>(tables.slot(output.name)));
+  }
+  return out.take();
 }
 
 }  // namespace
@@ -86,8 +141,9 @@ Status add_entries(const Model& model, std::span<const EntryPoint> kinds, ModelT
 Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryPoint> kinds,
                                       ModelTables& tables, const CompileOptions& options,
                                       TimeReport* times) {
+  GRADC_TRY(std::vector<StagedEntry> begun, begin_entries(model, kinds, tables, times));
   kernel::ProgramLowering lowering(model.name, options.target);
-  GRADC_TRY_STATUS(add_entries(model, kinds, tables, options, lowering, times));
+  GRADC_TRY_STATUS(finish_entries(model, std::move(begun), tables, options, lowering, times));
   return lowering.take();
 }
 
@@ -139,17 +195,40 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
       missing.push_back(kind);
   }
   if (missing.empty()) return Ok{};
+  GRADC_TRY_STATUS(compile_missing(missing));
+#if defined(__GLIBC__)
+  malloc_trim(0);  // what compiling took and gave back is many times what training needs
+#endif
+  return Ok{};
+}
+
+Status CompiledModel::compile_missing(std::span<const EntryPoint> kinds) {
   const ScopedTimer timer(&times_, "total");
-  if (lowering_ == nullptr)
-    lowering_ = std::make_unique<kernel::ProgramLowering>(model_.name, options_.target);
-  GRADC_TRY_STATUS(add_entries(model_, missing, *tables_, options_, *lowering_, &times_));
+  GRADC_TRY(std::vector<StagedEntry> begun, begin_entries(model_, kinds, *tables_, &times_));
   JitOptions jit;
-  jit.cache = options_.cache ? &*options_.cache : nullptr;
   jit.previous = code_.empty() ? nullptr : code_.back().get();
-  auto code = jit_compile(lowering_->program(), options_.target, jit);
-  if (!code.ok()) return std::move(code).failure();
-  add_code_times((*code)->timings());
-  for (const JitEntry& entry : (*code)->entries()) {
+  std::string origin;
+  std::unique_ptr<JitProgram> code;
+  if (options_.cache) {
+    const ScopedTimer cache_timer(&times_, "cache");
+    jit.cache = &*options_.cache;
+    origin = origin_of(model_, options_, begun, *tables_);
+    jit.origin = origin;
+    code = jit_load(options_.target, jit);
+  }
+  if (code == nullptr) {
+    kernel::ProgramLowering lowering(model_.name, options_.target);
+    GRADC_TRY_STATUS(
+        finish_entries(model_, std::move(begun), *tables_, options_, lowering, &times_));
+    GRADC_TRY(code, jit_compile(lowering.program(), options_.target, jit));
+  }
+  take_code(std::move(code));
+  return Ok{};
+}
+
+void CompiledModel::take_code(std::unique_ptr<JitProgram> code) {
+  add_code_times(code->timings());
+  for (const JitEntry& entry : code->entries()) {
     for (int i = 0; i < kNumEntryPoints; ++i) {
       const auto kind = static_cast<EntryPoint>(i);
       if (entry_name(kind) != entry.name) continue;
@@ -159,11 +238,11 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
       out.name = name;
     }
   }
-  code_.push_back(code.take());
-#if defined(__GLIBC__)
-  malloc_trim(0);  // what compiling took and gave back is many times what training needs
-#endif
-  return Ok{};
+  code_.push_back(std::move(code));
+}
+
+Result<kernel::Program> CompiledModel::lower(std::span<const EntryPoint> kinds) const {
+  return lower_entries(model_, kinds, *tables_, options_, nullptr);
 }
 
 void CompiledModel::add_code_times(const CompileTimings& timings) {
@@ -177,6 +256,7 @@ void CompiledModel::add_code_times(const CompileTimings& timings) {
   add("link", timings.link_ms);
   code_timings_.kernels += timings.kernels;
   code_timings_.cached_kernels += timings.cached_kernels;
+  code_timings_.cached_entries += timings.cached_entries;
   code_timings_.code_bytes += timings.code_bytes;
 }
 

@@ -24,7 +24,7 @@ namespace gradc {
 struct CompileOptions {
   int64_t batch_size = 0;  ///< 0: the model's own
   TargetInfo target = TargetInfo::host();
-  std::optional<DiskCache> cache{};  ///< where compiled kernels are kept between processes
+  std::optional<DiskCache> cache{};  ///< where compiled entries are kept between processes
   std::optional<int64_t> memory_budget_bytes{};  ///< of each entry's arena: BuildOptions
 };
 
@@ -66,18 +66,18 @@ class CompiledModel {
 
   /// What an instance with that many threads takes, of the entries compiled so far.
   int64_t memory_bytes(int threads) const;
-  /// Compiles these entries; those already compiled are skipped, and so are kernels that an entry
-  /// compiled before has too.
+  /// Compiles these entries or takes them from the cache; those already compiled are skipped, and
+  /// so are kernels that an entry compiled before has too. Nothing of passes and lowering stays.
   Status compile(std::span<const EntryPoint> kinds);
-  /// The kernels and steps of what is compiled.
-  const kernel::Program& program() const { return lowering_->program(); }
+  /// The kernels and steps of these entries, made anew: for reports, code has no need of them.
+  Result<kernel::Program> lower(std::span<const EntryPoint> kinds) const;
   bool supports(EntryPoint kind) const {
     return kind == EntryPoint::kPredict || model_.training.has_value();
   }
   /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the
   /// clock.
   const TimeReport& times() const { return times_; }
-  /// How many kernels were compiled, how many came from the cache, and so on, over all entries.
+  /// How many kernels were compiled, how many came from the cache, and so on, over all calls.
   const CompileTimings& code_timings() const { return code_timings_; }
   /// All of it.
   double compile_milliseconds() const { return times_.milliseconds("total"); }
@@ -85,14 +85,15 @@ class CompiledModel {
  private:
   CompiledModel(Model model, const CompileOptions& options)
       : model_(std::move(model)), options_(options) {}
+  Status compile_missing(std::span<const EntryPoint> kinds);
+  void take_code(std::unique_ptr<JitProgram> code);
   void add_code_times(const CompileTimings& timings);
   static int64_t ensure_entry(void* self, int64_t kind, const char** message);
 
   Model model_;
   CompileOptions options_;
   std::unique_ptr<ModelTables> tables_;
-  std::unique_ptr<kernel::ProgramLowering> lowering_;  ///< of all entries so far
-  std::vector<std::unique_ptr<JitProgram>> code_;  ///< each goes on where the one before it ended
+  std::vector<std::unique_ptr<JitProgram>> code_;  ///< they share equal kernels
   std::vector<Diagnostic> warnings_;
   TimeReport times_;
   CompileTimings code_timings_;

@@ -5,29 +5,13 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <cmath>
+#include <type_traits>
+#include <variant>
 
 namespace gradc {
 
 namespace {
-
-uint64_t mix(uint64_t h, uint64_t v) {
-  h ^= v + 0x9E3779B97F4A7C15ULL + (h << 6) + (h >> 2);
-  h *= 0xFF51AFD7ED558CCDULL;
-  return h ^ (h >> 32);
-}
-
-uint64_t mix(uint64_t h, std::string_view text) {
-  for (char c : text)
-    h = mix(h, static_cast<unsigned char>(c));
-  return mix(h, text.size());
-}
-
-uint64_t mix(uint64_t h, const TensorType& type) {
-  h = mix(h, static_cast<uint64_t>(type.dtype));
-  for (int64_t extent : type.shape)
-    h = mix(h, static_cast<uint64_t>(extent));
-  return mix(h, static_cast<uint64_t>(type.rank()));
-}
 
 /// Values by order of definition: inputs, then results.
 std::vector<uint32_t> number_values(const Graph& graph) {
@@ -42,28 +26,86 @@ std::vector<uint32_t> number_values(const Graph& graph) {
   return numbers;
 }
 
-uint64_t hash_graph(const Graph& graph, bool is_body) {
-  uint64_t h = 0x6772616463ULL;
-  if (!is_body) h = mix(h, graph.name());
+/// What a walk meets, as one number.
+class HashSink {
+ public:
+  void number(uint64_t v) {
+    h_ ^= v + 0x9E3779B97F4A7C15ULL + (h_ << 6) + (h_ >> 2);
+    h_ *= 0xFF51AFD7ED558CCDULL;
+    h_ ^= h_ >> 32;
+  }
+  void text(std::string_view text) {
+    for (char c : text)
+      number(static_cast<unsigned char>(c));
+    number(text.size());
+  }
+  void attrs(const AttrRef& attrs) { number(attrs.hash()); }
+  uint64_t hash() const { return h_; }
+
+ private:
+  uint64_t h_ = 0x6772616463ULL;
+};
+
+/// All of it, in bytes.
+class ContentSink {
+ public:
+  explicit ContentSink(ByteWriter& out) : out_(out) {}
+  void number(uint64_t v) { out_.put(v); }
+  void text(std::string_view text) { out_.put(text); }
+  void attrs(const AttrRef& attrs) { put_content(out_, attrs); }
+
+ private:
+  ByteWriter& out_;
+};
+
+template <class Sink>
+void walk(const TensorType& type, Sink& sink) {
+  sink.number(static_cast<uint64_t>(type.dtype));
+  sink.number(static_cast<uint64_t>(type.rank()));
+  for (const int64_t extent : type.shape)
+    sink.number(static_cast<uint64_t>(extent));
+}
+
+/// Everything that makes two graphs different: what Comparison compares.
+template <class Sink>
+void walk(const Graph& graph, bool is_body, Sink& sink) {
+  if (!is_body) sink.text(graph.name());
   const std::vector<uint32_t> numbers = number_values(graph);
+  sink.number(graph.inputs().size());
   for (const GraphInput& input : graph.inputs()) {
-    h = mix(mix(mix(h, static_cast<uint64_t>(input.kind)), input.name), graph.type(input.value));
-    h = mix(mix(h, input.init.kind), make_attrs(input.init).hash());
+    sink.number(static_cast<uint64_t>(input.kind));
+    sink.text(input.name);
+    walk(graph.type(input.value), sink);
+    sink.text(input.init.kind);
+    sink.attrs(input.init.kind.empty() && input.init == InitSpec() ? AttrRef()
+                                                                   : make_attrs(input.init));
   }
-  for (NodeId id : graph.nodes()) {
+  sink.number(graph.num_nodes());
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
-    h = mix(h, op_name(node.op));
-    h = mix(h, is_body ? 0 : static_cast<uint64_t>(node.phase));
-    if (!node.attrs.empty()) h = mix(h, node.attrs.hash());
-    for (ValueId operand : node.operands)
-      h = mix(h, numbers[operand.index]);
-    for (ValueId result : node.results)
-      h = mix(h, graph.type(result));
-    if (node.body) h = mix(h, hash_graph(*node.body, /*is_body=*/true));
+    sink.number(static_cast<uint64_t>(node.op));
+    sink.number(is_body ? 0 : static_cast<uint64_t>(node.phase));
+    sink.attrs(node.attrs);
+    sink.number(node.operands.size());
+    for (const ValueId operand : node.operands)
+      sink.number(numbers[operand.index]);
+    sink.number(node.results.size());
+    for (const ValueId result : node.results)
+      walk(graph.type(result), sink);
+    sink.number(node.body ? 1 : 0);
+    if (node.body) walk(*node.body, /*is_body=*/true, sink);
   }
-  for (const GraphOutput& output : graph.outputs())
-    h = mix(mix(h, output.name), numbers[output.value.index]);
-  return h;
+  sink.number(graph.outputs().size());
+  for (const GraphOutput& output : graph.outputs()) {
+    sink.text(output.name);
+    sink.number(numbers[output.value.index]);
+  }
+}
+
+uint64_t hash_graph(const Graph& graph, bool is_body) {
+  HashSink sink;
+  walk(graph, is_body, sink);
+  return sink.hash();
 }
 
 class Comparison {
@@ -176,6 +218,41 @@ bool bodies_equal(const Graph& a, const Graph& b) {
 
 uint64_t structural_hash(const Graph& graph) {
   return hash_graph(graph, /*is_body=*/false);
+}
+
+void put_content(ByteWriter& out, const AttrRef& attrs) {
+  const auto put_double = [&out](double value) {
+    out.put(std::bit_cast<uint64_t>(std::isnan(value) ? std::nan("") : value));
+  };
+  if (attrs.empty()) return out.put(uint64_t{0});
+  const std::vector<NamedAttr> fields = attrs.all_fields();
+  out.put(uint64_t{fields.size() + 1});
+  for (const auto& [name, value] : fields) {
+    out.put(uint64_t{value.index()});
+    std::visit(
+        [&](const auto& v) {
+          using T = std::decay_t<decltype(v)>;
+          if constexpr (std::is_same_v<T, double>) {
+            put_double(v);
+          } else if constexpr (std::is_same_v<T, std::string>) {
+            out.put(v);
+          } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
+            out.put_array(std::span(v));
+          } else if constexpr (std::is_same_v<T, Dense>) {
+            out.put(uint64_t{v ? v->size() : 0});
+            for (size_t i = 0; v && i < v->size(); ++i)
+              put_double((*v)[i]);
+          } else if constexpr (!std::is_same_v<T, NoValue>) {
+            out.put(static_cast<uint64_t>(v));
+          }
+        },
+        value);
+  }
+}
+
+void put_content(ByteWriter& out, const Graph& graph) {
+  ContentSink sink(out);
+  walk(graph, /*is_body=*/false, sink);
 }
 
 uint64_t body_hash(const Graph& body) {

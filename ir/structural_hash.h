@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ir/graph.h"
+#include "support/byte_stream.h"
 
 #include <cstdint>
 #include <string>
@@ -26,5 +27,10 @@ bool bodies_equal(const Graph& a, const Graph& b);
 /// Equal for structurally equal graphs (with default options), and on every machine.
 uint64_t structural_hash(const Graph& graph);
 uint64_t body_hash(const Graph& body);
+
+/// Bytes that are the same exactly for structurally equal graphs (with default options).
+void put_content(ByteWriter& out, const Graph& graph);
+/// The same for attributes of one op.
+void put_content(ByteWriter& out, const AttrRef& attrs);
 
 }  // namespace gradc

@@ -1,31 +1,44 @@
-// Compiled kernels between processes: the objects of a program's kernels, by everything that they
-// follow from.
+// Compiled code between processes. A bundle is the objects of kernels that were compiled together,
+// by everything that they follow from; an image is the rest of a program (tables of its entries,
+// constants, which kernel is in which bundle), by what its caller says that it follows from.
 #pragma once
 
-#include "codegen/kernel/program.h"
+#include "codegen/kernel/program_tables.h"
+#include "codegen/llvm/kernel_store.h"
 #include "codegen/target_info.h"
 #include "support/disk_cache.h"
 
-#include <cstdint>
+#include <cstddef>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace gradc::cg {
 
-struct CompiledKernels {
-  std::vector<std::string> objects;  ///< relocatable files
-  std::vector<int64_t> scratch;      ///< bytes per thread, by kernel
+/// This compiler and this LLVM as they were built, the whole target, the canonical text and symbol
+/// of every kernel, and the number of objects. Empty where the compiler cannot tell which build it
+/// is: then nothing may be kept.
+std::string bundle_key(std::span<const KernelName> kernels, const TargetInfo& target,
+                       size_t objects);
+
+std::optional<CompiledKernels> find_bundle(const DiskCache& cache, const std::string& key);
+void store_bundle(const DiskCache& cache, const std::string& key, const CompiledKernels& kernels);
+
+struct ProgramImage {
+  std::vector<KernelName> kernels;  ///< by number
+  std::vector<BundleKey> bundles;   ///< of each kernel
+  std::vector<std::vector<std::byte>> constants;
+  std::vector<std::pair<std::string, kernel::EntryTables>> entries;
 };
 
-/// This compiler and this LLVM as they were built, the whole target, the canonical text and
-/// symbol of every kernel from `first` on, and the number of objects. Empty where the compiler
-/// cannot tell which build it is: then nothing may be kept.
-std::string cache_key(const kernel::Program& program, size_t first, const TargetInfo& target,
-                      size_t objects);
+/// Builds and target as for bundles, and the origin. Empty: nothing may be kept.
+std::string image_key(std::string_view origin, const TargetInfo& target);
 
-std::optional<CompiledKernels> find_kernels(const DiskCache& cache, const std::string& key,
-                                            size_t num_kernels);
-void store_kernels(const DiskCache& cache, const std::string& key, const CompiledKernels& kernels);
+std::optional<ProgramImage> find_image(const DiskCache& cache, const std::string& key);
+/// If all kernels have bundles.
+void store_image(const DiskCache& cache, const std::string& key, const ProgramImage& image);
 
 }  // namespace gradc::cg

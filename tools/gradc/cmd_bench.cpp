@@ -28,6 +28,7 @@ nlohmann::ordered_json to_json(const BenchResult& r) {
           {"compile_ms", {{"total", r.compile_ms}, {"stages", stages}}},
           {"kernels", r.kernels},
           {"cached_kernels", r.cached_kernels},
+          {"cached_entries", r.cached_entries},
           {"arena_bytes", r.arena_bytes},
           {"scratch_bytes", r.scratch_bytes},
           {"parameter_bytes", r.parameter_bytes},
@@ -76,9 +77,11 @@ void print_text(const BenchResult& r) {
       "GFLOP/s\n",
       r.gflop_per_step, r.gflops, 100.0 * r.peak_gflops_fraction, r.peak_gflops);
   fmt::print(
-      "compile       {:.1f} ms (train_step; {} of {} kernels from the cache); LLVM's stages run on "
+      "compile       {:.1f} ms (train_step{}; {} of {} kernels from the cache); LLVM's stages run "
+      "on "
       "all cores, here summed:\n",
-      r.compile_ms, r.cached_kernels, r.kernels);
+      r.compile_ms, r.cached_entries > 0 ? " as it was kept, without passes" : "", r.cached_kernels,
+      r.kernels);
   for (const auto& [name, ms] : r.compile_stages_ms)
     fmt::print("  {:<14}{:.1f} ms\n", name, ms);
   fmt::print(

@@ -11,6 +11,12 @@ namespace {
 
 using testing::parsed;
 
+std::string content(const Graph& graph) {
+  ByteWriter out;
+  put_content(out, graph);
+  return out.take();
+}
+
 const std::string kText = R"(graph @g {
   input %x : f32[2x3] {name=input/x} // /inputs/0
   param %w : f32[2x3] {name=w, init=zeros}
@@ -41,6 +47,7 @@ TEST(StructuralHash, NamesOfValuesAndLocationsDoNotCount) {
   ASSERT_TRUE(a && b);
   EXPECT_TRUE(structurally_equal(*a, *b));
   EXPECT_EQ(structural_hash(*a), structural_hash(*b));
+  EXPECT_EQ(content(*a), content(*b));
   EXPECT_FALSE(structurally_equal(*a, *b, {.value_names = true}));
   EXPECT_FALSE(structurally_equal(*a, *b, {.locations = true}));
 }
@@ -66,6 +73,7 @@ TEST(StructuralHash, EverythingElseCounts) {
     ASSERT_NE(b, nullptr) << to;
     EXPECT_NE(first_difference(*a, *b), "") << to;
     EXPECT_NE(structural_hash(*a), structural_hash(*b)) << to;
+    EXPECT_NE(content(*a), content(*b)) << to;
   }
 }
 
@@ -87,6 +95,7 @@ TEST(StructuralHash, BodiesCount) {
   EXPECT_EQ(first_difference(*a, *b),
             "node 0: node 0: the op, operands, attributes, types or phase");
   EXPECT_NE(structural_hash(*a), structural_hash(*b));
+  EXPECT_NE(content(*a), content(*b));
 }
 
 TEST(StructuralHash, IdsDoNotCount) {
