@@ -62,7 +62,9 @@ enum gradc_rt_tensor_kind {
       10, /* "seed", i64 scalar holding the bits of the 64-bit seed: key of random ops */
   GRADC_RT_COUNT = 11, /* "count/<output>", f32 scalar: positions of the batch that count, where not
                           all do; written with the loss */
-  GRADC_RT_TENSOR_KIND_COUNT = 12
+  GRADC_RT_CARRIED = 12, /* "<layer>/<state>", first dimension is the batch: what a stateful layer
+                            hands from one batch to the next; zeros at first */
+  GRADC_RT_TENSOR_KIND_COUNT = 13
 };
 
 enum gradc_rt_initializer_kind {
