@@ -24,7 +24,7 @@ struct Function {
   const char* doc;
 };
 
-constexpr std::array<Function, 19> kFunctions = {{
+constexpr std::array<Function, 20> kFunctions = {{
     {"memory_bytes", "size_t", "int32_t threads", "gradc_rt_memory_bytes", true, "threads",
      "Bytes that @_create needs when memory is given. threads: 0 = one per processor."},
     {"check_processor", "int", "char* text, size_t bytes", "gradc_rt_check_processor", true,
@@ -42,6 +42,8 @@ constexpr std::array<Function, 19> kFunctions = {{
      "Ends an instance; memory that the caller gave stays his."},
     {"init", "int", "@* handle, uint64_t seed", "gradc_rt_init", false, "handle, seed",
      "Sets parameters and states to their initial values."},
+    {"reset_states", "int", "@* handle", "gradc_rt_reset_states", false, "handle",
+     "Stateful layers begin anew: what they carry from batch to batch becomes zeros."},
     {"set_checked", "int", "@* handle, int checked", "gradc_rt_set_checked", false,
      "handle, checked",
      "checked != 0: train_step, evaluate and predict first look at every value they are given: a "
@@ -175,7 +177,9 @@ std::string opening_comment(const gradc_rt_model& model, const std::string& symb
   text += " * metrics, in order:\n" + tensor_lines(model, {GRADC_RT_METRIC}, true);
   text +=
       " * parameters and states, by name:\n" +
-      tensor_lines(model, {GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE}, false);
+      tensor_lines(model,
+                   {GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_CARRIED},
+                   false);
   return text + fmt::format(
                     " *\n * Every function that returns int gives 0 (OK) or a status code; "
                     "{}_status_text says what it means. A handle is\n"

@@ -106,7 +106,8 @@ void time_entry(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOp
   result.planned_bytes =
       static_cast<int64_t>(rt::Instance::memory_bytes(model, instance.threads()));
   result.parameter_bytes = bytes_of(model, {GRADC_RT_PARAMETER});
-  result.state_bytes = bytes_of(model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE});
+  result.state_bytes =
+      bytes_of(model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_CARRIED});
   result.input_bytes = bytes_of(model, {GRADC_RT_INPUT, GRADC_RT_TARGET, GRADC_RT_TAIL_WEIGHT});
   result.output_bytes = bytes_of(model, {GRADC_RT_OUTPUT, GRADC_RT_LOSS, GRADC_RT_METRIC});
   rusage usage{};

@@ -24,9 +24,9 @@ struct gradc_session {
 
 namespace {
 
-constexpr std::array<const char*, 9> kKindNames = {"parameter", "state",  "optimizer_state",
-                                                   "input",     "target", "output",
-                                                   "loss",      "metric", "gradient"};
+constexpr std::array<const char*, 10> kKindNames = {
+    "parameter", "state", "optimizer_state", "input",    "target",
+    "output",    "loss",  "metric",          "gradient", "carried"};
 
 /// The message into the caller's buffer, always ended.
 void write_error(std::string_view message, char* error, size_t error_size) {
@@ -252,6 +252,10 @@ gradc_status gradc_session_set(gradc_session* session, const char* name, const v
 
 gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed) {
   return guarded(session, {}, [&] { return session->session->initialize(seed); });
+}
+
+gradc_status gradc_session_reset_states(gradc_session* session) {
+  return guarded(session, {}, [&] { return session->session->reset_states(); });
 }
 
 gradc_status gradc_session_save(gradc_session* session, const char* path, int32_t with_optimizer) {

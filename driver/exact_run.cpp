@@ -175,7 +175,7 @@ bool is_result(int64_t tensor_kind, EntryPoint kind) {
     case EntryPoint::kTrainStep:
     case EntryPoint::kTrainStepTail:
       return tensor_kind == GRADC_RT_PARAMETER || tensor_kind == GRADC_RT_STATE ||
-             tensor_kind == GRADC_RT_OPTIMIZER_STATE;
+             tensor_kind == GRADC_RT_OPTIMIZER_STATE || tensor_kind == GRADC_RT_CARRIED;
   }
   GRADC_UNREACHABLE();
 }

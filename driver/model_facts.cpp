@@ -77,6 +77,10 @@ class FactText {
       case OptionType::kLayer:
         layer(name, *options.layer(def.name));
         break;
+      case OptionType::kLayers:
+        for (const auto& one : options.layers(def.name))
+          layer(name, *one);
+        break;
       case OptionType::kComponent:
         component(name, *options.component(def.name));
         break;
@@ -94,7 +98,11 @@ std::string call_text(const Model& model, const Call& call) {
   std::vector<std::string> inputs;
   for (ModelValue value : call.inputs)
     inputs.push_back(model.value_name(value));
-  return text.list("inputs", inputs).take();
+  text.list("inputs", inputs);
+  for (size_t i = 0; i < call.named.size(); ++i) {
+    if (call.named[i]) text.add(layer.def->named_inputs[i].name, model.value_name(*call.named[i]));
+  }
+  return text.take();
 }
 
 std::string rule_text(const DataRule& rule) {

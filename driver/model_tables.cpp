@@ -21,12 +21,13 @@ bool starts_with(std::string_view text, std::string_view prefix) {
 }
 
 /// What an input is follows from the model, not from its name: a layer may be called "optimizer".
-gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const std::set<std::string>& layers) {
+gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const HeldNames& layers) {
   switch (input.kind) {
     case InputKind::kParam:
       return GRADC_RT_PARAMETER;
     case InputKind::kState:
-      return layers.contains(input.name) ? GRADC_RT_STATE : GRADC_RT_OPTIMIZER_STATE;
+      if (layers.carried.contains(input.name)) return GRADC_RT_CARRIED;
+      return layers.all.contains(input.name) ? GRADC_RT_STATE : GRADC_RT_OPTIMIZER_STATE;
     case InputKind::kInput:
       if (starts_with(input.name, "input/")) return GRADC_RT_INPUT;
       if (starts_with(input.name, "target/")) return GRADC_RT_TARGET;
@@ -103,13 +104,13 @@ const OutputLoss* loss_of(const Model& model, const std::string& output) {
 
 /// Which values weights meet as they are, or only moved about: back from the last call.
 std::vector<bool> meeting_weights(const Model& model) {
-  std::vector<bool> meets(model.inputs.size() + model.calls.size());
+  std::vector<bool> meets(model.num_values());
   for (size_t c = model.calls.size(); c-- > 0;) {
     const Call& call = model.calls[c];
     const Layer& layer = model.layers[call.layer];
     if (layer.def->normalizes) continue;
     const bool moves = layer.def->integers && layer.def != &raw_op_layer();
-    if (layer.parameters.empty() && !(moves && meets[model.inputs.size() + c])) continue;
+    if (layer.parameters.empty() && !layer.tie && !(moves && meets[call.first])) continue;
     for (const ModelValue input : call.inputs)
       meets[input] = true;
   }
@@ -164,12 +165,14 @@ void set_text(gradc_rt_data& rule, const DataRule& given) {
   rule.max_tokens = text.max_tokens;
 }
 
-/// The names of all that the model's layers hold.
-std::set<std::string> parameter_names(const Model& model) {
-  std::set<std::string> names;
+HeldNames held_names(const Model& model) {
+  HeldNames names;
   for (const Layer& layer : model.layers) {
-    for (const ParameterSpec& spec : layer.parameters)
-      names.insert(layer.name + "/" + spec.name);
+    for (const ParameterSpec& spec : layer.parameters) {
+      const std::string name = layer.name + "/" + spec.name;
+      names.all.insert(name);
+      if (spec.carried) names.carried.insert(name);
+    }
   }
   return names;
 }
@@ -181,7 +184,7 @@ constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
 
 ModelTables::ModelTables(const Model& model, int64_t batch,
                          std::span<const std::shared_ptr<Graph>> graphs) {
-  const std::set<std::string> layers = parameter_names(model);
+  const HeldNames layers = held_names(model);
   for (const auto& graph : graphs)
     add_inputs(*graph, layers);
   for (const auto& graph : graphs)
@@ -242,7 +245,7 @@ void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const Te
   tensors_.push_back(tensor);
 }
 
-void ModelTables::add_inputs(const Graph& graph, const std::set<std::string>& layers) {
+void ModelTables::add_inputs(const Graph& graph, const HeldNames& layers) {
   for (const GraphInput& input : graph.inputs()) {
     add(input.name, kind_of_input(input, layers), graph.type(input.value), &input.init);
   }

@@ -24,6 +24,12 @@ namespace gradc {
 /// How a parameter gets its first value, for the runtime.
 gradc_rt_initializer initializer_of(const InitSpec& init);
 
+/// The names of all that the model's layers hold.
+struct HeldNames {
+  std::set<std::string> all;
+  std::set<std::string> carried;  ///< from one batch to the next
+};
+
 class ModelTables {
  public:
   /// Tensors are the union over the graphs' inputs and outputs, in the order met, and for a model
@@ -48,7 +54,7 @@ class ModelTables {
   const char* keep(std::string text);
   void add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type,
            const InitSpec* init);
-  void add_inputs(const Graph& graph, const std::set<std::string>& layers);
+  void add_inputs(const Graph& graph, const HeldNames& layers);
   void add_outputs(const Graph& graph);
   void add_gradients(const Graph& graph);
   void link_scores(const Model& model);

@@ -18,9 +18,11 @@ namespace gradc {
 
 namespace {
 
-constexpr std::array<gradc_rt_tensor_kind, 9> kKinds = {
-    GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_INPUT,   GRADC_RT_TARGET,
-    GRADC_RT_OUTPUT,    GRADC_RT_LOSS,  GRADC_RT_METRIC,          GRADC_RT_GRADIENT};
+constexpr std::array<gradc_rt_tensor_kind, 10> kKinds = {
+    GRADC_RT_PARAMETER, GRADC_RT_STATE,  GRADC_RT_OPTIMIZER_STATE,
+    GRADC_RT_INPUT,     GRADC_RT_TARGET, GRADC_RT_OUTPUT,
+    GRADC_RT_LOSS,      GRADC_RT_METRIC, GRADC_RT_GRADIENT,
+    GRADC_RT_CARRIED};
 
 constexpr const char* kForked =
     "the session belongs to the process that forked this one: its threads are there; make another";
@@ -169,7 +171,7 @@ class SessionImpl final : public Session {
     if (index < 0) return {};
     const gradc_rt_tensor& tensor = instance_->tensor(static_cast<size_t>(index));
     const bool lasting = tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
-                         tensor.kind == GRADC_RT_OPTIMIZER_STATE;
+                         tensor.kind == GRADC_RT_OPTIMIZER_STATE || tensor.kind == GRADC_RT_CARRIED;
     if (!lasting) return {};
     return {static_cast<std::byte*>(instance_->data(static_cast<size_t>(index))),
             static_cast<size_t>(tensor.bytes)};
@@ -184,6 +186,13 @@ class SessionImpl final : public Session {
 
   SessionStatus initialize(uint64_t seed) override {
     return use([&]() -> SessionStatus { return from_status(instance_->initialize(seed)); });
+  }
+
+  SessionStatus reset_states() override {
+    return use([&]() -> SessionStatus {
+      instance_->reset_carried();
+      return {};
+    });
   }
 
   SessionStatus save(const std::string& path, bool with_optimizer) override {

@@ -99,6 +99,24 @@ std::shared_ptr<const Component> read_constant_schedule(DiagnosticSink& sink,
   return component;
 }
 
+/// One layer or a list of them.
+std::optional<std::vector<std::shared_ptr<const Layer>>> read_inner_layers(DiagnosticSink& sink,
+                                                                           const JsonCursor& at) {
+  std::vector<std::shared_ptr<const Layer>> layers;
+  if (!at.value().is_array()) {
+    layers.push_back(read_inner_layer(sink, at));
+    if (layers.back() == nullptr) return std::nullopt;
+    return layers;
+  }
+  if (at.value().empty())
+    sink.error(DiagKind::kBadValue, at.place(), "{} names no layer", place_name(at.pointer()));
+  for (size_t i = 0; i < at.value().size(); ++i) {
+    if (auto layer = read_inner_layer(sink, at.element(i))) layers.push_back(std::move(layer));
+  }
+  if (layers.empty() || layers.size() < at.value().size()) return std::nullopt;
+  return layers;
+}
+
 /// Turns optional<T> into optional<OptionValue>.
 template <class T>
 std::optional<OptionValue> lift(std::optional<T> value) {
@@ -141,6 +159,8 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
       if (!layer) return std::nullopt;
       return OptionValue(std::move(layer));
     }
+    case OptionType::kLayers:
+      return lift(read_inner_layers(sink, at));
     case OptionType::kComponent: {
       auto component = read_component(sink, at, def.family);
       if (!component) return std::nullopt;

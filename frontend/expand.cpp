@@ -222,6 +222,7 @@ class Expander {
       }
     }
     entry.inputs = read_references(reader, scope);
+    if (entry.def != nullptr) entry.named = read_named(reader, entry.def->named_inputs, scope);
     if (entry.type == EntryType::kShared)
       reader.finish();  // a layer's other members are read by its table
     scope.previous = entry.name;
@@ -231,6 +232,20 @@ class Expander {
   static const NameIndex& known_types() {
     static const NameIndex types(layer_names());
     return types;
+  }
+
+  /// Inputs that a layer names by themselves, like "attention_mask".
+  std::vector<std::optional<Reference>> read_named(ObjectReader& reader,
+                                                   std::span<const NamedInput> inputs,
+                                                   const Scope& scope) {
+    std::vector<std::optional<Reference>> references(inputs.size());
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      const auto at = reader.get(inputs[i].name);
+      if (!at || at->value().is_null()) continue;
+      if (const auto name = read_string(sink_, *at))
+        references[i] = Reference{scope.prefix + *name, *name, at->place()};
+    }
+    return references;
   }
 
   std::vector<Reference> read_references(ObjectReader& reader, const Scope& scope) {
@@ -420,7 +435,8 @@ void expand_layers(ObjectReader& top, Expansion& expansion) {
   Expander(top, expansion).run();
 }
 
-std::optional<std::string> Expansion::resolve(const std::string& name) {
+/// The end of the aliases; an empty name when they form a circle.
+std::string Expansion::follow(const std::string& name) {
   std::vector<std::string*> path;
   std::set<const std::string*> seen;
   std::string end = name;
@@ -432,8 +448,17 @@ std::optional<std::string> Expansion::resolve(const std::string& name) {
   }
   for (std::string* alias : path)
     *alias = end;  // a long way is gone once
-  if (!end.empty() && declared.count(end) == 0) return std::nullopt;
   return end;
+}
+
+std::optional<Expansion::Meaning> Expansion::resolve(const std::string& name) {
+  std::string end = follow(name);
+  if (end.empty() || declared.count(end) != 0) return Meaning{std::move(end), {}};
+  const size_t dot = end.rfind('.');
+  if (dot == std::string::npos || dot == 0) return std::nullopt;
+  std::string base = follow(end.substr(0, dot));
+  if (!base.empty() && declared.count(base) == 0) return std::nullopt;
+  return Meaning{std::move(base), end.substr(dot + 1)};
 }
 
 }  // namespace gradc

@@ -27,10 +27,11 @@ struct LayerEntry {
   std::string name = {};    ///< full: "encoder_0/dense"
   std::string prefix = {};  ///< of its scope: "encoder_0/"
   JsonCursor json;
-  std::string type_name = {};                 ///< "dense"
-  const LayerDef* def = nullptr;              ///< null: unknown, already reported
-  std::vector<Reference> inputs = {};         ///< empty: nothing comes before it
-  std::optional<Reference> shared_with = {};  ///< kShared: the layer that is called again
+  std::string type_name = {};                        ///< "dense"
+  const LayerDef* def = nullptr;                     ///< null: unknown, already reported
+  std::vector<Reference> inputs = {};                ///< empty: nothing comes before it
+  std::vector<std::optional<Reference>> named = {};  ///< as LayerDef::named_inputs
+  std::optional<Reference> shared_with = {};         ///< kShared: the layer that is called again
 };
 
 /// All names of a model, before they are connected.
@@ -43,9 +44,17 @@ struct Expansion {
   std::string last;                            ///< name of the last element of "layers"
   std::deque<OwnJson> rewritten;               ///< block layers with their parameters filled in
 
-  /// Follows aliases to an input or entry; nothing when the name is unknown, an empty name when
-  /// aliases form a circle.
-  std::optional<std::string> resolve(const std::string& name);
+  /// An input or an entry, and which of its results.
+  struct Meaning {
+    std::string name;    ///< empty: aliases form a circle
+    std::string result;  ///< empty: the first
+  };
+  /// Follows aliases; nothing when the name is unknown. Behind the last dot of a name that is none
+  /// stands a result: "lstm.state_h".
+  std::optional<Meaning> resolve(const std::string& name);
+
+ private:
+  std::string follow(const std::string& name);
 };
 
 /// Reads "inputs", "layers" and "blocks" of the top-level object.

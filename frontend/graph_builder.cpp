@@ -61,6 +61,7 @@ class EntryBuilder {
       for (const ModelOutput& output : model_.outputs) {
         graph_->add_output("output/" + output.name, values_[output.value].id());
       }
+      update_states();
       return EntryGraph{graph_, {}};
     }
     build_losses();
@@ -98,13 +99,15 @@ class EntryBuilder {
     for (const Layer& layer : model_.layers) {
       locate(layer.place);
       for (const ParameterSpec& spec : layer.parameters) {
-        InitSpec init = make_init_spec(spec.initializer, spec.shape);
+        Ints shape = spec.shape;
+        if (spec.carried) shape.insert(shape.begin(), request_.batch_size);
+        InitSpec init = make_init_spec(spec.initializer, shape);
         init.stream = stream++;
         init.ones_begin = spec.ones_begin;
         init.ones_end = spec.ones_end;
         const std::string name = layer.name + "/" + spec.name;
         parameters_[name] = builder_.input(spec.trainable ? InputKind::kParam : InputKind::kState,
-                                           {spec.dtype, Shape(spec.shape)}, name,
+                                           {spec.dtype, Shape(shape)}, name,
                                            value_hint(layer.name + "." + spec.name), init);
       }
     }
@@ -137,6 +140,8 @@ class EntryBuilder {
     args.mask = masks_[call.inputs.front()];
     for (const ModelValue value : call.inputs)
       args.masks.push_back(masks_[value]);
+    for (const auto& value : call.named)
+      args.named.push_back(value ? values_[*value] : Val());
     if (tail_.valid()) args.tail_weight = cast(tail_, layer.policy.compute);
     args.seed = [this] { return seed(); };
     args.iteration = [this] { return iteration(); };
@@ -145,17 +150,28 @@ class EntryBuilder {
       states_[layer.name + "/" + std::string(name)] = value;
     };
     args.next_stream = [this] { return random_stream_++; };
+    std::vector<Val> results(call.results.size());
+    args.give = [&](std::string_view name, Val value) {
+      const std::string full = call.name + "." + std::string(name);
+      for (size_t i = 1; i < results.size(); ++i) {
+        if (call.results[i].name == full) results[i] = value;
+      }
+    };
     const NodeId before = graph_->last_node();
-    const Val result = layer.def->build(args);
+    results.front() = layer.def->build(args);
     if (layer.policy.short_float) multiply_in(*graph_, before, *layer.policy.short_float);
-    const TensorType expected = batched(call.output, request_.batch_size);
-    GRADC_CHECK(result.type() == expected, "layer \"{}\" was inferred as {} but built as {}",
-                call.name, to_string(expected), to_string(result.type()));
-    graph_->set_name_hint(result.id(), value_hint(call.name));
-    values_.push_back(in_memory(result, layer.policy));
     const bool carries = layer.def->masks == MaskRule::kCarries;
-    masks_.push_back(carries || !call.masked ? args.mask : layer.def->build_mask(args));
-    if (!call.masked) masks_.back() = {};
+    for (size_t i = 0; i < results.size(); ++i) {
+      const CallResult& wanted = call.results[i];
+      GRADC_CHECK(results[i].valid(), "\"{}\" was not built", wanted.name);
+      const TensorType expected = batched(wanted.spec, request_.batch_size);
+      GRADC_CHECK(results[i].type() == expected, "\"{}\" was inferred as {} but built as {}",
+                  wanted.name, to_string(expected), to_string(results[i].type()));
+      graph_->set_name_hint(results[i].id(), value_hint(wanted.name));
+      values_.push_back(in_memory(results[i], layer.policy));
+      masks_.emplace_back();
+      if (wanted.masked) masks_.back() = carries ? args.mask : layer.def->build_mask(args);
+    }
   }
 
   /// What a layer passes on, in the policy's short type; what leaves the model is not rounded.
@@ -177,6 +193,10 @@ class EntryBuilder {
 
   /// A parameter's value; a moving average that a shared layer has already moved is its new value.
   Val parameter(const Layer& layer, std::string_view name) {
+    if (layer.tie && name == kTiedParameter) {
+      const Val held = parameter(model_.layers[layer.tie->layer], layer.tie->held);
+      return cast(transpose(held, {1, 0}), layer.policy.compute);
+    }
     const std::string full = layer.name + "/" + std::string(name);
     const auto found = parameters_.find(full);
     GRADC_CHECK(found != parameters_.end(), "layer \"{}\" has no parameter \"{}\"", layer.name,
@@ -246,6 +266,11 @@ class EntryBuilder {
       const std::string name = model_.outputs[output].name;
       graph_->add_output(kCountOutput + name, of_output->count().id());
     }
+    update_states();
+  }
+
+  /// What layers keep of this batch.
+  void update_states() {
     builder_.set_phase(Phase::kUpdate);
     for (const auto& [name, value] : states_)
       builder_.update(parameters_.at(name), value);
@@ -285,7 +310,7 @@ class EntryBuilder {
   std::map<std::pair<ModelValue, DType>, Val> casts_;  ///< of values_
   std::set<ModelValue> outputs_;
   std::map<std::string, Val> parameters_;
-  std::map<std::string, Val> states_;  ///< next values of moving averages
+  std::map<std::string, Val> states_;  ///< next values of moving averages, and of what is carried
   Val tail_, seed_, iteration_;
   int64_t random_stream_ = kFirstRandomStream;
 

@@ -79,6 +79,17 @@ void LayerInferArgs::parameter(std::string_view name, Ints shape, bool trainable
   parameters.push_back(std::move(spec));
 }
 
+void LayerInferArgs::carry(std::string_view name, Ints shape) {
+  ParameterSpec spec;
+  spec.name = std::string(name);
+  spec.dtype = layer.policy.compute;
+  spec.shape = std::move(shape);
+  spec.initializer = default_component(Family::kInitializer, "zeros");
+  spec.trainable = false;
+  spec.carried = true;
+  parameters.push_back(std::move(spec));
+}
+
 Ints LayerBuildArgs::example_shape(size_t i) const {
   const Shape& shape = inputs[i].shape();
   return {shape.begin() + 1, shape.end()};

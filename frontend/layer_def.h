@@ -19,6 +19,12 @@
 
 namespace gradc {
 
+/// An input that has a name of its own beside "inputs".
+struct NamedInput {
+  std::string_view name;
+  std::string_view doc;
+};
+
 /// What shape inference of one call sees and fills.
 struct LayerInferArgs {
   const Layer& layer;
@@ -29,14 +35,24 @@ struct LayerInferArgs {
 
   bool masked = false;           ///< some steps of an input do not count
   std::vector<bool> masks = {};  ///< the same by input; empty inside another layer
+  std::vector<std::optional<TensorSpec>> named = {};  ///< LayerDef::named_inputs that are given
 
   TensorSpec output;
-  bool output_masked = false;  ///< MaskRule::kKnows only
+  Ints tied_shape = {};               ///< layers with a tie: of the matrix that they need
+  bool output_masked = false;         ///< MaskRule::kKnows only
+  std::vector<CallResult> more = {};  ///< results beside the output, by their own names
   std::vector<ParameterSpec> parameters;
 
   const Options& options() const { return layer.component.options; }
   const Ints& shape(size_t i = 0) const { return inputs[i].shape; }
   bool input_masked(size_t i) const { return masks.empty() ? masked : masks[i]; }
+  const TensorSpec* named_input(size_t i) const {
+    return i < named.size() && named[i] ? &*named[i] : nullptr;
+  }
+  /// One more result, of the output's type; `mask`: with the output's mask.
+  void result(std::string_view name, Ints shape, bool mask = false) {
+    more.push_back({std::string(name), {output.dtype, std::move(shape)}, mask});
+  }
   /// "layer \"conv2d\"".
   std::string who() const;
   /// Place of an option, for complaints about its value.
@@ -45,6 +61,8 @@ struct LayerInferArgs {
   /// `<prefix>_regularizer` (`prefix` is the parameter's name unless given), or `initializer`.
   void parameter(std::string_view name, Ints shape, bool trainable = true,
                  std::string_view prefix = {});
+  /// Declares a state that goes from one batch to the next; `shape` is one example's.
+  void carry(std::string_view name, Ints shape);
   /// Reports a shape that does not fit and returns false.
   template <class... Args>
   bool mismatch(fmt::format_string<Args...> format, Args&&... args) {
@@ -62,6 +80,7 @@ struct LayerBuildArgs {
   bool training = false;
   Val mask = {};                ///< bool[batch, steps]: which steps count; empty: all
   std::vector<Val> masks = {};  ///< the same by input; empty inside another layer
+  std::vector<Val> named = {};  ///< LayerDef::named_inputs; empty: not given
   bool zero_masked = false;     ///< a recurrent layer gives 0 for steps that do not count
   Val tail_weight = {};         ///< f32[batch] that sums to 1; empty: every row weighs 1/batch
   /// Of random ops; only in training.
@@ -70,14 +89,19 @@ struct LayerBuildArgs {
   std::function<void(std::string_view, Val)> update_state =
       {};                                     ///< next value of a parameter that is not trained
   std::function<int64_t()> next_stream = {};  ///< a new random stream, unique in the model
+  std::function<void(std::string_view, Val)> give = {};  ///< a result beside the one returned
 
   const Options& options() const { return layer.component.options; }
   Val in(size_t i = 0) const { return inputs[i]; }
   Val input_mask(size_t i) const { return masks.empty() ? mask : masks[i]; }
+  Val named_input(size_t i) const { return i < named.size() ? named[i] : Val(); }
   /// Extents without the batch axis.
   Ints example_shape(size_t i = 0) const;
   int64_t batch() const { return inputs[0].shape()[0]; }
 };
+
+/// The parameter that "tied_to" replaces.
+inline constexpr std::string_view kTiedParameter = "kernel";
 
 /// What a layer makes of steps that do not count.
 enum class MaskRule : uint8_t {
@@ -89,10 +113,12 @@ enum class MaskRule : uint8_t {
 struct LayerDef {
   ComponentDef base;
   int64_t min_inputs = 1;
-  int64_t max_inputs = 1;   ///< -1: any number
-  bool integers = false;    ///< inputs may be integers
-  bool normalizes = false;  ///< the scale of its input does not matter
+  int64_t max_inputs = 1;       ///< -1: any number
+  bool integers = false;        ///< inputs may be integers
+  std::string_view table = {};  ///< the matrix that other layers may be tied to
+  bool normalizes = false;      ///< the scale of its input does not matter
   MaskRule masks = MaskRule::kRefuses;
+  std::span<const NamedInput> named_inputs = {};  ///< that may be given beside "inputs"
   bool (*infer)(LayerInferArgs&) = nullptr;
   Val (*build)(const LayerBuildArgs&) = nullptr;
   Val (*build_mask)(const LayerBuildArgs&) = nullptr;  ///< of the result; kKnows only

@@ -21,6 +21,10 @@ bool read_members(DiagnosticSink& sink, const JsonCursor& at,
                       fmt::format("{} layer \"{}\"", layer.component.written_type, layer.name));
   for (const char* member : other)
     reader.get(member);
+  if (!inner) {
+    for (const NamedInput& input : layer.def->named_inputs)
+      reader.get(input.name);
+  }
   if (const auto trainable = reader.get("trainable"))
     layer.trainable = read_bool(sink, *trainable).value_or(true);
   if (layer.def == &raw_op_layer()) {
@@ -61,6 +65,13 @@ std::shared_ptr<const Layer> read_inner_layer(DiagnosticSink& sink, const JsonCu
     layer->name = *name;
   }
   if (!read_members(sink, at, {"type", "name"}, /*inner=*/true, *layer)) return nullptr;
+  const Options& options = layer->component.options;
+  if (options.defines("tied_to") && options.has("tied_to")) {
+    sink.error(DiagKind::kUnsupported, at.member("tied_to").place(),
+               "a {} inside of another layer cannot be tied", *type)
+        .with_help("let it stand in the list itself: it works on the last axis of any input");
+    return nullptr;
+  }
   return layer;
 }
 

@@ -4,10 +4,35 @@
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 
+#include <algorithm>
+#include <iterator>
+
 namespace gradc {
 
 DType Layer::seen(DType dtype) const {
   return is_float(dtype) && def != &raw_op_layer() ? policy.compute : dtype;
+}
+
+const Call* Model::call_of(ModelValue value) const {
+  if (value < inputs.size()) return nullptr;
+  const auto next = std::upper_bound(calls.begin(), calls.end(), value,
+                                     [](ModelValue v, const Call& call) { return v < call.first; });
+  return &*std::prev(next);
+}
+
+const TensorSpec& Model::spec(ModelValue value) const {
+  const Call* call = call_of(value);
+  return call == nullptr ? inputs[value].spec : call->results[value - call->first].spec;
+}
+
+bool Model::masked(ModelValue value) const {
+  const Call* call = call_of(value);
+  return call != nullptr && call->results[value - call->first].masked;
+}
+
+const std::string& Model::value_name(ModelValue value) const {
+  const Call* call = call_of(value);
+  return call == nullptr ? inputs[value].name : call->results[value - call->first].name;
 }
 
 TensorSpec Model::target_spec(const OutputLoss& loss) const {
@@ -25,7 +50,7 @@ int64_t count_elements(const Model& model, bool trainable) {
   int64_t total = 0;
   for (const Layer& layer : model.layers) {
     for (const ParameterSpec& parameter : layer.parameters) {
-      if (parameter.trainable != trainable) continue;
+      if (parameter.trainable != trainable || parameter.carried) continue;
       int64_t count = 1;
       for (const int64_t extent : parameter.shape)
         count *= extent;

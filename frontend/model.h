@@ -43,8 +43,15 @@ struct ParameterSpec {
   Component initializer;
   std::shared_ptr<const Component> regularizer;  ///< may be null
   bool trainable = true;
+  bool carried = false;    ///< from one batch to the next: the batch is its first axis
   int64_t ones_begin = 0;  ///< elements [ones_begin, ones_end) start at 1
   int64_t ones_end = 0;
+};
+
+/// A matrix of another layer that stands, transposed, for a layer's kernel.
+struct Tie {
+  size_t layer = 0;
+  std::string held;  ///< the parameter's name there
 };
 
 /// A layer with its parameters; a shared layer is called more than once.
@@ -57,6 +64,7 @@ struct Layer {
   bool trainable = true;
   DTypePolicy policy;
   std::vector<ParameterSpec> parameters;
+  std::optional<Tie> tie;
   Place place;
 
   /// The type as which the layer sees a value of a type: floats are cast to its own. Raw ops take
@@ -64,17 +72,27 @@ struct Layer {
   DType seen(DType dtype) const;
 };
 
-/// Index of a value: inputs come first, then calls.
+/// Index of a value: inputs come first, then the results of the calls.
 using ModelValue = size_t;
+
+/// One result of a call. The first has the call's name, others add theirs: "lstm.state_h".
+struct CallResult {
+  std::string name;
+  TensorSpec spec;
+  bool masked = false;  ///< some of its steps do not count
+};
 
 /// One use of a layer. Calls are in topological order.
 struct Call {
   std::string name;  ///< the layer's name, or the name of the "shared" entry
   size_t layer = 0;
   std::vector<ModelValue> inputs;
-  TensorSpec output;
-  bool masked = false;  ///< some steps of the output do not count
+  std::vector<std::optional<ModelValue>> named = {};  ///< as LayerDef::named_inputs
+  ModelValue first = 0;                               ///< its results are the values from here on
+  std::vector<CallResult> results;
   Place place;
+
+  const TensorSpec& output() const { return results.front().spec; }
 };
 
 struct ModelOutput {
@@ -157,15 +175,15 @@ struct Model {
   std::vector<DataRule> data;
   std::vector<Diagnostic> warnings;
 
-  const TensorSpec& spec(ModelValue value) const {
-    return value < inputs.size() ? inputs[value].spec : calls[value - inputs.size()].output;
+  /// How many values there are.
+  size_t num_values() const {
+    return calls.empty() ? inputs.size() : calls.back().first + calls.back().results.size();
   }
-  bool masked(ModelValue value) const {
-    return value >= inputs.size() && calls[value - inputs.size()].masked;
-  }
-  const std::string& value_name(ModelValue value) const {
-    return value < inputs.size() ? inputs[value].name : calls[value - inputs.size()].name;
-  }
+  /// The call that a value is a result of; null for inputs.
+  const Call* call_of(ModelValue value) const;
+  const TensorSpec& spec(ModelValue value) const;
+  bool masked(ModelValue value) const;
+  const std::string& value_name(ModelValue value) const;
   /// The spec of an output's target as its loss wants it.
   TensorSpec target_spec(const OutputLoss& loss) const;
   /// Elements of all trained / of all other parameters.

@@ -77,6 +77,9 @@ const Component* Options::component(std::string_view name) const {
   return as<std::shared_ptr<const Component>>(get(name), name).get();
 }
 
+const std::vector<std::shared_ptr<const Layer>>& Options::layers(std::string_view name) const {
+  return as<std::vector<std::shared_ptr<const Layer>>>(get(name), name);
+}
 const Layer* Options::layer(std::string_view name) const {
   if (!has(name)) return nullptr;
   return as<std::shared_ptr<const Layer>>(get(name), name).get();

@@ -48,6 +48,7 @@ enum class OptionType : uint8_t {
   kPadding2d,  ///< an integer, [height, width] or [[top, bottom], [left, right]]; stored as those
                ///< four
   kLayer,      ///< a layer of its own, without inputs
+  kLayers,     ///< one or a list of them
   kComponent,  ///< a name or typed object of `family`; a plain number where the family allows it
 };
 
@@ -84,7 +85,8 @@ struct Component;
 struct Layer;
 using OptionValue =
     std::variant<NoValue, bool, int64_t, double, std::string, Ints, std::vector<double>,
-                 std::shared_ptr<const Component>, std::shared_ptr<const Layer>>;
+                 std::shared_ptr<const Component>, std::shared_ptr<const Layer>,
+                 std::vector<std::shared_ptr<const Layer>>>;
 
 /// The values of all options of one component, defaults filled in. Asking for an option that the
 /// table does not have, or as another type, is a broken invariant.
@@ -104,6 +106,7 @@ class Options {
   const Component* component(std::string_view name) const;
   /// The layer of that name, or null.
   const Layer* layer(std::string_view name) const;
+  const std::vector<std::shared_ptr<const Layer>>& layers(std::string_view name) const;
 
  private:
   const OptionValue& get(std::string_view name) const;

@@ -34,6 +34,8 @@ std::string type_text(const OptionDef& def) {
       return "integer, pair or two pairs";
     case OptionType::kLayer:
       return "layer";
+    case OptionType::kLayers:
+      return "layer or layers";
     case OptionType::kComponent:
       return std::string(family_name(def.family));
   }
@@ -67,6 +69,13 @@ void add_component(std::string& out, const ComponentDef& def) {
   add_options(out, def.options);
 }
 
+void add_named_inputs(std::string& out, const LayerDef& def) {
+  if (def.named_inputs.empty()) return;
+  out += "\n| further input | meaning |\n|---|---|\n";
+  for (const NamedInput& input : def.named_inputs)
+    out += fmt::format("| `{}` | {} |\n", input.name, cell(input.doc));
+}
+
 }  // namespace
 
 std::string layer_reference() {
@@ -74,8 +83,10 @@ std::string layer_reference() {
       "# Layers\n\nEvery layer also takes `name`, `inputs` (a name or a list of names), "
       "`trainable` and `dtype` (the model's unless given): " +
       fmt::format("{}.\n", fmt::join(split_words(kPolicyNames), ", "));
-  for (const LayerDef* def : all_layers())
+  for (const LayerDef* def : all_layers()) {
     add_component(out, def->base);
+    add_named_inputs(out, *def);
+  }
   out += "\nEvery activation below is also a layer of that name.\n";
   for (int f = 0; f < kNumFamilies; ++f) {
     const auto family = static_cast<Family>(f);

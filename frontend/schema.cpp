@@ -70,6 +70,12 @@ Json value_schema(const OptionDef& def) {
     }
     case OptionType::kLayer:
       return Json{{"$ref", "#/$defs/inner_layer"}};
+    case OptionType::kLayers: {
+      const Json layer = {{"$ref", "#/$defs/inner_layer"}};
+      Json list = list_schema(layer);
+      list["minItems"] = 1;
+      return any_of({layer, std::move(list)});
+    }
     case OptionType::kComponent:
       return reference_to(def.family);
   }
@@ -168,7 +174,12 @@ Json table_layers(bool inner) {
       Json layer = object_schema(def->base);
       add_frame(layer, inner);
       layer["properties"]["trainable"] = {{"type", "boolean"}};
-      if (!inner) layer["properties"]["dtype"] = policy_schema();
+      if (!inner) {
+        layer["properties"]["dtype"] = policy_schema();
+        for (const NamedInput& input : def->named_inputs)
+          layer["properties"][std::string(input.name)] = {{"type", "string"},
+                                                          {"description", input.doc}};
+      }
       choices.push_back(std::move(layer));
     }
   }

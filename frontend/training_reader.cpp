@@ -89,6 +89,7 @@ class TrainingReader {
     if (const auto metrics = reader_.get("metrics")) read_metrics(*metrics);
     if (const auto stopping = reader_.get("early_stopping")) read_early_stopping(*stopping);
     reader_.finish();
+    check_shuffle(options);
     training_.batch_size = options.integer("batch_size");
     training_.epochs = options.integer("epochs");
     training_.shuffle = options.flag("shuffle");
@@ -162,8 +163,9 @@ class TrainingReader {
   /// one and has none, or nothing for other layers.
   std::string_view last_activation(size_t output) const {
     const ModelValue value = model_.outputs[output].value;
-    if (value < model_.inputs.size()) return {};
-    const Layer& layer = model_.layers[model_.calls[value - model_.inputs.size()].layer];
+    const Call* call = model_.call_of(value);
+    if (call == nullptr || value != call->first) return {};
+    const Layer& layer = model_.layers[call->layer];
     if (layer.component.def == nullptr) return {};
     if (const ComponentDef* activation =
             find_member(Family::kActivation, layer.component.def->type))
@@ -205,6 +207,23 @@ class TrainingReader {
                    name)
           .with_help(fmt::format("\"from_logits\": true, or \"activation\": \"{}\"",
                                  binary ? "sigmoid" : "softmax"));
+    }
+  }
+
+  /// What stateful layers carry on belongs to the next part of the same sequence.
+  void check_shuffle(const Options& options) {
+    if (!options.flag("shuffle")) return;
+    for (const Layer& layer : model_.layers) {
+      const auto carried = std::find_if(layer.parameters.begin(), layer.parameters.end(),
+                                        [](const ParameterSpec& p) { return p.carried; });
+      if (carried == layer.parameters.end()) continue;
+      sink_
+          .error(DiagKind::kUnsupported, layer.place,
+                 "layer \"{}\" is stateful, but training shuffles its examples: a batch does not "
+                 "go on where the one before ended",
+                 layer.name)
+          .with_help("\"shuffle\": false in \"training\"");
+      return;
     }
   }
 

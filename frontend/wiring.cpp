@@ -3,90 +3,52 @@
 
 #include "frontend/layer_def.h"
 #include "frontend/layer_reader.h"
-#include "support/suggest.h"
+#include "frontend/wired.h"
+#include "support/check.h"
 
 #include <algorithm>
 
 namespace gradc {
 namespace {
 
-constexpr size_t kNone = SIZE_MAX;
-
-/// An input of an entry: a model input or another entry.
-struct Source {
-  bool is_input = false;
-  size_t index = kNone;  ///< kNone: unknown name, already reported
-};
-
 class Wiring {
  public:
-  Wiring(Expansion& expansion, int64_t batch_size, DiagnosticSink& sink, Model& model)
-      : expansion_(expansion), batch_size_(batch_size), sink_(sink), model_(model) {}
+  Wiring(Wired& wired, int64_t batch_size)
+      : w_(wired), batch_size_(batch_size), sink_(wired.sink), model_(wired.model) {}
 
-  void run(const std::optional<JsonCursor>& outputs) {
-    model_.inputs = expansion_.inputs;
-    for (size_t i = 0; i < model_.inputs.size(); ++i)
-      inputs_by_name_[model_.inputs[i].name] = i;
-    for (size_t i = 0; i < expansion_.entries.size(); ++i)
-      entries_by_name_[expansion_.entries[i].name] = i;
+  void run() {
     read_layers();
     resolve_sources();
+    resolve_ties();
     sort();
     infer_all();
-    read_outputs(outputs);
-    keep_needed();
+    check_ties();
   }
 
  private:
-  const LayerEntry& entry(size_t i) const { return expansion_.entries[i]; }
+  /// A call of a layer whose matrix is another's, and the shape that it needs that to have.
+  struct TiedCall {
+    size_t entry;
+    Ints shape;
+  };
 
-  /// What a reference means; reports unknown names with the names of the same scope.
+  const LayerEntry& entry(size_t i) const { return w_.entry(i); }
   Source resolve(const Reference& reference, const std::string& prefix) {
-    if (const auto name = expansion_.resolve(reference.name)) {
-      if (name->empty()) {
-        sink_.error(DiagKind::kCycle, reference.place,
-                    "layers form a cycle: the result of \"{}\" is its own input",
-                    reference.written);
-        return {};
-      }
-      if (const auto input = inputs_by_name_.find(*name); input != inputs_by_name_.end())
-        return {true, input->second};
-      if (const auto found = entries_by_name_.find(*name); found != entries_by_name_.end())
-        return {false, found->second};
-      return {};  // a layer that could not be read
-    }
-    sink_
-        .error(DiagKind::kUnknownReference, reference.place, "no layer or input is named \"{}\"",
-               reference.written)
-        .with_help(names_in(prefix).suggestion(reference.written));
-    return {};
-  }
-
-  /// What can be referred to in a scope, made when the first wrong name of it is met.
-  const NameIndex& names_in(const std::string& prefix) {
-    const auto [entry, fresh] = known_names_.try_emplace(prefix);
-    if (!fresh) return entry->second;
-    std::vector<std::string> known;
-    for (auto at = expansion_.declared.lower_bound(prefix);
-         at != expansion_.declared.end() && at->first.starts_with(prefix); ++at) {
-      if (at->first.find('/', prefix.size()) == std::string::npos)
-        known.push_back(at->first.substr(prefix.size()));
-    }
-    return entry->second = NameIndex(std::move(known));
+    return w_.references.resolve(reference, prefix);
   }
 
   void read_layers() {
-    layer_of_.assign(expansion_.entries.size(), kNone);
-    for (size_t i = 0; i < expansion_.entries.size(); ++i) {
+    w_.layer_of.assign(w_.expansion.entries.size(), kNone);
+    for (size_t i = 0; i < w_.expansion.entries.size(); ++i) {
       if (entry(i).type == EntryType::kLayer && entry(i).def != nullptr) read_layer(i);
     }
-    for (size_t i = 0; i < expansion_.entries.size(); ++i) {
+    for (size_t i = 0; i < w_.expansion.entries.size(); ++i) {
       if (entry(i).type != EntryType::kShared || !entry(i).shared_with) continue;
       const Source source = resolve(*entry(i).shared_with, entry(i).prefix);
       const bool good = !source.is_input && source.index != kNone &&
                         entry(source.index).type == EntryType::kLayer;
       if (good) {
-        layer_of_[i] = layer_of_[source.index];
+        w_.layer_of[i] = w_.layer_of[source.index];
       } else if (source.index != kNone) {
         sink_.error(DiagKind::kUnknownReference, entry(i).shared_with->place,
                     "\"{}\" is no layer that can be shared", entry(i).shared_with->written);
@@ -102,42 +64,113 @@ class Wiring {
     layer.component.written_type = e.type_name;
     layer.policy = model_.policy;
     if (!read_layer_members(sink_, e.json, layer)) return;
-    layer_of_[i] = layers_.size();
-    layers_.push_back(std::move(layer));
+    w_.layer_of[i] = w_.layers.size();
+    w_.layers.push_back(std::move(layer));
+  }
+
+  /// "tied_to": the layer that holds the matrix.
+  void resolve_ties() {
+    for (size_t i = 0; i < w_.expansion.entries.size(); ++i) {
+      if (entry(i).type != EntryType::kLayer || w_.layer_of[i] == kNone) continue;
+      Layer& layer = w_.layers[w_.layer_of[i]];
+      const Options& options = layer.component.options;
+      if (!options.defines("tied_to") || !options.has("tied_to")) continue;
+      Place place = layer.place;
+      place.pointer += "/tied_to";
+      const std::string& name = options.text("tied_to");
+      const Source source = resolve({entry(i).prefix + name, name, place}, entry(i).prefix);
+      if (source.index == kNone) continue;
+      if (source.is_input) {
+        sink_.error(DiagKind::kUnknownReference, place,
+                    "\"{}\" is an input, not a layer that holds a matrix", name);
+        continue;
+      }
+      if (w_.layer_of[source.index] == kNone) continue;  // reported where it was read
+      layer.tie = Tie{.layer = w_.layer_of[source.index], .held = {}};
+    }
+    for (Layer& layer : w_.layers) {
+      if (layer.tie) find_table(layer);
+    }
+  }
+
+  void find_table(Layer& layer) {
+    const Layer& holder = w_.layers[layer.tie->layer];
+    layer.tie->held = std::string(holder.def->table);
+    const bool tied_too =
+        holder.component.options.defines("tied_to") && holder.component.options.has("tied_to");
+    if (!layer.tie->held.empty() && !tied_too) return;
+    Place place = layer.place;
+    place.pointer += "/tied_to";
+    Diagnostic& error =
+        sink_.error(DiagKind::kUnsupported, place, "{} layer \"{}\" is tied to {} \"{}\", which {}",
+                    layer.component.written_type, layer.name, holder.component.written_type,
+                    holder.name, tied_too ? "is tied itself" : "holds no matrix");
+    error.with_help(tied_too ? "name the layer that holds the matrix"
+                             : "name an embedding or a dense layer");
+  }
+
+  /// The matrix that a layer is tied to must be there, transposed.
+  void check_ties() {
+    for (const TiedCall& call : tied_) {
+      const Layer& layer = w_.layers[w_.layer_of[call.entry]];
+      const Layer& holder = w_.layers[layer.tie->layer];
+      for (const ParameterSpec& parameter : holder.parameters) {
+        if (parameter.name != layer.tie->held || parameter.shape == call.shape) continue;
+        sink_
+            .error(DiagKind::kShapeMismatch, entry(call.entry).json.place(),
+                   "{} layer \"{}\" is tied to a matrix of shape {}, but \"{}\" of \"{}\" has "
+                   "shape {}",
+                   layer.component.written_type, layer.name, shape_text(call.shape), parameter.name,
+                   holder.name, shape_text(parameter.shape))
+            .with_note("a dense layer's kernel is the transposed matrix: [units, features]");
+      }
+    }
   }
 
   void resolve_sources() {
-    sources_.resize(expansion_.entries.size());
-    for (size_t i = 0; i < expansion_.entries.size(); ++i) {
-      for (const Reference& reference : entry(i).inputs) {
-        sources_[i].push_back(resolve(reference, entry(i).prefix));
+    w_.sources.resize(w_.expansion.entries.size());
+    for (size_t i = 0; i < w_.expansion.entries.size(); ++i) {
+      for (const Reference& reference : entry(i).inputs)
+        w_.sources[i].push_back(resolve(reference, entry(i).prefix));
+      for (const auto& named : entry(i).named) {
+        if (named) w_.sources[i].push_back(resolve(*named, entry(i).prefix));
       }
     }
+  }
+
+  const Reference& reference_of(size_t i, size_t operand) const {
+    const LayerEntry& e = entry(i);
+    if (operand < e.inputs.size()) return e.inputs[operand];
+    size_t left = operand - e.inputs.size();
+    for (const auto& named : e.named) {
+      if (named && left-- == 0) return *named;
+    }
+    GRADC_UNREACHABLE();
   }
 
   /// Depth-first over the inputs, in file order; an edge back into the current path is a cycle.
   void sort() {
     enum : uint8_t { kNew, kOpen, kDone };
-    std::vector<uint8_t> state(sources_.size(), kNew);
+    std::vector<uint8_t> state(w_.sources.size(), kNew);
     struct Step {
       size_t entry;
       size_t next;
     };
-    for (size_t root = 0; root < sources_.size(); ++root) {
+    for (size_t root = 0; root < w_.sources.size(); ++root) {
       std::vector<Step> path;
       if (state[root] == kNew) path.push_back({root, 0});
       while (!path.empty()) {
         Step& step = path.back();
         state[step.entry] = kOpen;
-        if (step.next == sources_[step.entry].size()) {
+        if (step.next == w_.sources[step.entry].size()) {
           state[step.entry] = kDone;
-          order_.push_back(step.entry);
+          w_.order.push_back(step.entry);
           path.pop_back();
           continue;
         }
         const size_t operand = step.next++;
         const size_t at = step.entry;
-        const Source source = sources_[at][operand];
+        const Source source = w_.sources[at][operand];
         if (source.is_input || source.index == kNone || state[source.index] == kDone) continue;
         if (state[source.index] == kNew) {
           path.push_back({source.index, 0});
@@ -147,22 +180,21 @@ class Wiring {
         for (size_t k = path.size(); k-- > 0 && path[k].entry != source.index;)
           text += " -> " + entry(path[k].entry).name;
         sink_
-            .error(DiagKind::kCycle, entry(at).inputs[operand].place,
+            .error(DiagKind::kCycle, reference_of(at, operand).place,
                    "layers form a cycle: {} -> {}", text, entry(source.index).name)
             .with_note("a -> b: layer b takes the result of a");
-        sources_[at][operand].index = kNone;
+        w_.sources[at][operand].index = kNone;
       }
     }
   }
 
   void infer_all() {
-    outputs_.resize(sources_.size());
-    masked_.resize(sources_.size());
-    for (const size_t i : order_)
+    w_.results.resize(w_.sources.size());
+    for (const size_t i : w_.order)
       infer_entry(i);
     constexpr int64_t kTooMany = int64_t{1} << 61;
     int64_t total = 0;
-    for (const Layer& layer : layers_) {
+    for (const Layer& layer : w_.layers) {
       for (const ParameterSpec& parameter : layer.parameters)
         total = std::min(total + checked_product(parameter.shape).value_or(0), kTooMany);
     }
@@ -174,18 +206,28 @@ class Wiring {
   }
 
   void infer_entry(size_t i) {
-    if (layer_of_[i] == kNone) return;
-    Layer& layer = layers_[layer_of_[i]];
+    if (w_.layer_of[i] == kNone) return;
+    Layer& layer = w_.layers[w_.layer_of[i]];
     std::vector<TensorSpec> inputs;
     std::vector<bool> masks;
-    for (const Source& source : sources_[i]) {
+    for (size_t k = 0; k < w_.sources[i].size(); ++k) {
+      Source& source = w_.sources[i][k];
       if (source.index == kNone) return;
-      if (!source.is_input && !outputs_[source.index]) return;  // reported where it went wrong
+      if (!source.is_input && w_.results[source.index].empty()) return;  // reported there
+      if (!w_.find_result(source, reference_of(i, k))) return;
       inputs.push_back(source.is_input ? model_.inputs[source.index].spec
-                                       : *outputs_[source.index]);
-      inputs.back().dtype = layer.seen(inputs.back().dtype);
-      masks.push_back(!source.is_input && masked_[source.index]);
+                                       : w_.results[source.index][source.position].spec);
+      masks.push_back(!source.is_input && w_.results[source.index][source.position].masked);
     }
+    const size_t in_order = entry(i).inputs.size();
+    std::vector<std::optional<TensorSpec>> named(entry(i).named.size());
+    for (size_t n = 0, next = in_order; n < named.size(); ++n) {
+      if (entry(i).named[n]) named[n] = std::move(inputs[next++]);
+    }
+    inputs.resize(in_order);
+    masks.resize(in_order);
+    for (TensorSpec& input : inputs)
+      input.dtype = layer.seen(input.dtype);
     const bool masked = std::find(masks.begin(), masks.end(), true) != masks.end();
     const Place place = entry(i).json.place();
     LayerInferArgs args{.layer = layer,
@@ -195,15 +237,22 @@ class Wiring {
                         .batch_size = batch_size_,
                         .masked = masked,
                         .masks = std::move(masks),
+                        .named = std::move(named),
                         .output = {},
                         .parameters = {}};
     if (!check_inputs(args) || !check_mask(args) || !layer.def->infer(args) || !check_sizes(args))
       return;
     args.output.dtype = layer.seen(args.output.dtype);
     if (!layer.parameters.empty() && !same_parameters(layer, args)) return;
+    if (layer.tie) tied_.push_back({i, args.tied_shape});
     layer.parameters = std::move(args.parameters);
-    outputs_[i] = std::move(args.output);
-    masked_[i] = layer.def->masks == MaskRule::kCarries ? masked : args.output_masked;
+    const bool result_masked = layer.def->masks == MaskRule::kCarries ? masked : args.output_masked;
+    w_.results[i].push_back({entry(i).name, std::move(args.output), result_masked});
+    for (CallResult& result : args.more) {
+      result.spec.dtype = w_.results[i].front().spec.dtype;
+      w_.results[i].push_back(
+          {entry(i).name + "." + result.name, std::move(result.spec), result.masked});
+    }
   }
 
   bool check_mask(LayerInferArgs& args) {
@@ -258,8 +307,11 @@ class Wiring {
       if (too_large(fmt::format("parameter \"{}\"", parameter.name), parameter.shape, element))
         return false;
     }
-    return !too_large(fmt::format("a result for {} examples", batch_size_), args.output.shape,
-                      element * batch_size_);
+    const std::string what = fmt::format("a result for {} examples", batch_size_);
+    for (const CallResult& result : args.more) {
+      if (too_large(what, result.spec.shape, element * batch_size_)) return false;
+    }
+    return !too_large(what, args.output.shape, element * batch_size_);
   }
 
   bool same_parameters(const Layer& layer, LayerInferArgs& args) {
@@ -277,122 +329,22 @@ class Wiring {
     return true;
   }
 
-  // ---- outputs
-  // ----------------------------------------------------------------------------------------------------
-
-  void read_outputs(const std::optional<JsonCursor>& outputs) {
-    if (!outputs) {
-      if (expansion_.last.empty() || entries_by_name_.empty()) return;
-      add_output({expansion_.last, expansion_.last, {.file = model_.file}});
-      return;
-    }
-    const auto add = [&](const JsonCursor& at) {
-      if (const auto name = read_string(sink_, at)) add_output({*name, *name, at.place()});
-    };
-    if (outputs->value().is_string()) {
-      add(*outputs);
-    } else if (outputs->value().is_array() && !outputs->value().empty()) {
-      for (size_t i = 0; i < outputs->value().size(); ++i)
-        add(outputs->element(i));
-    } else {
-      report_wrong_type(sink_, *outputs, "a layer's name or a list of names");
-    }
-  }
-
-  void add_output(const Reference& reference) {
-    const Source source = resolve(reference, "");
-    if (source.index == kNone) return;
-    if (source.is_input) {
-      sink_.error(DiagKind::kUnknownReference, reference.place,
-                  "the output \"{}\" is an input; outputs are layers", reference.written);
-      return;
-    }
-    const auto [first, fresh] = wanted_names_.emplace(reference.written, reference.place);
-    if (!fresh) {
-      sink_
-          .error(DiagKind::kDuplicateName, reference.place, "the output \"{}\" is listed twice",
-                 reference.written)
-          .with_note("first listed here", first->second);
-      return;
-    }
-    wanted_.push_back({reference.written, source.index, reference.place});
-  }
-
-  /// Moves the layers that reach an output into the model; the others are reported and left out.
-  void keep_needed() {
-    if (sink_.has_errors()) return;
-    std::vector<bool> needed(sources_.size(), false);
-    for (const Wanted& output : wanted_)
-      needed[output.entry] = true;
-    for (size_t k = order_.size(); k-- > 0;) {
-      if (!needed[order_[k]]) continue;
-      for (const Source& source : sources_[order_[k]]) {
-        if (!source.is_input) needed[source.index] = true;
-      }
-    }
-    std::vector<size_t> layer_index(layers_.size(), kNone);
-    std::vector<ModelValue> value_of(sources_.size(), kNone);
-    // Layers keep the file's order, calls the topological one.
-    for (size_t i = 0; i < sources_.size(); ++i) {
-      if (!needed[i] || entry(i).type != EntryType::kLayer) continue;
-      layer_index[layer_of_[i]] = model_.layers.size();
-      model_.layers.push_back(layers_[layer_of_[i]]);
-    }
-    for (const size_t i : order_) {
-      if (!needed[i]) {
-        sink_.warning(DiagKind::kUnusedLayer, entry(i).json.place(),
-                      "layer \"{}\" reaches no output and is left out", entry(i).name);
-        continue;
-      }
-      size_t& layer = layer_index[layer_of_[i]];
-      if (layer == kNone) {  // only a shared use is needed, not the layer's own place
-        layer = model_.layers.size();
-        model_.layers.push_back(layers_[layer_of_[i]]);
-      }
-      Call call{.name = entry(i).name,
-                .layer = layer,
-                .inputs = {},
-                .output = *outputs_[i],
-                .masked = masked_[i],
-                .place = entry(i).json.place()};
-      for (const Source& source : sources_[i])
-        call.inputs.push_back(source.is_input ? source.index : value_of[source.index]);
-      value_of[i] = model_.inputs.size() + model_.calls.size();
-      model_.calls.push_back(std::move(call));
-    }
-    for (const Wanted& output : wanted_) {
-      model_.outputs.push_back({output.name, value_of[output.entry], output.place});
-    }
-  }
-
-  struct Wanted {
-    std::string name;
-    size_t entry;
-    Place place;
-  };
-
-  Expansion& expansion_;
+  Wired& w_;
   int64_t batch_size_;
   DiagnosticSink& sink_;
   Model& model_;
-  std::map<std::string, size_t> inputs_by_name_;
-  std::map<std::string, size_t> entries_by_name_;
-  std::vector<Layer> layers_;
-  std::vector<size_t> layer_of_;  ///< per entry
-  std::vector<std::vector<Source>> sources_;
-  std::vector<size_t> order_;
-  std::vector<std::optional<TensorSpec>> outputs_;
-  std::vector<bool> masked_;  ///< whether some steps of outputs_ do not count
-  std::vector<Wanted> wanted_;
-  std::map<std::string, Place> wanted_names_;
-  std::map<std::string, NameIndex> known_names_;  ///< by scope
+  std::vector<TiedCall> tied_;
 };
 
 }  // namespace
 
 void connect_layers(Expansion& expansion, const std::optional<JsonCursor>& outputs,
                     int64_t batch_size, DiagnosticSink& sink, Model& model) {
-  Wiring(expansion, batch_size, sink, model).run(outputs);
+  model.inputs = expansion.inputs;
+  References references(expansion, sink);
+  Wired wired{.expansion = expansion, .references = references, .sink = sink, .model = model};
+  Wiring(wired, batch_size).run();
+  take_needed_parts(wired, outputs);
 }
 
 void check_batch_size(const Model& model, int64_t batch_size, DiagnosticSink& sink) {
@@ -410,8 +362,10 @@ void check_batch_size(const Model& model, int64_t batch_size, DiagnosticSink& si
   };
   for (const ModelInput& input : model.inputs)
     check(input.name, input.spec, input.place);
-  for (const Call& call : model.calls)
-    check(call.name, call.output, call.place);
+  for (const Call& call : model.calls) {
+    for (const CallResult& result : call.results)
+      check(result.name, result.spec, call.place);
+  }
 }
 
 }  // namespace gradc

@@ -325,6 +325,13 @@ void Instance::run_timed(gradc_rt_entry_kind entry, ThreadTimes* times) {
       &call);
 }
 
+void Instance::reset_carried() {
+  for (size_t i = 0; i < num_tensors(); ++i) {
+    if (tensor(i).kind == GRADC_RT_CARRIED)
+      memset(data(i), 0, static_cast<size_t>(tensor(i).bytes));
+  }
+}
+
 namespace {
 
 struct InitializeCall {
@@ -335,7 +342,7 @@ struct InitializeCall {
 
 bool has_initial_value(const gradc_rt_tensor& tensor) {
   return tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
-         tensor.kind == GRADC_RT_OPTIMIZER_STATE;
+         tensor.kind == GRADC_RT_OPTIMIZER_STATE || tensor.kind == GRADC_RT_CARRIED;
 }
 
 void initialize_job(void* context, const gradc_rt_thread* thread) {

@@ -53,6 +53,8 @@ class Instance {
   /// ops; what earlier data meant is forgotten.
   Status initialize(uint64_t seed);
   void set_seed(uint64_t seed);
+  /// Stateful layers begin anew: what they carry from batch to batch becomes zeros.
+  void reset_carried();
   uint64_t seed() const { return seed_; }
 
   const gradc_rt_model& model() const { return *model_; }

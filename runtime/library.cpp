@@ -175,7 +175,8 @@ const Str* name_at(const gradc_rt_handle* handle, gradc_rt_tensor_kind kind, int
 int find_lasting(const Instance* instance, const char* name, size_t bytes, size_t* index) {
   const int64_t found = instance->find(name);
   const int64_t kind = found < 0 ? -1 : instance->tensor(static_cast<size_t>(found)).kind;
-  if (kind != GRADC_RT_PARAMETER && kind != GRADC_RT_STATE && kind != GRADC_RT_OPTIMIZER_STATE) {
+  if (kind != GRADC_RT_PARAMETER && kind != GRADC_RT_STATE && kind != GRADC_RT_OPTIMIZER_STATE &&
+      kind != GRADC_RT_CARRIED) {
     char text[256];
     snprintf(text, sizeof text, "no parameter or state is named \"%s\"", name);
     return fail(instance, GRADC_RT_UNKNOWN_NAME, text);
@@ -305,6 +306,13 @@ int gradc_rt_init(gradc_rt_handle* handle, uint64_t seed) {
     const Status status = instance.initialize(seed);
     return status.ok() ? GRADC_RT_OK
                        : fail(&instance, status_of(status, GRADC_RT_INTERNAL), status.text.c_str());
+  });
+}
+
+int gradc_rt_reset_states(gradc_rt_handle* handle) {
+  return call(handle, [](Instance& instance) {
+    instance.reset_carried();
+    return static_cast<int>(GRADC_RT_OK);
   });
 }
 

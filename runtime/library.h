@@ -51,6 +51,9 @@ void gradc_rt_destroy(gradc_rt_handle* handle);
 /* Sets parameters and state to their initial values. */
 int gradc_rt_init(gradc_rt_handle* handle, uint64_t seed);
 
+/* Stateful layers begin anew: what they carry from batch to batch becomes zeros. */
+int gradc_rt_reset_states(gradc_rt_handle* handle);
+
 /* checked != 0: train_step, evaluate and predict first look at every value they are given; a label
  * or index outside its range, a NaN or an infinity is BAD_VALUE with a text that names tensor and
  * row, and nothing changes. Otherwise such an index takes the nearest row that exists, and

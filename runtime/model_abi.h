@@ -65,7 +65,9 @@ enum gradc_rt_tensor_kind {
                                 metric is the quotient of their means, 0 for 0/0 */
   GRADC_RT_COUNT = 12, /* "count/<output>", f32 scalar: positions of the batch that count, where not
                           all do; written with the loss */
-  GRADC_RT_TENSOR_KIND_COUNT = 13
+  GRADC_RT_CARRIED = 13, /* "<layer>/<state>", first dimension is the batch: what a stateful layer
+                            hands from one batch to the next; zeros at first */
+  GRADC_RT_TENSOR_KIND_COUNT = 14
 };
 
 enum gradc_rt_initializer_kind {

@@ -125,6 +125,7 @@ int64_t valid_rows(int64_t rows, int64_t batch, int64_t step) {
 void evaluate_prepared(Instance& instance, const Feed& feed, Span<int64_t> order, Scores* scores) {
   const int64_t batch = instance.model().batch_size;
   ScoreSums sums;
+  instance.reset_carried();
   for (int64_t step = 0; step < batches_of(feed.rows(), batch); ++step) {
     const int64_t valid = valid_rows(feed.rows(), batch, step);
     const BatchRequest request{order.data() + step * batch, valid, false, 0, 0};
@@ -314,6 +315,7 @@ class Trainer {
     epoch_order(options_.seed, state_.epoch, options_.shuffle, {order_.data(), order_.size()});
     const double begin = now_seconds();
     const int64_t first_step = state_.step;
+    if (first_step == 0) instance_.reset_carried();
     while (state_.step < steps_) {
       GRADC_RT_TRY(step());
       if (options_.on_step != nullptr && !report_step(begin, first_step)) {
@@ -480,6 +482,7 @@ Status predict(Instance& instance, const Feed& feed, Vec<Array>* outputs) {
     array.data.reserve(static_cast<size_t>(tensor.bytes / batch * feed.rows()));
     outputs->push(static_cast<Array&&>(array));
   }
+  instance.reset_carried();
   for (int64_t step = 0; step < batches_of(feed.rows(), batch); ++step) {
     const int64_t valid = valid_rows(feed.rows(), batch, step);
     const BatchRequest request{order.data() + step * batch, valid, false, 0, 0};

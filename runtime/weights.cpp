@@ -12,7 +12,8 @@ namespace {
 
 bool is_lasting(const gradc_rt_tensor& tensor, bool with_optimizer) {
   return tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
-         (with_optimizer && tensor.kind == GRADC_RT_OPTIMIZER_STATE);
+         (with_optimizer &&
+          (tensor.kind == GRADC_RT_OPTIMIZER_STATE || tensor.kind == GRADC_RT_CARRIED));
 }
 
 // A name for something in the model's files that is no tensor of the model: with "_" in front

@@ -12,7 +12,9 @@ import torch.nn.functional as F
 import peer_attention
 import peer_losses
 import peer_recurrent
+import peer_results
 import peer_steps
+import peer_tied
 
 
 class Case:
@@ -458,6 +460,8 @@ def sequence_cases():
     yield from peer_recurrent.cases(Case, rng)
     yield from peer_attention.cases(Case, rng)
     yield from peer_losses.cases(Case, rng)
+    yield from peer_tied.cases(Case, rng)
+    yield from peer_results.cases(Case, rng)
 
 
 def gradient_cases():

@@ -20,6 +20,13 @@ inline constexpr OptionDef kUseCausalMask = {
     .default_json = "false",
     .doc = "step i of the query sees the steps up to i of the others"};
 
+inline constexpr OptionDef kReturnScores = {
+    .name = "return_attention_scores",
+    .type = OptionType::kBool,
+    .default_json = "false",
+    .doc = "how much each query looks at each key is a result too: NAME.scores"};
+inline constexpr std::string_view kScores = "scores";
+
 /// Whether all inputs are [steps, features], value and key of as many steps.
 bool are_sequences(LayerInferArgs& a);
 /// What the graph makes on the way must be in range.
@@ -34,8 +41,9 @@ inline constexpr size_t key_input(size_t inputs) {
 }
 
 /// The attention op on [batch, heads, steps, width], some of its weights dropped in training;
-/// `seen` is bool[batch, steps] of the keys, or empty.
-Val attended(const LayerBuildArgs& a, Val query, Val key, Val value, AttentionAttrs attrs,
-             Val seen);
+/// `seen` is bool of the rank of the scores, or empty. Null or where the weights go, before
+/// dropout.
+Val attended(const LayerBuildArgs& a, Val query, Val key, Val value, AttentionAttrs attrs, Val seen,
+             Val* weights);
 
 }  // namespace gradc::layers

@@ -6,6 +6,7 @@
 #include "frontend/layers/keep_mask.h"
 #include "frontend/layers/rotation.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace gradc::layers {
@@ -33,7 +34,7 @@ constexpr OptionDef kScalingFactor = {.name = "rope_scaling_factor",
                                       .min = 0,
                                       .above_min = true};
 #define GRADC_ATTENTION_OPTIONS                                                                \
-  kAttentionDropout, kUseBias, kUseCausalMask, kWavelength, kScalingFactor,                    \
+  kAttentionDropout, kUseBias, kUseCausalMask, kReturnScores, kWavelength, kScalingFactor,     \
       GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                               \
       GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
       GRADC_REGULARIZER("bias_regularizer")
@@ -98,6 +99,20 @@ void projection(LayerInferArgs& a, const std::string& name, const Ints& kernel, 
               true, "bias");
 }
 
+/// "attention_mask": [queries, keys] or [heads, queries, keys], with extents of 1 that are
+/// repeated.
+bool fits_mask(LayerInferArgs& a, const Ints& scores) {
+  const TensorSpec* mask = a.named_input(0);
+  if (mask == nullptr) return true;
+  const size_t rank = mask->shape.size();
+  bool fits = rank == 2 || rank == 3;
+  for (size_t i = 0; fits && i < rank; ++i)
+    fits = mask->shape[i] == 1 || mask->shape[i] == scores[3 - rank + i];
+  if (fits) return true;
+  return a.mismatch("takes an attention_mask of shape {} or {} beside the batch, got {}",
+                    shape_text({scores[1], scores[2]}), shape_text(scores), to_string(*mask));
+}
+
 bool infer_heads(LayerInferArgs& a, const Heads& heads) {
   const TensorSpec& query = a.inputs[0];
   const TensorSpec& value = a.inputs[value_input(a.inputs.size())];
@@ -109,7 +124,8 @@ bool infer_heads(LayerInferArgs& a, const Heads& heads) {
   }
   Ints result = heads.output;
   result.insert(result.begin(), {heads.query, heads.value_width});
-  if (!in_range(a, {a.batch_size, heads.query, steps, seen}) || !in_range(a, result) ||
+  if (!fits_mask(a, {heads.query, steps, seen}) ||
+      !in_range(a, {a.batch_size, heads.query, steps, seen}) || !in_range(a, result) ||
       !in_range(a, {a.batch_size, heads.query, steps, heads.key_width}) ||
       !in_range(a, {a.batch_size, heads.query, steps, heads.value_width}) ||
       !in_range(a, {a.batch_size, heads.key_value, seen, heads.key_width}) ||
@@ -122,6 +138,7 @@ bool infer_heads(LayerInferArgs& a, const Heads& heads) {
   a.output.shape = heads.output;
   a.output.shape.insert(a.output.shape.begin(), steps);
   a.output_masked = a.input_masked(0);
+  if (a.options().flag("return_attention_scores")) a.result(kScores, {heads.query, steps, seen});
   return true;
 }
 
@@ -158,12 +175,29 @@ Val in_heads(const LayerBuildArgs& a, const std::string& name, Val x, int64_t he
   return transpose(reshape(y, Shape{a.batch(), steps, heads, width}), {0, 2, 1, 3});
 }
 
-/// Which steps of value and key count; empty: all.
-Val seen_steps(const LayerBuildArgs& a) {
-  const Val value = a.input_mask(value_input(a.inputs.size()));
-  const Val key = a.input_mask(key_input(a.inputs.size()));
-  if (!value.valid() || !key.valid()) return value.valid() ? value : key;
-  return value.id() == key.id() ? value : logical_and(value, key);
+/// Both, where both are there and differ.
+Val both_of(Val a, Val b) {
+  if (!a.valid() || !b.valid()) return a.valid() ? a : b;
+  if (a.id() == b.id()) return a;
+  if (a.shape() == b.shape()) return logical_and(a, b);
+  Shape shape = a.shape();
+  for (int axis = 0; axis < shape.rank(); ++axis)
+    shape[axis] = std::max(shape[axis], b.shape()[axis]);
+  return logical_and(broadcast_to(a, shape), broadcast_to(b, shape));
+}
+
+/// Which keys each query sees: bool of the rank of the scores, extents of 1 stand for all; empty:
+/// all of them.
+Val seen_keys(const LayerBuildArgs& a) {
+  const Val counted =
+      both_of(a.input_mask(value_input(a.inputs.size())), a.input_mask(key_input(a.inputs.size())));
+  Val seen;
+  if (counted.valid()) seen = reshape(counted, Shape{a.batch(), 1, 1, counted.shape()[1]});
+  Val mask = a.named_input(0);
+  if (!mask.valid()) return seen;
+  if (mask.rank() == 3) mask = reshape(mask, Shape{a.batch(), 1, mask.shape()[1], mask.shape()[2]});
+  if (mask.dtype() != DType::kBool) mask = not_equal(mask, a.builder.splat(0.0, mask.type()));
+  return both_of(seen, mask);
 }
 
 Val build_heads(const LayerBuildArgs& a, const Heads& heads) {
@@ -180,7 +214,11 @@ Val build_heads(const LayerBuildArgs& a, const Heads& heads) {
   }
   const AttentionAttrs attrs{.causal = options.flag("use_causal_mask"),
                              .scale = 1.0 / std::sqrt(static_cast<double>(heads.key_width))};
-  const Val result = transpose(attended(a, query, key, value, attrs, seen_steps(a)), {0, 2, 1, 3});
+  Val scores;
+  const bool gives = options.flag("return_attention_scores");
+  const Val result = transpose(
+      attended(a, query, key, value, attrs, seen_keys(a), gives ? &scores : nullptr), {0, 2, 1, 3});
+  if (gives) a.give(kScores, scores);
   const int64_t steps = result.shape()[1];
   const int64_t width = heads.query * heads.value_width;
   const Val rows = reshape(result, Shape{a.batch() * steps, width});
@@ -214,21 +252,28 @@ bool in_range(LayerInferArgs& a, const Ints& shape) {
   return a.mismatch("makes values of shape {}, which are too many", shape_text(shape));
 }
 
-Val attended(const LayerBuildArgs& a, Val query, Val key, Val value, AttentionAttrs attrs,
-             Val seen) {
+Val attended(const LayerBuildArgs& a, Val query, Val key, Val value, AttentionAttrs attrs, Val seen,
+             Val* weights) {
   attrs.multiply = a.layer.policy.short_float;
   const Shape scores = {a.batch(), query.shape()[1], query.shape()[2], key.shape()[2]};
   const Val kept = keep_mask(a, a.options().number("dropout"), scores.to_vector());
+  const bool whole = !kept.valid() && weights == nullptr;
   std::vector<Val> operands = {query, key};
-  if (!kept.valid()) operands.push_back(value);
-  if (seen.valid()) operands.push_back(reshape(seen, Shape{a.batch(), 1, 1, scores[3]}));
-  if (!kept.valid()) return a.builder.add(Op::kAttention, operands, make_attrs(attrs));
-  const Val weights = a.builder.add(Op::kAttentionWeights, operands, make_attrs(attrs)) * kept;
+  if (whole) operands.push_back(value);
+  if (seen.valid()) operands.push_back(seen);
+  if (whole) return a.builder.add(Op::kAttention, operands, make_attrs(attrs));
+  Val shares = a.builder.add(Op::kAttentionWeights, operands, make_attrs(attrs));
+  if (weights != nullptr) *weights = shares;
+  if (kept.valid()) shares = shares * kept;
   const int64_t kv_heads = value.shape()[1];
   const int64_t rows = scores[1] / kv_heads * scores[2];
-  const Val result = matmul(reshape(weights, Shape{a.batch(), kv_heads, rows, scores[3]}), value);
+  const Val result = matmul(reshape(shares, Shape{a.batch(), kv_heads, rows, scores[3]}), value);
   return reshape(result, Shape{a.batch(), scores[1], scores[2], value.shape()[3]});
 }
+
+constexpr NamedInput kAttentionMask[] = {{"attention_mask",
+                                          "[queries, keys] or [heads, queries, keys] of any type: "
+                                          "a query sees the keys where it is not 0"}};
 
 extern constinit const LayerDef kMultiHeadAttention{
     .base = {.type = "multi_head_attention",
@@ -238,6 +283,7 @@ extern constinit const LayerDef kMultiHeadAttention{
              .options = kMultiHeadOptions},
     .max_inputs = 3,
     .masks = MaskRule::kKnows,
+    .named_inputs = kAttentionMask,
     .infer = infer_multi_head,
     .build =
         [](const LayerBuildArgs& a) {
@@ -254,6 +300,7 @@ extern constinit const LayerDef kGroupQueryAttention{
              .aliases = "grouped_query_attention"},
     .max_inputs = 3,
     .masks = MaskRule::kKnows,
+    .named_inputs = kAttentionMask,
     .infer = infer_group_query,
     .build =
         [](const LayerBuildArgs& a) {

@@ -21,6 +21,7 @@ constexpr OptionDef kAttentionOptions[] = {
      .choices = "dot concat"},
     kAttentionDropout,
     kUseCausalMask,
+    kReturnScores,
     GRADC_INITIALIZER("scale_initializer", "ones"),
 };
 
@@ -28,6 +29,7 @@ constexpr OptionDef kAdditiveOptions[] = {
     use_scale("true", "multiply tanh by a trained vector"),
     kAttentionDropout,
     kUseCausalMask,
+    kReturnScores,
     GRADC_INITIALIZER("scale_initializer", "glorot_uniform"),
 };
 
@@ -43,6 +45,7 @@ bool infer_scores(LayerInferArgs& a, bool sums) {
   if (!in_range(a, {a.batch_size, query[0], key[0], sums ? key[1] : 1})) return false;
   a.output.shape = {query[0], value[1]};
   a.output_masked = a.input_masked(0);
+  if (a.options().flag("return_attention_scores")) a.result(kScores, {query[0], key[0]});
   return true;
 }
 
@@ -85,17 +88,22 @@ Val seen_keys(const LayerBuildArgs& a, const Shape& scores) {
   return seen.valid() ? logical_and(seen, causal) : causal;
 }
 
+/// The values in these shares [batch, steps, steps of keys], some of which are dropped.
+Val mixed_values(const LayerBuildArgs& a, Val shares) {
+  const Val kept = keep_mask(a, a.options().number("dropout"), shares.shape().to_vector());
+  if (kept.valid()) shares = shares * kept;
+  if (a.options().flag("return_attention_scores")) a.give(kScores, shares);
+  return of_counted(a, matmul(shares, a.in(value_input(a.inputs.size()))));
+}
+
 /// The values weighted by the softmax of scores [batch, steps, steps of keys].
 Val weighted_values(const LayerBuildArgs& a, Val scores) {
-  const Shape shape = scores.shape();
-  const Val seen = seen_keys(a, shape);
+  const Val seen = seen_keys(a, scores.shape());
   constexpr double kNotSeen = -1e9;
   if (seen.valid()) scores = select(seen, scores, kNotSeen);
   Val weights = a.builder.add(Op::kSoftmax, {scores}, make_attrs(AxisAttrs{2}));
   if (seen.valid()) weights = weights * cast(seen, weights.dtype());
-  if (const Val kept = keep_mask(a, a.options().number("dropout"), shape.to_vector()); kept.valid())
-    weights = weights * kept;
-  return of_counted(a, matmul(weights, a.in(value_input(a.inputs.size()))));
+  return mixed_values(a, weights);
 }
 
 Val with_head(Val x) {
@@ -114,9 +122,20 @@ Val build_attention(const LayerBuildArgs& a) {
   Val query = a.in();
   if (scaled) query = query * broadcast(a.parameter("scale"), query.shape(), {});
   const size_t value = value_input(a.inputs.size());
-  const Val result = attended(a, with_head(query), with_head(a.in(key_input(a.inputs.size()))),
-                              with_head(a.in(value)),
-                              {.causal = a.options().flag("use_causal_mask")}, a.input_mask(value));
+  const Val key = with_head(a.in(key_input(a.inputs.size())));
+  const AttentionAttrs attrs{.causal = a.options().flag("use_causal_mask")};
+  Val seen = a.input_mask(value);
+  if (seen.valid()) seen = reshape(seen, Shape{a.batch(), 1, 1, seen.shape()[1]});
+  if (a.options().flag("return_attention_scores")) {
+    std::vector<Val> operands = {with_head(query), key};
+    if (seen.valid()) operands.push_back(seen);
+    AttentionAttrs own = attrs;
+    own.multiply = a.layer.policy.short_float;
+    const Val shares = a.builder.add(Op::kAttentionWeights, operands, make_attrs(own));
+    return mixed_values(a, reshape(shares, Shape{a.batch(), query.shape()[1], key.shape()[2]}));
+  }
+  const Val result =
+      attended(a, with_head(query), key, with_head(a.in(value)), attrs, seen, nullptr);
   return of_counted(a, reshape(result, Shape{a.batch(), result.shape()[2], result.shape()[3]}));
 }
 

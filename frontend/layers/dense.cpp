@@ -15,13 +15,34 @@ constexpr OptionDef kDenseOptions[] = {
     GRADC_INITIALIZER("bias_initializer", "zeros"),
     GRADC_REGULARIZER("kernel_regularizer"),
     GRADC_REGULARIZER("bias_regularizer"),
+    {.name = "tied_to",
+     .type = OptionType::kString,
+     .default_json = "null",
+     .doc = "the layer whose matrix, transposed, is the kernel: an embedding, or another dense "
+            "layer; trained and saved there, once"},
 };
+
+/// The kernel, unless it is another layer's.
+bool infer_kernel(LayerInferArgs& a, int64_t in, int64_t units) {
+  if (!a.layer.tie) {
+    a.parameter("kernel", {in, units});
+    return true;
+  }
+  a.tied_shape = {units, in};
+  if (a.options().component("kernel_regularizer") == nullptr) return true;
+  a.sink
+      .error(DiagKind::kBadValue, a.option_place("kernel_regularizer"),
+             "{} has no kernel of its own to penalise: it is tied to \"{}\"", a.who(),
+             a.options().text("tied_to"))
+      .with_help("give the regularizer to that layer");
+  return false;
+}
 
 bool infer_dense(LayerInferArgs& a) {
   if (a.shape().empty())
     return a.mismatch("needs an input of at least one axis beside the batch, got a scalar");
   const int64_t units = a.options().integer("units");
-  a.parameter("kernel", {a.shape().back(), units});
+  if (!infer_kernel(a, a.shape().back(), units)) return false;
   if (a.options().flag("use_bias")) a.parameter("bias", {units});
   a.output.shape = a.shape();
   a.output.shape.back() = units;
@@ -100,6 +121,7 @@ extern constinit const LayerDef kDense{
     .base = {.type = "dense",
              .summary = "y = activation(x kernel + bias) over the last axis.",
              .options = kDenseOptions},
+    .table = "kernel",
     .masks = MaskRule::kCarries,
     .infer = infer_dense,
     .build = build_dense,
@@ -110,6 +132,7 @@ extern constinit const LayerDef kEmbedding{
              .summary = "Each integer index becomes a trained row.",
              .options = kEmbeddingOptions},
     .integers = true,
+    .table = "embeddings",
     .masks = MaskRule::kKnows,
     .infer = infer_embedding,
     .build = build_embedding,

@@ -247,6 +247,7 @@ extern constinit const LayerDef kTokenAndPositionEmbedding{
              .summary = "The row of each token plus that of its position.",
              .options = kTokenOptions},
     .integers = true,
+    .table = "token_embedding/embeddings",
     .masks = MaskRule::kKnows,
     .infer = infer_token,
     .build = build_token,

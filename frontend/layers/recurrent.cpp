@@ -1,304 +1,260 @@
-// Recurrent layers over [batch, steps, features]: simple_rnn, lstm, gru. What depends on the input
-// alone is computed for all steps before the loop. Formulas and the order of gates are Keras's
-// (keras/src/layers/rnn).
+// Recurrent layers over [batch, steps, features]: simple_rnn, lstm, gru, and rnn of any cells, one
+// above the other. What depends on the input alone is computed for all steps before the loop.
+#include "frontend/layers/cells.h"
 #include "frontend/layers/keep_mask.h"
 #include "frontend/layers/loop_body.h"
+
+#include <set>
 
 namespace gradc::layers {
 namespace {
 
-constexpr OptionDef flag(std::string_view name, std::string_view initial, std::string_view doc) {
-  return {.name = name, .type = OptionType::kBool, .default_json = initial, .doc = doc};
-}
-constexpr OptionDef rate(std::string_view name, std::string_view doc) {
-  return {.name = name,
-          .type = OptionType::kFloat,
-          .default_json = "0",
-          .doc = doc,
-          .min = 0,
-          .max = 1,
-          .below_max = true};
-}
-constexpr OptionDef activation(std::string_view name, std::string_view initial,
-                               std::string_view doc) {
-  return {.name = name,
-          .type = OptionType::kComponent,
-          .default_json = initial,
-          .doc = doc,
-          .or_null = true,
-          .family = Family::kActivation};
-}
-constexpr OptionDef kUnits = {
-    .name = "units", .type = OptionType::kInt, .doc = "size of the state", .min = 1};
-constexpr OptionDef kActivation = activation("activation", "\"tanh\"", "applied to what is new");
-constexpr OptionDef kRecurrentActivation =
-    activation("recurrent_activation", "\"sigmoid\"", "applied to the gates");
-
-#define GRADC_RECURRENT_OPTIONS                                                                \
-  GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                                   \
-      GRADC_INITIALIZER("recurrent_initializer", "orthogonal"),                                \
-      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
-      GRADC_REGULARIZER("recurrent_regularizer"), GRADC_REGULARIZER("bias_regularizer"),       \
-      rate("dropout", "share of the input's features that are 0, the same in all steps"),      \
-      rate("recurrent_dropout",                                                                \
-           "share of the state that the gates do not see, the same in all steps"),             \
-      flag("return_sequences", "false", "the state after every step, not only the last"),      \
-      flag("return_state", "false", "not supported: a layer has one result"),                  \
-      flag("go_backwards", "false",                                                            \
-           "from the last step to the first; the result is in that order"),                    \
-      flag("stateful", "false", "not supported: every batch starts from zeros"),               \
+#define GRADC_LOOP_OPTIONS                                                                      \
+  flag("return_sequences", "false", "the state after every step, not only the last"),           \
+      flag("return_state", "false",                                                             \
+           "the last states are results too: NAME.state_h, and of an lstm NAME.state_c"),       \
+      flag("go_backwards", "false",                                                             \
+           "from the last step to the first; the result is in that order"),                     \
+      flag("stateful", "false",                                                                 \
+           "a batch starts from the last states of the one before, each example from its own"), \
       flag("unroll", "false", "without effect: steps cost no time of compilation")
 
-constexpr OptionDef kSimpleRnnOptions[] = {
-    kUnits,
-    kActivation,
-    flag("use_bias", "true", "add a trained vector"),
-    GRADC_RECURRENT_OPTIONS,
-};
-constexpr OptionDef kLstmOptions[] = {
-    kUnits,
-    kActivation,
-    kRecurrentActivation,
-    flag("use_bias", "true", "add a trained vector"),
-    flag("unit_forget_bias", "true", "the forget gate's bias starts at 1"),
-    GRADC_RECURRENT_OPTIONS,
-};
-constexpr OptionDef kGruOptions[] = {
-    kUnits,
-    kActivation,
-    kRecurrentActivation,
-    flag("use_bias", "true", "add a trained vector, with reset_after two"),
-    flag("reset_after", "true", "the reset gate works on the product with the state"),
-    GRADC_RECURRENT_OPTIONS,
+constexpr OptionDef kSimpleRnnOptions[] = {GRADC_SIMPLE_RNN_OPTIONS, GRADC_CELL_OPTIONS,
+                                           GRADC_LOOP_OPTIONS};
+constexpr OptionDef kLstmOptions[] = {GRADC_LSTM_OPTIONS, GRADC_CELL_OPTIONS, GRADC_LOOP_OPTIONS};
+constexpr OptionDef kGruOptions[] = {GRADC_GRU_OPTIONS, GRADC_CELL_OPTIONS, GRADC_LOOP_OPTIONS};
+constexpr OptionDef kRnnOptions[] = {
+    {.name = "cell",
+     .type = OptionType::kLayers,
+     .doc = "a cell, or a list of them: each takes the result of the one before"},
+    GRADC_LOOP_OPTIONS,
 };
 
-/// Whether an option is null or an activation that leaves the shape as it is.
-bool keeps_shape(LayerInferArgs& a, const char* option) {
-  const Component* activation = a.options().component(option);
-  if (activation == nullptr) return true;
-  const Ints state = {a.options().integer("units")};
-  Ints result = state;
-  std::string problem;
-  if (!infer_activation(*activation, state, result, problem)) return a.mismatch("{}", problem);
-  if (result == state) return true;
-  return a.mismatch("has {} \"{}\", which makes {} of a state of {}", option,
-                    activation->written_type, shape_text(result), shape_text(state));
+// ---- shapes -------------------------------------------------------------------------------------
+
+/// "state_h", and of further cells "state_h_1".
+std::string state_name(size_t cell, size_t state) {
+  const std::string name(kStateNames[state]);
+  return cell == 0 ? name : fmt::format("{}_{}", name, cell);
 }
 
-bool unsupported(LayerInferArgs& a, const char* option, const char* why) {
-  if (!a.options().flag(option)) return false;
-  a.sink.error(DiagKind::kUnsupported, a.option_place(option), "{} has {}: {}", a.who(), option,
-               why);
-  return true;
+/// A cell in a loop: its kind and its units.
+struct CellSize {
+  const CellKind* kind;
+  int64_t units;
+};
+
+bool takes_steps(LayerInferArgs& a) {
+  if (a.shape().size() == 2) return true;
+  return a.mismatch("needs an input [steps, features] beside the batch, got {}",
+                    to_string(a.inputs[0]));
 }
 
-/// Inputs behind the first are the states that the loop starts from: all of them, or none.
-bool infer_initial_states(LayerInferArgs& a, size_t states) {
-  if (a.inputs.size() == 1) return true;
-  const Ints state = {a.options().integer("units")};
-  bool fits = a.inputs.size() == 1 + states;
-  for (const TensorSpec& input : a.inputs.subspan(1))
-    fits = fits && input.shape == state;
-  if (fits) return true;
-  std::string seen;
-  for (const TensorSpec& input : a.inputs.subspan(1))
-    seen += (seen.empty() ? "" : " and ") + to_string(input);
-  return a.mismatch("starts from {} state{} of shape {} behind its input, or from zeros; got {}",
-                    states, states == 1 ? "" : "s", shape_text(state), seen);
-}
-
-/// All but the bias: the inputs, the two matrices of so many gates, and the result.
-bool infer_recurrent(LayerInferArgs& a, int64_t gates) {
-  if (a.shape().size() != 2) {
-    return a.mismatch("needs an input [steps, features] beside the batch, got {}",
-                      to_string(a.inputs[0]));
+/// The states that the loop starts from, its results and what it carries.
+bool infer_loop(LayerInferArgs& a, const std::vector<CellSize>& cells) {
+  std::vector<int64_t> widths;
+  for (const CellSize& cell : cells)
+    widths.insert(widths.end(), cell.kind->states, cell.units);
+  if (a.inputs.size() > 1 && !fits_states(a, widths)) return false;
+  const bool sequences = a.options().flag("return_sequences");
+  a.output.shape = {cells.back().units};
+  if (sequences) a.output.shape.insert(a.output.shape.begin(), a.shape()[0]);
+  a.output_masked = a.input_masked(0) && sequences;
+  for (size_t c = 0; c < cells.size(); ++c) {
+    for (size_t i = 0; i < cells[c].kind->states; ++i) {
+      if (a.options().flag("return_state")) a.result(state_name(c, i), {cells[c].units});
+      if (a.options().flag("stateful")) a.carry(state_name(c, i), {cells[c].units});
+    }
   }
-  if (unsupported(a, "return_state", "a layer has one result") ||
-      unsupported(a, "stateful", "every batch starts from zeros"))
-    return false;
-  if (!infer_initial_states(a, gates == 4 ? 2 : 1)) return false;
-  if (!keeps_shape(a, "activation")) return false;
-  if (a.options().defines("recurrent_activation") && !keeps_shape(a, "recurrent_activation"))
-    return false;
-  const int64_t units = a.options().integer("units");
-  const auto width = checked_product(Ints{gates, units});
-  if (!width) return a.mismatch("has {} units, which are too many", units);
-  a.parameter("kernel", {a.shape()[1], *width});
-  a.parameter("recurrent_kernel", {units, *width}, true, "recurrent");
-  a.output.shape = {units};
-  if (a.options().flag("return_sequences")) a.output.shape = {a.shape()[0], units};
-  a.output_masked = a.input_masked(0) && a.options().flag("return_sequences");
   return true;
 }
 
-/// One call: the parts that all recurrent layers share.
+bool infer_layer(LayerInferArgs& a, const CellKind& kind) {
+  return takes_steps(a) && infer_cell(a, kind, a.shape()[1]) &&
+         infer_loop(a, {{&kind, a.options().integer("units")}});
+}
+
+/// What stands before the names of each cell's parameters: "lstm_cell/", "lstm_cell_1/".
+std::vector<std::string> cell_prefixes(const Options& options) {
+  std::vector<std::string> prefixes;
+  std::set<std::string> taken;
+  for (const auto& cell : options.layers("cell")) {
+    std::string name = cell->name;
+    for (int n = 1; !taken.insert(name).second; ++n)
+      name = fmt::format("{}_{}", cell->name, n);
+    prefixes.push_back(name + "/");
+  }
+  return prefixes;
+}
+
+bool infer_rnn(LayerInferArgs& a) {
+  if (!takes_steps(a)) return false;
+  const std::vector<std::string> prefixes = cell_prefixes(a.options());
+  std::vector<CellSize> sizes;
+  int64_t features = a.shape()[1];
+  for (size_t c = 0; c < prefixes.size(); ++c) {
+    Layer cell = *a.options().layers("cell")[c];
+    const CellKind* kind = cell_kind(*cell.def);
+    if (kind == nullptr) {
+      a.sink
+          .error(DiagKind::kUnsupported, cell.place, "{} repeats cells, but \"{}\" is none",
+                 a.who(), cell.component.written_type)
+          .with_help("the cells are simple_rnn_cell, lstm_cell and gru_cell");
+      return false;
+    }
+    cell.policy = a.layer.policy;
+    LayerInferArgs inner{.layer = cell,
+                         .inputs = a.inputs,
+                         .sink = a.sink,
+                         .place = cell.place,
+                         .batch_size = a.batch_size,
+                         .output = {},
+                         .parameters = {}};
+    if (!infer_cell(inner, *kind, features)) return false;
+    for (ParameterSpec& spec : inner.parameters) {
+      spec.name = prefixes[c] + spec.name;
+      spec.trainable = spec.trainable && a.layer.trainable;
+      a.parameters.push_back(std::move(spec));
+    }
+    features = cell.component.options.integer("units");
+    sizes.push_back({kind, features});
+  }
+  return infer_loop(a, sizes);
+}
+
+// ---- graph --------------------------------------------------------------------------------------
+
+/// A cell with what it builds itself from.
+struct CellUse {
+  const CellKind* kind;
+  LayerBuildArgs args;
+};
+
+/// One call: the loop around its cells.
 class Recurrence {
  public:
-  Recurrence(const LayerBuildArgs& a, int64_t gates)
+  Recurrence(const LayerBuildArgs& a, std::span<const CellUse> cells)
       : a_(a),
+        cells_(cells),
         steps_(a.in().shape()[1]),
-        units_(a.options().integer("units")),
-        gates_(gates),
         body_(a.builder, steps_, a.options().flag("go_backwards")) {}
 
-  bool has_bias() const { return a_.options().flag("use_bias"); }
-  Val state(std::string_view hint) {
-    const size_t input = states_.size() + 1;
-    states_.push_back(body_.carry(input < a_.inputs.size() ? a_.in(input) : zeros(), hint));
-    return states_.back();
+  Val run() {
+    for (size_t c = 0; c < cells_.size(); ++c) {
+      for (size_t i = 0; i < cells_[c].kind->states; ++i)
+        states_.push_back(body_.carry(first_state(c, i), i == 0 ? "h" : "c"));
+    }
+    Val x = projected();
+    std::vector<Val> next;
+    for (size_t c = 0; c < cells_.size(); ++c) {
+      const CellUse& use = cells_[c];
+      const Cell cell{
+          use.args, [this](Val value, std::string_view hint) { return body_.whole(value, hint); }};
+      if (c > 0) x = cell.projected(x, use.kind->input_bias(use.args));
+      const auto states = std::span(states_).subspan(next.size(), use.kind->states);
+      const std::vector<Val> stepped = use.kind->step(cell, x, states);
+      x = stepped.front();
+      next.insert(next.end(), stepped.begin(), stepped.end());
+    }
+    return loop(std::move(next), x);
   }
 
-  /// The slice of x kernel + bias, made for all steps at once. Steps come first.
-  Val projected(Val bias) {
+ private:
+  /// The given one, or that of the batch before, or zeros.
+  Val first_state(size_t cell, size_t state) const {
+    const size_t input = states_.size() + 1;
+    if (input < a_.inputs.size()) return a_.in(input);
+    if (a_.options().flag("stateful")) return a_.parameter(state_name(cell, state));
+    const int64_t units = cells_[cell].args.options().integer("units");
+    return a_.builder.splat(0.0, TensorType{a_.in().dtype(), Shape{a_.batch(), units}});
+  }
+
+  /// The slice of x kernel + bias of the first cell, made for all steps at once. Steps come first.
+  Val projected() {
+    const LayerBuildArgs& cell = cells_.front().args;
+    const Val bias = cells_.front().kind->input_bias(cell);
     const int64_t features = a_.in().shape()[2];
     Val x = transpose(a_.in(), {1, 0, 2});
-    if (const Val mask = dropout("dropout", {a_.batch(), features}); mask.valid())
-      x = x * broadcast(mask, x.shape(), {1, 2});
-    Val y = matmul(reshape(x, Shape{steps_ * a_.batch(), features}), a_.parameter("kernel"));
+    const Val mask = keep_mask(cell, cell.options().number("dropout"), {a_.batch(), features});
+    if (mask.valid()) x = x * broadcast(mask, x.shape(), {1, 2});
+    Val y = matmul(reshape(x, Shape{steps_ * a_.batch(), features}), cell.parameter("kernel"));
     if (bias.valid()) y = y + broadcast(bias, y.shape(), {1});
-    const Val slice = body_.slice(reshape(y, Shape{steps_, a_.batch(), gates_ * units_}), "x");
+    const Val slice = body_.slice(reshape(y, Shape{steps_, a_.batch(), y.shape()[1]}), "x");
     if (a_.mask.valid()) counts_ = body_.slice(transpose(a_.mask, {1, 0}), "counts");
     return slice;
   }
 
-  Val whole(Val value, std::string_view hint) { return body_.whole(value, hint); }
-
-  /// What the gates see of a state; the mask is the same in all steps.
-  Val seen(Val state) {
-    const Val mask = dropout("recurrent_dropout", {a_.batch(), units_});
-    return mask.valid() ? state * body_.whole(mask, "mask") : state;
-  }
-
-  /// Columns of gate `first` up to `last` of all gates.
-  Val gate(Val all, int64_t first, int64_t last) const {
-    return slice(all, {0, first * units_}, {all.shape()[0], last * units_});
-  }
-  Val gate(Val all, int64_t number) const { return gate(all, number, number + 1); }
-
-  Val activated(Val x) const { return apply_activation(a_.options().component("activation"), x); }
-  Val recurrent_activated(Val x) const {
-    return apply_activation(a_.options().component("recurrent_activation"), x);
-  }
-
-  /// The loop; the first state is the result. A step that does not count leaves the states as they
-  /// are.
-  Val run(std::vector<Val> next) {
+  /// A step that does not count leaves the states as they are.
+  Val loop(std::vector<Val> next, Val result) {
     const bool sequences = a_.options().flag("return_sequences");
-    Val result = next.front();
+    size_t last = next.size() - cells_.back().kind->states;
     if (counts_.valid()) {
-      const Val counts = broadcast(counts_, next.front().shape(), {0});
       for (size_t i = 0; i < next.size(); ++i)
-        next[i] = select(counts, next[i], states_[i]);
+        next[i] = select(broadcast(counts_, next[i].shape(), {0}), next[i], states_[i]);
       if (!a_.zero_masked)
-        result = next.front();
+        result = next[last];
       else if (sequences)
-        result = select(counts, result, 0.0);
+        result = select(broadcast(counts_, result.shape(), {0}), result, 0.0);
     }
     for (const Val& state : next)
       body_.yield(state);
     if (sequences) body_.yield(result);
     const std::vector<Val> results = body_.run();
-    if (!sequences) return results.front();
+    keep(results);
+    if (!sequences) return results[last];
     Val all = results.back();
     if (a_.options().flag("go_backwards")) all = reverse(all, {0});
     return transpose(all, {1, 0, 2});
   }
 
- private:
-  Val zeros() const {
-    return a_.builder.splat(0.0, TensorType{a_.in().dtype(), Shape{a_.batch(), units_}});
-  }
-
-  Val dropout(const char* option, Ints shape) const {
-    return keep_mask(a_, a_.options().number(option), std::move(shape));
+  void keep(const std::vector<Val>& last) const {
+    size_t next = 0;
+    for (size_t c = 0; c < cells_.size(); ++c) {
+      for (size_t i = 0; i < cells_[c].kind->states; ++i, ++next) {
+        if (a_.options().flag("return_state")) a_.give(state_name(c, i), last[next]);
+        if (a_.options().flag("stateful")) a_.update_state(state_name(c, i), last[next]);
+      }
+    }
   }
 
   const LayerBuildArgs& a_;
+  std::span<const CellUse> cells_;
   int64_t steps_;
-  int64_t units_;
-  int64_t gates_;
   LoopBody body_;
   std::vector<Val> states_;
   Val counts_;  ///< bool[batch]: whether a row's step counts
 };
 
+Val build_layer(const LayerBuildArgs& a, const CellKind& kind) {
+  const CellUse cell{&kind, a};
+  return Recurrence(a, std::span(&cell, 1)).run();
+}
+
+Val build_rnn(const LayerBuildArgs& a) {
+  std::vector<Layer> layers;
+  for (const auto& cell : a.options().layers("cell")) {
+    layers.push_back(*cell);
+    layers.back().policy = a.layer.policy;
+  }
+  const std::vector<std::string> prefixes = cell_prefixes(a.options());
+  std::vector<CellUse> cells;
+  for (size_t c = 0; c < layers.size(); ++c) {
+    LayerBuildArgs inner{.layer = layers[c], .inputs = a.inputs, .builder = a.builder};
+    inner.training = a.training;
+    inner.seed = a.seed;
+    inner.iteration = a.iteration;
+    inner.next_stream = a.next_stream;
+    inner.parameter = [&a, prefix = prefixes[c]](std::string_view name) {
+      return a.parameter(prefix + std::string(name));
+    };
+    cells.push_back({cell_kind(*layers[c].def), std::move(inner)});
+  }
+  return Recurrence(a, cells).run();
+}
+
 /// The mask of the states after every step.
 Val recurrent_mask(const LayerBuildArgs& a) {
   return a.options().flag("go_backwards") ? reverse(a.mask, {1}) : a.mask;
-}
-
-bool infer_simple_rnn(LayerInferArgs& a) {
-  if (!infer_recurrent(a, 1)) return false;
-  if (a.options().flag("use_bias")) a.parameter("bias", {a.options().integer("units")});
-  return true;
-}
-
-Val build_simple_rnn(const LayerBuildArgs& a) {
-  Recurrence r(a, 1);
-  const Val h = r.state("h");
-  const Val x = r.projected(r.has_bias() ? a.parameter("bias") : Val());
-  const Val u = r.whole(a.parameter("recurrent_kernel"), "u");
-  return r.run({r.activated(x + matmul(r.seen(h), u))});
-}
-
-bool infer_lstm(LayerInferArgs& a) {
-  if (!infer_recurrent(a, 4)) return false;
-  if (!a.options().flag("use_bias")) return true;
-  const int64_t units = a.options().integer("units");
-  a.parameter("bias", {4 * units});
-  if (!a.options().flag("unit_forget_bias")) return true;
-  a.parameters.back().ones_begin = units;
-  a.parameters.back().ones_end = 2 * units;
-  return true;
-}
-
-// Gates: input, forget, candidate, output.
-Val build_lstm(const LayerBuildArgs& a) {
-  Recurrence r(a, 4);
-  const Val h = r.state("h");
-  const Val c = r.state("c");
-  const Val x = r.projected(r.has_bias() ? a.parameter("bias") : Val());
-  const Val u = r.whole(a.parameter("recurrent_kernel"), "u");
-  const Val z = x + matmul(r.seen(h), u);
-  const Val taken = r.recurrent_activated(r.gate(z, 0)) * r.activated(r.gate(z, 2));
-  const Val next = r.recurrent_activated(r.gate(z, 1)) * c + taken;
-  return r.run({r.recurrent_activated(r.gate(z, 3)) * r.activated(next), next});
-}
-
-bool infer_gru(LayerInferArgs& a) {
-  if (!infer_recurrent(a, 3)) return false;
-  if (!a.options().flag("use_bias")) return true;
-  const int64_t width = 3 * a.options().integer("units");
-  a.parameter("bias", a.options().flag("reset_after") ? Ints{2, width} : Ints{width});
-  return true;
-}
-
-/// One of the two biases of a gru with reset_after: the input's and the state's.
-Val bias_row(const LayerBuildArgs& a, int64_t row) {
-  const Val both = a.parameter("bias");
-  const int64_t width = both.shape()[1];
-  return reshape(slice(both, {row, 0}, {row + 1, width}), Shape{width});
-}
-
-// Gates: update, reset, candidate. h' = update h + (1 - update) candidate.
-Val build_gru(const LayerBuildArgs& a) {
-  const bool after = a.options().flag("reset_after");
-  Recurrence r(a, 3);
-  const Val h = r.state("h");
-  Val bias;
-  if (r.has_bias()) bias = after ? bias_row(a, 0) : a.parameter("bias");
-  const Val x = r.projected(bias);
-  const Val u = r.whole(a.parameter("recurrent_kernel"), "u");
-  const Val seen = r.seen(h);
-  Val product = matmul(seen, after ? u : r.gate(u, 0, 2));
-  if (after && r.has_bias()) {
-    product = product + broadcast(r.whole(bias_row(a, 1), "recurrent_bias"), product.shape(), {1});
-  }
-  const Val update = r.recurrent_activated(r.gate(x, 0) + r.gate(product, 0));
-  const Val reset = r.recurrent_activated(r.gate(x, 1) + r.gate(product, 1));
-  const Val of_state = after ? reset * r.gate(product, 2) : matmul(reset * seen, r.gate(u, 2));
-  const Val candidate = r.activated(r.gate(x, 2) + of_state);
-  return r.run({update * h + (1.0 - update) * candidate});
 }
 
 }  // namespace
@@ -310,8 +266,8 @@ extern constinit const LayerDef kSimpleRnn{
              .options = kSimpleRnnOptions},
     .max_inputs = 2,
     .masks = MaskRule::kKnows,
-    .infer = infer_simple_rnn,
-    .build = build_simple_rnn,
+    .infer = [](LayerInferArgs& a) { return infer_layer(a, kSimpleRnnKind); },
+    .build = [](const LayerBuildArgs& a) { return build_layer(a, kSimpleRnnKind); },
     .build_mask = recurrent_mask,
 };
 
@@ -323,8 +279,8 @@ extern constinit const LayerDef kLstm{
              .options = kLstmOptions},
     .max_inputs = 3,
     .masks = MaskRule::kKnows,
-    .infer = infer_lstm,
-    .build = build_lstm,
+    .infer = [](LayerInferArgs& a) { return infer_layer(a, kLstmKind); },
+    .build = [](const LayerBuildArgs& a) { return build_layer(a, kLstmKind); },
     .build_mask = recurrent_mask,
 };
 
@@ -335,8 +291,23 @@ extern constinit const LayerDef kGru{
              .options = kGruOptions},
     .max_inputs = 2,
     .masks = MaskRule::kKnows,
-    .infer = infer_gru,
-    .build = build_gru,
+    .infer = [](LayerInferArgs& a) { return infer_layer(a, kGruKind); },
+    .build = [](const LayerBuildArgs& a) { return build_layer(a, kGruKind); },
+    .build_mask = recurrent_mask,
+};
+
+extern constinit const LayerDef kRnn{
+    .base = {.type = "rnn",
+             .summary = "A cell over the steps of [steps, features], or several, each above the "
+                        "one before. Inputs: the steps, and the first states of all cells unless "
+                        "zeros. Parameters are called <cell>/kernel, ..., of equal cells "
+                        "<cell>_1/kernel; states of return_state NAME.state_h, of further cells "
+                        "NAME.state_h_1.",
+             .options = kRnnOptions},
+    .max_inputs = -1,
+    .masks = MaskRule::kKnows,
+    .infer = infer_rnn,
+    .build = build_rnn,
     .build_mask = recurrent_mask,
 };
 

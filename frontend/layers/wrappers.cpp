@@ -3,7 +3,9 @@
 #include "frontend/layer_def.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
+#include <type_traits>
 #include <utility>
 
 namespace gradc::layers {
@@ -14,7 +16,8 @@ constexpr OptionDef kBidirectionalOptions[] = {
     {.name = "merge_mode",
      .type = OptionType::kEnum,
      .default_json = "\"concat\"",
-     .doc = "how the two results become one",
+     .doc = "how the two results become one; null: they stay two, the second NAME.backward",
+     .or_null = true,
      .choices = "concat sum mul ave"},
     {.name = "backward_layer",
      .type = OptionType::kLayer,
@@ -32,9 +35,10 @@ std::string inner_prefix(std::string_view direction, const Layer& layer) {
   return std::string(direction) + name + "/";
 }
 
-/// What the inner layer infers, its parameters under a prefix.
+/// What the inner layer infers, its parameters under a prefix; the first of `results` is its
+/// output.
 bool infer_inner(LayerInferArgs& a, Layer layer, std::span<const TensorSpec> inputs, int64_t batch,
-                 const std::string& prefix, TensorSpec& output) {
+                 const std::string& prefix, std::vector<CallResult>& results) {
   layer.policy = a.layer.policy;
   LayerInferArgs inner{.layer = layer,
                        .inputs = inputs,
@@ -53,12 +57,14 @@ bool infer_inner(LayerInferArgs& a, Layer layer, std::span<const TensorSpec> inp
     spec.trainable = spec.trainable && a.layer.trainable;
     a.parameters.push_back(std::move(spec));
   }
-  output = std::move(inner.output);
+  results.push_back({{}, std::move(inner.output), false});
+  results.insert(results.end(), inner.more.begin(), inner.more.end());
   return true;
 }
 
+/// `given` is put before the names of the inner layer's further results.
 Val build_inner(const LayerBuildArgs& a, Layer layer, std::span<const Val> inputs, Val tail_weight,
-                Val mask, const std::string& prefix) {
+                Val mask, const std::string& prefix, const std::string& given) {
   layer.policy = a.layer.policy;
   LayerBuildArgs inner{.layer = layer, .inputs = inputs, .builder = a.builder};
   inner.training = a.training;
@@ -72,6 +78,7 @@ Val build_inner(const LayerBuildArgs& a, Layer layer, std::span<const Val> input
   inner.update_state = [&](std::string_view name, Val value) {
     a.update_state(prefix + std::string(name), value);
   };
+  inner.give = [&](std::string_view name, Val value) { a.give(given + std::string(name), value); };
   return layer.def->build(inner);
 }
 
@@ -94,6 +101,44 @@ bool is_recurrent(const Layer& layer) {
   return layer.def != &raw_op_layer() && layer.component.options.defines("go_backwards");
 }
 
+/// The steps for both directions; states that they start from, first the forward layer's, then the
+/// backward layer's.
+template <class Args>
+auto direction_inputs(const Args& a) {
+  using Value = std::remove_cvref_t<decltype(a.inputs[0])>;
+  std::array<std::vector<Value>, 2> inputs;
+  const size_t states = (a.inputs.size() - 1) / 2;
+  for (size_t d = 0; d < 2; ++d) {
+    inputs[d].push_back(a.inputs[0]);
+    for (size_t i = 0; i < states; ++i)
+      inputs[d].push_back(a.inputs[1 + d * states + i]);
+  }
+  return inputs;
+}
+
+/// Both or none of the two layers have an option.
+bool agree(LayerInferArgs& a, const Directions& both, const char* option) {
+  if (both.forward.component.options.flag(option) == both.backward.component.options.flag(option))
+    return true;
+  a.sink.error(DiagKind::kUnsupported, both.backward.place,
+               "{} has one layer with \"{}\" and one without: both or none", a.who(), option);
+  return false;
+}
+
+bool check_directions(LayerInferArgs& a, const Directions& both) {
+  const bool backwards = both.forward.component.options.flag("go_backwards");
+  if (backwards == both.backward.component.options.flag("go_backwards")) {
+    a.sink.error(DiagKind::kUnsupported, both.backward.place,
+                 "{} has two layers that go {}: one must have \"go_backwards\"", a.who(),
+                 backwards ? "backwards" : "forwards");
+    return false;
+  }
+  return agree(a, both, "return_sequences") && agree(a, both, "return_state");
+}
+
+constexpr std::array<const char*, 2> kDirections = {"forward_", "backward_"};
+constexpr const char* kBackward = "backward";
+
 bool infer_bidirectional(LayerInferArgs& a) {
   for (const char* option : {"layer", "backward_layer"}) {
     const Layer* layer = a.options().layer(option);
@@ -105,42 +150,46 @@ bool infer_bidirectional(LayerInferArgs& a) {
     return false;
   }
   const Directions both(a.options());
-  const Options& forward = both.forward.component.options;
-  const Options& backward = both.backward.component.options;
-  if (forward.flag("go_backwards") == backward.flag("go_backwards")) {
-    a.sink.error(DiagKind::kUnsupported, both.backward.place,
-                 "{} has two layers that go {}: one must have \"go_backwards\"", a.who(),
-                 forward.flag("go_backwards") ? "backwards" : "forwards");
-    return false;
+  if (!check_directions(a, both)) return false;
+  if (a.inputs.size() % 2 == 0) {
+    return a.mismatch("starts from as many states forwards as backwards, got {} of them",
+                      a.inputs.size() - 1);
   }
-  if (forward.flag("return_sequences") != backward.flag("return_sequences")) {
-    a.sink.error(DiagKind::kUnsupported, both.backward.place,
-                 "{} has one layer with \"return_sequences\" and one without: both or none",
-                 a.who());
+  std::array<std::vector<CallResult>, 2> results;
+  const std::array<std::vector<TensorSpec>, 2> inputs = direction_inputs(a);
+  if (!infer_inner(a, both.forward, inputs[0], a.batch_size, both.forward_prefix(), results[0]) ||
+      !infer_inner(a, both.backward, inputs[1], a.batch_size, both.backward_prefix(), results[1]))
     return false;
+  const Ints there = results[0].front().spec.shape, back = results[1].front().spec.shape;
+  a.output = results[0].front().spec;
+  a.output_masked = a.masked && both.forward.component.options.flag("return_sequences");
+  if (!a.options().has("merge_mode")) {
+    a.result(kBackward, back, a.output_masked);
+  } else if (a.options().text("merge_mode") == "concat") {
+    a.output.shape.back() += back.back();
+  } else if (there != back) {
+    return a.mismatch("joins {} and {} with merge_mode \"{}\", which needs equal shapes",
+                      shape_text(there), shape_text(back), a.options().text("merge_mode"));
   }
-  TensorSpec there, back;
-  if (!infer_inner(a, both.forward, a.inputs, a.batch_size, both.forward_prefix(), there) ||
-      !infer_inner(a, both.backward, a.inputs, a.batch_size, both.backward_prefix(), back))
-    return false;
-  a.output = there;
-  a.output_masked = a.masked && forward.flag("return_sequences");
-  if (a.options().text("merge_mode") == "concat") {
-    a.output.shape.back() += back.shape.back();
-    return true;
+  for (size_t d = 0; d < 2; ++d) {
+    for (size_t i = 1; i < results[d].size(); ++i)
+      a.result(kDirections[d] + results[d][i].name, results[d][i].spec.shape);
   }
-  if (there.shape == back.shape) return true;
-  return a.mismatch("joins {} and {} with merge_mode \"{}\", which needs equal shapes",
-                    shape_text(there.shape), shape_text(back.shape),
-                    a.options().text("merge_mode"));
+  return true;
 }
 
 Val build_bidirectional(const LayerBuildArgs& a) {
   const Directions both(a.options());
-  const Val there =
-      build_inner(a, both.forward, a.inputs, a.tail_weight, a.mask, both.forward_prefix());
-  Val back = build_inner(a, both.backward, a.inputs, a.tail_weight, a.mask, both.backward_prefix());
+  const std::array<std::vector<Val>, 2> inputs = direction_inputs(a);
+  const Val there = build_inner(a, both.forward, inputs[0], a.tail_weight, a.mask,
+                                both.forward_prefix(), kDirections[0]);
+  Val back = build_inner(a, both.backward, inputs[1], a.tail_weight, a.mask, both.backward_prefix(),
+                         kDirections[1]);
   if (both.backward.component.options.flag("return_sequences")) back = reverse(back, {1});
+  if (!a.options().has("merge_mode")) {
+    a.give(kBackward, back);
+    return there;
+  }
   const std::string& mode = a.options().text("merge_mode");
   if (mode == "concat") return concat({there, back}, there.rank() - 1);
   if (mode == "mul") return there * back;
@@ -157,7 +206,23 @@ bool infer_time_distributed(LayerInferArgs& a) {
   const TensorSpec step{a.inputs[0].dtype, Ints(a.shape().begin() + 1, a.shape().end())};
   const auto rows = checked_product(Ints{steps, a.batch_size});
   if (!rows) return a.mismatch("has {} steps, which are too many", steps);
-  if (!infer_inner(a, layer, std::span(&step, 1), *rows, {}, a.output)) return false;
+  std::vector<CallResult> results;
+  if (!infer_inner(a, layer, std::span(&step, 1), *rows, {}, results)) return false;
+  if (results.size() > 1) {
+    a.sink.error(DiagKind::kUnsupported, layer.place,
+                 "{} passes on one result of its layer, but this {} has {}", a.who(),
+                 layer.component.written_type, results.size());
+    return false;
+  }
+  a.output = results.front().spec;
+  const bool carries = std::any_of(a.parameters.begin(), a.parameters.end(),
+                                   [](const ParameterSpec& p) { return p.carried; });
+  if (carries) {
+    a.sink.error(DiagKind::kUnsupported, layer.place,
+                 "{} has a stateful {}, but its steps are no batches", a.who(),
+                 layer.component.written_type);
+    return false;
+  }
   const bool keeps_state = std::any_of(a.parameters.begin(), a.parameters.end(),
                                        [&](const ParameterSpec& p) { return !p.trainable; });
   if (keeps_state && layer.trainable && a.layer.trainable) {
@@ -187,7 +252,7 @@ Val build_time_distributed(const LayerBuildArgs& a) {
     weight = joined(broadcast(weight / steps, Shape{a.batch(), x.shape()[1]}, {0}));
   }
   const std::vector<Val> inputs = {joined(x)};
-  const Val y = build_inner(a, *a.options().layer("layer"), inputs, weight, {}, {});
+  const Val y = build_inner(a, *a.options().layer("layer"), inputs, weight, {}, {}, {});
   Ints dims = {a.batch(), x.shape()[1]};
   const Shape shape = y.shape();
   dims.insert(dims.end(), shape.begin() + 1, shape.end());
@@ -199,9 +264,12 @@ Val build_time_distributed(const LayerBuildArgs& a) {
 extern constinit const LayerDef kBidirectional{
     .base = {.type = "bidirectional",
              .summary = "A recurrent layer over the steps in both directions, with weights of its "
-                        "own for each. Parameters are called forward_<layer>/... and "
-                        "backward_<layer>/...",
+                        "own for each. Inputs: the steps, and the first states of the forward and "
+                        "of the backward layer unless zeros. Parameters are called "
+                        "forward_<layer>/... and backward_<layer>/..., states of return_state "
+                        "NAME.forward_state_h, NAME.backward_state_h, ...",
              .options = kBidirectionalOptions},
+    .max_inputs = 5,
     .masks = MaskRule::kKnows,
     .infer = infer_bidirectional,
     .build = build_bidirectional,

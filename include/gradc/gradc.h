@@ -37,9 +37,9 @@ typedef struct gradc_options {
 } gradc_options;
 
 typedef struct gradc_tensor_info {
-  const char* name; /* lives as long as the session */
-  const char*
-      kind; /* parameter, state, optimizer_state, input, target, output, loss, metric, gradient */
+  const char* name;  /* lives as long as the session */
+  const char* kind;  /* parameter, state, optimizer_state, input, target, output, loss, metric,
+                        gradient,  carried */
   const char* dtype; /* f32, i32, ... */
   int32_t rank;
   const int64_t* shape; /* rank extents; inputs, targets and outputs: with the batch first */
@@ -96,6 +96,8 @@ GRADC_API gradc_status gradc_session_get(gradc_session* session, const char* nam
 GRADC_API gradc_status gradc_session_set(gradc_session* session, const char* name, const void* data,
                                          size_t bytes);
 GRADC_API gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed);
+/* Stateful layers begin anew: what they carry from batch to batch becomes zeros. */
+GRADC_API gradc_status gradc_session_reset_states(gradc_session* session);
 /* safetensors files: parameters and states, with the optimizer's state and iteration too if
  * with_optimizer is not 0. */
 GRADC_API gradc_status gradc_session_save(gradc_session* session, const char* path,

@@ -52,6 +52,7 @@ enum class TensorKind : uint8_t {
   kLoss,
   kMetric,
   kGradient,
+  kCarried,  ///< what a stateful layer hands from one batch to the next
 };
 
 /// One named tensor of a model. Dense, row-major, channels-last; names are Keras's
@@ -128,6 +129,9 @@ class Session {
 
   /// Sets all parameters and states to their initial values.
   virtual SessionStatus initialize(uint64_t seed) = 0;
+  /// Stateful layers begin anew: what they carry from batch to batch becomes zeros. train() and the
+  /// data set calls do so themselves, at every epoch's start.
+  virtual SessionStatus reset_states() = 0;
   /// safetensors: parameters and states; with_optimizer adds the optimizer's, to go on training
   /// later.
   virtual SessionStatus save(const std::string& path, bool with_optimizer = false) = 0;

@@ -65,7 +65,8 @@ void get_lasting(const Library& library, const gradc_rt_model& tables, const Han
                  NamedBytes& results) {
   const auto get =
       library.function<int(const Handle*, const char*, void*, size_t)>("get_parameter");
-  for (const int64_t kind : {GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE}) {
+  for (const int64_t kind :
+       {GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_CARRIED}) {
     room(tables, kind, results);
   }
   for (auto& [name, bytes] : results) {

@@ -15,7 +15,8 @@ namespace gradc::testing {
 namespace {
 
 bool lasts(int64_t kind) {
-  return kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE || kind == GRADC_RT_OPTIMIZER_STATE;
+  return kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE || kind == GRADC_RT_OPTIMIZER_STATE ||
+         kind == GRADC_RT_CARRIED;
 }
 
 bool is_result(int64_t tensor, EntryPoint entry) {
@@ -45,7 +46,7 @@ double random_number(Random& random, bool target) {
 int64_t values_of(const Model& model, std::string_view name) {
   for (const Call& call : model.calls) {
     const Layer& layer = model.layers[call.layer];
-    if (call.name == name) return call.output.shape.back();
+    if (call.name == name) return call.output().shape.back();
     if (layer.component.def->type == "embedding" && model.value_name(call.inputs[0]) == name)
       return layer.component.options.integer("input_dim");
   }

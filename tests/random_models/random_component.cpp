@@ -46,6 +46,7 @@ std::optional<Json> value_for(Random& random, const OptionDef& option) {
     case OptionType::kIntOrInts:
     case OptionType::kPadding2d:
     case OptionType::kLayer:
+    case OptionType::kLayers:
       return {};
   }
   GRADC_UNREACHABLE();

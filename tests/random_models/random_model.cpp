@@ -183,6 +183,10 @@ class ModelMaker {
     if (random_.chance(0.3)) layer["dropout"] = 0.25;
     if (random_.chance(0.3)) layer["recurrent_dropout"] = 0.25;
     if (layer["type"] == "gru" && random_.chance(0.5)) layer["reset_after"] = false;
+    if (random_.chance(0.2)) layer["stateful"] = true;
+    const bool states = !all && random_.chance(0.3);
+    if (states) layer["return_state"] = true;
+    if (random_.chance(0.2)) return cells(units, all);
     const int64_t steps = at_.shape[0];
     int64_t width = units;
     if (!layer.contains("go_backwards") && random_.chance(0.3)) {
@@ -190,10 +194,37 @@ class ModelMaker {
           random_.pick(std::vector<std::string>{"concat", "sum", "mul", "ave"});
       layer = {{"type", "bidirectional"}, {"layer", layer}, {"merge_mode", mode}};
       if (mode == "concat") width *= 2;
+      if (states) {
+        add(std::move(layer), {width});
+        return merge_with("concatenate", at_.name + ".backward_state_h", {width + units});
+      }
     } else {
       layer = with_parameters(std::move(layer), "kernel");
     }
     add(std::move(layer), all ? Shape{steps, width} : Shape{width});
+    if (states) merge_with("multiply", at_.name + ".state_h", at_.shape);
+  }
+  void merge_with(const char* type, const std::string& other, Shape result) {
+    add({{"type", type}, {"inputs", {at_.name, other}}}, std::move(result));
+  }
+  /// One or two cells in a loop.
+  void cells(int64_t units, bool all) {
+    static const std::vector<std::string> kTypes = {"simple_rnn_cell", "lstm_cell", "gru_cell"};
+    Json list = Json::array();
+    for (int64_t n = random_.between(1, 2); n > 0; --n)
+      list.push_back({{"type", random_.pick(kTypes)}, {"units", n == 1 ? units : 3}});
+    Json layer = {{"type", "rnn"}, {"cell", std::move(list)}, {"return_sequences", all}};
+    add(std::move(layer), all ? Shape{at_.shape[0], units} : Shape{units});
+  }
+  /// There by a matrix and back by the same.
+  void tied() {
+    const Shape root = at_.shape;
+    Shape result = root;
+    result.back() = random_.between(2, 6);
+    Json there = {{"type", "dense"}, {"units", result.back()}};
+    if (random_.chance(0.5)) there["activation"] = "tanh";
+    add(std::move(there), result);
+    add({{"type", "dense"}, {"units", root.back()}, {"tied_to", at_.name}}, root);
   }
   /// Every step sees every step, or those before it.
   void attention() {
@@ -218,6 +249,7 @@ class ModelMaker {
     }
     if (random_.chance(0.5)) layer["use_causal_mask"] = true;
     if (random_.chance(0.3)) layer["dropout"] = 0.25;
+    if (random_.chance(0.2)) layer["return_attention_scores"] = true;
     if (layer.contains("key_dim") && random_.chance(0.3)) layer["use_bias"] = false;
     add(std::move(layer), at_.shape);
   }
@@ -225,6 +257,7 @@ class ModelMaker {
     if (recurrent_ && random_.chance(0.5)) {
       if (random_.chance(0.6)) return recurrence();
       if (random_.chance(0.6)) return attention();
+      if (random_.chance(0.4)) return tied();
       const int64_t units = random_.between(1, 5);
       return add({{"type", "time_distributed"}, {"layer", dense(units)}}, {at_.shape[0], units});
     }
@@ -371,8 +404,10 @@ class ModelMaker {
   };
   void finish(const Value& from, const char* name) {
     at_ = from;
-    if (at_.shape.size() > 1 && random_.chance(0.8))
+    if (at_.shape.size() > 1 && random_.chance(recurrent_ ? 0.4 : 0.8))
       add({{"type", "flatten"}}, {elements(at_.shape)});
+    else if (recurrent_ && at_.shape.size() == 2 && random_.chance(0.5))
+      add({{"type", "masking"}}, at_.shape);
     Json layer = {{"type", "dense"}, {"units", random_.between(1, 5)}};
     const bool probabilities = random_.chance(0.6);
     if (probabilities) layer["activation"] = layer["units"] == 1 ? "sigmoid" : "softmax";
@@ -422,6 +457,7 @@ class ModelMaker {
       if (random_.chance(0.3)) training["loss_weights"][output.name] = 0.5;
       training["metrics"][output.name] = metrics_for(output, loss);
     }
+    if (recurrent_) training["shuffle"] = false;  // some of the layers are stateful
     training["optimizer"] = random_component(random_, Family::kOptimizer);
   }
 

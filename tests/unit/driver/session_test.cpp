@@ -44,6 +44,48 @@ struct Batch {
   }
 };
 
+/// Stateful layers go on where the batch before ended, whatever the call, until they are reset; the
+/// C door does the same.
+TEST(Session, StatesGoFromBatchToBatch) {
+  constexpr const char* text = R"({"inputs": [{"name": "x", "shape": [3, 2]}],
+    "layers": [{"type": "gru", "units": 4, "stateful": true, "name": "r"}, {"type": "dense", "units": 2, "name": "y"}],
+    "training": {"loss": "mse", "optimizer": "sgd", "batch_size": 16, "shuffle": false}})";
+  SessionStatus status;
+  const auto session = Session::parse(text, "s.json", {.seed = 3, .has_seed = true}, &status);
+  ASSERT_NE(session, nullptr) << status.message;
+  const Batch batch;
+  std::vector<float> out(32);
+  std::vector<void*> outputs = {out.data()};
+  const auto predict = [&] {
+    EXPECT_TRUE(session->predict(batch.inputs, outputs).ok());
+    return out;
+  };
+  const std::vector<float> first = predict(), second = predict();
+  EXPECT_NE(first, second);
+  ASSERT_EQ(session->parameter("r/state_h").size(), 64U);
+  ASSERT_TRUE(session->reset_states().ok());
+  EXPECT_EQ(session->parameter("r/state_h")[5], 0.0F);
+  EXPECT_EQ(predict(), first);
+  EXPECT_EQ(predict(), second);
+  float loss = 0, again = 0, anew = 0;
+  ASSERT_TRUE(session->evaluate(batch.inputs, batch.targets, &loss).ok());
+  ASSERT_TRUE(session->evaluate(batch.inputs, batch.targets, &again).ok());
+  EXPECT_NE(loss, again);
+  ASSERT_TRUE(session->reset_states().ok());
+  ASSERT_TRUE(session->step(batch.inputs, batch.targets, &anew).ok());
+  EXPECT_NE(session->parameter("r/state_h")[5], 0.0F);
+  char error[256];
+  gradc_session* other = gradc_session_parse(text, nullptr, error, sizeof error);
+  ASSERT_NE(other, nullptr) << error;
+  std::vector<float> state(64, 7.0F);
+  const size_t bytes = state.size() * sizeof(float);
+  EXPECT_EQ(gradc_session_set(other, "r/state_h", state.data(), bytes), GRADC_OK);
+  EXPECT_EQ(gradc_session_reset_states(other), GRADC_OK);
+  EXPECT_EQ(gradc_session_get(other, "r/state_h", state.data(), bytes), GRADC_OK);
+  EXPECT_EQ(state, std::vector<float>(64));
+  gradc_session_destroy(other);
+}
+
 TEST(Session, FewerRowsCountAsABatchOfThatSize) {
   const Batch batch;
   const auto large = open(16), exact = open(5);

@@ -107,7 +107,7 @@ TEST(AttentionLayers, TakeTheMaskOfTheValueAndPassOnThatOfTheQuery) {
     EXPECT_TRUE(model.ok()) << model.message();
     const auto call = std::find_if(model->calls.begin(), model->calls.end(),
                                    [](const Call& c) { return c.name == "multi_head_attention"; });
-    return call->masked;
+    return call->results.front().masked;
   };
   EXPECT_TRUE(masked(R"(["mq", "v"])"));
   EXPECT_FALSE(masked(R"(["q", "mv"])"));

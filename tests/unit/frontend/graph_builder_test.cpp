@@ -322,5 +322,44 @@ TEST(Optimizers, EpsilonAsOthersPlaceIt) {
   }
 }
 
+// ---- ties ---------------------------------------------------------------------------------------
+
+TEST(Ties, TheMatrixIsOneParameterWithBothGradients) {
+  const std::string text =
+      R"({"inputs": [{"name": "x", "shape": [2], "dtype": "int32"}], "layers": [
+      {"type": "embedding", "name": "e", "input_dim": 3, "output_dim": 2},
+      {"type": "dense", "name": "y", "units": 3, "tied_to": "e", "use_bias": false}]})";
+  const RunResult result = run_model(text, {EntryKind::kPredict, 1, false},
+                                     {{"input/x", {2, 0}}, {"e/embeddings", {1, 2, 3, 4, 5, 6}}});
+  expect_near(result.outputs.at("output/y"), {17, 39, 61, 5, 11, 17});
+  const Result<Model> model = parse_model(text);
+  ASSERT_TRUE(model.ok());
+  EXPECT_EQ(model->num_trainable(), 6);
+}
+
+TEST(Ties, AMatrixStaysWhereItsLayerReachesNoOutput) {
+  const std::string text = R"({"inputs": [{"name": "x", "shape": [2]}], "outputs": "y", "layers": [
+      {"type": "dense", "name": "h", "units": 2, "inputs": "x", "use_bias": false},
+      {"type": "dense", "name": "y", "units": 2, "tied_to": "h", "use_bias": false, "inputs": "x"},
+      {"type": "dense", "name": "z", "units": 2, "inputs": "x"}]})";
+  EXPECT_EQ(problems_of(text).find("layer \"h\""), std::string::npos) << problems_of(text);
+  EXPECT_NE(problems_of(text).find("layer \"z\" reaches no output"), std::string::npos);
+  const RunResult result = run_model(text, {EntryKind::kPredict, 1, false},
+                                     {{"input/x", {1, 10}}, {"h/kernel", {1, 2, 3, 4}}});
+  expect_near(result.outputs.at("output/y"), {21, 43});
+}
+
+TEST(Ties, BlocksAndSharedCalls) {
+  const std::string text = R"({"inputs": [{"name": "x", "shape": [2]}],
+      "blocks": {"pair": {"layers": [{"type": "dense", "name": "a", "units": 3},
+                                     {"type": "dense", "name": "b", "units": 2, "tied_to": "a"}]}},
+      "layers": [{"type": "block", "block": "pair", "repeat": 2, "name": "p"},
+                 {"type": "dense", "name": "c", "units": 3, "use_bias": false},
+                 {"type": "shared", "layer": "p_0/b", "name": "again"}]})";
+  const Result<Model> model = parse_model(text);
+  ASSERT_TRUE(model.ok()) << problems_of(text);
+  EXPECT_EQ(model->num_trainable(), 2 * (6 + 3 + 2) + 6);
+}
+
 }  // namespace
 }  // namespace gradc

@@ -20,7 +20,7 @@ std::vector<std::string> call_names(const Model& model) {
 Ints shape_after(const std::string& layers, const std::string& shape) {
   const auto model = parse_model(with_layers(layers, shape));
   if (!model) return {-1};
-  return model.value().calls.back().output.shape;
+  return model.value().calls.back().output().shape;
 }
 
 TEST(NativeReader, ExamplesAreGoodModels) {
@@ -180,7 +180,7 @@ TEST(NativeReader, EmbeddingTakesIntegers) {
   const auto model = parse_model(R"({"inputs": [{"name": "t", "shape": [7], "dtype": "int32"}],
      "layers": [{"type": "embedding", "input_dim": 10, "output_dim": 3}]})");
   ASSERT_TRUE(model.ok());
-  EXPECT_EQ(model.value().calls[0].output.shape, (Ints{7, 3}));
+  EXPECT_EQ(model.value().calls[0].output().shape, (Ints{7, 3}));
   EXPECT_NE(problems_of(with_layers(R"({"type": "embedding", "input_dim": 10, "output_dim": 3})"))
                 .find("type-mismatch"),
             std::string::npos);

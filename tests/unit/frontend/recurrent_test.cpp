@@ -3,9 +3,7 @@
 #include "frontend/graph_builder.h"
 #include "ir/op.h"
 #include "ir/op_attrs.h"
-#include "tests/unit/frontend/model_text.h"
-
-#include <gtest/gtest.h>
+#include "tests/unit/frontend/run_model.h"
 
 #include <map>
 #include <string>
@@ -106,8 +104,13 @@ TEST(Recurrent, RefusesByName) {
     EXPECT_NE(message.find(part), std::string::npos) << message;
   };
   expect(problem(R"({"type": "lstm", "units": 6})", "[4]"), "needs an input [steps, features]");
-  expect(problem(R"({"type": "lstm", "units": 6, "return_state": true})"), "has return_state");
-  expect(problem(R"({"type": "lstm", "units": 6, "stateful": true})"), "has stateful");
+  expect(problem(R"({"type": "lstm", "units": 6, "stateful": true})"),
+         "is stateful, but training shuffles its examples");
+  expect(
+      problem(
+          R"({"type": "rnn", "cell": [{"type": "gru_cell", "units": 3}, {"type": "lstm", "units": 3}]})"),
+      "repeats cells, but \"lstm\" is none");
+  expect(problem(R"({"type": "rnn", "cell": []})"), "names no layer");
   expect(problem(R"({"type": "dense", "units": 5, "name": "d"},
                     {"type": "lstm", "units": 6, "inputs": ["x", "d"]})"),
          "starts from 2 states of shape [6] behind its input, or from zeros; got f32[5x5]");
@@ -144,7 +147,7 @@ TEST(Masks, AreCarriedToTheLayerThatEndsTheSteps) {
   ASSERT_TRUE(model.ok()) << model.message();
   std::vector<bool> masked;
   for (const Call& call : model->calls)
-    masked.push_back(call.masked);
+    masked.push_back(call.results.front().masked);
   EXPECT_EQ(masked, (std::vector<bool>{true, true, true, true, false, false, false}));
   const auto entry = build_entry_graph(*model, {EntryKind::kTrain, 3});
   ASSERT_TRUE(entry.ok()) << entry.message();
@@ -168,6 +171,85 @@ TEST(Masks, AreRefusedWhereAllStepsCount) {
   expect(R"({"type": "masking"}, {"type": "batch_normalization"})",
          "treats all steps alike, but some of its input's do not count");
   expect(R"({"type": "masking"})", "flatten layer \"flatten\" treats all steps alike");
+}
+
+// ---- several results, states from batch to batch ------------------------------------------------
+
+TEST(Results, HaveNamesBehindADot) {
+  const std::string text = R"({"inputs": [{"name": "x", "shape": [5, 4]}],
+    "blocks": {"ends": {"output": "r.state_c", "layers": [
+        {"type": "lstm", "name": "r", "units": 4, "return_state": true}]}},
+    "layers": [{"type": "bidirectional", "name": "b", "merge_mode": null,
+                "layer": {"type": "lstm", "units": 3, "return_sequences": true, "return_state": true}},
+               {"type": "concatenate", "name": "c", "inputs": ["b.backward_state_c", "b.forward_state_h"]},
+               {"type": "multi_head_attention", "name": "a", "num_heads": 2, "key_dim": 3,
+                "inputs": ["b", "b.backward"], "return_attention_scores": true},
+               {"type": "block", "block": "ends", "name": "e", "inputs": "x"},
+               {"type": "gru", "name": "a.scores", "units": 2, "inputs": "b"},
+               {"type": "shared", "layer": "b", "name": "again", "inputs": "x"}],
+    "outputs": ["c", "a", "e", "b.forward_state_c", "a.scores", "again.backward"]})";
+  const Result<Model> model = parse_model(text);
+  ASSERT_TRUE(model.ok()) << problems_of(text);
+  std::map<std::string, Ints> shapes;
+  for (const ModelOutput& output : model->outputs)
+    shapes[output.name] = model->spec(output.value).shape;
+  EXPECT_EQ(shapes, (std::map<std::string, Ints>{{"c", {6}},
+                                                 {"a", {5, 3}},
+                                                 {"e", {4}},
+                                                 {"b.forward_state_c", {3}},
+                                                 {"a.scores", {2}},  // a layer before a result
+                                                 {"again.backward", {5, 3}}}));
+  EXPECT_TRUE(build_entry_graph(*model, {EntryKind::kPredict, 2, false}).ok());
+}
+
+/// An lstm, or two directions, over `steps` steps of one feature.
+std::string stateful_text(const std::string& layer, int64_t steps) {
+  return R"({"inputs": [{"name": "x", "shape": [)" + std::to_string(steps) +
+         R"(, 1]}], "layers": [)" + layer + R"(], "outputs": "r"})";
+}
+
+TEST(Stateful, TwoBatchesAreOneSequence) {
+  const std::string layer = R"({"type": "lstm", "name": "r", "units": 2, "return_sequences": true)";
+  const Named weights = {
+      {"r/kernel", {0.5, -0.3, 0.2, 0.7, -0.6, 0.4, 0.3, -0.2}},
+      {"r/recurrent_kernel",
+       {0.1, 0.2, -0.3, 0.4, 0.5, -0.6, 0.7, 0.8, -0.1, 0.3, 0.2, -0.4, 0.6, 0.1, -0.5, 0.2}},
+      {"r/bias", {0, 0, 1, 1, 0, 0, 0.1, 0}}};
+  const auto run = [&](const std::string& more, int64_t steps, const std::vector<double>& x,
+                       const Named& states) {
+    Named given = weights;
+    given["input/x"] = x;
+    given.insert(states.begin(), states.end());
+    return run_model(stateful_text(layer + more + "}", steps), {EntryKind::kPredict, 2, false},
+                     given);
+  };
+  const RunResult whole = run("", 4, {1, 2, -1, 0.5, 0, 3, 1, -2}, {});
+  const std::vector<double> all = whole.outputs.at("output/r");
+  const std::string stateful = R"(, "stateful": true)";
+  const RunResult first = run(stateful, 2, {1, 2, 0, 3}, {});
+  const RunResult second = run(stateful, 2, {-1, 0.5, 1, -2}, first.updates);
+  ASSERT_EQ(first.updates.size(), 2U);
+  const auto half = [&](size_t from) {
+    std::vector<double> part(all.begin() + static_cast<long>(from),
+                             all.begin() + static_cast<long>(from) + 4);
+    part.insert(part.end(), all.begin() + static_cast<long>(from) + 8,
+                all.begin() + static_cast<long>(from) + 12);
+    return part;
+  };
+  expect_near(first.outputs.at("output/r"), half(0));
+  expect_near(second.outputs.at("output/r"), half(4));
+  const std::vector<double>& h = second.updates.at("r/state_h");
+  expect_near(h, {all[6], all[7], all[14], all[15]});
+}
+
+TEST(Stateful, StatesAreNoWeights) {
+  const std::string text = stateful_text(
+      R"({"type": "bidirectional", "name": "r", "layer": {"type": "gru", "units": 3, "stateful": true}})",
+      4);
+  const Result<Model> model = parse_model(text);
+  ASSERT_TRUE(model.ok()) << problems_of(text);
+  EXPECT_EQ(model->num_not_trainable(), 0);
+  EXPECT_EQ(model->num_trainable(), 2 * (9 + 27 + 18));
 }
 
 }  // namespace

@@ -86,6 +86,8 @@ Json good_value(const OptionDef& def) {
       return Json::array({integer, integer});
     case OptionType::kLayer:
       return {{"type", "lstm"}, {"units", integer}};
+    case OptionType::kLayers:
+      return Json::array({{{"type", "lstm_cell"}, {"units", integer}}});
     case OptionType::kComponent:
       return good_component(*family_members(def.family)[0]);
   }
