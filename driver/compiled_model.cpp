@@ -10,13 +10,11 @@
 #include "runtime/instance.h"
 #include "support/byte_stream.h"
 #include "support/check.h"
+#include "support/heap.h"
 
 #include <algorithm>
 #include <array>
 #include <chrono>
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
 
 namespace gradc {
 
@@ -196,9 +194,7 @@ Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
   }
   if (missing.empty()) return Ok{};
   GRADC_TRY_STATUS(compile_missing(missing));
-#if defined(__GLIBC__)
-  malloc_trim(0);  // what compiling took and gave back is many times what training needs
-#endif
+  heap::give_back();  // what compiling took and freed is many times what training needs
   return Ok{};
 }
 
