@@ -96,8 +96,8 @@ def scores(make_case, rng, layer):
         last = {"type": "dense", "name": "y", "units": 3, "inputs": "a.scores"}
         del x["other"]
     params = {f"a/{k}": s for k, s in held.items()} | ({"y/kernel": (S, 3), "y/bias": (3,)} if held else {})
-    if layer["type"] == "additive_attention":
-        params["a/scale"] = (4,)
+    if not held:
+        params["a/scale"] = (4,) if layer["type"] == "additive_attention" else ()
     layers = [layer, last, {"type": "flatten", "name": "f"}, {"type": "flatten", "name": "g", "inputs": "a"},
               {"type": "concatenate", "name": "z", "inputs": ["f", "g"]}]
 
@@ -207,7 +207,7 @@ def cases(make_case, rng):
     yield translator(make_case, rng, "lstm", masked=True)
     yield directions(make_case, rng)
     yield scores(make_case, rng, {"type": "multi_head_attention", "num_heads": 2, "key_dim": 3})
-    yield scores(make_case, rng, {"type": "attention"})
+    yield scores(make_case, rng, {"type": "attention", "use_scale": True})
     yield scores(make_case, rng, {"type": "additive_attention"})
     yield cells(make_case, rng, "rnn_one", [("lstm", H)])
     yield cells(make_case, rng, "rnn_two", [("lstm", H), ("lstm", 4)])

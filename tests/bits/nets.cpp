@@ -86,7 +86,7 @@ constexpr const char* kLongAttention =
     {"type": "multi_head_attention", "num_heads": 3, "key_dim": 5, "use_causal_mask": true, "name": "first"},
     {"type": "add", "inputs": ["seen", "first"], "name": "sum"},
     {"type": "group_query_attention", "head_dim": 7, "num_query_heads": 4, "num_key_value_heads": 2},
-    {"type": "flatten"}, {"type": "dense", "units": 3}],
+    {"type": "gru", "units": 3}],
     "training": {"loss": "mean_squared_error", "optimizer": "adam", "batch_size": 4}})";
 
 /// The model with a dtype policy.
