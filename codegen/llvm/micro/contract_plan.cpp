@@ -202,8 +202,8 @@ bool sums_stay(const ContractPlan& plan, const TargetInfo& target) {
 }
 
 /// Whether tiles go on in the next run of rows (the innermost m dimension) because that fills them
-/// better. A run is as long as a tile, so that a tile meets one end at most, or two tiles hold all
-/// rows, whose places are constants then.
+/// better. A run is as long as a tile, so that a tile meets one end at most, or two tiles that are
+/// not the same hold all rows, whose places are constants then.
 bool tiles_cross_runs(const ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kShortDepth = 96;
   constexpr double kWorth = 0.97;
@@ -211,7 +211,7 @@ bool tiles_cross_runs(const ContractPlan& plan, const TargetInfo& target) {
   const int64_t run = plan.m.back().extent;
   const int64_t runs = plan.m[plan.m.size() - 2].extent;
   const Tile tile = choose_tile(run * runs, plan.columns, target, plan.word_bytes());
-  const bool constant = plan.m.size() == 2 && run * runs <= 2 * tile.mr;
+  const bool constant = plan.m.size() == 2 && run * runs < 2 * tile.mr;
   if (!constant && (run < tile.mr || plan.depth < kShortDepth)) return false;
   const Tile inside = choose_tile(run, plan.columns, target, plan.word_bytes());
   return tile.cost < kWorth * inside.cost * static_cast<double>(runs);

@@ -107,6 +107,8 @@ class TileEmitter {
     Builder& ir = em_.ir();
     llvm::Value* at = ir.CreateNSWAdd(in_run_, em_.i64(row));
     if (shape_.first_row >= 0) return ir.CreateUDiv(at, em_.i64(plan_.row_run));
+    GRADC_CHECK(shape_.rows <= plan_.row_run, "a tile of {} rows meets several runs of {}",
+                shape_.rows, plan_.row_run);
     return ir.CreateZExt(ir.CreateICmpSGE(at, em_.i64(plan_.row_run)), ir.getInt64Ty());
   }
 

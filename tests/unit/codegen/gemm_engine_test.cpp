@@ -1,5 +1,6 @@
 // The contraction engine against sums written out in C++. The order of summation and the use of
 // fused multiply-add are the engine's contract, so results must be equal to the last bit.
+#include "codegen/kernel/kernel_parser.h"
 #include "codegen/llvm/micro/tile_choice.h"
 #include "tests/unit/codegen/gemm_kernels.h"
 #include "tests/unit/codegen/jit_support.h"
@@ -7,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <random>
+#include <utility>
 
 namespace gradc {
 namespace {
@@ -333,6 +335,63 @@ TEST(GemmEngine, TilesCrossRunsOfRows) {
       if (cg::plan_contract(*contract, k, target).row_run > 0) ++crossing;
     }
     EXPECT_GE(crossing, target.vector_bytes == 32 ? 4 : 2) << target.cpu;
+  }
+}
+
+/// Rows that are (i, j) with j apart from i: however many tiles they are, and where those end.
+TEST(GemmEngine, RowsOfTwoDimensionsMeetTilesOfAnySize) {
+  std::vector<TargetInfo> targets = {TargetInfo::host()};
+  auto avx2 = TargetInfo::host_as("x86-64-v3");
+  if (avx2.ok() && targets[0].vector_bytes > avx2->vector_bytes) targets.push_back(avx2.take());
+  for (const TargetInfo& target : targets) {
+    int crossing = 0;
+    for (const int64_t columns : {16, 40}) {
+      for (const auto& [runs, run] : {std::pair<int64_t, int64_t>{6, 8},
+                                      {6, 9},
+                                      {2, 6},
+                                      {3, 4},
+                                      {4, 3},
+                                      {5, 8},
+                                      {7, 8},
+                                      {2, 14},
+                                      {9, 5},
+                                      {3, 9},
+                                      {8, 7},
+                                      {4, 12},
+                                      {2, 7},
+                                      {11, 5}}) {
+        const int64_t k = 5;
+        const std::string text = fmt::format(
+            R"(kernel @k(a: in f32[{1}x{0}x{3}], b: in f32[{3}x{2}], out: out f32[{0}x{1}x{2}]) {{
+  contract serial m=(i0:{0}, i1:{1}) n=(j:{2}) k=(p:{3}) a=a[{3}*i0 + {4}*i1 + p] b=b[j + {2}*p] acc=%acc0: f32 {{
+    out[{5}*i0 + {2}*i1 + j] = %acc0
+  }}
+}}
+)",
+            runs, run, columns, k, runs * k, run * columns);
+        auto kernel = kernel::parse_kernel(text, "rows");
+        ASSERT_TRUE(kernel.ok()) << kernel.message();
+        const auto& contract = std::get<std::unique_ptr<kernel::Contract>>(kernel->body[0]);
+        if (cg::plan_contract(*contract, *kernel, target).row_run > 0) ++crossing;
+        const std::vector<float> a = random_floats(runs * run * k, 3);
+        const std::vector<float> b = random_floats(k * columns, 4);
+        std::vector<float> want, got(static_cast<size_t>(runs * run * columns), -9);
+        for (int64_t i = 0; i < runs * run; ++i) {
+          for (int64_t j = 0; j < columns; ++j) {
+            float sum = 0;
+            for (int64_t p = 0; p < k; ++p)
+              sum = std::fma(a[static_cast<size_t>((i % run * runs + i / run) * k + p)],
+                             b[static_cast<size_t>(p * columns + j)], sum);
+            want.push_back(sum);
+          }
+        }
+        Compiled compiled(kernel.take(), target);
+        compiled.run({const_cast<float*>(a.data()), const_cast<float*>(b.data()), got.data()}, 1);
+        expect_equal(got, want,
+                     fmt::format("{} x {} rows, {} columns, {}", runs, run, columns, target.cpu));
+      }
+    }
+    EXPECT_GE(crossing, target.vector_bytes == 64 ? 4 : 0) << target.cpu;
   }
 }
 

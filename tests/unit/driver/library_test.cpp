@@ -17,7 +17,7 @@ TEST(NativeBinary, IsSmallAndNeedsLibcAndLibmOnly) {
   ASSERT_EQ(gradc("compile " + source("examples/fashion_mnist_mlp.json") + " -o " + binary).code,
             0);
   ASSERT_EQ(shell("strip " + binary).code, 0);
-  EXPECT_LT(std::filesystem::file_size(binary), 500U * 1000U);
+  EXPECT_LT(std::filesystem::file_size(binary), 600U * 1000U);
   std::istringstream lines(shell("ldd " + binary).output);
   for (std::string line; std::getline(lines, line);) {
     const bool known =
@@ -38,7 +38,7 @@ TEST(StaticLibrary, ExportsItsDocumentedSymbolsOnly) {
     std::istringstream words(line);
     if (words >> address >> kind >> name) symbols.insert(name);
   }
-  EXPECT_EQ(symbols.size(), 19U);
+  EXPECT_EQ(symbols.size(), 20U);
   const std::string header = read_file(scratch / "regression_100.h");
   for (const std::string& symbol : symbols)
     EXPECT_NE(header.find(symbol + "("), std::string::npos) << symbol;

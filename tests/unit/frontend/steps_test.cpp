@@ -18,7 +18,7 @@ std::string text_of(const std::string& layer, const std::string& shape = "[10, 4
 Ints output(const std::string& layer) {
   const Result<Model> model = parse_model(text_of(layer));
   EXPECT_TRUE(model.ok()) << model.message();
-  return model.ok() ? model->calls[0].output.shape : Ints();
+  return model.ok() ? model->calls[0].output().shape : Ints();
 }
 
 void refuses(const std::string& layer, const std::string& what,
