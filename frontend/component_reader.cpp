@@ -10,6 +10,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <mutex>
+#include <unordered_map>
 
 namespace gradc {
 namespace {
@@ -177,16 +179,36 @@ OwnJson default_value(const OptionDef& def) {
   return std::move(*value);
 }
 
+namespace {
+
+OptionValue read_default(const OptionDef& def) {
+  const OwnJson parsed = default_value(def);
+  DiagnosticSink sink;
+  auto value = read_option(sink, JsonCursor(*parsed, {}, {}), def);
+  GRADC_CHECK(value && !sink.has_errors(),
+              "the default {} of option \"{}\" does not fit its table entry", def.default_json,
+              def.name);
+  return std::move(*value);
+}
+
+/// Read once; components that are defaults are one object for all layers.
+const OptionValue& known_default(const OptionDef& def) {
+  static std::mutex mutex;
+  static std::unordered_map<const OptionDef*, OptionValue> known;
+  {
+    const std::lock_guard lock(mutex);
+    if (const auto found = known.find(&def); found != known.end()) return found->second;
+  }
+  OptionValue value = read_default(def);  // a component has defaults of its own
+  const std::lock_guard lock(mutex);
+  return known.emplace(&def, std::move(value)).first->second;
+}
+
+}  // namespace
+
 void fill_defaults(std::span<const OptionDef> table, Options& options) {
   for (const OptionDef& def : table) {
-    if (def.required()) continue;
-    const OwnJson parsed = default_value(def);
-    DiagnosticSink sink;
-    auto value = read_option(sink, JsonCursor(*parsed, {}, {}), def);
-    GRADC_CHECK(value && !sink.has_errors(),
-                "the default {} of option \"{}\" does not fit its table entry", def.default_json,
-                def.name);
-    options.set(def.name, std::move(*value));
+    if (!def.required()) options.set(def.name, known_default(def));
   }
 }
 

@@ -30,13 +30,24 @@ std::string_view family_name(Family family) {
 }
 
 void Options::set(std::string_view name, OptionValue value) {
-  values_.insert_or_assign(std::string(name), std::move(value));
+  for (auto& [known, old] : values_) {
+    if (known != name) continue;
+    old = std::move(value);
+    return;
+  }
+  values_.emplace_back(name, std::move(value));
+}
+
+const OptionValue* Options::find(std::string_view name) const {
+  const auto found =
+      std::ranges::find(values_, name, [](const auto& value) { return value.first; });
+  return found == values_.end() ? nullptr : &found->second;
 }
 
 const OptionValue& Options::get(std::string_view name) const {
-  const auto found = values_.find(name);
-  GRADC_CHECK(found != values_.end(), "option \"{}\" is not in the table", name);
-  return found->second;
+  const OptionValue* found = find(name);
+  GRADC_CHECK(found != nullptr, "option \"{}\" is not in the table", name);
+  return *found;
 }
 
 namespace {

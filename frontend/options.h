@@ -8,12 +8,12 @@
 
 #include <cstdint>
 #include <limits>
-#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -92,9 +92,10 @@ using OptionValue =
 /// table does not have, or as another type, is a broken invariant.
 class Options {
  public:
+  /// `name` is a literal of a table.
   void set(std::string_view name, OptionValue value);
   bool has(std::string_view name) const;  ///< present and not null
-  bool defines(std::string_view name) const { return values_.contains(name); }
+  bool defines(std::string_view name) const { return find(name) != nullptr; }
   bool flag(std::string_view name) const;
   int64_t integer(std::string_view name) const;
   double number(std::string_view name) const;
@@ -109,9 +110,10 @@ class Options {
   const std::vector<std::shared_ptr<const Layer>>& layers(std::string_view name) const;
 
  private:
+  const OptionValue* find(std::string_view name) const;
   const OptionValue& get(std::string_view name) const;
 
-  std::map<std::string, OptionValue, std::less<>> values_;
+  std::vector<std::pair<std::string_view, OptionValue>> values_;
 };
 
 /// One layer, activation, loss, ... as it stands in a file.
