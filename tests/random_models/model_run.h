@@ -73,6 +73,9 @@ class InterpreterRun {
                  uint64_t seed);
   ~InterpreterRun();
   std::string difference(const JitRun& after, Comparison* comparison) const;
+  /// Whether a number is too large for its type: training that runs away gets there long before
+  /// doubles do, and what follows tells nothing.
+  bool leaves_its_types() const;
 
  private:
   struct Parts;

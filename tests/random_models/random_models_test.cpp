@@ -28,6 +28,7 @@ constexpr uint64_t kPerTest = 10;
 struct Totals {
   int models = 0;
   int calls = 0;
+  int runaways = 0;  ///< models whose training left the numbers of its types
   Comparison numbers;
   int same_bits = 0;  ///< tensors equal in every engine
   std::set<std::string> layers;
@@ -38,11 +39,12 @@ class PrintTotals : public ::testing::Environment {
   static Totals totals;
   void TearDown() override {
     fmt::print(
-        "random models: {} with {} kinds of layers, {} calls;\n  equal to the interpreter in {} "
+        "random models: {} with {} kinds of layers, {} calls, {} ran away;\n  equal to the "
+        "interpreter in {} "
         "tensors "
         "(largest difference {:.3f} of its bound; {} with a bound over 1 %), the same bits with "
         "two threads and in the compiled library in {} tensors\n",
-        totals.models, totals.layers.size(), totals.calls, totals.numbers.numbers,
+        totals.models, totals.layers.size(), totals.calls, totals.runaways, totals.numbers.numbers,
         totals.numbers.worst, totals.numbers.loose, totals.same_bits);
   }
 };
@@ -96,7 +98,10 @@ void RandomModels::check_compiled(uint64_t seed, CompiledModel& model) {
     one.prepare(call);
     const testing::InterpreterRun interpreter(model, call, one, seed);
     one.run(call);
-    EXPECT_EQ(interpreter.difference(one, &PrintTotals::totals.numbers), "");
+    const bool runaway = interpreter.leaves_its_types();
+    if (!runaway) {
+      EXPECT_EQ(interpreter.difference(one, &PrintTotals::totals.numbers), "");
+    }
     two.prepare(call);
     two.run(call);
     const NamedBytes results = one.results(call);
@@ -106,8 +111,10 @@ void RandomModels::check_compiled(uint64_t seed, CompiledModel& model) {
     }
     ++position;
     ++PrintTotals::totals.calls;
-    if (HasFailure()) return;
+    PrintTotals::totals.runaways += runaway ? 1 : 0;
+    if (runaway || HasFailure()) break;
   }
+  EXPECT_LE(PrintTotals::totals.runaways, 1 + PrintTotals::totals.models / 20);
   ++PrintTotals::totals.models;
   for (const Layer& layer : model.model().layers)
     PrintTotals::totals.layers.insert(layer.component.written_type);
