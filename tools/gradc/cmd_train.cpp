@@ -6,7 +6,6 @@
 #include "support/utf8.h"
 #include "tools/gradc/command.h"
 
-#include <array>
 #include <cstdio>
 #include <memory>
 #include <optional>
@@ -96,7 +95,12 @@ int report(const rt::Status& status) {
 /// --force a warning.
 int check_memory(CompiledModel& model, const TrainCommandLine& options) {
   if (!model.supports(EntryPoint::kTrainStep)) return kSuccess;  // told by what is run
-  const std::array kinds = {EntryPoint::kTrainStep};
+  std::vector<EntryPoint> kinds = {EntryPoint::kTrainStep};
+  // What does not keep the budget is told before the first epoch, not when it first runs.
+  if (options.memory_budget) {
+    kinds.insert(kinds.end(),
+                 {EntryPoint::kTrainStepTail, EntryPoint::kEvaluate, EntryPoint::kEvaluateTail});
+  }
   const auto compiled = model.compile(kinds);
   if (!compiled.ok()) return tool::report(compiled.diagnostics());
   const auto fits =
