@@ -155,9 +155,9 @@ Status fit_budget(StagedEntry& result, const std::string& passes, const Stages& 
 /// From one stage to another, by a pipeline of this kind.
 Status run_pipeline(StagedEntry& result, PipelineKind kind, PipelineStage from, PipelineStage last,
                     const Stages& stages) {
-  const bool fits = stages.options.memory_budget_bytes && last == PipelineStage::kPlanned &&
-                    from <= PipelineStage::kOptimized;
-  if (!fits) {
+  const bool must_fit = stages.options.memory_budget_bytes && last == PipelineStage::kPlanned &&
+                        from <= PipelineStage::kOptimized;
+  if (!must_fit) {
     stages.context.options.memory_budget_bytes = stages.options.memory_budget_bytes;
     GRADC_TRY_STATUS(
         run_stages(result, pipeline_text(kind, last, from), stages, stages.options.lowering));

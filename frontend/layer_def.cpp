@@ -90,6 +90,16 @@ void LayerInferArgs::carry(std::string_view name, Ints shape) {
   parameters.push_back(std::move(spec));
 }
 
+bool infer_activated(LayerInferArgs& args) {
+  std::string problem;
+  const Component* activation = args.options().component("activation");
+  if (activation != nullptr &&
+      !infer_activation(*activation, Ints(args.output.shape), args.output.shape, problem)) {
+    return args.mismatch("{}", problem);
+  }
+  return true;
+}
+
 Ints LayerBuildArgs::example_shape(size_t i) const {
   const Shape& shape = inputs[i].shape();
   return {shape.begin() + 1, shape.end()};

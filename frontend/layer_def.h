@@ -153,12 +153,24 @@ std::span<const LayerDef* const> activation_layers();
     .name = "activation", .type = OptionType::kComponent, .default_json = "null", \
     .doc = "applied to the result", .family = Family::kActivation                 \
   }
+/// Of layers that multiply by a kernel.
+#define GRADC_KERNEL_AND_BIAS_OPTIONS                                                          \
+  OptionDef{.name = "use_bias",                                                                \
+            .type = OptionType::kBool,                                                         \
+            .default_json = "true",                                                            \
+            .doc = "add a trained vector"},                                                    \
+      GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                               \
+      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
+      GRADC_REGULARIZER("bias_regularizer")
 #define GRADC_DATA_FORMAT                                \
   OptionDef{.name = "data_format",                       \
             .type = OptionType::kEnum,                   \
             .default_json = "\"channels_last\"",         \
             .doc = "axes are [height, width, channels]", \
             .choices = "channels_last"}
+
+/// Infers the option "activation", if it is given, on the output's shape.
+bool infer_activated(LayerInferArgs& args);
 
 /// Product of extents, or nothing when it passes kMaxTensorBytes elements.
 std::optional<int64_t> checked_product(std::span<const int64_t> extents);

@@ -152,6 +152,25 @@ void AttentionKernel::each_key_block(const Affine& first, int64_t rows,
   if (keys.rest() > 0) block(Affine::constant(keys.rest_first()), keys.rest());
 }
 
+Affine AttentionKernel::tile_at(const Affine& column, const Affine& row) const {
+  return sum(times(column, rows_), row);
+}
+
+void AttentionKernel::each_score(
+    const Affine& first, const Affine& key, int64_t count,
+    const std::function<ExprId(const Affine& row, ExprId score)>& then) {
+  contract(
+      count, rows_, shape_.width,
+      [&](const Affine& j, const Affine& d) {
+        return operand(1, key_at(sum(key, j), shape_.width, d));
+      },
+      [&](const Affine& i, const Affine& d) { return load(queries_, tile_at(d, i)); },
+      [&](const Affine& j, const Affine& i, ExprId product) {
+        const ExprId of = score(product, sum(first, i), sum(key, j));
+        store(tile_, tile_at(j, i), then(i, of));
+      });
+}
+
 void AttentionKernel::contract(int64_t m, int64_t n, int64_t k, const Operand& a, const Operand& b,
                                const Epilogue& epilogue) {
   auto statement = std::make_unique<Contract>();

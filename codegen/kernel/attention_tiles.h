@@ -65,6 +65,12 @@ class AttentionKernel {
   /// Blocks of keys that some query of [first, first + rows) sees: body(first key, keys).
   void each_key_block(const Affine& first, int64_t rows,
                       const std::function<void(const Affine&, int64_t)>& body);
+  /// Where a tile of a block of queries has a row of a column: [columns][rows_].
+  Affine tile_at(const Affine& column, const Affine& row) const;
+  /// The tile of scores of the block's queries, from `first` on, and `count` keys: of each what
+  /// `then` makes of it.
+  void each_score(const Affine& first, const Affine& key, int64_t count,
+                  const std::function<ExprId(const Affine& row, ExprId score)>& then);
   /// sum over k of a(m, k) * b(n, k), then the epilogue.
   void contract(int64_t m, int64_t n, int64_t k, const Operand& a, const Operand& b,
                 const Epilogue& epilogue);
@@ -106,6 +112,9 @@ class AttentionKernel {
   Emitter e_;
   std::vector<Affine> leading_;
   Affine kv_, member_;  ///< head of the keys, and which of its heads of queries
+  int64_t rows_ = 1;    ///< of the block of queries
+  BufferId queries_;    ///< of the block: [width][rows_]
+  BufferId tile_;       ///< [keys][rows_]
 
  private:
   Affine flat_key_head() const;

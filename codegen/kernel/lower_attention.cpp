@@ -20,9 +20,9 @@ class ForwardKernel : public AttentionKernel {
  public:
   /// A kernel for all whole blocks of queries, or for the rest.
   ForwardKernel(Unit& unit, const Node& node, bool rest)
-      : AttentionKernel(unit, node, kMask, rest ? ".rest" : ""),
-        rest_(rest),
-        rows_(rest ? shape_.queries.rest() : shape_.queries.size) {}
+      : AttentionKernel(unit, node, kMask, rest ? ".rest" : ""), rest_(rest) {
+    rows_ = rest ? shape_.queries.rest() : shape_.queries.size;
+  }
 
   Status run() {
     out_ = result(0, BufferRole::kOut);
@@ -57,20 +57,8 @@ class ForwardKernel : public AttentionKernel {
     finish_rows(first);
   }
 
-  Affine tile_at(const Affine& key, const Affine& query) const {
-    return sum(times(key, rows_), query);
-  }
-
   void scores(const Affine& first, const Affine& key, int64_t count) {
-    contract(
-        count, rows_, shape_.width,
-        [&](const Affine& j, const Affine& d) {
-          return operand(1, key_at(sum(key, j), shape_.width, d));
-        },
-        [&](const Affine& i, const Affine& d) { return load(queries_, tile_at(d, i)); },
-        [&](const Affine& j, const Affine& i, ExprId product) {
-          store(tile_, tile_at(j, i), score(product, sum(first, i), sum(key, j)));
-        });
+    each_score(first, key, count, [](const Affine&, ExprId score) { return score; });
   }
 
   void exponentials(int64_t count) {
@@ -138,9 +126,8 @@ class ForwardKernel : public AttentionKernel {
   }
 
   bool rest_;
-  int64_t rows_;
   BufferId out_, log_sum_;
-  BufferId queries_, tile_, sums_, largest_, next_, shrink_, total_;
+  BufferId sums_, largest_, next_, shrink_, total_;
 };
 
 }  // namespace

@@ -67,24 +67,13 @@ class BackwardKernel : public AttentionKernel {
     });
   }
 
-  Affine tile_at(const Affine& key, const Affine& query) const {
-    return sum(times(key, rows_), query);
-  }
-
   ExprId of_row(size_t index, const Affine& step) { return operand(index, query_at(step, 1, {})); }
 
   void weights(const Affine& first, const Affine& key, int64_t count) {
-    contract(
-        count, rows_, shape_.width,
-        [&](const Affine& j, const Affine& d) {
-          return operand(1, key_at(sum(key, j), shape_.width, d));
-        },
-        [&](const Affine& i, const Affine& d) { return load(queries_, tile_at(d, i)); },
-        [&](const Affine& j, const Affine& i, ExprId product) {
-          const ExprId of = score(product, sum(first, i), sum(key, j));
-          const ExprId log_sum = of_row(kLogSum, sum(first, i));
-          store(tile_, tile_at(j, i), op(ScalarOp::kExp, op(ScalarOp::kSub, of, log_sum)));
-        });
+    each_score(first, key, count, [&](const Affine& i, ExprId score) {
+      const ExprId log_sum = of_row(kLogSum, sum(first, i));
+      return op(ScalarOp::kExp, op(ScalarOp::kSub, score, log_sum));
+    });
   }
 
   /// The tile of weights becomes that of the gradients of scores.
@@ -129,9 +118,8 @@ class BackwardKernel : public AttentionKernel {
         });
   }
 
-  int64_t rows_ = 1;
   BufferId dquery_, dkey_, dvalue_;
-  BufferId queries_, dresult_, tile_, sums_;
+  BufferId dresult_, sums_;
 };
 
 }  // namespace

@@ -27,20 +27,9 @@ constexpr OptionDef kConv1dOptions[] = {
      .default_json = "1",
      .doc = "distance of kernel elements",
      .min = 1},
-    {.name = "groups",
-     .type = OptionType::kInt,
-     .default_json = "1",
-     .doc = "channel groups that do not mix",
-     .min = 1},
+    GRADC_GROUPS,
     GRADC_ACTIVATION_OPTION,
-    {.name = "use_bias",
-     .type = OptionType::kBool,
-     .default_json = "true",
-     .doc = "add a trained vector"},
-    GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),
-    GRADC_INITIALIZER("bias_initializer", "zeros"),
-    GRADC_REGULARIZER("kernel_regularizer"),
-    GRADC_REGULARIZER("bias_regularizer"),
+    GRADC_KERNEL_AND_BIAS_OPTIONS,
 };
 
 constexpr StepWindowOptions kNames = {"kernel_size", "strides", "dilation_rate"};
@@ -51,25 +40,13 @@ bool infer_conv1d(LayerInferArgs& a) {
   const int64_t channels = a.shape()[1];
   const int64_t filters = options.integer("filters");
   const int64_t groups = options.integer("groups");
-  if (channels % groups != 0) {
-    return a.mismatch("has {} groups, which do not divide the {} channels of its input {}", groups,
-                      channels, to_string(a.inputs[0]));
-  }
-  if (filters % groups != 0) {
-    return a.mismatch("has {} groups, which do not divide its {} filters", groups, filters);
-  }
+  if (!expect_groups(a, channels)) return false;
   Window window;
   if (!infer_step_window(a, kNames, window)) return false;
   a.parameter("kernel", {options.integer("kernel_size"), channels / groups, filters});
   if (options.flag("use_bias")) a.parameter("bias", {filters});
   a.output.shape = {window.out[1], filters};
-  std::string problem;
-  const Component* activation = options.component("activation");
-  if (activation != nullptr &&
-      !infer_activation(*activation, Ints(a.output.shape), a.output.shape, problem)) {
-    return a.mismatch("{}", problem);
-  }
-  return true;
+  return infer_activated(a);
 }
 
 Val build_conv1d(const LayerBuildArgs& a) {

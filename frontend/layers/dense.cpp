@@ -7,14 +7,7 @@ namespace {
 constexpr OptionDef kDenseOptions[] = {
     {.name = "units", .type = OptionType::kInt, .doc = "size of the result's last axis", .min = 1},
     GRADC_ACTIVATION_OPTION,
-    {.name = "use_bias",
-     .type = OptionType::kBool,
-     .default_json = "true",
-     .doc = "add a trained vector"},
-    GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),
-    GRADC_INITIALIZER("bias_initializer", "zeros"),
-    GRADC_REGULARIZER("kernel_regularizer"),
-    GRADC_REGULARIZER("bias_regularizer"),
+    GRADC_KERNEL_AND_BIAS_OPTIONS,
     {.name = "tied_to",
      .type = OptionType::kString,
      .default_json = "null",
@@ -46,13 +39,7 @@ bool infer_dense(LayerInferArgs& a) {
   if (a.options().flag("use_bias")) a.parameter("bias", {units});
   a.output.shape = a.shape();
   a.output.shape.back() = units;
-  std::string problem;
-  const Component* activation = a.options().component("activation");
-  if (activation != nullptr &&
-      !infer_activation(*activation, Ints(a.output.shape), a.output.shape, problem)) {
-    return a.mismatch("{}", problem);
-  }
-  return true;
+  return infer_activated(a);
 }
 
 // [batch, ..., in] is one matrix with batch * ... rows.

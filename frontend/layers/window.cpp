@@ -28,6 +28,19 @@ Window window_of(const Ints& image, const Ints& size, const Ints& strides, const
   return window;
 }
 
+bool expect_groups(LayerInferArgs& args, int64_t channels) {
+  const int64_t groups = args.options().integer("groups");
+  const int64_t filters = args.options().integer("filters");
+  if (channels % groups != 0) {
+    return args.mismatch("has {} groups, which do not divide the {} channels of its input {}",
+                         groups, channels, to_string(args.inputs[0]));
+  }
+  if (filters % groups != 0) {
+    return args.mismatch("has {} groups, which do not divide its {} filters", groups, filters);
+  }
+  return true;
+}
+
 bool expect_image(LayerInferArgs& args) {
   if (args.shape().size() == 3) return true;
   args.sink

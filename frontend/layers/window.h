@@ -11,6 +11,13 @@
             .doc = "valid: windows inside only; same: ceil(size / stride) windows, zeros around", \
             .choices = "valid same"}
 
+#define GRADC_GROUPS                                 \
+  OptionDef{.name = "groups",                        \
+            .type = OptionType::kInt,                \
+            .default_json = "1",                     \
+            .doc = "channel groups that do not mix", \
+            .min = 1}
+
 #define GRADC_STEPS_FORMAT                       \
   OptionDef{.name = "data_format",               \
             .type = OptionType::kEnum,           \
@@ -28,6 +35,9 @@ struct Window {
 /// the end.
 Window window_of(const Ints& image, const Ints& size, const Ints& strides, const Ints& dilation,
                  const std::string& padding);
+
+/// Reports "groups" that do not divide an input's channels or the option "filters".
+bool expect_groups(LayerInferArgs& args, int64_t channels);
 
 /// Reports an input that is not [height, width, channels].
 bool expect_image(LayerInferArgs& args);
