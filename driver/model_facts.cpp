@@ -120,6 +120,12 @@ std::string rule_text(const DataRule& rule) {
     text.number("lower", rule.text.lower).number("strip", rule.text.strip);
     text.number("max_tokens", rule.text.max_tokens);
     text.number("pad_front", rule.text.pad_front).number("cut_front", rule.text.cut_front);
+    if (rule.text.mask_selection_rate > 0) {
+      text.number("mask_selection_rate", rule.text.mask_selection_rate);
+      text.number("mask_token_rate", rule.text.mask_token_rate);
+      text.number("random_token_rate", rule.text.random_token_rate);
+      text.number("mask_token_id", rule.text.mask_token_id);
+    }
   }
   return text.take();
 }

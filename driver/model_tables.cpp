@@ -163,6 +163,10 @@ void set_text(gradc_rt_data& rule, const DataRule& given) {
                     (text.pad_front ? GRADC_RT_TEXT_PAD_FRONT : 0) |
                     (text.cut_front ? GRADC_RT_TEXT_CUT_FRONT : 0);
   rule.max_tokens = text.max_tokens;
+  rule.mask_selection_rate = text.mask_selection_rate;
+  rule.mask_token_rate = text.mask_token_rate;
+  rule.random_token_rate = text.random_token_rate;
+  rule.mask_token_id = text.mask_token_id;
 }
 
 HeldNames held_names(const Model& model) {

@@ -26,6 +26,10 @@ constexpr OptionDef kStandardize = {.name = "standardize",
                                         "lower_and_strip_punctuation lower "
                                         "strip_punctuation"};
 constexpr OptionDef kEnd = {.name = "end", .type = OptionType::kEnum, .choices = "pre post"};
+constexpr OptionDef kRate = {.name = "rate", .type = OptionType::kFloat, .min = 0, .max = 1};
+constexpr OptionDef kSomeRate = {
+    .name = "rate", .type = OptionType::kFloat, .min = 0, .max = 1, .above_min = true};
+constexpr OptionDef kToken = {.name = "mask_token_id", .type = OptionType::kInt, .min = 0};
 constexpr OptionDef kShape = {.name = "reshape", .type = OptionType::kInts, .min = 1};
 
 class RuleReader {
@@ -216,7 +220,30 @@ class RuleReader {
       text.pad_front = choice(*padding, kEnd, "post") == "pre";
     if (const auto cut = reader.get("truncating"))
       text.cut_front = choice(*cut, kEnd, "post") == "pre";
+    if (const auto masked = reader.get("masked")) read_masked(*masked, text);
     reader.finish();
+  }
+
+  /// As KerasHub's MaskedLMMaskGenerator.
+  void read_masked(const JsonCursor& at, TextRule& text) {
+    ObjectReader reader(sink_, at, "\"masked\"");
+    if (!reader.is_object()) return;
+    text.mask_selection_rate = 0.15;
+    if (const auto rate = reader.get("mask_selection_rate"))
+      text.mask_selection_rate = read_number(sink_, *rate, kSomeRate).value_or(0.15);
+    if (const auto rate = reader.get("mask_token_rate"))
+      text.mask_token_rate = read_number(sink_, *rate, kRate).value_or(0.8);
+    if (const auto rate = reader.get("random_token_rate"))
+      text.random_token_rate = read_number(sink_, *rate, kRate).value_or(0.1);
+    if (const auto token = reader.get("mask_token_id"))
+      text.mask_token_id = read_integer(sink_, *token, kToken).value_or(-1);
+    reader.finish();
+    if (text.mask_token_rate + text.random_token_rate > 1.0) {
+      sink_.error(DiagKind::kBadValue, at.place(),
+                  "\"mask_token_rate\" and \"random_token_rate\" are {} together, at most 1 was "
+                  "expected",
+                  text.mask_token_rate + text.random_token_rate);
+    }
   }
 
   ObjectReader reader_;

@@ -134,7 +134,6 @@ struct Training {
   std::optional<EarlyStopping> early_stopping;
 };
 
-/// What happens to one input or target between file and model; order as in runtime/model_abi.h.
 /// How the texts of an input become numbers: Keras's TextVectorization.
 struct TextRule {
   enum class Split : uint8_t { kNone, kWhitespace, kCharacter } split = Split::kNone;
@@ -143,8 +142,13 @@ struct TextRule {
   int64_t max_tokens = 0;  ///< 0: as many as the model takes
   bool pad_front = false;
   bool cut_front = false;
+  double mask_selection_rate = 0.0;  ///< of the tokens: hidden and asked for
+  double mask_token_rate = 0.8;      ///< of those: mask_token_id stands there
+  double random_token_rate = 0.1;    ///< and another token
+  int64_t mask_token_id = -1;        ///< -1: the last that the input can have
 };
 
+/// What happens to one input or target between file and model; order as in runtime/model_abi.h.
 struct DataRule {
   std::string name;  ///< of the input or output
   bool is_target = false;

@@ -249,6 +249,12 @@ Json data_rule_schema() {
                                       {"crop", {{"type", "boolean"}}},
                                       {"noise", {{"type", "number"}, {"minimum", 0}}}});
   const Json front = {{"enum", {"pre", "post"}}};
+  const Json rate = {{"type", "number"}, {"minimum", 0}, {"maximum", 1}};
+  const Json some = {{"type", "number"}, {"exclusiveMinimum", 0}, {"maximum", 1}};
+  const Json masked = strict_object({{"mask_selection_rate", some},
+                                     {"mask_token_rate", rate},
+                                     {"random_token_rate", rate},
+                                     {"mask_token_id", {{"type", "integer"}, {"minimum", 0}}}});
   const Json text = strict_object(
       {{"split", {{"enum", {"whitespace", "character"}}}},
        {"standardize",
@@ -256,7 +262,8 @@ Json data_rule_schema() {
                 Json{{"type", "null"}}})},
        {"max_tokens", {{"type", "integer"}, {"minimum", 3}}},
        {"padding", front},
-       {"truncating", front}});
+       {"truncating", front},
+       {"masked", masked}});
   const Json not_zero = any_of({Json{{"type", "number"}, {"exclusiveMinimum", 0}},
                                 Json{{"type", "number"}, {"exclusiveMaximum", 0}}});
   return strict_object({{"scale", not_zero},

@@ -3,9 +3,18 @@
 
 #include "runtime/dtype.h"
 #include "runtime/file.h"
+#include "runtime/model_abi.h"
 #include "runtime/status.h"
 
 namespace gradc::rt {
+
+/// Tokens of which some are hidden from the model and asked for, as the input's rule says.
+struct HiddenTokens {
+  const gradc_rt_data* rule = nullptr;  // null: none is
+  int64_t mask = 0;                     // stands where one is hidden
+  int64_t low = 0;                      // [low, high) may stand there as well
+  int64_t high = 0;
+};
 
 struct Array {
   Str name;    // inside its file; empty for formats that hold one array
@@ -13,12 +22,27 @@ struct Array {
   Dtype dtype = Dtype::kF32;
   Vec<int64_t> dims;
   Bytes data;
+  size_t row_step = 0;  // elements of data from row to row where rows overlap; 0: they do not
+  int64_t draws = 0;    // that many rows are an epoch, drawn anew for each; 0: every row once
+  HiddenTokens hidden;
 
   size_t count() const {
     size_t n = 1;
     for (int64_t d : dims)
       n *= static_cast<size_t>(d);
     return n;
+  }
+  size_t row_elements() const {
+    size_t n = 1;
+    for (size_t d = 1; d < dims.size(); ++d)
+      n *= static_cast<size_t>(dims[d]);
+    return n;
+  }
+  size_t step() const { return row_step > 0 ? row_step : row_elements(); }
+  /// Elements of data that so many rows in turn lie in.
+  size_t stored(size_t rows) const {
+    if (rows == 0) return 0;
+    return row_step > 0 ? (rows - 1) * row_step + row_elements() : rows * row_elements();
   }
   /// Rows along the first dimension; 0 for scalars.
   int64_t rows() const { return dims.empty() ? 0 : dims[0]; }

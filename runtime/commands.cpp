@@ -122,8 +122,14 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
   int64_t rows = 0;
   GRADC_RT_TRY(split_rows(command, model, set, &rows));
   if (!command.quiet) warn_of_data(model, set, rows, command.warnings);
-  GRADC_RT_TRY(data->train.prepare(instance, set.train, 0, rows, !statistics_known(instance),
-                                   TargetNeed::kRequired));
+  // Windows of the training part that reach into the held-out part are left out.
+  const int64_t trained = rows < set.train.rows ? set.train.rows_before(rows) : rows;
+  if (trained == 0) {
+    return error("%s: the part that is trained on is shorter than one window",
+                 command.data.spec.c_str());
+  }
+  GRADC_RT_TRY(
+      data->train.prepare_training(instance, set.train, trained, !statistics_known(instance)));
   if (rows < set.train.rows) {
     data->has_validation = true;
     GRADC_RT_TRY(data->validation.prepare(instance, set.train, rows, set.train.rows - rows, false,
@@ -319,10 +325,10 @@ Status run_eval(Instance& instance, const EvalCommand& command) {
   if (command.json) {
     Str line("{");
     append_scores_json(line, instance, scores, "");
-    printf("%s,\"examples\":%lld}\n", line.c_str(), static_cast<long long>(part.rows));
+    printf("%s,\"examples\":%lld}\n", line.c_str(), static_cast<long long>(feed.rows()));
   } else {
     print_scores(stdout, instance,
-                 format("%lld examples%s", static_cast<long long>(part.rows),
+                 format("%lld examples%s", static_cast<long long>(feed.rows()),
                         set.test.present ? " (test)" : "")
                      .c_str(),
                  scores);

@@ -16,13 +16,6 @@ size_t example_elements(const gradc_rt_tensor& tensor) {
   return count;
 }
 
-size_t array_example_elements(const Array& array) {
-  size_t count = 1;
-  for (size_t d = 1; d < array.dims.size(); ++d)
-    count *= static_cast<size_t>(array.dims[d]);
-  return count;
-}
-
 // With "crop" the source may be higher and wider than the model's [height, width(, channels)].
 bool crop_fits(const gradc_rt_tensor& tensor, const Array& array) {
   if (tensor.data == nullptr || tensor.data->crop == 0 || tensor.rank < 3) return false;
@@ -52,7 +45,7 @@ bool reshapes(const gradc_rt_tensor& tensor, const Array& array) {
 void check_shape(const gradc_rt_tensor& tensor, const Array& array, Status& problems) {
   const int64_t depth = tensor.data != nullptr ? tensor.data->one_hot_depth : 0;
   const size_t want = example_elements(tensor);
-  const size_t have = array_example_elements(array);
+  const size_t have = array.row_elements();
   if ((have == want && reshapes(tensor, array)) || crop_fits(tensor, array)) return;
   if (depth > 0 && have * static_cast<size_t>(depth) == want) return;
   const Str example = dims_text({tensor.dims + 1, static_cast<size_t>(tensor.rank - 1)});
@@ -68,7 +61,7 @@ void check_shape(const gradc_rt_tensor& tensor, const Array& array, Status& prob
 // Is this array turned into one-hot rows?
 bool is_one_hot(const gradc_rt_tensor& tensor, const Array& array) {
   return tensor.data != nullptr && tensor.data->one_hot_depth > 0 &&
-         array_example_elements(array) != example_elements(tensor);
+         array.row_elements() != example_elements(tensor);
 }
 
 // Values of one tensor, from a file or from a caller's memory.
@@ -79,6 +72,8 @@ struct Values {
   const void* data;
   size_t count;
   size_t per_example;
+  size_t step = 0;   // from example to example, where they overlap; else 0
+  size_t first = 0;  // number of the first example
 };
 
 // What is wrong with some of the values: told once, with the first of them.
@@ -94,8 +89,11 @@ class Findings {
   }
   void tell(Status& problems) const {
     if (count_ == 0) return;
-    Str place = format("example %zu", index_ / values_.per_example);
-    if (values_.per_example > 1) place.appendf(", value %zu", index_ % values_.per_example);
+    const size_t step = values_.step > 0 ? values_.step : values_.per_example;
+    const size_t last = (values_.count - values_.per_example) / step;
+    const size_t example = std::min(index_ / step, last);
+    Str place = format("example %zu", values_.first + example);
+    if (values_.per_example > 1) place.appendf(", value %zu", index_ - example * step);
     const Str more = count_ > 1 ? format(" (and %zu more)", count_ - 1) : Str();
     add_problem(problems, "%s: %s is %s%s", values_.source, place.c_str(), text_.c_str(),
                 more.c_str());
@@ -281,20 +279,37 @@ bool is_standardized(const gradc_rt_data* data) {
   return data != nullptr && data->standardize != GRADC_RT_STANDARDIZE_NONE;
 }
 
-void check_array(const gradc_rt_tensor& tensor, const Array& array, Status& problems) {
-  check_shape(tensor, array, problems);
-  const gradc_rt_data* data = tensor.data;
-  const size_t per_example = array_example_elements(array);
-  const Values values{tensor,        array.source.c_str(),
-                      array.dtype,   array.data.data(),
-                      array.count(), per_example > 0 ? per_example : 1};
-  if (is_one_hot(tensor, array)) {
+void check_some(const Values& values, bool one_hot, Status& problems) {
+  const gradc_rt_data* data = values.tensor.data;
+  if (one_hot) {
     check_integers(values, data->one_hot_depth, problems);
-  } else if (!is_float(static_cast<Dtype>(tensor.dtype))) {
+  } else if (!is_float(static_cast<Dtype>(values.tensor.dtype))) {
     check_integers(values, data != nullptr ? data->value_count : 0, problems);
   } else {
     const Scaling scaling = data != nullptr ? Scaling{data->scale, data->offset} : Scaling{};
     check_numbers(values, scaling, is_standardized(data), problems);
+  }
+}
+
+void check_array(const gradc_rt_tensor& tensor, const Array& array, Status& problems) {
+  check_shape(tensor, array, problems);
+  const size_t per_example = std::max<size_t>(array.row_elements(), 1);
+  const bool one_hot = is_one_hot(tensor, array);
+  const size_t rows = static_cast<size_t>(array.rows());
+  Values values{
+      tensor,      array.source.c_str(), array.dtype, array.data.data(), array.stored(rows),
+      per_example, array.row_step};
+  if (array.row_step == 0 || tensor.data == nullptr || tensor.data->num_ranges <= 1) {
+    check_some(values, one_hot, problems);
+    return;
+  }
+  // What a value may be depends on where in its example it is, and it is in several.
+  values.count = per_example;
+  const size_t step_bytes = array.row_step * dtype_bytes(array.dtype);
+  for (Status one; one.ok() && values.first < rows; ++values.first) {
+    values.data = array.data.data() + values.first * step_bytes;
+    check_some(values, one_hot, one);
+    if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }
 }
 

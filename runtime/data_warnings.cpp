@@ -18,13 +18,6 @@ constexpr double kExpected = 5;  // examples of a class: fewer may be missing by
 constexpr size_t kMostSampled = 1u << 20;
 constexpr int64_t kMostClasses = 1 << 20;
 
-size_t elements_of(const Array& array) {
-  size_t count = 1;
-  for (size_t d = 1; d < array.dims.size(); ++d)
-    count *= static_cast<size_t>(array.dims[d]);
-  return count;
-}
-
 /// Three significant digits are enough to see a size.
 Str about(double value) {
   if (!(value > 0)) return Str("0");
@@ -41,7 +34,7 @@ struct Sizes {
 };
 
 Sizes measure(const gradc_rt_tensor& tensor, const Array& array, size_t rows) {
-  const size_t elements = elements_of(array);
+  const size_t elements = array.row_elements();
   const size_t groups = array.dims.size() == 2 && elements <= 4096 ? elements : 1;
   const size_t step = std::max<size_t>(1, rows * elements / kMostSampled);  // in rows
   const gradc_rt_data* data = tensor.data;
@@ -109,14 +102,15 @@ struct Rows {
 /// How often each class is met; rows of numbers count as the class of their largest.
 Vec<double> count_classes(const gradc_rt_tensor& tensor, const Rows& rows) {
   const size_t classes = static_cast<size_t>(tensor.data->classes);
-  const size_t elements = elements_of(*rows.array);
+  const size_t elements = rows.array->row_elements();
   size_t expected = 1;
   for (int64_t d = 1; d < tensor.rank; ++d)
     expected *= static_cast<size_t>(tensor.dims[d]);
   const bool spread = tensor.data->one_hot_depth > 0 && elements == expected;
   const size_t width = spread ? classes : 1;
   Vec<double> counts(classes);
-  for (size_t i = rows.first * elements; i < (rows.first + rows.count) * elements; i += width) {
+  const size_t first = rows.first * rows.array->step();
+  for (size_t i = first; i < first + rows.array->stored(rows.count); i += width) {
     double best = load_f64(rows.array->data.data(), rows.array->dtype, i);
     size_t chosen = spread ? 0 : static_cast<size_t>(std::max(0.0, std::round(best)));
     for (size_t k = 1; k < width; ++k) {
@@ -150,6 +144,7 @@ void warn_of_classes(const gradc_rt_tensor& tensor, const Rows& train, const Row
   const gradc_rt_data* data = tensor.data;
   if (data == nullptr || data->classes < 2 || data->classes > kMostClasses) return;
   if (train.array->source.empty() || validation.array->source.empty()) return;
+  if (train.array->row_step > 0) return;  // tokens of a text: rare ones are missing somewhere
   const Vec<double> trained = count_classes(tensor, train);
   const Vec<double> validated = count_classes(tensor, validation);
   const Str unseen = missing_classes(trained, validated, meaning);
@@ -170,7 +165,7 @@ void warn_of_sums(const gradc_rt_tensor& tensor, const Array& array, int64_t row
                   const Warnings& warnings) {
   const gradc_rt_data* data = tensor.data;
   if (data == nullptr || (data->flags & GRADC_RT_TARGET_ROWS_SUM_TO_ONE) == 0) return;
-  const size_t elements = elements_of(array);
+  const size_t elements = array.row_elements();
   const size_t width = static_cast<size_t>(tensor.dims[tensor.rank - 1]);
   if (array.source.empty() || elements % width != 0 || data->scale != 1 || data->offset != 0)
     return;
@@ -199,7 +194,7 @@ void warn_of_data(const gradc_rt_model& model, const DataSet& set, int64_t train
     const Array& array = set.train.arrays[t];
     warn_of_scale(tensor, array, set.meanings[t], train_rows, warnings);
     if (tensor.kind != GRADC_RT_TARGET) continue;
-    const size_t elements = elements_of(array);
+    const size_t elements = array.row_elements();
     size_t expected = 1;
     for (int64_t d = 1; d < tensor.rank; ++d)
       expected *= static_cast<size_t>(tensor.dims[d]);

@@ -93,6 +93,8 @@ void check_rows(const gradc_rt_model& model, DataPart* part, Status& problems) {
     } else if (first == nullptr) {
       first = &array;
       part->rows = array.rows();
+      part->draws = array.draws;
+      part->apart = array.draws > 0 ? static_cast<int64_t>(array.row_elements()) : 1;
       if (part->rows == 0) add_problem(problems, "%s: has no examples", array.source.c_str());
     } else if (array.rows() != part->rows) {
       add_problem(problems, "%s: has %lld examples, %s has %lld", array.source.c_str(),
@@ -225,6 +227,16 @@ void check_twice(const Vec<Array>& arrays, const char* where, Status& problems) 
 }
 
 }  // namespace
+
+int64_t DataPart::rows_before(int64_t end) const {
+  int64_t count = end;
+  for (const Array& array : arrays) {
+    if (array.row_step == 0) continue;
+    const size_t reach = (array.row_elements() + array.row_step - 1) / array.row_step;
+    count = std::min(count, end - static_cast<int64_t>(reach) + 1);
+  }
+  return std::max<int64_t>(count, 0);
+}
 
 size_t Loading::training_rows(size_t rows) const {
   return static_cast<size_t>(std::floor(static_cast<double>(rows) * (1.0 - held_out)));

@@ -35,6 +35,12 @@ struct DataPart {
   bool present = false;
   Vec<Array> arrays;
   int64_t rows = 0;
+  int64_t draws = 0;  // rows that an epoch of training draws; 0: every row once
+  int64_t apart =
+      1;  // where rows are evaluated in turn, every so many-th: those that do not overlap
+
+  /// Of rows [0, end) those that share nothing with the rows from `end` on.
+  int64_t rows_before(int64_t end) const;
 };
 
 struct DataSet {

@@ -2,6 +2,7 @@
 #include "runtime/feed.h"
 
 #include "runtime/digest.h"
+#include "runtime/shuffle.h"
 #include "runtime/weights.h"
 
 #include <algorithm>
@@ -110,7 +111,7 @@ Status resolve_transform(Instance& instance, size_t tensor, const Array& array, 
 
 void set_geometry(const gradc_rt_tensor& tensor, const Array& array, FeedColumn* column) {
   column->out_elements = product(tensor.dims + 1, static_cast<size_t>(tensor.rank - 1));
-  column->row_elements = product(array.dims.data() + 1, array.dims.size() - 1);
+  column->row_elements = array.row_elements();
   if (column->data == nullptr || tensor.rank < 3) return;
   const gradc_rt_data& data = *column->data;
   column->height = column->source_height = tensor.dims[1];
@@ -185,15 +186,17 @@ void make_fill(const Transform& transform, FeedColumn* column) {
 
 }  // namespace
 
-Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& array, int64_t first,
-                            bool fit_statistics, FeedColumn* column) {
+Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& array,
+                            const Taken& taken, FeedColumn* column) {
   const gradc_rt_tensor& description = instance.tensor(tensor);
   column->tensor = tensor;
   column->dtype = static_cast<Dtype>(description.dtype);
   column->data = description.data;
   set_geometry(description, array, column);
-  const size_t elements = static_cast<size_t>(rows_) * column->row_elements;
-  const size_t skip = static_cast<size_t>(first) * column->row_elements;
+  column->row_step = array.step() * static_cast<size_t>(taken.every);
+  const size_t elements =
+      rows_ == 0 ? 0 : static_cast<size_t>(rows_ - 1) * column->row_step + column->row_elements;
+  const size_t skip = static_cast<size_t>(taken.first) * array.step();
   if (column->data != nullptr && column->data->one_hot_depth > 0 &&
       column->row_elements != column->out_elements) {
     column->form = RowForm::kOneHot;
@@ -206,7 +209,7 @@ Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& arra
   }
   Transform transform;
   GRADC_RT_TRY(
-      resolve_transform(instance, tensor, array, skip, elements, fit_statistics, &transform));
+      resolve_transform(instance, tensor, array, skip, elements, taken.fit_statistics, &transform));
   make_fill(transform, column);
   const size_t element_bytes = dtype_bytes(array.dtype);
   const bool as_is = array.dtype == column->dtype && array.dtype != Dtype::kBool &&
@@ -224,9 +227,8 @@ Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& arra
   return {};
 }
 
-Status Feed::prepare(Instance& instance, const DataPart& part, int64_t first, int64_t count,
-                     bool fit_statistics, TargetNeed need) {
-  rows_ = count;
+Status Feed::prepare_columns(Instance& instance, const DataPart& part, const Taken& taken,
+                             TargetNeed need) {
   columns_ = Vec<FeedColumn>();
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
     const gradc_rt_tensor& tensor = instance.tensor(i);
@@ -234,10 +236,35 @@ Status Feed::prepare(Instance& instance, const DataPart& part, int64_t first, in
     if (!is_fed(tensor) || array.source.empty()) continue;
     if (tensor.kind == GRADC_RT_TARGET && need == TargetNeed::kOptional) continue;
     FeedColumn column;
-    GRADC_RT_TRY(prepare_column(instance, i, array, first, fit_statistics, &column));
+    GRADC_RT_TRY(prepare_column(instance, i, array, taken, &column));
+    if (need == TargetNeed::kRequired) column.hidden = array.hidden;
+    column.asks = tensor.kind == GRADC_RT_TARGET;
+    if (column.asks && column.data != nullptr) column.ignored = column.data->ignored;
     columns_.push(static_cast<FeedColumn&&>(column));
   }
   return {};
+}
+
+Status Feed::prepare(Instance& instance, const DataPart& part, int64_t first, int64_t count,
+                     bool fit_statistics, TargetNeed need) {
+  rows_ = (count + part.apart - 1) / part.apart;
+  draws_ = 0;
+  return prepare_columns(instance, part, {first, part.apart, fit_statistics}, need);
+}
+
+Status Feed::prepare_training(Instance& instance, const DataPart& part, int64_t count,
+                              bool fit_statistics) {
+  rows_ = count;
+  draws_ = part.draws;
+  return prepare_columns(instance, part, {0, 1, fit_statistics}, TargetNeed::kRequired);
+}
+
+void Feed::order(uint64_t seed, int64_t epoch, bool shuffle, Span<int64_t> order) const {
+  if (draws_ > 0) {
+    draw_order(seed, epoch, rows_, order);
+  } else {
+    epoch_order(seed, epoch, shuffle, order);
+  }
 }
 
 namespace {
@@ -250,7 +277,8 @@ void prefetch_example(const FeedColumn& column, int64_t example) {
   constexpr size_t kMost = 32 * kLine;  // the rest of long rows is found by the hardware
   const bool bytes = column.form == RowForm::kLookup || column.form == RowForm::kLinear;
   const size_t row_bytes = column.row_elements * (bytes ? 1 : dtype_bytes(column.dtype));
-  const uint8_t* row = column.rows.data() + static_cast<size_t>(example) * row_bytes;
+  const size_t step_bytes = row_bytes / column.row_elements * column.row_step;
+  const uint8_t* row = column.rows.data() + static_cast<size_t>(example) * step_bytes;
   for (size_t at = 0; at < std::min(row_bytes, kMost); at += kLine)
     __builtin_prefetch(row + at);
 }
@@ -278,9 +306,12 @@ void Feed::gather(const Instance& instance, const BatchRequest& request,
 uint64_t Feed::digest() const {
   Digest digest;
   digest.add(&rows_, sizeof rows_);
+  if (draws_ > 0) digest.add(&draws_, sizeof draws_);
   for (const FeedColumn& column : columns_) {
     const uint64_t facts[] = {column.tensor, column.row_elements, column.out_elements};
     digest.add(facts, sizeof facts);
+    if (column.row_step != column.row_elements)
+      digest.add(&column.row_step, sizeof column.row_step);
     digest.add(column.rows.data(), column.rows.size());
     digest.add(column.table.data(), column.table.size());
   }

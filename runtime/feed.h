@@ -28,13 +28,17 @@ struct FeedColumn {
   size_t tensor = 0;
   RowForm form = RowForm::kReady;
   Dtype dtype = Dtype::kF32;  // of the model's tensor
-  Bytes rows;                 // row_elements per example
-  size_t row_elements = 0;    // stored per example
-  size_t out_elements = 0;    // per example in the model
-  Vec<uint8_t> table;         // kLookup: 256 elements of dtype
-  ByteLine line;              // kLinear
+  Bytes rows;
+  size_t row_elements = 0;  // of an example as stored
+  size_t row_step = 0;      // stored elements from one example to the next
+  size_t out_elements = 0;  // per example in the model
+  Vec<uint8_t> table;       // kLookup: 256 elements of dtype
+  ByteLine line;            // kLinear
   Vec<uint8_t> fill;  // one source example's worth of transformed zeros (shift), dtype elements
   const gradc_rt_data* data = nullptr;
+  HiddenTokens hidden;                          // none where tokens are as they are
+  int64_t ignored = 0;                          // targets: stands where no token is hidden
+  bool asks = false;                            // a target of hidden tokens
   bool augments = false;                        // flip, shift or random crop in training
   bool crops = false;                           // source larger than the model's rows
   int64_t height = 0, width = 0, channels = 0;  // of the model's example, if image-like
@@ -52,12 +56,18 @@ struct BatchRequest {
 
 class Feed {
  public:
-  /// Takes the arrays of `part`, rows [first, first + count). With `fit_statistics` the inputs'
-  /// statistics are computed from these rows; otherwise they must be known already if the model
-  /// needs them.
+  /// Takes the arrays of `part`, rows [first, first + count) or every part.apart-th of them. With
+  /// `fit_statistics` the inputs' statistics are computed from these rows; otherwise they must be
+  /// known already if the model needs them.
   Status prepare(Instance& instance, const DataPart& part, int64_t first, int64_t count,
                  bool fit_statistics, TargetNeed need);
-  int64_t rows() const { return rows_; }
+  /// The same for training: of the rows an epoch is part.draws drawn anew, or each once.
+  Status prepare_training(Instance& instance, const DataPart& part, int64_t count,
+                          bool fit_statistics);
+  /// Examples of an epoch.
+  int64_t rows() const { return draws_ > 0 ? draws_ : rows_; }
+  /// Which they are, by (seed, epoch); in turn or shuffled if none are drawn. Allocates nothing.
+  void order(uint64_t seed, int64_t epoch, bool shuffle, Span<int64_t> order) const;
   /// Tells apart data that training would tell apart; reads all of it.
   uint64_t digest() const;
 
@@ -66,10 +76,18 @@ class Feed {
               const gradc_rt_thread& thread) const;
 
  private:
-  Status prepare_column(Instance& instance, size_t tensor, const Array& array, int64_t first,
-                        bool fit_statistics, FeedColumn* column);
+  struct Taken {
+    int64_t first;
+    int64_t every;  // row
+    bool fit_statistics;
+  };
+  Status prepare_columns(Instance& instance, const DataPart& part, const Taken& taken,
+                         TargetNeed need);
+  Status prepare_column(Instance& instance, size_t tensor, const Array& array, const Taken& taken,
+                        FeedColumn* column);
   Vec<FeedColumn> columns_;
-  int64_t rows_ = 0;
+  int64_t rows_ = 0;   // stored
+  int64_t draws_ = 0;  // 0: an epoch has each once
 };
 
 /// Writes tail/weight for n valid rows: 1/n each, then zeros.

@@ -66,7 +66,7 @@ void copy_one_hot(const FeedColumn& column, size_t example, uint8_t* out) {
   const size_t bytes = dtype_bytes(column.dtype);
   memset(out, 0, column.out_elements * bytes);
   for (size_t k = 0; k < column.row_elements; ++k) {
-    const int64_t id = load_i64(column.rows.data(), Dtype::kI32, example * column.row_elements + k);
+    const int64_t id = load_i64(column.rows.data(), Dtype::kI32, example * column.row_step + k);
     store_f64(out, column.dtype, k * depth + static_cast<size_t>(id), 1.0);
   }
 }
@@ -102,7 +102,7 @@ Placement place(const FeedColumn& column, int64_t example, const BatchRequest& r
 void copy_placed(const FeedColumn& column, size_t example, const Placement& at, uint8_t* out) {
   const size_t pixel = static_cast<size_t>(column.channels);
   const size_t pixel_bytes = pixel * dtype_bytes(column.dtype);
-  const size_t base = example * column.row_elements;
+  const size_t base = example * column.row_step;
   for (int64_t y = 0; y < column.height; ++y) {
     const int64_t sy = y + at.top;
     for (int64_t x = 0; x < column.width; ++x) {
@@ -131,6 +131,27 @@ void add_noise(const FeedColumn& column, int64_t example, const BatchRequest& re
   }
 }
 
+// Some tokens are asked for, drawn by (seed, epoch, example): the input has the mask, another token
+// or the token itself there, the target what it ignores everywhere else.
+void hide(const FeedColumn& column, int64_t example, const BatchRequest& request, uint8_t* out) {
+  RandomStream random(random_key(request.seed, RandomUse::kHide), static_cast<uint64_t>(example),
+                      static_cast<uint32_t>(request.epoch));
+  const HiddenTokens& hidden = column.hidden;
+  const gradc_rt_data& rule = *hidden.rule;
+  for (size_t i = 0; i < column.out_elements; ++i) {
+    const bool asked = random.uniform() < rule.mask_selection_rate;
+    const double what = random.uniform();
+    const uint64_t other = random.below(static_cast<uint64_t>(hidden.high - hidden.low));
+    if (column.asks) {
+      if (!asked) store_i64(out, column.dtype, i, column.ignored);
+    } else if (asked && what < rule.mask_token_rate) {
+      store_i64(out, column.dtype, i, hidden.mask);
+    } else if (asked && what < rule.mask_token_rate + rule.random_token_rate) {
+      store_i64(out, column.dtype, i, hidden.low + static_cast<int64_t>(other));
+    }
+  }
+}
+
 }  // namespace
 
 void apply_line(const ByteLine& line, const uint8_t* in, size_t count, float* out) {
@@ -150,8 +171,9 @@ void copy_example(const FeedColumn& column, int64_t example, const BatchRequest&
   if (column.augments && (request.training || column.crops)) {
     copy_placed(column, e, place(column, example, request), out);
   } else {
-    copy_elements(column, e * column.row_elements, column.row_elements, out);
+    copy_elements(column, e * column.row_step, column.row_elements, out);
   }
+  if (column.hidden.rule != nullptr) hide(column, example, request, out);
   if (request.training && column.data != nullptr && column.data->noise_stddev > 0 &&
       is_float(column.dtype)) {
     add_noise(column, example, request, out);

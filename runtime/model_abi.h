@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 5
+#define GRADC_RT_ABI_VERSION 6
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -173,6 +173,11 @@ typedef struct gradc_rt_data {
   int64_t text_split;    /* gradc_rt_text_split: the input is texts as numbers of tokens */
   int64_t text_flags;    /* gradc_rt_text_flags */
   int64_t max_tokens;    /* as many numbers at most, padding and unknown among them; 0 = any */
+  /* Texts: some tokens are hidden from the model and asked for. */
+  double mask_selection_rate; /* of the tokens; 0 = none */
+  double mask_token_rate;     /* of those: mask_token_id stands there */
+  double random_token_rate;   /* and another token; the rest stays as it is */
+  int64_t mask_token_id;      /* -1 = the last that the input can have */
 } gradc_rt_data;
 
 typedef struct gradc_rt_tensor {

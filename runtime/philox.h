@@ -38,6 +38,7 @@ enum class RandomUse : uint32_t {
   kShuffle = 0x53485546,
   kAugment = 0x4155474D,
   kGenerate = 0x47454E45,
+  kHide = 0x48494445,
 };
 
 /// The key of `seed` for `use`.

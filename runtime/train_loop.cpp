@@ -266,7 +266,7 @@ class Trainer {
   }
 
   Status epoch() {
-    epoch_order(options_.seed, state_.epoch, options_.shuffle, {order_.data(), order_.size()});
+    feed_.order(options_.seed, state_.epoch, options_.shuffle, {order_.data(), order_.size()});
     const double begin = now_seconds();
     const int64_t first_step = state_.step;
     if (first_step == 0) instance_.reset_carried();

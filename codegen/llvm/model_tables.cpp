@@ -165,6 +165,10 @@ class TableEmitter {
                       .integer(data->text_split)
                       .integer(data->text_flags)
                       .integer(data->max_tokens)
+                      .number(data->mask_selection_rate)
+                      .number(data->mask_token_rate)
+                      .number(data->random_token_rate)
+                      .integer(data->mask_token_id)
                       .finish(),
                   "preprocessing");
   }

@@ -6,7 +6,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <memory>
 
 namespace gradc::rt {
 namespace {
@@ -27,6 +29,7 @@ class Texts : public ::testing::Test {
     gradc_rt_tensor& y = model_.tensor("target/y");
     y.rank = 2;
     y.dims[1] = 4;
+    y.bytes *= 4;
   }
   static FakeModelOptions options() {
     FakeModelOptions options;
@@ -45,8 +48,10 @@ class Texts : public ::testing::Test {
   std::vector<int64_t> numbers(size_t tensor) const {
     const Array& array = set_.train.arrays[tensor];
     std::vector<int64_t> values;
-    for (size_t i = 0; i < array.count(); ++i)
-      values.push_back(load_i64(array.data.data(), array.dtype, i));
+    for (size_t r = 0; r < static_cast<size_t>(array.rows()); ++r) {
+      for (size_t i = 0; i < array.row_elements(); ++i)
+        values.push_back(load_i64(array.data.data(), array.dtype, r * array.step() + i));
+    }
     return values;
   }
   std::vector<std::string> table() const {
@@ -122,8 +127,11 @@ TEST_F(Windows, OfWords) {
   EXPECT_EQ(table(), (Names{"", "[UNK]", "the", "cat", "dog", "ran"}));
   EXPECT_EQ(numbers(0), (Row{2, 3, 2, 4, 3, 2, 4, 2, 2, 4, 2, 3}));
   EXPECT_EQ(numbers(1), (Row{3, 2, 4, 2, 2, 4, 2, 3, 4, 2, 3, 5}));
-  ASSERT_TRUE(load("t.txt", ":words:stride=1", 0.5).ok());
-  EXPECT_EQ(table(), (Names{"", "[UNK]", "the", "cat", "dog"})) << "one window is trained on";
+  EXPECT_EQ(set_.train.arrays[0].data.size(), 6 * sizeof(int32_t)) << "no token is stored twice";
+  write_bytes(dir_.file("l.txt"), "The cat. The dog? The cat ran. Far, far away");
+  ASSERT_TRUE(load("l.txt", ":words:stride=1", 0.2).ok());
+  EXPECT_EQ(table(), (Names{"", "[UNK]", "the", "cat", "dog"}))
+      << "of six windows four are trained on, of those the first reaches into none that are not";
   EXPECT_EQ(numbers(1).back(), 1);
   // As the model's rule says, also without a unit.
   model_.input_data().text_split = GRADC_RT_TEXT_WORDS;
@@ -153,6 +161,134 @@ TEST_F(Windows, OfTokenFiles) {
   ASSERT_TRUE(write_npy(dir_.file("t.npy").c_str(), tokens).ok());
   ASSERT_TRUE(load("t.npy", ":tokens").ok());
   EXPECT_EQ(numbers(1), (Row{2, 3, 4, 5}));
+}
+
+// Some 3,000 tokens for windows of four.
+class Drawn : public Windows {
+ protected:
+  static constexpr int64_t kTokens = 3003;
+
+  Drawn() {
+    std::string bytes;
+    for (int64_t token = 0; token < kTokens; ++token)
+      bytes += {static_cast<char>(token & 255), static_cast<char>(token >> 8)};
+    write_bytes(dir_.file("t.bin"), bytes);
+  }
+  void take(const std::string& how, double held_out = 0) {
+    const Status status = load("t.bin", how, held_out);
+    ASSERT_TRUE(status.ok()) << status.text.c_str();
+    instance_ = std::make_unique<testing::OwnedInstance>(model_.get());
+  }
+  /// What the model gets: rows of tokens and of targets.
+  std::vector<Row> batch(const Feed& feed, const BatchRequest& request) {
+    const Instance& instance = **instance_;
+    feed.gather(instance, request, {0, 1, nullptr, nullptr, nullptr});
+    std::vector<Row> rows;
+    for (const char* name : {"input/x", "target/y"}) {
+      const size_t tensor = static_cast<size_t>(instance.find(name));
+      for (int64_t r = 0; r < request.valid; ++r) {
+        Row& row = rows.emplace_back();
+        for (size_t i = 0; i < 4; ++i)
+          row.push_back(
+              load_i64(instance.data(tensor), Dtype::kI32, static_cast<size_t>(r) * 4 + i));
+      }
+    }
+    return rows;
+  }
+
+  std::unique_ptr<testing::OwnedInstance> instance_;
+};
+
+TEST_F(Drawn, AnywhereAndAnewForEachEpoch) {
+  take(":u16:random=50");
+  Feed feed;
+  const int64_t trained = set_.train.rows_before(2000);
+  EXPECT_EQ(trained, 1997) << "the next one has token 2000, which is held out";
+  ASSERT_TRUE(feed.prepare_training(**instance_, set_.train, trained, false).ok());
+  ASSERT_EQ(feed.rows(), 50);
+  std::vector<int64_t> order(50), again(50), next(50);
+  feed.order(7, 0, true, {order.data(), order.size()});
+  feed.order(7, 0, true, {again.data(), again.size()});
+  feed.order(7, 1, true, {next.data(), next.size()});
+  EXPECT_EQ(order, again);
+  EXPECT_NE(order, next);
+  EXPECT_LT(*std::max_element(order.begin(), order.end()), trained);
+  EXPECT_GT(*std::max_element(order.begin(), order.end()), trained * 3 / 4);
+  EXPECT_LT(*std::min_element(order.begin(), order.end()), trained / 4);
+  const std::vector<Row> rows = batch(feed, {order.data(), 2, true, 7, 0});
+  for (const size_t r : {size_t{0}, size_t{1}}) {
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(rows[r][i], order[r] + static_cast<int64_t>(i));
+      EXPECT_EQ(rows[2 + r][i], rows[r][i] + 1);
+    }
+  }
+  // What is evaluated are windows side by side.
+  ASSERT_TRUE(feed.prepare(**instance_, set_.train, 2000, 999, false, TargetNeed::kRequired).ok());
+  ASSERT_EQ(feed.rows(), 250);
+  const int64_t two[] = {0, 249};
+  const std::vector<Row> held = batch(feed, {two, 2, false, 0, 0});
+  EXPECT_EQ(held[0], (Row{2000, 2001, 2002, 2003}));
+  EXPECT_EQ(held[3], (Row{2997, 2998, 2999, 3000}));
+  take(":u16:random");
+  EXPECT_EQ(set_.train.draws, 2999 / 4);
+  for (const char* bad : {":u16:random=0", ":u16:random=x", ":u16:stride", ":u16:draw"})
+    EXPECT_EQ(load("t.bin", bad).code, Code::kUserError) << bad;
+}
+
+TEST_F(Drawn, HiddenTokensAreAskedFor) {
+  gradc_rt_data& rule = model_.input_data();
+  rule.mask_selection_rate = 0.15;
+  rule.mask_token_rate = 0.8;
+  rule.random_token_rate = 0.1;
+  rule.mask_token_id = 5000;
+  EXPECT_NE(strstr(load("t.bin", ":u16").text.c_str(), "ignore_class"), nullptr);
+  gradc_rt_data& target = model_.target_data();
+  target.has_ignored = 1;
+  target.ignored = -100;
+  take(":u16");
+  Feed feed;
+  ASSERT_TRUE(feed.prepare_training(**instance_, set_.train, set_.train.rows, false).ok());
+  ASSERT_EQ(feed.rows(), 750);
+  int64_t asked = 0, masked = 0, other = 0, changed = 0;
+  const auto count = [&](int64_t epoch) {
+    asked = masked = other = 0;
+    std::vector<Row> seen;
+    for (int64_t example = 0; example < feed.rows(); ++example) {
+      const std::vector<Row> rows = batch(feed, {&example, 1, true, 7, epoch});
+      for (size_t i = 0; i < 4; ++i) {
+        const int64_t token = example * 4 + static_cast<int64_t>(i);
+        const bool kept = rows[0][i] == token;
+        if (rows[1][i] == -100) {
+          EXPECT_TRUE(kept) << "what is not asked for is seen";
+          continue;
+        }
+        EXPECT_EQ(rows[1][i], token);
+        ++asked;
+        masked += rows[0][i] == 5000 ? 1 : 0;
+        other += !kept && rows[0][i] != 5000 ? 1 : 0;
+      }
+      seen.push_back(rows[0]);
+    }
+    return seen;
+  };
+  const std::vector<Row> first = count(0);
+  EXPECT_NEAR(static_cast<double>(asked) / 3000, 0.15, 4 * 0.0065);
+  EXPECT_NEAR(static_cast<double>(masked) / static_cast<double>(asked), 0.8, 4 * 0.019);
+  EXPECT_NEAR(static_cast<double>(other) / static_cast<double>(asked), 0.1, 4 * 0.0142);
+  EXPECT_EQ(count(0), first);
+  const std::vector<Row> second = count(1);
+  for (size_t r = 0; r < first.size(); ++r)
+    changed += first[r] != second[r] ? 1 : 0;
+  EXPECT_GT(changed, 375) << "other tokens in another epoch";
+  // Predictions are of the text as it is.
+  ASSERT_TRUE(
+      feed.prepare(**instance_, set_.train, 0, set_.train.rows, false, TargetNeed::kOptional).ok());
+  for (int64_t example = 0; example < feed.rows(); ++example)
+    EXPECT_EQ(batch(feed, {&example, 1, false, 0, 0})[0][0], example * 4);
+  rule.mask_token_id = 17;
+  EXPECT_NE(strstr(load("t.bin", ":u16").text.c_str(), "has a token of number 17"), nullptr);
+  rule.mask_token_id = -1;
+  EXPECT_NE(strstr(load("t.bin", ":u16").text.c_str(), "mask_token_id"), nullptr);
 }
 
 }  // namespace
