@@ -53,7 +53,42 @@ constexpr OptionDef kSparseOptions[] = {
     kReduction,
 };
 
+constexpr OptionDef kGamma = {.name = "gamma",
+                              .type = OptionType::kFloat,
+                              .default_json = "2",
+                              .doc = "how fast the weight of what is right already falls",
+                              .min = 0};
+constexpr OptionDef kBinaryFocalOptions[] = {
+    {.name = "apply_class_balancing",
+     .type = OptionType::kBool,
+     .default_json = "false",
+     .doc = "targets of 1 weigh alpha, those of 0 weigh 1 - alpha"},
+    {.name = "alpha",
+     .type = OptionType::kFloat,
+     .default_json = "0.25",
+     .doc = "weight of targets of 1",
+     .min = 0,
+     .max = 1},
+    kGamma,
+    kFromLogits,
+    kLabelSmoothing,
+    kReduction,
+};
+constexpr OptionDef kFocalOptions[] = {
+    {.name = "alpha",
+     .type = OptionType::kFloat,
+     .default_json = "0.25",
+     .doc = "weight of all classes",
+     .min = 0},
+    kGamma,
+    kFromLogits,
+    kLabelSmoothing,
+    kReduction,
+};
+
 constexpr TargetDomain kAnyTarget{};
+constexpr TargetDomain kCountTarget{.min = 0};
+constexpr TargetDomain kSignTarget{.min = -1, .max = 1, .whole = true};
 constexpr TargetDomain kBinaryTarget{.min = 0, .max = 1, .classes = TargetDomain::Classes::kTwo};
 constexpr TargetDomain kDistributionTarget{
     .min = 0, .rows_sum_to_one = true, .classes = TargetDomain::Classes::kLastAxis};
@@ -92,6 +127,61 @@ Val build_mae(const Options&, Val output, Val target) {
   return abs(output - target);
 }
 
+Val build_mape(const Options&, Val output, Val target) {
+  return abs((target - output) / maximum(abs(target), kEpsilon)) * 100.0;
+}
+
+Val build_msle(const Options&, Val output, Val target) {
+  const Val error = log1p(maximum(output, kEpsilon)) - log1p(maximum(target, kEpsilon));
+  return error * error;
+}
+
+// log(cosh(x)) = x + softplus(-2 x) - log(2).
+Val build_log_cosh(const Options&, Val output, Val target) {
+  constexpr double kLog2 = 0.693147180559945309417;
+  const Val error = output - target;
+  return error + error.builder().add(Op::kSoftplus, {error * -2.0}) - kLog2;
+}
+
+Val build_poisson(const Options&, Val output, Val target) {
+  return output - target * log(output + kEpsilon);
+}
+
+/// Targets of 0 and 1 as those of -1 and 1.
+Val signs(Val target) {
+  return select(equal(target, 0.0), -1.0, target);
+}
+
+Val build_hinge(const Options&, Val output, Val target) {
+  return relu(1.0 - signs(target) * output);
+}
+
+Val build_squared_hinge(const Options& o, Val output, Val target) {
+  const Val hinge = build_hinge(o, output, target);
+  return hinge * hinge;
+}
+
+Val build_categorical_hinge(const Options&, Val output, Val target) {
+  const Val right = last_axis_sum(target * output);
+  const Val wrong = reduce_max((1.0 - target) * output, {output.rank() - 1});
+  return relu(wrong - right + 1.0);
+}
+
+Val build_kl_divergence(const Options&, Val output, Val target) {
+  const auto clipped = [](Val p) { return minimum(maximum(p, kEpsilon), 1.0); };
+  const Val t = clipped(target);
+  return last_axis_sum(t * log(t / clipped(output)));
+}
+
+/// Rows of length 1; the square is at least 1e-12, as Keras's normalize takes it.
+Val unit_rows(Val x) {
+  return x * spread_rows(rsqrt(maximum(last_axis_sum(x * x), 1e-12)), x);
+}
+
+Val build_cosine_similarity(const Options&, Val output, Val target) {
+  return -last_axis_sum(unit_rows(output) * unit_rows(target));
+}
+
 Val build_huber(const Options& o, Val output, Val target) {
   const double delta = o.number("delta");
   const Val error = output - target;
@@ -110,6 +200,19 @@ Val build_binary_crossentropy(const Options& o, Val output, Val target) {
   return -(target * log(p) + (1.0 - target) * log(1.0 - p));
 }
 
+// Lin, Goyal, Girshick, He, Dollar: "Focal loss for dense object detection", 2017.
+Val build_binary_focal(const Options& o, Val output, Val target) {
+  const Val entropy = build_binary_crossentropy(o, output, target);
+  const double smoothing = o.number("label_smoothing");
+  if (smoothing > 0) target = target * (1.0 - smoothing) + 0.5 * smoothing;
+  const Val p = o.flag("from_logits") ? sigmoid(output) : output;
+  const Val right = target * p + (1.0 - target) * (1.0 - p);
+  const Val weight = pow(1.0 - right, o.number("gamma"));
+  if (!o.flag("apply_class_balancing")) return weight * entropy;
+  const double alpha = o.number("alpha");
+  return (target * alpha + (1.0 - target) * (1.0 - alpha)) * (weight * entropy);
+}
+
 /// Log of probabilities whose rows need not sum to 1, as Keras: normalise, clip, log.
 Val log_probabilities(Val output) {
   return log(clip_probability(output / spread_rows(last_axis_sum(output), output)));
@@ -123,6 +226,17 @@ Val build_categorical_crossentropy(const Options& o, Val output, Val target) {
   if (!o.flag("from_logits")) logits = operand_of(output, Op::kSoftmax);
   if (logits) return output.builder().add(Op::kSoftmaxCrossEntropy, {*logits, target});
   return -last_axis_sum(target * log_probabilities(output));
+}
+
+Val build_categorical_focal(const Options& o, Val output, Val target) {
+  const double smoothing = o.number("label_smoothing");
+  const auto classes = static_cast<double>(output.shape().back());
+  if (smoothing > 0) target = target * (1.0 - smoothing) + smoothing / classes;
+  if (o.flag("from_logits"))
+    output = output.builder().add(Op::kSoftmax, {output}, make_attrs(AxisAttrs{output.rank() - 1}));
+  const Val p = clip_probability(output / spread_rows(last_axis_sum(output), output));
+  const Val weight = pow(1.0 - p, o.number("gamma")) * o.number("alpha");
+  return -last_axis_sum(weight * (target * log(p)));
 }
 
 Val build_sparse_crossentropy(const Options& o, Val output, Val target) {
@@ -147,6 +261,44 @@ constexpr LossDef kLosses[] = {
      TargetKind::kSameShape,
      kAnyTarget,
      build_huber},
+    {{"mean_absolute_percentage_error", "100 |target - output| / |target|", kPlainOptions, "mape"},
+     TargetKind::kSameShape,
+     kAnyTarget,
+     build_mape},
+    {{"mean_squared_logarithmic_error", "mean of (log(1 + output) - log(1 + target))^2",
+      kPlainOptions, "msle"},
+     TargetKind::kSameShape,
+     kCountTarget,
+     build_msle},
+    {{"log_cosh", "log(cosh(output - target))", kPlainOptions, "logcosh"},
+     TargetKind::kSameShape,
+     kAnyTarget,
+     build_log_cosh},
+    {{"poisson", "output - target log(output)", kPlainOptions},
+     TargetKind::kSameShape,
+     kCountTarget,
+     build_poisson},
+    {{"cosine_similarity", "-cosine of the angle of the last axis' vectors", kPlainOptions},
+     TargetKind::kSameShape,
+     kAnyTarget,
+     build_cosine_similarity},
+    {{"hinge", "max(1 - target output, 0); targets of 0 are -1", kPlainOptions},
+     TargetKind::kSameShape,
+     kSignTarget,
+     build_hinge},
+    {{"squared_hinge", "max(1 - target output, 0)^2; targets of 0 are -1", kPlainOptions},
+     TargetKind::kSameShape,
+     kSignTarget,
+     build_squared_hinge},
+    {{"categorical_hinge", "max(1 + the largest wrong output - the right one, 0)", kPlainOptions},
+     TargetKind::kSameShape,
+     kDistributionTarget,
+     build_categorical_hinge},
+    {{"kl_divergence", "sum of target log(target / output) over the last axis", kPlainOptions,
+      "kld kullback_leibler_divergence"},
+     TargetKind::kSameShape,
+     kDistributionTarget,
+     build_kl_divergence},
     {{"binary_crossentropy", "-target log(p) - (1 - target) log(1 - p)", kCrossEntropyOptions,
       "bce binary_cross_entropy"},
      TargetKind::kSameShape,
@@ -157,6 +309,16 @@ constexpr LossDef kLosses[] = {
      TargetKind::kSameShape,
      kDistributionTarget,
      build_categorical_crossentropy},
+    {{"binary_focal_crossentropy", "binary_crossentropy, times (1 - p of the target)^gamma",
+      kBinaryFocalOptions},
+     TargetKind::kSameShape,
+     kBinaryTarget,
+     build_binary_focal},
+    {{"categorical_focal_crossentropy",
+      "-sum of alpha (1 - p)^gamma target log(p) over the last axis", kFocalOptions},
+     TargetKind::kSameShape,
+     kDistributionTarget,
+     build_categorical_focal},
     {{"sparse_categorical_crossentropy", "-log(p) of the target class", kSparseOptions,
       "scce sparse_categorical_cross_entropy"},
      TargetKind::kClassIndex,
@@ -210,7 +372,7 @@ bool loss_of_logits(const Component& loss) {
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem) {
   const LossDef& def = loss_def(loss);
   const bool classes =
-      def.target == TargetKind::kClassIndex || def.base.type == "categorical_crossentropy";
+      def.target == TargetKind::kClassIndex || def.base.type.starts_with("categorical_");
   if (classes && output.empty()) {
     problem = fmt::format("{} needs an output with one value per class, got shape {}",
                           def.base.type, shape_text(output));

@@ -122,6 +122,10 @@ Val build_top_k(const Component& metric, Val output, Val target) {
   return top_k(metric, output, argmax(target, target.rank() - 1));
 }
 
+Val build_similarity(const Component& metric, Val output, Val target) {
+  return -build_loss(metric, output, target);
+}
+
 constexpr MetricDef kMetrics[] = {
     {{"accuracy", "share of right guesses: binary, categorical or sparse by the shapes",
       kNameOptions, "acc"},
@@ -179,6 +183,42 @@ constexpr MetricDef kMetrics[] = {
      Better::kSmaller,
      build_loss},
     {{"huber", "half the square up to delta, then a line", kHuberOptions},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     build_loss},
+    {{"mean_absolute_percentage_error", "as the loss", kNameOptions, "mape"},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     build_loss},
+    {{"mean_squared_logarithmic_error", "as the loss", kNameOptions, "msle"},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     build_loss},
+    {{"log_cosh", "as the loss", kNameOptions, "logcosh"},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     build_loss},
+    {{"poisson", "as the loss", kNameOptions},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     build_loss},
+    {{"cosine_similarity", "cosine of the angle of the last axis' vectors", kNameOptions},
+     MetricTarget::kSameShape,
+     Better::kLarger,
+     build_similarity},
+    {{"hinge", "as the loss", kNameOptions},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     build_loss},
+    {{"squared_hinge", "as the loss", kNameOptions},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     build_loss},
+    {{"categorical_hinge", "as the loss", kNameOptions},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     build_loss},
+    {{"kl_divergence", "as the loss", kNameOptions, "kld kullback_leibler_divergence"},
      MetricTarget::kSameShape,
      Better::kSmaller,
      build_loss},

@@ -106,12 +106,18 @@ LOSSES = {  # name -> (gradc loss, function, last activation, target kind)
     "scce_logits": ({"type": "sparse_categorical_crossentropy", "from_logits": True},
                     lambda z, t: F.cross_entropy(z, t), "linear", "sparse"),
     "scce": ({"type": "sparse_categorical_crossentropy"}, sparse, "softmax", "sparse"),
-}
+} | peer_losses.KERAS_LOSSES
 
 
 def target_for(kind, generator, batch, units):
     if kind == "real":
         return generator.standard_normal((batch, units)).astype("f4")
+    if kind == "count":
+        return generator.poisson(2, (batch, units)).astype("f4")
+    if kind == "sign":
+        return generator.choice([-1, 1], (batch, units)).astype("f4")
+    if kind == "distribution":
+        return generator.dirichlet(np.full(units, 0.7), batch).astype("f4")
     if kind == "binary":
         return generator.integers(0, 2, (batch, units)).astype("f4")
     classes = generator.integers(0, units, batch)

@@ -7,6 +7,90 @@ import torch.nn.functional as F
 from peer_recurrent import B, H, I, T, masked_x, parameters_of, run_layer, under
 
 CLASSES = 5
+EPSILON = 1e-7
+
+
+# ---- Keras 3's formulas (keras/src/losses/losses.py, keras/src/backend/torch/nn.py) -----------------------------------
+def signs(t):
+    """convert_binary_labels_to_hinge."""
+    return torch.where(t == 0, -torch.ones_like(t), t)
+
+
+def categorical_hinge(p, t):
+    return torch.relu(((1 - t) * p).amax(-1) - (t * p).sum(-1) + 1).mean()
+
+
+def kl_divergence(p, t):
+    p, t = p.clamp(EPSILON, 1), t.clamp(EPSILON, 1)
+    return (t * torch.log(t / p)).sum(-1).mean()
+
+
+def cosine(p, t):
+    return -(F.normalize(p, dim=-1) * F.normalize(t, dim=-1)).sum(-1).mean()
+
+
+def smooth(t, smoothing, classes):
+    return t * (1 - smoothing) + smoothing / classes
+
+
+def binary_focal(gamma, alpha=None, smoothing=0.0, logits=False):
+    def loss(p, t):
+        t = smooth(t, smoothing, 2)
+        p = torch.sigmoid(p) if logits else p
+        p = p.clamp(EPSILON, 1 - EPSILON)
+        value = -(t * torch.log(p) + (1 - t) * torch.log(1 - p)) * (1 - (t * p + (1 - t) * (1 - p))) ** gamma
+        return value.mean() if alpha is None else (value * (t * alpha + (1 - t) * (1 - alpha))).mean()
+    return loss
+
+
+def categorical_focal(gamma, alpha, smoothing=0.0, logits=False):
+    def loss(p, t):
+        t = smooth(t, smoothing, t.shape[-1])
+        p = torch.softmax(p, -1) if logits else p
+        p = (p / p.sum(-1, keepdim=True)).clamp(EPSILON, 1 - EPSILON)
+        return (alpha * (1 - p) ** gamma * -t * torch.log(p)).sum(-1).mean()
+    return loss
+
+
+def log_error(p, t):
+    return ((torch.log1p(p.clamp(min=EPSILON)) - torch.log1p(t.clamp(min=EPSILON))) ** 2).mean()
+
+
+def focal(kind, **options):
+    return {"type": f"{kind}_focal_crossentropy", **options}
+
+
+# name -> (gradc loss, function, last activation, target kind), as peer_cases.LOSSES
+KERAS_LOSSES = {
+    "mape": ({"type": "mape"}, lambda p, t: 100 * ((t - p) / t.abs().clamp(min=EPSILON)).abs().mean(), "linear", "real"),
+    "msle": ({"type": "msle"}, log_error, "softplus", "count"),
+    "msle_below": ({"type": "mean_squared_logarithmic_error"}, log_error, "linear", "count"),
+    "log_cosh": ({"type": "log_cosh"}, lambda p, t: torch.log(torch.cosh(p - t)).mean(), "linear", "real"),
+    "log_cosh_sum": ({"type": "log_cosh", "reduction": "sum"}, lambda p, t: torch.log(torch.cosh(p - t)).mean(-1).sum(),
+                     "linear", "count"),
+    "poisson": ({"type": "poisson"}, lambda p, t: (p - t * torch.log(p + EPSILON)).mean(), "softplus", "count"),
+    "poisson_exponential": ({"type": "poisson"}, lambda p, t: (p - t * torch.log(p + EPSILON)).mean(), "exponential", "count"),
+    "cosine": ({"type": "cosine_similarity"}, cosine, "linear", "real"),
+    "cosine_rows": ({"type": "cosine_similarity"}, cosine, "softmax", "onehot"),
+    "hinge": ({"type": "hinge"}, lambda p, t: torch.relu(1 - signs(t) * p).mean(), "tanh", "binary"),
+    "hinge_signs": ({"type": "hinge"}, lambda p, t: torch.relu(1 - t * p).mean(), "linear", "sign"),
+    "squared_hinge": ({"type": "squared_hinge"}, lambda p, t: (torch.relu(1 - signs(t) * p) ** 2).mean(), "tanh", "binary"),
+    "squared_hinge_signs": ({"type": "squared_hinge"}, lambda p, t: (torch.relu(1 - t * p) ** 2).mean(), "linear", "sign"),
+    "categorical_hinge": ({"type": "categorical_hinge"}, categorical_hinge, "linear", "onehot"),
+    "categorical_hinge_rows": ({"type": "categorical_hinge"}, categorical_hinge, "softmax", "distribution"),
+    "kld": ({"type": "kl_divergence"}, kl_divergence, "softmax", "distribution"),
+    "kld_one": ({"type": "kld"}, kl_divergence, "softmax", "onehot"),
+    "binary_focal": (focal("binary"), binary_focal(2), "sigmoid", "binary"),
+    "binary_focal_balanced": (focal("binary", apply_class_balancing=True, gamma=1.5, alpha=0.3), binary_focal(1.5, 0.3),
+                              "sigmoid", "binary"),
+    "binary_focal_logits": (focal("binary", from_logits=True, gamma=0.7, label_smoothing=0.1),
+                            binary_focal(0.7, None, 0.1, True), "linear", "binary"),
+    "categorical_focal": (focal("categorical"), categorical_focal(2, 0.25), "softmax", "onehot"),
+    "categorical_focal_logits": (focal("categorical", from_logits=True, gamma=0.5, alpha=0.8),
+                                 categorical_focal(0.5, 0.8, 0.0, True), "linear", "onehot"),
+    "categorical_focal_smoothed": (focal("categorical", gamma=1.2, label_smoothing=0.2), categorical_focal(1.2, 0.25, 0.2),
+                                   "softmax", "distribution"),
+}
 
 
 def mean_of(values, counts):
