@@ -66,9 +66,9 @@ class FactText {
         add(name, options.text(def.name));
         break;
       case OptionType::kInts:
-      case OptionType::kPair:
+      case OptionType::kSizes:
       case OptionType::kIntOrInts:
-      case OptionType::kPadding2d:
+      case OptionType::kPaddings:
         list(name, options.ints(def.name));
         break;
       case OptionType::kFloats:

@@ -50,31 +50,50 @@ std::optional<std::vector<double>> read_float_list(DiagnosticSink& sink, const J
   return list;
 }
 
-std::optional<Ints> read_pair(DiagnosticSink& sink, const JsonCursor& at, const OptionDef& def) {
+std::optional<Ints> read_sizes(DiagnosticSink& sink, const JsonCursor& at, const OptionDef& def) {
+  const auto count = static_cast<size_t>(def.count);
   if (at.value().is_number()) {
     const auto one = read_integer(sink, at, def);
     if (!one) return std::nullopt;
-    return Ints{*one, *one};
+    return Ints(count, *one);
   }
-  if (!at.value().is_array() || at.value().size() != 2) {
-    report_wrong_type(sink, at, "an integer or a list of two integers");
+  if (!at.value().is_array() || at.value().size() != count) {
+    constexpr const char* kLists[] = {"one integer", "two integers", "three integers"};
+    report_wrong_type(sink, at, fmt::format("an integer or a list of {}", kLists[count - 1]));
     return std::nullopt;
   }
   return read_int_list(sink, at, def);
 }
 
-std::optional<Ints> read_padding(DiagnosticSink& sink, const JsonCursor& at, const OptionDef& def) {
-  const bool nested = at.value().is_array() && at.value().size() == 2 && at.value()[0].is_array() &&
-                      at.value()[1].is_array();
+/// Each of the numbers before and behind.
+Ints both_sides(const Ints& amounts) {
+  Ints sides;
+  for (const int64_t amount : amounts)
+    sides.insert(sides.end(), 2, amount);
+  return sides;
+}
+
+std::optional<Ints> read_paddings(DiagnosticSink& sink, const JsonCursor& at,
+                                  const OptionDef& def) {
+  const Json& value = at.value();
+  OptionDef pair = def;
+  pair.count = 2;
+  if (def.count == 1) return read_sizes(sink, at, pair);
+  const bool nested =
+      value.is_array() && value.size() == static_cast<size_t>(def.count) &&
+      std::all_of(value.begin(), value.end(), [](const Json& e) { return e.is_array(); });
   if (!nested) {
-    const auto pair = read_pair(sink, at, def);
-    if (!pair) return std::nullopt;
-    return Ints{(*pair)[0], (*pair)[0], (*pair)[1], (*pair)[1]};
+    const auto amounts = read_sizes(sink, at, def);
+    if (!amounts) return std::nullopt;
+    return both_sides(*amounts);
   }
-  const auto vertical = read_pair(sink, at.element(0), def);
-  const auto horizontal = read_pair(sink, at.element(1), def);
-  if (!vertical || !horizontal) return std::nullopt;
-  return Ints{(*vertical)[0], (*vertical)[1], (*horizontal)[0], (*horizontal)[1]};
+  Ints sides;
+  for (size_t i = 0; i < value.size(); ++i) {
+    const auto one = read_sizes(sink, at.element(i), pair);
+    if (!one) return std::nullopt;
+    sides.insert(sides.end(), one->begin(), one->end());
+  }
+  return sides;
 }
 
 std::optional<std::string> read_choice(DiagnosticSink& sink, const JsonCursor& at,
@@ -146,10 +165,10 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
       return lift(read_int_list(sink, at, def));
     case OptionType::kFloats:
       return lift(read_float_list(sink, at, def));
-    case OptionType::kPair:
-      return lift(read_pair(sink, at, def));
-    case OptionType::kPadding2d:
-      return lift(read_padding(sink, at, def));
+    case OptionType::kSizes:
+      return lift(read_sizes(sink, at, def));
+    case OptionType::kPaddings:
+      return lift(read_paddings(sink, at, def));
     case OptionType::kIntOrInts: {
       if (!at.value().is_number()) return lift(read_int_list(sink, at, def));
       const auto one = read_integer(sink, at, def);

@@ -16,7 +16,7 @@ constexpr OptionDef kNotNegative = {.name = "number", .type = OptionType::kFloat
 constexpr OptionDef kPositive = {
     .name = "number", .type = OptionType::kFloat, .min = 0, .above_min = true};
 constexpr OptionDef kClasses = {.name = "one_hot", .type = OptionType::kInt, .min = 2};
-constexpr OptionDef kShift = {.name = "shift", .type = OptionType::kPair, .min = 0};
+constexpr OptionDef kShift = {.name = "shift", .type = OptionType::kSizes, .min = 0};
 constexpr OptionDef kMaxTokens = {.name = "max_tokens", .type = OptionType::kInt, .min = 3};
 constexpr OptionDef kSplit = {
     .name = "split", .type = OptionType::kEnum, .choices = "whitespace character"};

@@ -158,7 +158,7 @@ class EntryBuilder {
       }
     };
     const NodeId before = graph_->last_node();
-    results.front() = layer.def->build(args);
+    results.front() = build_layer(args);
     if (layer.policy.short_float) multiply_in(*graph_, before, *layer.policy.short_float);
     const bool carries = layer.def->masks == MaskRule::kCarries;
     for (size_t i = 0; i < results.size(); ++i) {

@@ -124,6 +124,11 @@ struct LayerDef {
   Val (*build_mask)(const LayerBuildArgs&) = nullptr;  ///< of the result; kKnows only
 };
 
+/// LayerDef::infer and LayerDef::build, which see channels last whatever "data_format" says.
+inline constexpr std::string_view kDataFormat = "data_format";
+bool infer_layer(LayerInferArgs& args);
+Val build_layer(const LayerBuildArgs& args);
+
 /// Layer types of the table, in documentation order.
 std::span<const LayerDef* const> all_layers();
 /// A layer type or alias; activations are layers too. Null when unknown.
@@ -162,13 +167,6 @@ std::span<const LayerDef* const> activation_layers();
       GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                               \
       GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
       GRADC_REGULARIZER("bias_regularizer")
-#define GRADC_DATA_FORMAT                                \
-  OptionDef{.name = "data_format",                       \
-            .type = OptionType::kEnum,                   \
-            .default_json = "\"channels_last\"",         \
-            .doc = "axes are [height, width, channels]", \
-            .choices = "channels_last"}
-
 /// Infers the option "activation", if it is given, on the output's shape.
 bool infer_activated(LayerInferArgs& args);
 

@@ -43,10 +43,10 @@ enum class OptionType : uint8_t {
   kEnum,       ///< one of `choices`
   kInts,       ///< a list of integers
   kFloats,     ///< a list of numbers
-  kPair,       ///< an integer, or two: [height, width]
+  kSizes,      ///< an integer, or `count` of them, one for each spatial axis
   kIntOrInts,  ///< an integer or a list of integers
-  kPadding2d,  ///< an integer, [height, width] or [[top, bottom], [left, right]]; stored as those
-               ///< four
+  kPaddings,   ///< an integer, one for each of `count` spatial axes, or a pair [before, behind] for
+               ///< each; for one axis the pair itself. Stored as those pairs
   kLayer,      ///< a layer of its own, without inputs
   kLayers,     ///< one or a list of them
   kComponent,  ///< a name or typed object of `family`; a plain number where the family allows it
@@ -68,6 +68,7 @@ struct OptionDef {
   bool or_null = false;           ///< null is allowed though it is not the default
   Family family{};                ///< kComponent only
   std::string_view choices = {};  ///< kEnum only: names separated by spaces
+  int count = 2;                  ///< kSizes and kPaddings only
 
   bool required() const { return default_json.empty(); }
   bool nullable() const { return or_null || default_json == "null"; }

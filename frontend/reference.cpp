@@ -10,6 +10,11 @@
 namespace gradc {
 namespace {
 
+/// By the number of spatial axes.
+constexpr const char* kSizesText[] = {"integer", "integer or pair", "integer or triple"};
+constexpr const char* kPaddingsText[] = {"integer or pair", "integer, pair or two pairs",
+                                         "integer, triple or three pairs"};
+
 std::string type_text(const OptionDef& def) {
   switch (def.type) {
     case OptionType::kBool:
@@ -26,12 +31,12 @@ std::string type_text(const OptionDef& def) {
       return "integers";
     case OptionType::kFloats:
       return "numbers";
-    case OptionType::kPair:
-      return "integer or pair";
+    case OptionType::kSizes:
+      return kSizesText[static_cast<size_t>(def.count - 1)];
     case OptionType::kIntOrInts:
       return "integer or integers";
-    case OptionType::kPadding2d:
-      return "integer, pair or two pairs";
+    case OptionType::kPaddings:
+      return kPaddingsText[static_cast<size_t>(def.count - 1)];
     case OptionType::kLayer:
       return "layer";
     case OptionType::kLayers:

@@ -60,13 +60,14 @@ Json value_schema(const OptionDef& def) {
       return list_schema(integer);
     case OptionType::kFloats:
       return list_schema(number_schema(def, "number"));
-    case OptionType::kPair:
-      return any_of({integer, list_schema(integer, 2)});
+    case OptionType::kSizes:
+      return any_of({integer, list_schema(integer, def.count)});
     case OptionType::kIntOrInts:
       return any_of({integer, list_schema(integer)});
-    case OptionType::kPadding2d: {
-      const Json pair = any_of({integer, list_schema(integer, 2)});
-      return any_of({pair, list_schema(list_schema(integer, 2), 2)});
+    case OptionType::kPaddings: {
+      const Json pair = list_schema(integer, 2);
+      if (def.count == 1) return any_of({integer, pair});
+      return any_of({integer, list_schema(integer, def.count), list_schema(pair, def.count)});
     }
     case OptionType::kLayer:
       return Json{{"$ref", "#/$defs/inner_layer"}};

@@ -240,7 +240,7 @@ class Wiring {
                         .named = std::move(named),
                         .output = {},
                         .parameters = {}};
-    if (!check_inputs(args) || !check_mask(args) || !layer.def->infer(args) || !check_sizes(args))
+    if (!check_inputs(args) || !check_mask(args) || !infer_layer(args) || !check_sizes(args))
       return;
     args.output.dtype = layer.seen(args.output.dtype);
     if (!layer.parameters.empty() && !same_parameters(layer, args)) return;

@@ -13,6 +13,7 @@ import peer_attention
 import peer_losses
 import peer_recurrent
 import peer_results
+import peer_spatial
 import peer_steps
 import peer_tied
 
@@ -468,6 +469,7 @@ def sequence_cases():
     yield from peer_losses.cases(Case, rng)
     yield from peer_tied.cases(Case, rng)
     yield from peer_results.cases(Case, rng)
+    yield from peer_spatial.cases(Case, rng)
 
 
 def gradient_cases():

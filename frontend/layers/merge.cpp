@@ -112,7 +112,7 @@ Val build_concatenate(const LayerBuildArgs& a) {
 
 constexpr OptionDef kDotOptions[] = {
     {.name = "axes",
-     .type = OptionType::kPair,
+     .type = OptionType::kSizes,
      .doc = "axis of each input that is summed over; the batch is 0"},
     {.name = "normalize",
      .type = OptionType::kBool,

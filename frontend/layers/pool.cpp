@@ -1,147 +1,116 @@
-// Pooling over [height, width, channels], windowed and global, and zero padding.
-#include "frontend/layer_def.h"
+// Pooling over one to three spatial axes, windowed and global.
 #include "frontend/layers/window.h"
-#include "ir/op_attrs.h"
 
 namespace gradc::layers {
 namespace {
 
+template <int kRank>
 constexpr OptionDef kPoolOptions[] = {
-    {.name = "pool_size",
-     .type = OptionType::kPair,
-     .default_json = "2",
-     .doc = "height and width of the window",
-     .min = 1},
-    {.name = "strides",
-     .type = OptionType::kPair,
-     .default_json = "null",
-     .doc = "steps of the window; null: pool_size",
-     .min = 1},
+    window_option("pool_size", kRank, "2", "extents of the window"),
+    window_option("strides", kRank, "null", "steps of the window; null: pool_size"),
     GRADC_PADDING,
-    GRADC_DATA_FORMAT,
+    data_format_option(kRank),
 };
 
-const Ints& pool_strides(const Options& options) {
-  return options.has("strides") ? options.ints("strides") : options.ints("pool_size");
-}
+constexpr WindowOptions kNames = {"pool_size", "strides", {}};
 
 bool infer_pool(LayerInferArgs& a) {
-  if (!expect_image(a)) return false;
   Window window;
-  if (!infer_window(a, {"pool_size", "strides", {}}, window)) return false;
-  a.output.shape = {window.out[0], window.out[1], a.shape()[2]};
+  if (!infer_window(a, kNames, window)) return false;
+  a.output.shape = with_channels(window.out, a.shape().back());
   return true;
 }
 
-Val build_pool(const LayerBuildArgs& a, Op op) {
-  const Options& options = a.options();
-  const Ints& size = options.ints("pool_size");
-  const Window window =
-      window_of(a.example_shape(), size, pool_strides(options), {1, 1}, options.text("padding"));
+template <Op op>
+Val build_pool(const LayerBuildArgs& a) {
+  const Ints example = a.example_shape();
+  const Window window = window_of(a.options(), kNames, spatial_of(example));
   return a.builder.add(op, {a.in()},
-                       make_attrs(PoolAttrs{.window = size,
-                                            .strides = pool_strides(options),
+                       make_attrs(PoolAttrs{.window = window.size,
+                                            .strides = window.strides,
                                             .pad_low = window.pad_low,
                                             .pad_high = window.pad_high,
                                             .shape = {}}));
 }
 
-constexpr OptionDef kGlobalPoolOptions[] = {
-    GRADC_DATA_FORMAT,
-    {.name = "keepdims",
-     .type = OptionType::kBool,
-     .default_json = "false",
-     .doc = "keep height and width as 1"},
-};
+template <int kRank>
+constexpr OptionDef kGlobalPoolOptions[] = {data_format_option(kRank), keepdims_option()};
 
-bool infer_global_pool(LayerInferArgs& a) {
-  if (!expect_image(a)) return false;
-  a.output.shape = {a.shape()[2]};
-  if (a.options().flag("keepdims")) a.output.shape = {1, 1, a.shape()[2]};
+template <int kRank>
+bool infer_global(LayerInferArgs& a) {
+  if (!expect_spatial(a, kRank)) return false;
+  const bool keep = a.options().flag("keepdims");
+  a.output.shape = with_channels(keep ? Ints(kRank, 1) : Ints(), a.shape().back());
   return true;
 }
 
-Val finish_global_pool(const LayerBuildArgs& a, Val reduced) {
+template <Val reduce(Val, std::vector<int64_t>)>
+Val build_global(const LayerBuildArgs& a) {
+  const size_t rank = a.example_shape().size() - 1;
+  const Val reduced = reduce(a.in(), spatial_axes(rank));
   if (!a.options().flag("keepdims")) return reduced;
-  return reshape(reduced, Shape{a.batch(), 1, 1, a.in().shape().back()});
+  Ints shape(rank + 2, 1);
+  shape.front() = a.batch();
+  shape.back() = a.in().shape().back();
+  return reshape(reduced, Shape(shape));
 }
 
-constexpr OptionDef kZeroPaddingOptions[] = {
-    {.name = "padding",
-     .type = OptionType::kPadding2d,
-     .default_json = "1",
-     .doc = "zeros around",
-     .min = 0},
-    GRADC_DATA_FORMAT,
-};
-
-bool infer_zero_padding(LayerInferArgs& a) {
-  if (!expect_image(a)) return false;
-  const Ints& padding = a.options().ints("padding");
-  for (const int64_t amount : padding) {
-    if (amount <= kMaxTensorBytes) continue;
-    a.sink.error(DiagKind::kTooLarge, a.option_place("padding"),
-                 "{} adds {} zeros to a side, at most {} are possible", a.who(), amount,
-                 kMaxTensorBytes);
-    return false;
-  }
-  a.output.shape = {a.shape()[0] + padding[0] + padding[1], a.shape()[1] + padding[2] + padding[3],
-                    a.shape()[2]};
-  return true;
+template <int kRank, Op op>
+constexpr LayerDef pool_layer(std::string_view type, std::string_view aliases) {
+  return {.base = {.type = type,
+                   .summary = op == Op::kMaxPool ? "Largest value of each window."
+                                                 : "Mean of each window; padding does not count.",
+                   .options = kPoolOptions<kRank>,
+                   .aliases = aliases},
+          .infer = infer_pool,
+          .build = build_pool<op>};
 }
 
-Val build_zero_padding(const LayerBuildArgs& a) {
-  const Ints& padding = a.options().ints("padding");
-  return pad(a.in(), {0, padding[0], padding[2], 0}, {0, padding[1], padding[3], 0});
+template <int kRank, Val reduce(Val, std::vector<int64_t>)>
+constexpr LayerDef global_layer(std::string_view type, std::string_view summary,
+                                std::string_view aliases) {
+  return {.base = {.type = type,
+                   .summary = summary,
+                   .options = kGlobalPoolOptions<kRank>,
+                   .aliases = aliases},
+          .infer = infer_global<kRank>,
+          .build = build_global<reduce>};
+}
+
+template <int kRank>
+constexpr LayerDef global_max(std::string_view type, std::string_view aliases) {
+  return global_layer<kRank, reduce_max>(type, "Largest value of each channel.", aliases);
+}
+template <int kRank>
+constexpr LayerDef global_average(std::string_view type, std::string_view aliases) {
+  return global_layer<kRank, reduce_mean>(type, "Mean of each channel.", aliases);
 }
 
 }  // namespace
 
-extern constinit const LayerDef kMaxPooling2d{
-    .base = {.type = "max_pooling2d",
-             .summary = "Largest value of each window.",
-             .options = kPoolOptions,
-             .aliases = "max_pool2d max_pooling_2d"},
-    .infer = infer_pool,
-    .build = [](const LayerBuildArgs& a) { return build_pool(a, Op::kMaxPool); },
-};
-
-extern constinit const LayerDef kAveragePooling2d{
-    .base = {.type = "average_pooling2d",
-             .summary = "Mean of each window; padding does not count.",
-             .options = kPoolOptions,
-             .aliases = "avg_pool2d average_pooling_2d"},
-    .infer = infer_pool,
-    .build = [](const LayerBuildArgs& a) { return build_pool(a, Op::kAvgPool); },
-};
-
-extern constinit const LayerDef kGlobalMaxPooling2d{
-    .base = {.type = "global_max_pooling2d",
-             .summary = "Largest value of each channel.",
-             .options = kGlobalPoolOptions,
-             .aliases = "global_max_pool2d global_max_pooling_2d"},
-    .infer = infer_global_pool,
-    .build =
-        [](const LayerBuildArgs& a) { return finish_global_pool(a, reduce_max(a.in(), {1, 2})); },
-};
-
-extern constinit const LayerDef kGlobalAveragePooling2d{
-    .base = {.type = "global_average_pooling2d",
-             .summary = "Mean of each channel.",
-             .options = kGlobalPoolOptions,
-             .aliases = "global_avg_pool2d global_average_pooling_2d"},
-    .infer = infer_global_pool,
-    .build =
-        [](const LayerBuildArgs& a) { return finish_global_pool(a, reduce_mean(a.in(), {1, 2})); },
-};
-
-extern constinit const LayerDef kZeroPadding2d{
-    .base = {.type = "zero_padding2d",
-             .summary = "Zeros around the image.",
-             .options = kZeroPaddingOptions,
-             .aliases = "zero_padding_2d"},
-    .infer = infer_zero_padding,
-    .build = build_zero_padding,
-};
+extern constinit const LayerDef kMaxPooling1d =
+    pool_layer<1, Op::kMaxPool>("max_pooling1d", "max_pool1d max_pooling_1d");
+extern constinit const LayerDef kMaxPooling2d =
+    pool_layer<2, Op::kMaxPool>("max_pooling2d", "max_pool2d max_pooling_2d");
+extern constinit const LayerDef kMaxPooling3d =
+    pool_layer<3, Op::kMaxPool>("max_pooling3d", "max_pool3d max_pooling_3d");
+extern constinit const LayerDef kAveragePooling1d =
+    pool_layer<1, Op::kAvgPool>("average_pooling1d", "avg_pool1d average_pooling_1d");
+extern constinit const LayerDef kAveragePooling2d =
+    pool_layer<2, Op::kAvgPool>("average_pooling2d", "avg_pool2d average_pooling_2d");
+extern constinit const LayerDef kAveragePooling3d =
+    pool_layer<3, Op::kAvgPool>("average_pooling3d", "avg_pool3d average_pooling_3d");
+extern constinit const LayerDef kGlobalMaxPooling1d =
+    global_max<1>("global_max_pooling1d", "global_max_pool1d global_max_pooling_1d");
+extern constinit const LayerDef kGlobalMaxPooling2d =
+    global_max<2>("global_max_pooling2d", "global_max_pool2d global_max_pooling_2d");
+extern constinit const LayerDef kGlobalMaxPooling3d =
+    global_max<3>("global_max_pooling3d", "global_max_pool3d global_max_pooling_3d");
+extern constinit const LayerDef kGlobalAveragePooling1d =
+    global_average<1>("global_average_pooling1d", "global_avg_pool1d global_average_pooling_1d");
+extern constinit const LayerDef kGlobalAveragePooling2d =
+    global_average<2>("global_average_pooling2d", "global_avg_pool2d global_average_pooling_2d");
+extern constinit const LayerDef kGlobalAveragePooling3d =
+    global_average<3>("global_average_pooling3d", "global_avg_pool3d global_average_pooling_3d");
 
 }  // namespace gradc::layers

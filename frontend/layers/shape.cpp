@@ -1,4 +1,4 @@
-// Layers that only move elements: flatten, reshape, permute.
+// Layers that only move or repeat elements: flatten, reshape, permute, repeat_vector.
 #include "frontend/layer_def.h"
 
 #include <algorithm>
@@ -19,7 +19,15 @@ Shape with_batch(const LayerBuildArgs& a, const Ints& shape) {
   return Shape(dims);
 }
 
-constexpr OptionDef kFlattenOptions[] = {GRADC_DATA_FORMAT};
+constexpr OptionDef kFlattenOptions[] = {
+    {.name = kDataFormat,
+     .type = OptionType::kEnum,
+     .default_json = "\"channels_last\"",
+     .doc = "channels_first: axes are [channels, ...], and channels are moved behind the others "
+            "first",
+     .or_null = true,
+     .choices = "channels_last channels_first"},
+};
 
 bool infer_flatten(LayerInferArgs& a) {
   a.output = {a.inputs[0].dtype, {product(a.shape())}};
@@ -100,6 +108,22 @@ Val build_permute(const LayerBuildArgs& a) {
   return transpose(a.in(), perm);
 }
 
+constexpr OptionDef kRepeatOptions[] = {
+    {.name = "n", .type = OptionType::kInt, .doc = "number of steps", .min = 1},
+};
+
+bool infer_repeat(LayerInferArgs& a) {
+  if (a.shape().size() != 1)
+    return a.mismatch("repeats [features], got {}", to_string(a.inputs[0]));
+  a.output = {a.inputs[0].dtype, {a.options().integer("n"), a.shape()[0]}};
+  return true;
+}
+
+Val build_repeat(const LayerBuildArgs& a) {
+  const Shape shape = {a.batch(), a.options().integer("n"), a.in().shape()[1]};
+  return broadcast(a.in(), shape, {0, 2});
+}
+
 }  // namespace
 
 extern constinit const LayerDef kFlatten{
@@ -133,6 +157,15 @@ extern constinit const LayerDef kPermute{
     .integers = true,
     .infer = infer_permute,
     .build = build_permute,
+};
+
+extern constinit const LayerDef kRepeatVector{
+    .base = {.type = "repeat_vector",
+             .summary = "Steps that are all the input.",
+             .options = kRepeatOptions},
+    .integers = true,
+    .infer = infer_repeat,
+    .build = build_repeat,
 };
 
 }  // namespace gradc::layers

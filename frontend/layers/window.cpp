@@ -8,22 +8,49 @@
 
 namespace gradc::layers {
 
-Window window_of(const Ints& image, const Ints& size, const Ints& strides, const Ints& dilation,
-                 const std::string& padding) {
+namespace {
+
+constexpr std::array<std::string_view, 3> kAxes = {"[steps, channels]", "[height, width, channels]",
+                                                   "[depth, height, width, channels]"};
+
+int64_t span_of(const Window& window, size_t axis) {
+  return (window.size[axis] - 1) * window.dilation[axis] + 1;
+}
+
+}  // namespace
+
+ConvAttrs Window::conv(int64_t groups) const {
+  return {.strides = strides,
+          .pad_low = pad_low,
+          .pad_high = pad_high,
+          .dilation = dilation,
+          .groups = groups,
+          .shape = {}};
+}
+
+Window window_of(const Options& options, const WindowOptions& names, std::span<const int64_t> in) {
   Window window;
-  for (size_t i = 0; i < 2; ++i) {
-    const int64_t span = (size[i] - 1) * dilation[i] + 1;
-    int64_t out = 0;
-    int64_t total = 0;
+  window.size = options.ints(names.size);
+  window.strides = options.has(names.strides) ? options.ints(names.strides) : window.size;
+  window.dilation = Ints(window.size.size(), 1);
+  if (!names.dilation.empty()) window.dilation = options.ints(names.dilation);
+  const std::string& padding = options.text("padding");
+  for (size_t i = 0; i < window.size.size(); ++i) {
+    const int64_t span = span_of(window, i);
+    const int64_t stride = window.strides[i];
+    int64_t out = in[i] < span ? 0 : (in[i] - span) / stride + 1;
+    int64_t before = 0, total = 0;
     if (padding == "same") {
-      out = (image[i] + strides[i] - 1) / strides[i];
-      total = std::max<int64_t>((out - 1) * strides[i] + span - image[i], 0);
-    } else {
-      out = image[i] < span ? 0 : (image[i] - span) / strides[i] + 1;
+      out = (in[i] + stride - 1) / stride;
+      total = std::max<int64_t>((out - 1) * stride + span - in[i], 0);
+      before = total / 2;
+    } else if (padding == "causal") {
+      out = (in[i] - 1) / stride + 1;
+      before = total = span - 1;
     }
     window.out.push_back(out);
-    window.pad_low.push_back(total / 2);
-    window.pad_high.push_back(total - total / 2);
+    window.pad_low.push_back(before);
+    window.pad_high.push_back(total - before);
   }
   return window;
 }
@@ -41,22 +68,18 @@ bool expect_groups(LayerInferArgs& args, int64_t channels) {
   return true;
 }
 
-bool expect_image(LayerInferArgs& args) {
-  if (args.shape().size() == 3) return true;
+bool expect_spatial(LayerInferArgs& args, size_t rank) {
+  if (args.shape().size() == rank + 1) return true;
   args.sink
-      .error(DiagKind::kShapeMismatch, args.place,
-             "{} needs an input [height, width, channels], got {}", args.who(),
-             to_string(args.inputs[0]))
-      .with_help(args.shape().size() == 2
-                     ? fmt::format("add a reshape layer with \"target_shape\": [{}, {}, 1]",
-                                   args.shape()[0], args.shape()[1])
+      .error(DiagKind::kShapeMismatch, args.place, "{} needs an input {}, got {}", args.who(),
+             kAxes[rank - 1], to_string(args.inputs[0]))
+      .with_help(args.shape().size() == rank
+                     ? fmt::format("add a reshape layer with \"target_shape\": {}",
+                                   shape_text(with_channels(args.shape(), 1)))
                      : "");
   return false;
 }
 
-namespace {
-
-/// Reports an option whose numbers, or what follows from them, no window can have.
 bool window_fits(LayerInferArgs& args, std::string_view option, std::string_view what,
                  const Ints& numbers) {
   if (*std::max_element(numbers.begin(), numbers.end()) <= kMaxWindowSetting) return true;
@@ -66,103 +89,47 @@ bool window_fits(LayerInferArgs& args, std::string_view option, std::string_view
   return false;
 }
 
-}  // namespace
-
 bool infer_window(LayerInferArgs& args, const WindowOptions& names, Window& window) {
   const Options& options = args.options();
-  const Ints& size = options.ints(names.size);
-  const Ints ones = {1, 1};
-  const bool strided = options.has(names.strides);
-  const Ints& strides = strided ? options.ints(names.strides) : size;
-  const Ints& dilation = names.dilation.empty() ? ones : options.ints(names.dilation);
-  if (!window_fits(args, names.size, names.size, size)) return false;
-  if (strided && !window_fits(args, names.strides, names.strides, strides)) return false;
-  if (!names.dilation.empty()) {
-    if (!window_fits(args, names.dilation, names.dilation, dilation)) return false;
-    const Ints reach = {(size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1};
-    if (!window_fits(args, names.dilation, "a dilated window of", reach)) return false;
+  if (!expect_spatial(args, options.ints(names.size).size())) return false;
+  for (const std::string_view name : {names.size, names.strides, names.dilation}) {
+    if (name.empty() || !options.has(name)) continue;
+    if (!window_fits(args, name, name, options.ints(name))) return false;
   }
-  window = window_of(args.shape(), size, strides, dilation, args.options().text("padding"));
-  if (window.out[0] > 0 && window.out[1] > 0) return true;
+  window = window_of(options, names, spatial_of(args.shape()));
+  Ints reach;
+  for (size_t i = 0; i < window.size.size(); ++i)
+    reach.push_back(span_of(window, i));
+  if (!names.dilation.empty() && !window_fits(args, names.dilation, "a dilated window of", reach))
+    return false;
+  if (*std::min_element(window.out.begin(), window.out.end()) > 0) return true;
   args.sink
       .error(DiagKind::kShapeMismatch, args.place,
              "{} has a window {} that does not fit into its input {}", args.who(),
-             shape_text({(size[0] - 1) * dilation[0] + 1, (size[1] - 1) * dilation[1] + 1}),
-             to_string(args.inputs[0]))
+             shape_text(reach), to_string(args.inputs[0]))
       .with_help("use a smaller window, fewer pooling layers before it, or \"padding\": \"same\"");
   return false;
 }
 
-bool expect_steps(LayerInferArgs& args) {
-  if (args.shape().size() == 2) return true;
-  args.sink
-      .error(DiagKind::kShapeMismatch, args.place, "{} needs an input [steps, channels], got {}",
-             args.who(), to_string(args.inputs[0]))
-      .with_help(
-          args.shape().size() == 1
-              ? fmt::format("add a reshape layer with \"target_shape\": [{}, 1]", args.shape()[0])
-              : "");
-  return false;
+std::span<const int64_t> spatial_of(const Ints& example) {
+  return std::span(example).first(example.size() - 1);
 }
 
-Val as_rows(Val steps) {
-  const Shape& shape = steps.shape();
-  return reshape(steps, Shape{shape[0], 1, shape[1], shape[2]});
+Ints spatial_axes(size_t rank) {
+  Ints axes;
+  for (size_t axis = 1; axis <= rank; ++axis)
+    axes.push_back(static_cast<int64_t>(axis));
+  return axes;
 }
 
-Val as_steps(Val rows) {
-  const Shape& shape = rows.shape();
-  return reshape(rows, Shape{shape[0], shape[2], shape[3]});
+Ints with_channels(Ints spatial, int64_t channels) {
+  spatial.push_back(channels);
+  return spatial;
 }
 
-namespace {
-
-struct StepNumbers {
-  int64_t size, stride, dilation;
-  int64_t span() const { return (size - 1) * dilation + 1; }
-};
-
-StepNumbers step_numbers(const Options& options, const StepWindowOptions& names) {
-  const int64_t size = options.integer(names.size);
-  return {size, options.has(names.strides) ? options.integer(names.strides) : size,
-          names.dilation.empty() ? 1 : options.integer(names.dilation)};
-}
-
-}  // namespace
-
-Window step_window_of(const Options& options, const StepWindowOptions& names, int64_t steps) {
-  const StepNumbers numbers = step_numbers(options, names);
-  const std::string& padding = options.text("padding");
-  if (padding != "causal") {
-    return window_of({1, steps}, {1, numbers.size}, {1, numbers.stride}, {1, numbers.dilation},
-                     padding);
-  }
-  return {{1, (steps - 1) / numbers.stride + 1}, {0, numbers.span() - 1}, {0, 0}};
-}
-
-bool infer_step_window(LayerInferArgs& args, const StepWindowOptions& names, Window& window) {
-  const StepNumbers numbers = step_numbers(args.options(), names);
-  const auto fits = [&](std::string_view option, std::string_view what, int64_t number) {
-    if (option.empty() || number <= kMaxWindowSetting) return true;
-    args.sink.error(DiagKind::kTooLarge, args.option_place(option),
-                    "{} has {} {}, at most {} is possible", args.who(), what, number,
-                    kMaxWindowSetting);
-    return false;
-  };
-  if (!fits(names.size, names.size, numbers.size) ||
-      !fits(names.strides, names.strides, numbers.stride) ||
-      !fits(names.dilation, names.dilation, numbers.dilation) ||
-      !fits(names.dilation, "a dilated window of", numbers.span())) {
-    return false;
-  }
-  window = step_window_of(args.options(), names, args.shape()[0]);
-  if (window.out[1] > 0) return true;
-  args.sink
-      .error(DiagKind::kShapeMismatch, args.place,
-             "{} has a window of {} steps that does not fit into its input {}", args.who(),
-             numbers.span(), to_string(args.inputs[0]))
-      .with_help("use a smaller window, fewer pooling layers before it, or \"padding\": \"same\"");
-  return false;
+Val with_bias(const LayerBuildArgs& args, Val y) {
+  if (!args.options().flag("use_bias")) return y;
+  return y + broadcast(args.parameter("bias"), y.shape(), {y.rank() - 1});
 }
 
 }  // namespace gradc::layers

@@ -51,7 +51,7 @@ bool infer_inner(LayerInferArgs& a, Layer layer, std::span<const TensorSpec> inp
   if (!layer.def->integers && !is_float(inputs[0].dtype))
     return a.mismatch("has a {} that needs float inputs, got {}", inner.who(),
                       to_string(inputs[0]));
-  if (!layer.def->infer(inner)) return false;
+  if (!infer_layer(inner)) return false;
   for (ParameterSpec& spec : inner.parameters) {
     spec.name = prefix + spec.name;
     spec.trainable = spec.trainable && a.layer.trainable;
@@ -79,7 +79,7 @@ Val build_inner(const LayerBuildArgs& a, Layer layer, std::span<const Val> input
     a.update_state(prefix + std::string(name), value);
   };
   inner.give = [&](std::string_view name, Val value) { a.give(given + std::string(name), value); };
-  return layer.def->build(inner);
+  return build_layer(inner);
 }
 
 /// The two layers of a bidirectional one.

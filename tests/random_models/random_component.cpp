@@ -42,9 +42,9 @@ std::optional<Json> value_for(Random& random, const OptionDef& option) {
     case OptionType::kString:
     case OptionType::kInts:
     case OptionType::kFloats:
-    case OptionType::kPair:
+    case OptionType::kSizes:
     case OptionType::kIntOrInts:
-    case OptionType::kPadding2d:
+    case OptionType::kPaddings:
     case OptionType::kLayer:
     case OptionType::kLayers:
       return {};

@@ -80,9 +80,14 @@ Json good_value(const OptionDef& def) {
       return Json::array({integer, integer});
     case OptionType::kFloats:
       return Json::array({number, number});
-    case OptionType::kPair:
+    case OptionType::kSizes:
+    case OptionType::kPaddings: {
+      Json list = Json::array();
+      for (int i = 0; i < def.count; ++i)
+        list.push_back(integer);
+      return def.type == OptionType::kPaddings && def.count == 1 ? Json(integer) : list;
+    }
     case OptionType::kIntOrInts:
-    case OptionType::kPadding2d:
       return Json::array({integer, integer});
     case OptionType::kLayer:
       return {{"type", "lstm"}, {"units", integer}};

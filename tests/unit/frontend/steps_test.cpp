@@ -52,7 +52,7 @@ TEST(Steps, WhatDoesNotFitIsRefused) {
           "needs an input [steps, channels]", "[10, 4, 1]");
   refuses(R"({"type": "max_pooling1d"})", R"("target_shape": [10, 1])", "[10]");
   refuses(R"({"type": "conv1d", "filters": 6, "kernel_size": 6, "dilation_rate": 2})",
-          "has a window of 11 steps that does not fit into its input");
+          "has a window [11] that does not fit into its input");
   refuses(R"({"type": "conv1d", "filters": 6, "kernel_size": 3, "groups": 3})",
           "has 3 groups, which do not divide the 4 channels");
   refuses(R"({"type": "conv1d", "filters": 6, "kernel_size": 3, "groups": 4})",
