@@ -43,8 +43,7 @@ gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const HeldNames& lay
 gradc_rt_tensor_kind kind_of_output(std::string_view name) {
   if (name == "loss") return GRADC_RT_LOSS;
   if (starts_with(name, "metric/")) return GRADC_RT_METRIC;
-  if (starts_with(name, "numerator/") || starts_with(name, "denominator/"))
-    return GRADC_RT_METRIC_PART;
+  if (starts_with(name, "part/")) return GRADC_RT_METRIC_PART;
   if (starts_with(name, "gradient/")) return GRADC_RT_GRADIENT;
   if (starts_with(name, kCountOutput)) return GRADC_RT_COUNT;
   GRADC_CHECK(starts_with(name, "output/"), "a graph output of unknown meaning: {}", name);
@@ -278,8 +277,12 @@ void ModelTables::link_scores(const Model& model) {
     score.share = share;
   };
   const Training& training = *model.training;
-  for (const OutputMetric& metric : training.metrics)
-    link("metric/" + metric.name, metric.output, 0.0);
+  for (const OutputMetric& metric : training.metrics) {
+    const std::string name = "metric/" + metric.name;
+    tensors_[static_cast<size_t>(slot(name))].formula =
+        static_cast<int64_t>(metric_formula(metric.metric, *metric.resolved));
+    link(name, metric.output, 0.0);
+  }
   for (const OutputLoss& loss : training.losses) {
     if (sums_positions(loss.loss)) continue;
     if (training.losses.size() == 1)

@@ -2,6 +2,7 @@
 // needs of it.
 #pragma once
 
+#include "frontend/metric_formulas.h"
 #include "frontend/options.h"
 #include "ir/builder.h"
 #include "ir/optimizer_spec.h"
@@ -69,6 +70,8 @@ std::optional<int64_t> ignored_class(const Component& loss);
 /// Loss values of the output's shape, which are a mean over the last axis, or without that axis;
 /// `target` is f32 like the output, or i32 class indices without the output's last axis.
 Val build_loss(const Component& loss, Val output, Val target);
+/// -log(p) of the target classes; `options` has "from_logits".
+Val sparse_categorical_crossentropy(const Options& options, Val output, Val target);
 /// "reduction": the values of all positions are added up, not averaged.
 bool sums_positions(const Component& loss);
 
@@ -82,14 +85,10 @@ const ComponentDef* resolve_metric(const Component& metric, const Ints& output, 
                                    std::string& problem);
 /// The name in logs: Keras's name of the metric as it was written ("accuracy", "mae", ...).
 std::string metric_name(const Component& metric);
-/// A metric: values as those of build_loss, of which it is the mean; or, with a denominator, the
-/// quotient of two such means.
-struct MetricValues {
-  Val values;
-  Val denominator = {};
-};
-MetricValues build_metric(const Component& metric, const ComponentDef& resolved, Val output,
-                          Val target);
+/// What a metric follows from, and how. A mean has one part.
+MetricFormula metric_formula(const Component& metric, const ComponentDef& resolved);
+std::vector<MetricPart> metric_parts(const Component& metric, const ComponentDef& resolved,
+                                     Val output, Val target);
 
 /// The step op, slots and clipping of an optimizer. The learning rate is a value of the graph, see
 /// build_schedule.

@@ -250,16 +250,14 @@ class EntryBuilder {
     }
     for (const OutputMetric& metric : section.metrics) {
       locate(metric.metric.place);
-      const auto put = [this](const std::string& name, Val value) {
-        graph_->add_output(name, cast(value, DType::kF32).id());
-      };
       const MeanOfMetric mean = scores.at(metric.output)->metric(metric);
       const Val value = cast(mean.value, DType::kF32);
       graph_->set_name_hint(value.id(), value_hint(metric.name));
       graph_->add_output("metric/" + metric.name, value.id());
-      if (!mean.denominator.valid()) continue;
-      put("numerator/" + metric.name, mean.numerator);
-      put("denominator/" + metric.name, mean.denominator);
+      for (size_t i = 0; i < mean.parts.size(); ++i) {
+        graph_->add_output(fmt::format("part/{}/{}", metric.name, i),
+                           cast(mean.parts[i], DType::kF32).id());
+      }
     }
     for (const auto& [output, of_output] : scores) {
       if (!of_output->count().valid()) continue;

@@ -239,15 +239,6 @@ Val build_categorical_focal(const Options& o, Val output, Val target) {
   return -last_axis_sum(weight * (target * log(p)));
 }
 
-Val build_sparse_crossentropy(const Options& o, Val output, Val target) {
-  std::optional<Val> logits = output;
-  if (!o.flag("from_logits")) logits = operand_of(output, Op::kSoftmax);
-  if (logits) return output.builder().add(Op::kSparseSoftmaxCrossEntropy, {*logits, target});
-  const Val picked = output.builder().add(Op::kOneHot, {target},
-                                          make_attrs(OneHotAttrs{.depth = output.shape().back()}));
-  return -last_axis_sum(cast(picked, output.dtype()) * log_probabilities(output));
-}
-
 constexpr LossDef kLosses[] = {
     {{"mean_squared_error", "mean of (output - target)^2", kPlainOptions, "mse"},
      TargetKind::kSameShape,
@@ -323,7 +314,7 @@ constexpr LossDef kLosses[] = {
       "scce sparse_categorical_cross_entropy"},
      TargetKind::kClassIndex,
      kIndexTarget,
-     build_sparse_crossentropy},
+     sparse_categorical_crossentropy},
 };
 
 const LossDef& loss_def(const Component& loss) {
@@ -335,6 +326,15 @@ const LossDef& loss_def(const Component& loss) {
 }
 
 }  // namespace
+
+Val sparse_categorical_crossentropy(const Options& o, Val output, Val target) {
+  std::optional<Val> logits = output;
+  if (!o.flag("from_logits")) logits = operand_of(output, Op::kSoftmax);
+  if (logits) return output.builder().add(Op::kSparseSoftmaxCrossEntropy, {*logits, target});
+  const Val picked = output.builder().add(Op::kOneHot, {target},
+                                          make_attrs(OneHotAttrs{.depth = output.shape().back()}));
+  return -last_axis_sum(cast(picked, output.dtype()) * log_probabilities(output));
+}
 
 std::optional<Val> operand_of(Val x, Op op) {
   const Graph& graph = x.builder().graph();

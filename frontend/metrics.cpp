@@ -1,7 +1,8 @@
 // The metric family: a value for each element or row, averaged over the batch (frontend/scores.cpp)
-// and then over the epoch by the runtime; of the ratios two, each averaged by itself.
+// and then over the epoch by the runtime; or several such parts, each averaged by itself, and a
+// formula (frontend/metric_formulas.h).
 #include "frontend/families.h"
-#include "frontend/look_through.h"
+#include "frontend/metric_parts.h"
 #include "ir/op_attrs.h"
 #include "support/check.h"
 
@@ -47,50 +48,63 @@ constexpr OptionDef kHuberOptions[] = {{.name = "delta",
 constexpr OptionDef kCrossEntropyOptions[] = {kFromLogits, kLabelSmoothing, kName};
 constexpr OptionDef kSparseOptions[] = {kFromLogits, kName};
 
+constexpr OptionDef kAverage = {.name = "average",
+                                .type = OptionType::kEnum,
+                                .default_json = "\"micro\"",
+                                .doc =
+                                    "micro: over all outputs; macro: the mean over the classes; "
+                                    "weighted: by how often a class is there",
+                                .choices = "micro macro weighted"};
+constexpr OptionDef kScoreOptions[] = {kThresholdOptions[0], kAverage, kName};
+constexpr OptionDef kBetaOptions[] = {{.name = "beta",
+                                       .type = OptionType::kFloat,
+                                       .default_json = "1",
+                                       .doc = "how much more recall weighs than precision",
+                                       .min = 0,
+                                       .above_min = true},
+                                      kThresholdOptions[0],
+                                      kAverage,
+                                      kName};
+constexpr OptionDef kAucOptions[] = {
+    {.name = "num_thresholds",
+     .type = OptionType::kInt,
+     .default_json = "200",
+     .doc = "points of the curve",
+     .min = 3,
+     .max = 10000},
+    {.name = "curve",
+     .type = OptionType::kEnum,
+     .default_json = "\"ROC\"",
+     .doc = "ROC: recall over false alarms; PR: precision over recall",
+     .choices = "ROC PR"},
+    kFromLogits,
+    kName};
+
 struct MetricDef {
   ComponentDef base;
   MetricTarget target;
   Better better;
-  Val (*build)(const Component&, Val output, Val target);                  ///< [batch, ...]
-  Val (*denominator)(const Component&, Val output, Val target) = nullptr;  ///< likewise
+  Parts (*parts)(const Component&, Val output, Val target);
+  MetricFormula (*formula)(const Component&);
 };
 
-Val as_float(Val condition) {
-  return cast(condition, DType::kF32);
+/// A metric that is the mean of its values, [batch, ...].
+template <Val (*values)(const Component&, Val output, Val target)>
+Parts one(const Component& metric, Val output, Val target) {
+  return {{values(metric, output, target)}};
 }
+
+template <MetricFormula formula>
+MetricFormula always(const Component&) {
+  return formula;
+}
+constexpr auto kIsMean = always<MetricFormula::kMean>;
 
 Val build_binary_accuracy(const Component& metric, Val output, Val target) {
   const double threshold =
       metric.def->type == "accuracy" ? 0.5 : metric.options.number("threshold");
   const Val guess = as_float(greater(output, threshold));
   return as_float(equal(guess, target));
-}
-
-/// Values in the same order as a row's outputs: before a softmax, so that it need not be computed
-/// for the metric alone.
-Val ranking(Val output) {
-  return operand_of(output, Op::kSoftmax).value_or(output);
-}
-
-// Counts of two classes: what is guessed, what is there, and both.
-Val guessed(const Component& metric, Val output, Val) {
-  return as_float(greater(output, metric.options.number("threshold")));
-}
-
-Val present(const Component&, Val, Val target) {
-  return as_float(greater(target, 0.5));
-}
-
-Val found(const Component& metric, Val output, Val target) {
-  return guessed(metric, output, target) * present(metric, output, target);
-}
-
-Val found_twice(const Component& metric, Val output, Val target) {
-  return found(metric, output, target) * 2.0;
-}
-
-Val guessed_and_present(const Component& metric, Val output, Val target) {
-  return guessed(metric, output, target) + present(metric, output, target);
 }
 
 Val build_categorical_accuracy(const Component&, Val output, Val target) {
@@ -122,6 +136,15 @@ Val build_top_k(const Component& metric, Val output, Val target) {
   return top_k(metric, output, argmax(target, target.rank() - 1));
 }
 
+Val squared_error(const Component&, Val output, Val target) {
+  const Val error = output - target;
+  return error * error;
+}
+
+Val sparse_crossentropy(const Component& metric, Val output, Val target) {
+  return sparse_categorical_crossentropy(metric.options, output, target);
+}
+
 Val build_similarity(const Component& metric, Val output, Val target) {
   return -build_loss(metric, output, target);
 }
@@ -131,109 +154,177 @@ constexpr MetricDef kMetrics[] = {
       kNameOptions, "acc"},
      MetricTarget::kEither,
      Better::kLarger,
-     nullptr},
+     nullptr,
+     kIsMean},
     {{"binary_accuracy", "share of outputs on the right side of the threshold", kThresholdOptions},
      MetricTarget::kSameShape,
      Better::kLarger,
-     build_binary_accuracy},
+     one<build_binary_accuracy>,
+     kIsMean},
     {{"precision", "share of right ones among the outputs above the threshold", kThresholdOptions},
      MetricTarget::kSameShape,
      Better::kLarger,
-     found,
-     guessed},
+     precision_parts,
+     always<MetricFormula::kQuotient>},
     {{"recall", "share of the targets of 1 whose output is above the threshold", kThresholdOptions},
      MetricTarget::kSameShape,
      Better::kLarger,
-     found,
-     present},
-    {{"f1_score", "harmonic mean of precision and recall, over all outputs (average=\"micro\")",
-      kThresholdOptions, "f1"},
+     recall_parts,
+     always<MetricFormula::kQuotient>},
+    {{"f1_score",
+      "harmonic mean of precision and recall; of class indices the largest output is the guess",
+      kScoreOptions, "f1"},
+     MetricTarget::kEither,
+     Better::kLarger,
+     fbeta_parts,
+     average_formula},
+    {{"fbeta_score",
+      "mean of precision and recall, which weighs beta^2 times as much; of class indices the "
+      "largest output is the guess",
+      kBetaOptions, "f_beta"},
+     MetricTarget::kEither,
+     Better::kLarger,
+     fbeta_parts,
+     average_formula},
+    {{"auc", "area under the curve of thresholds", kAucOptions},
      MetricTarget::kSameShape,
      Better::kLarger,
-     found_twice,
-     guessed_and_present},
+     auc_parts,
+     auc_formula},
+    {{"matthews_correlation", "correlation of guessed and true classes (Gorodkin 2004)",
+      kNameOptions, "mcc"},
+     MetricTarget::kEither,
+     Better::kLarger,
+     agreement_parts,
+     always<MetricFormula::kMatthews>},
+    {{"cohen_kappa", "agreement of guessed and true classes beyond chance", kNameOptions},
+     MetricTarget::kEither,
+     Better::kLarger,
+     agreement_parts,
+     always<MetricFormula::kKappa>},
+    {{"mean_iou", "mean over the classes of intersection over union", kNameOptions, "iou"},
+     MetricTarget::kEither,
+     Better::kLarger,
+     overlap_parts,
+     always<MetricFormula::kDefinedQuotient>},
+    {{"r2_score", "1 - squared error / variance of the targets, the mean over outputs",
+      kNameOptions, "r2"},
+     MetricTarget::kSameShape,
+     Better::kLarger,
+     r_squared_parts,
+     always<MetricFormula::kRSquared>},
+    {{"root_mean_squared_error", "root of the mean of (output - target)^2", kNameOptions, "rmse"},
+     MetricTarget::kSameShape,
+     Better::kSmaller,
+     one<squared_error>,
+     always<MetricFormula::kRoot>},
+    {{"perplexity", "exponential of sparse_categorical_crossentropy", kSparseOptions},
+     MetricTarget::kClassIndex,
+     Better::kSmaller,
+     one<sparse_crossentropy>,
+     always<MetricFormula::kExponential>},
     {{"categorical_accuracy", "share of rows whose largest output is the target's", kNameOptions},
      MetricTarget::kSameShape,
      Better::kLarger,
-     build_categorical_accuracy},
+     one<build_categorical_accuracy>,
+     kIsMean},
     {{"sparse_categorical_accuracy", "share of rows whose largest output is the target class",
       kNameOptions},
      MetricTarget::kClassIndex,
      Better::kLarger,
-     build_sparse_accuracy},
+     one<build_sparse_accuracy>,
+     kIsMean},
     {{"top_k_accuracy", "share of rows with the target among the k largest outputs", kTopOptions,
       "top_k"},
      MetricTarget::kEither,
      Better::kLarger,
-     nullptr},
+     nullptr,
+     kIsMean},
     {{"top_k_categorical_accuracy", "top_k_accuracy for one-hot targets", kTopOptions},
      MetricTarget::kSameShape,
      Better::kLarger,
-     build_top_k},
+     one<build_top_k>,
+     kIsMean},
     {{"sparse_top_k_categorical_accuracy", "top_k_accuracy for class indices", kTopOptions},
      MetricTarget::kClassIndex,
      Better::kLarger,
-     top_k},
+     one<top_k>,
+     kIsMean},
     {{"mean_squared_error", "mean of (output - target)^2", kNameOptions, "mse"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"mean_absolute_error", "mean of |output - target|", kNameOptions, "mae"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"huber", "half the square up to delta, then a line", kHuberOptions},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"mean_absolute_percentage_error", "as the loss", kNameOptions, "mape"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"mean_squared_logarithmic_error", "as the loss", kNameOptions, "msle"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"log_cosh", "as the loss", kNameOptions, "logcosh"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"poisson", "as the loss", kNameOptions},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"cosine_similarity", "cosine of the angle of the last axis' vectors", kNameOptions},
      MetricTarget::kSameShape,
      Better::kLarger,
-     build_similarity},
+     one<build_similarity>,
+     kIsMean},
     {{"hinge", "as the loss", kNameOptions},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"squared_hinge", "as the loss", kNameOptions},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"categorical_hinge", "as the loss", kNameOptions},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"kl_divergence", "as the loss", kNameOptions, "kld kullback_leibler_divergence"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"binary_crossentropy", "as the loss", kCrossEntropyOptions, "bce"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"categorical_crossentropy", "as the loss", kCrossEntropyOptions, "cce"},
      MetricTarget::kSameShape,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
     {{"sparse_categorical_crossentropy", "as the loss", kSparseOptions, "scce"},
      MetricTarget::kClassIndex,
      Better::kSmaller,
-     build_loss},
+     one<build_loss>,
+     kIsMean},
 };
 
 const MetricDef& metric_def(const ComponentDef& def) {
@@ -273,7 +364,8 @@ const ComponentDef* resolve_metric(const Component& metric, const Ints& output, 
   }
   const ComponentDef* resolved = find_member(Family::kMetric, type);
   const MetricDef& def = metric_def(*resolved);
-  if ((def.target == MetricTarget::kClassIndex) != sparse) {
+  const bool either = def.target == MetricTarget::kEither;
+  if (!either && (def.target == MetricTarget::kClassIndex) != sparse) {
     problem =
         sparse ? fmt::format(
                      "metric {} compares equal shapes, but this output's loss takes class indices",
@@ -296,12 +388,13 @@ std::string metric_name(const Component& metric) {
   return metric.options.has("name") ? metric.options.text("name") : metric.written_type;
 }
 
-MetricValues build_metric(const Component& metric, const ComponentDef& resolved, Val output,
-                          Val target) {
-  const MetricDef& def = metric_def(resolved);
-  const Val values = def.build(metric, output, target);
-  if (def.denominator == nullptr) return {values};
-  return {values, def.denominator(metric, output, target)};
+MetricFormula metric_formula(const Component& metric, const ComponentDef& resolved) {
+  return metric_def(resolved).formula(metric);
+}
+
+std::vector<MetricPart> metric_parts(const Component& metric, const ComponentDef& resolved,
+                                     Val output, Val target) {
+  return metric_def(resolved).parts(metric, output, target);
 }
 
 }  // namespace gradc

@@ -8,8 +8,9 @@
 namespace gradc {
 namespace {
 
-Ints axes_from(Val values, int64_t first) {
-  Ints axes(static_cast<size_t>(values.rank() - first));
+/// All but the last `kept`.
+Ints axes_from(Val values, int64_t first, int64_t kept = 0) {
+  Ints axes(static_cast<size_t>(values.rank() - kept - first));
   std::iota(axes.begin(), axes.end(), first);
   return axes;
 }
@@ -43,18 +44,20 @@ OutputScores::OutputScores(const Component& loss, Val output, Val target, Val ma
   count_ = reduce_sum(ones, axes_from(ones, 0));
 }
 
-Val OutputScores::mean(Val values) const {
+Val OutputScores::mean(Val values, int64_t kept) const {
   if (!counted_.valid()) {
-    const Val rows = values.rank() == 1 ? values : reduce_mean(values, axes_from(values, 1));
+    const Ints inner = axes_from(values, 1, kept);
+    const Val rows = inner.empty() ? values : reduce_mean(values, inner);
     if (!tail_.valid()) return reduce_mean(rows, {0});
-    return reduce_sum(rows * cast(tail_, rows.dtype()), {0});
+    return reduce_sum(rows * spread(cast(tail_, rows.dtype()), rows.shape()), {0});
   }
   const Val total =
-      reduce_sum(select(spread(counted_, values.shape()), values, 0.0), axes_from(values, 0));
-  const auto width =
-      static_cast<double>(values.type().num_elements() / counted_.type().num_elements());
-  const Val divisor = maximum(cast(count_, values.dtype()), 1.0);
-  return total / (width == 1.0 ? divisor : divisor * width);
+      reduce_sum(select(spread(counted_, values.shape()), values, 0.0), axes_from(values, 0, kept));
+  const auto width = static_cast<double>(
+      values.type().num_elements() / total.type().num_elements() / counted_.type().num_elements());
+  Val divisor = maximum(cast(count_, values.dtype()), 1.0);
+  if (width != 1.0) divisor = divisor * width;
+  return total / (kept == 0 ? divisor : broadcast(divisor, total.shape(), {}));
 }
 
 Val OutputScores::sum(Val values) const {
@@ -73,12 +76,13 @@ Val OutputScores::loss() const {
 }
 
 MeanOfMetric OutputScores::metric(const OutputMetric& metric) const {
-  const MetricValues values = build_metric(metric.metric, *metric.resolved, output_, target_);
-  const Val over = mean(values.values);
-  if (!values.denominator.valid()) return {over, {}, {}};
-  // Means of counts: where the denominator is 0, so is the numerator.
-  const Val under = mean(values.denominator);
-  return {over / maximum(under, 1e-30), over, under};
+  const MetricFormula formula = metric_formula(metric.metric, *metric.resolved);
+  std::vector<Val> means;
+  for (const MetricPart& part : metric_parts(metric.metric, *metric.resolved, output_, target_))
+    means.push_back(mean(part.values, part.kept));
+  const Val value = metric_of(formula, means);
+  if (formula == MetricFormula::kMean) means.clear();
+  return {value, std::move(means)};
 }
 
 }  // namespace gradc

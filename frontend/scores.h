@@ -8,7 +8,7 @@ namespace gradc {
 
 struct MeanOfMetric {
   Val value;
-  Val numerator, denominator;  ///< of a quotient: each a mean
+  std::vector<Val> parts;  ///< means that it follows from; empty: it is a mean itself
 };
 
 /// The loss and the metrics of one output. A position (a row of the last axis) does not count where
@@ -26,7 +26,8 @@ class OutputScores {
   Val count() const { return count_; }
 
  private:
-  Val mean(Val values) const;
+  /// Over all axes but the last `kept`.
+  Val mean(Val values, int64_t kept = 0) const;
   Val sum(Val values) const;
 
   const Component& loss_;

@@ -7,7 +7,7 @@
 namespace gradc::rt {
 namespace {
 
-constexpr char kFormat[] = "gradc-checkpoint/3";
+constexpr char kFormat[] = "gradc-checkpoint/4";
 
 void put(Vec<Metadata>* list, const char* key, Str value) {
   list->push({Str(key), static_cast<Str&&>(value)});
@@ -39,6 +39,10 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   put_sum("loss", state.sums.loss, &list);
   for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m)
     put_sum(metric_key(m).c_str(), state.sums.metric[m], &list);
+  Str parts;
+  for (const double part : state.sums.parts)
+    parts.appendf("%s%s", parts.empty() ? "" : " ", number_text(part).c_str());
+  put(&list, "sum_parts", static_cast<Str&&>(parts));
   put(&list, "has_best", integer_text(state.has_best ? 1 : 0));
   put(&list, "best", number_text(state.best));
   put(&list, "best_epoch", integer_text(state.best_epoch));
@@ -70,6 +74,21 @@ class MetadataReader {
   WeightedSum sum(const char* key) {
     return {number(format("sum_%s", key).c_str()), number(format("weight_%s", key).c_str())};
   }
+  /// As many numbers as there is room for, separated by spaces.
+  void numbers(const char* key, Span<double> out) {
+    const char* text = file_.meta(key);
+    for (size_t i = 0; text != nullptr && i < out.size(); ++i) {
+      const Str one(text, strcspn(text, " "));
+      if (!parse_double(one.c_str(), &out[i])) break;
+      if (i + 1 == out.size()) return;
+      text += one.size();
+      text += *text == ' ' ? 1 : 0;
+    }
+    if (out.size() > 0 && status_.ok()) {
+      status_ = error("%s: the checkpoint's \"%s\" are not the %zu numbers that were expected",
+                      path_, key, out.size());
+    }
+  }
   Status status() { return static_cast<Status&&>(status_); }
 
  private:
@@ -85,9 +104,11 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
   state->epoch = reader.integer("epoch");
   state->step = reader.integer("step");
   state->total_steps = reader.integer("total_steps");
+  state->sums.begin(instance);
   state->sums.loss = reader.sum("loss");
   for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m)
     state->sums.metric[m] = reader.sum(metric_key(m).c_str());
+  reader.numbers("sum_parts", {state->sums.parts.data(), state->sums.parts.size()});
   state->has_best = reader.integer("has_best") != 0;
   state->best = reader.number("best");
   state->best_epoch = reader.integer("best_epoch");
@@ -183,7 +204,7 @@ Status load_checkpoint(Instance& instance, const char* path, const CheckpointFac
   GRADC_RT_TRY(read_state(instance, file, path, facts, &loaded));
   if (!best.empty() && loaded.has_best) GRADC_RT_TRY(read_best(instance, file, path, best));
   GRADC_RT_TRY(load_tensors(instance, file, path, LoadMode::kComplete, true));
-  *state = loaded;
+  *state = static_cast<TrainState&&>(loaded);
   return {};
 }
 

@@ -60,14 +60,31 @@ enum gradc_rt_tensor_kind {
   GRADC_RT_TAIL_WEIGHT = 9, /* "tail/weight", f32[batch]: 1/n for the n valid rows, then zeros */
   GRADC_RT_SEED =
       10, /* "seed", i64 scalar holding the bits of the 64-bit seed: key of random ops */
-  GRADC_RT_METRIC_PART = 11, /* "numerator/<metric>", then "denominator/<metric>", f32 scalars
-                                behind their metric, means as it is one: over many batches the
-                                metric is the quotient of their means, 0 for 0/0 */
+  GRADC_RT_METRIC_PART = 11, /* "part/<metric>/<n>", f32, behind their metric in order, means as it
+                                is one: over many batches the metric follows from their means */
   GRADC_RT_COUNT = 12, /* "count/<output>", f32 scalar: positions of the batch that count, where not
                           all do; written with the loss */
   GRADC_RT_CARRIED = 13, /* "<layer>/<state>", first dimension is the batch: what a stateful layer
                             hands from one batch to the next; zeros at first */
   GRADC_RT_TENSOR_KIND_COUNT = 14
+};
+
+/* What a metric is of the means of its parts, which stand behind each formula; 0 for 0/0. */
+enum gradc_rt_formula {
+  GRADC_RT_FORMULA_MEAN = 0,               /* no parts: it is a mean itself */
+  GRADC_RT_FORMULA_QUOTIENT = 1,           /* numerator, denominator */
+  GRADC_RT_FORMULA_ROOT = 2,               /* square */
+  GRADC_RT_FORMULA_EXPONENTIAL = 3,        /* logarithm */
+  GRADC_RT_FORMULA_R_SQUARED = 4,          /* of each output: squared error, target, its square */
+  GRADC_RT_FORMULA_AREA_ROC = 5,           /* of each threshold, rising: true and false positives;
+                                              positives, negatives */
+  GRADC_RT_FORMULA_AREA_PR = 6,            /* likewise */
+  GRADC_RT_FORMULA_MATTHEWS = 7,           /* right; of each class: guessed, present */
+  GRADC_RT_FORMULA_KAPPA = 8,              /* likewise */
+  GRADC_RT_FORMULA_MEAN_QUOTIENT = 9,      /* of each class: numerator, denominator */
+  GRADC_RT_FORMULA_WEIGHTED_QUOTIENT = 10, /* of each class: numerator, denominator, weight */
+  GRADC_RT_FORMULA_DEFINED_QUOTIENT = 11   /* of each class: numerator, denominator; those with 0/0
+                                              do not count */
 };
 
 enum gradc_rt_initializer_kind {
@@ -195,6 +212,7 @@ typedef struct gradc_rt_tensor {
   int64_t counted_by; /* n: a batch weighs as much as the n-th GRADC_RT_COUNT says, from 1; 0: as it
                          has examples */
   double share; /* metrics that are parts of the loss: it contains them this many times; else 0 */
+  int64_t formula; /* metrics: gradc_rt_formula */
 } gradc_rt_tensor;
 
 enum gradc_rt_entry_kind {

@@ -79,6 +79,7 @@ int64_t valid_rows(int64_t rows, int64_t batch, int64_t step) {
 void evaluate_prepared(Instance& instance, const Feed& feed, Span<int64_t> order, Scores* scores) {
   const int64_t batch = instance.model().batch_size;
   ScoreSums sums;
+  sums.begin(instance);
   instance.reset_carried();
   for (int64_t step = 0; step < batches_of(feed.rows(), batch); ++step) {
     const int64_t valid = valid_rows(feed.rows(), batch, step);
@@ -146,6 +147,7 @@ class Trainer {
       epoch_order(0, 0, false, {validation_order_.data(), validation_order_.size()});
     }
     state_.seed = options_.seed;
+    state_.sums.begin(instance_);
     instance_.set_seed(options_.seed);
     check_.rows = feed_.rows();
     check_.batch_size = batch_;
@@ -358,7 +360,7 @@ class Trainer {
     }
     state_.epoch += 1;
     state_.step = 0;
-    state_.sums = ScoreSums{};
+    state_.sums.begin(instance_);
     if (options_.early_stopping.enabled) watch(&report);
     result_.scores = report.scores;
     result_.has_validation = report.has_validation;

@@ -16,7 +16,7 @@ struct Scores {
   double metric[kMaxMetrics] = {};
 };
 
-/// A mean over batches that weigh differently, or the quotient of two; 0 over nothing.
+/// A mean over batches that weigh differently; 0 over nothing.
 struct WeightedSum {
   double sum = 0;
   double weight = 0;
@@ -24,11 +24,6 @@ struct WeightedSum {
   void add(double value, double by) {
     sum += value * by;
     weight += by;
-  }
-  /// A batch's quotient of two means that weigh as much.
-  void add_quotient(double numerator, double denominator, double by) {
-    sum += numerator * by;
-    weight += denominator * by;
   }
   double mean() const { return weight > 0 ? sum / weight : 0; }
 };
@@ -38,7 +33,10 @@ struct WeightedSum {
 struct ScoreSums {
   WeightedSum loss;
   WeightedSum metric[kMaxMetrics];
+  Vec<double> parts;  // of all metrics that have some, likewise weighted sums
 
+  /// Makes room; nothing is allocated later.
+  void begin(const Instance& instance);
   void add(const Instance& instance, int64_t examples_of_batch);
   Scores mean(const Instance& instance) const;
 };

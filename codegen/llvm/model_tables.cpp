@@ -191,6 +191,7 @@ class TableEmitter {
                          .pointer(preprocessing(tensor.data))
                          .integer(tensor.counted_by)
                          .number(tensor.share)
+                         .integer(tensor.formula)
                          .finish());
     }
     return array(list, "tensors");
