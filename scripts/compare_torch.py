@@ -57,6 +57,8 @@ def initial_parameters(case):
         fan_in = max(int(np.prod(shape[:-1])), 1)
         scale = 0.3 if name.endswith("bias") else 1.0 / np.sqrt(fan_in)
         result[name] = (g.standard_normal(shape) * scale).astype("f4")
+        if name.endswith("variance"):
+            result[name] = np.abs(result[name]) + np.float32(0.5)
     return result
 
 
@@ -92,7 +94,7 @@ def torch_gradients(case, params):
     p = {k: as_double(v).requires_grad_() for k, v in params.items()}
     loss = case.loss(case.forward(p, as_double(case.x)), as_double(case.y))
     loss.backward()
-    result = {f"gradient/{k}": v.grad.numpy() for k, v in p.items()}
+    result = {f"gradient/{k}": v.grad.numpy() for k, v in p.items() if v.grad is not None}  # no state
     result["loss"] = loss.detach().numpy()
     return result
 
@@ -201,8 +203,8 @@ def main():
     if options.store:
         os.makedirs(options.store, exist_ok=True)
 
-    jobs = [(case, "gradients", None) for case in cases.gradient_cases()]
-    jobs += [(case, "predict", None) for case in cases.sequence_cases()]
+    jobs = [(case, "gradients", None) for case in cases.gradient_cases() if "gradients" in case.entries]
+    jobs += [(case, "predict", None) for case in cases.sequence_cases() if "predict" in case.entries]
     networks = [(make, cases.optimizers()) for make in cases.NETWORKS.values()]
     if options.full:
         for make in cases.FULL_SIZE.values():

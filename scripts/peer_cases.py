@@ -11,6 +11,7 @@ import torch.nn.functional as F
 
 import peer_attention
 import peer_losses
+import peer_norm
 import peer_recurrent
 import peer_results
 import peer_spatial
@@ -26,6 +27,7 @@ class Case:
         self.x, self.y, self.params, self.training = x, y, params, training  # x: of the one input, or by name
         self.target = target or model["layers"][-1]["name"]
         self.full_size = False  # not stored
+        self.entries = ("gradients", "predict")  # what forward stands for
         self.decides = False  # forward takes a list for its relu and max-pool decisions and their margins
 
 
@@ -470,6 +472,7 @@ def sequence_cases():
     yield from peer_tied.cases(Case, rng)
     yield from peer_results.cases(Case, rng)
     yield from peer_spatial.cases(Case, rng)
+    yield from peer_norm.cases(Case, rng)
 
 
 def gradient_cases():

@@ -156,6 +156,11 @@ POOLS3D = [  # type, spatial, channels, pool, strides, padding
     ("average", (4, 5, 6), 3, (2, 2, 2), None, "valid"), ("average", (5, 5, 4), 2, (3, 2, 3), (2, 1, 2), "same"),
 ]
 
+ADAPTIVE_POOLS = [  # type, spatial, output_size
+    ("average", (7,), 3), ("max", (8,), 4), ("average", (7, 6), [3, 2]), ("max", (7, 5), [3, 4]), ("average", (4, 5, 3), [2, 3, 3]),
+    ("max", (4, 5, 3), 2), ("average", (3, 4), [5, 4]),
+]
+
 BORDERS = [  # type, option, value, spatial, [before, behind] of each axis
     ("zero_padding1d", 2, (5,), [(2, 2)]), ("zero_padding1d", [1, 3], (5,), [(1, 3)]), ("zero_padding2d", 1, (3, 4), [(1, 1), (1, 1)]),
     ("zero_padding2d", [2, 1], (3, 4), [(2, 2), (1, 1)]), ("zero_padding2d", [[0, 1], [2, 3]], (3, 4), [(0, 1), (2, 3)]),
@@ -205,6 +210,39 @@ def conv_cases():
         params = parameters(kernel=(*kernel, co, ci), bias=(co,) if i % 2 == 0 else None)
         yield (f"transpose_{i:02d}", layer, (*spatial, ci), params,
                lambda p, x, s=(strides, padding, more, dilation): conv_transpose(x, p["l/kernel"], p.get("l/bias"), *s))
+
+
+def adaptive_cases():
+    for i, (kind, spatial, size) in enumerate(ADAPTIVE_POOLS):
+        layer = {"type": f"adaptive_{kind}_pooling{len(spatial)}d", "output_size": size}
+        yield (f"adaptive_{i}", layer, (*spatial, 3), {},
+               lambda p, x, f=ADAPTIVE[kind, len(spatial)], size=size: channels_last(f(channels_first(x), size)))
+
+
+def local(x, kernel, bias, size, strides):
+    """Every window by itself; kernel [windows, window * channels, filters]."""
+    ends = [range(0, n - k + 1, s) for n, k, s in zip(x.shape[1:-1], size, strides)]
+    results = []
+    for i, at in enumerate(np.ndindex(*[len(e) for e in ends])):
+        window = x[(slice(None), *[slice(e[j], e[j] + k) for e, j, k in zip(ends, at, size)])]
+        results.append(window.reshape(x.shape[0], -1) @ kernel[i])
+    y = torch.stack(results, 1).reshape(x.shape[0], *[len(e) for e in ends], -1)
+    return y if bias is None else y + bias
+
+
+LOCAL = [  # spatial, in, out, kernel, strides, bias
+    ((7,), 3, 4, (3,), (1,), True), ((8,), 2, 5, (3,), (2,), False), ((5, 4), 2, 3, (3, 2), (1, 1), True), ((6, 7), 2, 3, (2, 3), (2, 2), True),
+]
+
+
+def local_cases():
+    for i, (spatial, ci, co, kernel, strides, biased) in enumerate(LOCAL):
+        out = [(n - k) // s + 1 for n, k, s in zip(spatial, kernel, strides)]
+        layer = {"type": f"locally_connected{len(spatial)}d", "filters": co, "kernel_size": list(kernel), "strides": list(strides),
+                 "use_bias": biased, "activation": "tanh"}
+        params = parameters(kernel=(math.prod(out), math.prod(kernel) * ci, co), bias=(*out, co) if biased else None)
+        yield (f"local_{i}", layer, (*spatial, ci), params,
+               lambda p, x, s=(kernel, strides): torch.tanh(local(x, p["l/kernel"], p.get("l/bias"), *s)))
 
 
 def first(layer):
@@ -263,6 +301,6 @@ def shape_cases():
 
 
 def cases(make_case, rng):
-    for make in (conv_cases, first_cases, shape_cases):
+    for make in (conv_cases, local_cases, first_cases, shape_cases, adaptive_cases):
         for name, layer, shape, params, forward in make():
             yield case_of(make_case, rng, name, layer, shape, params, forward)

@@ -1,36 +1,13 @@
-// Normalisation: layer_normalization and rms_normalization over the last axes, batch_normalization
-// over everything but
-// one axis.
-#include "frontend/layer_def.h"
+// Normalisation of each example by itself: layer_normalization and rms_normalization over some
+// axes, group_normalization over groups of channels, unit_normalization to length 1.
+#include "frontend/layers/norm.h"
+
 #include "ir/op_attrs.h"
 
 #include <algorithm>
 
 namespace gradc::layers {
-namespace {
 
-constexpr OptionDef kLayerNormOptions[] = {
-    {.name = "axis",
-     .type = OptionType::kIntOrInts,
-     .default_json = "-1",
-     .doc = "last axis or axes; the batch is 0"},
-    {.name = "epsilon",
-     .type = OptionType::kFloat,
-     .default_json = "0.001",
-     .doc = "added to the variance",
-     .min = 0},
-    {.name = "center", .type = OptionType::kBool, .default_json = "true", .doc = "add beta"},
-    {.name = "scale",
-     .type = OptionType::kBool,
-     .default_json = "true",
-     .doc = "multiply by gamma"},
-    GRADC_INITIALIZER("beta_initializer", "zeros"),
-    GRADC_INITIALIZER("gamma_initializer", "ones"),
-    GRADC_REGULARIZER("beta_regularizer"),
-    GRADC_REGULARIZER("gamma_regularizer"),
-};
-
-/// Axes counted from 1 (the batch is 0), increasing; empty when one of them is out of range.
 Ints resolve_axes(const Ints& axes, size_t example_rank) {
   const int64_t rank = static_cast<int64_t>(example_rank) + 1;
   Ints resolved;
@@ -44,178 +21,191 @@ Ints resolve_axes(const Ints& axes, size_t example_rank) {
   return resolved;
 }
 
-/// The extents of the axes that option "axis" names, which must be the last ones.
-bool infer_last_axes(LayerInferArgs& a, Ints& shape) {
+namespace {
+
+bool infer_axes(LayerInferArgs& a, Ints& axes) {
   const Ints& written = a.options().ints("axis");
-  const Ints axes = resolve_axes(written, a.shape().size());
-  if (axes.empty()) {
-    return a.mismatch("has axis {}, which its input {} does not have beside the batch",
-                      shape_text(written), to_string(a.inputs[0]));
+  axes = resolve_axes(written, a.shape().size());
+  if (!axes.empty()) return true;
+  return a.mismatch("has axis {}, which its input {} does not have beside the batch",
+                    shape_text(written), to_string(a.inputs[0]));
+}
+
+}  // namespace
+
+bool infer_axis(LayerInferArgs& args, int64_t& axis) {
+  Ints axes;
+  if (!infer_axes(args, axes)) return false;
+  axis = axes.front();
+  if (axes.size() == 1) return true;
+  return args.mismatch("has axis {}, but needs one axis", shape_text(args.options().ints("axis")));
+}
+
+namespace {
+
+constexpr OptionDef axes_option(std::string_view doc) {
+  return {.name = "axis", .type = OptionType::kIntOrInts, .default_json = "-1", .doc = doc};
+}
+constexpr OptionDef kNormalizedAxes =
+    axes_option("over which examples are normalised; the batch is 0");
+
+/// Every axis of a value but those, the batch among them.
+Ints all_but(int rank, const Ints& axes) {
+  Ints others;
+  for (int64_t axis = 0; axis < rank; ++axis) {
+    if (std::find(axes.begin(), axes.end(), axis) == axes.end()) others.push_back(axis);
   }
-  for (size_t i = 0; i < axes.size(); ++i) {
-    if (axes[axes.size() - 1 - i] != static_cast<int64_t>(a.shape().size() - i)) {
-      a.sink
-          .error(DiagKind::kUnsupported, a.option_place("axis"),
-                 "{} normalises over axes {}, but only the last axes together are supported",
-                 a.who(), shape_text(written))
-          .with_help("move the axes to the end with a permute layer");
-      return false;
-    }
-    shape.insert(shape.begin(), a.shape()[a.shape().size() - 1 - i]);
-  }
+  return others;
+}
+
+/// What is left after a reduction over `axes`, along them again.
+Val spread_over(Val reduced, Val x, const Ints& axes) {
+  return broadcast(reduced, x.shape(), all_but(x.rank(), axes));
+}
+
+/// x minus its mean over the axes.
+Val centered_over(Val x, const Ints& axes) {
+  return x - spread_over(reduce_mean(x, axes), x, axes);
+}
+
+/// 1 / sqrt(mean of x^2 + epsilon) over the axes.
+Val inverse_size(Val x, const Ints& axes, double epsilon) {
+  return spread_over(rsqrt(reduce_mean(x * x, axes) + epsilon), x, axes);
+}
+
+// ---- layer_normalization ------------------------------------------------------------------------
+
+constexpr OptionDef kLayerNormOptions[] = {
+    kNormalizedAxes,
+    epsilon_option("0.001", "added to the variance"),
+    {.name = "rms_scaling",
+     .type = OptionType::kBool,
+     .default_json = "false",
+     .doc = "x gamma / sqrt(variance + epsilon): without subtraction of the mean, without beta"},
+    GRADC_SCALE_AND_CENTER,
+};
+
+/// The extents of the axes that are normalised over.
+bool infer_extents(LayerInferArgs& a, Ints& extents) {
+  Ints axes;
+  if (!infer_axes(a, axes)) return false;
+  for (const int64_t axis : axes)
+    extents.push_back(a.shape()[static_cast<size_t>(axis - 1)]);
   a.output = a.inputs[0];
   return true;
 }
 
 bool infer_layer_norm(LayerInferArgs& a) {
-  Ints shape;
-  if (!infer_last_axes(a, shape)) return false;
-  if (a.options().flag("scale")) a.parameter("gamma", shape);
-  if (a.options().flag("center")) a.parameter("beta", shape);
+  Ints extents;
+  if (!infer_extents(a, extents)) return false;
+  const bool rms = a.options().flag("rms_scaling");
+  if (rms || a.options().flag("scale")) a.parameter("gamma", extents);
+  if (!rms && a.options().flag("center")) a.parameter("beta", extents);
   return true;
 }
 
+/// layer_norm is an op over the last axes: others are moved there and back.
 Val build_layer_norm(const LayerBuildArgs& a) {
-  const Ints axes = resolve_axes(a.options().ints("axis"), a.example_shape().size());
-  const Ints example = a.example_shape();
+  const Options& options = a.options();
+  const Ints axes = resolve_axes(options.ints("axis"), a.example_shape().size());
+  const double epsilon = options.number("epsilon");
+  if (options.flag("rms_scaling")) {
+    const Val size = inverse_size(centered_over(a.in(), axes), axes, epsilon);
+    return a.in() * size * broadcast(a.parameter("gamma"), a.in().shape(), axes);
+  }
+  Ints to_end = all_but(a.in().rank(), axes);
+  to_end.insert(to_end.end(), axes.begin(), axes.end());
+  Ints back(to_end.size());
+  for (size_t i = 0; i < to_end.size(); ++i)
+    back[static_cast<size_t>(to_end[i])] = static_cast<int64_t>(i);
+  const bool moves = !std::is_sorted(to_end.begin(), to_end.end());
+  const Val x = moves ? transpose(a.in(), to_end) : a.in();
+  const Ints dims = x.shape().to_vector();
   const TensorType type{
-      a.in().dtype(),
-      Shape(Ints(example.end() - static_cast<std::ptrdiff_t>(axes.size()), example.end()))};
-  const Val gamma = a.options().flag("scale") ? a.parameter("gamma") : a.builder.splat(1.0, type);
-  const Val beta = a.options().flag("center") ? a.parameter("beta") : a.builder.splat(0.0, type);
-  return a.builder.add(Op::kLayerNorm, {a.in(), gamma, beta},
-                       make_attrs(LayerNormAttrs{.num_axes = static_cast<int64_t>(axes.size()),
-                                                 .epsilon = a.options().number("epsilon")}));
+      x.dtype(), Shape(Ints(dims.end() - static_cast<std::ptrdiff_t>(axes.size()), dims.end()))};
+  const Val gamma = options.flag("scale") ? a.parameter("gamma") : a.builder.splat(1.0, type);
+  const Val beta = options.flag("center") ? a.parameter("beta") : a.builder.splat(0.0, type);
+  const Val y =
+      a.builder.add(Op::kLayerNorm, {x, gamma, beta},
+                    make_attrs(LayerNormAttrs{.num_axes = static_cast<int64_t>(axes.size()),
+                                              .epsilon = epsilon}));
+  return moves ? transpose(y, back) : y;
 }
 
+// ---- rms_normalization --------------------------------------------------------------------------
+
 constexpr OptionDef kRmsNormOptions[] = {
-    {.name = "axis",
-     .type = OptionType::kIntOrInts,
-     .default_json = "-1",
-     .doc = "last axis or axes; the batch is 0"},
-    {.name = "epsilon",
-     .type = OptionType::kFloat,
-     .default_json = "1e-6",
-     .doc = "added to the mean square",
-     .min = 0},
+    kNormalizedAxes,
+    epsilon_option("1e-6", "added to the mean square"),
     GRADC_INITIALIZER("scale_initializer", "ones"),
 };
 
 bool infer_rms_norm(LayerInferArgs& a) {
-  Ints shape;
-  if (!infer_last_axes(a, shape)) return false;
-  a.parameter("scale", shape);
+  Ints extents;
+  if (!infer_extents(a, extents)) return false;
+  a.parameter("scale", extents);
   return true;
 }
 
-// y = x / sqrt(mean of x^2 + epsilon) scale.
 Val build_rms_norm(const LayerBuildArgs& a) {
-  const Val x = a.in();
-  const Val scale = a.parameter("scale");
-  Ints leading, last;
-  for (int64_t axis = 0; axis < x.rank(); ++axis)
-    (axis < x.rank() - scale.rank() ? leading : last).push_back(axis);
-  const Val factor = rsqrt(reduce_mean(x * x, last) + a.options().number("epsilon"));
-  return x * broadcast(factor, x.shape(), leading) * broadcast(scale, x.shape(), last);
+  const Ints axes = resolve_axes(a.options().ints("axis"), a.example_shape().size());
+  return a.in() * inverse_size(a.in(), axes, a.options().number("epsilon")) *
+         broadcast(a.parameter("scale"), a.in().shape(), axes);
 }
 
-constexpr OptionDef kBatchNormOptions[] = {
-    {.name = "axis",
+// ---- group_normalization ------------------------------------------------------------------------
+
+constexpr OptionDef kGroupNormOptions[] = {
+    {.name = "groups",
      .type = OptionType::kInt,
-     .default_json = "-1",
-     .doc = "axis that keeps its own statistics; the batch is 0"},
-    {.name = "momentum",
-     .type = OptionType::kFloat,
-     .default_json = "0.99",
-     .doc = "share of the moving average that stays each step",
-     .min = 0,
-     .max = 1},
-    {.name = "epsilon",
-     .type = OptionType::kFloat,
-     .default_json = "0.001",
-     .doc = "added to the variance",
-     .min = 0},
-    {.name = "center", .type = OptionType::kBool, .default_json = "true", .doc = "add beta"},
-    {.name = "scale",
-     .type = OptionType::kBool,
-     .default_json = "true",
-     .doc = "multiply by gamma"},
-    GRADC_INITIALIZER("beta_initializer", "zeros"),
-    GRADC_INITIALIZER("gamma_initializer", "ones"),
-    GRADC_INITIALIZER("moving_mean_initializer", "zeros"),
-    GRADC_INITIALIZER("moving_variance_initializer", "ones"),
-    GRADC_REGULARIZER("beta_regularizer"),
-    GRADC_REGULARIZER("gamma_regularizer"),
+     .default_json = "32",
+     .doc = "number of groups of channels; -1: as many as channels",
+     .min = -1},
+    axes_option("axis of the channels; the batch is 0"),
+    epsilon_option("0.001", "added to the variance"),
+    GRADC_SCALE_AND_CENTER,
 };
 
-bool infer_batch_norm(LayerInferArgs& a) {
-  const int64_t written = a.options().integer("axis");
-  const Ints axes = resolve_axes({written}, a.shape().size());
-  if (axes.empty()) {
-    return a.mismatch("has axis {}, which its input {} does not have beside the batch", written,
-                      to_string(a.inputs[0]));
+bool infer_group_norm(LayerInferArgs& a) {
+  int64_t axis = 0;
+  if (!infer_axis(a, axis)) return false;
+  const int64_t channels = a.shape()[static_cast<size_t>(axis - 1)];
+  const int64_t groups = a.options().integer("groups");
+  if (groups == 0 || (groups > 0 && channels % groups != 0)) {
+    return a.mismatch("has {} groups, which do not divide the {} channels of its input {}", groups,
+                      channels, to_string(a.inputs[0]));
   }
-  const Ints shape = {a.shape()[static_cast<size_t>(axes[0] - 1)]};
-  if (a.options().flag("scale")) a.parameter("gamma", shape);
-  if (a.options().flag("center")) a.parameter("beta", shape);
-  a.parameter("moving_mean", shape, /*trainable=*/false);
-  a.parameter("moving_variance", shape, /*trainable=*/false);
+  if (a.options().flag("scale")) a.parameter("gamma", {channels});
+  if (a.options().flag("center")) a.parameter("beta", {channels});
   a.output = a.inputs[0];
   return true;
 }
 
-/// Mean over all axes but `axis`, rows of the batch counting by the tail weight.
-Val weighted_mean(const LayerBuildArgs& a, Val x, int64_t axis) {
-  Ints others;
-  for (int64_t i = 0; i < x.rank(); ++i) {
-    if (i != axis) others.push_back(i);
-  }
-  const int64_t channels = x.shape()[static_cast<int>(axis)];
-  const int64_t per_row = x.type().num_elements() / (a.batch() * channels);
-  const Val weighted = x * broadcast(a.tail_weight, x.shape(), {0});
-  return reduce_sum(weighted, others) / static_cast<double>(per_row);
+Val build_group_norm(const LayerBuildArgs& a) {
+  const Options& options = a.options();
+  const int64_t axis = resolve_axes(options.ints("axis"), a.example_shape().size())[0];
+  Ints dims = a.in().shape().to_vector();
+  const int64_t channels = dims[static_cast<size_t>(axis)];
+  const int64_t groups = options.integer("groups") < 0 ? channels : options.integer("groups");
+  dims[static_cast<size_t>(axis)] = channels / groups;
+  dims.insert(dims.begin() + axis, groups);
+  Ints axes = all_but(static_cast<int>(dims.size()), {0, axis});
+  const Val x = centered_over(reshape(a.in(), Shape(dims)), axes);
+  Val y = reshape(x * inverse_size(x, axes, options.number("epsilon")), a.in().shape());
+  if (options.flag("scale")) y = y * broadcast(a.parameter("gamma"), y.shape(), {axis});
+  if (options.flag("center")) y = y + broadcast(a.parameter("beta"), y.shape(), {axis});
+  return y;
 }
 
-// y = (x - mean) / sqrt(variance + epsilon) gamma + beta; the variance is the biased one, as in
-// Keras. In training mean and variance are the batch's, and the moving ones follow them.
-Val build_batch_norm(const LayerBuildArgs& a) {
-  const Options& options = a.options();
+// ---- unit_normalization -------------------------------------------------------------------------
+
+constexpr OptionDef kUnitNormOptions[] = {kNormalizedAxes};
+
+Val build_unit_norm(const LayerBuildArgs& a) {
+  const Ints axes = resolve_axes(a.options().ints("axis"), a.example_shape().size());
+  constexpr double kSmallest = 1e-24;  // of the square
   const Val x = a.in();
-  const int64_t axis = resolve_axes({options.integer("axis")}, a.example_shape().size())[0];
-  const double epsilon = options.number("epsilon");
-  const auto spread = [&](Val channel) { return broadcast(channel, x.shape(), {axis}); };
-  const bool scales = options.flag("scale");
-  const bool centers = options.flag("center");
-  const auto normalised = [&](Val mean, Val variance) {
-    Val factor = rsqrt(variance + epsilon);
-    if (scales) factor = factor * a.parameter("gamma");
-    const Val y = (x - spread(mean)) * spread(factor);
-    return centers ? y + spread(a.parameter("beta")) : y;
-  };
-  const Val moving_mean = a.parameter("moving_mean");
-  const Val moving_variance = a.parameter("moving_variance");
-  if (!a.training || !a.layer.trainable) return normalised(moving_mean, moving_variance);
-  Val y, mean, variance;
-  if (a.tail_weight.valid()) {
-    mean = weighted_mean(a, x, axis);
-    const Val centered = x - spread(mean);
-    variance = weighted_mean(a, centered * centered, axis);
-    y = normalised(mean, variance);
-  } else {
-    const TensorType type{x.dtype(), Shape{x.shape()[static_cast<int>(axis)]}};
-    const std::vector<Val> results =
-        a.builder.add_multi(Op::kBatchNorm,
-                            {x, scales ? a.parameter("gamma") : a.builder.splat(1.0, type),
-                             centers ? a.parameter("beta") : a.builder.splat(0.0, type)},
-                            make_attrs(BatchNormAttrs{.axis = axis, .epsilon = epsilon}));
-    y = results[0];
-    mean = results[1];
-    variance = results[2];
-  }
-  const double keep = options.number("momentum");
-  a.update_state("moving_mean", moving_mean * keep + mean * (1.0 - keep));
-  a.update_state("moving_variance", moving_variance * keep + variance * (1.0 - keep));
-  return y;
+  return x * spread_over(rsqrt(maximum(reduce_sum(x * x, axes), kSmallest)), x, axes);
 }
 
 }  // namespace
@@ -223,7 +213,7 @@ Val build_batch_norm(const LayerBuildArgs& a) {
 extern constinit const LayerDef kLayerNormalization{
     .base = {.type = "layer_normalization",
              .summary =
-                 "Each example to mean 0 and variance 1 over the last axes, then gamma and beta.",
+                 "Each example to mean 0 and variance 1 over the given axes, then gamma and beta.",
              .options = kLayerNormOptions,
              .aliases = "layer_norm"},
     .normalizes = true,
@@ -234,7 +224,7 @@ extern constinit const LayerDef kLayerNormalization{
 
 extern constinit const LayerDef kRmsNormalization{
     .base = {.type = "rms_normalization",
-             .summary = "Each example to mean square 1 over the last axes, then scale.",
+             .summary = "Each example to mean square 1 over the given axes, then scale.",
              .options = kRmsNormOptions,
              .aliases = "rms_norm"},
     .normalizes = true,
@@ -243,15 +233,30 @@ extern constinit const LayerDef kRmsNormalization{
     .build = build_rms_norm,
 };
 
-extern constinit const LayerDef kBatchNormalization{
-    .base = {.type = "batch_normalization",
-             .summary =
-                 "Each channel to mean 0 and variance 1 over the batch, then gamma and beta.",
-             .options = kBatchNormOptions,
-             .aliases = "batch_norm"},
+extern constinit const LayerDef kGroupNormalization{
+    .base = {.type = "group_normalization",
+             .summary = "Each group of channels of each example to mean 0 and variance 1, then "
+                        "gamma and beta of each channel.",
+             .options = kGroupNormOptions,
+             .aliases = "group_norm"},
     .normalizes = true,
-    .infer = infer_batch_norm,
-    .build = build_batch_norm,
+    .infer = infer_group_norm,
+    .build = build_group_norm,
+};
+
+extern constinit const LayerDef kUnitNormalization{
+    .base = {.type = "unit_normalization",
+             .summary = "Each example to length 1 over the given axes.",
+             .options = kUnitNormOptions,
+             .aliases = "unit_norm"},
+    .normalizes = true,
+    .masks = MaskRule::kCarries,
+    .infer =
+        [](LayerInferArgs& a) {
+          Ints extents;
+          return infer_extents(a, extents);
+        },
+    .build = build_unit_norm,
 };
 
 }  // namespace gradc::layers
