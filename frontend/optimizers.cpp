@@ -149,6 +149,30 @@ constexpr auto kAdafactorOptions = with_decay_and_clips(
               .above_min = true},
     flag("relative_step", "true", "as in Keras without effect: the rate is at most 1 / sqrt(t)"));
 
+constexpr auto kLambOptions =
+    with_decay_and_clips(learning_rate("0.001"), share("beta_1", "0.9", kMeanDoc),
+                         share("beta_2", "0.999", kSquareDoc), kEpsilon);
+
+constexpr OptionDef strength(std::string_view name, std::string_view doc) {
+  return {.name = name, .type = OptionType::kFloat, .default_json = "0", .doc = doc, .min = 0};
+}
+constexpr auto kFtrlOptions = with_decay_and_clips(
+    learning_rate("0.001"),
+    OptionDef{.name = "learning_rate_power",
+              .type = OptionType::kFloat,
+              .default_json = "-0.5",
+              .doc = "how the rate falls with the sum of squares; 0: it does not",
+              .max = 0},
+    OptionDef{.name = "initial_accumulator_value",
+              .type = OptionType::kFloat,
+              .default_json = "0.1",
+              .doc = "where the sum of squares starts",
+              .min = 0},
+    strength("l1_regularization_strength", "weights smaller than it allows are 0"),
+    strength("l2_regularization_strength", "pulls weights to 0"),
+    strength("l2_shrinkage_regularization_strength", "adds twice this times w to the gradient"),
+    strength("beta", "added to the root of the sum of squares"));
+
 struct OptimizerDef {
   ComponentDef base;
   RateRange usual_rates;                        ///< others get a warning
@@ -234,6 +258,10 @@ constexpr OptimizerDef kOptimizers[] = {
     {{"lion", "w -= learning_rate sign(beta_1 m + (1 - beta_1) g)", kLionOptions}, kRatesOfSigns},
     {{"adafactor", "steps in proportion to the parameter, second moments by rows and columns",
       kAdafactorOptions, "ada_factor"},
+     kRatesOfGradients},
+    {{"ftrl", "follow the regularised leader (McMahan et al. 2013)", kFtrlOptions},
+     kRatesOfGradients},
+    {{"lamb", "adam with steps in proportion to the parameter (You et al. 2019)", kLambOptions},
      kRatesOfGradients},
 };
 

@@ -42,6 +42,7 @@ except ImportError as error:
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import peer_cases as cases
 import peer_initializers as initializers
+import peer_optimizers
 import safetensors_io as st
 
 GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-5, 20
@@ -205,11 +206,11 @@ def main():
 
     jobs = [(case, "gradients", None) for case in cases.gradient_cases() if "gradients" in case.entries]
     jobs += [(case, "predict", None) for case in cases.sequence_cases() if "predict" in case.entries]
-    networks = [(make, cases.optimizers()) for make in cases.NETWORKS.values()]
+    networks = [(make, peer_optimizers.optimizers()) for make in cases.NETWORKS.values()]
     if options.full:
         for make in cases.FULL_SIZE.values():
             jobs.append((make(None), "gradients", None))
-            networks.append((make, cases.optimizers(0.25)))
+            networks.append((make, peer_optimizers.optimizers(0.25)))
     for make, optimizers in networks:
         for key, (optimizer, update) in optimizers.items():
             case = make(optimizer)

@@ -152,6 +152,65 @@ Settings rmsprop_settings() {
           StepAttrs("rmsprop", {{"epsilon", 0}})};
 }
 
+// ---- FTRL ---------------------------------------------------------------------------------------
+
+constexpr StepNumber kFtrlNumbers[] = {{"learning_rate_power", -0.5},
+                                       {"initial_accumulator_value", 0.1},
+                                       {"l1_regularization_strength", 0},
+                                       {"l2_regularization_strength", 0},
+                                       {"l2_shrinkage_regularization_strength", 0},
+                                       {"beta", 0}};
+
+Slots ftrl_slots(const StepAttrs& a, const TensorType& w) {
+  return {{"accumulator", w, a.number("initial_accumulator_value")}, {"linear", w}};
+}
+Results expand_ftrl(const StepAttrs& a, const StepOperands& o) {
+  const double l1 = a.number("l1_regularization_strength");
+  const double power = -a.number("learning_rate_power");
+  const Val rate = o.like_w(0);
+  const Val shrunk = o.g + o.w * (2.0 * a.number("l2_shrinkage_regularization_strength"));
+  const Val square = o.g * o.g;
+  const Val sum = o.slots[0] + square;
+  const Val now = pow(sum, power) / rate;
+  // sum^p - old^p, which are nearly equal, as old^p ((1 + g^2 / old)^p - 1).
+  constexpr double kNothing = 1e-20;
+  const Val old = maximum(o.slots[0], kNothing);
+  const Val grown = select(greater(o.slots[0], kNothing),
+                           pow(old, power) / rate * expm1(log1p(square / old) * power), now);
+  const Val linear = o.slots[1] + shrunk - grown * o.w;
+  const Val quadratic =
+      now + (a.number("beta") / rate + 2.0 * a.number("l2_regularization_strength"));
+  const Val clipped = l1 == 0.0 ? -linear : minimum(maximum(linear, -l1), l1) - linear;
+  // Where there never was a gradient there is nothing to divide by, and no step.
+  const Val w = select(greater(quadratic, 0.0), clipped / quadratic, o.w);
+  return {w, sum, linear};
+}
+void eval_ftrl(const StepAttrs& a, const StepValues& v) {
+  const double rate = v.scalars[0];
+  const double power = a.number("learning_rate_power");
+  const double l1 = a.number("l1_regularization_strength");
+  const double l2 = a.number("l2_regularization_strength") + a.number("beta") / (2.0 * rate);
+  for_each_element(v, [&](double& w, double g, auto& s) {
+    const double sum = s[0] + g * g;
+    const double grown = (std::pow(sum, -power) - std::pow(s[0], -power)) / rate;
+    s[1] += g + 2.0 * a.number("l2_shrinkage_regularization_strength") * w - grown * w;
+    s[0] = sum;
+    const double quadratic = std::pow(sum, -power) / rate + 2.0 * l2;
+    if (quadratic == 0.0) return;
+    w = std::fabs(s[1]) > l1 ? -(s[1] - std::copysign(l1, s[1])) / quadratic
+                             : (l1 == 0.0 ? -s[1] / quadratic : 0.0);
+  });
+}
+Settings ftrl_settings() {
+  return {StepAttrs("ftrl"),
+          StepAttrs("ftrl", {{"l1_regularization_strength", 0.05},
+                             {"l2_regularization_strength", 0.1},
+                             {"l2_shrinkage_regularization_strength", 0.02},
+                             {"beta", 0.3},
+                             {"weight_decay", 0.01}}),
+          StepAttrs("ftrl", {{"learning_rate_power", -0.8}, {"initial_accumulator_value", 0.5}})};
+}
+
 // ---- the table ----------------------------------------------------------------------------------
 
 constexpr StepRule kRules[] = {
@@ -192,6 +251,14 @@ constexpr StepRule kRules[] = {
      .expand = expand_rmsprop,
      .eval = eval_rmsprop,
      .samples = rmsprop_settings},
+    {.name = "ftrl",
+     .formula = "n' = n + g^2, p = learning_rate_power; z' = z + g + 2 l2_shrinkage w - (n'^-p - "
+                "n^-p) / lr w; w' = (max(min(z', l1), -l1) - z') / ((n'^-p + beta) / lr + 2 l2)",
+     .numbers = kFtrlNumbers,
+     .slots = ftrl_slots,
+     .expand = expand_ftrl,
+     .eval = eval_ftrl,
+     .samples = ftrl_settings},
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// Adafactor with the formula of Keras 3: second moments by rows and columns.
+// Optimizers whose step looks at a whole parameter, with the formulas of Keras 3: Adafactor, with
+// second moments by rows and columns, and LAMB, with steps in proportion to the parameter.
 #include "ir/ops/step_pieces.h"
 
 #include <cmath>
@@ -134,6 +135,60 @@ Settings adafactor_settings() {
           StepAttrs("adafactor", {{"clip_threshold", 0.5}, {"weight_decay", 0.01}})};
 }
 
+// ---- LAMB ---------------------------------------------------------------------------------------
+
+constexpr StepNumber kLambNumbers[] = {{"beta_1", 0.9}, {"beta_2", 0.999}, {"epsilon", 1e-7}};
+
+Slots lamb_slots(const StepAttrs&, const TensorType& w) {
+  return {{"momentum", w}, {"velocity", w}};
+}
+/// The rate, and what corrects the bias of both moments.
+StepScalars lamb_scalars(const StepAttrs& a, const StepTime& t) {
+  return {.operands = {t.learning_rate, 1.0 / bias(a.number("beta_1"), t.number),
+                       1.0 / bias(a.number("beta_2"), t.number)},
+          .shared = {}};
+}
+size_t three_scalars(const StepAttrs&) {
+  return 3;
+}
+Val sum_of_squares(Val x) {
+  std::vector<int64_t> axes;
+  for (int axis = 0; axis < x.rank(); ++axis)
+    axes.push_back(axis);
+  return axes.empty() ? x * x : reduce_sum(x * x, axes);
+}
+Results expand_lamb(const StepAttrs& a, const StepOperands& o) {
+  const double epsilon = a.number("epsilon");
+  const Val m = o.slots[0] + (o.g - o.slots[0]) * (1.0 - a.number("beta_1"));
+  const Val v = o.slots[1] + (o.g * o.g - o.slots[1]) * (1.0 - a.number("beta_2"));
+  const Val u = ratio(m * o.like_w(1), sqrt(v * o.like_w(2)) + epsilon, epsilon);
+  const Val size = sqrt(sum_of_squares(o.w));
+  const Val length = sqrt(sum_of_squares(u));
+  const Val known = logical_and(greater(size, 0.0), greater(length, 0.0));
+  const Val trust = select(known, size / length, 1.0);
+  return {o.w - u * broadcast(trust * o.scalars[0], o.w.shape(), {}), m, v};
+}
+void eval_lamb(const StepAttrs& a, const StepValues& v) {
+  Tensor u(v.w.type);
+  for (int64_t i = 0; i < u.size(); ++i) {
+    const double g = v.g[i];
+    v.new_slots[0][i] = a.number("beta_1") * (*v.slots[0])[i] + (1.0 - a.number("beta_1")) * g;
+    v.new_slots[1][i] =
+        a.number("beta_2") * (*v.slots[1])[i] + (1.0 - a.number("beta_2")) * std::pow(g, 2.0);
+    u[i] = fraction(v.new_slots[0][i] * v.scalars[1],
+                    std::sqrt(v.new_slots[1][i] * v.scalars[2]) + a.number("epsilon"));
+  }
+  const double size = std::sqrt(mean_square(v.w));
+  const double length = std::sqrt(mean_square(u));
+  const double trust = size > 0.0 && length > 0.0 ? size / length : 1.0;
+  for (int64_t i = 0; i < u.size(); ++i)
+    v.new_w[i] = v.w[i] - trust * v.scalars[0] * u[i];
+}
+Settings lamb_settings() {
+  return {StepAttrs("lamb"),
+          StepAttrs("lamb", {{"beta_1", 0.8}, {"epsilon", 1e-3}, {"weight_decay", 0.01}})};
+}
+
 // ---- the table ----------------------------------------------------------------------------------
 
 constexpr StepRule kRules[] = {
@@ -147,6 +202,16 @@ constexpr StepRule kRules[] = {
      .expand = expand_adafactor,
      .eval = eval_adafactor,
      .samples = adafactor_settings},
+    {.name = "lamb",
+     .formula = "m, v as in adam; u = m' / (1 - beta_1^t) / (sqrt(v' / (1 - beta_2^t)) + epsilon); "
+                "w - lr |w| / |u| u, or w - lr u where |w| or |u| is 0",
+     .numbers = kLambNumbers,
+     .slots = lamb_slots,
+     .num_scalars = three_scalars,
+     .scalars = lamb_scalars,
+     .expand = expand_lamb,
+     .eval = eval_lamb,
+     .samples = lamb_settings},
 };
 
 }  // namespace

@@ -110,7 +110,8 @@ TEST_F(Metrics, AreasUnderCurves) {
   write("y.npy", rt::Dtype::kF32, 1, y);
   const Numbers p = predictions();
   ASSERT_EQ(p.size(), kRows);
-  const double positives = std::count(y.begin(), y.end(), 1.0), negatives = kRows - positives;
+  const auto positives = static_cast<double>(std::count(y.begin(), y.end(), 1.0));
+  const double negatives = static_cast<double>(kRows) - positives;
   const auto curve = [&](int thresholds) {
     std::vector<Point> points;
     for (int k = 0; k < thresholds; ++k) {

@@ -259,6 +259,47 @@ TEST(ApplyOptimizer, AdadeltaAndLion) {
   });
 }
 
+TEST(ApplyOptimizer, Ftrl) {
+  const double l1 = 0.3, l2 = 0.1, shrinkage = 0.02, beta = 0.2, power = 0.7;
+  expect_follows({.step = StepAttrs("ftrl", {{"l1_regularization_strength", l1},
+                                             {"l2_regularization_strength", l2},
+                                             {"l2_shrinkage_regularization_strength", shrinkage},
+                                             {"learning_rate_power", -power},
+                                             {"beta", beta}})},
+                 [&](double& w, std::vector<double>& s, double g, int t) {
+                   const double old = t == 1 ? 0.1 : s[0];
+                   s[0] = old + g * g;
+                   const double size = std::pow(s[0], power) / kRate;
+                   s[1] += g + 2 * shrinkage * w - (size - std::pow(old, power) / kRate) * w;
+                   const double kept = std::min(std::max(s[1], -l1), l1);
+                   w = (kept - s[1]) / (size + beta / kRate + 2 * l2);
+                 });
+}
+
+// The step has the parameter's length times the rate.
+TEST(ApplyOptimizer, LambKeepsToTheSizeOfTheParameter) {
+  Trained trained({.step = StepAttrs("lamb", {{"epsilon", 1e-3}})});
+  std::vector<double> w = trained.at("dense/kernel");
+  std::vector<double> m(w.size(), 0.0), v(w.size(), 0.0);
+  for (int t = 1; t <= kSteps; ++t) {
+    double size = 0.0, length = 0.0;
+    std::vector<double> u(w.size());
+    for (size_t i = 0; i < w.size(); ++i) {
+      const double g = 2.0 * trained.at("input/a")[i] * w[i];
+      m[i] = 0.9 * m[i] + 0.1 * g;
+      v[i] = 0.999 * v[i] + 0.001 * g * g;
+      u[i] = m[i] / (1 - std::pow(0.9, t)) / (std::sqrt(v[i] / (1 - std::pow(0.999, t))) + 1e-3);
+      size += w[i] * w[i];
+      length += u[i] * u[i];
+    }
+    for (size_t i = 0; i < w.size(); ++i)
+      w[i] -= kRate * std::sqrt(size / length) * u[i];
+    trained.step();
+    for (size_t i = 0; i < w.size(); ++i)
+      EXPECT_NEAR(trained.at("dense/kernel")[i], w[i], 1e-12) << "step " << t;
+  }
+}
+
 // One number of the step belongs to all parameters and is updated once.
 TEST(ApplyOptimizer, NadamSharesTheProductOfItsMomenta) {
   expect_follows({.step = StepAttrs("nadam", {{"epsilon", 1e-3}})},
