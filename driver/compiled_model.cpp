@@ -33,7 +33,7 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
                                                  std::vector<Diagnostic>& warnings,
                                                  TimeReport* times) {
   // The training step knows every parameter, state and optimizer slot; the others add inputs and
-  // outputs, and the gradients are those of its parameters.
+  // outputs, for which passes need not have run, and the gradients are those of its parameters.
   std::vector<std::shared_ptr<Graph>> graphs;
   std::vector<EntryPoint> kinds = {EntryPoint::kPredict};
   if (model.training)
@@ -41,7 +41,8 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
   for (EntryPoint kind : kinds) {
     BuildOptions build;
     build.times = times;
-    GRADC_TRY(StagedEntry entry, build_staged(model, kind, batch, PipelineStage::kGradient, build));
+    const auto last = kind == kinds.front() ? PipelineStage::kGradient : PipelineStage::kGraph;
+    GRADC_TRY(StagedEntry entry, build_staged(model, kind, batch, last, build));
     graphs.push_back(entry.graph);
     if (kind == kinds.front()) warnings = std::move(entry.warnings);
   }
