@@ -104,6 +104,7 @@ Status run_stages(StagedEntry& result, const std::string& passes, const Stages& 
     lower_time = std::chrono::steady_clock::now() - begin;
     return result.lowered.workspaces;
   };
+  context.options.name_bodies = stages.options.name_bodies;
   const auto begin = std::chrono::steady_clock::now();
   PassManagerOptions manager;
   manager.verify_each = stages.options.verify_each;

@@ -59,6 +59,7 @@ struct BuildOptions {
 #else
   bool verify_each = true;
 #endif
+  bool name_bodies = false;  ///< the graph is to be read: PassOptions
   /// Of the arena. Where it is not enough for a training step, passes/recompute.h; where that is
   /// not enough either, the error says the least that is (kMemoryBudget).
   std::optional<int64_t> memory_budget_bytes;

@@ -229,6 +229,7 @@ Result<std::string> html_report(const Model& model, EntryPoint kind, int64_t bat
             build_staged(model, kind, batch, PipelineStage::kOptimized, {}));
   kernel::ProgramLowering lowering(model.name, target);
   BuildOptions build;
+  build.name_bodies = true;
   build.lowering = &lowering;
   GRADC_TRY(const StagedEntry planned,
             build_staged(model, kind, batch, PipelineStage::kPlanned, build));

@@ -193,6 +193,7 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
   for (const auto& graph : graphs)
     add_outputs(*graph);
   if (model.training) add_gradients(*graphs.front());
+  tensors_.shrink_to_fit();  // they stay as long as the model does
   std::vector<IndexRanges> ranges;
   for (const auto& graph : graphs)
     ranges.push_back(index_ranges(*graph));

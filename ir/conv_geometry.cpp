@@ -39,14 +39,15 @@ Status read_input(std::string_view name, const TensorType& x, ConvGeometry& g) {
   return Ok{};
 }
 
-// Fills the output extents; `shown` describes the operands.
-Status finish(std::string_view name, std::string_view shown, ConvGeometry& g) {
+// Fills the output extents; `shown` describes the operands, for a message.
+template <class Shown>
+Status finish(std::string_view name, const Shown& shown, ConvGeometry& g) {
   for (SpatialDim& d : g.dims) {
     const int64_t reach = d.dilation * (d.window - 1) + 1;
     const int64_t padded = d.in + d.pad_low + d.pad_high;
     if (reach > padded)
       return bad(fmt::format("{} window of {} is over the padded extent {}: {}", name, reach,
-                             padded, shown));
+                             padded, shown()));
     d.out = (padded - reach) / d.stride + 1;
   }
   return Ok{};
@@ -66,9 +67,9 @@ Result<ConvGeometry> conv_geometry(std::string_view name, const TensorType& x, c
                                    const ConvAttrs& attrs) {
   ConvGeometry g;
   GRADC_TRY_STATUS(read_input(name, x, g));
-  const std::string shown = to_string(x) + " * " + to_string(w);
+  const auto shown = [&] { return to_string(x) + " * " + to_string(w); };
   if (w.rank() != x.rank())
-    return bad(fmt::format("{} data and filter differ in rank: {}", name, shown));
+    return bad(fmt::format("{} data and filter differ in rank: {}", name, shown()));
   GRADC_TRY_STATUS(read(name, "strides", attrs.strides, 1, g, &SpatialDim::stride, 1));
   GRADC_TRY_STATUS(read(name, "pad_low", attrs.pad_low, 0, g, &SpatialDim::pad_low, 0));
   GRADC_TRY_STATUS(read(name, "pad_high", attrs.pad_high, 0, g, &SpatialDim::pad_high, 0));
@@ -79,10 +80,10 @@ Result<ConvGeometry> conv_geometry(std::string_view name, const TensorType& x, c
   g.out_channels = w.shape.back();
   if (g.groups < 1 || g.in_channels % g.groups != 0 || g.out_channels % g.groups != 0)
     return bad(fmt::format("{} of {} input and {} output channels in {} groups: {}", name,
-                           g.in_channels, g.out_channels, g.groups, shown));
+                           g.in_channels, g.out_channels, g.groups, shown()));
   if (w.shape[w.rank() - 2] != g.in_channels / g.groups)
     return bad(fmt::format("{} filter has {} input channels, expected {} / {} groups: {}", name,
-                           w.shape[w.rank() - 2], g.in_channels, g.groups, shown));
+                           w.shape[w.rank() - 2], g.in_channels, g.groups, shown()));
   GRADC_TRY_STATUS(finish(name, shown, g));
   return g;
 }
@@ -102,7 +103,7 @@ Result<ConvGeometry> pool_geometry(std::string_view name, const TensorType& x,
       return bad(fmt::format("{} padding {} and {} must be less than the window {}", name,
                              d.pad_low, d.pad_high, d.window));
   }
-  GRADC_TRY_STATUS(finish(name, to_string(x), g));
+  GRADC_TRY_STATUS(finish(name, [&] { return to_string(x); }, g));
   return g;
 }
 

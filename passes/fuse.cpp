@@ -3,118 +3,17 @@
 #include "ir/op.h"
 #include "passes/fusion_groups.h"
 #include "passes/fusion_label.h"
+#include "passes/kernel_bodies.h"
 #include "passes/passes.h"
 #include "support/check.h"
 
 #include <fmt/ranges.h>
 
-#include <map>
 #include <set>
 #include <utility>
 
 namespace gradc::passes {
 namespace {
-
-/// Makes the body of one kernel. Values that exist at the kernel's points only get the points'
-/// shape: reshapes among them vanish, and come back at outputs of another shape.
-class BodyMaker {
- public:
-  BodyMaker(const Graph& graph, const FusionGroup& group, FormFinder& forms)
-      : graph_(graph), group_(group), forms_(forms) {}
-
-  std::shared_ptr<Graph> run(const std::string& label) {
-    GRADC_CHECK(forms_.find(group_.nodes, group_.outputs).has_value(), "kernel {}: {}", label,
-                forms_.reason());
-    body_ = std::make_shared<Graph>(label);
-    for (ValueId input : group_.inputs) {
-      mapped_[input] =
-          body_->add_input(InputKind::kArg, graph_.type(input), "", graph_.value(input).name);
-    }
-    for (NodeId id : group_.nodes)
-      add(id);
-    for (ValueId output : group_.outputs)
-      body_->add_output("", reshaped(mapped_[output], graph_.type(output).shape));
-    return body_;
-  }
-
- private:
-  ValueId add_node(const Node& like, Op op, std::vector<ValueId> operands, AttrRef attrs,
-                   std::vector<TensorType> types, std::string_view hint) {
-    const LocId loc = body_->add_location(graph_.location(like.loc));
-    const NodeId id =
-        body_->add_node(op, std::move(operands), std::move(attrs), types, like.phase, loc, hint);
-    return body_->node(id).results[0];
-  }
-
-  ValueId reshaped(ValueId value, const Shape& shape) {
-    if (body_->type(value).shape == shape) return value;
-    const auto key = std::pair(value, shape.to_vector());
-    const auto found = reshapes_.find(key);
-    if (found != reshapes_.end()) return found->second;
-    const NodeId def = body_->def(value);
-    const Phase phase = def.valid() ? body_->node(def).phase : Phase::kForward;
-    const LocId loc = def.valid() ? body_->node(def).loc : LocId();
-    const std::vector<TensorType> types = {body_->type(value).with(shape)};
-    const NodeId id = body_->add_node(
-        Op::kReshape, {value}, make_attrs(ReshapeAttrs{shape.to_vector()}), types, phase, loc);
-    return reshapes_[key] = body_->node(id).results[0];
-  }
-
-  void add(NodeId id) {
-    const Node& node = graph_.node(id);
-    const PointClass point_class = forms_.point_class(node.results[0]);
-    const bool plain =
-        point_class == PointClass::kFree || id == group_.form.anchor || is_plain_reduction(node);
-    if (plain) return copy(node);
-    if (def(node.op).lowering == Lowering::kView) return add_view(node);
-    const Shape& shape = point_class == PointClass::kFull ? group_.form.full : group_.form.per_row;
-    std::vector<ValueId> operands;
-    for (ValueId operand : node.operands)
-      operands.push_back(reshaped(mapped_[operand], shape));
-    const ValueId result = node.results[0];
-    mapped_[result] = add_node(node, node.op, std::move(operands), node.attrs,
-                               {graph_.type(result).with(shape)}, graph_.value(result).name);
-  }
-
-  void copy(const Node& node) {
-    std::vector<ValueId> operands;
-    for (ValueId operand : node.operands)
-      operands.push_back(reshaped(mapped_[operand], graph_.type(operand).shape));
-    std::vector<TensorType> types;
-    for (ValueId result : node.results)
-      types.push_back(graph_.type(result));
-    const LocId loc = body_->add_location(graph_.location(node.loc));
-    const NodeId id = body_->add_node(node.op, std::move(operands), node.attrs, types, node.phase,
-                                      loc, graph_.value(node.results[0]).name);
-    for (size_t i = 0; i < node.results.size(); ++i)
-      mapped_[node.results[i]] = body_->node(id).results[i];
-  }
-
-  /// Reshapes, and broadcasts of row values back to their rows.
-  void add_view(const Node& node) {
-    const ValueId operand = node.operands[0];
-    const ValueId result = node.results[0];
-    if (forms_.point_class(operand) == forms_.point_class(result)) {
-      mapped_[result] = mapped_[operand];
-      return;
-    }
-    Ints dims;
-    for (int axis = 0; axis < group_.form.per_row.rank(); ++axis)
-      dims.push_back(axis);
-    const Shape& full = group_.form.full;
-    mapped_[result] =
-        add_node(node, Op::kBroadcast, {reshaped(mapped_[operand], group_.form.per_row)},
-                 make_attrs(BroadcastAttrs{full.to_vector(), std::move(dims)}),
-                 {graph_.type(result).with(full)}, graph_.value(result).name);
-  }
-
-  const Graph& graph_;
-  const FusionGroup& group_;
-  FormFinder& forms_;
-  std::shared_ptr<Graph> body_;
-  std::map<ValueId, ValueId> mapped_;
-  std::map<std::pair<ValueId, std::vector<int64_t>>, ValueId> reshapes_;
-};
 
 /// The node that says where a kernel comes from.
 const Node& main_node(const Graph& graph, const FusionGroup& group) {
@@ -123,21 +22,18 @@ const Node& main_node(const Graph& graph, const FusionGroup& group) {
 
 class Emitter {
  public:
-  /// `rule` is the optimizer's, for names.
-  Emitter(Graph& graph, std::string_view rule)
-      : graph_(graph), rule_(rule), forms_(graph), old_nodes_(graph.nodes()) {
+  explicit Emitter(Graph& graph) : graph_(graph), old_nodes_(graph.nodes()) {
     for (size_t i = 0; i < graph.value_capacity(); ++i)
       mapped_.push_back(ValueId(i));
   }
 
-  void run(const std::vector<FusionGroup>& groups) {
-    for (const FusionGroup& group : groups)
-      bodies_.push_back(group.loop ? nullptr : make_body(group));
+  /// The bodies are made before the graph changes; a loop has none.
+  void run(const std::vector<FusionGroup>& groups, std::vector<std::shared_ptr<Graph>> bodies) {
     for (size_t i = 0; i < groups.size(); ++i) {
       if (groups[i].loop) {
         keep_loop(groups[i].owned[0]);
       } else {
-        add_kernel(groups[i], bodies_[i]);
+        add_kernel(groups[i], std::move(bodies[i]));
       }
     }
     std::vector<NodeId> updates;
@@ -161,11 +57,6 @@ class Emitter {
  private:
   ValueId mapped(ValueId value) const {
     return value.index < mapped_.size() ? mapped_[value.index] : value;
-  }
-
-  /// Bodies are made before the graph changes.
-  std::shared_ptr<Graph> make_body(const FusionGroup& group) {
-    return BodyMaker(graph_, group, forms_).run(kernel_label(graph_, group, rule_));
   }
 
   void add_kernel(const FusionGroup& group, std::shared_ptr<Graph> body) {
@@ -213,11 +104,8 @@ class Emitter {
   }
 
   Graph& graph_;
-  std::string rule_;
-  FormFinder forms_;
   std::vector<NodeId> old_nodes_;
   std::vector<ValueId> mapped_;  ///< by old ValueId
-  std::vector<std::shared_ptr<Graph>> bodies_;
   std::vector<NodeId> kernels_;  ///< and loops, in order
   std::set<NodeId> loops_;
   std::vector<std::pair<ValueId, std::string>> names_;
@@ -227,7 +115,8 @@ class Emitter {
 
 Result<bool> fuse(Graph& graph, PassContext& context) {
   bool any = false;
-  for (NodeId id : graph.nodes()) {
+  bool fused = false;
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
     const Lowering lowering = def(node.op).lowering;
     if (lowering == Lowering::kComposite) {
@@ -238,16 +127,19 @@ Result<bool> fuse(Graph& graph, PassContext& context) {
     }
     const bool is_constant = node.op == Op::kConstant && !is_splat_constant(node);
     any = any || (lowering != Lowering::kStructure && !is_constant);
+    fused = fused || node.op == Op::kKernel;
   }
   if (!any) return false;
-  for (NodeId id : graph.nodes()) {
-    if (graph.node(id).op == Op::kKernel) {
-      return make_error(DiagKind::kUnsupported, {},
-                        "fuse works on a graph without kernels, this one is partly fused");
-    }
+  if (fused) {
+    return make_error(DiagKind::kUnsupported, {},
+                      "fuse works on a graph without kernels, this one is partly fused");
   }
   const std::vector<FusionGroup> groups = FusionGroups(graph, context).run();
-  Emitter(graph, step_label(context)).run(groups);
+  KernelBodies made(graph, step_label(context), context.options.name_bodies);
+  std::vector<std::shared_ptr<Graph>> bodies;
+  for (const FusionGroup& group : groups)
+    bodies.push_back(group.loop ? nullptr : made.find(group));
+  Emitter(graph).run(groups, std::move(bodies));
   context.count("kernels", static_cast<int64_t>(groups.size()));
   if (context.options.verify) {
     const std::vector<std::string> wrong = verify_fused(graph);

@@ -64,13 +64,9 @@ double op_cost(const Node& node) {
 }
 
 WorkMeter::WorkMeter(const Graph& graph)
-    : graph_(graph),
-      costs_(graph.node_capacity()),
-      elements_(graph.value_capacity(), 0),
-      stamp_of_(graph.value_capacity(), 0),
-      points_(graph.value_capacity(), 0) {
-  for (size_t i = 0; i < elements_.size(); ++i)
-    elements_[i] = static_cast<double>(graph.type(ValueId(i)).num_elements());
+    : graph_(graph), costs_(graph.node_capacity()), values_(graph.value_capacity()) {
+  for (size_t i = 0; i < values_.size(); ++i)
+    values_[i].elements = static_cast<double>(graph.type(ValueId(i)).num_elements());
   for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
     costs_[id.index] = {op_cost(node), operand_repeats(node), is_plain_reduction(node)};
@@ -78,23 +74,23 @@ WorkMeter::WorkMeter(const Graph& graph)
 }
 
 void WorkMeter::ask(ValueId value, double points) {
-  double& known = points_[value.index];
-  known = stamp_of_[value.index] == stamp_ ? std::max(known, points) : points;
-  stamp_of_[value.index] = stamp_;
+  ValueState& v = values_[value.index];
+  v.points = v.stamp == stamp_ ? std::max(v.points, points) : points;
+  v.stamp = stamp_;
 }
 
 /// A concatenation at whose points each part is made once.
 bool WorkMeter::is_stored_in_parts(const Node& node, const KernelForm& form) const {
   return form.kind == KernelKind::kElementwise && node.op == Op::kConcat &&
-         graph_.type(node.results[0]).shape != form.full &&
-         graph_.type(node.operands[0]).shape == form.full;
+         graph_.type(node.results[0]).shape != form.full() &&
+         graph_.type(node.operands[0]).shape == form.full();
 }
 
 double WorkMeter::measure(std::span<const NodeId> nodes, std::span<const ValueId> outputs,
                           const KernelForm& form, const FormFinder& classes) {
   ++stamp_;
   for (ValueId output : outputs)
-    ask(output, elements_[output.index]);
+    ask(output, elements(output));
   double work = 0;
   for (size_t i = nodes.size(); i-- > 0;) {
     const Node& node = graph_.node(nodes[i]);
@@ -108,8 +104,8 @@ double WorkMeter::measure(std::span<const NodeId> nodes, std::span<const ValueId
     const bool counts_operand =
         cost.is_reduction || nodes[i] == form.anchor || is_stored_in_parts(node, form);
     for (ValueId operand : node.operands)
-      ask(operand, counts_operand ? elements_[operand.index] * cost.repeats : at);
-    if (cost.is_reduction) at = elements_[node.operands[0].index];
+      ask(operand, counts_operand ? elements(operand) * cost.repeats : at);
+    if (cost.is_reduction) at = elements(node.operands[0]);
     work += at * cost.element;
   }
   return work;

@@ -40,8 +40,10 @@ class WorkMeter {
 
  private:
   double points(ValueId value) const {
-    return stamp_of_[value.index] == stamp_ ? points_[value.index] : 0;
+    const ValueState& v = values_[value.index];
+    return v.stamp == stamp_ ? v.points : 0;
   }
+  double elements(ValueId value) const { return values_[value.index].elements; }
   void ask(ValueId value, double points);
   bool is_stored_in_parts(const Node& node, const KernelForm& form) const;
 
@@ -50,12 +52,15 @@ class WorkMeter {
     double repeats = 0;         ///< how often an anchor asks for each element of its operands
     bool is_reduction = false;  ///< a plain one
   };
+  struct ValueState {
+    double elements = 0;
+    double points = 0;  ///< at how many it is asked for
+    uint32_t stamp = 0;
+  };
 
   const Graph& graph_;
   std::vector<NodeCost> costs_;     ///< by NodeId
-  std::vector<double> elements_;    ///< by ValueId
-  std::vector<uint32_t> stamp_of_;  ///< by ValueId
-  std::vector<double> points_;      ///< by ValueId: at how many a value is asked for
+  std::vector<ValueState> values_;  ///< by ValueId
   uint32_t stamp_ = 0;
 };
 

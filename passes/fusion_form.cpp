@@ -56,8 +56,8 @@ std::span<const ValueId> joined_parts(const Graph& graph, ValueId output,
   return read ? std::span<const ValueId>() : std::span<const ValueId>(parts);
 }
 
-Shape elementwise_points(const Graph& graph, std::span<const ValueId> outputs,
-                         std::span<const NodeId> nodes) {
+const Shape& elementwise_points(const Graph& graph, std::span<const ValueId> outputs,
+                                std::span<const NodeId> nodes) {
   for (ValueId output : outputs) {
     if (joined_parts(graph, output, nodes).empty()) return graph.type(output).shape;
   }
@@ -65,8 +65,7 @@ Shape elementwise_points(const Graph& graph, std::span<const ValueId> outputs,
 }
 
 void FormFinder::set_class(ValueId value, PointClass point_class) {
-  stamp_of_[value.index] = stamp_;
-  class_of_[value.index] = point_class;
+  values_[value.index] = {stamp_, point_class};
 }
 
 std::optional<KernelForm> FormFinder::find(std::span<const NodeId> nodes,
@@ -80,7 +79,8 @@ std::optional<KernelForm> FormFinder::find(std::span<const NodeId> nodes,
   }
   if (!find_anchor(nodes, form)) return std::nullopt;
   if (form.kind == KernelKind::kElementwise) {
-    form.full = form.space = elementwise_points(graph_, outputs, nodes);  // and all values are free
+    const Shape& points = elementwise_points(graph_, outputs, nodes);  // and all values are free
+    form.set_shapes(points, points);
   } else {
     for (NodeId node : nodes) {
       if (!classify(node, form)) return std::nullopt;
@@ -93,10 +93,7 @@ std::optional<KernelForm> FormFinder::find(std::span<const NodeId> nodes,
 }
 
 FormFinder::FormFinder(const Graph& graph)
-    : graph_(graph),
-      role_(graph.node_capacity(), Role::kOther),
-      stamp_of_(graph.value_capacity(), 0),
-      class_of_(graph.value_capacity(), PointClass::kFree) {
+    : graph_(graph), role_(graph.node_capacity(), Role::kOther), values_(graph.value_capacity()) {
   for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next)
     role_[id.index] = role_of(graph.node(id));
 }
@@ -153,7 +150,8 @@ bool FormFinder::find_anchor(std::span<const NodeId> nodes, KernelForm& form) {
   if (anchors > 1) return no("two contractions or the like");
   if (anchors == 1 && reduction.valid()) return no("a contraction and a reduction");
   if (anchors == 1) {
-    form.full = form.space = graph_.type(graph_.node(form.anchor).results[0]).shape;
+    const Shape& result = graph_.type(graph_.node(form.anchor).results[0]).shape;
+    form.set_shapes(result, result);
     return true;
   }
   return !reduction.valid() || set_reduction_form(reduction, form);
@@ -164,13 +162,12 @@ bool FormFinder::set_reduction_form(NodeId id, KernelForm& form) {
   const Ints& axes = node.attrs.as<AxesAttrs>().axes;
   const TensorType& operand = graph_.type(node.operands[0]);
   form.anchor = id;
-  form.space = operand.shape;
   const Shape& result = graph_.type(node.results[0]).shape;
   const int64_t first_trailing = operand.rank() - static_cast<int64_t>(axes.size());
   const bool trailing = axes.empty() || axes.front() == first_trailing;
   form.kind = trailing ? KernelKind::kRow : KernelKind::kColumn;
-  form.full = trailing ? form.space : result;
-  form.per_row = result;
+  form.set_shapes(operand.shape, trailing ? operand.shape : result);
+  form.set_per_row(result);
   return true;
 }
 
@@ -207,7 +204,7 @@ bool FormFinder::classify(NodeId id, const KernelForm& form) {
 bool FormFinder::classify_reduction(NodeId id, const KernelForm& form) {
   const Node& node = graph_.node(id);
   const ValueId operand = node.operands[0];
-  if (graph_.type(operand).shape != form.space ||
+  if (graph_.type(operand).shape != form.space() ||
       node.attrs.as<AxesAttrs>().axes != graph_.node(form.anchor).attrs.as<AxesAttrs>().axes) {
     return no("reductions over different axes");
   }
@@ -236,7 +233,7 @@ bool FormFinder::classify_view(NodeId id, const KernelForm& form, PointClass ope
     return true;
   }
   const bool per_row = form.kind == KernelKind::kRow && operand == PointClass::kPerRow &&
-                       to.num_elements() == form.space.num_elements();
+                       to.num_elements() == form.space().num_elements();
   if (!per_row || !broadcasts_trailing(from.shape, attrs, form.cols()))
     return no("a dependent value is repeated");
   set_class(node.results[0], PointClass::kFull);
@@ -249,10 +246,10 @@ bool FormFinder::check_output(ValueId value, const KernelForm& form,
   if (point_class(value) != PointClass::kFree) return true;
   if (form.kind == KernelKind::kElementwise) {
     const std::span<const ValueId> parts = joined_parts(graph_, value, nodes);
-    if (!parts.empty() && graph_.type(parts[0]).shape == form.full) return true;
+    if (!parts.empty() && graph_.type(parts[0]).shape == form.full()) return true;
   }
-  if (type.shape == form.full) return true;
-  if (form.kind == KernelKind::kRow && type.shape == form.per_row) return true;
+  if (type.shape == form.full()) return true;
+  if (form.kind == KernelKind::kRow && type.shape == form.per_row()) return true;
   return no("outputs of different shapes");
 }
 

@@ -17,18 +17,35 @@
 
 namespace gradc {
 
-struct KernelForm {
+/// Its shapes are those of values of the graph, as long as the graph does not change.
+class KernelForm {
+ public:
   KernelKind kind = KernelKind::kElementwise;
   NodeId anchor;  ///< contraction, opaque: the one; row, column: the first reduction
-  Shape space;    ///< row, column: the shape that is reduced; else equal to `full`
-  Shape full;     ///< elementwise: the outputs, or their parts; row: as space; else the anchor's
-                  ///< result
-  Shape per_row;  ///< row: the reductions' results
+
+  /// Row, column: the shape that is reduced; else equal to `full`.
+  const Shape& space() const { return *space_; }
+  /// Elementwise: the outputs, or their parts; row: as space; else the anchor's result.
+  const Shape& full() const { return *full_; }
+  /// Row: the reductions' results.
+  const Shape& per_row() const { return *per_row_; }
+  void set_shapes(const Shape& space, const Shape& full) {
+    space_ = &space;
+    full_ = &full;
+  }
+  void set_per_row(const Shape& shape) { per_row_ = &shape; }
+
   bool is_anchored() const {
     return kind == KernelKind::kContraction || kind == KernelKind::kOpaque;
   }
-  int64_t rows() const { return per_row.num_elements(); }
-  int64_t cols() const { return space.num_elements() / per_row.num_elements(); }
+  int64_t rows() const { return per_row().num_elements(); }
+  int64_t cols() const { return space().num_elements() / rows(); }
+
+ private:
+  static constexpr Shape kScalar{};
+  const Shape* space_ = &kScalar;
+  const Shape* full_ = &kScalar;
+  const Shape* per_row_ = &kScalar;
 };
 
 /// Where a value exists.
@@ -45,8 +62,8 @@ std::span<const ValueId> joined_parts(const Graph& graph, ValueId output,
 
 /// The points of an elementwise kernel: the shape of its outputs, or of the parts of those that are
 /// stored part by part.
-Shape elementwise_points(const Graph& graph, std::span<const ValueId> outputs,
-                         std::span<const NodeId> nodes);
+const Shape& elementwise_points(const Graph& graph, std::span<const ValueId> outputs,
+                                std::span<const NodeId> nodes);
 
 /// Finds the form of sets of nodes of one graph. Keeps scratch tables, so that many sets can be
 /// asked about.
@@ -60,7 +77,8 @@ class FormFinder {
   std::string_view reason() const { return reason_; }
   /// Of a value defined by the nodes last asked about; kFree for others.
   PointClass point_class(ValueId value) const {
-    return stamp_of_[value.index] == stamp_ ? class_of_[value.index] : PointClass::kFree;
+    const ValueState& v = values_[value.index];
+    return v.stamp == stamp_ ? v.point_class : PointClass::kFree;
   }
 
  private:
@@ -79,10 +97,14 @@ class FormFinder {
   bool check_output(ValueId value, const KernelForm& form, std::span<const NodeId> nodes);
   void set_class(ValueId value, PointClass point_class);
 
+  struct ValueState {
+    uint32_t stamp = 0;
+    PointClass point_class = PointClass::kFree;
+  };
+
   const Graph& graph_;
   std::vector<Role> role_;          ///< by NodeId
-  std::vector<uint32_t> stamp_of_;  ///< by ValueId
-  std::vector<PointClass> class_of_;
+  std::vector<ValueState> values_;  ///< by ValueId
   uint32_t stamp_ = 0;
   std::string_view reason_;  ///< a literal
 };

@@ -5,6 +5,7 @@
 #include "passes/padded_reads.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace gradc {
 namespace {
@@ -30,18 +31,18 @@ FusionGroups::FusionGroups(const Graph& graph, PassContext& context)
       owner_(graph.node_capacity(), kNoGroup),
       mark_(graph.node_capacity(), 0),
       seen_(graph.node_capacity(), 0),
-      seen_value_(graph.value_capacity(), 0),
-      bytes_(graph.value_capacity(), 0),
       constant_(graph.node_capacity(), 0),
-      kept_(graph.value_capacity(), 0),
-      readers_(graph.value_capacity()) {
+      values_(graph.value_capacity()) {
   uint32_t position = 0;
-  for (NodeId id : graph.nodes()) {
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     position_[id.index] = position++;
     constant_[id.index] = graph.node(id).op == Op::kConstant ? 1 : 0;
   }
-  for (size_t i = 0; i < bytes_.size(); ++i)
-    bytes_[i] = static_cast<double>(graph.type(ValueId(i)).bytes());
+  for (size_t i = 0; i < values_.size(); ++i) {
+    const Value& value = graph.value(ValueId(i));
+    values_[i].bytes = static_cast<double>(value.type.bytes());
+    values_[i].maker = value.def;
+  }
   find_live_nodes();
   choose_inline_nodes();
   make_single_groups();
@@ -49,33 +50,32 @@ FusionGroups::FusionGroups(const Graph& graph, PassContext& context)
 
 void FusionGroups::find_live_nodes() {
   for (const GraphOutput& output : graph_.outputs())
-    kept_[output.value.index] = 1;
-  const std::vector<NodeId> order = graph_.nodes();
-  for (auto it = order.rbegin(); it != order.rend(); ++it) {
-    const Node& node = graph_.node(*it);
+    values_[output.value.index].kept = true;
+  for (NodeId id = graph_.last_node(); id.valid(); id = graph_.node(id).prev) {
+    const Node& node = graph_.node(id);
     bool live = node.op == Op::kUpdate;
-    if (live) kept_[node.operands[1].index] = 1;
+    if (live) values_[node.operands[1].index].kept = true;
     for (ValueId result : node.results) {
-      live = live || kept_[result.index] != 0;
+      live = live || is_kept(result);
       const std::vector<Use>& uses = graph_.value(result).uses;
       live = live || std::any_of(uses.begin(), uses.end(),
                                  [&](const Use& use) { return live_[use.node.index] != 0; });
     }
-    live_[it->index] = live ? 1 : 0;
+    live_[id.index] = live ? 1 : 0;
     if (live && def(node.op).has_open_body()) {  // a loop's operands are in memory
       for (ValueId operand : node.operands)
-        kept_[operand.index] = 1;
+        values_[operand.index].kept = true;
     }
   }
 }
 
 void FusionGroups::choose_inline_nodes() {
-  for (NodeId id : graph_.nodes()) {
+  for (NodeId id = graph_.first_node(); id.valid(); id = graph_.node(id).next) {
     const Node& node = graph_.node(id);
     double cost = op_cost(node);
     uint32_t size = 1;
     for (ValueId operand : node.operands) {
-      const NodeId producer = graph_.def(operand);
+      const NodeId producer = maker(operand);
       if (!is_inline_producer(producer)) continue;
       cost += inline_cost_[producer.index];
       size += inline_size_[producer.index];
@@ -113,14 +113,13 @@ bool FusionGroups::joins_what_is_made(NodeId id) const {
   const Node& node = graph_.node(id);
   if (joined_parts(graph_, node.results[0], {}).empty()) return false;
   const bool made = std::all_of(node.operands.begin(), node.operands.end(), [&](ValueId part) {
-    const NodeId producer = graph_.def(part);
+    const NodeId producer = maker(part);
     return producer.valid() && inline_[producer.index] == 0 &&
            def(graph_.node(producer).op).lowering == Lowering::kScalar;
   });
   if (!made) return false;
   const std::vector<Use>& uses = graph_.value(node.results[0]).uses;
-  return kept_[node.results[0].index] != 0 ||
-         std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
+  return is_kept(node.results[0]) || std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
            const Lowering lowering = def(graph_.node(use.node).op).lowering;
            return lowering == Lowering::kMatmul || lowering == Lowering::kConv ||
                   lowering == Lowering::kReduce;
@@ -144,7 +143,7 @@ bool FusionGroups::cheap_to_repeat(NodeId id) {
   std::vector<NodeId> nodes;
   ++stamp_;
   for (ValueId operand : node.operands) {
-    const NodeId producer = graph_.def(operand);
+    const NodeId producer = maker(operand);
     if (is_inline_producer(producer)) collect(producer, nodes);
   }
   nodes.push_back(id);
@@ -155,7 +154,7 @@ bool FusionGroups::cheap_to_repeat(NodeId id) {
   for (NodeId n : nodes) {
     random = random || graph_.node(n).op == Op::kRandomUniform;
     for (ValueId operand : graph_.node(n).operands) {
-      const NodeId producer = graph_.def(operand);
+      const NodeId producer = maker(operand);
       if (is_inline_producer(producer)) continue;
       const bool is_large =
           graph_.type(operand).num_elements() * 4 > type.num_elements() || type.num_elements() < 16;
@@ -181,7 +180,7 @@ bool FusionGroups::cheap_to_repeat(NodeId id) {
 /// reads it, and something else made it.
 bool FusionGroups::surely_stored(ValueId value) {
   if (graph_.is_input(value) || graph_.is_output(value)) return true;
-  if (is_plain_reduction(graph_.node(graph_.def(value)))) return false;
+  if (is_plain_reduction(graph_.node(maker(value)))) return false;
   const std::vector<Use>& uses = graph_.value(value).uses;
   return std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
     const Lowering lowering = def(graph_.node(use.node).op).lowering;
@@ -193,18 +192,22 @@ bool FusionGroups::surely_stored(ValueId value) {
 }
 
 void FusionGroups::make_single_groups() {
-  for (NodeId id : graph_.nodes()) {
+  std::vector<NodeId> owned;
+  for (NodeId id = graph_.first_node(); id.valid(); id = graph_.node(id).next) {
     if (live_[id.index] == 0 || stays_a_node(graph_.node(id))) continue;
     // An inline node may be needed in memory all the same, by an output or an update.
-    if (inline_[id.index] != 0 && kept_[graph_.node(id).results[0].index] == 0) continue;
-    owner_[id.index] = static_cast<uint32_t>(groups_.size());
-    groups_.emplace_back();
-    groups_.back().owned = {id};
+    if (inline_[id.index] != 0 && !is_kept(graph_.node(id).results[0])) continue;
+    owner_[id.index] = static_cast<uint32_t>(owned.size());
+    owned.push_back(id);
   }
+  groups_.resize(owned.size());
+  for (size_t group = 0; group < owned.size(); ++group)
+    groups_[group].owned = {owned[group]};
   version_.assign(groups_.size(), 0);
   alive_.assign(groups_.size(), 1);
   for (uint32_t group = 0; group < groups_.size(); ++group)
     make_single_group(group);
+  collect_readers();
   // What is read outside is known when all groups have their inputs.
   for (uint32_t group = 0; group < groups_.size(); ++group)
     finish_single_group(group);
@@ -216,7 +219,7 @@ void FusionGroups::collect(NodeId node, std::vector<NodeId>& nodes) {
   if (seen_[node.index] == stamp_) return;
   seen_[node.index] = stamp_;
   for (ValueId operand : graph_.node(node).operands) {
-    const NodeId producer = graph_.def(operand);
+    const NodeId producer = maker(operand);
     if (is_inline_producer(producer)) collect(producer, nodes);
   }
   nodes.push_back(node);
@@ -235,8 +238,6 @@ void FusionGroups::make_single_group(uint32_t index) {
   std::sort(group.nodes.begin(), group.nodes.end(),
             [&](NodeId a, NodeId b) { return position_[a.index] < position_[b.index]; });
   put_inputs_in_order(group);
-  for (ValueId input : group.inputs)
-    readers_[input.index].insert(index);
   (graph_.node(id).phase == Phase::kForward ? group.forward : group.later) = true;
 }
 
@@ -257,12 +258,55 @@ void FusionGroups::finish_single_group(uint32_t index) {
 // ---- one group ---------------------------------------------------------------------------------
 
 /// Whether a value has to be in memory when these two groups are one. Other groups have their own
-/// copies of inline nodes: readers_ knows that.
+/// copies of inline nodes: readers() knows that.
 bool FusionGroups::is_needed(ValueId value, uint32_t a, uint32_t b) const {
-  if (kept_[value.index] != 0) return true;
-  const std::set<uint32_t>& readers = readers_[value.index];
-  return std::any_of(readers.begin(), readers.end(),
-                     [&](uint32_t reader) { return reader != a && reader != b; });
+  if (is_kept(value)) return true;
+  return std::ranges::any_of(readers(value),
+                             [&](uint32_t reader) { return reader != a && reader != b; });
+}
+
+// ---- readers -----------------------------------------------------------------------------------
+
+/// Room for the readers of all values, who are never more than now, and the readers in order.
+void FusionGroups::collect_readers() {
+  size_t count = 0;
+  for (const FusionGroup& group : groups_) {
+    for (ValueId input : group.inputs)
+      ++values_[input.index].num_readers;
+    count += group.inputs.size();
+  }
+  readers_.resize(count);
+  uint32_t next = 0;
+  for (ValueState& value : values_) {
+    value.first_reader = next;
+    next += std::exchange(value.num_readers, 0);
+  }
+  for (uint32_t group = 0; group < groups_.size(); ++group) {
+    for (ValueId input : groups_[group].inputs) {
+      ValueState& value = values_[input.index];
+      readers_[value.first_reader + value.num_readers++] = group;
+    }
+  }
+}
+
+void FusionGroups::remove_reader(ValueId value, uint32_t group) {
+  ValueState& v = values_[value.index];
+  uint32_t* const first = readers_.data() + v.first_reader;
+  uint32_t* const last = first + v.num_readers;
+  uint32_t* const at = std::lower_bound(first, last, group);
+  std::copy(at + 1, last, at);
+  --v.num_readers;
+}
+
+/// After one that is now part of it was removed.
+void FusionGroups::add_reader(ValueId value, uint32_t group) {
+  ValueState& v = values_[value.index];
+  uint32_t* const first = readers_.data() + v.first_reader;
+  uint32_t* const last = first + v.num_readers;
+  uint32_t* const at = std::lower_bound(first, last, group);
+  std::copy_backward(at, last, last + 1);
+  *at = group;
+  ++v.num_readers;
 }
 
 /// Values from outside, in order of first use.
@@ -271,9 +315,7 @@ void FusionGroups::put_inputs_in_order(FusionGroup& group) {
   group.inputs.clear();
   for (NodeId id : group.nodes) {
     for (ValueId operand : graph_.node(id).operands) {
-      if (is_marked(graph_.def(operand)) || seen_value_[operand.index] == stamp_) continue;
-      seen_value_[operand.index] = stamp_;
-      group.inputs.push_back(operand);
+      if (!is_marked(maker(operand)) && see(operand)) group.inputs.push_back(operand);
     }
   }
 }
@@ -299,12 +341,12 @@ bool FusionGroups::find_form(FusionGroup& group) {
 /// A few very long rows would leave the other threads idle while elements are written.
 bool FusionGroups::form_is_sensible(const FusionGroup& group) const {
   const KernelForm& form = group.form;
-  const int64_t elements = form.space.num_elements();
+  const int64_t elements = form.space().num_elements();
   const bool few_long_rows = form.kind == KernelKind::kRow && form.rows() < kMinParallelRows &&
                              elements > kMaxSerialElements;
   return !few_long_rows ||
          std::none_of(group.outputs.begin(), group.outputs.end(),
-                      [&](ValueId output) { return graph_.type(output).shape == form.space; });
+                      [&](ValueId output) { return graph_.type(output).shape == form.space(); });
 }
 
 }  // namespace gradc

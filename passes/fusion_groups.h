@@ -17,7 +17,6 @@
 #include "passes/pass.h"
 
 #include <optional>
-#include <set>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -80,7 +79,27 @@ class FusionGroups : private GroupEdges {
   void put_inputs_in_order(FusionGroup& group);
   void mark(std::span<const NodeId> nodes);
   bool is_marked(NodeId id) const { return id.valid() && mark_[id.index] == stamp_; }
-  double bytes(ValueId value) const { return bytes_[value.index]; }
+  double bytes(ValueId value) const { return values_[value.index].bytes; }
+  bool is_kept(ValueId value) const { return values_[value.index].kept; }
+  /// Makes a value one of those seen since the last stamp; false where it is already.
+  bool see(ValueId value) {
+    uint32_t& seen = values_[value.index].seen;
+    if (seen == stamp_) return false;
+    seen = stamp_;
+    return true;
+  }
+  /// The node that makes a value, invalid for the graph's inputs.
+  NodeId maker(ValueId value) const { return values_[value.index].maker; }
+
+  // ---- readers
+  void collect_readers();
+  /// Groups that have a value as an input, in order.
+  std::span<const uint32_t> readers(ValueId value) const {
+    const ValueState& v = values_[value.index];
+    return {readers_.data() + v.first_reader, v.num_readers};
+  }
+  void remove_reader(ValueId value, uint32_t group);
+  void add_reader(ValueId value, uint32_t group);
 
   // ---- pairs
   void unite_values(uint32_t first, uint32_t second, FusionGroup& both);
@@ -107,6 +126,16 @@ class FusionGroups : private GroupEdges {
   bool consumers(uint32_t group, size_t limit, std::vector<uint32_t>& result) const override;
   bool producers(uint32_t group, size_t limit, std::vector<uint32_t>& result) const override;
 
+  /// What is asked of a value over and over, in one place.
+  struct ValueState {
+    double bytes = 0;
+    NodeId maker;
+    uint32_t seen = 0;
+    uint32_t first_reader = 0;  ///< in readers_
+    uint32_t num_readers = 0;
+    bool kept = false;  ///< an output, or the new value of a parameter
+  };
+
   const Graph& graph_;
   PassContext& context_;
   FormFinder forms_;
@@ -119,12 +148,10 @@ class FusionGroups : private GroupEdges {
   std::vector<uint32_t> owner_;        ///< by NodeId: its group
   std::vector<uint32_t> mark_;         ///< by NodeId: nodes of the group looked at
   std::vector<uint32_t> seen_;         ///< by NodeId
-  std::vector<uint32_t> seen_value_;   ///< by ValueId
   uint32_t stamp_ = 0;
-  std::vector<double> bytes_;   ///< by ValueId
-  std::vector<char> constant_;  ///< by NodeId
-  std::vector<char> kept_;      ///< by ValueId: an output, or the new value of a parameter
-  std::vector<std::set<uint32_t>> readers_;  ///< by ValueId: groups that have it as an input
+  std::vector<char> constant_;      ///< by NodeId
+  std::vector<ValueState> values_;  ///< by ValueId
+  std::vector<uint32_t> readers_;   ///< of all values: merging only makes them fewer
   std::vector<FusionGroup> groups_;
   std::vector<uint32_t> version_;  ///< by group; changes when it is merged
   std::vector<char> alive_;        ///< by group
@@ -134,6 +161,7 @@ class FusionGroups : private GroupEdges {
   double extra_ = 0;                  ///< repeated work of that union
   Refusal refusal_ = Refusal::kNone;  ///< why it is none
   int64_t pairs_tried_ = 0;
+  int64_t merged_ = 0;
 };
 
 }  // namespace gradc

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
+#include <bitset>
 
 namespace gradc {
 namespace {
@@ -15,7 +15,7 @@ class Labeller {
       : graph_(graph), group_(group), rule_(rule) {
     for (NodeId id : group.nodes) {
       const Node& node = graph.node(id);
-      ops_.insert(node.op);
+      ops_.set(static_cast<size_t>(node.op));
       last_phase_ = std::max(last_phase_, node.phase);
       if (node.phase == Phase::kBackward) has_backward_ = true;
       if (node.phase == Phase::kForward && op_cost(node) > 0) has_forward_ = true;
@@ -45,7 +45,7 @@ class Labeller {
   }
 
  private:
-  bool has(Op op) const { return ops_.contains(op); }
+  bool has(Op op) const { return ops_[static_cast<size_t>(op)]; }
 
   /// The optimizer's rule; empty when the kernel makes no new parameter.
   std::string optimizer() const {
@@ -117,7 +117,7 @@ class Labeller {
       for (NodeId id : group_.owned)
         names.emplace_back(op_name(graph_.node(id).op));
     }
-    const bool scalars = group_.form.full.rank() == 0;
+    const bool scalars = group_.form.full().rank() == 0;
     if (names.size() > 3) return (scalars ? "scalars_" : "elementwise_") + names.back();
     std::string label = scalars ? "scalar" : "";
     for (const std::string& name : names)
@@ -128,7 +128,7 @@ class Labeller {
   const Graph& graph_;
   const FusionGroup& group_;
   std::string rule_;
-  std::set<Op> ops_;
+  std::bitset<kNumOps> ops_;
   Phase last_phase_ = Phase::kForward;
   bool has_forward_ = false;
   bool has_backward_ = false;

@@ -58,6 +58,7 @@ void FusionGroups::search() {
     if (order_->before(c.second, c.first)) std::swap(c.first, c.second);
     if (order_->may_merge(c.first, c.second) && context_.may_rewrite()) merge(c.first, c.second);
   }
+  context_.count("groups merged", merged_);
   context_.count("pairs tried", pairs_tried_);
   context_.count("edges seen", static_cast<int64_t>(order_->edges_seen()));
   context_.count("merges not looked into", static_cast<int64_t>(order_->searches_given_up()));
@@ -77,7 +78,7 @@ std::vector<FusionGroup> FusionGroups::run() {
 
 bool FusionGroups::producers(uint32_t group, size_t limit, std::vector<uint32_t>& result) const {
   for (ValueId input : groups_[group].inputs) {
-    const NodeId producer = graph_.def(input);
+    const NodeId producer = maker(input);
     if (!producer.valid() || owner(producer) == UINT32_MAX) continue;
     if (result.size() >= limit) return false;
     result.push_back(owner(producer));
@@ -87,9 +88,9 @@ bool FusionGroups::producers(uint32_t group, size_t limit, std::vector<uint32_t>
 
 bool FusionGroups::consumers(uint32_t group, size_t limit, std::vector<uint32_t>& result) const {
   for (ValueId output : groups_[group].outputs) {
-    const std::set<uint32_t>& readers = readers_[output.index];
-    if (result.size() + readers.size() > limit) return false;
-    result.insert(result.end(), readers.begin(), readers.end());
+    const std::span<const uint32_t> reading = readers(output);
+    if (result.size() + reading.size() > limit) return false;
+    result.insert(result.end(), reading.begin(), reading.end());
   }
   return true;
 }
@@ -97,7 +98,7 @@ bool FusionGroups::consumers(uint32_t group, size_t limit, std::vector<uint32_t>
 bool FusionGroups::is_linked(uint32_t a, uint32_t b) const {
   const std::vector<ValueId>& inputs = groups_[b].inputs;
   return std::any_of(inputs.begin(), inputs.end(), [&](ValueId input) {
-    const NodeId producer = graph_.def(input);
+    const NodeId producer = maker(input);
     return producer.valid() && owner(producer) == a;
   });
 }
@@ -114,10 +115,9 @@ void FusionGroups::push_neighbours(uint32_t group) {
   std::vector<uint32_t> neighbours;
   producers(group, SIZE_MAX, neighbours);
   for (ValueId output : groups_[group].outputs) {
-    const std::set<uint32_t>& readers = readers_[output.index];
-    auto reader = readers.begin();
-    for (size_t i = 0; i < kMaxReaders && reader != readers.end(); ++i)
-      neighbours.push_back(*reader++);
+    const std::span<const uint32_t> reading = readers(output);
+    const std::span<const uint32_t> some = reading.first(std::min(reading.size(), kMaxReaders));
+    neighbours.insert(neighbours.end(), some.begin(), some.end());
   }
   make_unique(neighbours);
   for (uint32_t neighbour : neighbours)
@@ -130,13 +130,13 @@ void FusionGroups::push_siblings(uint32_t group, bool earlier) {
   if (is_anchored(groups_[group])) return;
   std::vector<uint32_t> siblings;
   for (ValueId input : groups_[group].inputs) {
-    const std::set<uint32_t>& readers = readers_[input.index];
-    const auto self = readers.find(group);
+    const std::span<const uint32_t> reading = readers(input);
+    const auto self = std::lower_bound(reading.begin(), reading.end(), group);
     auto next = std::next(self);
-    for (size_t i = 0; i < kSiblingReach && next != readers.end(); ++i)
+    for (size_t i = 0; i < kSiblingReach && next != reading.end(); ++i)
       siblings.push_back(*next++);
     auto before = self;
-    for (size_t i = 0; earlier && i < kSiblingReach && before != readers.begin(); ++i)
+    for (size_t i = 0; earlier && i < kSiblingReach && before != reading.begin(); ++i)
       siblings.push_back(*--before);
   }
   make_unique(siblings);
@@ -153,7 +153,7 @@ void FusionGroups::push_tiny_siblings() {
   for (uint32_t group = 0; group < groups_.size(); ++group) {
     const FusionGroup& g = groups_[group];
     if (g.loop || is_anchored(g) || g.bytes > kTinyBytes) continue;
-    const Key key{g.form.kind, g.form.space.to_vector(), g.form.full.to_vector()};
+    const Key key{g.form.kind, g.form.space().to_vector(), g.form.full().to_vector()};
     const auto [it, inserted] = last.try_emplace(key, group);
     if (inserted) continue;
     push(it->second, group);
@@ -180,17 +180,16 @@ void FusionGroups::unite_values(uint32_t first, uint32_t second, FusionGroup& bo
   ++stamp_;
   for (const FusionGroup* group : {&p, &c}) {
     for (ValueId input : group->inputs) {
-      const NodeId producer = graph_.def(input);
+      const NodeId producer = maker(input);
       const uint32_t from = producer.valid() ? owner(producer) : UINT32_MAX;
-      if (from == first || from == second || seen_value_[input.index] == stamp_) continue;
-      seen_value_[input.index] = stamp_;
+      if (from == first || from == second || !see(input)) continue;
       both.inputs.push_back(input);
       both.bytes += bytes(input);
     }
   }
   const auto in_order = [&](ValueId a, ValueId b) {
-    const uint32_t at_a = position_[graph_.def(a).index];
-    const uint32_t at_b = position_[graph_.def(b).index];
+    const uint32_t at_a = position_[maker(a).index];
+    const uint32_t at_b = position_[maker(b).index];
     return at_a != at_b ? at_a < at_b : graph_.value(a).index < graph_.value(b).index;
   };
   std::merge(p.outputs.begin(), p.outputs.end(), c.outputs.begin(), c.outputs.end(),
@@ -264,7 +263,7 @@ std::optional<double> FusionGroups::prologue_cost(const FusionGroup& both, uint3
   double cost = -1;
   for (size_t i = 0; i < before.size(); ++i) {
     for (ValueId operand : graph_.node(before[i]).operands) {
-      const NodeId producer = graph_.def(operand);
+      const NodeId producer = maker(operand);
       if (!is_marked(producer) || seen_[producer.index] == stamp_) continue;
       seen_[producer.index] = stamp_;
       before.push_back(producer);
@@ -275,7 +274,7 @@ std::optional<double> FusionGroups::prologue_cost(const FusionGroup& both, uint3
   if (cost < 0) return cost;
   // A value of the prologue that is stored too would have to be written while packing.
   for (ValueId output : both.outputs) {
-    const NodeId producer = graph_.def(output);
+    const NodeId producer = maker(output);
     if (producer != both.form.anchor && seen_[producer.index] == stamp_) return std::nullopt;
   }
   if (cost > kMaxPrologueCost) return std::nullopt;
@@ -299,7 +298,7 @@ bool FusionGroups::crosses_into_later_phase(const FusionGroup& p, const FusionGr
   double added = 0;
   double kept_before = 0;
   for (ValueId output : both.outputs) {
-    const bool later = graph_.node(graph_.def(output)).phase != Phase::kForward;
+    const bool later = graph_.node(maker(output)).phase != Phase::kForward;
     const bool in_place = !graph_.is_output(output) && only_updates(graph_.value(output).uses);
     if (later && !in_place) added += bytes(output);
   }
@@ -309,7 +308,7 @@ bool FusionGroups::crosses_into_later_phase(const FusionGroup& p, const FusionGr
     }
   }
   for (ValueId input : both.inputs) {
-    if (!graph_.def(input).valid() || graph_.is_output(input)) continue;
+    if (!maker(input).valid() || graph_.is_output(input)) continue;
     const std::vector<Use>& uses = graph_.value(input).uses;
     const bool ends_here =
         std::all_of(uses.begin(), uses.end(), [&](const Use& use) { return is_marked(use.node); });
@@ -328,7 +327,7 @@ void FusionGroups::merge(uint32_t first, uint32_t second) {
   order_->merge(first, second);
   for (uint32_t group : {first, second}) {
     for (ValueId input : groups_[group].inputs)
-      readers_[input.index].erase(group);
+      remove_reader(input, group);
     ++version_[group];
   }
   alive_[second] = 0;
@@ -337,8 +336,8 @@ void FusionGroups::merge(uint32_t first, uint32_t second) {
   std::swap(groups_[first], both_);
   groups_[second] = {};
   for (ValueId input : groups_[first].inputs)
-    readers_[input.index].insert(first);
-  context_.count("groups merged");
+    add_reader(input, first);
+  ++merged_;
   // Neighbours' outputs may have become internal; their numbers are still right, as values used
   // by this group count as outside whatever group it is.
   push_neighbours(first);

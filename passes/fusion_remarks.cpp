@@ -63,9 +63,9 @@ std::vector<FusionRemark> FusionGroups::remarks() {
     std::vector<uint32_t> others;
     consumers(group, SIZE_MAX, others);
     for (ValueId input : groups_[group].inputs) {
-      const std::set<uint32_t>& readers = readers_[input.index];
-      const auto next = std::next(readers.find(group));
-      if (next != readers.end() && bytes(input) > kTinyBytes) others.push_back(*next);
+      const std::span<const uint32_t> reading = readers(input);
+      const auto next = std::upper_bound(reading.begin(), reading.end(), group);
+      if (next != reading.end() && bytes(input) > kTinyBytes) others.push_back(*next);
     }
     std::sort(others.begin(), others.end());
     others.erase(std::unique(others.begin(), others.end()), others.end());

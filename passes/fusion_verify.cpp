@@ -69,7 +69,7 @@ class FusedVerifier {
         if (id == form.anchor && form.kind == KernelKind::kOpaque) continue;
         const PointClass point_class = forms.point_class(result);
         if (point_class == PointClass::kFree) continue;
-        const Shape& expected = point_class == PointClass::kFull ? form.full : form.per_row;
+        const Shape& expected = point_class == PointClass::kFull ? form.full() : form.per_row();
         if (body.type(result).shape == expected) continue;
         const bool last = body.node(id).op == Op::kReshape && body.value(result).uses.empty() &&
                           std::find(outputs.begin(), outputs.end(), result) != outputs.end();

@@ -318,8 +318,8 @@ void Hoister::move() {
 
 Result<bool> hoist_loops(Graph& graph, PassContext& context) {
   bool changed = false;
-  for (NodeId id : graph.nodes()) {
-    if (!is_loop(graph, id) || !context.may_rewrite()) continue;
+  for (NodeId id : loops_of(graph)) {
+    if (!context.may_rewrite()) continue;
     if (!Hoister(graph, id).run()) continue;
     context.count("loops relieved");
     changed = true;

@@ -17,6 +17,14 @@ LoopView::LoopView(const Graph& graph, NodeId id)
       operands_(graph.node(id).operands),
       results_(graph.node(id).results) {}
 
+std::vector<NodeId> loops_of(const Graph& graph) {
+  std::vector<NodeId> loops;
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
+    if (is_loop(graph, id)) loops.push_back(id);
+  }
+  return loops;
+}
+
 bool is_loop(const Graph& graph, NodeId node) {
   return graph.node(node).op == Op::kScan;
 }

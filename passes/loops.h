@@ -66,5 +66,7 @@ NewLoop rebuild_loop(Builder& builder, const LoopView& loop, const LoopChange& c
 
 /// Whether the node is a loop.
 bool is_loop(const Graph& graph, NodeId node);
+/// The loops of a graph, in order. A snapshot, as Graph::nodes is.
+std::vector<NodeId> loops_of(const Graph& graph);
 
 }  // namespace gradc

@@ -10,6 +10,7 @@ namespace gradc {
 namespace {
 
 constexpr int64_t kMaxBytes = int64_t{1} << 62;
+constexpr int64_t kManyBuffers = 1024;
 constexpr int64_t kMaxExactBuffers = 4096;  ///< the exact search lists all pairs that meet
 
 int64_t align_up(int64_t offset, int64_t alignment) {
@@ -280,21 +281,21 @@ void improve_exactly(std::span<const BufferSpec> buffers, const OffsetPlannerOpt
 namespace {
 
 /// Keeps what is better than all before.
-bool keep(OffsetPlan& plan, int64_t bytes, std::vector<int64_t>& offsets, std::string method) {
-  if (bytes >= plan.bytes) return false;
+void keep(OffsetPlan& plan, int64_t bytes, std::vector<int64_t>& offsets, std::string method) {
+  if (bytes >= plan.bytes) return;
   plan.bytes = bytes;
   plan.offsets = std::move(offsets);
   plan.method = std::move(method);
-  return true;
 }
 
 /// All orders and fits, until one needs no more than the target or too much was compared. Gives the
-/// best order.
+/// best of these orders.
 std::vector<uint32_t> run_portfolio(std::span<const BufferSpec> buffers,
                                     const OffsetPlannerOptions& options, int64_t target,
                                     OffsetPlan& plan) {
   const auto n = static_cast<int64_t>(buffers.size());
   std::vector<uint32_t> best_order;
+  int64_t best = INT64_MAX;
   for (int i = 0; i < 2 * offset_detail::kNumBufferOrders && plan.bytes > target; ++i) {
     if (i > 0 && plan.compared + n * n / 2 > options.comparisons) break;
     plan.compared += n * n / 2;
@@ -303,24 +304,23 @@ std::vector<uint32_t> run_portfolio(std::span<const BufferSpec> buffers,
     std::vector<uint32_t> order = offset_detail::make_order(buffers, kind);
     std::vector<int64_t> offsets;
     const int64_t bytes = offset_detail::place_in_order(buffers, order, fit, offsets);
-    const bool better =
-        keep(plan, bytes, offsets,
-             fmt::format("{}/{}", offset_detail::buffer_order_name(kind),
-                         fit == offset_detail::Fit::kFirst ? "first_fit" : "best_fit"));
-    if (better) best_order = std::move(order);
+    keep(plan, bytes, offsets,
+         fmt::format("{}/{}", offset_detail::buffer_order_name(kind),
+                     fit == offset_detail::Fit::kFirst ? "first_fit" : "best_fit"));
+    if (bytes >= best) continue;
+    best = bytes;
+    best_order = std::move(order);
   }
   return best_order;
 }
 
-std::vector<uint32_t> plan_along_time(std::span<const BufferSpec> buffers, int64_t target,
-                                      OffsetPlan& plan) {
+void plan_along_time(std::span<const BufferSpec> buffers, int64_t target, OffsetPlan& plan) {
   for (const bool backwards : {false, true}) {
     if (plan.bytes <= target) break;
     std::vector<int64_t> offsets;
     const int64_t bytes = offset_detail::place_along_time(buffers, backwards, offsets);
     keep(plan, bytes, offsets, backwards ? "against_time" : "along_time");
   }
-  return {};
 }
 
 }  // namespace
@@ -339,8 +339,10 @@ Result<OffsetPlan> plan_offsets(std::span<const BufferSpec> buffers,
   const auto n = static_cast<int64_t>(buffers.size());
   const int64_t pairs = n * n / 2;
   const bool large = pairs > options.comparisons && !any_fixed;
-  const std::vector<uint32_t> best_order = large ? plan_along_time(buffers, target, plan)
-                                                 : run_portfolio(buffers, options, target, plan);
+  // Of many buffers one order compares millions of pairs, and along time none: often it is enough.
+  if (n >= kManyBuffers && !any_fixed) plan_along_time(buffers, target, plan);
+  std::vector<uint32_t> best_order;
+  if (!large && plan.bytes > target) best_order = run_portfolio(buffers, options, target, plan);
   plan.proven_optimal = plan.bytes == plan.lower_bound;
   if (plan.bytes > target && !large && options.search_steps > 0) {
     std::vector<int64_t> offsets;

@@ -132,8 +132,8 @@ class Packer {
 
 Result<bool> pack_captures(Graph& graph, PassContext& context) {
   bool changed = false;
-  for (NodeId id : graph.nodes()) {
-    if (!is_loop(graph, id) || !context.may_rewrite()) continue;
+  for (NodeId id : loops_of(graph)) {
+    if (!context.may_rewrite()) continue;
     if (!Packer(graph, id).run()) continue;
     context.count("loops with packed matrices");
     changed = true;

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 
 namespace gradc {
@@ -29,11 +30,23 @@ const PassInfo* find_pass(std::string_view name) {
   return nullptr;
 }
 
+void PassContext::begin_pass(std::string_view name) {
+  pass_ = name;
+  counters_.clear();
+}
+
 void PassContext::count(std::string_view what, int64_t amount) {
-  statistics.add(fmt::format("{}: {}", pass_, what), amount);
+  auto counter = std::find_if(counters_.begin(), counters_.end(),
+                              [&](const auto& known) { return known.first == what; });
+  if (counter == counters_.end()) {
+    const size_t index = statistics.index(fmt::format("{}: {}", pass_, what));
+    counter = counters_.insert(counter, {std::string(what), index});
+  }
+  statistics.add_at(counter->second, amount);
 }
 
 bool PassContext::may_rewrite() {
+  if (debug_counters.empty()) return true;
   const auto limits = debug_counters.find(pass_);
   if (limits == debug_counters.end()) return true;
   const int64_t number = rewrites_[pass_]++;

@@ -17,6 +17,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace gradc {
@@ -27,6 +28,9 @@ struct PassOptions {
   std::optional<OptimizerSpec> optimizer;      ///< needed by apply_optimizer
   std::optional<int64_t> memory_budget_bytes;  ///< of the arena
   Recomputation recompute;                     ///< what the pass of that name does
+  /// fuse gives each kernel a body of its own, with the names and places of what it is made of:
+  /// for text that people read. Else kernels that are equal have one.
+  bool name_bodies = false;
   bool verify = false;  ///< fuse and plan_memory check what they made (the manager's verify_each)
   /// What the kernels of single nodes need among themselves, given which values share memory
   /// (assign_storage); plan_memory plans it with the values. Empty: nothing.
@@ -58,10 +62,11 @@ class PassContext {
   std::map<std::string, DebugCounter, std::less<>> debug_counters;  ///< by pass name
 
   /// The manager calls this before each pass.
-  void begin_pass(std::string_view name) { pass_ = name; }
+  void begin_pass(std::string_view name);
 
  private:
   std::string pass_;
+  std::vector<std::pair<std::string, size_t>> counters_;  ///< of this pass, in `statistics`
   std::map<std::string, int64_t, std::less<>> rewrites_;
 };
 

@@ -21,10 +21,10 @@ constexpr int kMaxRounds = 100;
 /// The pass on the bodies of the graph, innermost first, then on the graph itself.
 Result<bool> run_on_bodies(const PassInfo& pass, Graph& graph, PassContext& context) {
   bool changed = false;
-  for (NodeId id : graph.nodes()) {
+  const bool enters = pass.scope == PassScope::kBodies;
+  for (NodeId id = graph.first_node(); enters && id.valid(); id = graph.node(id).next) {
+    if (graph.node(id).body == nullptr || !def(graph.node(id).op).has_open_body()) continue;
     const std::shared_ptr<Graph> body = graph.node(id).body;
-    if (pass.scope != PassScope::kBodies || body == nullptr) continue;
-    if (!def(graph.node(id).op).has_open_body()) continue;
     GRADC_TRY(const bool body_changed, run_on_bodies(pass, *body, context));
     changed |= body_changed;
   }

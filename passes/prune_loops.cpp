@@ -128,8 +128,7 @@ class Pruner {
 
 Result<bool> prune_loops(Graph& graph, PassContext& context) {
   bool changed = false;
-  for (NodeId id : graph.nodes()) {
-    if (!is_loop(graph, id)) continue;
+  for (NodeId id : loops_of(graph)) {
     const Node& node = graph.node(id);
     const bool used = std::any_of(node.results.begin(), node.results.end(),
                                   [&](ValueId v) { return graph.has_uses(v); });

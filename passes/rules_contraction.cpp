@@ -31,7 +31,7 @@ ValueId untransposed(const Graph& graph, ValueId value) {
 }
 
 Val matmul_of_transpose(Builder& b, NodeId id) {
-  const Node node = b.graph().node(id);
+  const Node& node = b.graph().node(id);
   auto attrs = node.attrs.as<MatmulAttrs>();
   const ValueId a = untransposed(b.graph(), node.operands[0]);
   const ValueId c = untransposed(b.graph(), node.operands[1]);
@@ -67,7 +67,7 @@ Val transpose_of_matmul(Builder& b, NodeId id) {
 template <class Attrs>
 Val product_of_widened(Builder& b, NodeId id) {
   const Graph& graph = b.graph();
-  const Node node = graph.node(id);
+  const Node& node = graph.node(id);
   const auto& attrs = node.attrs.as<Attrs>();
   if (!attrs.multiply) return {};
   std::vector<Val> operands;
@@ -89,7 +89,7 @@ Val product_of_widened(Builder& b, NodeId id) {
 
 Val reduce_of_reduce(Builder& b, NodeId id) {
   const Graph& graph = b.graph();
-  const Node node = graph.node(id);
+  const Node& node = graph.node(id);
   const NodeId inner = def_with_op(graph, node.operands[0], node.op);
   if (!inner.valid() || graph.value(node.operands[0]).uses.size() != 1 ||
       graph.is_output(node.operands[0]))

@@ -296,12 +296,12 @@ Val add_of_pads(Builder& b, const Node& node) {
 
 /// Operands that are all broadcasts alike, or splats: computes first, broadcasts afterwards.
 Val elementwise_of_broadcasts(Builder& b, NodeId id) {
-  const Node node = b.graph().node(id);
   const Graph& graph = b.graph();
-  if (node.operands.empty() || node.results.size() != 1) return {};
+  const Node& found = graph.node(id);
+  if (found.operands.empty() || found.results.size() != 1) return {};
   AttrRef attrs;
   Shape small;
-  for (ValueId operand : node.operands) {
+  for (ValueId operand : found.operands) {
     if (const NodeId view = def_with_op(graph, operand, Op::kBroadcast); view.valid()) {
       const Shape& from = graph.type(graph.node(view).operands[0]).shape;
       if (!attrs.empty() && (!(attrs == graph.node(view).attrs) || !(small == from))) return {};
@@ -312,6 +312,7 @@ Val elementwise_of_broadcasts(Builder& b, NodeId id) {
     }
   }
   if (attrs.empty()) return {};
+  const Node node = found;  // the graph changes
   std::vector<Val> operands;
   for (ValueId operand : node.operands) {
     const NodeId view = def_with_op(graph, operand, Op::kBroadcast);

@@ -1,15 +1,18 @@
 // One range of addresses in pieces of 16 KiB. A run of pieces is free, or one large object, or
 // holds objects of one size class. Free runs know their neighbours and grow together; runs of a
-// class that have free objects are in the class's list.
+// class that have free objects are in the class's list. Where pages go back to the system, free
+// objects in a run that is still in use go with them: they are nobody's until the run is free.
 #include "support/heap.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <bitset>
 #include <cstdint>
 #include <cstdlib>
 #include <pthread.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -50,6 +53,11 @@ static_assert(bytes_of(class_of(1280)) == 1280 && bytes_of(class_of(1281)) == 15
 constexpr size_t pieces_of_class(size_t index) {
   return bytes_of(index) <= 2048 ? 4 : 8;
 }
+
+constexpr size_t kMostPages = 8 * kPieceBytes / 4096;  // of a run; no system has smaller ones
+constexpr size_t kMostObjects = 4 * kPieceBytes / bytes_of(0);
+static_assert(kMostPages >= pieces_of_class(kNumClasses - 1) * kPieceBytes / 4096);
+static_assert(kMostObjects >= pieces_of_class(0) * kPieceBytes / bytes_of(0));
 
 /// How many objects move between a thread and the heap at once.
 constexpr uint32_t batch_of(size_t index) {
@@ -171,6 +179,15 @@ class Shared {
   void give_back() {
     for (uint32_t at = free_; at != kNoPiece; at = pieces_[at].next)
       (void)madvise(address(pieces_[at]), pieces_[at].count * kPieceBytes, MADV_DONTNEED);
+    const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    for (uint32_t& list : partial_) {
+      for (uint32_t at = list; at != kNoPiece;) {
+        Piece& run = pieces_[at];
+        at = run.next;
+        if (page <= kPieceBytes) give_back_pages(run, page);
+        if (run.objects == nullptr && run.fresh == 0) unlink(run, list);
+      }
+    }
   }
 
   /// False where there are no addresses for it.
@@ -208,6 +225,36 @@ class Shared {
   uint32_t index(const Piece& piece) const { return static_cast<uint32_t>(&piece - pieces_); }
   char* address(const Piece& piece) const { return base_ + index(piece) * kPieceBytes; }
   char* end_of(const Piece& run) const { return address(run) + run.count * kPieceBytes; }
+
+  /// Pages of a run of objects on which none is in use.
+  void give_back_pages(Piece& run, size_t page) {
+    const size_t bytes = bytes_of(run.size_class);
+    const size_t count = run.count * kPieceBytes / bytes;
+    char* const first = end_of(run) - count * bytes;
+    std::bitset<kMostObjects> unused;
+    for (size_t i = count - run.fresh; i < count; ++i)
+      unused.set(i);
+    for (Object* object = run.objects; object != nullptr; object = object->next)
+      unused.set(static_cast<size_t>(reinterpret_cast<char*>(object) - first) / bytes);
+    std::bitset<kMostPages> needed;
+    for (size_t i = 0; i < count; ++i) {
+      const auto begin = static_cast<size_t>(first + i * bytes - address(run));
+      for (size_t p = begin / page; !unused[i] && p <= (begin + bytes - 1) / page; ++p)
+        needed.set(p);
+    }
+    Object** link = &run.objects;
+    while (*link != nullptr) {
+      const auto at = static_cast<size_t>(reinterpret_cast<char*>(*link) - address(run));
+      if (needed[at / page]) {
+        link = &(*link)->next;
+      } else {
+        *link = (*link)->next;
+      }
+    }
+    for (size_t p = 0; p < run.count * kPieceBytes / page; ++p) {
+      if (!needed[p]) (void)madvise(address(run) + p * page, page, MADV_DONTNEED);
+    }
+  }
 
   void link(Piece& run, uint32_t& list) {
     run.previous = kNoPiece;

@@ -5,14 +5,12 @@
 
 namespace gradc {
 
-void Statistics::add(std::string_view name, int64_t amount) {
-  for (Entry& entry : entries_) {
-    if (entry.name == name) {
-      entry.value += amount;
-      return;
-    }
+size_t Statistics::index(std::string_view name) {
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    if (entries_[i].name == name) return i;
   }
-  entries_.push_back({std::string(name), amount});
+  entries_.push_back({std::string(name), 0});
+  return entries_.size() - 1;
 }
 
 int64_t Statistics::get(std::string_view name) const {

@@ -16,7 +16,10 @@ class Statistics {
   };
 
   /// Adds to the counter of that name, which starts at 0.
-  void add(std::string_view name, int64_t amount = 1);
+  void add(std::string_view name, int64_t amount = 1) { entries_[index(name)].value += amount; }
+  /// Where that counter stands among the entries, for those who add often.
+  size_t index(std::string_view name);
+  void add_at(size_t index, int64_t amount) { entries_[index].value += amount; }
   /// The counter's value; 0 when it was never touched.
   int64_t get(std::string_view name) const;
   const std::vector<Entry>& entries() const { return entries_; }

@@ -4,10 +4,10 @@
 #include "codegen/kernel/ordered_sum.h"
 #include "codegen/kernel/sum_order.h"
 #include "ir/element.h"
+#include "ir/philox.h"
 #include "support/check.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -27,25 +27,6 @@ struct View {
 
 int64_t floor_divide(int64_t x, int64_t d) {
   return x >= 0 ? x / d : -((-x + d - 1) / d);
-}
-
-uint32_t philox_word(uint64_t seed, uint64_t iteration, uint64_t stream, uint64_t element) {
-  const uint64_t block = element / 4;
-  const auto high = [](uint64_t x) { return static_cast<uint32_t>(x >> 32U); };
-  std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(iteration),
-                               static_cast<uint32_t>(stream),
-                               high(block) ^ high(iteration) ^ high(stream)};
-  auto key0 = static_cast<uint32_t>(seed);
-  auto key1 = static_cast<uint32_t>(seed >> 32U);
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53} * c[0];
-    const uint64_t p1 = uint64_t{0xCD9E8D57} * c[2];
-    c = {static_cast<uint32_t>(p1 >> 32U) ^ c[1] ^ key0, static_cast<uint32_t>(p1),
-         static_cast<uint32_t>(p0 >> 32U) ^ c[3] ^ key1, static_cast<uint32_t>(p0)};
-    key0 += 0x9E3779B9;
-    key1 += 0xBB67AE85;
-  }
-  return c[element % 4];
 }
 
 /// Rounds to nearest even; short floats are rounded to f32 first, as they are computed in it.
@@ -212,11 +193,10 @@ class Machine {
       case ExprKind::kGuard:
         return eval(eval(e.args[0]) != 0.0 ? e.args[1] : e.args[2]);
       case ExprKind::kRandom: {
-        const uint32_t word =
-            philox_word(static_cast<uint64_t>(static_cast<int64_t>(eval(e.args[0]))),
-                        static_cast<uint64_t>(static_cast<int64_t>(eval(e.args[1]))),
-                        static_cast<uint64_t>(e.imm), static_cast<uint64_t>(eval(e.args[2])));
-        return static_cast<double>(word >> 8U) * 0x1p-24;
+        const auto word = [&](size_t i) {
+          return static_cast<uint64_t>(static_cast<int64_t>(eval(e.args[i])));
+        };
+        return random_uniform(random_bits(word(0), word(1), static_cast<uint64_t>(e.imm), word(2)));
       }
     }
     GRADC_UNREACHABLE();

@@ -26,11 +26,12 @@ int64_t aligned(int64_t bytes) {
 struct UnitKey {
   std::string label;
   std::shared_ptr<const Graph> body;
+  uint64_t body_hash = 0;
   std::vector<std::pair<size_t, size_t>> aliases;  ///< (result, operand) in one place
   std::vector<bool> dropped;                       ///< results that nobody reads
 
   uint64_t hash() const {
-    uint64_t h = body_hash(*body);
+    uint64_t h = body_hash;
     const auto mix = [&h](uint64_t v) { h = (h ^ v) * 0x9E3779B97F4A7C15ULL + (h >> 29); };
     mix(std::hash<std::string>()(label));
     for (const auto& [result, operand] : aliases)
@@ -171,7 +172,8 @@ ProgramLowering::~ProgramLowering() = default;
 
 Result<LoweredGraph> ProgramLowering::lower(const Graph& graph, const MemoryPlan& storage) {
   LoweredGraph lowered;
-  for (const NodeId id : graph.nodes()) {
+  std::unordered_map<const Graph*, uint64_t> hashes;  // of bodies that kernels share
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
     if (node.op == Op::kUpdate) continue;
     UnitKey key;
@@ -194,10 +196,14 @@ Result<LoweredGraph> ProgramLowering::lower(const Graph& graph, const MemoryPlan
     }
     if (node.op == Op::kKernel) {
       key.body = node.body;
+      const auto [hash, is_new] = hashes.try_emplace(node.body.get(), 0);
+      if (is_new) hash->second = body_hash(*node.body);
+      key.body_hash = hash->second;
       key.label = node.attrs.as<KernelAttrs>().label;
       out.operands.assign(node.operands.begin(), node.operands.end());
     } else {
       key.body = wrap(graph, node, out.operands);
+      key.body_hash = body_hash(*key.body);
       key.label = op_name(node.op);
     }
     for (size_t r = 0; r < homes.size(); ++r) {
@@ -251,7 +257,8 @@ Status ProgramLowering::lower_loop(const Graph& graph, const MemoryPlan& storage
 Result<std::shared_ptr<const UnitCode>> ProgramLowering::copy_code(const TensorType& type) {
   auto body = std::make_shared<Graph>("copy");
   body->add_output({}, body->add_input(InputKind::kArg, type, {}, "x"));
-  return units_->find({"copy", std::move(body), {}, {false}}, {});
+  const uint64_t hash = body_hash(*body);
+  return units_->find({"copy", std::move(body), hash, {}, {false}}, {});
 }
 
 Result<Program> lower(const std::string& name, std::span<const LowerEntry> entries,

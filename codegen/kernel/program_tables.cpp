@@ -58,6 +58,9 @@ class TableBuilder {
     tables_.frame_offset = frame_bytes_ > 0 ? aligned(scratch_) : 0;
     tables_.scratch_bytes =
         frame_bytes_ > 0 ? tables_.frame_offset + aligned(frame_bytes_) : scratch_;
+    tables_.steps.shrink_to_fit();  // they stay as long as the code does
+    tables_.arguments.shrink_to_fit();
+    tables_.strides.shrink_to_fit();
   }
 
  private:

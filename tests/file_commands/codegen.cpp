@@ -72,6 +72,7 @@ Result<std::string> file_command_plan(const FileTest& test) {
   GRADC_TRY(const GirFile file, parse_gir(test.text, test.path));
   BuildOptions build;
   build.verify_each = true;
+  build.name_bodies = true;
   GRADC_TRY(const StagedEntry entry, stage_gir(file, PipelineStage::kPlanned, build));
   for (const std::string& problem : verify_plan(*entry.graph, *entry.plan))
     return make_error(DiagKind::kIrInvalid, {}, "the plan is wrong: {}", problem);

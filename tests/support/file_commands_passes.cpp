@@ -21,6 +21,7 @@ Result<std::string> file_command_passes(const FileTest& test) {
   const std::shared_ptr<Graph> before = graph->clone();
   PassOptions options;
   options.file = test.path;
+  options.name_bodies = true;
   PassContext context(std::move(options));
   GRADC_TRY_STATUS(run_passes(*graph, test.argument, context));
   if (largest_value(*before) <= kLargestInterpreted) {

@@ -108,6 +108,7 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
     const auto last = static_cast<PipelineStage>(i);
     kernel::ProgramLowering lowering(model.name, target);
     BuildOptions build;
+    build.name_bodies = true;
     build.lowering = &lowering;
     build.memory_budget_bytes = options.memory_budget;
     GRADC_TRY(const StagedEntry staged, build_staged(model, kind, batch, last, build));
@@ -154,6 +155,7 @@ Result<std::string> inspect_gir(const InspectCommandLine& options) {
   const std::string stage = options.stage.empty() ? "kernels" : options.stage;
   GRADC_TRY(const TargetInfo target, target_of(options));
   BuildOptions build;
+  build.name_bodies = true;
   kernel::ProgramLowering lowering(options.file, target);
   build.lowering = &lowering;
   build.memory_budget_bytes = options.memory_budget;

@@ -37,6 +37,7 @@ Result<std::string> optimise(const OptOptions& options, TimeReport& times) {
   for (const auto& graph : graphs) {
     PassContext context;
     context.options.file = options.file;
+    context.options.name_bodies = true;
     for (const std::string& counter : options.debug_counters) {
       GRADC_TRY(auto parsed, parse_debug_counter(counter));
       context.debug_counters.insert(std::move(parsed));

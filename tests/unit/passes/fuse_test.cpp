@@ -22,9 +22,10 @@ namespace {
 
 using test::Step;
 
-std::shared_ptr<Graph> fused(const Graph& graph) {
+std::shared_ptr<Graph> fused(const Graph& graph, bool name_bodies = false) {
   auto result = graph.clone();
   PassContext context;
+  context.options.name_bodies = name_bodies;
   const auto changed = passes::fuse(*result, context);
   EXPECT_TRUE(changed.ok()) << changed.message();
   return result;
@@ -82,6 +83,44 @@ TEST(Fuse, TheMlpStepHasTheseKernels) {
 }
 
 /// Every pair of kernels where one reads the other is explained, by what fuse did.
+std::vector<Node> kernels(const Graph& graph) {
+  std::vector<Node> result;
+  for (NodeId id : graph.nodes()) {
+    if (graph.node(id).op == Op::kKernel) result.push_back(graph.node(id));
+  }
+  return result;
+}
+
+TEST(Fuse, KernelsThatAreEqualHaveOneBody) {
+  std::vector<std::shared_ptr<Graph>> graphs = test::all_training_graphs();
+  graphs.push_back(test::mlp_step({32, 32, 32, 32, 32, 32}, 16, Step::kAdam));
+  size_t shared = 0;
+  for (const auto& graph : graphs) {
+    const std::vector<Node> nodes = kernels(*fused(*graph));
+    for (const Node& a : nodes) {
+      for (const Node& b : nodes) {
+        EXPECT_EQ(a.body == b.body, a.attrs == b.attrs && bodies_equal(*a.body, *b.body));
+        shared += &a != &b && a.body == b.body ? 1 : 0;
+      }
+    }
+  }
+  EXPECT_GE(shared, 5U * 4U);  // the updates of six equal matrices
+}
+
+TEST(Fuse, BodiesForPeopleAreTheirKernelsOwn) {
+  const auto graph = test::mlp_step({32, 32, 32, 32, 32, 32}, 16, Step::kAdam);
+  const auto named = fused(*graph, /*name_bodies=*/true);
+  EXPECT_EQ(first_difference(*named, *fused(*graph)), "");
+  std::set<const Graph*> bodies;
+  for (const Node& node : kernels(*named)) {
+    bodies.insert(node.body.get());
+    for (size_t i = 0; i < node.operands.size(); ++i)
+      EXPECT_EQ(node.body->value(node.body->inputs()[i].value).name,
+                named->value(node.operands[i]).name);
+  }
+  EXPECT_EQ(bodies.size(), kernels(*named).size());
+}
+
 TEST(FusionRemarks, ExplainEveryPair) {
   for (const auto& graph : test::all_training_graphs()) {
     const auto remarks = fusion_remarks(*graph);

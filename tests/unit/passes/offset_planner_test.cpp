@@ -119,6 +119,19 @@ TEST(OffsetPlanner, LargePlansArePlacedAlongTime) {
   EXPECT_LE(large->bytes, large->lower_bound + large->lower_bound / 1000);
 }
 
+TEST(OffsetPlanner, ManyBuffersAreTriedAlongTimeFirst) {
+  const auto plan = plan_offsets(activations(2000));
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->bytes, plan->lower_bound);
+  EXPECT_EQ(plan->compared, 0);
+  // Where that is over the bound, the orders are tried as of few buffers.
+  OffsetPlannerOptions options;
+  options.search_steps = options.exact_nodes = 0;
+  const auto random = plan_offsets(random_buffers(7, 1500, 1000), options);
+  ASSERT_TRUE(random.ok());
+  EXPECT_GT(random->compared, 0);
+}
+
 TEST(OffsetPlanner, ThePortfolioEndsWhenEnoughWasCompared) {
   const std::vector<BufferSpec> buffers = random_buffers(5, 200, 1000);
   OffsetPlannerOptions options;

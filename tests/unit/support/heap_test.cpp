@@ -7,7 +7,9 @@
 #include <cstring>
 #include <random>
 #include <set>
+#include <sys/mman.h>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
 namespace gradc {
@@ -108,6 +110,51 @@ TEST(Heap, ThreadsFreeWhatOthersMade) {
     threads.emplace_back([&, t] { check_and_free(made[(t + 1) % made.size()]); });
   for (std::thread& thread : threads)
     thread.join();
+}
+
+/// How many bytes of these blocks are in memory.
+size_t resident(const std::vector<Block>& blocks) {
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  std::set<uintptr_t> pages;
+  for (const Block& block : blocks)
+    pages.insert(reinterpret_cast<uintptr_t>(block.memory) / page * page);
+  size_t bytes = 0;
+  for (const uintptr_t at : pages) {
+    unsigned char there = 0;
+    if (mincore(reinterpret_cast<void*>(at), page, &there) == 0 && (there & 1U) != 0) bytes += page;
+  }
+  return bytes;
+}
+
+TEST(Heap, PagesGoBackThoughOthersOfTheirRunAreInUse) {
+  std::vector<Block> blocks;
+  for (size_t i = 0; i < 100'000; ++i) {
+    blocks.push_back({static_cast<unsigned char*>(heap::allocate(64)), 64,
+                      static_cast<unsigned char>(i), i % 2 == 0});
+    blocks.back().fill();
+  }
+  const size_t before = resident(blocks);
+  std::vector<Block> kept;
+  for (size_t i = 0; i < blocks.size(); ++i) {
+    if (i % 1000 == 0) {
+      kept.push_back(blocks[i]);
+    } else {
+      blocks[i].free();
+    }
+  }
+  heap::give_back();
+  EXPECT_LE(resident(blocks), before / 4);
+  for (int round = 0; round < 3; ++round) {  // what is asked for now may lie on those pages again
+    std::vector<Block> more;
+    for (size_t i = 0; i < 20'000; ++i) {
+      more.push_back({static_cast<unsigned char*>(heap::allocate(64)), 64,
+                      static_cast<unsigned char>(i + 7), i % 3 == 0});
+      more.back().fill();
+    }
+    check_and_free(more);
+    heap::give_back();
+  }
+  check_and_free(kept);
 }
 
 /// Which free run of the other tests a block comes from is not told; that there are few is.
