@@ -109,7 +109,8 @@ void time_entry(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOp
   result.state_bytes =
       bytes_of(model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_CARRIED});
   result.input_bytes = bytes_of(model, {GRADC_RT_INPUT, GRADC_RT_TARGET, GRADC_RT_TAIL_WEIGHT});
-  result.output_bytes = bytes_of(model, {GRADC_RT_OUTPUT, GRADC_RT_LOSS, GRADC_RT_METRIC});
+  result.output_bytes = bytes_of(model, {GRADC_RT_OUTPUT, GRADC_RT_LOSS, GRADC_RT_METRIC,
+                                         GRADC_RT_METRIC_PART, GRADC_RT_COUNT});
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
   result.peak_rss_bytes = static_cast<int64_t>(usage.ru_maxrss) * 1024;
