@@ -3,6 +3,7 @@
 // Contract with prologue and epilogue, as a plain loop nest where a register tile would be mostly
 // empty, or split over k where there is too little of m and n.
 #include "codegen/kernel/contraction.h"
+#include "codegen/kernel/contraction_beside.h"
 #include "codegen/kernel/contraction_choice.h"
 #include "codegen/kernel/nest_access.h"
 #include "ir/conv_geometry.h"
@@ -153,13 +154,32 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
     dim.group = 0;
   nest.offsets = space_offsets(c);
   set_order(nest, dot, sums_in_groups(c));
-  Reduction r;
-  r.dtype = c.types.accumulate();
-  r.value = [&c](NestCursor& at) { return operand_a(c, at); };
-  r.factor = [&c](NestCursor& at) { return operand_b(c, at); };
-  r.done = [&c](NestCursor& at, LocalId acc) { bind_sum(c, at, kY, acc); };
-  nest.stages.push_back({std::move(r)});
-  nest.points = [&](NestCursor& at) { return output_stores(frame, body, at, kY); };
+  std::vector<std::vector<int64_t>> beside = {std::vector<int64_t>(nest.offsets.size(), 0)};
+  if (!dot) beside = take_beside(c, nest);
+  std::vector<LocalId> sums(beside.size());
+  nest.stages.emplace_back();
+  for (size_t i = 0; i < beside.size(); ++i) {
+    const std::vector<int64_t>& offsets = beside[i];
+    Reduction r;
+    r.dtype = c.types.accumulate();
+    r.value = [&](NestCursor& at) {
+      NestCursor there = moved(at, offsets);
+      return operand_a(c, there);
+    };
+    r.factor = [&](NestCursor& at) { return operand_b(c, at); };
+    r.done = [&sums, i](NestCursor&, LocalId acc) { sums[i] = acc; };
+    nest.stages.back().push_back(std::move(r));
+  }
+  nest.points = [&](NestCursor& at) {
+    std::vector<NestStore> stores;
+    for (size_t i = 0; i < beside.size(); ++i) {
+      NestCursor there = moved(at, beside[i]);
+      bind_sum(c, there, kY, sums[i]);
+      for (NestStore& store : output_stores(frame, body, there, kY))
+        stores.push_back(std::move(store));
+    }
+    return stores;
+  };
   GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body, nest));
   kernel.flops = 2 * size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) *
                  size_of(c, DimClass::kN) * size_of(c, DimClass::kK);
