@@ -39,8 +39,12 @@ std::string_view input_kind_name(InputKind kind) {
 std::shared_ptr<Graph> Graph::clone() const {
   auto copy = std::make_shared<Graph>(name_);
   copy->nodes_ = nodes_;
+  std::unordered_map<const Graph*, std::shared_ptr<Graph>> bodies;  // nodes that share one still do
   for (Node& n : copy->nodes_) {
-    if (n.body) n.body = n.body->clone();
+    if (!n.body) continue;
+    std::shared_ptr<Graph>& body = bodies[n.body.get()];
+    if (!body) body = n.body->clone();
+    n.body = body;
   }
   copy->values_ = values_;
   copy->inputs_ = inputs_;

@@ -236,15 +236,17 @@ struct Padded {
   Ints low, high;
 };
 
-/// The padded values of which this is the sum; false where it is anything else.
-bool collect_padded(const Graph& graph, ValueId value, std::vector<Padded>& parts) {
-  constexpr size_t kMostParts = 64;
+/// The padded values of which this is the sum of at most `most`; false where it is anything else,
+/// which is soon known of a long sum of other things.
+bool collect_padded(const Graph& graph, ValueId value, size_t most, std::vector<Padded>& parts) {
   const NodeId def = graph.def(value);
-  if (!def.valid() || parts.size() >= kMostParts) return false;
+  if (!def.valid() || most == 0) return false;
   const Node& node = graph.node(def);
-  if (node.op == Op::kAdd)
-    return collect_padded(graph, node.operands[0], parts) &&
-           collect_padded(graph, node.operands[1], parts);
+  if (node.op == Op::kAdd) {
+    const size_t before = parts.size();
+    if (!collect_padded(graph, node.operands[1], most - 1, parts)) return false;
+    return collect_padded(graph, node.operands[0], most - (parts.size() - before), parts);
+  }
   if (node.op != Op::kPad) return false;
   const auto& attrs = node.attrs.as<PadAttrs>();
   const bool spread = std::any_of(attrs.interior.begin(), attrs.interior.end(),
@@ -279,8 +281,9 @@ int64_t axis_of_parts(const Graph& graph, std::vector<Padded>& parts) {
 
 /// The gradient of a value that is read in slices.
 Val add_of_pads(Builder& b, const Node& node) {
+  constexpr size_t kMostParts = 64;
   std::vector<Padded> parts;
-  if (!collect_padded(b.graph(), node.results[0], parts)) return {};
+  if (!collect_padded(b.graph(), node.results[0], kMostParts, parts)) return {};
   const int64_t axis = axis_of_parts(b.graph(), parts);
   if (axis < 0) return {};
   std::vector<Val> values;

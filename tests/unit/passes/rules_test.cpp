@@ -115,6 +115,24 @@ TEST(RewriteRules, LeaveWhatIsNotAnIdentity) {
   unchanged([](Builder& b) { return slice(input(b), {0, 1}, {2, 3}); });
 }
 
+/// The common norm of all gradients is such a sum: walked to its end for each of its parts, it took
+/// a second of a thousand layers, and the stack.
+TEST(RewriteRules, DoNotWalkALongSumForEachOfItsParts) {
+  Graph graph;
+  Builder builder(graph);
+  const Val x = builder.input(InputKind::kInput, f32({4}), "x", "x");
+  const Val y = builder.input(InputKind::kInput, f32({4}), "y", "y");
+  Val sum = x;
+  for (int i = 0; i < 200'000; ++i)
+    sum = sum + y;
+  graph.add_output("sum", sum.id());
+  PassContext context;
+  const Result<bool> changed = passes::canonicalize(graph, context);
+  ASSERT_TRUE(changed.ok());
+  EXPECT_FALSE(*changed);
+  EXPECT_EQ(graph.num_nodes(), 200'000U);
+}
+
 TEST(RewriteRules, KeepAProductThatIsAlsoNeededUntransposed) {
   auto graph = std::make_shared<Graph>("case");
   Builder b(*graph);
