@@ -28,6 +28,7 @@ struct UnitKey {
   std::shared_ptr<const Graph> body;
   std::vector<std::pair<size_t, size_t>> aliases;  ///< (result, operand) in one place
   std::vector<bool> dropped;                       ///< results that nobody reads
+  int64_t rows = -1;                               ///< KernelAttrs::rows
 
   uint64_t hash() const {
     uint64_t h = body_hash(*body);
@@ -37,11 +38,12 @@ struct UnitKey {
       mix(result * 1000 + operand + 1);
     for (const bool drop : dropped)
       mix(drop ? 2 : 1);
+    mix(static_cast<uint64_t>(rows + 2));
     return h;
   }
   bool equal(const UnitKey& other) const {
     return label == other.label && aliases == other.aliases && dropped == other.dropped &&
-           (body == other.body || bodies_equal(*body, *other.body));
+           rows == other.rows && (body == other.body || bodies_equal(*body, *other.body));
   }
 };
 
@@ -118,6 +120,7 @@ class UnitTable {
     Unit unit(key.label.empty() ? "kernel" : key.label, *key.body);
     for (const auto& [result, operand] : key.aliases)
       unit.set_alias(result, operand);
+    if (key.rows >= 0) unit.set_rows(static_cast<size_t>(key.rows));
     Status lowered = lower_unit(unit);
     if (!lowered.ok()) {
       Failure failure = std::move(lowered).failure();
@@ -195,6 +198,7 @@ Result<LoweredGraph> ProgramLowering::lower(const Graph& graph, const MemoryPlan
     if (node.op == Op::kKernel) {
       key.body = node.body;
       key.label = node.attrs.as<KernelAttrs>().label;
+      key.rows = node.attrs.as<KernelAttrs>().rows;
       out.operands.assign(node.operands.begin(), node.operands.end());
     } else {
       key.body = wrap(graph, node, out.operands);
