@@ -27,8 +27,8 @@ double milliseconds_since(Clock::time_point begin) {
 }
 
 /// Inputs and float targets uniform in [0, 1), integer targets and inputs below the smallest class
-/// count that is safe.
-void fill_batch(rt::Instance& instance) {
+/// count that is safe; of targets that may be ignored this share is.
+void fill_batch(rt::Instance& instance, double ignored) {
   std::mt19937_64 random(1);
   std::uniform_real_distribution<double> uniform(0.0, 1.0);
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
@@ -38,8 +38,13 @@ void fill_batch(rt::Instance& instance) {
     const size_t count = static_cast<size_t>(tensor.bytes) / rt::dtype_bytes(dtype);
     const bool known = tensor.data != nullptr && tensor.data->value_count > 0;
     const int64_t limit = known ? tensor.data->value_count : 2;
+    const bool ignores = tensor.data != nullptr && tensor.data->has_ignored != 0 && ignored > 0.0;
     for (size_t j = 0; j < count; ++j) {
       const double value = uniform(random);
+      if (ignores && uniform(random) < ignored) {
+        rt::store_f64(instance.data(i), dtype, j, static_cast<double>(tensor.data->ignored));
+        continue;
+      }
       rt::store_f64(
           instance.data(i), dtype, j,
           rt::is_float(dtype)
@@ -97,7 +102,7 @@ void time_runs(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOpt
 
 void time_entry(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOptions& options,
                 BenchResult& result) {
-  fill_batch(instance);
+  fill_batch(instance, options.ignored);
   time_runs(instance, entry, options, result);
   result.resident_bytes = anonymous_memory();
   const gradc_rt_model& model = instance.model();

@@ -22,7 +22,8 @@ struct BenchOptions {
   int threads = 1;
   std::string cpu;  ///< compile for it; empty: all that this machine has
   std::optional<int64_t> memory_budget_bytes;
-  bool cache = false;  ///< take compiled code from the user's cache, and keep it there
+  double ignored = 0.0;  ///< share of targets that are the loss's ignore_class
+  bool cache = false;    ///< take compiled code from the user's cache, and keep it there
   bool profile = false;
   std::string trace;  ///< a file for Chrome's trace events; empty: none
 };

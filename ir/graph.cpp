@@ -136,6 +136,12 @@ void Graph::set_operand(NodeId node, size_t operand, ValueId value) {
   values_[value.index].uses.push_back({node, static_cast<uint32_t>(operand)});
 }
 
+void Graph::append_operand(NodeId node, ValueId value) {
+  std::vector<ValueId>& operands = nodes_[node.index].operands;
+  values_[value.index].uses.push_back({node, static_cast<uint32_t>(operands.size())});
+  operands.push_back(value);
+}
+
 ValueId Graph::append_result(NodeId node, const TensorType& type, std::string_view hint) {
   const size_t index = nodes_[node.index].results.size();
   const ValueId id = new_value(type, hint, node, static_cast<uint32_t>(index));

@@ -147,6 +147,8 @@ class Graph {
                      std::span<const TensorType> result_types, Phase phase, LocId loc,
                      std::string_view hint = {}, std::shared_ptr<Graph> body = nullptr);
   void set_operand(NodeId node, size_t operand, ValueId value);
+  /// One more operand behind those that a node has; the caller's node takes it.
+  void append_operand(NodeId node, ValueId value);
   /// One more result behind those that a node has; the caller changes what it computes.
   ValueId append_result(NodeId node, const TensorType& type, std::string_view hint);
   /// Every use of `from` (operands and graph outputs) becomes `to`; types must be equal.

@@ -205,11 +205,15 @@ constexpr std::span<const std::string_view> enum_names(KernelKind) {
   return kKernelKindNames;
 }
 
+/// With `rows`, the number of an operand, that operand holds how many rows of every result (along
+/// axis 0) are specified: the others are whatever they are, and nobody reads them.
 struct KernelAttrs {
   std::string label;
   KernelKind kind = KernelKind::kElementwise;
+  int64_t rows = -1;
   static constexpr auto kFields =
-      std::tuple{field("label", &KernelAttrs::label), field("kind", &KernelAttrs::kind)};
+      std::tuple{field("label", &KernelAttrs::label), field("kind", &KernelAttrs::kind),
+                 field("rows", &KernelAttrs::rows)};
 };
 
 /// Operands are the first values of the carries, then the arrays of which each step sees one slice,

@@ -15,7 +15,7 @@ namespace {
 
 std::vector<Rule> make_rules() {
   std::vector<Rule> rules = algebra_rules();
-  for (auto* family : {&view_rules, &contraction_rules}) {
+  for (auto* family : {&view_rules, &contraction_rules, &row_rules}) {
     for (Rule& rule : family())
       rules.push_back(std::move(rule));
   }

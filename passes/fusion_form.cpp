@@ -28,6 +28,11 @@ bool broadcasts_trailing(const Shape& from, const BroadcastAttrs& attrs, int64_t
   return repeated == repeat;
 }
 
+/// Results are stored where data says, in no order of their own.
+bool is_complete_at_end(Op op) {
+  return op == Op::kScatterAdd || op == Op::kPartition;
+}
+
 }  // namespace
 
 bool is_plain_reduction(const Node& node) {
@@ -108,8 +113,9 @@ FormFinder::Role FormFinder::role_of(const Node& node) {
       return Role::kView;
     case Lowering::kReduce:
       return is_plain_reduction(node) ? Role::kReduction : Role::kOpaque;
-    case Lowering::kPool:
     case Lowering::kGather:
+      return node.op == Op::kGather ? Role::kLookup : Role::kOpaque;
+    case Lowering::kPool:
     case Lowering::kAttention:
       return Role::kOpaque;
     case Lowering::kMatmul:
@@ -126,6 +132,7 @@ FormFinder::Role FormFinder::role_of(const Node& node) {
 bool FormFinder::find_anchor(std::span<const NodeId> nodes, KernelForm& form) {
   int anchors = 0;
   NodeId reduction;
+  NodeId lookup;
   for (NodeId id : nodes) {
     const Role role = role_[id.index];
     switch (role) {
@@ -134,6 +141,9 @@ bool FormFinder::find_anchor(std::span<const NodeId> nodes, KernelForm& form) {
         break;
       case Role::kReduction:
         if (!reduction.valid()) reduction = id;
+        break;
+      case Role::kLookup:
+        lookup = id;
         break;
       case Role::kOpaque:
       case Role::kContraction:
@@ -146,6 +156,12 @@ bool FormFinder::find_anchor(std::span<const NodeId> nodes, KernelForm& form) {
       case Role::kOther:
         return no("not a primitive op");
     }
+  }
+  // Beside an anchor or reductions, and before another lookup, rows of a table are free values.
+  if (lookup.valid() && anchors == 0 && !reduction.valid()) {
+    form.kind = KernelKind::kOpaque;
+    form.anchor = lookup;
+    anchors = 1;
   }
   if (anchors > 1) return no("two contractions or the like");
   if (anchors == 1 && reduction.valid()) return no("a contraction and a reduction");
@@ -191,8 +207,9 @@ bool FormFinder::classify(NodeId id, const KernelForm& form) {
       set_class(result, PointClass::kFree);
     return true;
   }
-  if (form.kind == KernelKind::kOpaque && graph_.node(form.anchor).op == Op::kScatterAdd)
-    return no("scatter_add is complete only at its end");
+  if (role_[id.index] == Role::kLookup) return no("a dependent value looked up");
+  if (form.kind == KernelKind::kOpaque && is_complete_at_end(graph_.node(form.anchor).op))
+    return no("what is scattered is complete only at its end");
   if (form.kind == KernelKind::kOpaque &&
       def(graph_.node(form.anchor).op).lowering == Lowering::kAttention)
     return no("attention is complete only at its end");

@@ -75,6 +75,11 @@ class FormFinder {
   /// they cannot be one kernel, see reason().
   std::optional<KernelForm> find(std::span<const NodeId> nodes, std::span<const ValueId> outputs);
   std::string_view reason() const { return reason_; }
+  /// Another reason, of whoever asked.
+  bool no(std::string_view why) {
+    reason_ = why;
+    return false;
+  }
   /// Of a value defined by the nodes last asked about; kFree for others.
   PointClass point_class(ValueId value) const {
     const ValueState& v = values_[value.index];
@@ -83,12 +88,17 @@ class FormFinder {
 
  private:
   /// What a node is in a kernel.
-  enum class Role : uint8_t { kElement, kView, kReduction, kOpaque, kContraction, kData, kOther };
+  enum class Role : uint8_t {
+    kElement,
+    kView,
+    kReduction,
+    kLookup,  ///< gather: the anchor of its own kernel, free in others
+    kOpaque,
+    kContraction,
+    kData,
+    kOther
+  };
   static Role role_of(const Node& node);
-  bool no(std::string_view why) {
-    reason_ = why;
-    return false;
-  }
   bool find_anchor(std::span<const NodeId> nodes, KernelForm& form);
   bool set_reduction_form(NodeId node, KernelForm& form);
   bool classify(NodeId node, const KernelForm& form);

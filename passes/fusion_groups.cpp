@@ -94,17 +94,29 @@ void FusionGroups::choose_inline_nodes() {
       case Lowering::kScalar:
         inline_[id.index] = cheap_to_repeat(id) ? 1 : 0;
         break;
+      case Lowering::kGather:
+        inline_[id.index] = looks_up_sums(id) ? 1 : 0;
+        break;
       case Lowering::kReduce:
       case Lowering::kMatmul:
       case Lowering::kConv:
       case Lowering::kPool:
-      case Lowering::kGather:
       case Lowering::kAttention:
       case Lowering::kStructure:
       case Lowering::kComposite:
         break;
     }
   }
+}
+
+/// The gradient of a large table, as a table of the few rows that are not zero (rules_rows.cpp):
+/// whoever reads it looks them up.
+bool FusionGroups::looks_up_sums(NodeId id) const {
+  const Node& node = graph_.node(id);
+  if (node.op != Op::kGather) return false;
+  const NodeId sums = graph_.def(node.operands[0]);
+  return sums.valid() && graph_.node(sums).op == Op::kScatterAdd &&
+         graph_.type(node.operands[0]).bytes() < graph_.type(node.results[0]).bytes();
 }
 
 /// A concatenation of equal shapes that elementwise kernels make: they store it part by part where
@@ -332,6 +344,11 @@ void FusionGroups::mark(std::span<const NodeId> nodes) {
 bool FusionGroups::find_form(FusionGroup& group) {
   const std::optional<KernelForm> form = forms_.find(group.nodes, group.outputs);
   if (!form) return false;
+  // Other lookups than those that are inline stay kernels of their own.
+  const bool own_lookup = std::any_of(group.owned.begin(), group.owned.end(), [&](NodeId id) {
+    return graph_.node(id).op == Op::kGather && id != form->anchor;
+  });
+  if (own_lookup) return forms_.no("a lookup in a kernel that does more");
   group.form = *form;
   if (group.owned.size() > 1 && !form_is_sensible(group)) return false;
   group.work = work_.measure(group.nodes, group.outputs, group.form, forms_);

@@ -61,6 +61,7 @@ class FusionGroups : private GroupEdges {
   bool widens(const Node& node) const;
   bool cheap_to_repeat(NodeId id);
   bool joins_what_is_made(NodeId id) const;
+  bool looks_up_sums(NodeId id) const;
   bool surely_stored(ValueId value);
   void make_single_groups();
   void make_single_group(uint32_t group);
@@ -114,6 +115,10 @@ class FusionGroups : private GroupEdges {
                                 const FusionGroup& both);
   std::optional<double> prologue_cost(const FusionGroup& both, uint32_t other);
   bool is_linked(uint32_t a, uint32_t b) const;
+  /// By a node of its own: a lookup that every reader repeats is no anchor.
+  bool is_anchored(const FusionGroup& group) const {
+    return group.form.is_anchored() && !is_inline_producer(group.form.anchor);
+  }
   double stored_bytes(const FusionGroup& group) const;
 
   // ---- merging

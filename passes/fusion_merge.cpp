@@ -19,10 +19,6 @@ void make_unique(std::vector<uint32_t>& groups) {
   groups.erase(std::unique(groups.begin(), groups.end()), groups.end());
 }
 
-bool is_anchored(const FusionGroup& group) {
-  return group.form.is_anchored();
-}
-
 bool is_reduction(const FusionGroup& group) {
   return group.form.kind == KernelKind::kRow || group.form.kind == KernelKind::kColumn;
 }

@@ -94,8 +94,7 @@ FusionRemark FusionGroups::remark(uint32_t first, uint32_t second) {
   remark.extra = extra_;
   remark.refusal = refusal_;
   if (remark.refusal == Refusal::kForm) {
-    const bool both_anchored =
-        groups_[first].form.is_anchored() && groups_[second].form.is_anchored();
+    const bool both_anchored = is_anchored(groups_[first]) && is_anchored(groups_[second]);
     remark.rule = both_anchored ? "two contractions or the like" : forms_.reason();
     if (groups_[first].loop || groups_[second].loop)
       remark.rule = "a loop is no kernel, its body is fused on its own";

@@ -100,6 +100,7 @@ const std::vector<Rule>& canonical_rules();
 std::vector<Rule> algebra_rules();
 std::vector<Rule> view_rules();
 std::vector<Rule> contraction_rules();
+std::vector<Rule> row_rules();
 /// One line per rule, for `gradc opt --help-rules` and the documentation.
 std::string print_rules();
 

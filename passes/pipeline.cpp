@@ -13,6 +13,8 @@ using enum PipelineStage;
 constexpr PipelineEntry kSimplifyModel{
     kGradient, "(canonicalize,constant_fold,cse,dce,prune_loops,hoist_loops)*",
     "what the frontend wrote twice or for nothing would be differentiated too"};
+constexpr PipelineEntry kCompactRows{kGradient, "compact_rows",
+                                     "what is computed for some rows has a gradient for some rows"};
 constexpr PipelineEntry kDifferentiate{
     kGradient, "differentiate", "composites are still whole: their own gradients are better"};
 constexpr PipelineEntry kApplyOptimizer{kGradient, "apply_optimizer",
@@ -28,6 +30,7 @@ constexpr PipelineEntry kStorePadded{
     kFused, "store_padded", "a convolution and its gradients would each copy what they read"};
 constexpr PipelineEntry kFuse{kFused, "fuse", "memory traffic is what elementwise work costs"};
 constexpr PipelineEntry kStoreOutputs{kFused, "store_outputs", "kernels can store twice"};
+constexpr PipelineEntry kSkipRows{kFused, "skip_rows", "which rows kernels read is seen in them"};
 constexpr PipelineEntry kSchedule{kScheduled, "schedule",
                                   "the order decides how much is alive at once"};
 constexpr PipelineEntry kInPlace{kPlanned, "in_place",
@@ -35,15 +38,16 @@ constexpr PipelineEntry kInPlace{kPlanned, "in_place",
 constexpr PipelineEntry kPlan{kPlanned, "plan_memory",
                               "every buffer gets its place before run time"};
 
-constexpr std::array kForward = {kSimplifyModel, kExpand,      kSimplifyAll, kPack,
-                                 kRecompute,     kStorePadded, kFuse,        kStoreOutputs,
+constexpr std::array kForward = {kSimplifyModel, kCompactRows, kExpand, kSimplifyAll,  kPack,
+                                 kRecompute,     kStorePadded, kFuse,   kStoreOutputs, kSkipRows,
                                  kSchedule,      kInPlace,     kPlan};
-constexpr std::array kGradients = {kSimplifyModel, kDifferentiate, kExpand,      kSimplifyAll,
-                                   kPack,          kRecompute,     kStorePadded, kFuse,
-                                   kStoreOutputs,  kSchedule,      kInPlace,     kPlan};
-constexpr std::array kTrainStep = {
-    kSimplifyModel, kDifferentiate, kApplyOptimizer, kExpand,   kSimplifyAll, kPack, kRecompute,
-    kStorePadded,   kFuse,          kStoreOutputs,   kSchedule, kInPlace,     kPlan};
+constexpr std::array kGradients = {
+    kSimplifyModel, kCompactRows, kDifferentiate, kExpand,   kSimplifyAll, kPack,    kRecompute,
+    kStorePadded,   kFuse,        kStoreOutputs,  kSkipRows, kSchedule,    kInPlace, kPlan};
+constexpr std::array kTrainStep = {kSimplifyModel, kCompactRows, kDifferentiate, kApplyOptimizer,
+                                   kExpand,        kSimplifyAll, kPack,          kRecompute,
+                                   kStorePadded,   kFuse,        kStoreOutputs,  kSkipRows,
+                                   kSchedule,      kInPlace,     kPlan};
 
 }  // namespace
 

@@ -141,12 +141,14 @@ enum class SumOrder : uint8_t {
 
 /// for var in [begin, end), step 1. Vector loops may hold serial and unrolled loops (each lane runs
 /// them), no further vector loop; parallel loops stand at the top level only. A kParallelVector
-/// loop is both and accumulates only into locals started inside it.
+/// loop is both and accumulates only into locals started inside it. A sum in groups over a loop
+/// with `below` is that of all iterations, of which the others add nothing.
 struct For {
   VarId var;
   int64_t begin = 0;
   int64_t end = 0;
   LoopKind kind = LoopKind::kSerial;
+  ExprId below;       ///< an integer, known before the loop, that `var` stays below too; or empty
   int64_t grain = 1;  ///< parallel: the smallest number of iterations worth a thread
   SumOrder sums = SumOrder::kSequence;
   Block body;
@@ -172,9 +174,12 @@ struct ContractDim {
 /// for matmul, convolution and both its gradients: a and b are any expressions; plain and guarded
 /// loads with affine indices are packed by copies, others are evaluated while packing. Dimension
 /// lists are outermost first; the flattened k order is the summation order. m, n and k are never
-/// empty (a dimension of one element stands for none).
+/// empty (a dimension of one element stands for none). Of m or k that are one dimension a number
+/// that is known when the kernel runs may count: rows from `m_below` on are neither computed nor
+/// stored, sums end before `k_below`.
 struct Contract {
   std::vector<ContractDim> batch, m, n, k;
+  ExprId m_below, k_below;
   ExprId a, b;
   LocalId acc;
   Block epilogue;  ///< Let and Store only, over batch, m and n

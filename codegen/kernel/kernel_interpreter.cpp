@@ -252,14 +252,20 @@ class Machine {
     target = round_to(s.add ? target + value : value, kernel_.buffer(s.buffer).dtype);
   }
 
+  int64_t limit(ExprId below) {
+    return below.valid() ? static_cast<int64_t>(eval(below)) : INT64_MAX;
+  }
+
   void statement(const std::unique_ptr<For>& s) {
     std::vector<OrderedSum> sums;
     if (s->sums != SumOrder::kSequence) sums = ordered_sums(*s);
-    for (int64_t i = s->begin; i < s->end; ++i) {
+    const int64_t below = limit(s->below);
+    const int64_t end = sums.empty() ? std::min(s->end, below) : s->end;
+    for (int64_t i = s->begin; i < end; ++i) {
       vars_[s->var.index] = i;
       for (OrderedSum& sum : sums)
         locals_[sum.local().index] = sum.open(i - s->begin);
-      block(s->body);
+      if (i < below) block(s->body);
       for (OrderedSum& sum : sums)
         sum.close(i - s->begin, locals_[sum.local().index]);
     }
@@ -317,8 +323,11 @@ class Machine {
     outer.insert(outer.end(), s->m.begin(), s->m.end());
     outer.insert(outer.end(), s->n.begin(), s->n.end());
     each(outer, 0, [&] {
+      if (s->m_below.valid() && vars_[s->m[0].var.index] >= limit(s->m_below)) return;
+      const int64_t below = limit(s->k_below);
       double sum = 0.0;
       each(s->k, 0, [&] {
+        if (vars_[s->k[0].var.index] >= below) return;
         const double a = eval(s->a);
         const double b = eval(s->b);
         sum = fma(a, b, sum, kernel_.locals[s->acc.index].dtype);

@@ -92,13 +92,14 @@ bool Parser::store(Block& out) {
   return true;
 }
 
-/// i in 0..8 grain=4 sums=groups
+/// i in 0..8 below=%count grain=4 sums=groups
 bool Parser::loop(LoopKind kind, For& out) {
   take();
   out.kind = kind;
   if (!declare_var(out.var) || !expect_word("in") || !integer(out.begin) || !expect("..") ||
       !integer(out.end))
     return false;
+  if (accept_word("below") && (!expect("=") || !expr(out.below))) return false;
   if (accept_word("grain") && (!expect("=") || !integer(out.grain))) return false;
   if (!accept_word("sums")) return true;
   if (!expect("=")) return false;
@@ -125,6 +126,8 @@ bool Parser::contract(Contract& out) {
   out.parallel = !accept_word("serial");
   if (!dims("batch", out.batch) || !dims("m", out.m) || !dims("n", out.n) || !dims("k", out.k))
     return false;
+  if (accept_word("m_below") && (!expect("=") || !expr(out.m_below))) return false;
+  if (accept_word("k_below") && (!expect("=") || !expr(out.k_below))) return false;
   if (!expect_word("a") || !expect("=") || !expr(out.a)) return false;
   if (!expect_word("b") || !expect("=") || !expr(out.b)) return false;
   if (!expect_word("acc") || !expect("=")) return false;

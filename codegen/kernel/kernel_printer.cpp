@@ -248,8 +248,15 @@ class Printer {
     write("\n");
   }
 
+  void below(std::string_view word, ExprId limit) {
+    if (!limit.valid()) return;
+    write(" {}=", word);
+    expr(limit);
+  }
+
   void statement(const std::unique_ptr<For>& s) {
     write("{} {} in {}..{}", word_of(kLoopWords, s->kind), name(s->var), s->begin, s->end);
+    below("below", s->below);
     if (s->grain != 1) write(" grain={}", s->grain);
     if (s->sums != SumOrder::kSequence) write(" sums={}", word_of(kOrderWords, s->sums));
     nested(s->body);
@@ -275,6 +282,8 @@ class Printer {
     dims("m", s->m);
     dims("n", s->n);
     dims("k", s->k);
+    below("m_below", s->m_below);
+    below("k_below", s->k_below);
     write(" a=");
     expr(s->a);
     write(" b=");

@@ -239,10 +239,23 @@ class Verifier {
     }
   }
 
+  /// Where a loop ends early.
+  void limit(ExprId below) {
+    if (!below.valid()) return;
+    expr(below);
+    if (!is_integer(kernel_.expr(below).dtype)) error("the end {} is no integer", text(below));
+  }
+
   void statement(const std::unique_ptr<For>& s) {
     const bool parallel = s->kind == LoopKind::kParallel || s->kind == LoopKind::kParallelVector;
     const bool vector = s->kind == LoopKind::kVector || s->kind == LoopKind::kParallelVector;
     if (s->begin > s->end) error("loop {} runs backwards", kernel_.vars[s->var.index]);
+    limit(s->below);
+    const bool to_end =
+        s->kind == LoopKind::kUnroll || s->sums == SumOrder::kLanes || s->begin != 0;
+    if (s->below.valid() && to_end)
+      error("loop {} ends early, but is unrolled, sums by lanes or does not begin at 0",
+            kernel_.vars[s->var.index]);
     if (bounds_.in_scope(s->var))
       error("loop variable {} is used twice", kernel_.vars[s->var.index]);
     if (vector && in_vector_)
@@ -303,6 +316,10 @@ class Verifier {
     if (s->m.empty() || s->n.empty() || s->k.empty())
       error("a contraction needs dimensions m, n and k");
     each(s->batch, true);
+    if ((s->m_below.valid() && s->m.size() != 1) || (s->k_below.valid() && s->k.size() != 1))
+      error("a contraction ends early in several dimensions");
+    limit(s->m_below);
+    limit(s->k_below);
     each(s->k, true);
     each(s->m, true);
     expr(s->a);

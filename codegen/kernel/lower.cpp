@@ -29,6 +29,7 @@ struct UnitKey {
   uint64_t body_hash = 0;
   std::vector<std::pair<size_t, size_t>> aliases;  ///< (result, operand) in one place
   std::vector<bool> dropped;                       ///< results that nobody reads
+  int64_t rows = -1;                               ///< KernelAttrs::rows
 
   uint64_t hash() const {
     uint64_t h = body_hash;
@@ -38,11 +39,12 @@ struct UnitKey {
       mix(result * 1000 + operand + 1);
     for (const bool drop : dropped)
       mix(drop ? 2 : 1);
+    mix(static_cast<uint64_t>(rows + 2));
     return h;
   }
   bool equal(const UnitKey& other) const {
     return label == other.label && aliases == other.aliases && dropped == other.dropped &&
-           (body == other.body || bodies_equal(*body, *other.body));
+           rows == other.rows && (body == other.body || bodies_equal(*body, *other.body));
   }
 };
 
@@ -119,6 +121,7 @@ class UnitTable {
     Unit unit(key.label.empty() ? "kernel" : key.label, *key.body);
     for (const auto& [result, operand] : key.aliases)
       unit.set_alias(result, operand);
+    if (key.rows >= 0) unit.set_rows(static_cast<size_t>(key.rows));
     Status lowered = lower_unit(unit);
     if (!lowered.ok()) {
       Failure failure = std::move(lowered).failure();
@@ -200,6 +203,7 @@ Result<LoweredGraph> ProgramLowering::lower(const Graph& graph, const MemoryPlan
       if (is_new) hash->second = body_hash(*node.body);
       key.body_hash = hash->second;
       key.label = node.attrs.as<KernelAttrs>().label;
+      key.rows = node.attrs.as<KernelAttrs>().rows;
       out.operands.assign(node.operands.begin(), node.operands.end());
     } else {
       key.body = wrap(graph, node, out.operands);

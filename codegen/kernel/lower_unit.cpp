@@ -113,13 +113,17 @@ void mark_block(const Kernel& kernel, const Block& block, std::vector<bool>& liv
       mark_expr(kernel, store->expr, live);
       mark_expr(kernel, store->dynamic, live);
     }
-    if (const auto* loop = std::get_if<std::unique_ptr<For>>(&stmt))
+    if (const auto* loop = std::get_if<std::unique_ptr<For>>(&stmt)) {
+      mark_expr(kernel, (*loop)->below, live);
       mark_block(kernel, (*loop)->body, live);
+    }
     if (const auto* branch = std::get_if<std::unique_ptr<If>>(&stmt)) {
       mark_expr(kernel, (*branch)->condition, live);
       mark_block(kernel, (*branch)->body, live);
     }
     if (const auto* contract = std::get_if<std::unique_ptr<Contract>>(&stmt)) {
+      mark_expr(kernel, (*contract)->m_below, live);
+      mark_expr(kernel, (*contract)->k_below, live);
       mark_expr(kernel, (*contract)->a, live);
       mark_expr(kernel, (*contract)->b, live);
       mark_block(kernel, (*contract)->epilogue, live);
@@ -129,7 +133,20 @@ void mark_block(const Kernel& kernel, const Block& block, std::vector<bool>& liv
 
 }  // namespace
 
+std::optional<SpecifiedRows> Unit::specified_rows(const Frame& frame, const Kernel& kernel) const {
+  if (!rows_) return std::nullopt;
+  SpecifiedRows rows{frame.find({UnitRef::Kind::kOperand, *rows_}), {}};
+  rows.widths.resize(kernel.buffers.size(), 0);
+  for (size_t i = 0; i < frame.refs.size(); ++i) {
+    const Shape& shape = kernel.buffers[i].shape;
+    if (frame.refs[i].kind == UnitRef::Kind::kResult)
+      rows.widths[i] = shape.num_elements() / std::max<int64_t>(shape[0], 1);
+  }
+  return rows;
+}
+
 void Unit::add_call(const Frame& frame, Kernel kernel, bool joins_previous) {
+  end_early(kernel, specified_rows(frame, kernel));
   std::vector<bool> live(kernel.exprs.size(), false);
   mark_block(kernel, kernel.body, live);
   std::vector<bool> used(kernel.buffers.size(), false);
@@ -188,7 +205,7 @@ std::optional<NodeId> central_node(const Graph& body) {
       case Lowering::kAttention:
         return id;
       case Lowering::kGather:
-        if (node.op == Op::kScatterAdd) return id;
+        if (node.op != Op::kGather) return id;
         break;
       case Lowering::kReduce:
         reduction = id;
@@ -217,7 +234,7 @@ Status lower_fused(Unit& unit) {
     case Lowering::kPool:
       return lower_pool(unit, node);
     case Lowering::kGather:
-      return lower_scatter(unit, node);
+      return node.op == Op::kPartition ? lower_partition(unit, node) : lower_scatter(unit, node);
     case Lowering::kAttention:
       return lower_attention(unit, node);
     case Lowering::kScalar:

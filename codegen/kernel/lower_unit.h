@@ -1,11 +1,13 @@
 // One graph node on its way to kernels: its body, and the calls made for it. Internal to lowering.
 #pragma once
 
+#include "codegen/kernel/early_ends.h"
 #include "codegen/kernel/kernel.h"
 #include "codegen/kernel/nest.h"
 #include "ir/graph.h"
 #include "support/result.h"
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +53,9 @@ class Unit {
   void set_alias(size_t result, size_t operand) { aliases_.emplace_back(result, operand); }
   const std::vector<std::pair<size_t, size_t>>& aliases() const { return aliases_; }
 
+  /// The operand that says which rows of the results are specified (KernelAttrs::rows).
+  void set_rows(size_t operand) { rows_ = operand; }
+
   UnitRef temporary(DType dtype, const Shape& shape);
 
   /// All operands, results and dense constants of the body as kernel arguments; what a kernel does
@@ -72,8 +77,11 @@ class Unit {
   Status add_nest(const Frame& frame, const Nest& nest, bool joins_previous = false);
 
  private:
+  std::optional<SpecifiedRows> specified_rows(const Frame& frame, const Kernel& kernel) const;
+
   std::string name_;
   const Graph& body_;
+  std::optional<size_t> rows_;
   LoweredUnit lowered_;
   std::vector<std::pair<size_t, size_t>> aliases_;
 };
@@ -86,6 +94,7 @@ Status lower_reduction(Unit& unit);
 Status lower_contraction(Unit& unit, const Node& node);
 Status lower_pool(Unit& unit, const Node& node);
 Status lower_scatter(Unit& unit, const Node& node);
+Status lower_partition(Unit& unit, const Node& node);
 Status lower_attention(Unit& unit, const Node& node);
 
 /// Dispatches on the node the body is built around; where its fused form does not fit, or the

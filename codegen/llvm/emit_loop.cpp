@@ -97,6 +97,27 @@ std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(int64_t count, int64
   return {bound(t), bound(ir_.CreateNSWAdd(t, i64(1)))};
 }
 
+std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(llvm::Value* count, int64_t grain) {
+  if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(count))
+    return thread_range(constant->getSExtValue(), grain);
+  llvm::Value* units = ir_.CreateUDiv(ir_.CreateNSWAdd(count, i64(grain - 1)), i64(grain));
+  llvm::Value* t = ir_.CreateSExt(thread_index_, ir_.getInt64Ty());
+  llvm::Value* threads = ir_.CreateSExt(thread_count_, ir_.getInt64Ty());
+  const auto bound = [&](llvm::Value* index) {
+    llvm::Value* unit = ir_.CreateUDiv(ir_.CreateNSWMul(index, units), threads);
+    llvm::Value* element = ir_.CreateNSWMul(unit, i64(grain));
+    return ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, element, count);
+  };
+  return {bound(t), bound(ir_.CreateNSWAdd(t, i64(1)))};
+}
+
+llvm::Value* Emitter::limit(kernel::ExprId below, int64_t most) {
+  if (!below.valid()) return i64(most);
+  llvm::Value* value = ir_.CreateSExtOrTrunc(eval(below), ir_.getInt64Ty());
+  value = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, value, i64(most));
+  return ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smax, value, i64(0));
+}
+
 void Emitter::emit_serial(const For& loop_stmt, llvm::Value* low, llvm::Value* high) {
   const Interval range{loop_stmt.begin, loop_stmt.end - 1};
   const char* name = kernel_.vars[loop_stmt.var.index].c_str();
@@ -111,7 +132,8 @@ void Emitter::emit_serial(const For& loop_stmt, llvm::Value* low, llvm::Value* h
       *this, sums, loop_stmt.begin, loop_stmt.end, 1, 1,
       [&](llvm::Value* iv) {
         sums.bind();
-        iteration(iv);
+        if (!loop_stmt.below.valid()) return iteration(iv);
+        when(ir_.CreateICmpSLT(iv, high), [&] { iteration(iv); });
       },
       name);
   sums.restore();
@@ -119,10 +141,12 @@ void Emitter::emit_serial(const For& loop_stmt, llvm::Value* low, llvm::Value* h
 
 /// Parallel loops that hold nothing but each other are shared as one.
 void Emitter::emit_parallel_nest(const std::vector<const For*>& nest) {
-  int64_t count = 1;
-  for (const For* loop_stmt : nest)
-    count *= std::max<int64_t>(loop_stmt->end - loop_stmt->begin, 0);
-  if (count == 0) return;
+  int64_t inner_count = 1;
+  for (size_t i = 1; i < nest.size(); ++i)
+    inner_count *= std::max<int64_t>(nest[i]->end - nest[i]->begin, 0);
+  const int64_t outer_count = std::max<int64_t>(nest[0]->end - nest[0]->begin, 0);
+  if (outer_count * inner_count == 0) return;
+  llvm::Value* count = ir_.CreateNSWMul(limit(nest[0]->below, outer_count), i64(inner_count));
   const auto [low, high] = thread_range(count, 1);
   first_thread_stores_ = false;
   loop(
@@ -150,7 +174,7 @@ void Emitter::emit_parallel(const For& loop_stmt) {
   const bool vector = loop_stmt.kind == LoopKind::kParallelVector;
   const int64_t grain = std::max<int64_t>(
       vector ? (loop_stmt.grain + kPieceUnit - 1) / kPieceUnit * kPieceUnit : loop_stmt.grain, 1);
-  auto [low, high] = thread_range(count, grain);
+  auto [low, high] = thread_range(limit(loop_stmt.below, count), grain);
   low = ir_.CreateNSWAdd(low, i64(loop_stmt.begin));
   high = ir_.CreateNSWAdd(high, i64(loop_stmt.begin));
   first_thread_stores_ = false;
@@ -164,7 +188,7 @@ void Emitter::emit_parallel(const For& loop_stmt) {
 void Emitter::emit(const For& loop_stmt) {
   if (loop_stmt.begin >= loop_stmt.end) return;
   llvm::Value* low = i64(loop_stmt.begin);
-  llvm::Value* high = i64(loop_stmt.end);
+  llvm::Value* high = limit(loop_stmt.below, loop_stmt.end);
   switch (loop_stmt.kind) {
     case LoopKind::kSerial:
       return emit_serial(loop_stmt, low, high);
@@ -174,7 +198,7 @@ void Emitter::emit(const For& loop_stmt) {
     case LoopKind::kVector:
       return emit_vector(loop_stmt, low, high);
     case LoopKind::kUnroll:
-      if (loop_stmt.end - loop_stmt.begin > kFullUnrollLimit)
+      if (loop_stmt.below.valid() || loop_stmt.end - loop_stmt.begin > kFullUnrollLimit)
         return emit_serial(loop_stmt, low, high);
       for (int64_t i = loop_stmt.begin; i < loop_stmt.end; ++i) {
         bind_var(loop_stmt.var, nullptr, i, {i, i});

@@ -137,6 +137,9 @@ class Emitter {
                     const std::function<void()>& before_single = {});
   /// This thread's part [low, high) of `count` pieces, split at multiples of `grain`.
   std::pair<llvm::Value*, llvm::Value*> thread_range(int64_t count, int64_t grain);
+  std::pair<llvm::Value*, llvm::Value*> thread_range(llvm::Value* count, int64_t grain);
+  /// An integer of the kernel that ends a loop early, in [0, most].
+  llvm::Value* limit(kernel::ExprId below, int64_t most);
   /// Branches on a scalar condition.
   void when(llvm::Value* condition, const std::function<void()>& body);
   llvm::AllocaInst* entry_alloca(llvm::Type* type, const char* name);

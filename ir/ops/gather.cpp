@@ -3,6 +3,7 @@
 #include "ir/ops/stack.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace gradc::ops {
 
@@ -87,6 +88,29 @@ Samples scatter_add_samples() {
           with_indices(sample({typed(DType::kI64, {6}), f32({6})}, ScatterAttrs{4}), 4)};
 }
 
+Result<Types> infer_partition(const InferArgs& args) {
+  const TensorType& mask = args.operands[0];
+  if (mask.dtype != DType::kBool)
+    return shape_error("partition takes a bool mask, got {}", to_string(mask));
+  if (mask.num_elements() > std::numeric_limits<int32_t>::max())
+    return shape_error("partition of {}, whose places are no i32", to_string(mask));
+  const Ints dims = {mask.num_elements()};
+  return one_result(args.name, DType::kI32, dims);
+}
+
+void eval_partition(const EvalArgs& e) {
+  int64_t next = 0;
+  for (const bool wanted : {true, false}) {
+    for (int64_t i = 0; i < e.in(0).size(); ++i) {
+      if ((e.in(0)[i] != 0.0) == wanted) e.out()[next++] = static_cast<double>(i);
+    }
+  }
+}
+
+Samples partition_samples() {
+  return {sample({typed(DType::kBool, {7})}), sample({typed(DType::kBool, {3, 4})})};
+}
+
 /// More rows to add.
 std::vector<Val> scatter_add_sum_steps(const StackArgs& s) {
   return {s.builder.add(Op::kScatterAdd, {s.in(0), s.in(1)}, make_attrs(s.attr<ScatterAttrs>()))};
@@ -109,6 +133,18 @@ constinit const OpDef kGather{
     },
     .lowering = Lowering::kGather,
     .samples = gather_samples,
+};
+
+constinit const OpDef kPartition{
+    .op = Op::kPartition,
+    .name = "partition",
+    .summary = "The places (row-major) where the mask holds, in order, then the others, in order.",
+    .operands = "mask",
+    .infer = infer_partition,
+    .eval = eval_partition,
+    .no_grad = "the operand is a mask",
+    .lowering = Lowering::kGather,
+    .samples = partition_samples,
 };
 
 constinit const OpDef kScatterAdd{

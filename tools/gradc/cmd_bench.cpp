@@ -116,6 +116,10 @@ void register_bench(CLI::App& app, Selection& selection) {
   add_threads(*command, options->threads);
   add_cpu(*command, options->cpu);
   add_memory_budget(*command, options->memory_budget_bytes);
+  command
+      ->add_option("--ignored", options->ignored,
+                   "share of targets that are the loss's ignore_class (default 0)")
+      ->check(CLI::Range(0.0, 1.0));
   command->add_flag("--cache", options->cache,
                     "take compiled code from the cache, and keep it there (default: compile anew, "
                     "so that the time is that of a first run)");

@@ -51,8 +51,8 @@ void ContractEmitter::make_tiles() {
   make_tile(kLastColumns + kLastRows, last_rows, last_columns);
 }
 
-ContractEmitter::Range ContractEmitter::share(Split split, int64_t count) {
-  if (plan_.split != split) return {em_.i64(0), em_.i64(count)};
+ContractEmitter::Range ContractEmitter::share(Split split, llvm::Value* count) {
+  if (plan_.split != split) return {em_.i64(0), count};
   const auto [low, high] = em_.thread_range(count, 1);
   return {low, high};
 }
@@ -80,11 +80,12 @@ void ContractEmitter::emit() {
   const bool first_thread_stores = em_.first_thread_stores();
   em_.set_first_thread_stores(false);
 
-  const Range outer = share(Split::kOuter, extent_of(plan_.outer));
-  const Range panels = share(Split::kColumns, plan_.panels());
-  const Range rows = share(Split::kRows, plan_.row_pieces());
+  const Range outer = share(Split::kOuter, em_.i64(extent_of(plan_.outer)));
+  const Range panels = share(Split::kColumns, em_.i64(plan_.panels()));
+  const Range rows = share(Split::kRows, row_pieces());
   em_.loop(outer.low, outer.high, 1, false, [&](llvm::Value* index) {
     bind_flat(em_, plan_.outer, index);
+    depth_ = em_.limit(plan_.k_below, plan_.depth);
     if (plan_.panelwise) return panelwise(panels, rows);
     blocks(panels, plan_.nc / plan_.nr(), [&](const Range& block) {
       if (plan_.k_blocks() == 1)
@@ -95,6 +96,16 @@ void ContractEmitter::emit() {
   });
   em_.set_first_thread_stores(first_thread_stores);
   em_.use_exprs(outside);
+}
+
+/// Pieces of rows that there are: whole tiles, in which rows behind the last that counts are
+/// computed too.
+llvm::Value* ContractEmitter::row_pieces() {
+  if (!plan_.m_below.valid()) return em_.i64(plan_.row_pieces());
+  GRADC_CHECK(plan_.m_outer.empty(), "rows of several dimensions end early");
+  Builder& ir = em_.ir();
+  llvm::Value* rows = em_.limit(plan_.m_below, plan_.rows);
+  return ir.CreateUDiv(ir.CreateNSWAdd(rows, em_.i64(plan_.mr - 1)), em_.i64(plan_.mr));
 }
 
 FlatRange ContractEmitter::rows_of(const Range& tiles) {
@@ -141,7 +152,7 @@ void ContractEmitter::each_outer_row(
 
 /// All of k at once: B's block is packed once, then A's blocks (or outer rows) go by.
 void ContractEmitter::whole_depth(const Range& panels, const Range& rows) {
-  const FlatRange steps{em_.i64(0), em_.i64(plan_.depth), true};
+  const FlatRange steps = all_steps();
   if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
   each_outer_row(rows, [&](llvm::Value*, const Range& tiles) {
     blocks(tiles, plan_.mc / plan_.mr, [&](const Range& block) {
@@ -154,14 +165,18 @@ void ContractEmitter::whole_depth(const Range& panels, const Range& rows) {
 /// Calls body(steps, flags of the tiles) for each block of k.
 void ContractEmitter::depth_blocks(
     const std::function<void(const FlatRange&, llvm::Value*)>& body) {
-  if (plan_.k_blocks() == 1) return body({em_.i64(0), em_.i64(plan_.depth), true}, em_.i64(0));
+  if (plan_.k_blocks() == 1) return body(all_steps(), em_.i64(0));
   Builder& ir = em_.ir();
-  em_.loop(em_.i64(0), em_.i64(plan_.depth), plan_.kc, true, [&](llvm::Value* low) {
+  // Sums of nothing are stored too.
+  llvm::Value* last = depth_;
+  if (plan_.k_below.valid())
+    last = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, depth_, em_.i64(1));
+  em_.loop(em_.i64(0), last, plan_.kc, true, [&](llvm::Value* low) {
     llvm::Value* end = ir.CreateNSWAdd(low, em_.i64(plan_.kc));
-    llvm::Value* high = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, em_.i64(plan_.depth));
+    llvm::Value* high = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, depth_);
     llvm::Value* resume = ir.CreateSelect(ir.CreateICmpSGT(low, em_.i64(0)),
                                           em_.i64(TileArguments::kResume), em_.i64(0));
-    llvm::Value* unfinished = ir.CreateSelect(ir.CreateICmpSLT(high, em_.i64(plan_.depth)),
+    llvm::Value* unfinished = ir.CreateSelect(ir.CreateICmpSLT(high, depth_),
                                               em_.i64(TileArguments::kUnfinished), em_.i64(0));
     body({low, high, false}, ir.CreateOr(resume, unfinished));
   });
@@ -196,8 +211,7 @@ void ContractEmitter::blocked_depth_of_direct(const Range& panels, const Range& 
 /// All of this thread's A, then B panel by panel and block of k by block of k.
 void ContractEmitter::panelwise(const Range& panels, const Range& tiles) {
   environment_->store();
-  if (plan_.a_packed())
-    packer_.pack_a(a_block_, rows_of(tiles), {em_.i64(0), em_.i64(plan_.depth), true});
+  if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), all_steps());
   blocks(panels, 1, [&](const Range& panel) {
     depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
       packer_.pack_b(b_block_, panel.low, panel.high, steps);
@@ -211,7 +225,7 @@ void ContractEmitter::panelwise(const Range& panels, const Range& tiles) {
 llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& steps) {
   Builder& ir = em_.ir();
   const kernel::Expr& load = *cast_load(plan_.exprs, plan_.b);
-  llvm::Value* more = ir.CreateICmpSLT(steps.high, em_.i64(plan_.depth));
+  llvm::Value* more = ir.CreateICmpSLT(steps.high, depth_);
   llvm::Value* step = ir.CreateSelect(more, steps.high, em_.i64(0));
   llvm::Value* column =
       ir.CreateNSWMul(ir.CreateSelect(more, panel.low, panel.high), em_.i64(plan_.nr()));

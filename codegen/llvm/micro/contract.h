@@ -33,7 +33,9 @@ class ContractEmitter {
     llvm::Value* partial = nullptr;  ///< where sums are kept between blocks of k; null: as a whole
   };
 
-  Range share(Split split, int64_t count);
+  Range share(Split split, llvm::Value* count);
+  llvm::Value* row_pieces();
+  FlatRange all_steps() { return {em_.i64(0), depth_, !plan_.k_below.valid()}; }
   void blocks(const Range& range, int64_t step, const std::function<void(const Range&)>& body);
   void make_tiles();
   void make_tile(size_t index, int64_t rows, int64_t columns);
@@ -57,6 +59,7 @@ class ContractEmitter {
   ContractPlan plan_;
   Packer packer_;
   std::unique_ptr<Environment> environment_;
+  llvm::Value* depth_ = nullptr;  ///< steps of k that there are
   llvm::Value* a_block_ = nullptr;
   llvm::Value* b_block_ = nullptr;
   llvm::Value* partial_ = nullptr;

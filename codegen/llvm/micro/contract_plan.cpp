@@ -57,6 +57,8 @@ class Accesses {
   explicit Accesses(ContractPlan& plan) {
     visit(plan.exprs, plan.a);
     visit(plan.exprs, plan.b);
+    visit(plan.exprs, plan.m_below);
+    visit(plan.exprs, plan.k_below);
     for (kernel::Stmt& stmt : plan.epilogue) {
       if (auto* let = std::get_if<kernel::Let>(&stmt)) {
         visit(plan.exprs, let->expr);
@@ -398,6 +400,8 @@ ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kerne
   plan.exprs = kernel.exprs;
   plan.a = contract.a;
   plan.b = contract.b;
+  plan.m_below = contract.m_below;
+  plan.k_below = contract.k_below;
   plan.acc = contract.acc;
   plan.epilogue = copy_epilogue(contract.epilogue);
   plan.outer = contract.batch;
@@ -421,6 +425,8 @@ ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kerne
   choose_b_layout(plan, target);
   choose_split(plan, contract.parallel, target);
   make_levels(plan);
+  GRADC_CHECK(!plan.k_below.valid() || (plan.k.size() == 1 && !plan.pairs()),
+              "{}: a sum that ends early is one over single numbers", kernel.name);
   return plan;
 }
 

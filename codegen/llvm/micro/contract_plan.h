@@ -51,6 +51,7 @@ struct Stage {
 struct ContractPlan {
   std::vector<kernel::Expr> exprs;  ///< the kernel's, rewritten for the merged dimensions
   kernel::ExprId a, b;
+  kernel::ExprId m_below, k_below;  ///< where rows and steps of k end early; empty: nowhere
   kernel::LocalId acc;
   std::vector<kernel::Stmt> epilogue;  ///< Let and Store only
 

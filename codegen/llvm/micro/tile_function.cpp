@@ -46,7 +46,7 @@ class TileEmitter {
       sums_.push_back(em_.entry_alloca(vector_, "sum"));
     find_runs();
     begin();
-    if (plan_.depth <= kUnrolledDepth && !is_large())
+    if (plan_.depth <= kUnrolledDepth && !is_large() && !plan_.k_below.valid())
       unrolled(0, 0, 0);
     else
       walk(0, argument(TileArguments::kA), argument(TileArguments::kB));
@@ -195,7 +195,8 @@ class TileEmitter {
 
   void innermost(const KLevel& k, llvm::Value* a, llvm::Value* b) {
     Builder& ir = em_.ir();
-    const bool blocked = plan_.k_blocks() > 1 && !plan_.aligned;
+    const bool early = plan_.k_below.valid();
+    const bool blocked = early || (plan_.k_blocks() > 1 && !plan_.aligned);
     // Large tiles hide the loop's own instructions; unrolling them costs compile time, and
     // registers where there are few: LLVM moves a sum to another one in every step.
     const int64_t unroll = is_large() ? 1 : 4;
@@ -217,7 +218,8 @@ class TileEmitter {
         "k");
     const int64_t last = plan_.depth - (plan_.k_blocks() - 1) * plan_.kc;
     const bool rest =
-        blocked ? last % unroll != 0 || plan_.kc % unroll != 0 : k.extent % unroll != 0;
+        early ? unroll > 1
+              : (blocked ? last % unroll != 0 || plan_.kc % unroll != 0 : k.extent % unroll != 0);
     if (!rest) return;
     em_.loop(
         whole, count, 1, false,
