@@ -15,29 +15,8 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <future>
-#include <system_error>
 
 namespace gradc {
-
-namespace {
-
-/// The graph of an entry before all passes, made beside other work where there is much of it.
-std::future<Result<StagedEntry>> begin_graph(const Model& model, EntryPoint kind, int64_t batch) {
-  constexpr size_t kManyLayers = 64;
-  const auto build = [&model, kind, batch] {
-    return build_staged(model, kind, batch, PipelineStage::kGraph, {});
-  };
-  if (model.layers.size() >= kManyLayers) {
-    try {
-      return std::async(std::launch::async, build);
-    } catch (const std::system_error&) {  // no thread is to be had
-    }
-  }
-  return std::async(std::launch::deferred, build);
-}
-
-}  // namespace
 
 int64_t effective_batch(const Model& model, const CompileOptions& options) {
   if (options.batch_size > 0) return options.batch_size;
@@ -56,20 +35,16 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
   // The training step knows every parameter, state and optimizer slot; the others add inputs and
   // outputs, for which passes need not have run, and the gradients are those of its parameters.
   std::vector<std::shared_ptr<Graph>> graphs;
-  std::vector<std::future<Result<StagedEntry>>> others;
-  if (model.training) {
-    for (const EntryPoint kind : {EntryPoint::kEvaluateTail, EntryPoint::kPredict})
-      others.push_back(begin_graph(model, kind, batch));
-  }
-  BuildOptions build;
-  build.times = times;
-  const EntryPoint kind = model.training ? EntryPoint::kTrainStep : EntryPoint::kPredict;
-  GRADC_TRY(StagedEntry main, build_staged(model, kind, batch, PipelineStage::kGradient, build));
-  graphs.push_back(std::move(main.graph));
-  warnings = std::move(main.warnings);
-  for (auto& other : others) {
-    GRADC_TRY(StagedEntry entry, other.get());
-    graphs.push_back(std::move(entry.graph));
+  std::vector<EntryPoint> kinds = {EntryPoint::kPredict};
+  if (model.training)
+    kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluateTail, EntryPoint::kPredict};
+  for (EntryPoint kind : kinds) {
+    BuildOptions build;
+    build.times = times;
+    const auto last = kind == kinds.front() ? PipelineStage::kGradient : PipelineStage::kGraph;
+    GRADC_TRY(StagedEntry entry, build_staged(model, kind, batch, last, build));
+    graphs.push_back(entry.graph);
+    if (kind == kinds.front()) warnings = std::move(entry.warnings);
   }
   auto tables = std::make_unique<ModelTables>(model, batch, graphs);
   for (const std::string& name : tables->ambiguous()) {
