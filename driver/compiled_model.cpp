@@ -3,7 +3,6 @@
 #include "codegen/kernel/lower.h"
 #include "codegen/target_needs.h"
 #include "frontend/families.h"
-#include "frontend/native_reader.h"
 #include "ir/op_attrs.h"
 #include "ir/structural_hash.h"
 #include "passes/graph_stats.h"
@@ -11,6 +10,8 @@
 #include "support/byte_stream.h"
 #include "support/check.h"
 #include "support/heap.h"
+
+#include "exchange/read_model.h"
 
 #include <algorithm>
 #include <array>
@@ -148,8 +149,9 @@ Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryP
 
 Result<std::unique_ptr<CompiledModel>> CompiledModel::open(const std::string& path,
                                                            const CompileOptions& options,
-                                                           SourceSet& sources) {
-  GRADC_TRY(Model model, read_model_file(path, sources));
+                                                           SourceSet& sources,
+                                                           const InputShapes& shapes) {
+  GRADC_TRY(Model model, exchange::read_model(path, sources, shapes));
   return create(std::move(model), options);
 }
 
@@ -157,7 +159,8 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::parse(const std::string& n
                                                             const std::string& json,
                                                             const CompileOptions& options,
                                                             SourceSet& sources) {
-  GRADC_TRY(Model model, read_model_text(name, json, sources));
+  GRADC_TRY(Model model, read_model_text(name, json, sources,
+                                         {.dialects = &exchange::all_dialects(), .shapes = {}}));
   return create(std::move(model), options);
 }
 

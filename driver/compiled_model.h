@@ -8,6 +8,7 @@
 #include "driver/entry_builder.h"
 #include "driver/model_tables.h"
 #include "frontend/model.h"
+#include "frontend/native_reader.h"
 #include "support/disk_cache.h"
 #include "support/result.h"
 #include "support/source_file.h"
@@ -47,10 +48,11 @@ Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryP
 
 class CompiledModel {
  public:
-  /// Reads a model file and prepares it; compiles nothing yet.
+  /// Reads a model file, of any dialect, and prepares it; compiles nothing yet.
   static Result<std::unique_ptr<CompiledModel>> open(const std::string& path,
                                                      const CompileOptions& options,
-                                                     SourceSet& sources);
+                                                     SourceSet& sources,
+                                                     const InputShapes& shapes = {});
   /// The same from JSON text; `name` stands for the file in messages.
   static Result<std::unique_ptr<CompiledModel>> parse(const std::string& name,
                                                       const std::string& json,

@@ -3,7 +3,6 @@
 #include "driver/compiled_model.h"
 #include "driver/output.h"
 #include "driver/runtime_status.h"
-#include "frontend/native_reader.h"
 #include "ir/interpreter.h"
 #include "runtime/dataset.h"
 #include "runtime/instance.h"
@@ -11,6 +10,8 @@
 #include "runtime/text.h"
 #include "runtime/weights.h"
 #include "support/check.h"
+
+#include "exchange/read_model.h"
 
 #include <algorithm>
 #include <array>
@@ -211,7 +212,7 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
   if (run.cache) options.cache = DiskCache::of_user();
   GRADC_TRY(options.target, TargetInfo::host_as(run.cpu));
   options.memory_budget_bytes = run.memory_budget_bytes;
-  GRADC_TRY(Model description, read_model_file(run.model, sources));
+  GRADC_TRY(Model description, exchange::read_model(run.model, sources, run.shapes));
   GRADC_TRY(options.batch_size, batch_of(description, file, run.in));
   GRADC_TRY(auto model, CompiledModel::create(std::move(description), options));
   if (!model->supports(entry->kind)) {

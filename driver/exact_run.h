@@ -3,6 +3,7 @@
 // tensor (DESIGN 2.2).
 #pragma once
 
+#include "frontend/native_reader.h"
 #include "support/result.h"
 #include "support/source_file.h"
 
@@ -14,7 +15,8 @@ namespace gradc {
 
 struct ExactRun {
   std::string model;
-  std::string entry;  ///< predict, loss, gradients, train_step
+  InputShapes shapes;  ///< that the model's file leaves open
+  std::string entry;   ///< predict, loss, gradients, train_step
   std::string in, out;
   int64_t steps = 1;  ///< train_step: repeated on the same batch; 0 gives the initial parameters
   std::optional<uint64_t> seed;

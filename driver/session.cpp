@@ -2,6 +2,7 @@
 #include "gradc/session.h"
 
 #include "driver/compiled_model.h"
+#include "driver/foreign_weights.h"
 #include "driver/runtime_status.h"
 #include "runtime/commands.h"
 #include "runtime/instance.h"
@@ -320,6 +321,7 @@ std::unique_ptr<Session> make_session(const SessionOptions& options, SessionStat
     const rt::Status created =
         rt::Instance::create(table, {options.threads}, nullptr, 0, &instance);
     if (!created.ok()) return from_status(created);
+    instance->set_weights_reader(weights_reader(**model));
     const uint64_t seed = options.has_seed ? options.seed : table.training.seed;
     std::unique_ptr<Session> session;
     try {

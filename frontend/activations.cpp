@@ -63,6 +63,12 @@ constexpr OptionDef kGeluOptions[] = {
      .default_json = "false",
      .doc = "the tanh form"},
 };
+constexpr OptionDef kHardSigmoidOptions[] = {{.name = "slope",
+                                              .type = OptionType::kFloat,
+                                              .default_json = "null",
+                                              .doc = "null: 1 / 6, as in Keras 3; 0.2 before it",
+                                              .min = 0,
+                                              .above_min = true}};
 constexpr OptionDef kShrinkOptions[] = {
     {.name = "threshold",
      .type = OptionType::kFloat,
@@ -96,6 +102,11 @@ Val clip(Val x, double low, double high) {
 }
 Val hard_sigmoid(Val x) {
   return saturated(x, -3.0, 3.0, 0.0, (x + 3.0) * (1.0 / 6.0), 1.0);
+}
+Val build_hard_sigmoid(Val x, const Options& o) {
+  if (!o.has("slope")) return hard_sigmoid(x);
+  const double slope = o.number("slope");
+  return saturated(x, -0.5 / slope, 0.5 / slope, 0.0, x * slope + 0.5, 1.0);
 }
 // x hard_sigmoid(x), with PyTorch's gradient at the edges: -1/2 at -3, 1 at 3.
 Val hard_silu(Val x) {
@@ -270,8 +281,7 @@ constexpr ActivationDef kActivations[] = {
      [](Val x, const Options& o) { return on_last_axis(x, o.integer("axis"), sparsemax_rows); }},
     {{"sigmoid", "1 / (1 + exp(-x))"}, [](Val x, const Options&) { return sigmoid(x); }},
     {{"log_sigmoid", "-log(1 + exp(-x))", {}, "logsigmoid"}, build_log_sigmoid},
-    {{"hard_sigmoid", "x / 6 + 1 / 2 between 0 and 1"},
-     [](Val x, const Options&) { return hard_sigmoid(x); }},
+    {{"hard_sigmoid", "slope x + 1 / 2 between 0 and 1", kHardSigmoidOptions}, build_hard_sigmoid},
     {{"hard_silu",
       "x hard_sigmoid(x); gradient -1/2 at -3 as in PyTorch, 0 in Keras",
       {},

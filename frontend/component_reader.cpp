@@ -278,7 +278,7 @@ std::shared_ptr<const Component> read_component(DiagnosticSink& sink, const Json
     return nullptr;
   }
   const size_t errors_before = sink.all().size();
-  const JsonCursor body(value.is_object() ? value : empty, at.file(), at.pointer());
+  const JsonCursor body = at.with_value(value.is_object() ? value : empty);
   ObjectReader reader(sink, body,
                       fmt::format("{} \"{}\"", family_name(family), component->written_type));
   reader.get("type");

@@ -358,7 +358,7 @@ class Expander {
     const std::string output_name = output ? read_string(sink_, *output).value_or("") : "";
     Json* filled = fill(*layers, parameters);
     if (filled == nullptr) return;
-    const JsonCursor list(*filled, layers->file(), layers->pointer());
+    const JsonCursor list = layers->with_value(*filled);
     std::string carried = inputs[0].name;
     for (int64_t r = 0; r < repeat; ++r) {
       if (!budget_.take_part()) report_overflow();

@@ -16,11 +16,21 @@ JsonCursor JsonCursor::member(std::string_view key) const {
 }
 
 JsonCursor JsonCursor::member(std::string_view key, const Json& value) const {
-  return {value, file_, pointer_ + "/" + escape_pointer_token(key)};
+  return {value, file_, pointer_ + "/" + escape_pointer_token(key), places_};
 }
 
 JsonCursor JsonCursor::element(size_t index) const {
-  return {value_->at(index), file_, fmt::format("{}/{}", pointer_, index)};
+  return {value_->at(index), file_, fmt::format("{}/{}", pointer_, index), places_};
+}
+
+std::string PlaceMap::original(std::string_view pointer) const {
+  std::string_view known = pointer;
+  for (;;) {
+    if (const auto found = known_.find(known); found != known_.end())
+      return found->second + std::string(pointer.substr(known.size()));
+    if (known.empty()) return std::string(pointer);
+    known = known.substr(0, known.rfind('/'));
+  }
 }
 
 std::string json_kind(const Json& value) {

@@ -6,6 +6,8 @@
 #include "support/diagnostic.h"
 #include "support/json.h"
 
+#include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -14,17 +16,36 @@
 
 namespace gradc {
 
+/// Where the parts of a translated document stand in the one that a person wrote.
+class PlaceMap {
+ public:
+  void add(std::string pointer, std::string original) {
+    known_.insert_or_assign(std::move(pointer), std::move(original));
+  }
+  /// The original's pointer: the longest known beginning is replaced, what follows stays.
+  std::string original(std::string_view pointer) const;
+
+ private:
+  std::map<std::string, std::string, std::less<>> known_;
+};
+
 /// A JSON value and where it stands.
 class JsonCursor {
  public:
-  JsonCursor(const Json& value, std::string file, std::string pointer = {})
-      : value_(&value), file_(std::move(file)), pointer_(std::move(pointer)) {}
+  /// `places`, if any, outlives the cursor: the value is a translation.
+  JsonCursor(const Json& value, std::string file, std::string pointer = {},
+             const PlaceMap* places = nullptr)
+      : value_(&value), file_(std::move(file)), pointer_(std::move(pointer)), places_(places) {}
 
   const Json& value() const { return *value_; }
   const std::string& file() const { return file_; }
+  /// In the value's own document.
   const std::string& pointer() const { return pointer_; }
-  Place place() const { return {.file = file_, .pointer = pointer_}; }
-  Place key_place() const { return {.file = file_, .pointer = pointer_, .at_key = true}; }
+  /// In the document that a person wrote.
+  Place place() const { return {.file = file_, .pointer = original_pointer()}; }
+  Place key_place() const { return {.file = file_, .pointer = original_pointer(), .at_key = true}; }
+  /// Another value for the same place.
+  JsonCursor with_value(const Json& value) const { return {value, file_, pointer_, places_}; }
   /// The member or element; it must exist.
   JsonCursor member(std::string_view key) const;
   JsonCursor element(size_t index) const;
@@ -36,9 +57,14 @@ class JsonCursor {
   }
 
  private:
+  std::string original_pointer() const {
+    return places_ == nullptr ? pointer_ : places_->original(pointer_);
+  }
+
   const Json* value_;
   std::string file_;
   std::string pointer_;
+  const PlaceMap* places_;
 };
 
 /// "a string", "an integer", ...: what a value is, for messages.
@@ -74,7 +100,7 @@ class ObjectReader {
 
   bool is_object() const { return is_object_; }
   const JsonCursor& cursor() const { return at_; }
-  DiagnosticSink& sink() { return sink_; }
+  DiagnosticSink& sink() const { return sink_; }
   /// The member, if it is there; it counts as known from now on.
   std::optional<JsonCursor> get(std::string_view key);
   /// Like get, and reports when it is missing.

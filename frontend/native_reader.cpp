@@ -1,6 +1,7 @@
 // The top level of a model file: which members there are, and in which order they are understood.
 #include "frontend/native_reader.h"
 
+#include "frontend/component_reader.h"
 #include "frontend/expand.h"
 #include "frontend/json_reader.h"
 #include "frontend/tensor_names.h"
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string_view>
@@ -99,10 +101,22 @@ std::vector<Diagnostic> distinct(const std::vector<Diagnostic>& list) {
 
 class FileReader {
  public:
-  explicit FileReader(SourceSet& sources) : sources_(sources) {}
+  FileReader(SourceSet& sources, const ReadOptions& options)
+      : sources_(sources), dialects_(options.dialects), shapes_(options.shapes) {}
+
+  Result<Model> read_all(const std::string& path) { return finish(read(path)); }
+  Result<Model> read_all(SourceFile text) { return finish(read(std::move(text))); }
+
+ private:
+  /// What was assumed and nothing replaced is told.
+  Result<Model> finish(Result<Model> model) {
+    if (model.ok()) std::ranges::move(assumed_, std::back_inserter(model->warnings));
+    return model;
+  }
 
   Result<Model> read(const std::string& path) {
-    GRADC_TRY(SourceFile file, read_source_file(path, kMaxFileBytes));
+    GRADC_TRY(SourceFile file, dialects_ == nullptr ? read_source_file(path, kMaxFileBytes)
+                                                    : dialects_->open(path, kMaxFileBytes));
     return read(std::move(file));
   }
 
@@ -111,19 +125,25 @@ class FileReader {
     open_.push_back(std::filesystem::path(file.path()).lexically_normal().string());
     auto json = parse_json(file);
     if (!json) return std::move(json).failure();
-    const JsonCursor root(**json, file.path());
+    JsonCursor root(**json, file.path());
     DiagnosticSink sink;
+    std::optional<Translation> native;
+    if (dialects_ != nullptr) native = dialects_->translate(root, shapes_, sink);
+    if (sink.has_errors()) return Failure(distinct(sink.take()));
+    if (native) {
+      assumed_ = std::move(native->assumed);
+      root = JsonCursor(*native->json, file.path(), {}, &native->places);
+    }
     ObjectReader top(sink, root, "the model");
     Model model;
-    if (top.is_object()) read_members(top, model);
+    if (top.is_object()) read_members(top, native.has_value(), model);
     if (sink.has_errors()) return Failure(distinct(sink.take()));
     for (Diagnostic& warning : sink.take())
       model.warnings.push_back(std::move(warning));
     return model;
   }
 
- private:
-  void read_members(ObjectReader& top, Model& model) {
+  void read_members(ObjectReader& top, bool translated, Model& model) {
     DiagnosticSink& sink = top.sink();
     model.file = top.cursor().file();
     check_format(top);
@@ -131,14 +151,17 @@ class FileReader {
     const auto training = top.get("training");
     const auto data = top.get("data");
     if (const auto base = top.get("model")) {
+      if (const auto shapes = top.get("shapes")) read_shapes(*shapes, sink);
       if (!read_base(*base, sink, model)) return top.finish();
     } else {
+      if (!translated && !shapes_.empty()) report_shapes(top);
       read_network(top, training, model);
     }
     if (name) {
       if (auto text = read_text(sink, *name)) model.name = *text;
     }
     if (training) {
+      if (!translated) assumed_.clear();
       model.training.reset();
       model.data.clear();
       read_training(*training, sink, model);
@@ -146,6 +169,25 @@ class FileReader {
     if (data && (!training || model.training)) read_data(*data, sink, model);
     if (!sink.has_errors()) check_tensor_names(model, sink);
     top.finish();
+  }
+
+  /// Shapes that the other file leaves open; those of the command line are meant before them.
+  void read_shapes(const JsonCursor& at, DiagnosticSink& sink) {
+    if (!at.value().is_object())
+      return static_cast<void>(report_wrong_type(sink, at, "an object with a shape per input"));
+    static constexpr OptionDef kShape = {.name = "shape", .type = OptionType::kInts, .min = 1};
+    for (const auto& [name, value] : at.value().items()) {
+      if (auto shape = read_option(sink, at.member(name, value), kShape))
+        shapes_.emplace(name, std::get<Ints>(*shape));
+    }
+  }
+
+  void report_shapes(const ObjectReader& top) {
+    top.sink()
+        .error(DiagKind::kBadValue, {.file = top.cursor().file()},
+               "a shape of \"{}\" was given, but a model of this format says all shapes itself",
+               shapes_.begin()->first)
+        .with_help("change the \"shape\" of the input in the file");
   }
 
   /// The network of another file; this one may then only add "name", "training" and "data".
@@ -180,17 +222,22 @@ class FileReader {
   }
 
   SourceSet& sources_;
+  const Dialects* dialects_;
+  InputShapes shapes_;
   std::vector<std::string> open_;
+  std::vector<Diagnostic> assumed_;
 };
 
 }  // namespace
 
-Result<Model> read_model_file(const std::string& path, SourceSet& sources) {
-  return FileReader(sources).read(path);
+Result<Model> read_model_file(const std::string& path, SourceSet& sources,
+                              const ReadOptions& options) {
+  return FileReader(sources, options).read_all(path);
 }
 
-Result<Model> read_model_text(const std::string& path, std::string text, SourceSet& sources) {
-  return FileReader(sources).read(SourceFile(path, std::move(text)));
+Result<Model> read_model_text(const std::string& path, std::string text, SourceSet& sources,
+                              const ReadOptions& options) {
+  return FileReader(sources, options).read_all(SourceFile(path, std::move(text)));
 }
 
 }  // namespace gradc

@@ -25,6 +25,14 @@ struct DataStatistics {
   double* std = nullptr;
 };
 
+struct SafetensorsFile;
+
+/// Who reads a file of weights, by its path: a host that knows more formats than the core.
+struct WeightsReader {
+  Status (*read)(const void* self, const char* path, SafetensorsFile* out) = nullptr;
+  const void* self = nullptr;
+};
+
 class Instance {
  public:
   /// Bytes of memory that create() needs for a model whose entries are all compiled (AOT); for a
@@ -86,6 +94,10 @@ class Instance {
   DataStatistics& statistics(size_t index) { return statistics_[index]; }
   const DataStatistics& statistics(size_t index) const { return statistics_[index]; }
 
+  /// null: safetensors files alone.
+  const WeightsReader& weights_reader() const { return weights_reader_; }
+  void set_weights_reader(const WeightsReader& reader) { weights_reader_ = reader; }
+
   int32_t threads() const { return pool_.count(); }
   /// Whether the host's calls look at the values they are given first (check_rows).
   void set_checked(bool checked) { checked_ = checked; }
@@ -128,6 +140,7 @@ class Instance {
   size_t block_bytes_ = 0;
   uint64_t seed_ = 0;
   bool checked_ = false;
+  WeightsReader weights_reader_;
   void* owned_block_ = nullptr;  // freed by destroy(); NULL when the caller gave the memory
   void* owned_arena_ = nullptr;  // an arena that prepare() had to add
   void* owned_scratch_ = nullptr;

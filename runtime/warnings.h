@@ -8,12 +8,14 @@
 // GRADC_WARNING(enumerator, "name", "cure"), sorted by name. A cure that the message itself gives
 // (as it depends on the model) is empty.
 #define GRADC_WARNINGS(GRADC_WARNING)                                                            \
+  GRADC_WARNING(kAssumed, "assumed", "")                                                         \
   GRADC_WARNING(kByPosition, "by-position",                                                      \
                 "weights that gradc trains from a table or text know the names")                 \
   GRADC_WARNING(kEarlyStopping, "early-stopping", "give --validation-split, or validation data") \
   GRADC_WARNING(kInputScale, "input-scale",                                                      \
                 "\"scale\" or \"standardize\": true for this input in the model's \"data\"")     \
   GRADC_WARNING(kLearningRate, "learning-rate", "")                                              \
+  GRADC_WARNING(kLeftOut, "left-out", "")                                                        \
   GRADC_WARNING(kMissingClass, "missing-class",                                                  \
                 "shuffle the rows of the data file, or give validation data of its own")         \
   GRADC_WARNING(kMissingSoftmax, "missing-softmax", "")                                          \

@@ -317,15 +317,24 @@ bool is_optimizer_state(const Instance& instance, const Str& name) {
 
 }  // namespace
 
+namespace {
+
+Status read_weights(const Instance& instance, const char* path, SafetensorsFile* out) {
+  const WeightsReader& reader = instance.weights_reader();
+  return reader.read == nullptr ? read_safetensors(path, out) : reader.read(reader.self, path, out);
+}
+
+}  // namespace
+
 Status load_weights(Instance& instance, const char* path, LoadMode mode) {
   SafetensorsFile file;
-  GRADC_RT_TRY(read_safetensors(path, &file));
+  GRADC_RT_TRY(read_weights(instance, path, &file));
   return load_tensors(instance, file, path, mode, false);
 }
 
 Status load_tensors(Instance& instance, const char* path, bool with_optimizer) {
   SafetensorsFile file;
-  GRADC_RT_TRY(read_safetensors(path, &file));
+  GRADC_RT_TRY(read_weights(instance, path, &file));
   bool there = false;
   for (const Array& array : file.arrays)
     there = there || is_optimizer_state(instance, array.name);

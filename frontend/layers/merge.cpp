@@ -102,7 +102,23 @@ bool infer_concatenate(LayerInferArgs& a) {
                         list_inputs(a));
     a.output.shape[at] += next.shape[at];
   }
-  return true;
+  a.output_masked = a.masked;
+  if (!a.masked || at > 0) return true;
+  a.sink
+      .error(DiagKind::kUnsupported, a.place,
+             "{} joins steps one after another, but some of an input's do not count", a.who())
+      .with_help("end the steps with a recurrent layer, or leave the mask out");
+  return false;
+}
+
+/// A step counts where it counts in all inputs that say so, as in Keras.
+Val joined_mask(const LayerBuildArgs& a) {
+  Val mask;
+  for (size_t i = 0; i < a.inputs.size(); ++i) {
+    if (!a.input_mask(i).valid()) continue;
+    mask = mask.valid() ? logical_and(mask, a.input_mask(i)) : a.input_mask(i);
+  }
+  return mask;
 }
 
 Val build_concatenate(const LayerBuildArgs& a) {
@@ -234,8 +250,10 @@ extern constinit const LayerDef kConcatenate{
     .min_inputs = 2,
     .max_inputs = -1,
     .integers = true,
+    .masks = MaskRule::kKnows,
     .infer = infer_concatenate,
     .build = build_concatenate,
+    .build_mask = joined_mask,
 };
 
 extern constinit const LayerDef kDot{

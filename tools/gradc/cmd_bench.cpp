@@ -132,6 +132,7 @@ void register_bench(CLI::App& app, Selection& selection) {
   command->callback([options, json, &selection] {
     selection.run = [options, json] {
       SourceSet sources;
+      options->shapes = input_shapes();
       const auto result = run_bench(*options, sources);
       if (!result.ok()) return report(result.diagnostics());
       if (*json) {

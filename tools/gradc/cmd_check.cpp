@@ -1,8 +1,9 @@
 // gradc check: every gradient of a model against finite differences, in double.
 #include "driver/entry_builder.h"
-#include "frontend/native_reader.h"
 #include "passes/gradient_check.h"
 #include "tools/gradc/command.h"
+
+#include "exchange/read_model.h"
 
 #include <cstdio>
 #include <memory>
@@ -20,7 +21,7 @@ struct CheckCommandLine {
 };
 
 Result<std::vector<ParameterCheck>> check(const CheckCommandLine& options, SourceSet& sources) {
-  GRADC_TRY(const Model model, read_model_file(options.model, sources));
+  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, input_shapes()));
   report(model.warnings);
   if (!model.training) {
     return make_error(DiagKind::kMissingOption, {options.model, "", false},

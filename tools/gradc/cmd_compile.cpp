@@ -1,8 +1,9 @@
 // gradc compile: a model to a native executable, library, object, assembly or LLVM IR.
 #include "driver/aot.h"
 #include "driver/output.h"
-#include "frontend/native_reader.h"
 #include "tools/gradc/command.h"
+
+#include "exchange/read_model.h"
 
 #include <cstdio>
 #include <map>
@@ -20,7 +21,7 @@ struct CompileCommandLine {
 
 Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources) {
   GRADC_TRY_STATUS(check_apart(options.output, options.model));
-  GRADC_TRY(const Model model, read_model_file(options.model, sources));
+  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, input_shapes()));
   report(model.warnings);
   AotOptions aot;
   aot.output = options.output;

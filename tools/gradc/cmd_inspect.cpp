@@ -5,7 +5,6 @@
 #include "driver/gir_file.h"
 #include "driver/html_report.h"
 #include "driver/output.h"
-#include "frontend/native_reader.h"
 #include "ir/dot.h"
 #include "ir/graph_json.h"
 #include "ir/parser.h"
@@ -14,6 +13,7 @@
 #include "passes/plan_text.h"
 #include "tools/gradc/command.h"
 
+#include "exchange/read_model.h"
 #include <nlohmann/json.hpp>
 
 #include <array>
@@ -87,7 +87,7 @@ Diagnostic not_a_graph(const InspectCommandLine& options, const std::string& sta
 }
 
 Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& sources) {
-  GRADC_TRY(const Model model, read_model_file(options.file, sources));
+  GRADC_TRY(const Model model, exchange::read_model(options.file, sources, input_shapes()));
   report(model.warnings);
   const EntryPoint kind = entry_of(options, model);
   CompileOptions compile;

@@ -3,11 +3,11 @@
 #include "driver/compiled_model.h"
 #include "driver/gir_file.h"
 #include "driver/output.h"
-#include "frontend/native_reader.h"
 #include "passes/memory_report.h"
 #include "passes/offset_planner_csv.h"
 #include "tools/gradc/command.h"
 
+#include "exchange/read_model.h"
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
@@ -28,7 +28,7 @@ struct PlanCommandLine {
 };
 
 Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& sources) {
-  GRADC_TRY(const Model model, read_model_file(options.model, sources));
+  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, input_shapes()));
   report(model.warnings);
   CompileOptions compile;
   compile.batch_size = options.batch_size;

@@ -1,10 +1,13 @@
 // gradc train, eval, predict and generate: the model by JIT, the options and the rest as in
 // compiled executables (runtime/command_line.h).
 #include "driver/compiled_model.h"
+#include "driver/foreign_weights.h"
 #include "driver/free_memory.h"
 #include "runtime/command_line.h"
 #include "support/utf8.h"
 #include "tools/gradc/command.h"
+
+#include "exchange/weights.h"
 
 #include <cstdio>
 #include <memory>
@@ -122,7 +125,7 @@ int run(rt::CommandKind kind, TrainCommandLine& options) {
   auto target = TargetInfo::host_as(options.cpu);
   if (!target.ok()) return tool::report(target.diagnostics());
   compile.target = target.take();
-  auto model = CompiledModel::open(options.model, compile, sources);
+  auto model = CompiledModel::open(options.model, compile, sources, input_shapes());
   if (!model.ok()) return tool::report(model.diagnostics());
   tool::report((*model)->take_warnings());
   if (kind == rt::kTrainCommand) {
@@ -134,6 +137,7 @@ int run(rt::CommandKind kind, TrainCommandLine& options) {
   rt::Status status =
       rt::Instance::create((*model)->runtime_model(), {static_cast<int32_t>(options.line.threads)},
                            nullptr, 0, &instance);
+  if (status.ok()) instance->set_weights_reader(weights_reader(**model));
   if (status.ok()) status = rt::run_command(*instance, kind, options.line);
   if (instance != nullptr) rt::Instance::destroy(instance);
   return report(status);
@@ -154,6 +158,10 @@ CLI::App* add_command(CLI::App& app, Selection& selection, rt::CommandKind kind,
   add_no_cache(*command, options->cache);
   add_options(*command, kind, options);
   command->callback([options, kind, &selection] {
+    // A model of another program that has weights in it starts from them.
+    if (options->line.weights.empty() && !options->line.resume &&
+        exchange::has_foreign_weights(options->model))
+      options->line.weights = rt::Str(options->model.c_str());
     check_usage(rt::check_needed(kind, options->line));
     selection.run = [options, kind] { return run(kind, *options); };
   });

@@ -5,6 +5,8 @@
 #include "support/numbers.h"
 #include "support/utf8.h"
 
+#include "exchange/read_model.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -20,7 +22,7 @@ namespace {
 /// not shown.
 void add_source(SourceSet& sources, const Place& place) {
   if (place.file.empty() || sources.find(place.file) != nullptr) return;
-  auto file = read_source_file(place.file);
+  auto file = exchange::open_description(place.file, size_t{1} << 30U);
   if (file.ok()) sources.add(file.take());
 }
 
@@ -74,6 +76,56 @@ void add_no_warn(CLI::App& command) {
           },
           "leave out warnings of a kind (repeatable)")
       ->type_name("KIND")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
+
+InputShapes& input_shapes() {
+  static InputShapes shapes;
+  return shapes;
+}
+
+namespace {
+
+/// "x=28,28" or "x=[28, 28]".
+bool take_shape(const std::string& text) {
+  const size_t equals = text.rfind('=');
+  if (equals == std::string::npos || equals == 0) return false;
+  Ints shape;
+  std::string extents;
+  for (const char c : text.substr(equals + 1)) {
+    if (c != '[' && c != ']' && c != ' ') extents += c;
+  }
+  for (size_t begin = 0; begin <= extents.size();) {
+    const size_t end = std::min(extents.find(',', begin), extents.size());
+    int64_t extent = 0;
+    const auto read = std::from_chars(extents.data() + begin, extents.data() + end, extent);
+    if (read.ec != std::errc() || read.ptr != extents.data() + end || extent < 1) return false;
+    shape.push_back(extent);
+    begin = end + 1;
+  }
+  input_shapes().insert_or_assign(text.substr(0, equals), std::move(shape));
+  return true;
+}
+
+}  // namespace
+
+void add_shape(CLI::App& command) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--shape",
+          [](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              if (take_shape(text)) continue;
+              throw CLI::ValidationError(
+                  "--shape",
+                  fmt::format("\"{}\" is not of the form INPUT=28,28", printable(text, 80)));
+            }
+          },
+          "the shape of an input, of one example, where the model's file leaves it open "
+          "(repeatable)")
+      ->type_name("INPUT=EXTENTS")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);

@@ -2,6 +2,7 @@
 // results.
 #pragma once
 
+#include "frontend/native_reader.h"
 #include "runtime/warnings.h"
 #include "support/diagnostic.h"
 #include "support/result.h"
@@ -37,6 +38,11 @@ struct Selection {
 rt::Warnings& silenced_warnings();
 /// --no-warn KIND, for every command that takes a model.
 void add_no_warn(CLI::App& command);
+
+/// The shapes of inputs that --shape gave, for the whole run of the command.
+InputShapes& input_shapes();
+/// --shape, for every command that takes a model.
+void add_shape(CLI::App& command);
 
 /// Prints diagnostics on stderr, with the lines of the files they are about; gives kUserError if
 /// one is an error, kUsageError if all errors are wrong uses of the command.
@@ -76,6 +82,7 @@ void register_run(CLI::App& app, Selection& selection);
 void register_compile(CLI::App& app, Selection& selection);
 void register_inspect(CLI::App& app, Selection& selection);
 void register_plan(CLI::App& app, Selection& selection);
+void register_convert(CLI::App& app, Selection& selection);
 void register_check(CLI::App& app, Selection& selection);
 void register_bench(CLI::App& app, Selection& selection);
 void register_opt(CLI::App& app, Selection& selection);

@@ -70,12 +70,15 @@ int run(int argc, char** argv) {
   register_inspect(app, selection);
   register_plan(app, selection);
   register_check(app, selection);
+  register_convert(app, selection);
   register_bench(app, selection);
   register_opt(app, selection);
   register_reference(app, selection);
   for (const char* name : {"train", "eval", "predict", "generate", "run", "compile", "inspect",
-                           "plan", "check", "bench"})
+                           "plan", "check", "bench", "convert"}) {
     add_no_warn(*app.get_subcommand(name));
+    add_shape(*app.get_subcommand(name));
+  }
   // Only now: a sub-command would inherit it, and each has an example of its own.
   app.footer(kFooter);
   int code = kSuccess;

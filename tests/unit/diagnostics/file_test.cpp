@@ -2,8 +2,8 @@
 // .txt beside it, exactly. GRADC_UPDATE=1 in the environment writes the .txt files instead. What a
 // file is for, by its ending: .json a model: read, built for training, differentiated; .gir a
 // graph: parsed and verified; .csv buffers for the planner; .passes a pipeline.
+#include "exchange/read_model.h"
 #include "frontend/graph_builder.h"
-#include "frontend/native_reader.h"
 #include "ir/parser.h"
 #include "ir/verifier.h"
 #include "passes/offset_planner_csv.h"
@@ -43,7 +43,7 @@ std::string text_of(const fs::path& path) {
 }
 
 std::vector<Diagnostic> diagnose_model(const std::string& name, SourceSet& sources) {
-  Result<Model> model = read_model_file(name, sources);
+  Result<Model> model = exchange::read_model(name, sources);
   if (!model) return model.diagnostics();
   std::vector<Diagnostic> found = model.value().warnings;
   if (!model.value().training) return found;

@@ -246,7 +246,7 @@ class DataCases {
 
   void add_containers() {
     const std::string npz = read_file(source("tests/unit/runtime/data/stored.npz"));
-    file("npz_truncated", ".npz", npz.substr(0, npz.size() / 2), "npz file is cut off");
+    file("npz_truncated", ".npz", npz.substr(0, npz.size() / 2), "the file is cut off");
     file("npz_other", ".npz", "this is no archive at all", "not an .npz file");
     std::string corrupt = npz;
     corrupt[120] ^= 0x7f;

@@ -1,0 +1,315 @@
+#include "support/utf8.h"
+
+#include "exchange/h5/handle.h"
+#include "exchange/h5_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <fcntl.h>
+#include <filesystem>
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace gradc::exchange {
+namespace {
+
+constexpr size_t kMaxStringBytes = size_t{256} << 20U;
+constexpr size_t kMaxMembers = 1'000'000;
+/// What may be stated beyond what is stored: a dataset of one value for all elements takes none.
+constexpr uint64_t kFreeBytes = uint64_t{64} << 20U;
+constexpr uint64_t kMaxInflation = 1000;
+
+/// The library must not print: what went wrong is said by us.
+void be_quiet() {
+  static const bool done = [] {
+    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
+std::string text_of(const char* bytes, size_t length) {
+  std::string text(bytes, length);
+  const size_t end = text.find('\0');
+  if (end != std::string::npos) text.resize(end);
+  return text;
+}
+
+/// Strings whose bytes follow each other.
+bool read_fixed(hid_t attribute, hid_t type, size_t count, std::vector<std::string>& out) {
+  const size_t length = H5Tget_size(type);
+  if (length == 0 || count > kMaxStringBytes / length) return false;
+  std::vector<char> bytes(count * length + 1);
+  if (H5Aread(attribute, type, bytes.data()) < 0) return false;
+  for (size_t i = 0; i < count; ++i)
+    out.push_back(text_of(bytes.data() + i * length, length));
+  return true;
+}
+
+bool read_variable(hid_t attribute, hid_t type, hid_t space, size_t count,
+                   std::vector<std::string>& out) {
+  if (count > kMaxMembers) return false;
+  const Handle memory(H5Tcopy(H5T_C_S1), H5Tclose);
+  if (H5Tset_size(*memory, H5T_VARIABLE) < 0) return false;
+  if (H5Tset_cset(*memory, H5Tget_cset(type)) < 0) return false;
+  std::vector<char*> texts(count + 1, nullptr);
+  if (H5Aread(attribute, *memory, static_cast<void*>(texts.data())) < 0) return false;
+  for (size_t i = 0; i < count; ++i)
+    out.emplace_back(texts[i] == nullptr ? "" : texts[i]);
+  H5Dvlen_reclaim(*memory, space, H5P_DEFAULT, static_cast<void*>(texts.data()));
+  return true;
+}
+
+struct NumberType {
+  rt::Dtype dtype;
+  hid_t memory;
+};
+
+/// The type that a dataset is read as; floats of 16 bits become f32, integers i64 unless they are
+/// of 32 bits.
+bool number_type(hid_t type, NumberType& out) {
+  const size_t bytes = H5Tget_size(type);
+  switch (H5Tget_class(type)) {
+    case H5T_FLOAT:
+      out = bytes == 8 ? NumberType{rt::Dtype::kF64, H5T_NATIVE_DOUBLE}
+                       : NumberType{rt::Dtype::kF32, H5T_NATIVE_FLOAT};
+      return bytes == 2 || bytes == 4 || bytes == 8;
+    case H5T_INTEGER:
+      out = bytes <= 4 && H5Tget_sign(type) == H5T_SGN_2
+                ? NumberType{rt::Dtype::kI32, H5T_NATIVE_INT32}
+                : NumberType{rt::Dtype::kI64, H5T_NATIVE_INT64};
+      return bytes <= 8;
+    case H5T_NO_CLASS:
+    case H5T_TIME:
+    case H5T_STRING:
+    case H5T_BITFIELD:
+    case H5T_OPAQUE:
+    case H5T_COMPOUND:
+    case H5T_REFERENCE:
+    case H5T_ENUM:
+    case H5T_VLEN:
+    case H5T_ARRAY:
+    case H5T_NCLASSES:
+      return false;
+  }
+  return false;
+}
+
+uint64_t little(const unsigned char* bytes, size_t count) {
+  uint64_t value = 0;
+  while (count-- > 0)
+    value = value << 8U | bytes[count];
+  return value;
+}
+
+/// Whether the objects of a heap of texts follow each other to its end. libhdf5 1.10 walks them
+/// without end where one takes no room.
+bool is_sound_heap(const unsigned char* heap, size_t left) {
+  constexpr size_t kHeader = 16;
+  if (left < kHeader) return false;
+  const uint64_t size = little(heap + 8, 8);
+  if (size < kHeader || size > left) return false;
+  uint64_t at = kHeader;
+  while (size - at >= kHeader) {
+    const bool free = little(heap + at, 2) == 0;
+    const uint64_t bytes = little(heap + at + 8, 8);
+    if (bytes > size - at) return false;
+    const uint64_t need = free ? bytes : kHeader + (bytes + 7) / 8 * 8;
+    if (need < kHeader || need > size - at) return false;
+    at += need;
+  }
+  return true;
+}
+
+/// What libhdf5 takes for granted: lengths of 8 bytes, and sound heaps.
+bool is_sound(const unsigned char* bytes, size_t size) {
+  constexpr size_t kSuperblock = 16;
+  if (size < kSuperblock) return false;
+  const size_t sizes = bytes[8] < 2 ? 13 : 9;
+  if (bytes[8] > 3 || bytes[sizes] != 8 || bytes[sizes + 1] != 8) return false;
+  constexpr std::string_view kHeap("GCOL\x01\0\0\0", 8);
+  const unsigned char* const end = bytes + size;
+  for (const unsigned char* at = bytes;
+       (at = static_cast<const unsigned char*>(
+            memmem(at, static_cast<size_t>(end - at), kHeap.data(), kHeap.size()))) != nullptr;
+       at += kHeap.size()) {
+    if (!is_sound_heap(at, static_cast<size_t>(end - at))) return false;
+  }
+  return true;
+}
+
+bool is_sound_file(const std::string& path, size_t size) {
+  const int descriptor = rt::open_descriptor(path.c_str(), O_RDONLY, 0);
+  if (descriptor < 0) return false;
+  void* const bytes =
+      size == 0 ? MAP_FAILED : mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+  close(descriptor);
+  if (bytes == MAP_FAILED) return false;
+  const bool sound = is_sound(static_cast<const unsigned char*>(bytes), size);
+  munmap(bytes, size);
+  return sound;
+}
+
+struct Listing {
+  std::vector<std::string> names;
+};
+
+herr_t add_name(hid_t, const char* name, const H5L_info_t*, void* data) {
+  auto& listing = *static_cast<Listing*>(data);
+  if (listing.names.size() >= kMaxMembers) return -1;
+  listing.names.emplace_back(name);
+  return 0;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<H5File>> H5File::open(const std::string& path) {
+  be_quiet();
+  std::error_code error;
+  const auto size = std::filesystem::file_size(path, error);
+  const hid_t file =
+      !error && is_sound_file(path, size) ? H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT) : -1;
+  if (file < 0) {
+    return make_error(DiagKind::kInvalidData, {.file = path},
+                      "\"{}\" is no HDF5 file, or a damaged one", printable(path, 200));
+  }
+  return std::unique_ptr<H5File>(new H5File(file, path, size));
+}
+
+Result<std::unique_ptr<H5File>> H5File::open_image(const std::string& name, rt::Bytes& bytes) {
+  be_quiet();
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  constexpr size_t kIncrement = 65536;
+  hid_t file = -1;
+  if (is_sound(bytes.data(), bytes.size()) && access &&
+      H5Pset_fapl_core(*access, kIncrement, 0) >= 0 &&
+      H5Pset_file_image(*access, bytes.data(), bytes.size()) >= 0)
+    file = H5Fopen(name.c_str(), H5F_ACC_RDONLY, *access);
+  if (file < 0) {
+    return make_error(DiagKind::kInvalidData, {.file = name},
+                      "\"{}\" is no HDF5 file, or a damaged one", printable(name, 200));
+  }
+  return std::unique_ptr<H5File>(new H5File(file, name, bytes.size()));
+}
+
+H5File::~H5File() {
+  H5Fclose(file_);
+}
+
+Diagnostic H5File::problem(std::string_view what) const {
+  return make_error(DiagKind::kInvalidData, {.file = name_}, "{}", what);
+}
+
+bool H5File::has(const std::string& path) const {
+  for (size_t end = 0; end < path.size();) {
+    const size_t begin = end + (path[end] == '/' ? 1 : 0);
+    end = std::min(path.find('/', begin), path.size());
+    if (end == begin) continue;
+    const std::string part = path.substr(0, end);
+    H5L_info_t info{};
+    if (H5Lget_info(file_, part.c_str(), &info, H5P_DEFAULT) < 0) return false;
+    if (info.type != H5L_TYPE_HARD) return false;  // soft and external links lead elsewhere
+  }
+  return true;
+}
+
+bool H5File::is_group(const std::string& path) const {
+  if (!has(path)) return false;
+  const Handle object(H5Oopen(file_, path.empty() ? "/" : path.c_str(), H5P_DEFAULT), H5Oclose);
+  return object && H5Iget_type(*object) == H5I_GROUP;
+}
+
+Result<std::vector<std::string>> H5File::members(const std::string& group) const {
+  Listing listing;
+  const Handle object(
+      has(group) ? H5Gopen2(file_, group.empty() ? "/" : group.c_str(), H5P_DEFAULT) : -1,
+      H5Gclose);
+  if (!object || H5Literate(*object, H5_INDEX_NAME, H5_ITER_INC, nullptr, add_name, &listing) < 0)
+    return problem(fmt::format("the group \"{}\" cannot be read", printable(group, 120)));
+  return std::move(listing.names);
+}
+
+bool H5File::has_attribute(const std::string& object, const std::string& name) const {
+  return has(object) && H5Aexists_by_name(file_, object.empty() ? "/" : object.c_str(),
+                                          name.c_str(), H5P_DEFAULT) > 0;
+}
+
+Result<std::vector<std::string>> H5File::strings(const std::string& object,
+                                                 const std::string& name) const {
+  const auto bad = [&] {
+    return problem(fmt::format("the attribute \"{}\" of \"{}\" is no text that can be read", name,
+                               printable(object.empty() ? "/" : object, 120)));
+  };
+  if (!has_attribute(object, name)) return bad();
+  const Handle attribute(H5Aopen_by_name(file_, object.empty() ? "/" : object.c_str(), name.c_str(),
+                                         H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+  if (!attribute) return bad();
+  const Handle type(H5Aget_type(*attribute), H5Tclose);
+  const Handle space(H5Aget_space(*attribute), H5Sclose);
+  if (!type || !space) return bad();
+  std::vector<std::string> texts;
+  const hssize_t count = H5Sget_simple_extent_npoints(*space);
+  if (count <= 0) return texts;
+  if (H5Tget_class(*type) != H5T_STRING || static_cast<size_t>(count) > kMaxMembers) return bad();
+  const bool read =
+      H5Tis_variable_str(*type) > 0
+          ? read_variable(*attribute, *type, *space, static_cast<size_t>(count), texts)
+          : read_fixed(*attribute, *type, static_cast<size_t>(count), texts);
+  if (!read) return bad();
+  return texts;
+}
+
+Result<std::vector<std::string>> H5File::split_strings(const std::string& object,
+                                                       const std::string& name) const {
+  if (has_attribute(object, name)) return strings(object, name);
+  std::vector<std::string> all;
+  for (size_t i = 0; i < kMaxMembers; ++i) {
+    const std::string part = fmt::format("{}{}", name, i);
+    if (!has_attribute(object, part)) break;
+    GRADC_TRY(const std::vector<std::string> more, strings(object, part));
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
+Result<rt::Array> H5File::dataset(const std::string& path) const {
+  const auto bad = [&](std::string_view why) {
+    return problem(fmt::format("the data \"{}\" {}", printable(path, 120), why));
+  };
+  if (!has(path)) return bad("is not in the file, or behind a link that leads elsewhere");
+  const Handle set(H5Dopen2(file_, path.c_str(), H5P_DEFAULT), H5Dclose);
+  if (!set) return bad("cannot be read");
+  const Handle type(H5Dget_type(*set), H5Tclose);
+  const Handle space(H5Dget_space(*set), H5Sclose);
+  const Handle made(H5Dget_create_plist(*set), H5Pclose);
+  if (!type || !space || !made) return bad("cannot be read");
+  if (H5Pget_external_count(*made) > 0 || H5Pget_layout(*made) == H5D_VIRTUAL)
+    return bad("lies in another file, which is not opened");
+  NumberType number{};
+  if (!number_type(*type, number)) return bad("is of a type that is no number");
+  rt::Array array;
+  array.name = rt::Str(path.c_str(), path.size());
+  array.dtype = number.dtype;
+  const int rank = H5Sget_simple_extent_ndims(*space);
+  if (rank < 0 || rank > H5S_MAX_RANK) return bad("has no shape");
+  std::array<hsize_t, H5S_MAX_RANK> extents{};
+  if (H5Sget_simple_extent_dims(*space, extents.data(), nullptr) < 0) return bad("has no shape");
+  size_t count = 0;
+  size_t bytes = 0;
+  for (int i = 0; i < rank; ++i)
+    array.dims.push(static_cast<int64_t>(extents[static_cast<size_t>(i)]));
+  if (!rt::checked_size(array.dims.span(), rt::dtype_bytes(number.dtype), &count, &bytes))
+    return bad("is larger than memory can be");
+  const uint64_t stored = std::min<uint64_t>(H5Dget_storage_size(*set), file_bytes_);
+  if (bytes > kFreeBytes && bytes / kMaxInflation > stored)
+    return bad(fmt::format("states {} bytes, but {} are stored", bytes, stored));
+  array.data.resize(bytes);
+  if (count > 0 &&
+      H5Dread(*set, number.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data.data()) < 0)
+    return bad("cannot be read");
+  return array;
+}
+
+}  // namespace gradc::exchange

@@ -1,0 +1,124 @@
+// Whole Keras models as HDF5 files, made in memory.
+#include "exchange/h5/handle.h"
+#include "exchange/h5_file.h"
+
+#include <algorithm>
+
+namespace gradc::exchange {
+namespace {
+
+bool put_text(hid_t object, const char* name, const std::string& text) {
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  const Handle space(H5Screate(H5S_SCALAR), H5Sclose);
+  if (!type || !space || H5Tset_size(*type, H5T_VARIABLE) < 0 ||
+      H5Tset_cset(*type, H5T_CSET_UTF8) < 0)
+    return false;
+  const Handle attribute(H5Acreate2(object, name, *type, *space, H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+  const char* const bytes = text.c_str();
+  return attribute && H5Awrite(*attribute, *type, static_cast<const void*>(&bytes)) >= 0;
+}
+
+/// One attribute of strings of one length.
+bool put_list(hid_t object, const std::string& name, const std::vector<std::string>& texts,
+              size_t begin, size_t end) {
+  size_t length = 1;
+  for (size_t i = begin; i < end; ++i)
+    length = std::max(length, texts[i].size());
+  std::string bytes;
+  for (size_t i = begin; i < end; ++i)
+    bytes += texts[i] + std::string(length - texts[i].size(), '\0');
+  const Handle type(H5Tcopy(H5T_C_S1), H5Tclose);
+  const hsize_t count = end - begin;
+  const Handle space(H5Screate_simple(1, &count, nullptr), H5Sclose);
+  if (!type || !space || H5Tset_size(*type, length) < 0 ||
+      H5Tset_strpad(*type, H5T_STR_NULLPAD) < 0)
+    return false;
+  const Handle attribute(H5Acreate2(object, name.c_str(), *type, *space, H5P_DEFAULT, H5P_DEFAULT),
+                         H5Aclose);
+  return attribute && (bytes.empty() || H5Awrite(*attribute, *type, bytes.data()) >= 0);
+}
+
+/// Split where Keras splits: an attribute has room for 64 KB.
+bool put_names(hid_t object, const std::string& name, const std::vector<std::string>& texts) {
+  constexpr size_t kMaxAttributeBytes = 64512;
+  size_t length = 1;
+  for (const std::string& text : texts)
+    length = std::max(length, text.size());
+  const size_t room = std::max<size_t>(kMaxAttributeBytes / length, 1);
+  if (texts.size() <= room) return put_list(object, name, texts, 0, texts.size());
+  for (size_t part = 0; part * room < texts.size(); ++part) {
+    if (!put_list(object, fmt::format("{}{}", name, part), texts, part * room,
+                  std::min(texts.size(), (part + 1) * room)))
+      return false;
+  }
+  return true;
+}
+
+bool put_array(hid_t group, const std::string& name, const rt::Array& array) {
+  std::vector<hsize_t> dims(array.dims.begin(), array.dims.end());
+  const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  if (!links || H5Pset_create_intermediate_group(*links, 1) < 0) return false;
+  const Handle space(dims.empty()
+                         ? H5Screate(H5S_SCALAR)
+                         : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
+                     H5Sclose);
+  const hid_t type = array.dtype == rt::Dtype::kF64   ? H5T_NATIVE_DOUBLE
+                     : array.dtype == rt::Dtype::kI32 ? H5T_NATIVE_INT32
+                     : array.dtype == rt::Dtype::kI64 ? H5T_NATIVE_INT64
+                                                      : H5T_NATIVE_FLOAT;
+  const Handle set(H5Dcreate2(group, name.c_str(), type, *space, *links, H5P_DEFAULT, H5P_DEFAULT),
+                   H5Dclose);
+  return set && (array.count() == 0 ||
+                 H5Dwrite(*set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data.data()) >= 0);
+}
+
+bool put_weights(hid_t file, const H5Content& content) {
+  const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  if (!links || H5Pset_create_intermediate_group(*links, 1) < 0) return false;
+  const Handle root(H5Gcreate2(file, "model_weights", *links, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
+  if (!root) return false;
+  std::vector<std::string> names;
+  for (const H5Content::Layer& layer : content.layers) {
+    names.push_back(layer.name);
+    const Handle group(H5Gcreate2(*root, layer.name.c_str(), *links, H5P_DEFAULT, H5P_DEFAULT),
+                       H5Gclose);
+    if (!group) return false;
+    std::vector<std::string> weights;
+    for (const auto& [name, array] : layer.weights) {
+      weights.push_back(name);
+      if (!put_array(*group, weights.back(), *array)) return false;
+    }
+    if (!put_names(*group, "weight_names", weights)) return false;
+  }
+  for (const auto& [name, text] : content.weight_texts) {
+    if (!put_text(*root, name.c_str(), text)) return false;
+  }
+  return put_names(*root, "layer_names", names);
+}
+
+}  // namespace
+
+Result<std::vector<char>> make_h5(const H5Content& content) {
+  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
+  constexpr size_t kIncrement = size_t{1} << 20U;
+  bool good = access && H5Pset_fapl_core(*access, kIncrement, 0) >= 0;
+  std::vector<char> image;
+  if (good) {
+    const Handle file(H5Fcreate("model.h5", H5F_ACC_TRUNC, H5P_DEFAULT, *access), H5Fclose);
+    good = static_cast<bool>(file);
+    for (const auto& [name, text] : content.texts)
+      good = good && put_text(*file, name.c_str(), text);
+    good = good && put_weights(*file, content) && H5Fflush(*file, H5F_SCOPE_GLOBAL) >= 0;
+    const ssize_t size = good ? H5Fget_file_image(*file, nullptr, 0) : -1;
+    good = size > 0;
+    if (good) {
+      image.resize(static_cast<size_t>(size));
+      good = H5Fget_file_image(*file, image.data(), image.size()) == size;
+    }
+  }
+  if (!good) return make_error(DiagKind::kFileUnwritable, {}, "HDF5 could not make the file");
+  return image;
+}
+
+}  // namespace gradc::exchange

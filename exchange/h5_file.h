@@ -1,0 +1,67 @@
+// libhdf5 behind few functions: h5/ has them, no_h5/ those of libgradc, where every one says that
+// it is not there (Debian's static libhdf5 cannot go into a shared library, and the shared one
+// loads forty others into the host).
+//
+// HDF5 files that may come from anywhere: what Keras itself refuses is refused (links to elsewhere,
+// data in other files, sizes that are stated and not there).
+#pragma once
+
+#include "runtime/array.h"
+#include "support/result.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace gradc::exchange {
+
+class H5File {
+ public:
+  static Result<std::unique_ptr<H5File>> open(const std::string& path);
+  /// A file in memory, which must outlive this; `name` is for messages.
+  static Result<std::unique_ptr<H5File>> open_image(const std::string& name, rt::Bytes& bytes);
+  H5File(const H5File&) = delete;
+  H5File& operator=(const H5File&) = delete;
+  ~H5File();
+
+  /// Whether the path leads to a group or dataset of this file, by plain links only.
+  bool has(const std::string& path) const;
+  bool is_group(const std::string& path) const;
+  /// Names of what a group holds, in byte order.
+  Result<std::vector<std::string>> members(const std::string& group) const;
+  bool has_attribute(const std::string& object, const std::string& name) const;
+  /// A text, or a list of texts, of any of HDF5's kinds of strings.
+  Result<std::vector<std::string>> strings(const std::string& object,
+                                           const std::string& name) const;
+  /// The same where a long list may be split into `name`0, `name`1, ...
+  Result<std::vector<std::string>> split_strings(const std::string& object,
+                                                 const std::string& name) const;
+  Result<rt::Array> dataset(const std::string& path) const;
+
+ private:
+  H5File(int64_t file, std::string name, size_t bytes)
+      : file_(file), name_(std::move(name)), file_bytes_(bytes) {}
+  Diagnostic problem(std::string_view what) const;
+
+  int64_t file_;  ///< HDF5's hid_t
+  std::string name_;
+  size_t file_bytes_;
+};
+
+/// What a file is made of.
+struct H5Content {
+  struct Layer {
+    std::string name;
+    std::vector<std::pair<std::string, const rt::Array*>> weights;  ///< by path
+  };
+  std::vector<std::pair<std::string, std::string>> texts;  ///< attributes of the root
+  std::vector<std::pair<std::string, std::string>> weight_texts;
+  std::vector<Layer> layers;
+};
+
+/// A file's bytes; nothing (and no reason) when libhdf5 cannot make it.
+Result<std::vector<char>> make_h5(const H5Content& content);
+
+}  // namespace gradc::exchange

@@ -1,0 +1,212 @@
+#include "exchange/h5_weights.h"
+
+#include "support/json.h"
+#include "support/utf8.h"
+
+#include "exchange/keras_options.h"
+
+#include <algorithm>
+#include <map>
+
+namespace gradc::exchange {
+namespace {
+
+constexpr int kMaxDepth = 16;
+
+std::string weights_root(const H5File& file) {
+  return file.is_group("model_weights") ? "model_weights" : "";
+}
+
+/// Keras's to_snake_case: "Conv2D" -> "conv2d", "BatchNormalization" -> "batch_normalization".
+std::string snake_case(std::string_view name) {
+  const size_t package = name.rfind('>');
+  if (package != std::string_view::npos) name.remove_prefix(package + 1);
+  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
+  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
+  std::string out;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const bool before_word = i > 0 && upper(name[i]) && i + 1 < name.size() && lower(name[i + 1]);
+    const bool after_lower = i > 0 && upper(name[i]) && lower(name[i - 1]);
+    if ((before_word || after_lower) && out.back() != '_') out += '_';
+    out += upper(name[i]) ? static_cast<char>(name[i] - 'A' + 'a') : name[i];
+  }
+  return out;
+}
+
+/// What layers keep variables in, in the order of gradc's parameters.
+constexpr const char* kParts[] = {"forward_layer", "backward_layer", "cell",        "layer",
+                                  "query_dense",   "key_dense",      "value_dense", "output_dense"};
+
+class VariableReader {
+ public:
+  explicit VariableReader(const H5File& file) : file_(file) {}
+
+  Result<std::vector<WeightGroup>> read(const KerasModel& model) {
+    GRADC_TRY_STATUS(read_model(model, "", "", 0));
+    return std::move(groups_);
+  }
+
+ private:
+  Status read_model(const KerasModel& model, const std::string& at, const std::string& prefix,
+                    int depth) {
+    std::string folder;
+    for (const char* name : {"layers", "_layer_checkpoint_dependencies"}) {
+      if (file_.is_group(at + name)) folder = at + name + "/";
+    }
+    if (folder.empty() || depth > kMaxDepth) return Ok{};
+    std::map<std::string, int> counts;
+    for (const KerasNode& node : model.layers) {
+      if (node.is_input) continue;
+      const std::string type = snake_case(node.layer.class_name);
+      const int number = counts[type]++;
+      const std::string path = folder + (number == 0 ? type : fmt::format("{}_{}", type, number));
+      const std::string name = prefix + node.layer.name;
+      if (node.inner != nullptr) {
+        GRADC_TRY_STATUS(read_model(*node.inner, path + "/", name + "/", depth + 1));
+        continue;
+      }
+      WeightGroup group{name, {}};
+      GRADC_TRY_STATUS(read_object(path, group, 0));
+      if (!group.arrays.empty()) groups_.push_back(std::move(group));
+    }
+    return Ok{};
+  }
+
+  Status read_object(const std::string& path, WeightGroup& group, int depth) {
+    if (depth > kMaxDepth) return Ok{};
+    for (int i = 0;; ++i) {
+      const std::string variable = fmt::format("{}/vars/{}", path, i);
+      if (!file_.has(variable)) break;
+      GRADC_TRY(rt::Array array, file_.dataset(variable));
+      group.arrays.push_back(std::move(array));
+    }
+    for (const char* part : kParts) {
+      const std::string inner = path + "/" + part;
+      if (file_.is_group(inner)) GRADC_TRY_STATUS(read_object(inner, group, depth + 1));
+    }
+    return Ok{};
+  }
+
+  const H5File& file_;
+  std::vector<WeightGroup> groups_;
+};
+
+// ---- older layouts (Keras 2's preprocess_weights_for_loading)
+// ------------------------------------
+
+std::string attribute(const H5File& file, const std::string& object, const char* name) {
+  for (const std::string& at : {object, std::string()}) {
+    if (!file.has_attribute(at, name)) continue;
+    const auto text = file.strings(at, name);
+    if (text.ok() && text->size() == 1) return text->front();
+  }
+  return {};
+}
+
+/// Arrays that differ in their last axis only, one behind the other along it.
+rt::Array join(const std::vector<rt::Array>& arrays, const std::vector<size_t>& order) {
+  rt::Array out;
+  const rt::Array& first = arrays[order.front()];
+  out.name = first.name.clone();
+  out.dtype = first.dtype;
+  out.dims = first.dims.clone();
+  const size_t row = static_cast<size_t>(first.dims.back()) * rt::dtype_bytes(first.dtype);
+  out.dims.back() *= static_cast<int64_t>(order.size());
+  for (size_t begin = 0; begin < first.data.size(); begin += row) {
+    for (const size_t index : order)
+      out.data.append(arrays[index].data.data() + begin, row);
+  }
+  return out;
+}
+
+/// Keras 1 keeps the gates of a recurrent layer apart: kernel, recurrent kernel and bias of each.
+/// An LSTM's are in the order i, c, f, o, a GRU's z, r, h.
+void join_gates(WeightGroup& group) {
+  std::vector<std::vector<size_t>> orders;
+  if (group.arrays.size() == 12) orders = {{0, 6, 3, 9}, {1, 7, 4, 10}, {2, 8, 5, 11}};
+  if (group.arrays.size() == 9) orders = {{0, 3, 6}, {1, 4, 7}, {2, 5, 8}};
+  std::vector<rt::Array> joined;
+  for (const std::vector<size_t>& order : orders) {
+    const rt::Array& first = group.arrays[order.front()];
+    for (const size_t index : order) {
+      const rt::Array& other = group.arrays[index];
+      const bool same = other.dtype == first.dtype && other.dims.size() == first.dims.size() &&
+                        std::equal(other.dims.begin(), other.dims.end(), first.dims.begin());
+      if (!same || first.dims.empty() || first.count() == 0) return;
+    }
+    joined.push_back(join(group.arrays, order));
+  }
+  if (!joined.empty()) group.arrays = std::move(joined);
+}
+
+/// Theano convolves with the kernel turned round: its spatial axes, all but the last two,
+/// backwards.
+void turn_kernel(rt::Array& array) {
+  if (array.dims.size() < 3 || array.count() == 0) return;
+  const size_t rank = array.dims.size();
+  const size_t block = static_cast<size_t>(array.dims[rank - 2] * array.dims[rank - 1]) *
+                       rt::dtype_bytes(array.dtype);
+  // All of them backwards is the blocks in the opposite order.
+  rt::Bytes turned;
+  for (size_t end = array.data.size(); end > 0; end -= block)
+    turned.append(array.data.data() + end - block, block);
+  array.data = std::move(turned);
+}
+
+}  // namespace
+
+bool h5_has_description(const H5File& file) {
+  return file.has_attribute("", "model_config");
+}
+
+Result<std::string> h5_description(const H5File& file) {
+  std::string text = "{";
+  for (const char* key : {"model_config", "training_config", "keras_version", "backend"}) {
+    if (!file.has_attribute("", key)) continue;
+    GRADC_TRY(const std::vector<std::string> value, file.strings("", key));
+    if (value.size() != 1) continue;
+    const bool is_json = std::string_view(key).ends_with("config");
+    text += fmt::format("{}\n\"{}\": {}", text.size() > 1 ? "," : "", key,
+                        is_json ? value.front() : Json(printable(value.front(), 100)).dump());
+  }
+  return text + "\n}\n";
+}
+
+bool h5_has_weights(const H5File& file) {
+  const std::string root = weights_root(file);
+  return file.has_attribute(root, "layer_names") || file.has_attribute(root, "layer_names0");
+}
+
+Result<std::vector<WeightGroup>> read_h5_weights(const H5File& file) {
+  const std::string root = weights_root(file);
+  GRADC_TRY(const std::vector<std::string> layers, file.split_strings(root, "layer_names"));
+  const std::string version = attribute(file, root, "keras_version");
+  const bool first_keras = version.empty() || version.starts_with("1.");
+  const bool theano = attribute(file, root, "backend") == "theano";
+  if (first_keras && theano) {
+    return make_error(DiagKind::kUnsupported, {},
+                      "the weights are those of Keras 1 on Theano, whose kernels lie otherwise")
+        .with_help("load and save them with Keras 2");
+  }
+  std::vector<WeightGroup> groups;
+  for (const std::string& layer : layers) {
+    const std::string path = root.empty() ? layer : root + "/" + layer;
+    GRADC_TRY(const std::vector<std::string> names, file.split_strings(path, "weight_names"));
+    WeightGroup group{layer, {}};
+    for (const std::string& name : names) {
+      GRADC_TRY(rt::Array array, file.dataset(path + "/" + name));
+      array.name = rt::Str(name.c_str(), name.size());
+      if (theano) turn_kernel(array);
+      group.arrays.push_back(std::move(array));
+    }
+    if (first_keras) join_gates(group);
+    groups.push_back(std::move(group));
+  }
+  return groups;
+}
+
+Result<std::vector<WeightGroup>> read_keras_variables(const H5File& file, const KerasModel& model) {
+  return VariableReader(file).read(model);
+}
+
+}  // namespace gradc::exchange

@@ -1,0 +1,33 @@
+// Weights in other programs' files -> tensors by gradc's names.
+#pragma once
+
+#include "frontend/model.h"
+#include "runtime/safetensors.h"
+#include "support/result.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace gradc::exchange {
+
+/// Whether a file or folder is another program's and has weights in it (model.json with a manifest,
+/// .h5, .keras): by what is in it, not by its name.
+bool has_foreign_weights(const std::string& path);
+
+/// The tensors of a model in such a file, by gradc's names. All that the file lacks, and all that
+/// does not fit, is reported at once.
+Status read_foreign_weights(const Model& model, const std::string& path, rt::SafetensorsFile* out);
+
+/// The tensors of one layer in a file, in the file's order; or all of a file that does not say what
+/// belongs together (an empty layer).
+struct WeightGroup {
+  std::string layer;
+  std::vector<rt::Array> arrays;
+};
+
+/// Gives arrays the names of the model's parameters: by their paths, or layer by layer in order.
+Status assign_weights(const Model& model, const std::string& path, std::vector<WeightGroup> groups,
+                      rt::SafetensorsFile* out);
+
+}  // namespace gradc::exchange

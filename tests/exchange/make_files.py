@@ -1,0 +1,108 @@
+#!/usr/bin/python3
+"""Writes the small .h5 and .keras files of this folder as Keras does (needs python3-h5py)."""
+import io
+import json
+import os
+import zipfile
+
+import h5py
+import numpy as np
+
+here = os.path.dirname(os.path.abspath(__file__))
+
+
+def ramp(*shape):
+    return (np.arange(np.prod(shape), dtype=np.float32).reshape(shape) - 3) / 8
+
+
+LAYERS = [
+    {"class_name": "LSTM", "config": {"name": "memory", "units": 2, "batch_input_shape": [None, 5, 3],
+                                      "recurrent_activation": "sigmoid"}},
+    {"class_name": "BatchNormalization", "config": {"name": "norm", "axis": [1]}},
+    {"class_name": "Dense", "config": {"name": "score", "units": 1, "activation": "sigmoid"}},
+]
+WEIGHTS = [
+    ("memory", [("memory/lstm_cell/kernel:0", ramp(3, 8)), ("memory/lstm_cell/recurrent_kernel:0", ramp(2, 8)),
+                ("memory/lstm_cell/bias:0", ramp(8))]),
+    ("norm", [("norm/gamma:0", ramp(2)), ("norm/beta:0", ramp(2) + 1), ("norm/moving_mean:0", ramp(2) + 2),
+              ("norm/moving_variance:0", ramp(2) + 3)]),
+    ("score", [("score/kernel:0", ramp(2, 1)), ("score/bias:0", ramp(1))]),
+]
+CONFIG = {"class_name": "Sequential", "config": {"name": "small", "layers": LAYERS}}
+TRAINING = {"loss": "binary_crossentropy", "metrics": ["accuracy"], "loss_weights": None,
+            "optimizer_config": {"class_name": "Adam", "config": {"learning_rate": 0.01, "decay": 0.0}}}
+
+
+def put_layers(group, split):
+    names = [layer.encode() for layer, _ in WEIGHTS]
+    if split:  # as attributes above 64,512 bytes are
+        group.attrs["layer_names0"] = names[:2]
+        group.attrs["layer_names1"] = names[2:]
+    else:
+        group.attrs["layer_names"] = names
+    for layer, weights in WEIGHTS:
+        inner = group.create_group(layer)
+        inner.attrs["weight_names"] = [name.encode() for name, _ in weights]
+        for name, value in weights:
+            inner.create_dataset(name, data=value)
+
+
+with h5py.File(os.path.join(here, "whole.h5"), "w") as f:
+    f.attrs["model_config"] = json.dumps(CONFIG)
+    f.attrs["training_config"] = json.dumps(TRAINING)
+    f.attrs["keras_version"] = "2.4.0"
+    f.attrs["backend"] = "tensorflow"
+    put_layers(f.create_group("model_weights"), split=False)
+with h5py.File(os.path.join(here, "weights.h5"), "w") as f:
+    put_layers(f, split=True)
+with h5py.File(os.path.join(here, "links.h5"), "w") as f:
+    put_layers(f, split=False)
+    del f["score/score/kernel:0"]
+    f["score/score/kernel:0"] = h5py.ExternalLink("/etc/passwd", "/")
+with h5py.File(os.path.join(here, "bomb.h5"), "w") as f:
+    put_layers(f, split=False)
+    del f["score/score/kernel:0"]
+    f.create_dataset("score/score/kernel:0", shape=(1 << 40,), dtype="f4", chunks=(1 << 20,), compression="gzip")
+
+
+# Keras 1: the gates apart, in the order i, c, f, o, and names that say nothing.
+with h5py.File(os.path.join(here, "keras1.h5"), "w") as f:
+    names = ["memory", "norm", "score"]
+    f.attrs["layer_names"] = [name.encode() for name in names]
+    for layer, weights in WEIGHTS:
+        inner = f.create_group(layer)
+        arrays = [value for _, value in weights]
+        if layer == "memory":
+            gates = [[np.split(array, 4, axis=-1)[gate] for array in arrays] for gate in (0, 2, 1, 3)]
+            arrays = [array for gate in gates for array in gate]
+        inner.attrs["weight_names"] = [f"{layer}_param_{i}".encode() for i in range(len(arrays))]
+        for i, array in enumerate(arrays):
+            inner.create_dataset(f"{layer}_param_{i}", data=array)
+
+
+def keras_file(name, folder, config):
+    image = io.BytesIO()
+    with h5py.File(image, "w") as f:
+        for path, (_, weights) in zip(["lstm/cell", "batch_normalization", "dense"], WEIGHTS):
+            for i, (_, value) in enumerate(weights):
+                f.create_dataset(f"{folder}/{path}/vars/{i}", data=value)
+    with zipfile.ZipFile(os.path.join(here, name), "w") as z:
+        for member, content in [("metadata.json", json.dumps({"keras_version": "2.15.0"})),
+                                ("config.json", json.dumps(config)), ("model.weights.h5", image.getvalue())]:
+            z.writestr(zipfile.ZipInfo(member, (2024, 1, 1, 0, 0, 0)), content)
+
+
+keras_file("keras2.keras", "_layer_checkpoint_dependencies",
+           dict(CONFIG, module="keras", registered_name=None, compile_config={
+               "optimizer": {"module": "keras.optimizers", "class_name": "Adam", "registered_name": None,
+                             "config": {"name": "Adam", "learning_rate": 0.01, "jit_compile": False}},
+               "loss": {"module": "keras.losses", "class_name": "BinaryCrossentropy", "registered_name": None,
+                        "config": {"reduction": "auto", "name": "binary_crossentropy", "from_logits": False,
+                                   "label_smoothing": 0.0, "axis": -1}}}))
+keras3 = json.loads(json.dumps(CONFIG))
+keras3["config"]["layers"].insert(0, {"class_name": "InputLayer", "module": "keras.layers",
+                                      "config": {"batch_shape": [None, 5, 3], "name": "steps"}})
+for layer in keras3["config"]["layers"]:
+    layer["config"].pop("batch_input_shape", None)
+    layer["config"]["dtype"] = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
+keras_file("keras3.keras", "layers", keras3)

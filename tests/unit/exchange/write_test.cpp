@@ -1,0 +1,113 @@
+// What is written is read again to the same network and the same bits.
+#include "exchange/write.h"
+
+#include "tests/unit/exchange/read.h"
+
+#include "exchange/keras_export.h"
+#include "exchange/keras_names.h"
+#include "exchange/weights.h"
+
+#include <cstring>
+#include <filesystem>
+
+namespace gradc::exchange {
+namespace {
+
+const std::string kFiles = std::string(GRADC_SOURCE_DIR) + "/tests/exchange/";
+
+struct Loaded {
+  SourceSet sources;
+  Model model;
+  rt::SafetensorsFile weights;
+};
+
+/// Model and weights of one file.
+void load(const std::string& path, Loaded& out) {
+  auto model = read_model(path, out.sources);
+  ASSERT_TRUE(model.ok()) << path << problems_of(model, out.sources);
+  out.model = model.take();
+  const Status status = read_foreign_weights(out.model, path, &out.weights);
+  ASSERT_TRUE(status.ok()) << path << ": " << status.message();
+}
+
+void expect_same(const Loaded& one, const Loaded& other) {
+  ASSERT_EQ(one.weights.arrays.size(), other.weights.arrays.size());
+  for (const rt::Array& array : one.weights.arrays) {
+    const rt::Array* again = other.weights.find(array.name.c_str());
+    ASSERT_NE(again, nullptr) << array.name.c_str();
+    ASSERT_EQ(again->data.size(), array.data.size());
+    EXPECT_EQ(std::memcmp(again->data.data(), array.data.data(), array.data.size()), 0)
+        << array.name.c_str();
+  }
+  ASSERT_EQ(one.model.layers.size(), other.model.layers.size());
+  for (size_t i = 0; i < one.model.layers.size(); ++i) {
+    EXPECT_EQ(one.model.layers[i].def, other.model.layers[i].def);
+    EXPECT_EQ(one.model.layers[i].name, other.model.layers[i].name);
+  }
+  ASSERT_TRUE(other.model.training.has_value());
+  EXPECT_EQ(one.model.training->losses[0].loss.def, other.model.training->losses[0].loss.def);
+  EXPECT_EQ(one.model.training->optimizer.def, other.model.training->optimizer.def);
+}
+
+TEST(Write, H5AndTfjsKeepEveryBit) {
+  Loaded first;
+  load(kFiles + "whole.h5", first);
+  const std::string folder = std::string(::testing::TempDir()) + "/written/";
+  std::filesystem::create_directories(folder);
+  const Status h5 = write_h5(first.model, &first.weights, folder + "again.h5");
+  ASSERT_TRUE(h5.ok()) << h5.message();
+  Loaded again;
+  load(folder + "again.h5", again);
+  expect_same(first, again);
+  std::vector<std::string> files;
+  const Status tfjs = write_tfjs(first.model, &first.weights, folder + "tfjs", &files);
+  ASSERT_TRUE(tfjs.ok()) << tfjs.message();
+  EXPECT_EQ(files.size(), 2U);
+  Loaded web;
+  load(folder + "tfjs", web);
+  expect_same(first, web);
+}
+
+TEST(Write, NativeJsonIsTheSameModel) {
+  SourceSet sources;
+  const auto foreign = read_model(kFiles + "keras3.keras", sources);
+  ASSERT_TRUE(foreign.ok());
+  const auto document = native_document(kFiles + "keras3.keras", {});
+  ASSERT_TRUE(document.ok()) << document.message();
+  const auto native = read_model_text("native.json", (**document).dump(), sources);
+  ASSERT_TRUE(native.ok()) << problems_of(native, sources);
+  ASSERT_EQ(native->layers.size(), foreign->layers.size());
+  for (size_t i = 0; i < native->layers.size(); ++i) {
+    EXPECT_EQ(native->layers[i].def, foreign->layers[i].def);
+    EXPECT_EQ(native->layers[i].name, foreign->layers[i].name);
+  }
+  EXPECT_EQ(num_parameters(*native), num_parameters(*foreign));
+}
+
+TEST(Write, WhatKerasDoesNotHaveIsNamedAtOnce) {
+  SourceSet sources;
+  const auto model = read_model_text("native.json", R"({
+    "inputs": [{"name": "x", "shape": [4, 6]}],
+    "layers": [{"type": "rotary_embedding", "name": "turn"},
+               {"type": "op.exp", "name": "grow"},
+               {"type": "dense", "name": "y", "units": 2, "activation": "hard_sigmoid"}]})",
+                                     sources);
+  ASSERT_TRUE(model.ok()) << problems_of(model, sources);
+  const auto written = export_keras(*model);
+  ASSERT_FALSE(written.ok());
+  EXPECT_EQ(written.diagnostics().size(), 3U);
+}
+
+TEST(Write, ClassNamesAreKeras) {
+  EXPECT_EQ(keras_class("max_pooling2d"), "MaxPooling2D");
+  EXPECT_EQ(keras_class("global_average_pooling1d"), "GlobalAveragePooling1D");
+  EXPECT_EQ(keras_class("batch_normalization"), "BatchNormalization");
+  EXPECT_EQ(keras_class("lstm"), "LSTM");
+  EXPECT_EQ(keras_class("dense"), "Dense");
+  // Back and forth for every layer.
+  for (const LayerDef* def : all_layers())
+    EXPECT_EQ(find_keras_layer(keras_class(def->base.type)), def) << def->base.type;
+}
+
+}  // namespace
+}  // namespace gradc::exchange

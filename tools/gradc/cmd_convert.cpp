@@ -1,0 +1,128 @@
+// gradc convert: a model, and its weights where there are some, in another format.
+#include "driver/output.h"
+#include "driver/runtime_status.h"
+#include "tools/gradc/command.h"
+
+#include "exchange/read_model.h"
+#include "exchange/weights.h"
+#include "exchange/write.h"
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+namespace gradc::tool {
+
+namespace {
+
+struct ConvertCommandLine {
+  std::string in, out, weights;
+};
+
+/// The weights of --weights, else those in the model's file; nothing where there are none.
+Result<std::optional<rt::SafetensorsFile>> find_weights(const ConvertCommandLine& options,
+                                                        const Model& model) {
+  const std::string& path = options.weights.empty() ? options.in : options.weights;
+  rt::SafetensorsFile file;
+  if (exchange::has_foreign_weights(path)) {
+    GRADC_TRY_STATUS(exchange::read_foreign_weights(model, path, &file));
+  } else if (!options.weights.empty()) {
+    GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(path.c_str(), &file)));
+  } else {
+    return std::optional<rt::SafetensorsFile>();
+  }
+  return std::optional<rt::SafetensorsFile>(std::move(file));
+}
+
+/// Native JSON, and safetensors beside it.
+Status write_native(const ConvertCommandLine& options, const rt::SafetensorsFile* weights,
+                    std::vector<std::string>* files) {
+  GRADC_TRY(const OwnJson document, exchange::native_document(options.in, input_shapes()));
+  const std::string stem =
+      (std::filesystem::path(options.out).parent_path() / std::filesystem::path(options.out).stem())
+          .string();
+  const std::string beside = stem + ".safetensors";
+  GRADC_TRY_STATUS(check_output(options.out));
+  if (weights != nullptr) {
+    GRADC_TRY_STATUS(check_apart(beside, options.in));
+    std::vector<rt::TensorView> views;
+    for (const rt::Array& array : weights->arrays)
+      views.push_back({array.name.c_str(),
+                       array.dtype,
+                       {array.dims.data(), array.dims.size()},
+                       array.data.data(),
+                       array.data.size()});
+    GRADC_TRY_STATUS(
+        from_output(rt::write_safetensors(beside.c_str(), {views.data(), views.size()},
+                                          {weights->metadata.data(), weights->metadata.size()})));
+    files->push_back(beside);
+  }
+  GRADC_TRY_STATUS(write_output(options.out, json_text(*document)));
+  files->push_back(options.out);
+  return Ok{};
+}
+
+bool is_folder_name(const std::string& path) {
+  std::error_code error;
+  return std::filesystem::is_directory(path, error) || path.ends_with('/') ||
+         !std::filesystem::path(path).has_extension();
+}
+
+Status convert(const ConvertCommandLine& options, SourceSet& sources,
+               std::vector<std::string>* files) {
+  GRADC_TRY_STATUS(check_apart(options.out, options.in));
+  GRADC_TRY(const Model model, exchange::read_model(options.in, sources, input_shapes()));
+  report(model.warnings);
+  GRADC_TRY(const std::optional<rt::SafetensorsFile> weights, find_weights(options, model));
+  const rt::SafetensorsFile* given = weights ? &*weights : nullptr;
+  if (has_extension(options.out, "json")) return write_native(options, given, files);
+  if (is_folder_name(options.out)) return exchange::write_tfjs(model, given, options.out, files);
+  if (has_extension(options.out, "h5")) {
+    GRADC_TRY_STATUS(exchange::write_h5(model, given, options.out));
+    files->push_back(options.out);
+    return Ok{};
+  }
+  return make_error(DiagKind::kInvalidUsage, {},
+                    "\"{}\" ends with none of .json (native, with .safetensors beside it), .h5 and "
+                    "/ (a folder of TensorFlow.js)",
+                    options.out);
+}
+
+int run_convert(const ConvertCommandLine& options) {
+  SourceSet sources;
+  std::vector<std::string> files;
+  const Status status = convert(options, sources, &files);
+  if (!status.ok()) return report(status.diagnostics());
+  for (const std::string& file : files) {
+    if (!rt::is_standard_output(file.c_str())) std::printf("%s\n", file.c_str());
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+void register_convert(CLI::App& app, Selection& selection) {
+  auto options = std::make_shared<ConvertCommandLine>();
+  CLI::App* command = app.add_subcommand("convert", "write a model in another program's format");
+  command->footer(
+      "Examples:\n"
+      "  gradc convert model.keras -o model.json            and model.safetensors beside it\n"
+      "  gradc convert net.json --weights net.safetensors -o net.h5\n"
+      "  gradc convert net.h5 -o net_tfjs/\n"
+      "docs/exchange.md says what is read and written.");
+  command
+      ->add_option("MODEL", options->in,
+                   "native JSON, Keras's JSON, .h5 or .keras, a folder of TensorFlow.js")
+      ->required();
+  command
+      ->add_option("-o,--out", options->out,
+                   "what to write, by its ending: .json, .h5, or / for a folder")
+      ->check(output_name())
+      ->required();
+  command->add_option("--weights", options->weights,
+                      "weights of the model (default: those in its file)");
+  command->callback(
+      [options, &selection] { selection.run = [options] { return run_convert(*options); }; });
+}
+
+}  // namespace gradc::tool
