@@ -179,7 +179,7 @@ constexpr OptionDef kResizingOptions[] = {
 int64_t in_proportion(int64_t other, int64_t target, int64_t other_target) {
   const double extent =
       static_cast<double>(other) * static_cast<double>(target) / static_cast<double>(other_target);
-  return static_cast<int64_t>(extent);
+  return static_cast<int64_t>(std::min(extent, static_cast<double>(kMaxTensorBytes)));
 }
 
 /// Height and width of the largest part, or of the smallest frame, of the result's proportions.
