@@ -48,6 +48,7 @@ import safetensors_io as st
 GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-5, 20
 ZERO = 1e-11
 GRADIENT_NOISE, UNDECIDED, UNDECIDED_AT_LEAST = 4.0, 0.03, 8
+STATES = ("/mean", "/variance")  # of normalization: not trained
 DECISION_MARGIN = 6e-8  # of values around 1: one float32 rounding
 
 
@@ -95,7 +96,8 @@ def torch_gradients(case, params):
     p = {k: as_double(v).requires_grad_() for k, v in params.items()}
     loss = case.loss(case.forward(p, as_double(case.x)), as_double(case.y))
     loss.backward()
-    result = {f"gradient/{k}": v.grad.numpy() for k, v in p.items() if v.grad is not None}  # no state
+    result = {f"gradient/{k}": v.grad.numpy() for k, v in p.items()
+              if v.grad is not None and not k.endswith(STATES)}
     result["loss"] = loss.detach().numpy()
     return result
 

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import peer_attention
+import peer_images
 import peer_losses
 import peer_norm
 import peer_recurrent
@@ -340,6 +341,7 @@ def sequence_cases():
     yield from peer_results.cases(Case, rng)
     yield from peer_spatial.cases(Case, rng)
     yield from peer_norm.cases(Case, rng)
+    yield from peer_images.cases(Case, rng)
 
 
 def gradient_cases():

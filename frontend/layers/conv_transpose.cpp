@@ -65,6 +65,13 @@ bool infer_transpose(LayerInferArgs& a) {
   for (const char* name : {"kernel_size", "strides", "dilation_rate", "output_padding"}) {
     if (options.has(name) && !window_fits(a, name, name, options.ints(name))) return false;
   }
+  for (size_t i = 0; i + 1 < a.shape().size(); ++i) {
+    if (checked_product(std::array{a.shape()[i], options.ints("strides")[i]})) continue;
+    a.sink.error(DiagKind::kTooLarge, a.option_place("strides"),
+                 "{} has strides {}, which make too much of its input {}", a.who(),
+                 shape_text(options.ints("strides")), to_string(a.inputs[0]));
+    return false;
+  }
   const Window window = transposed_window(options, spatial_of(a.shape()));
   for (size_t i = 0; i < window.size.size(); ++i) {
     const int64_t span = (window.size[i] - 1) * window.dilation[i] + 1;

@@ -4,6 +4,7 @@
 
 #include "frontend/layers/window.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -178,20 +179,29 @@ constexpr OptionDef kResizingOptions[] = {
 int64_t in_proportion(int64_t other, int64_t target, int64_t other_target) {
   const double extent =
       static_cast<double>(other) * static_cast<double>(target) / static_cast<double>(other_target);
-  return static_cast<int64_t>(extent);
+  return static_cast<int64_t>(std::min(extent, static_cast<double>(kMaxTensorBytes)));
 }
 
-/// Height and width of the part that is resized: cropped, padded or all.
-Ints resized_part(const Options& options, const Ints& image) {
-  const int64_t height = options.integer("height"), width = options.integer("width");
-  const Ints fitting = {in_proportion(image[1], height, width),
-                        in_proportion(image[0], width, height)};
-  if (options.flag("crop_to_aspect_ratio"))
-    return {std::max<int64_t>(std::min(image[0], fitting[0]), 1),
-            std::max<int64_t>(std::min(image[1], fitting[1]), 1)};
-  if (options.flag("pad_to_aspect_ratio"))
-    return {std::max(image[0], fitting[0]), std::max(image[1], fitting[1])};
-  return {image[0], image[1]};
+/// Height and width of the largest part, or of the smallest frame, of the result's proportions.
+Ints middle_of(const Ints& image, int64_t height, int64_t width) {
+  return {std::clamp<int64_t>(in_proportion(image[1], height, width), 1, image[0]),
+          std::clamp<int64_t>(in_proportion(image[0], width, height), 1, image[1])};
+}
+Ints frame_of(const Ints& image, int64_t height, int64_t width) {
+  return {std::max(image[0], in_proportion(image[1], height, width)),
+          std::max(image[1], in_proportion(image[0], width, height))};
+}
+
+Val cut_out(Val x, const Ints& image, const Ints& part) {
+  const Ints start = {(image[0] - part[0]) / 2, (image[1] - part[1]) / 2};
+  return slice(x, {0, start[0], start[1], 0},
+               {x.shape()[0], start[0] + part[0], start[1] + part[1], image[2]});
+}
+
+Val framed(Val x, const Ints& image, const Ints& frame, double value) {
+  const Ints start = {(frame[0] - image[0]) / 2, (frame[1] - image[1]) / 2};
+  return pad(x, {0, start[0], start[1], 0},
+             {0, frame[0] - image[0] - start[0], frame[1] - image[1] - start[1], 0}, value);
 }
 
 bool infer_resizing(LayerInferArgs& a) {
@@ -199,33 +209,41 @@ bool infer_resizing(LayerInferArgs& a) {
   if (!expect_spatial(a, 2)) return false;
   if (options.flag("crop_to_aspect_ratio") && options.flag("pad_to_aspect_ratio"))
     return a.mismatch("has both crop_to_aspect_ratio and pad_to_aspect_ratio; one is possible");
-  const Ints part = resized_part(options, a.shape());
-  a.output.shape = {options.integer("height"), options.integer("width"), a.shape()[2]};
-  return expect_resampling(a, part[0], a.output.shape[0]) &&
-         expect_resampling(a, part[1], a.output.shape[1]);
+  const int64_t height = options.integer("height"), width = options.integer("width");
+  Ints part = a.shape();
+  if (options.flag("crop_to_aspect_ratio")) part = middle_of(part, height, width);
+  if (options.flag("pad_to_aspect_ratio")) part = frame_of(a.shape(), height, width);
+  a.output.shape = {height, width, a.shape()[2]};
+  return expect_resampling(a, part[0], height) && expect_resampling(a, part[1], width);
 }
 
 Val build_resizing(const LayerBuildArgs& a) {
   const Options& options = a.options();
+  const int64_t height = options.integer("height"), width = options.integer("width");
   const Ints image = a.example_shape();
-  const Ints part = resized_part(options, image);
-  const Ints start = {std::abs(image[0] - part[0]) / 2, std::abs(image[1] - part[1]) / 2};
   Val x = a.in();
-  if (options.flag("crop_to_aspect_ratio")) {
-    x = slice(x, {0, start[0], start[1], 0},
-              {a.batch(), start[0] + part[0], start[1] + part[1], image[2]});
-  } else if (options.flag("pad_to_aspect_ratio")) {
-    x = pad(x, {0, start[0], start[1], 0},
-            {0, part[0] - image[0] - start[0], part[1] - image[1] - start[1], 0},
-            options.number("fill_value"));
-  }
+  if (options.flag("crop_to_aspect_ratio")) x = cut_out(x, image, middle_of(image, height, width));
+  if (options.flag("pad_to_aspect_ratio"))
+    x = framed(x, image, frame_of(image, height, width), options.number("fill_value"));
   const std::string& interpolation = options.text("interpolation");
   const bool antialias = options.flag("antialias");
-  x = resampled(x, 1, options.integer("height"), interpolation, antialias);
-  return resampled(x, 2, options.integer("width"), interpolation, antialias);
+  return resampled(resampled(x, 1, height, interpolation, antialias), 2, width, interpolation,
+                   antialias);
 }
 
 }  // namespace
+
+Val resized_middle(Val image, int64_t height, int64_t width, const std::string& interpolation) {
+  const Shape shape = image.shape();
+  const Ints example(shape.begin() + 1, shape.end());
+  const Val part = cut_out(image, example, middle_of(example, height, width));
+  return resampled(resampled(part, 1, height, interpolation), 2, width, interpolation);
+}
+
+bool expect_resized_middle(LayerInferArgs& args, int64_t height, int64_t width) {
+  const Ints part = middle_of(args.shape(), height, width);
+  return expect_resampling(args, part[0], height) && expect_resampling(args, part[1], width);
+}
 
 extern constinit const LayerDef kUpSampling1d{
     .base = {.type = "up_sampling1d",

@@ -20,4 +20,9 @@ bool expect_resampling(LayerInferArgs& args, int64_t from, int64_t to);
 Val resampled(Val x, int64_t axis, int64_t extent, const std::string& interpolation,
               bool antialias = false);
 
+/// An image [batch, height, width, channels] of another size: of its largest middle part in the
+/// result's proportions. And whether expect_resampling allows it.
+Val resized_middle(Val image, int64_t height, int64_t width, const std::string& interpolation);
+bool expect_resized_middle(LayerInferArgs& args, int64_t height, int64_t width);
+
 }  // namespace gradc::layers

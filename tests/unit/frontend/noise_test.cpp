@@ -102,12 +102,65 @@ TEST(Noise, AlphaDropoutKeepsMeanAndVariance) {
   EXPECT_NEAR(static_cast<double>(count), 1200, 100);
 }
 
+/// Rows of an image [rows, columns] of one channel.
+std::vector<std::vector<double>> rows_of(const std::vector<double>& image, size_t columns) {
+  std::vector<std::vector<double>> rows;
+  for (size_t i = 0; i < image.size(); i += columns)
+    rows.emplace_back(image.begin() + static_cast<std::ptrdiff_t>(i),
+                      image.begin() + static_cast<std::ptrdiff_t>(i + columns));
+  return rows;
+}
+
+TEST(Noise, FlipsAndCropsTakeEveryPossibility) {
+  const std::vector<double> image = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};  // 3 rows of 4
+  std::map<std::vector<double>, int> flipped, cropped;
+  for (int step = 0; step < 60; ++step) {
+    ++flipped[noisy(R"({"type": "random_flip"})", "[3, 4, 1]", image, step)];
+    ++cropped[noisy(R"({"type": "random_crop", "height": 2, "width": 3})", "[3, 4, 1]", image,
+                    step)];
+    const auto across =
+        noisy(R"({"type": "random_flip", "mode": "horizontal"})", "[3, 4, 1]", image, step);
+    EXPECT_LT(across[0], 5);  // the rows stay where they are
+  }
+  EXPECT_EQ(flipped.size(), 4U);
+  EXPECT_TRUE(flipped.contains(image));
+  EXPECT_TRUE(flipped.contains(std::vector<double>(image.rbegin(), image.rend())));
+  EXPECT_EQ(cropped.size(), 4U);
+  for (const auto& [part, count] : cropped) {
+    const auto rows = rows_of(part, 3);
+    EXPECT_EQ(rows[1][0], rows[0][0] + 4);
+    EXPECT_EQ(rows[0][2], rows[0][0] + 2);
+    EXPECT_TRUE(part[0] == 1 || part[0] == 2 || part[0] == 5 || part[0] == 6) << part[0];
+    EXPECT_GT(count, 5);
+  }
+}
+
+TEST(Noise, ContrastStaysInItsRange) {
+  const std::vector<double> image = {0, 100, 50, 50};
+  double least = 2, most = 0;
+  for (int step = 0; step < 60; ++step) {
+    const auto y =
+        noisy(R"({"type": "random_contrast", "factor": [0.5, 0.25]})", "[2, 2, 1]", image, step);
+    const double factor = (y[1] - 50) / 50;
+    EXPECT_NEAR(y[0], 50 - 50 * std::min(factor, 1.0), 1e-4);  // no value below 0
+    EXPECT_NEAR(y[2], 50, 1e-4);
+    least = std::min(least, factor);
+    most = std::max(most, factor);
+  }
+  EXPECT_GE(least, 0.5 - 1e-6);
+  EXPECT_LE(most, 1.25 + 1e-6);
+  EXPECT_LT(least, 0.6);
+  EXPECT_GT(most, 1.15);
+}
+
 TEST(Noise, NothingHappensOutsideOfTraining) {
   const std::vector<double> x = counted(24);
   for (const char* layer : {R"({"type": "spatial_dropout2d", "rate": 0.5, "name": "n"})",
                             R"({"type": "gaussian_noise", "stddev": 1, "name": "n"})",
                             R"({"type": "gaussian_dropout", "rate": 0.5, "name": "n"})",
-                            R"({"type": "alpha_dropout", "rate": 0.5, "name": "n"})"}) {
+                            R"({"type": "alpha_dropout", "rate": 0.5, "name": "n"})",
+                            R"({"type": "random_flip", "name": "n"})",
+                            R"({"type": "random_contrast", "factor": [0.5], "name": "n"})"}) {
     const RunResult result =
         run_model(with_layers(layer, "[2, 3, 4]"), {.batch_size = 1}, {{"input/x", x}});
     expect_near(result.outputs.at("output/n"), x, 0.0);
