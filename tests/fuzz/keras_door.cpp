@@ -1,9 +1,10 @@
-// The door of other programs' descriptions: Keras's JSON of any version to a model, and back to JSON,
-// which must be readable again.
-#include "exchange/keras_export.h"
-#include "exchange/read_model.h"
+// The door of other programs' descriptions: Keras's JSON of any version to a model, and back to
+// JSON, which must be readable again.
 #include "support/diagnostic_render.h"
 #include "tests/fuzz/door.h"
+
+#include "exchange/keras_export.h"
+#include "exchange/read_model.h"
 
 namespace gradc::fuzz {
 

@@ -2,7 +2,6 @@
 // .txt beside it, exactly. GRADC_UPDATE=1 in the environment writes the .txt files instead. What a
 // file is for, by its ending: .json a model: read, built for training, differentiated; .gir a
 // graph: parsed and verified; .csv buffers for the planner; .passes a pipeline.
-#include "exchange/read_model.h"
 #include "frontend/graph_builder.h"
 #include "ir/parser.h"
 #include "ir/verifier.h"
@@ -10,6 +9,7 @@
 #include "passes/pass_manager.h"
 #include "support/diagnostic_render.h"
 
+#include "exchange/read_model.h"
 #include <gtest/gtest.h>
 
 #include <algorithm>
