@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <optional>
 #include <vector>
 
@@ -124,10 +125,15 @@ std::string body_label(const Node& node) {
   const bool labelled = !fields.empty() && fields[0].first == "label" &&
                         !std::get<std::string>(fields[0].second).empty();
   std::string label = labelled ? std::string() : std::string(op_name(node.op));
+  const std::vector<NamedAttr> changed = node.attrs.changed_fields();
   for (const auto& [key, value] : fields) {
-    if (key == "label" && !labelled) continue;
+    const bool plain = key == "label" || key == "kind";
+    const bool usual =
+        std::none_of(changed.begin(), changed.end(),
+                     [name = &key](const auto& field) { return field.first == *name; });
+    if ((key == "label" && !labelled) || (labelled && !plain && usual)) continue;
     label += label.empty() ? "" : " ";
-    label += labelled || key == "kind" ? print_attr(value) : key + "=" + print_attr(value);
+    label += plain ? print_attr(value) : key + "=" + print_attr(value);
   }
   return label;
 }
