@@ -49,11 +49,9 @@ class VariableReader {
  private:
   Status read_model(const KerasModel& model, const std::string& at, const std::string& prefix,
                     int depth) {
-    std::string folder;
-    for (const char* name : {"layers", "_layer_checkpoint_dependencies"}) {
-      if (file_.is_group(at + name)) folder = at + name + "/";
-    }
+    const std::string folder = find_folder(model, at);
     if (folder.empty() || depth > kMaxDepth) return Ok{};
+    const std::string separator(1, folder.back());
     std::map<std::string, int> counts;
     for (const KerasNode& node : model.layers) {
       if (node.is_input) continue;
@@ -62,17 +60,31 @@ class VariableReader {
       const std::string path = folder + (number == 0 ? type : fmt::format("{}_{}", type, number));
       const std::string name = prefix + node.layer.name;
       if (node.inner != nullptr) {
-        GRADC_TRY_STATUS(read_model(*node.inner, path + "/", name + "/", depth + 1));
+        GRADC_TRY_STATUS(read_model(*node.inner, path + separator, name + "/", depth + 1));
         continue;
       }
       WeightGroup group{name, {}};
-      GRADC_TRY_STATUS(read_object(path, group, 0));
+      GRADC_TRY_STATUS(read_object(path, separator, group, 0));
       if (!group.arrays.empty()) groups_.push_back(std::move(group));
     }
     return Ok{};
   }
 
-  Status read_object(const std::string& path, WeightGroup& group, int depth) {
+  /// Where the layers are. Keras up to 2.15 joins names as the system does that it runs on: with
+  /// backslashes, one group has the name of the whole path.
+  std::string find_folder(const KerasModel& model, const std::string& at) const {
+    for (const std::string name : {"_layer_checkpoint_dependencies", "layers"}) {
+      if (file_.is_group(at + name)) return at + name + "/";
+      for (const KerasNode& node : model.layers) {
+        const std::string first = at + name + "\\" + snake_case(node.layer.class_name);
+        if (!node.is_input && file_.is_group(first)) return at + name + "\\";
+      }
+    }
+    return {};
+  }
+
+  Status read_object(const std::string& path, const std::string& separator, WeightGroup& group,
+                     int depth) {
     if (depth > kMaxDepth) return Ok{};
     for (int i = 0;; ++i) {
       const std::string variable = fmt::format("{}/vars/{}", path, i);
@@ -81,8 +93,8 @@ class VariableReader {
       group.arrays.push_back(std::move(array));
     }
     for (const char* part : kParts) {
-      const std::string inner = path + "/" + part;
-      if (file_.is_group(inner)) GRADC_TRY_STATUS(read_object(inner, group, depth + 1));
+      const std::string inner = path + separator + part;
+      if (file_.is_group(inner)) GRADC_TRY_STATUS(read_object(inner, separator, group, depth + 1));
     }
     return Ok{};
   }

@@ -80,25 +80,26 @@ with h5py.File(os.path.join(here, "keras1.h5"), "w") as f:
             inner.create_dataset(f"{layer}_param_{i}", data=array)
 
 
-def keras_file(name, folder, config):
+def keras_file(name, folder, config, separator="/"):
     image = io.BytesIO()
     with h5py.File(image, "w") as f:
-        for path, (_, weights) in zip(["lstm/cell", "batch_normalization", "dense"], WEIGHTS):
+        for path, (_, weights) in zip([["lstm", "cell"], ["batch_normalization"], ["dense"]], WEIGHTS):
             for i, (_, value) in enumerate(weights):
-                f.create_dataset(f"{folder}/{path}/vars/{i}", data=value)
+                f.create_dataset(separator.join([folder, *path]) + f"/vars/{i}", data=value)
     with zipfile.ZipFile(os.path.join(here, name), "w") as z:
         for member, content in [("metadata.json", json.dumps({"keras_version": "2.15.0"})),
                                 ("config.json", json.dumps(config)), ("model.weights.h5", image.getvalue())]:
             z.writestr(zipfile.ZipInfo(member, (2024, 1, 1, 0, 0, 0)), content)
 
 
-keras_file("keras2.keras", "_layer_checkpoint_dependencies",
-           dict(CONFIG, module="keras", registered_name=None, compile_config={
-               "optimizer": {"module": "keras.optimizers", "class_name": "Adam", "registered_name": None,
-                             "config": {"name": "Adam", "learning_rate": 0.01, "jit_compile": False}},
-               "loss": {"module": "keras.losses", "class_name": "BinaryCrossentropy", "registered_name": None,
-                        "config": {"reduction": "auto", "name": "binary_crossentropy", "from_logits": False,
-                                   "label_smoothing": 0.0, "axis": -1}}}))
+KERAS2 = dict(CONFIG, module="keras", registered_name=None, compile_config={
+    "optimizer": {"module": "keras.optimizers", "class_name": "Adam", "registered_name": None,
+                  "config": {"name": "Adam", "learning_rate": 0.01, "jit_compile": False}},
+    "loss": {"module": "keras.losses", "class_name": "BinaryCrossentropy", "registered_name": None,
+             "config": {"reduction": "auto", "name": "binary_crossentropy", "from_logits": False,
+                        "label_smoothing": 0.0, "axis": -1}}})
+keras_file("keras2.keras", "_layer_checkpoint_dependencies", KERAS2)
+keras_file("windows.keras", "layers", KERAS2, "\\")
 keras3 = json.loads(json.dumps(CONFIG))
 keras3["config"]["layers"].insert(0, {"class_name": "InputLayer", "module": "keras.layers",
                                       "config": {"batch_shape": [None, 5, 3], "name": "steps"}})

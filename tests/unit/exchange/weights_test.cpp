@@ -46,7 +46,7 @@ std::string said_by(const Status& status) {
 }
 
 TEST(Weights, OfFilesThatHoldTheModelToo) {
-  for (const char* name : {"whole.h5", "keras2.keras", "keras3.keras"}) {
+  for (const char* name : {"whole.h5", "keras2.keras", "keras3.keras", "windows.keras"}) {
     const std::string path = kFiles + name;
     EXPECT_TRUE(has_foreign_weights(path)) << name;
     SourceSet sources;
