@@ -88,6 +88,7 @@ std::optional<std::vector<RowUse>> row_uses(const Graph& graph, const Node& node
     if (node.attrs.as<IotaAttrs>().axis < *leading) return std::nullopt;
     return std::vector<RowUse>{};
   }
+  if (node.operands.empty()) return std::nullopt;
   if (def(node.op).has(kTraitElementwise)) return all_rows(node);
   if (node.op == Op::kBroadcast) {
     const std::optional<RowUse> use = broadcast_use(graph, node, rows, *leading);

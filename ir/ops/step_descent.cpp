@@ -172,11 +172,11 @@ Results expand_ftrl(const StepAttrs& a, const StepOperands& o) {
   const Val square = o.g * o.g;
   const Val sum = o.slots[0] + square;
   const Val now = pow(sum, power) / rate;
-  // sum^p - old^p, which are nearly equal, as old^p ((1 + g^2 / old)^p - 1).
-  constexpr double kNothing = 1e-20;
-  const Val old = maximum(o.slots[0], kNothing);
-  const Val grown = select(greater(o.slots[0], kNothing),
-                           pow(old, power) / rate * expm1(log1p(square / old) * power), now);
+  // sum^p - old^p; where they are nearly equal, as old^p ((1 + g^2 / old)^p - 1).
+  const Val before = pow(o.slots[0], power) / rate;
+  const Val relative = square / maximum(o.slots[0], 1e-37);
+  const Val grown =
+      select(greater(square, o.slots[0]), now - before, before * expm1(log1p(relative) * power));
   const Val linear = o.slots[1] + shrunk - grown * o.w;
   const Val quadratic =
       now + (a.number("beta") / rate + 2.0 * a.number("l2_regularization_strength"));

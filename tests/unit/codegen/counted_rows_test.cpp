@@ -27,16 +27,17 @@ struct Net {
   bool bias = true;
   bool tied = false;  ///< the head multiplies by the table of the embedding
   bool metric = false;
-  bool all = false;     ///< the logits of all rows are an output
-  bool scores = false;  ///< a second head, whose loss masks wide rows by another mask
-  double share = 0.15;  ///< of the rows that count
+  bool all = false;       ///< the logits of all rows are an output
+  bool constant = false;  ///< numbers for every row are added before the head
+  bool scores = false;    ///< a second head, whose loss masks wide rows by another mask
+  double share = 0.15;    ///< of the rows that count
 };
 
 std::string text_of(const Net& n) {
-  return fmt::format("{} x {} of {}, {} classes, {}{}{}{}{}{}{} count", n.batch, n.steps, n.width,
+  return fmt::format("{} x {} of {}, {} classes, {}{}{}{}{}{}{}{} count", n.batch, n.steps, n.width,
                      n.classes, n.transform ? "transform, " : "", n.bias ? "bias, " : "",
                      n.tied ? "tied, " : "", n.metric ? "metric, " : "", n.all ? "logits, " : "",
-                     n.scores ? "scores, " : "", n.share);
+                     n.constant ? "constant, " : "", n.scores ? "scores, " : "", n.share);
 }
 
 Val all_sum(Val x) {
@@ -65,6 +66,12 @@ std::shared_ptr<Graph> forward(const Net& n) {
     h = b.add(Op::kGelu, {reshape(h, x.shape())});
     x = b.add(Op::kLayerNorm, {h, param("gamma", {n.width}), param("beta", {n.width})},
               make_attrs(LayerNormAttrs{.num_axes = 1, .epsilon = 1e-3}));
+  }
+  if (n.constant) {
+    std::vector<double> numbers;
+    for (int64_t i = 0; i < x.type().num_elements(); ++i)
+      numbers.push_back(static_cast<double>(i % 17) / 32.0);
+    x = x + b.constant(x.type(), std::move(numbers));
   }
   const Val weights = n.tied ? transpose(table, {1, 0}) : param("w", {n.width, n.classes});
   Val logits = matmul(reshape(x, {count, n.width}), weights);
@@ -138,6 +145,7 @@ std::vector<Net> nets() {
   nets.push_back({.transform = true, .metric = true, .all = true, .share = 0.3});
   nets.push_back({.batch = 1, .steps = 131, .width = 21, .classes = 203, .transform = true});
   nets.push_back({.batch = 37, .steps = 7, .width = 33, .classes = 101, .scores = true});
+  nets.push_back({.transform = true, .constant = true});
   nets.push_back(
       {.batch = 64, .steps = 1, .width = 48, .classes = 130, .tied = true, .scores = true});
   // Tables whose gradient is one of the rows that occur.
