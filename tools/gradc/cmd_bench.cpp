@@ -66,16 +66,16 @@ nlohmann::ordered_json to_json(const Profile& profile) {
           {"kernels", std::move(kernels)}};
 }
 
-void print_text(const BenchResult& r) {
+void print_text(const BenchResult& r, bool ignores) {
   fmt::print("step          {:.4f} ms median, {:.4f} ms min, of {} steps (batch {}, {} thread{})\n",
              r.step_ms_median, r.step_ms_min, r.steps, r.batch_size, r.threads,
              r.threads == 1 ? "" : "s");
   fmt::print("throughput    {:.0f} examples/s\n", r.examples_per_second);
   fmt::print(
       "arithmetic    {:.4f} GFLOP per step, {:.1f} GFLOP/s, {:.1f} % of the measured peak of "
-      "{:.0f} "
-      "GFLOP/s\n",
-      r.gflop_per_step, r.gflops, 100.0 * r.peak_gflops_fraction, r.peak_gflops);
+      "{:.0f} GFLOP/s{}\n",
+      r.gflop_per_step, r.gflops, 100.0 * r.peak_gflops_fraction, r.peak_gflops,
+      ignores ? ", as if no row was skipped" : "");
   fmt::print(
       "compile       {:.1f} ms (train_step{}; {} of {} kernels from the cache); LLVM's stages run "
       "on "
@@ -140,7 +140,7 @@ void register_bench(CLI::App& app, Selection& selection) {
         if (result->profile) object["profile"] = to_json(*result->profile);
         fmt::print("{}", json_text(object));
       } else {
-        print_text(*result);
+        print_text(*result, options->ignored > 0);
         if (result->profile) fmt::print("\n{}", profile_text(*result->profile));
       }
       return static_cast<int>(kSuccess);
