@@ -87,14 +87,15 @@ void check_rows(const gradc_rt_model& model, DataPart* part, Status& problems) {
   for (int64_t i = 0; i < model.num_tensors; ++i) {
     const Array& array = part->arrays[static_cast<size_t>(i)];
     if (!is_fed(model.tensors[i]) || array.source.empty()) continue;
+    part->draws = std::max(part->draws, array.draws);
+    if (array.draws > 0)  // the input's windows are the widest
+      part->apart = std::max(part->apart, static_cast<int64_t>(array.row_elements()));
     if (array.dims.empty()) {
       add_problem(problems, "%s: is a scalar, an array with one row per example was expected",
                   array.source.c_str());
     } else if (first == nullptr) {
       first = &array;
       part->rows = array.rows();
-      part->draws = array.draws;
-      part->apart = array.draws > 0 ? static_cast<int64_t>(array.row_elements()) : 1;
       if (part->rows == 0) add_problem(problems, "%s: has no examples", array.source.c_str());
     } else if (array.rows() != part->rows) {
       add_problem(problems, "%s: has %lld examples, %s has %lld", array.source.c_str(),
