@@ -53,7 +53,7 @@ void ScoreSums::add(const Instance& instance, int64_t examples_of_batch) {
     weight = weight_of(instance, tensor, examples_of_batch);
     const double value = instance.scalar(i);
     metric[next++].add(value, weight);
-    rest -= tensor.share * value;
+    if (tensor.share != 0) rest -= tensor.share * value;  // others may be infinite
   }
   const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_LOSS, 0));
   rest += instance.scalar(index);
@@ -64,7 +64,7 @@ Scores ScoreSums::mean(const Instance& instance) const {
   Scores scores;
   scores.metric_count = instance.count_of(GRADC_RT_METRIC);
   if (scores.metric_count > kMaxMetrics) scores.metric_count = kMaxMetrics;
-  scores.loss = loss.mean();
+  scores.loss = mean_loss(instance);
   size_t at = 0;
   for (int64_t m = 0; m < scores.metric_count; ++m) {
     const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_METRIC, m));
@@ -80,9 +80,20 @@ Scores ScoreSums::mean(const Instance& instance) const {
                        : metric[m].weight > 0
                            ? metric_of(tensor.formula, metric[m].weight, {list, count})
                            : 0;
-    scores.loss += tensor.share * scores.metric[m];
   }
   return scores;
+}
+
+double ScoreSums::mean_loss(const Instance& instance) const {
+  double total = loss.mean();
+  int64_t next = 0;
+  for (size_t i = 0; i < instance.num_tensors() && next < kMaxMetrics; ++i) {
+    const gradc_rt_tensor& tensor = instance.tensor(i);
+    if (tensor.kind != GRADC_RT_METRIC) continue;
+    const double mean = metric[next++].mean();
+    if (tensor.share != 0) total += tensor.share * mean;
+  }
+  return total;
 }
 
 }  // namespace gradc::rt

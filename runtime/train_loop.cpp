@@ -308,7 +308,7 @@ class Trainer {
     state_.sums.add(instance_, valid);
     ++state_.step;
     ++state_.total_steps;
-    const double loss = state_.sums.mean(instance_).loss;
+    const double loss = state_.sums.mean_loss(instance_);
     if (!std::isfinite(loss)) {
       Str text = format("the loss became %s at %s", non_finite_name(loss), place_text().c_str());
       if (const NotFinite place = first_not_finite(instance_); place.found())

@@ -39,6 +39,8 @@ struct ScoreSums {
   void begin(const Instance& instance);
   void add(const Instance& instance, int64_t examples_of_batch);
   Scores mean(const Instance& instance) const;
+  /// The loss alone: no metric's formula is worked out.
+  double mean_loss(const Instance& instance) const;
 };
 
 struct StepReport {

@@ -5,7 +5,6 @@
 #include "driver/compiled_model.h"
 #include "driver/entry_builder.h"
 #include "driver/foreign_weights.h"
-#include "frontend/layer_def.h"
 #include "passes/gradient_check.h"
 #include "runtime/weights.h"
 #include "tests/unit/exchange/read.h"
@@ -54,12 +53,6 @@ std::map<std::string, int64_t> parameter_table(const std::string& folder) {
   return table;
 }
 
-/// What a file needs that gradc does not have; empty: nothing.
-std::string missing_for(const std::string& name) {
-  const bool depthwise = name == "tfk22_mobilenet_v1.json";
-  return depthwise && find_layer("depthwise_conv2d") == nullptr ? "depthwise_conv2d" : "";
-}
-
 /// Lengths that the files leave open; short ones where the length is free.
 InputShapes shapes_for(const std::string& name) {
   if (name == "k1_imdb_lstm.json" || name == "k2_imdb_lstm.json")
@@ -87,11 +80,6 @@ std::vector<SharedModel> shared_list() {
 
 class Models43 : public ::testing::TestWithParam<SharedModel> {
  protected:
-  void SetUp() override {
-    const std::string missing = missing_for(GetParam().name);
-    if (!missing.empty()) GTEST_SKIP() << "gradc has no " << missing;
-  }
-
   Result<Model> read() {
     SourceSet sources;
     auto model = read_model(GetParam().path, sources, shapes_for(GetParam().name));
