@@ -1,17 +1,18 @@
 #include "driver/foreign_weights.h"
 
 #include "runtime/safetensors.h"
+#include "runtime/weights.h"
 #include "support/utf8.h"
 
 #include "exchange/weights.h"
+#include "exchange/write.h"
+
+#include <filesystem>
 
 namespace gradc {
 namespace {
 
-rt::Status read(const void* self, const char* path, rt::SafetensorsFile* out) {
-  if (!exchange::has_foreign_weights(path)) return rt::read_safetensors(path, out);
-  const auto& model = *static_cast<const CompiledModel*>(self);
-  const Status status = exchange::read_foreign_weights(model.model(), path, out);
+rt::Status problems_of(const Status& status, const char* path) {
   rt::Status problems;
   if (status.ok()) return problems;
   for (const Diagnostic& problem : status.diagnostics()) {
@@ -21,10 +22,53 @@ rt::Status read(const void* self, const char* path, rt::SafetensorsFile* out) {
   return problems;
 }
 
+rt::Status read(const void* self, const char* path, rt::SafetensorsFile* out) {
+  if (!exchange::has_foreign_weights(path)) return rt::read_safetensors(path, out);
+  const auto& weights = *static_cast<const ForeignWeights*>(self);
+  std::vector<Diagnostic> left_out;
+  const Status status = exchange::read_foreign_weights(weights.model.model(), path, out, &left_out);
+  if (weights.tell != nullptr && !left_out.empty()) weights.tell(left_out);
+  return problems_of(status, path);
+}
+
+rt::Status prepare(const void* self, const char* path, bool* takes, rt::Str* main_file) {
+  const exchange::FileFormat format = exchange::format_of_name(path);
+  *takes = format != exchange::FileFormat::kNative;
+  if (!*takes) return {};
+  const auto& weights = *static_cast<const ForeignWeights*>(self);
+  const std::string file = exchange::main_file(format, path);
+  *main_file = rt::Str(file.c_str());
+  if (format == exchange::FileFormat::kTfjs) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);  // what fails is told where it is written
+  }
+  return problems_of(exchange::check_writable(format, weights.model.model()), path);
+}
+
+rt::Status write(const void* self, const rt::Instance& instance, const char* path) {
+  const auto& weights = *static_cast<const ForeignWeights*>(self);
+  rt::SafetensorsFile file;
+  for (size_t i = 0; i < instance.num_tensors(); ++i) {
+    const int64_t kind = instance.tensor(i).kind;
+    const bool lasting =
+        kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE || kind == GRADC_RT_OPTIMIZER_STATE;
+    if (lasting) file.arrays.push(rt::get_tensor(instance, i));
+  }
+  exchange::Written written;
+  const Status status = exchange::write_model(exchange::format_of_name(path), weights.model.model(),
+                                              &file, path, &written);
+  if (weights.tell != nullptr && !written.left_out.empty()) weights.tell(written.left_out);
+  return problems_of(status, path);
+}
+
 }  // namespace
 
-rt::WeightsReader weights_reader(const CompiledModel& model) {
-  return {.read = read, .self = &model};
+rt::WeightsReader weights_reader(const ForeignWeights& weights) {
+  return {.read = read, .self = &weights};
+}
+
+rt::WeightsWriter weights_writer(const ForeignWeights& weights) {
+  return {.prepare = prepare, .write = write, .self = &weights};
 }
 
 }  // namespace gradc

@@ -1,4 +1,4 @@
-// Instances of JIT-compiled models read weights of all formats that exchange/ knows.
+// Instances of JIT-compiled models read and write weights in all formats that exchange/ knows.
 #pragma once
 
 #include "driver/compiled_model.h"
@@ -6,7 +6,14 @@
 
 namespace gradc {
 
-/// The model must outlive the instance that is given the reader.
-rt::WeightsReader weights_reader(const CompiledModel& model);
+/// What the reader and the writer of an instance need; it must outlive the instance.
+struct ForeignWeights {
+  const CompiledModel& model;
+  /// What could not be taken over; null: nobody is told.
+  void (*tell)(const std::vector<Diagnostic>& warnings) = nullptr;
+};
+
+rt::WeightsReader weights_reader(const ForeignWeights& weights);
+rt::WeightsWriter weights_writer(const ForeignWeights& weights);
 
 }  // namespace gradc

@@ -63,6 +63,7 @@ class SessionImpl final : public Session {
   SessionImpl(std::unique_ptr<CompiledModel> model, rt::Instance* instance, bool checked)
       : model_(std::move(model)), instance_(instance) {
     instance_->set_checked(checked);
+    instance_->set_weights_reader(weights_reader(foreign_));
   }
   ~SessionImpl() override { rt::Instance::destroy(instance_); }
   SessionImpl(const SessionImpl&) = delete;
@@ -301,6 +302,7 @@ class SessionImpl final : public Session {
   }
 
   std::unique_ptr<CompiledModel> model_;
+  ForeignWeights foreign_{*model_};
   rt::Instance* instance_;
 };
 
@@ -321,7 +323,6 @@ std::unique_ptr<Session> make_session(const SessionOptions& options, SessionStat
     const rt::Status created =
         rt::Instance::create(table, {options.threads}, nullptr, 0, &instance);
     if (!created.ok()) return from_status(created);
-    instance->set_weights_reader(weights_reader(**model));
     const uint64_t seed = options.has_seed ? options.seed : table.training.seed;
     std::unique_ptr<Session> session;
     try {

@@ -8,7 +8,7 @@ namespace gradc::exchange {
 struct Dialect {
   int major = 2;
   int minor = 0;
-  bool tfjs = false;  ///< a folder of TensorFlow.js
+  bool tfjs = false;  ///< TensorFlow.js wrote it, or says how it is trained
 
   bool before(int other_major, int other_minor) const {
     return major != other_major ? major < other_major : minor < other_minor;

@@ -50,15 +50,19 @@ class H5File {
   size_t file_bytes_;
 };
 
-/// What a file is made of.
+/// What a file is made of; groups on the way to what is named are made.
 struct H5Content {
-  struct Layer {
-    std::string name;
-    std::vector<std::pair<std::string, const rt::Array*>> weights;  ///< by path
+  struct Text {
+    std::string object, name, value;
   };
-  std::vector<std::pair<std::string, std::string>> texts;  ///< attributes of the root
-  std::vector<std::pair<std::string, std::string>> weight_texts;
-  std::vector<Layer> layers;
+  struct Names {
+    std::string object, name;
+    std::vector<std::string> values;
+  };
+  std::vector<std::string> groups;
+  std::vector<Text> texts;   ///< attributes
+  std::vector<Names> names;  ///< attributes that are lists
+  std::vector<std::pair<std::string, const rt::Array*>> arrays;
 };
 
 /// A file's bytes; nothing (and no reason) when libhdf5 cannot make it.

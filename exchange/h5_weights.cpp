@@ -6,105 +6,15 @@
 #include "exchange/keras_options.h"
 
 #include <algorithm>
-#include <map>
 
 namespace gradc::exchange {
 namespace {
-
-constexpr int kMaxDepth = 16;
 
 std::string weights_root(const H5File& file) {
   return file.is_group("model_weights") ? "model_weights" : "";
 }
 
-/// Keras's to_snake_case: "Conv2D" -> "conv2d", "BatchNormalization" -> "batch_normalization".
-std::string snake_case(std::string_view name) {
-  const size_t package = name.rfind('>');
-  if (package != std::string_view::npos) name.remove_prefix(package + 1);
-  const auto upper = [](char c) { return c >= 'A' && c <= 'Z'; };
-  const auto lower = [](char c) { return c >= 'a' && c <= 'z'; };
-  std::string out;
-  for (size_t i = 0; i < name.size(); ++i) {
-    const bool before_word = i > 0 && upper(name[i]) && i + 1 < name.size() && lower(name[i + 1]);
-    const bool after_lower = i > 0 && upper(name[i]) && lower(name[i - 1]);
-    if ((before_word || after_lower) && out.back() != '_') out += '_';
-    out += upper(name[i]) ? static_cast<char>(name[i] - 'A' + 'a') : name[i];
-  }
-  return out;
-}
-
-/// What layers keep variables in, in the order of gradc's parameters.
-constexpr const char* kParts[] = {"forward_layer", "backward_layer", "cell",        "layer",
-                                  "query_dense",   "key_dense",      "value_dense", "output_dense"};
-
-class VariableReader {
- public:
-  explicit VariableReader(const H5File& file) : file_(file) {}
-
-  Result<std::vector<WeightGroup>> read(const KerasModel& model) {
-    GRADC_TRY_STATUS(read_model(model, "", "", 0));
-    return std::move(groups_);
-  }
-
- private:
-  Status read_model(const KerasModel& model, const std::string& at, const std::string& prefix,
-                    int depth) {
-    const std::string folder = find_folder(model, at);
-    if (folder.empty() || depth > kMaxDepth) return Ok{};
-    const std::string separator(1, folder.back());
-    std::map<std::string, int> counts;
-    for (const KerasNode& node : model.layers) {
-      if (node.is_input) continue;
-      const std::string type = snake_case(node.layer.class_name);
-      const int number = counts[type]++;
-      const std::string path = folder + (number == 0 ? type : fmt::format("{}_{}", type, number));
-      const std::string name = prefix + node.layer.name;
-      if (node.inner != nullptr) {
-        GRADC_TRY_STATUS(read_model(*node.inner, path + separator, name + "/", depth + 1));
-        continue;
-      }
-      WeightGroup group{name, {}};
-      GRADC_TRY_STATUS(read_object(path, separator, group, 0));
-      if (!group.arrays.empty()) groups_.push_back(std::move(group));
-    }
-    return Ok{};
-  }
-
-  /// Where the layers are. Keras up to 2.15 joins names as the system does that it runs on: with
-  /// backslashes, one group has the name of the whole path.
-  std::string find_folder(const KerasModel& model, const std::string& at) const {
-    for (const std::string name : {"_layer_checkpoint_dependencies", "layers"}) {
-      if (file_.is_group(at + name)) return at + name + "/";
-      for (const KerasNode& node : model.layers) {
-        const std::string first = at + name + "\\" + snake_case(node.layer.class_name);
-        if (!node.is_input && file_.is_group(first)) return at + name + "\\";
-      }
-    }
-    return {};
-  }
-
-  Status read_object(const std::string& path, const std::string& separator, WeightGroup& group,
-                     int depth) {
-    if (depth > kMaxDepth) return Ok{};
-    for (int i = 0;; ++i) {
-      const std::string variable = fmt::format("{}/vars/{}", path, i);
-      if (!file_.has(variable)) break;
-      GRADC_TRY(rt::Array array, file_.dataset(variable));
-      group.arrays.push_back(std::move(array));
-    }
-    for (const char* part : kParts) {
-      const std::string inner = path + separator + part;
-      if (file_.is_group(inner)) GRADC_TRY_STATUS(read_object(inner, separator, group, depth + 1));
-    }
-    return Ok{};
-  }
-
-  const H5File& file_;
-  std::vector<WeightGroup> groups_;
-};
-
-// ---- older layouts (Keras 2's preprocess_weights_for_loading)
-// ------------------------------------
+// ---- older layouts (Keras 2's preprocess_weights_for_loading) ----
 
 std::string attribute(const H5File& file, const std::string& object, const char* name) {
   for (const std::string& at : {object, std::string()}) {
@@ -217,8 +127,22 @@ Result<std::vector<WeightGroup>> read_h5_weights(const H5File& file) {
   return groups;
 }
 
-Result<std::vector<WeightGroup>> read_keras_variables(const H5File& file, const KerasModel& model) {
-  return VariableReader(file).read(model);
+Result<std::optional<StateVariables>> read_h5_state(const H5File& file) {
+  constexpr const char* kState = "optimizer_weights";
+  if (!file.is_group(kState)) return std::optional<StateVariables>();
+  GRADC_TRY(const std::vector<std::string> names, file.split_strings(kState, "weight_names"));
+  StateVariables state;
+  const std::string version = attribute(file, "", "keras_version");
+  const bool before = version.starts_with("1.") || version.empty() ||
+                      (version.starts_with("2.") && version.size() > 3 &&
+                       !(version[2] == '1' && version[3] >= '1' && version[3] <= '9'));
+  state.layout = before ? StateLayout::kBySlot : StateLayout::kKeras;
+  for (const std::string& name : names) {
+    GRADC_TRY(rt::Array array, file.dataset(std::string(kState) + "/" + name));
+    array.name = rt::Str(name.c_str(), name.size());
+    state.arrays.push_back(std::move(array));
+  }
+  return std::optional(std::move(state));
 }
 
 }  // namespace gradc::exchange

@@ -3,82 +3,76 @@
 #include "frontend/layer_def.h"
 
 #include "exchange/keras_names.h"
+#include "exchange/keras_order.h"
 
+#include <algorithm>
 #include <map>
+#include <set>
 
 namespace gradc::exchange {
 namespace {
 
-struct ClassName {
-  std::string_view type, name;
-};
-// What is no CamelCase of the type.
-constexpr ClassName kClasses[] = {
-    {"lstm", "LSTM"},
-    {"gru", "GRU"},
-    {"rnn", "RNN"},
-    {"simple_rnn", "SimpleRNN"},
-    {"lstm_cell", "LSTMCell"},
-    {"gru_cell", "GRUCell"},
-    {"simple_rnn_cell", "SimpleRNNCell"},
-    {"relu", "ReLU"},
-    {"leaky_relu", "LeakyReLU"},
-    {"prelu", "PReLU"},
-    {"elu", "ELU"},
-    {"sgd", "SGD"},
-    {"rmsprop", "RMSprop"},
-    {"adamw", "AdamW"},
-    {"l1", "L1"},
-    {"l2", "L2"},
-    {"l1_l2", "L1L2"},
-};
-
 // Layers that are gradc's alone.
 constexpr std::string_view kNotInKeras[] = {"position_embedding", "token_and_position_embedding",
-                                            "sine_position_encoding", "rotary_embedding",
-                                            "rms_normalization"};
+                                            "sine_position_encoding", "rotary_embedding"};
+// Layers that one Keras has and the other has not.
+constexpr std::string_view kNotInKerasTwo[] = {"rms_normalization", "group_query_attention"};
+constexpr std::string_view kNotInKerasThree[] = {"locally_connected1d", "locally_connected2d"};
 
-/// Lists of floats, and one or a list where there is such a type.
-template <class Type>
-constexpr bool holds_numbers(Type type) {
-  if constexpr (requires { Type::kFloatOrFloats; }) {
-    return type == Type::kFloats || type == Type::kFloatOrFloats;
-  } else {
-    return type == Type::kFloats;
-  }
+/// An option of a layer here, of its call there.
+constexpr std::string_view kCausal = "use_causal_mask";
+
+bool is_one_of(std::string_view type, std::span<const std::string_view> list) {
+  return std::find(list.begin(), list.end(), type) != list.end();
+}
+
+/// Layers that are called with their inputs one by one: query, value, key.
+bool takes_arguments(const Layer& layer) {
+  return layer.component.def != nullptr && (layer.component.def->type == "multi_head_attention" ||
+                                            layer.component.def->type == "group_query_attention");
+}
+
+bool is_recurrent(const Layer& layer) {
+  return layer.component.def != nullptr && (layer.component.options.defines("return_sequences") ||
+                                            layer.component.def->type == "bidirectional");
 }
 
 class Exporter {
  public:
-  explicit Exporter(const Model& model) : model_(model) {}
+  Exporter(const Model& model, KerasForm form)
+      : model_(model), form_(form), names_(keras_layer_names(model, form)) {}
 
   Result<OwnJson> run() {
     count_calls();
     Json layers = Json::array();
-    for (const ModelInput& input : model_.inputs)
-      layers.push_back(input_layer(input));
-    for (size_t i = 0; i < model_.layers.size(); ++i)
-      layers.push_back(layer(i));
+    for (const KerasItem& item : keras_order(model_))
+      layers.push_back(item.is_input ? input_layer(model_.inputs[item.index]) : layer(item.index));
     Json inputs = Json::array();
     Json outputs = Json::array();
     for (const ModelInput& input : model_.inputs)
       inputs.push_back(Json::array({input.name, 0, 0}));
-    for (const ModelOutput& output : model_.outputs) {
-      Json tensor = tensor_of(output.value);
-      tensor.erase(3);
-      outputs.push_back(std::move(tensor));
-    }
+    for (const ModelOutput& output : model_.outputs)
+      outputs.push_back(triple(output.value));
     if (sink_.has_errors()) return Failure(sink_.take());
-    Json config = {{"name", model_.name}, {"layers", std::move(layers)}};
+    Json config = {{"name", model_.name}};
+    if (third()) config["trainable"] = true;
+    config["layers"] = std::move(layers);
     config["input_layers"] = std::move(inputs);
     config["output_layers"] = std::move(outputs);
+    if (form_ != KerasForm::kTwo) {
+      Json json = with_class("keras.src.models.functional", "Functional", std::move(config), form_);
+      json["registered_name"] = "Functional";
+      return OwnJson(std::move(json));
+    }
     return OwnJson(Json{{"class_name", "Functional"},
                         {"config", std::move(config)},
-                        {"keras_version", kWrittenKerasVersion},
+                        {"keras_version", keras_version(form_)},
                         {"backend", "tensorflow"}});
   }
 
  private:
+  bool third() const { return form_ == KerasForm::kThree; }
+
   /// Which call of its layer each call is.
   void count_calls() {
     std::map<size_t, int64_t> counts;
@@ -86,47 +80,112 @@ class Exporter {
       numbers_[&call] = counts[call.layer]++;
   }
 
-  static Json input_layer(const ModelInput& input) {
-    Json shape = Json::array({nullptr});
-    for (const int64_t extent : input.spec.shape)
-      shape.push_back(extent);
-    const bool integers = !is_float(input.spec.dtype);
-    Json config = {{"batch_input_shape", std::move(shape)},
-                   {"dtype", integers ? "int32" : "float32"},
+  static Json batch_shape(const Ints& shape) {
+    Json all = Json::array({nullptr});
+    for (const int64_t extent : shape)
+      all.push_back(extent);
+    return all;
+  }
+
+  static const char* type_of(const TensorSpec& spec) {
+    return is_float(spec.dtype) ? "float32" : "int32";
+  }
+
+  Json input_layer(const ModelInput& input) const {
+    Json config = {{third() ? "batch_shape" : "batch_input_shape", batch_shape(input.spec.shape)},
+                   {"dtype", type_of(input.spec)},
                    {"sparse", false},
                    {"ragged", false},
                    {"name", input.name}};
-    return {{"class_name", "InputLayer"},
-            {"config", std::move(config)},
-            {"name", input.name},
-            {"inbound_nodes", Json::array()}};
+    Json json = layer_object("InputLayer", std::move(config));
+    json["name"] = input.name;
+    json["inbound_nodes"] = Json::array();
+    return json;
   }
 
-  /// [layer, node, tensor, {}].
-  Json tensor_of(ModelValue value) const {
+  Json layer_object(std::string_view name, Json config) const {
+    return with_class("keras.layers", name, std::move(config), form_);
+  }
+
+  /// [layer, node, tensor].
+  Json triple(ModelValue value) const {
     const Call* call = model_.call_of(value);
-    if (call == nullptr) return Json::array({model_.inputs[value].name, 0, 0, Json::object()});
-    return Json::array(
-        {model_.layers[call->layer].name, numbers_.at(call), value - call->first, Json::object()});
+    if (call == nullptr) return Json::array({model_.inputs[value].name, 0, 0});
+    return Json::array({names_[call->layer], numbers_.at(call), value - call->first});
+  }
+
+  Json tensor_of(ModelValue value) const {
+    Json history = triple(value);
+    if (!third()) {
+      history.push_back(Json::object());
+      return history;
+    }
+    const TensorSpec& spec = model_.spec(value);
+    Json config = {{"shape", batch_shape(spec.shape)}, {"dtype", type_of(spec)}};
+    config["keras_history"] = std::move(history);
+    return {{"class_name", "__keras_tensor__"}, {"config", std::move(config)}};
   }
 
   Json layer(size_t index) {
     const Layer& layer = model_.layers[index];
     Json nodes = Json::array();
+    const TensorSpec* input = nullptr;
     for (const Call& call : model_.calls) {
       if (call.layer != index) continue;
-      Json node = Json::array();
-      for (const ModelValue input : call.inputs)
-        node.push_back(tensor_of(input));
       for (const auto& named : call.named) {
         if (named) refuse(layer, "its further inputs");
       }
-      nodes.push_back(std::move(node));
+      nodes.push_back(third() ? call_with_arguments(layer, call) : list_of_inputs(layer, call));
+      if (call.inputs.size() == 1 && input == nullptr) input = &model_.spec(call.inputs[0]);
     }
-    Json json = describe(layer);
-    json["name"] = layer.name;
+    Json json = describe(layer, names_[index]);
+    if (form_ != KerasForm::kTwo && input != nullptr)
+      json["build_config"] = {{"input_shape", batch_shape(input->shape)}};
+    json["name"] = names_[index];
     json["inbound_nodes"] = std::move(nodes);
     return json;
+  }
+
+  static bool is_causal(const Layer& layer) {
+    const Options& options = layer.component.options;
+    return options.defines(kCausal) && options.has(kCausal) && options.flag(kCausal);
+  }
+
+  /// A call of Keras 2: [[layer, node, tensor, {keywords}], ...].
+  Json list_of_inputs(const Layer& layer, const Call& call) const {
+    Json node = Json::array();
+    const bool arguments = takes_arguments(layer);
+    Json keywords = Json::object();
+    for (size_t i = 0; i < call.inputs.size(); ++i) {
+      if (arguments && i > 0) {
+        keywords[i == 1 ? "value" : "key"] = triple(call.inputs[i]);
+      } else {
+        node.push_back(tensor_of(call.inputs[i]));
+      }
+    }
+    if (is_causal(layer)) keywords[std::string(kCausal)] = true;
+    if (!keywords.empty()) node[0][3] = std::move(keywords);
+    return node;
+  }
+
+  /// A call of Keras 3: {"args", "kwargs"}.
+  Json call_with_arguments(const Layer& layer, const Call& call) const {
+    Json args = Json::array();
+    Json keywords = Json::object();
+    Json tensors = Json::array();
+    for (const ModelValue input : call.inputs)
+      tensors.push_back(tensor_of(input));
+    if (tensors.size() == 1 || takes_arguments(layer)) {
+      args = std::move(tensors);
+    } else if (is_recurrent(layer)) {
+      args.push_back(tensors[0]);
+      tensors.erase(0);
+      keywords["initial_state"] = std::move(tensors);
+    } else {
+      args.push_back(std::move(tensors));
+    }
+    if (is_causal(layer)) keywords[std::string(kCausal)] = true;
+    return {{"args", std::move(args)}, {"kwargs", std::move(keywords)}};
   }
 
   void refuse(const Layer& layer, std::string_view what) {
@@ -134,53 +193,52 @@ class Exporter {
                 layer.name, layer.component.written_type, what);
   }
 
+  /// Whether Keras has the layer at all.
+  void check_class(const Layer& layer, std::string_view type) {
+    if (is_one_of(type, kNotInKeras)) refuse(layer, "Keras has no such layer");
+    if (!third() && is_one_of(type, kNotInKerasTwo)) refuse(layer, "Keras 2 has no such layer");
+    if (third() && is_one_of(type, kNotInKerasThree)) refuse(layer, "Keras 3 has no such layer");
+    if (type.starts_with("adaptive_")) refuse(layer, "Keras has no such layer");
+    if (layer.policy.compute != DType::kF32 || layer.policy.short_float)
+      refuse(layer, "its dtype policy is not float32");
+  }
+
   /// {"class_name", "config"} of a layer in the graph or inside of another.
-  Json describe(const Layer& layer) {
+  Json describe(const Layer& layer, const std::string& name) {
     const std::string_view type =
         layer.component.def == nullptr ? std::string_view("op") : layer.component.def->type;
     if (layer.def == &raw_op_layer() || layer.tie) {
       refuse(layer, layer.tie ? "it is tied to another layer" : "it is a raw op");
       return Json::object();
     }
-    for (const std::string_view own : kNotInKeras) {
-      if (type == own) refuse(layer, "Keras has no such layer");
-    }
-    if (layer.policy.compute != DType::kF32 || layer.policy.short_float)
-      refuse(layer, "its dtype policy is not float32");
-    Json config = {{"name", layer.name}, {"trainable", layer.trainable}, {"dtype", "float32"}};
+    check_class(layer, type);
+    Json config = {{"name", name}, {"trainable", layer.trainable}, {"dtype", "float32"}};
+    if (third()) config["dtype"] = with_class("keras", "DTypePolicy", {{"name", "float32"}}, form_);
     const ComponentDef* activation = find_member(Family::kActivation, type);
     if (activation != nullptr && layer.component.def->options.empty()) {
       config["activation"] = activation_of(layer.component, layer);
-      return {{"class_name", "Activation"}, {"config", std::move(config)}};
+      return layer_object("Activation", std::move(config));
     }
-    for (const OptionDef& def : layer.component.def->options)
-      config[std::string(def.name)] = option_of(layer, def);
-    if (type == "leaky_relu") {
+    for (const OptionDef& def : layer.component.def->options) {
+      if (def.name != kCausal) config[std::string(def.name)] = option_of(layer, def);
+    }
+    if (type == "leaky_relu" && !third()) {
       config["alpha"] = config["negative_slope"];
       config.erase("negative_slope");
     }
-    return {{"class_name", keras_class(type)}, {"config", std::move(config)}};
+    return layer_object(keras_class(type), std::move(config));
   }
 
-  /// A function by its name: Keras 2 has no options for them.
+  /// A function by its name: Keras has no options for them.
   Json activation_of(const Component& activation, const Layer& layer) {
-    const std::string_view type = activation.def->type;
-    const bool own_slope = type == "hard_sigmoid" && activation.options.has("slope") &&
-                           activation.options.number("slope") == 0.2;
-    if (type == "hard_sigmoid" && !own_slope)
-      refuse(layer, "Keras 2's hard_sigmoid has another slope");
-    if (type != "hard_sigmoid") {
-      for (const OptionDef& def : activation.def->options) {
-        if (!is_default(activation, def)) refuse(layer, "its activation has options");
-      }
+    if (activation.def->type == "hard_sigmoid") {
+      if (is_old_hard_sigmoid(activation) == third())
+        refuse(layer, third() ? "Keras 3's hard_sigmoid has another slope"
+                              : "Keras 2's hard_sigmoid has another slope");
+    } else if (!is_plain(activation, Family::kActivation)) {
+      refuse(layer, "its activation has options");
     }
-    return std::string(type);
-  }
-
-  static bool is_default(const Component& component, const OptionDef& def) {
-    const Component plain = default_component(Family::kActivation, component.def->type);
-    return !def.required() &&
-           plain_option(component.options, def) == plain_option(plain.options, def);
+    return std::string(activation.def->type);
   }
 
   Json option_of(const Layer& layer, const OptionDef& def) {
@@ -188,107 +246,86 @@ class Exporter {
     const bool activation = def.type == OptionType::kComponent && def.family == Family::kActivation;
     if (!options.has(def.name)) return activation ? Json("linear") : Json();
     if (activation) return activation_of(*options.component(def.name), layer);
-    if (def.type == OptionType::kLayer) return describe(*options.layer(def.name));
-    if (def.type != OptionType::kLayers) return plain_option(options, def);
+    if (def.type == OptionType::kLayer) return inner(*options.layer(def.name));
+    if (def.type != OptionType::kLayers) return plain_option(options, def, form_);
     Json cells = Json::array();
     for (const auto& cell : options.layers(def.name))
-      cells.push_back(describe(*cell));
+      cells.push_back(inner(*cell));
     if (cells.size() == 1) return cells.front();
-    return {{"class_name", "StackedRNNCells"}, {"config", {{"cells", std::move(cells)}}}};
+    Json config = {{"name", "stacked_rnn_cells"}, {"cells", std::move(cells)}};
+    return layer_object("StackedRNNCells", std::move(config));
   }
 
- public:
-  /// An option that is no layer and no activation; of borders, a pair for each axis.
-  static Json plain_option(const Options& options, const OptionDef& def) {
-    if (!options.has(def.name)) return nullptr;
-    if (def.type == OptionType::kBool) return options.flag(def.name);
-    if (def.type == OptionType::kInt) return options.integer(def.name);
-    if (def.type == OptionType::kFloat) return options.number(def.name);
-    if (def.type == OptionType::kString || def.type == OptionType::kEnum)
-      return options.text(def.name);
-    if (def.type == OptionType::kComponent) return export_component(*options.component(def.name));
-    if (def.type == OptionType::kLayer || def.type == OptionType::kLayers) return nullptr;
-    if (holds_numbers(def.type)) return options.numbers(def.name);
-    const Ints& value = options.ints(def.name);
-    const bool sides = (def.name == "padding" || def.name == "cropping") && value.size() >= 4;
-    if (!sides) return value;
-    Json pairs = Json::array();
-    for (size_t i = 0; i + 1 < value.size(); i += 2)
-      pairs.push_back(Json::array({value[i], value[i + 1]}));
-    return pairs;
+  Json inner(const Layer& layer) {
+    std::string name = layer.name;
+    if (third()) std::replace(name.begin(), name.end(), '/', '_');
+    return describe(layer, name);
   }
 
-  static Json export_component(const Component& component) {
-    Json config = Json::object();
-    for (const OptionDef& def : component.def->options)
-      config[std::string(def.name)] = plain_option(component.options, def);
-    return {{"class_name", keras_class(component.def->type)}, {"config", std::move(config)}};
-  }
-
- private:
   const Model& model_;
+  KerasForm form_;
+  std::vector<std::string> names_;
   DiagnosticSink sink_;
   std::map<const Call*, int64_t> numbers_;
 };
 
-/// A loss or metric by its name, which all versions read.
-Json name_of(const Component& component) {
-  return std::string(component.def->type);
+/// Whether a component among the options of a layer, or of a layer inside of it, is of before
+/// Keras 3.
+bool has_old_activation(const Layer& layer) {
+  if (layer.component.def == nullptr) return false;
+  if (layer.component.def->type == "hard_sigmoid" && is_old_hard_sigmoid(layer.component))
+    return true;
+  const Options& options = layer.component.options;
+  for (const OptionDef& def : layer.component.def->options) {
+    if (!options.has(def.name)) continue;
+    if (def.type == OptionType::kLayer && has_old_activation(*options.layer(def.name))) return true;
+    if (def.type == OptionType::kLayers) {
+      for (const auto& cell : options.layers(def.name)) {
+        if (has_old_activation(*cell)) return true;
+      }
+    }
+    if (def.type == OptionType::kComponent && def.family == Family::kActivation &&
+        is_old_hard_sigmoid(*options.component(def.name)))
+      return true;
+  }
+  return false;
 }
 
 }  // namespace
 
-std::string keras_class(std::string_view type) {
-  for (const ClassName& row : kClasses) {
-    if (row.type == type) return std::string(row.name);
+std::vector<std::string> keras_layer_names(const Model& model, KerasForm form) {
+  std::vector<std::string> names;
+  std::set<std::string> taken;
+  for (const ModelInput& input : model.inputs)
+    taken.insert(input.name);
+  for (const Layer& layer : model.layers) {
+    std::string wanted = layer.name;
+    if (form == KerasForm::kThree) std::replace(wanted.begin(), wanted.end(), '/', '_');
+    std::string name = wanted;
+    for (int i = 1; !taken.insert(name).second; ++i)
+      name = fmt::format("{}_{}", wanted, i);
+    names.push_back(std::move(name));
   }
-  std::string out;
-  bool begin = true;
-  for (const char c : type) {
-    if (c == '_') {
-      begin = true;
-      continue;
-    }
-    const bool dimension = c == 'd' && !out.empty() && out.back() >= '1' && out.back() <= '3';
-    out += (begin || dimension) && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-    begin = false;
-  }
-  return out;
+  return names;
 }
 
-Result<OwnJson> export_keras(const Model& model) {
-  return Exporter(model).run();
+KerasForm archive_form(const Model& model) {
+  if (model.training) {
+    const Component& optimizer = model.training->optimizer;
+    const bool adaptive = optimizer.def->type == "rmsprop" || optimizer.def->type == "adagrad";
+    if (adaptive && optimizer.options.text("epsilon_as") == "pytorch")
+      return KerasForm::kTwoArchive;
+  }
+  for (const Layer& layer : model.layers) {
+    const bool local =
+        layer.component.def != nullptr && is_one_of(layer.component.def->type, kNotInKerasThree);
+    if (local || has_old_activation(layer)) return KerasForm::kTwoArchive;
+  }
+  return KerasForm::kThree;
 }
 
-Json export_training(const Model& model) {
-  if (!model.training) return nullptr;
-  const Training& training = *model.training;
-  Json loss;
-  Json weights;
-  Json metrics = Json::array();
-  if (model.outputs.size() == 1) {
-    loss = name_of(training.losses.front().loss);
-  } else {
-    for (const OutputLoss& one : training.losses) {
-      loss[model.outputs[one.output].name] = name_of(one.loss);
-      weights[model.outputs[one.output].name] = one.weight;
-    }
-  }
-  if (model.outputs.size() == 1) {
-    for (const OutputMetric& metric : training.metrics)
-      metrics.push_back(name_of(metric.metric));
-  }
-  Json optimizer = Exporter::export_component(training.optimizer);
-  Json& config = optimizer["config"];
-  config.erase("epsilon_as");
-  const Component& schedule = *training.optimizer.options.component("learning_rate");
-  if (schedule.def->type == "constant")
-    config["learning_rate"] = schedule.options.number("learning_rate");
-  return {{"loss", std::move(loss)},
-          {"metrics", std::move(metrics)},
-          {"weighted_metrics", nullptr},
-          {"loss_weights", std::move(weights)},
-          {"optimizer_config", std::move(optimizer)}};
+Result<OwnJson> export_keras(const Model& model, KerasForm form) {
+  return Exporter(model, form).run();
 }
 
 }  // namespace gradc::exchange

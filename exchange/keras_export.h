@@ -1,24 +1,26 @@
-// A model as Keras 2's functional JSON, which Keras 2 and 3 and TensorFlow.js read.
+// A model as Keras's functional JSON.
 #pragma once
 
 #include "frontend/model.h"
 #include "support/json.h"
 #include "support/result.h"
 
+#include "exchange/keras_components.h"
+
 #include <string>
+#include <vector>
 
 namespace gradc::exchange {
 
-/// What the JSON says of its version: 2.15 is the last Keras 2, whose formulas it has.
-inline constexpr const char* kWrittenKerasVersion = "2.15.0";
+/// {"class_name": "Functional", "config": {...}}, layers as keras_order has them; all that Keras
+/// does not have is reported at once.
+Result<OwnJson> export_keras(const Model& model, KerasForm form);
 
-/// {"class_name": "Functional", "config": {...}}; all that Keras does not have is reported at once.
-Result<OwnJson> export_keras(const Model& model);
+/// What layers are called in a file: their names, in Keras 3 without slashes.
+std::vector<std::string> keras_layer_names(const Model& model, KerasForm form);
 
-/// {"loss", "metrics", "optimizer_config", ...}; null without training.
-Json export_training(const Model& model);
-
-/// "max_pooling2d" -> "MaxPooling2D".
-std::string keras_class(std::string_view type);
+/// The form of an archive that has the model's formulas: 3, unless an activation or the optimizer
+/// is of before.
+KerasForm archive_form(const Model& model);
 
 }  // namespace gradc::exchange

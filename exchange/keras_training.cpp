@@ -4,6 +4,7 @@
 
 #include "exchange/keras_names.h"
 #include "exchange/keras_options.h"
+#include "exchange/tfjs_optimizers.h"
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -175,13 +176,18 @@ class TrainingTranslator {
   }
 
   void put_optimizer(const JsonCursor& at) {
-    auto optimizer = translate_component(context_, without_decay(at), Family::kOptimizer);
+    named_ =
+        OwnJson(context_.dialect.tfjs ? keras_optimizer_of_tfjs(at.value()) : Json(at.value()));
+    const JsonCursor named = at.with_value(*named_);
+    auto optimizer = translate_component(context_, without_decay(named), Family::kOptimizer);
     if (!optimizer) return;
     Json& json = optimizer->json;
     if (json.is_string()) json = Json{{"type", json}};
     const ComponentDef* def = find_member(Family::kOptimizer, json.value("type", ""));
-    put_epsilon(def, json);
-    put_decay(at, json);
+    const bool legacy = named.has("config") && named.value()["config"].is_object() &&
+                        named.value()["config"].value("is_legacy_optimizer", Json(false)) == true;
+    put_epsilon(def, legacy, json);
+    put_decay(named, json);
     out_.put("optimizer", std::move(*optimizer));
   }
 
@@ -213,12 +219,13 @@ class TrainingTranslator {
   }
 
   /// Where epsilon is added changed with Keras 2.11; TensorFlow.js has places of its own.
-  void put_epsilon(const ComponentDef* def, Json& json) const {
+  void put_epsilon(const ComponentDef* def, bool is_legacy, Json& json) const {
     if (def == nullptr || find_keras_option(def->options, "epsilon_as") == nullptr) return;
     const bool root = def->type == "rmsprop" || def->type == "adagrad";
+    const bool legacy = context_.dialect.before(2, 11) || is_legacy;
     if (context_.dialect.tfjs) {
       json["epsilon_as"] = "tensorflow_js";
-    } else if (root && context_.dialect.before(2, 11)) {
+    } else if (root && legacy) {
       json["epsilon_as"] = "pytorch";
     }
   }
@@ -228,6 +235,7 @@ class TrainingTranslator {
   const NativeNetwork& network_;
   Piece out_;
   std::vector<std::optional<JsonCursor>> losses_;
+  OwnJson named_;  ///< by Keras's names
   OwnJson changed_;
 };
 

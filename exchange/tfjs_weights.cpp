@@ -26,6 +26,7 @@ struct WeightEntry {
   std::optional<Quantization> quantization;
   size_t count = 1;
   size_t element_bytes = 0;  ///< in the shard
+  bool of_optimizer = false;
 };
 
 size_t bytes_of(std::string_view dtype) {
@@ -38,19 +39,19 @@ class ManifestReader {
  public:
   ManifestReader(std::string file, DiagnosticSink& sink) : file_(std::move(file)), sink_(sink) {}
 
-  std::vector<WeightGroup> read(const JsonCursor& manifest) {
-    std::vector<WeightGroup> groups;
+  TfjsWeights read(const JsonCursor& manifest) {
+    TfjsWeights all;
     if (!manifest.value().is_array()) {
       report_wrong_type(sink_, manifest, "a list of groups");
-      return groups;
+      return all;
     }
     for (size_t i = 0; i < manifest.value().size() && !sink_.has_errors(); ++i)
-      read_group(manifest.element(i), groups);
-    return groups;
+      read_group(manifest.element(i), all);
+    return all;
   }
 
  private:
-  void read_group(const JsonCursor& at, std::vector<WeightGroup>& groups) {
+  void read_group(const JsonCursor& at, TfjsWeights& all) {
     if (!at.has("paths") || !at.has("weights") || !at.value()["paths"].is_array() ||
         !at.value()["weights"].is_array()) {
       sink_.error(DiagKind::kMissingOption, at.place(),
@@ -76,7 +77,7 @@ class ManifestReader {
                   wanted);
       return;
     }
-    cut(entries, bytes, groups);
+    cut(entries, bytes, all);
   }
 
   std::optional<WeightEntry> read_entry(const JsonCursor& at) {
@@ -92,6 +93,8 @@ class ManifestReader {
     entry.name = *name_text;
     entry.dtype = *dtype_text;
     if (!read_shape(*shape, entry)) return std::nullopt;
+    const auto group = reader.get("group");
+    entry.of_optimizer = group && group->value() == "optimizer";
     std::string stored = entry.dtype;
     if (const auto quantized = reader.get("quantization")) {
       entry.quantization = read_quantization(*quantized);
@@ -191,7 +194,7 @@ class ManifestReader {
   }
 
   static void cut(const std::vector<WeightEntry>& entries, const rt::Bytes& bytes,
-                  std::vector<WeightGroup>& groups) {
+                  TfjsWeights& all) {
     const uint8_t* from = bytes.data();
     for (const WeightEntry& entry : entries) {
       rt::Array array;
@@ -205,9 +208,14 @@ class ManifestReader {
         array.data.append(from, stored);
       }
       from += stored;
+      if (entry.of_optimizer) {
+        all.optimizer.push_back(std::move(array));
+        continue;
+      }
       // The layer is what stands before the weight's own name.
       const size_t slash = entry.name.rfind('/');
       const std::string layer = slash == std::string::npos ? "" : entry.name.substr(0, slash);
+      std::vector<WeightGroup>& groups = all.groups;
       if (groups.empty() || groups.back().layer != layer) groups.push_back({layer, {}});
       groups.back().arrays.push_back(std::move(array));
     }
@@ -235,19 +243,19 @@ class ManifestReader {
 
 }  // namespace
 
-Result<std::vector<WeightGroup>> read_tfjs_weights(const std::string& model_json) {
+Result<TfjsWeights> read_tfjs_weights(const std::string& model_json) {
   GRADC_TRY(const SourceFile file, read_source_file(model_json, kMaxJsonBytes));
   GRADC_TRY(const OwnJson json, parse_json(file));
   const JsonCursor root(*json, model_json);
   DiagnosticSink sink;
-  std::vector<WeightGroup> groups;
+  TfjsWeights all;
   if (root.has("weightsManifest")) {
-    groups = ManifestReader(model_json, sink).read(root.member("weightsManifest"));
+    all = ManifestReader(model_json, sink).read(root.member("weightsManifest"));
   } else {
     sink.error(DiagKind::kInvalidData, root.place(), "the file has no \"weightsManifest\"");
   }
   if (sink.has_errors()) return Failure(sink.take());
-  return groups;
+  return all;
 }
 
 }  // namespace gradc::exchange

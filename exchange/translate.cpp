@@ -11,6 +11,8 @@
 namespace gradc::exchange {
 namespace {
 
+constexpr const char* kTfjsTraining = "trainingConfig";
+
 /// The object with "class_name" and "config": the document itself, or inside of what is around.
 std::optional<JsonCursor> find_model(const JsonCursor& root) {
   if (root.has("class_name") && root.has("config")) return root;
@@ -21,14 +23,16 @@ std::optional<JsonCursor> find_model(const JsonCursor& root) {
   return std::nullopt;
 }
 
-/// "training_config" or "compile_config", on the way to the model.
+/// "training_config" or "compile_config", around the model or beside it; "trainingConfig" is what
+/// TensorFlow.js itself says of training, where there is none of Keras's.
 std::optional<JsonCursor> find_training(const JsonCursor& root) {
-  for (const char* key : {"training_config", "trainingConfig", "compile_config"}) {
+  for (const char* around : {"modelTopology", "model_config"}) {
+    if (!root.has(around)) continue;
+    if (auto inner = find_training(root.member(around))) return inner;
+  }
+  for (const char* key : {"training_config", "compile_config", kTfjsTraining}) {
     if (root.has(key) && root.value()[key].is_object() && !root.value()[key].empty())
       return root.member(key);
-  }
-  for (const char* around : {"modelTopology", "model_config"}) {
-    if (root.has(around)) return find_training(root.member(around));
   }
   return std::nullopt;
 }
@@ -80,7 +84,8 @@ std::optional<Translation> translate(const JsonCursor& root, const InputShapes& 
     return std::nullopt;
   }
   Context context{sink, find_dialect(root)};
-  context.dialect.tfjs = context.dialect.tfjs || root.has("weightsManifest");
+  const auto training = find_training(root);
+  if (training && training->pointer().ends_with(kTfjsTraining)) context.dialect.tfjs = true;
   const std::string class_name = string_member(at->value(), "class_name");
   if (!is_model_class(class_name)) {
     sink.error(DiagKind::kUnsupported, at->member("class_name").place(),
@@ -103,7 +108,6 @@ std::optional<Translation> translate(const JsonCursor& root, const InputShapes& 
   if (!network.blocks.json.empty()) document.put("blocks", std::move(network.blocks));
   document.put("layers", std::move(network.layers));
   document.put("outputs", std::move(network.outputs));
-  const auto training = find_training(root);
   const bool compiled =
       training && ((training->has("loss") && !training->value()["loss"].is_null()));
   document.put("training", compiled ? translate_training(context, *training, network)

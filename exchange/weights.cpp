@@ -9,7 +9,12 @@
 namespace gradc::exchange {
 namespace {
 
-Result<std::vector<WeightGroup>> read_keras_archive(const std::string& path) {
+struct FileWeights {
+  std::vector<WeightGroup> groups;
+  std::optional<StateVariables> state;
+};
+
+Result<FileWeights> read_keras_archive(const std::string& path) {
   GRADC_TRY(const SourceFile text, open_description(path, kMaxDescriptionBytes));
   GRADC_TRY(const OwnJson json, parse_json(text));
   DiagnosticSink sink;
@@ -18,16 +23,27 @@ Result<std::vector<WeightGroup>> read_keras_archive(const std::string& path) {
   GRADC_TRY(const rt::Bytes archive, read_archive(path));
   GRADC_TRY(rt::Bytes weights, read_keras_member(path, archive, "model.weights.h5"));
   GRADC_TRY(const auto file, H5File::open_image(path + "/model.weights.h5", weights));
-  return read_keras_variables(*file, *model);
+  FileWeights read;
+  GRADC_TRY(read.groups, read_keras_variables(*file, *model));
+  GRADC_TRY(read.state, read_keras_state(*file));
+  return read;
 }
 
-Result<std::vector<WeightGroup>> read_groups(const std::string& path) {
+Result<FileWeights> read_file(const std::string& path) {
+  FileWeights read;
   switch (container_kind(path)) {
-    case ContainerKind::kTfjs:
-      return read_tfjs_weights(file_in_folder(path));
+    case ContainerKind::kTfjs: {
+      GRADC_TRY(TfjsWeights all, read_tfjs_weights(file_in_folder(path)));
+      read.groups = std::move(all.groups);
+      if (!all.optimizer.empty())
+        read.state = StateVariables{std::move(all.optimizer), StateLayout::kTfjs};
+      return read;
+    }
     case ContainerKind::kH5: {
       GRADC_TRY(const auto file, H5File::open(path));
-      return read_h5_weights(*file);
+      GRADC_TRY(read.groups, read_h5_weights(*file));
+      GRADC_TRY(read.state, read_h5_state(*file));
+      return read;
     }
     case ContainerKind::kKeras:
       return read_keras_archive(path);
@@ -43,9 +59,21 @@ bool has_foreign_weights(const std::string& path) {
   return container_kind(path) != ContainerKind::kOther;
 }
 
-Status read_foreign_weights(const Model& model, const std::string& path, rt::SafetensorsFile* out) {
-  GRADC_TRY(std::vector<WeightGroup> groups, read_groups(path));
-  return assign_weights(model, path, std::move(groups), out);
+Status read_foreign_weights(const Model& model, const std::string& path, rt::SafetensorsFile* out,
+                            std::vector<Diagnostic>* left_out) {
+  GRADC_TRY(FileWeights file, read_file(path));
+  GRADC_TRY_STATUS(assign_weights(model, path, std::move(file.groups), out));
+  if (!file.state) return Ok{};
+  const std::string problem = assign_state(model, std::move(*file.state), out);
+  if (!problem.empty() && left_out != nullptr) {
+    left_out->push_back({DiagKind::kLeftOut,
+                         Severity::kWarning,
+                         fmt::format("the optimizer's state is left out: {}", problem),
+                         {.file = path},
+                         {},
+                         "training starts with fresh state"});
+  }
+  return Ok{};
 }
 
 }  // namespace gradc::exchange

@@ -15,9 +15,11 @@ namespace gradc::exchange {
 /// .h5, .keras): by what is in it, not by its name.
 bool has_foreign_weights(const std::string& path);
 
-/// The tensors of a model in such a file, by gradc's names. All that the file lacks, and all that
-/// does not fit, is reported at once.
-Status read_foreign_weights(const Model& model, const std::string& path, rt::SafetensorsFile* out);
+/// The tensors of a model in such a file, by gradc's names, and the state of its optimizer where
+/// the file has it. All that the file lacks, and all that does not fit, is reported at once; state
+/// that does not is left out, with a warning (`left_out` may be null).
+Status read_foreign_weights(const Model& model, const std::string& path, rt::SafetensorsFile* out,
+                            std::vector<Diagnostic>* left_out = nullptr);
 
 /// The tensors of one layer in a file, in the file's order; or all of a file that does not say what
 /// belongs together (an empty layer).

@@ -2,10 +2,11 @@
 
 #include "runtime/output_file.h"
 
-#include "exchange/h5_file.h"
 #include "exchange/keras_export.h"
+#include "exchange/keras_order.h"
 #include "exchange/read_model.h"
 #include "exchange/translate.h"
+#include "exchange/write_parts.h"
 
 #include <filesystem>
 
@@ -17,10 +18,12 @@ Status from_output(const rt::Status& status) {
   return make_error(DiagKind::kFileUnwritable, {}, "{}", status.text.c_str());
 }
 
-Status write_file(const std::string& path, const void* bytes, size_t count) {
+}  // namespace
+
+Status write_file(const std::string& path, std::string_view bytes) {
   rt::OutputFile file;
   GRADC_TRY_STATUS(from_output(file.open(path.c_str())));
-  GRADC_TRY_STATUS(from_output(file.write(bytes, count)));
+  GRADC_TRY_STATUS(from_output(file.write(bytes.data(), bytes.size())));
   return from_output(file.commit());
 }
 
@@ -28,15 +31,18 @@ std::string text_of(const Json& json) {
   return json.dump(1, ' ', true, Json::error_handler_t::replace) + "\n";
 }
 
-/// Layers with their parameters' own names, as Keras orders them.
-using LayerWeights = H5Content::Layer;
-
 Result<std::vector<LayerWeights>> weights_by_layer(const Model& model,
+                                                   const std::vector<std::string>& names,
                                                    const rt::SafetensorsFile& file) {
   std::vector<LayerWeights> all;
   std::vector<Diagnostic> problems;
-  for (const Layer& layer : model.layers) {
-    LayerWeights one{layer.name, {}};
+  for (const KerasItem& item : keras_order(model)) {
+    if (item.is_input) {
+      all.push_back({nullptr, model.inputs[item.index].name, {}});
+      continue;
+    }
+    const Layer& layer = model.layers[item.index];
+    LayerWeights one{&layer, names[item.index], {}};
     for (const ParameterSpec& spec : layer.parameters) {
       if (spec.carried) continue;
       const std::string name = layer.name + "/" + spec.name;
@@ -45,7 +51,7 @@ Result<std::vector<LayerWeights>> weights_by_layer(const Model& model,
         problems.push_back(
             make_error(DiagKind::kInvalidData, {}, "the weights have no \"{}\"", name));
       } else {
-        one.weights.emplace_back(spec.name, array);
+        one.arrays.emplace_back(spec.name, array);
       }
     }
     all.push_back(std::move(one));
@@ -53,42 +59,6 @@ Result<std::vector<LayerWeights>> weights_by_layer(const Model& model,
   if (!problems.empty()) return Failure(std::move(problems));
   return all;
 }
-
-/// All weights as one group of the manifest, cut into shards of 4 MB as TensorFlow.js does.
-Result<Json> write_shards(const std::vector<LayerWeights>& layers, const std::string& folder,
-                          std::vector<std::string>* files) {
-  constexpr size_t kShardBytes = size_t{4} << 20U;
-  rt::Bytes bytes;
-  Json entries = Json::array();
-  for (const LayerWeights& layer : layers) {
-    for (const auto& [name, array] : layer.weights) {
-      const bool integers = array->dtype == rt::Dtype::kI32;
-      if (array->dtype != rt::Dtype::kF32 && !integers) {
-        return make_error(DiagKind::kUnsupported, {},
-                          "\"{}/{}\" is {}, which TensorFlow.js does not have", layer.name, name,
-                          rt::dtype_name(array->dtype));
-      }
-      entries.push_back({{"name", layer.name + "/" + name},
-                         {"shape", Ints(array->dims.begin(), array->dims.end())},
-                         {"dtype", integers ? "int32" : "float32"}});
-      bytes.append(array->data.data(), array->data.size());
-    }
-  }
-  const size_t count = std::max<size_t>((bytes.size() + kShardBytes - 1) / kShardBytes, 1);
-  Json paths = Json::array();
-  for (size_t i = 0; i < count; ++i) {
-    const std::string name = fmt::format("group1-shard{}of{}.bin", i + 1, count);
-    const size_t begin = i * kShardBytes;
-    const std::string path = (std::filesystem::path(folder) / name).string();
-    GRADC_TRY_STATUS(
-        write_file(path, bytes.data() + begin, std::min(kShardBytes, bytes.size() - begin)));
-    paths.push_back(name);
-    files->push_back(path);
-  }
-  return Json{{"paths", std::move(paths)}, {"weights", std::move(entries)}};
-}
-
-}  // namespace
 
 Result<OwnJson> native_document(const std::string& path, const InputShapes& shapes) {
   GRADC_TRY(const SourceFile file, open_description(path, kMaxDescriptionBytes));
@@ -99,54 +69,46 @@ Result<OwnJson> native_document(const std::string& path, const InputShapes& shap
   return native ? std::move(native->json) : std::move(json);
 }
 
-Status write_tfjs(const Model& model, const rt::SafetensorsFile* weights, const std::string& folder,
-                  std::vector<std::string>* files) {
-  GRADC_TRY(OwnJson topology, export_keras(model));
-  std::vector<LayerWeights> layers;
-  if (weights != nullptr) {
-    GRADC_TRY(layers, weights_by_layer(model, *weights));
-  }
-  Json inner = {{"keras_version", kWrittenKerasVersion}, {"backend", "tensorflow"}};
-  inner["model_config"] = {{"class_name", (*topology)["class_name"]},
-                           {"config", (*topology)["config"]}};
-  Json training = export_training(model);
-  if (!training.is_null()) inner["training_config"] = std::move(training);
-  Json document = {
-      {"format", "layers-model"}, {"generatedBy", "keras v2.15.0"}, {"convertedBy", "gradc"}};
-  document["modelTopology"] = std::move(inner);
-  document["weightsManifest"] = Json::array();
+FileFormat format_of_name(const std::string& path) {
   std::error_code error;
-  std::filesystem::create_directories(folder, error);  // what fails is told by the first file
-  if (weights != nullptr) {
-    GRADC_TRY(Json group, write_shards(layers, folder, files));
-    document["weightsManifest"].push_back(std::move(group));
-  }
-  const std::string text = text_of(document);
-  const std::string path = (std::filesystem::path(folder) / "model.json").string();
-  GRADC_TRY_STATUS(write_file(path, text.data(), text.size()));
-  files->push_back(path);
-  return Ok{};
+  const std::filesystem::path file(path);
+  if (path.ends_with('/') || std::filesystem::exists(file / "model.json", error))
+    return FileFormat::kTfjs;
+  const std::string extension = file.extension().string();
+  if (extension == ".keras") return FileFormat::kKeras;
+  if (extension == ".h5" || extension == ".hdf5") return FileFormat::kH5;
+  if (extension == ".onnx") return FileFormat::kOnnx;
+  return FileFormat::kNative;
 }
 
-Status write_h5(const Model& model, const rt::SafetensorsFile* weights, const std::string& path) {
-  GRADC_TRY(OwnJson topology, export_keras(model));
-  H5Content content;
-  if (weights != nullptr) {
-    GRADC_TRY(content.layers, weights_by_layer(model, *weights));
-    for (H5Content::Layer& layer : content.layers) {
-      for (auto& [name, array] : layer.weights)
-        name = layer.name + "/" + name + ":0";
-    }
+std::string main_file(FileFormat format, const std::string& path) {
+  if (format != FileFormat::kTfjs) return path;
+  return (std::filesystem::path(path) / "model.json").string();
+}
+
+Status check_writable(FileFormat format, const Model& model) {
+  if (format == FileFormat::kOnnx) return Ok{};  // told when it is written
+  const KerasForm form = format == FileFormat::kKeras ? archive_form(model) : KerasForm::kTwo;
+  const auto exported = export_keras(model, form);
+  return exported.ok() ? Status(Ok{}) : Status(Failure(exported.diagnostics()));
+}
+
+Status write_model(FileFormat format, const Model& model, const rt::SafetensorsFile* weights,
+                   const std::string& path, Written* written) {
+  switch (format) {
+    case FileFormat::kTfjs:
+      return write_tfjs(model, weights, path, written);
+    case FileFormat::kH5:
+      return write_h5(model, weights, path, written);
+    case FileFormat::kKeras:
+      return write_keras(model, weights, path, written);
+    case FileFormat::kOnnx:
+      return write_onnx(model, weights, path, written);
+    case FileFormat::kNative:
+      break;
   }
-  const Json config = {{"class_name", (*topology)["class_name"]},
-                       {"config", (*topology)["config"]}};
-  content.weight_texts = {{"keras_version", kWrittenKerasVersion}, {"backend", "tensorflow"}};
-  content.texts = content.weight_texts;
-  content.texts.emplace_back("model_config", text_of(config));
-  const Json training = export_training(model);
-  if (!training.is_null()) content.texts.emplace_back("training_config", text_of(training));
-  GRADC_TRY(const std::vector<char> image, make_h5(content));
-  return write_file(path, image.data(), image.size());
+  return make_error(DiagKind::kInvalidUsage, {}, "\"{}\" has no ending of a format that is written",
+                    path);
 }
 
 }  // namespace gradc::exchange

@@ -14,11 +14,31 @@ namespace gradc::exchange {
 /// The native JSON of a description in any dialect.
 Result<OwnJson> native_document(const std::string& path, const InputShapes& shapes);
 
-/// A folder for TensorFlow.js: model.json last, after its shards. `weights` may be null.
-Status write_tfjs(const Model& model, const rt::SafetensorsFile* weights, const std::string& folder,
-                  std::vector<std::string>* files);
+enum class FileFormat : uint8_t {
+  kNative,  ///< gradc's own, or none that is known
+  kTfjs,
+  kH5,
+  kKeras,
+  kOnnx,  ///< what predict computes, with the weights
+};
+/// By the name's ending: ".keras", ".h5" (or ".hdf5"), ".onnx", or "/"; a folder with a model.json
+/// in it is one without.
+FileFormat format_of_name(const std::string& path);
+/// "folder/model.json" of a folder, else the path: the file that is written last.
+std::string main_file(FileFormat format, const std::string& path);
 
-/// A whole Keras 2 model in one HDF5 file.
-Status write_h5(const Model& model, const rt::SafetensorsFile* weights, const std::string& path);
+/// What was written, and what could not be said there.
+struct Written {
+  std::vector<std::string> files;
+  std::vector<Diagnostic> left_out;
+};
+
+/// Whether the model can be written at all: everything that the format does not have.
+Status check_writable(FileFormat format, const Model& model);
+
+/// A whole model: description, training, weights, and the optimizer's state where `weights` has it.
+/// `weights` may be null.
+Status write_model(FileFormat format, const Model& model, const rt::SafetensorsFile* weights,
+                   const std::string& path, Written* written);
 
 }  // namespace gradc::exchange

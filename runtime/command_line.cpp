@@ -178,6 +178,7 @@ Status train(Instance& instance, CommandLine& line) {
   command.seed = line.seed;
   command.validation_split = line.validation_split;
   command.weights = or_null(line.weights);
+  command.goes_on = line.goes_on;
   command.out = or_null(line.out);
   command.checkpoint = or_null(line.checkpoint);
   command.resume = line.resume;

@@ -262,20 +262,41 @@ Status keep_results(Instance& instance, const TrainCommand& command, Status ende
   return ended;
 }
 
+// The file that --out makes last: its own, unless it names a folder of another format.
+Status find_main_file(const Instance& instance, const char* out, Str* main_file) {
+  if (out == nullptr) return {};
+  *main_file = Str(out);
+  const WeightsWriter& writer = instance.weights_writer();
+  if (writer.prepare == nullptr) return {};
+  bool takes = false;
+  Str other;
+  GRADC_RT_TRY(writer.prepare(writer.self, out, &takes, &other));
+  if (takes) *main_file = static_cast<Str&&>(other);
+  return {};
+}
+
 }  // namespace
 
 Status run_train(Instance& instance, const TrainCommand& command, TrainResult* result) {
   const gradc_rt_training& defaults = instance.model().training;
-  const TrainFiles files{
-      command.out,       command.checkpoint,
-      command.log,       command.resume,
-      command.overwrite, defaults.early_stopping != 0 && defaults.restore_best_weights != 0};
+  Str main_file;  // of what --out names
+  GRADC_RT_TRY(find_main_file(instance, command.out, &main_file));
+  const TrainFiles files{main_file.empty() ? nullptr : main_file.c_str(),
+                         command.checkpoint,
+                         command.log,
+                         command.resume,
+                         command.overwrite,
+                         defaults.early_stopping != 0 && defaults.restore_best_weights != 0};
   GRADC_RT_TRY(check_train_files(instance, files));
-  const char* const outputs[] = {command.out, command.checkpoint, command.log};
+  const char* const outputs[] = {files.out, command.checkpoint, command.log};
   GRADC_RT_TRY(check_inputs_kept(command.data, {outputs, 3}));
   GRADC_RT_TRY(instance.initialize(command.has_seed ? command.seed : defaults.seed));
   if (command.weights != nullptr) {
-    GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kPartial));
+    if (command.goes_on) {
+      GRADC_RT_TRY(load_tensors(instance, command.weights, true));
+    } else {
+      GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kPartial));
+    }
   }
   if (command.resume && file_exists(command.checkpoint)) {
     // Before the data are prepared: what the checkpoint knows of its data wins over fresh facts.

@@ -17,6 +17,7 @@ struct TrainCommand {
   uint64_t seed = 0;
   double validation_split = -1;  // -1: the data's own validation part, else the model's split
   const char* weights = nullptr;
+  bool goes_on = false;  // with the optimizer's state in the weights' file, where it has it
   const char* out = nullptr;
   const char* checkpoint = nullptr;
   bool resume = false;

@@ -33,6 +33,17 @@ struct WeightsReader {
   const void* self = nullptr;
 };
 
+class Instance;
+
+/// Who writes an instance's weights in formats that the core does not know.
+struct WeightsWriter {
+  /// Whether a path's name asks for such a format. What would then be written last goes to
+  /// `main_file`, which is told before anything is worked out, as is what the format cannot hold.
+  Status (*prepare)(const void* self, const char* path, bool* takes, Str* main_file) = nullptr;
+  Status (*write)(const void* self, const Instance& instance, const char* path) = nullptr;
+  const void* self = nullptr;
+};
+
 class Instance {
  public:
   /// Bytes of memory that create() needs for a model whose entries are all compiled (AOT); for a
@@ -97,6 +108,8 @@ class Instance {
   /// null: safetensors files alone.
   const WeightsReader& weights_reader() const { return weights_reader_; }
   void set_weights_reader(const WeightsReader& reader) { weights_reader_ = reader; }
+  const WeightsWriter& weights_writer() const { return weights_writer_; }
+  void set_weights_writer(const WeightsWriter& writer) { weights_writer_ = writer; }
 
   int32_t threads() const { return pool_.count(); }
   /// Whether the host's calls look at the values they are given first (check_rows).
@@ -141,6 +154,7 @@ class Instance {
   uint64_t seed_ = 0;
   bool checked_ = false;
   WeightsReader weights_reader_;
+  WeightsWriter weights_writer_;
   void* owned_block_ = nullptr;  // freed by destroy(); NULL when the caller gave the memory
   void* owned_arena_ = nullptr;  // an arena that prepare() had to add
   void* owned_scratch_ = nullptr;

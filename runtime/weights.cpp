@@ -383,6 +383,13 @@ void put_meanings(const Instance& instance, Vec<Metadata>* metadata) {
 }
 
 Status save_weights(const Instance& instance, const char* path) {
+  const WeightsWriter& writer = instance.weights_writer();
+  if (writer.prepare != nullptr) {
+    bool takes = false;
+    Str main_file;
+    GRADC_RT_TRY(writer.prepare(writer.self, path, &takes, &main_file));
+    if (takes) return writer.write(writer.self, instance, path);
+  }
   return save_tensors(instance, path, false);
 }
 

@@ -31,7 +31,7 @@ Status load_weights(Instance& instance, const char* path, LoadMode mode);
 /// All that the model has must be in the file; the optimizer's state is taken too if it is asked
 /// for and there.
 Status load_tensors(Instance& instance, const char* path, bool with_optimizer);
-/// Parameters, states and data statistics.
+/// Parameters, states and data statistics; the instance's writer, where it takes the path.
 Status save_weights(const Instance& instance, const char* path);
 /// The same, with the optimizer's state if asked.
 Status save_tensors(const Instance& instance, const char* path, bool with_optimizer);

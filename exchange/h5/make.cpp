@@ -55,7 +55,7 @@ bool put_names(hid_t object, const std::string& name, const std::vector<std::str
   return true;
 }
 
-bool put_array(hid_t group, const std::string& name, const rt::Array& array) {
+bool put_array(hid_t file, const std::string& name, const rt::Array& array) {
   std::vector<hsize_t> dims(array.dims.begin(), array.dims.end());
   const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
   if (!links || H5Pset_create_intermediate_group(*links, 1) < 0) return false;
@@ -67,34 +67,50 @@ bool put_array(hid_t group, const std::string& name, const rt::Array& array) {
                      : array.dtype == rt::Dtype::kI32 ? H5T_NATIVE_INT32
                      : array.dtype == rt::Dtype::kI64 ? H5T_NATIVE_INT64
                                                       : H5T_NATIVE_FLOAT;
-  const Handle set(H5Dcreate2(group, name.c_str(), type, *space, *links, H5P_DEFAULT, H5P_DEFAULT),
+  const Handle set(H5Dcreate2(file, name.c_str(), type, *space, *links, H5P_DEFAULT, H5P_DEFAULT),
                    H5Dclose);
   return set && (array.count() == 0 ||
                  H5Dwrite(*set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data.data()) >= 0);
 }
 
-bool put_weights(hid_t file, const H5Content& content) {
-  const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
-  if (!links || H5Pset_create_intermediate_group(*links, 1) < 0) return false;
-  const Handle root(H5Gcreate2(file, "model_weights", *links, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
-  if (!root) return false;
-  std::vector<std::string> names;
-  for (const H5Content::Layer& layer : content.layers) {
-    names.push_back(layer.name);
-    const Handle group(H5Gcreate2(*root, layer.name.c_str(), *links, H5P_DEFAULT, H5P_DEFAULT),
-                       H5Gclose);
+bool put_group(hid_t file, const std::string& path, hid_t links) {
+  for (size_t end = 0; end < path.size();) {
+    end = std::min(path.find('/', end + 1), path.size());
+    const std::string part = path.substr(0, end);
+    if (H5Lexists(file, part.c_str(), H5P_DEFAULT) > 0) continue;
+    const Handle group(H5Gcreate2(file, part.c_str(), links, H5P_DEFAULT, H5P_DEFAULT), H5Gclose);
     if (!group) return false;
-    std::vector<std::string> weights;
-    for (const auto& [name, array] : layer.weights) {
-      weights.push_back(name);
-      if (!put_array(*group, weights.back(), *array)) return false;
-    }
-    if (!put_names(*group, "weight_names", weights)) return false;
   }
-  for (const auto& [name, text] : content.weight_texts) {
-    if (!put_text(*root, name.c_str(), text)) return false;
+  return true;
+}
+
+/// Calls `put` with the object that is open.
+template <class Put>
+bool with_object(hid_t file, const std::string& path, const Put& put) {
+  const Handle object(H5Oopen(file, path.empty() ? "/" : path.c_str(), H5P_DEFAULT), H5Oclose);
+  return object && put(*object);
+}
+
+bool put_content(hid_t file, const H5Content& content) {
+  const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
+  if (!links) return false;
+  for (const std::string& group : content.groups) {
+    if (!put_group(file, group, *links)) return false;
   }
-  return put_names(*root, "layer_names", names);
+  for (const auto& [path, array] : content.arrays) {
+    if (!put_array(file, path, *array)) return false;
+  }
+  for (const auto& [object, name, value] : content.texts) {
+    const bool put =
+        with_object(file, object, [&](hid_t at) { return put_text(at, name.c_str(), value); });
+    if (!put) return false;
+  }
+  for (const auto& [object, name, values] : content.names) {
+    const bool put =
+        with_object(file, object, [&](hid_t at) { return put_names(at, name, values); });
+    if (!put) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -107,9 +123,7 @@ Result<std::vector<char>> make_h5(const H5Content& content) {
   if (good) {
     const Handle file(H5Fcreate("model.h5", H5F_ACC_TRUNC, H5P_DEFAULT, *access), H5Fclose);
     good = static_cast<bool>(file);
-    for (const auto& [name, text] : content.texts)
-      good = good && put_text(*file, name.c_str(), text);
-    good = good && put_weights(*file, content) && H5Fflush(*file, H5F_SCOPE_GLOBAL) >= 0;
+    good = good && put_content(*file, content) && H5Fflush(*file, H5F_SCOPE_GLOBAL) >= 0;
     const ssize_t size = good ? H5Fget_file_image(*file, nullptr, 0) : -1;
     good = size > 0;
     if (good) {

@@ -27,12 +27,14 @@ void keras_door(std::string_view bytes) {
   }
   (void)render_diagnostics(model->warnings, sources);
   if (model->calls.size() > kMaxCalls) return;
-  const auto written = exchange::export_keras(*model);
-  if (!written.ok()) return;
-  SourceSet again;
-  const auto copy = read_model_text("written.json", (**written).dump(), again, dialects());
-  require(copy.ok(), "what was written is not read again", copy.ok() ? "" : copy.message());
-  require(copy->num_trainable() == model->num_trainable(), "what was written is another model");
+  for (const auto form : {exchange::KerasForm::kTwo, exchange::KerasForm::kThree}) {
+    const auto written = exchange::export_keras(*model, form);
+    if (!written.ok()) continue;
+    SourceSet again;
+    const auto copy = read_model_text("written.json", (**written).dump(), again, dialects());
+    require(copy.ok(), "what was written is not read again", copy.ok() ? "" : copy.message());
+    require(copy->num_trainable() == model->num_trainable(), "what was written is another model");
+  }
 }
 
 }  // namespace gradc::fuzz

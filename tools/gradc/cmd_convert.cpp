@@ -25,7 +25,9 @@ Result<std::optional<rt::SafetensorsFile>> find_weights(const ConvertCommandLine
   const std::string& path = options.weights.empty() ? options.in : options.weights;
   rt::SafetensorsFile file;
   if (exchange::has_foreign_weights(path)) {
-    GRADC_TRY_STATUS(exchange::read_foreign_weights(model, path, &file));
+    std::vector<Diagnostic> left_out;
+    GRADC_TRY_STATUS(exchange::read_foreign_weights(model, path, &file, &left_out));
+    report(left_out);
   } else if (!options.weights.empty()) {
     GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(path.c_str(), &file)));
   } else {
@@ -62,38 +64,39 @@ Status write_native(const ConvertCommandLine& options, const rt::SafetensorsFile
   return Ok{};
 }
 
-bool is_folder_name(const std::string& path) {
+/// A name without an ending is a folder.
+exchange::FileFormat format_of(const std::string& path) {
   std::error_code error;
-  return std::filesystem::is_directory(path, error) || path.ends_with('/') ||
-         !std::filesystem::path(path).has_extension();
+  const std::filesystem::path out(path);
+  if (!out.has_extension() || std::filesystem::is_directory(out, error))
+    return exchange::FileFormat::kTfjs;
+  return exchange::format_of_name(path);
 }
 
-Status convert(const ConvertCommandLine& options, SourceSet& sources,
-               std::vector<std::string>* files) {
+Status convert(const ConvertCommandLine& options, SourceSet& sources, exchange::Written* written) {
   GRADC_TRY_STATUS(check_apart(options.out, options.in));
   GRADC_TRY(const Model model, exchange::read_model(options.in, sources, input_shapes()));
   report(model.warnings);
   GRADC_TRY(const std::optional<rt::SafetensorsFile> weights, find_weights(options, model));
   const rt::SafetensorsFile* given = weights ? &*weights : nullptr;
-  if (has_extension(options.out, "json")) return write_native(options, given, files);
-  if (is_folder_name(options.out)) return exchange::write_tfjs(model, given, options.out, files);
-  if (has_extension(options.out, "h5")) {
-    GRADC_TRY_STATUS(exchange::write_h5(model, given, options.out));
-    files->push_back(options.out);
-    return Ok{};
+  if (has_extension(options.out, "json")) return write_native(options, given, &written->files);
+  const exchange::FileFormat format = format_of(options.out);
+  if (format == exchange::FileFormat::kNative) {
+    return make_error(DiagKind::kInvalidUsage, {},
+                      "\"{}\" ends with none of .json (native, with .safetensors beside it), "
+                      ".keras, .h5, .onnx and / (a folder of TensorFlow.js)",
+                      options.out);
   }
-  return make_error(DiagKind::kInvalidUsage, {},
-                    "\"{}\" ends with none of .json (native, with .safetensors beside it), .h5 and "
-                    "/ (a folder of TensorFlow.js)",
-                    options.out);
+  return exchange::write_model(format, model, given, options.out, written);
 }
 
 int run_convert(const ConvertCommandLine& options) {
   SourceSet sources;
-  std::vector<std::string> files;
-  const Status status = convert(options, sources, &files);
+  exchange::Written written;
+  const Status status = convert(options, sources, &written);
   if (!status.ok()) return report(status.diagnostics());
-  for (const std::string& file : files) {
+  report(written.left_out);
+  for (const std::string& file : written.files) {
     if (!rt::is_standard_output(file.c_str())) std::printf("%s\n", file.c_str());
   }
   return kSuccess;
@@ -107,8 +110,9 @@ void register_convert(CLI::App& app, Selection& selection) {
   command->footer(
       "Examples:\n"
       "  gradc convert model.keras -o model.json            and model.safetensors beside it\n"
-      "  gradc convert net.json --weights net.safetensors -o net.h5\n"
+      "  gradc convert net.json --weights net.safetensors -o net.keras\n"
       "  gradc convert net.h5 -o net_tfjs/\n"
+      "  gradc convert model.keras -o model.onnx            what predict computes, with the weights\n"
       "docs/exchange.md says what is read and written.");
   command
       ->add_option("MODEL", options->in,
@@ -116,7 +120,7 @@ void register_convert(CLI::App& app, Selection& selection) {
       ->required();
   command
       ->add_option("-o,--out", options->out,
-                   "what to write, by its ending: .json, .h5, or / for a folder")
+                   "what to write, by its ending: .json, .keras, .h5, .onnx, or / for a folder")
       ->check(output_name())
       ->required();
   command->add_option("--weights", options->weights,

@@ -137,7 +137,12 @@ int run(rt::CommandKind kind, TrainCommandLine& options) {
   rt::Status status =
       rt::Instance::create((*model)->runtime_model(), {static_cast<int32_t>(options.line.threads)},
                            nullptr, 0, &instance);
-  if (status.ok()) instance->set_weights_reader(weights_reader(**model));
+  const ForeignWeights foreign{
+      **model, [](const std::vector<Diagnostic>& warnings) { tool::report(warnings); }};
+  if (status.ok()) {
+    instance->set_weights_reader(weights_reader(foreign));
+    instance->set_weights_writer(weights_writer(foreign));
+  }
   if (status.ok()) status = rt::run_command(*instance, kind, options.line);
   if (instance != nullptr) rt::Instance::destroy(instance);
   return report(status);
@@ -158,10 +163,12 @@ CLI::App* add_command(CLI::App& app, Selection& selection, rt::CommandKind kind,
   add_no_cache(*command, options->cache);
   add_options(*command, kind, options);
   command->callback([options, kind, &selection] {
-    // A model of another program that has weights in it starts from them.
+    // A model of another program that has weights in it goes on from them.
     if (options->line.weights.empty() && !options->line.resume &&
-        exchange::has_foreign_weights(options->model))
+        exchange::has_foreign_weights(options->model)) {
       options->line.weights = rt::Str(options->model.c_str());
+      options->line.goes_on = true;
+    }
     check_usage(rt::check_needed(kind, options->line));
     selection.run = [options, kind] { return run(kind, *options); };
   });
@@ -183,7 +190,8 @@ void register_train(CLI::App& app, Selection& selection) {
       "  gradc train house.json --data houses.csv:target=price --validation-split 0.2 --log "
       "log.jsonl\n"
       "  gradc train two.json --input a=a.npy --input b=b.npy --target y=y.npy\n"
-      "docs/data.md says what --data may be.");
+      "  gradc train model.keras --data d.npz --out model.keras     goes on, the optimizer too\n"
+      "docs/data.md says what --data may be, docs/exchange.md which formats --out writes.");
 }
 
 void register_eval(CLI::App& app, Selection& selection) {

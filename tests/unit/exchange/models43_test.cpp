@@ -8,12 +8,15 @@
 #include "passes/gradient_check.h"
 #include "runtime/weights.h"
 #include "tests/unit/exchange/read.h"
+#include "tests/unit/exchange/same_model.h"
 
 #include "exchange/weights.h"
+#include "exchange/write.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -209,7 +212,8 @@ TEST_P(Models43, PredictsAsTensorFlowJs) {
   const std::array kinds = {EntryPoint::kPredict};
   ASSERT_TRUE((*compiled)->compile(kinds).ok());
   const InstancePtr instance = make_instance(**compiled);
-  instance->set_weights_reader(weights_reader(**compiled));
+  const ForeignWeights foreign{**compiled};
+  instance->set_weights_reader(weights_reader(foreign));
   const rt::Status loaded = rt::load_weights(*instance, folder.c_str(), rt::LoadMode::kComplete);
   ASSERT_TRUE(loaded.ok()) << loaded.text.c_str();
   ASSERT_TRUE(instance->prepare(GRADC_RT_PREDICT).ok());
@@ -231,6 +235,73 @@ TEST_P(Models43, PredictsAsTensorFlowJs) {
     }
   }
   std::cout << "largest difference " << largest << "\n";
+}
+
+/// The tensors of a file, or as a new training would begin.
+void find_weights(const Model& model, const std::string& path, rt::SafetensorsFile* out) {
+  if (has_foreign_weights(path)) {
+    const Status read = read_foreign_weights(model, path, out);
+    ASSERT_TRUE(read.ok()) << read.message();
+    return;
+  }
+  uint64_t noise = 1;
+  for (const Layer& layer : model.layers) {
+    for (const ParameterSpec& spec : layer.parameters) {
+      if (spec.carried) continue;
+      rt::Array array;
+      array.name = rt::Str((layer.name + "/" + spec.name).c_str());
+      array.dims.append(spec.shape.data(), spec.shape.size());
+      array.data.resize(array.count() * sizeof(float));
+      for (size_t i = 0; i < array.count(); ++i) {
+        noise = noise * 6364136223846793005U + 1442695040888963407U;
+        rt::store_f64(array.data.data(), array.dtype, i, static_cast<double>(noise >> 40U) * 1e-7);
+      }
+      out->arrays.push(std::move(array));
+    }
+  }
+}
+
+/// Written and read again: the same network, trained in the same way, with the same bits.
+TEST_P(Models43, ComesBackFromEveryFormat) {
+  constexpr int64_t kLimit = 3'000'000;
+  if (!is_small(kLimit)) GTEST_SKIP() << "takes much room; GRADC_ALL_MODELS runs it";
+  const auto model = read();
+  ASSERT_TRUE(model.ok()) << problems_;
+  rt::SafetensorsFile weights;
+  find_weights(*model, GetParam().path, &weights);
+  const std::string wanted = text_of_model(*model);
+  const std::filesystem::path folder =
+      std::filesystem::path(::testing::TempDir()) / ("formats_" + GetParam().name);
+  std::filesystem::create_directories(folder);
+  const auto native = native_document(GetParam().path, shapes_for(GetParam().name));
+  ASSERT_TRUE(native.ok()) << native.message();
+  SourceSet sources;
+  const auto own = read_model_text("own.json", (**native).dump(), sources);
+  ASSERT_TRUE(own.ok()) << problems_of(own, sources);
+  EXPECT_EQ(text_of_model(*own), wanted);
+  for (const char* name : {"m.h5", "m.keras", "tfjs/"}) {
+    SCOPED_TRACE(name);
+    const std::string path = (folder / name).string();
+    Written written;
+    const Status wrote = write_model(format_of_name(path), *model, &weights, path, &written);
+    ASSERT_TRUE(wrote.ok()) << wrote.message();
+    SourceSet again_sources;
+    const auto again = read_model(path, again_sources);
+    ASSERT_TRUE(again.ok()) << problems_of(again, again_sources);
+    EXPECT_EQ(text_of_model(*again), wanted);
+    rt::SafetensorsFile read_again;
+    const Status read = read_foreign_weights(*again, path, &read_again);
+    ASSERT_TRUE(read.ok()) << read.message();
+    ASSERT_EQ(read_again.arrays.size(), weights.arrays.size());
+    for (const rt::Array& array : weights.arrays) {
+      const rt::Array* other = read_again.find(array.name.c_str());
+      ASSERT_NE(other, nullptr) << array.name.c_str();
+      ASSERT_EQ(other->data.size(), array.data.size()) << array.name.c_str();
+      EXPECT_EQ(std::memcmp(other->data.data(), array.data.data(), array.data.size()), 0)
+          << array.name.c_str();
+    }
+  }
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace

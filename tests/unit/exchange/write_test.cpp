@@ -2,6 +2,7 @@
 #include "exchange/write.h"
 
 #include "tests/unit/exchange/read.h"
+#include "tests/unit/exchange/same_model.h"
 
 #include "exchange/keras_export.h"
 #include "exchange/keras_names.h"
@@ -49,23 +50,23 @@ void expect_same(const Loaded& one, const Loaded& other) {
   EXPECT_EQ(one.model.training->optimizer.def, other.model.training->optimizer.def);
 }
 
-TEST(Write, H5AndTfjsKeepEveryBit) {
+TEST(Write, EveryFormatKeepsEveryBit) {
   Loaded first;
   load(kFiles + "whole.h5", first);
   const std::string folder = std::string(::testing::TempDir()) + "/written/";
   std::filesystem::create_directories(folder);
-  const Status h5 = write_h5(first.model, &first.weights, folder + "again.h5");
-  ASSERT_TRUE(h5.ok()) << h5.message();
-  Loaded again;
-  load(folder + "again.h5", again);
-  expect_same(first, again);
-  std::vector<std::string> files;
-  const Status tfjs = write_tfjs(first.model, &first.weights, folder + "tfjs", &files);
-  ASSERT_TRUE(tfjs.ok()) << tfjs.message();
-  EXPECT_EQ(files.size(), 2U);
-  Loaded web;
-  load(folder + "tfjs", web);
-  expect_same(first, web);
+  for (const char* name : {"again.h5", "again.keras", "tfjs/"}) {
+    SCOPED_TRACE(name);
+    Written written;
+    const Status status = write_model(format_of_name(folder + name), first.model, &first.weights,
+                                      folder + name, &written);
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_TRUE(written.left_out.empty());
+    Loaded again;
+    load(folder + name, again);
+    expect_same(first, again);
+    EXPECT_EQ(text_of_model(again.model), text_of_model(first.model));
+  }
 }
 
 TEST(Write, NativeJsonIsTheSameModel) {
@@ -93,9 +94,12 @@ TEST(Write, WhatKerasDoesNotHaveIsNamedAtOnce) {
                {"type": "dense", "name": "y", "units": 2, "activation": "hard_sigmoid"}]})",
                                      sources);
   ASSERT_TRUE(model.ok()) << problems_of(model, sources);
-  const auto written = export_keras(*model);
+  const auto written = export_keras(*model, KerasForm::kTwo);
   ASSERT_FALSE(written.ok());
   EXPECT_EQ(written.diagnostics().size(), 3U);
+  const auto third = export_keras(*model, KerasForm::kThree);
+  ASSERT_FALSE(third.ok());
+  EXPECT_EQ(third.diagnostics().size(), 2U);  // whose hard_sigmoid it is
 }
 
 TEST(Write, ClassNamesAreKeras) {

@@ -1,0 +1,136 @@
+#include "exchange/keras_components.h"
+
+namespace gradc::exchange {
+namespace {
+
+struct ClassName {
+  std::string_view type, name;
+};
+// What is no CamelCase of the type.
+constexpr ClassName kClasses[] = {
+    {"lstm", "LSTM"},
+    {"gru", "GRU"},
+    {"rnn", "RNN"},
+    {"simple_rnn", "SimpleRNN"},
+    {"lstm_cell", "LSTMCell"},
+    {"gru_cell", "GRUCell"},
+    {"simple_rnn_cell", "SimpleRNNCell"},
+    {"relu", "ReLU"},
+    {"leaky_relu", "LeakyReLU"},
+    {"prelu", "PReLU"},
+    {"elu", "ELU"},
+    {"rms_normalization", "RMSNormalization"},
+    {"sgd", "SGD"},
+    {"momentum", "SGD"},
+    {"nesterov", "SGD"},
+    {"rmsprop", "RMSprop"},
+    {"adamw", "AdamW"},
+    {"l1", "L1"},
+    {"l2", "L2"},
+    {"l1_l2", "L1L2"},
+    {"auc", "AUC"},
+    {"mean_iou", "MeanIoU"},
+    {"kl_divergence", "KLDivergence"},
+    {"f1_score", "F1Score"},
+    {"fbeta_score", "FBetaScore"},
+    {"r2_score", "R2Score"},
+};
+
+/// Lists of floats, and one or a list where there is such a type.
+template <class Type>
+constexpr bool holds_numbers(Type type) {
+  if constexpr (requires { Type::kFloatOrFloats; }) {
+    return type == Type::kFloats || type == Type::kFloatOrFloats;
+  } else {
+    return type == Type::kFloats;
+  }
+}
+
+}  // namespace
+
+std::string keras_class(std::string_view type) {
+  for (const ClassName& row : kClasses) {
+    if (row.type == type) return std::string(row.name);
+  }
+  std::string out;
+  bool begin = true;
+  for (const char c : type) {
+    if (c == '_') {
+      begin = true;
+      continue;
+    }
+    const bool dimension = c == 'd' && !out.empty() && out.back() >= '1' && out.back() <= '3';
+    out += (begin || dimension) && c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+    begin = false;
+  }
+  return out;
+}
+
+std::string keras_module(Family family) {
+  if (family == Family::kSchedule) return "keras.optimizers.schedules";
+  return fmt::format("keras.{}s", family_name(family));
+}
+
+Json plain_option(const Options& options, const OptionDef& def, KerasForm form) {
+  if (!options.has(def.name)) return nullptr;
+  if (def.type == OptionType::kBool) return options.flag(def.name);
+  if (def.type == OptionType::kInt) return options.integer(def.name);
+  if (def.type == OptionType::kFloat) return options.number(def.name);
+  if (def.type == OptionType::kString || def.type == OptionType::kEnum)
+    return options.text(def.name);
+  if (def.type == OptionType::kComponent)
+    return export_component(*options.component(def.name), def.family, form);
+  if (def.type == OptionType::kLayer || def.type == OptionType::kLayers) return nullptr;
+  if (holds_numbers(def.type)) return options.numbers(def.name);
+  const Ints& value = options.ints(def.name);
+  const bool sides = (def.name == "padding" || def.name == "cropping") && value.size() >= 4;
+  if (!sides) return value;
+  Json pairs = Json::array();
+  for (size_t i = 0; i + 1 < value.size(); i += 2)
+    pairs.push_back(Json::array({value[i], value[i + 1]}));
+  return pairs;
+}
+
+Json with_class(std::string_view module, std::string_view name, Json config, KerasForm form) {
+  if (form == KerasForm::kTwo) return {{"class_name", name}, {"config", std::move(config)}};
+  return {{"module", module},
+          {"class_name", name},
+          {"config", std::move(config)},
+          {"registered_name", nullptr}};
+}
+
+Json export_component(const Component& component, Family family, KerasForm form) {
+  Json config = Json::object();
+  for (const OptionDef& def : component.def->options)
+    config[std::string(def.name)] = plain_option(component.options, def, form);
+  return with_class(keras_module(family), keras_class(component.def->type), std::move(config),
+                    form);
+}
+
+bool is_plain(const Component& component, Family family) {
+  for (const OptionDef& def : component.def->options) {
+    if (def.required()) return false;
+  }
+  const Component plain = default_component(family, component.def->type);
+  for (const OptionDef& def : component.def->options) {
+    if (plain_option(component.options, def, KerasForm::kTwo) !=
+        plain_option(plain.options, def, KerasForm::kTwo))
+      return false;
+  }
+  return true;
+}
+
+Json export_by_name(const Component& component, Family family, KerasForm form) {
+  if (is_plain(component, family)) return std::string(component.def->type);
+  Json json = export_component(component, family, form);
+  if (json["config"].contains("name") && json["config"]["name"].is_null())
+    json["config"]["name"] = std::string(component.def->type);
+  return json;
+}
+
+bool is_old_hard_sigmoid(const Component& activation) {
+  return activation.def->type == "hard_sigmoid" && activation.options.has("slope") &&
+         activation.options.number("slope") == 0.2;
+}
+
+}  // namespace gradc::exchange

@@ -1,0 +1,43 @@
+// What the writers of the formats share.
+#pragma once
+
+#include "frontend/model.h"
+#include "runtime/safetensors.h"
+#include "support/json.h"
+#include "support/result.h"
+
+#include "exchange/write.h"
+
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace gradc::exchange {
+
+Status write_file(const std::string& path, std::string_view bytes);
+/// For people to read as well.
+std::string text_of(const Json& json);
+
+/// A layer, or an input, and its parameters, in the order of keras_order.
+struct LayerWeights {
+  const Layer* layer = nullptr;                                  ///< null: an input
+  std::string name;                                              ///< as it is called in the file
+  std::vector<std::pair<std::string, const rt::Array*>> arrays;  ///< by the parameters' own names
+};
+/// `names` are those of the model's layers in the file.
+Result<std::vector<LayerWeights>> weights_by_layer(const Model& model,
+                                                   const std::vector<std::string>& names,
+                                                   const rt::SafetensorsFile& file);
+
+Status write_h5(const Model& model, const rt::SafetensorsFile* weights, const std::string& path,
+                Written* written);
+Status write_keras(const Model& model, const rt::SafetensorsFile* weights, const std::string& path,
+                   Written* written);
+Status write_onnx(const Model& model, const rt::SafetensorsFile* weights, const std::string& path,
+                  Written* written);
+/// A folder: model.json last, after its shards.
+Status write_tfjs(const Model& model, const rt::SafetensorsFile* weights, const std::string& folder,
+                  Written* written);
+
+}  // namespace gradc::exchange
