@@ -6,6 +6,7 @@
 #include "ir/tensor.h"
 #include "support/result.h"
 
+#include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -27,7 +28,11 @@ struct ParameterCheck {
   double analytic = 0.0;
   double numeric = 0.0;
   double relative_error = 0.0;
+  double rounding = 0.0;  ///< what rounding alone can make of the difference
   bool passed = false;
+
+  /// Whether the two differ by no more than rounding explains.
+  bool within_rounding() const { return std::fabs(analytic - numeric) <= rounding; }
 };
 
 /// Checks every parameter of a forward graph with output "loss" at the given inputs (in the order

@@ -108,6 +108,43 @@ forward:
   EXPECT_FALSE(checks->front().passed);
 }
 
+TEST(Differentiate, WhatRoundingExplainsIsNoWrongGradient) {
+  // The mean takes %b out again, and what rounding leaves of it is made larger, as norms of two
+  // rows do.
+  const auto graph = parsed(R"(graph @norm {
+  input %x : f32[5] {name=input/x}
+  param %w : f32[5] {name=w}
+  param %b : f32[] {name=b}
+forward:
+  %0    = mul %x, %w                          : f32[5]
+  %1    = broadcast %b {shape=[5], dims=[]}   : f32[5]
+  %2    = add %0, %1                          : f32[5]
+  %3    = reduce_sum %2 {axes=[0]}            : f32[]
+  %part = constant {value=0.2}                : f32[]
+  %4    = mul %3, %part                       : f32[]
+  %5    = broadcast %4 {shape=[5], dims=[]}   : f32[5]
+  %6    = sub %2, %5                          : f32[5]
+  %big  = constant {value=1e4}                : f32[5]
+  %7    = mul %6, %big                        : f32[5]
+  %8    = mul %7, %w                          : f32[5]
+  %loss = reduce_sum %8 {axes=[0]}            : f32[]
+  return loss=%loss
+}
+)");
+  ASSERT_NE(graph, nullptr);
+  GradientCheckOptions options;
+  options.tolerance = 1e-9;
+  const auto checks = check_gradients(*graph, draw_inputs(*graph, 3), options);
+  ASSERT_TRUE(checks.ok()) << checks.message();
+  ASSERT_EQ(checks->size(), 2U);
+  const ParameterCheck& bias = (*checks)[1];
+  EXPECT_TRUE(bias.passed) << bias.analytic << " " << bias.numeric << " " << bias.rounding;
+  EXPECT_GT(bias.relative_error, options.tolerance);
+  EXPECT_TRUE(bias.within_rounding());
+  EXPECT_LT(bias.rounding, 1e-4);
+  EXPECT_GT(std::fabs((*checks)[0].analytic), 10.0);
+}
+
 TEST(Differentiate, AnUnusedParameterHasAZeroGradientAndAWarning) {
   const auto graph = parsed(R"(graph @unused {
   param %w : f32[2] {name=a/w}   // /layers/0
