@@ -68,8 +68,11 @@ class Assignment {
 
   Status run(rt::SafetensorsFile* out) {
     if (!by_path() && !by_layer() && !by_order()) return report();
-    for (Parameter& parameter : parameters_)
+    const Origin origin = groups_.empty() ? Origin{} : groups_.front().origin;
+    for (Parameter& parameter : parameters_) {
+      modernize(model_.layers[parameter.layer], *parameter.spec, origin, *parameter.array);
       check_shape(parameter);
+    }
     if (!problems_.empty()) return Failure(std::move(problems_));
     for (Parameter& parameter : parameters_) {
       parameter.array->source = rt::format("%s: %s", path_.c_str(), parameter.array->name.c_str());

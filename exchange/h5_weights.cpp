@@ -61,20 +61,6 @@ void join_gates(WeightGroup& group) {
   if (!joined.empty()) group.arrays = std::move(joined);
 }
 
-/// Theano convolves with the kernel turned round: its spatial axes, all but the last two,
-/// backwards.
-void turn_kernel(rt::Array& array) {
-  if (array.dims.size() < 3 || array.count() == 0) return;
-  const size_t rank = array.dims.size();
-  const size_t block = static_cast<size_t>(array.dims[rank - 2] * array.dims[rank - 1]) *
-                       rt::dtype_bytes(array.dtype);
-  // All of them backwards is the blocks in the opposite order.
-  rt::Bytes turned;
-  for (size_t end = array.data.size(); end > 0; end -= block)
-    turned.append(array.data.data() + end - block, block);
-  array.data = std::move(turned);
-}
-
 }  // namespace
 
 bool h5_has_description(const H5File& file) {
@@ -104,21 +90,16 @@ Result<std::vector<WeightGroup>> read_h5_weights(const H5File& file) {
   GRADC_TRY(const std::vector<std::string> layers, file.split_strings(root, "layer_names"));
   const std::string version = attribute(file, root, "keras_version");
   const bool first_keras = version.empty() || version.starts_with("1.");
-  const bool theano = attribute(file, root, "backend") == "theano";
-  if (first_keras && theano) {
-    return make_error(DiagKind::kUnsupported, {},
-                      "the weights are those of Keras 1 on Theano, whose kernels lie otherwise")
-        .with_help("load and save them with Keras 2");
-  }
+  const Origin origin{.first_keras = first_keras,
+                      .theano = attribute(file, root, "backend") == "theano"};
   std::vector<WeightGroup> groups;
   for (const std::string& layer : layers) {
     const std::string path = root.empty() ? layer : root + "/" + layer;
     GRADC_TRY(const std::vector<std::string> names, file.split_strings(path, "weight_names"));
-    WeightGroup group{layer, {}};
+    WeightGroup group{layer, {}, origin};
     for (const std::string& name : names) {
       GRADC_TRY(rt::Array array, file.dataset(path + "/" + name));
       array.name = rt::Str(name.c_str(), name.size());
-      if (theano) turn_kernel(array);
       group.arrays.push_back(std::move(array));
     }
     if (first_keras) join_gates(group);

@@ -21,11 +21,22 @@ bool has_foreign_weights(const std::string& path);
 Status read_foreign_weights(const Model& model, const std::string& path, rt::SafetensorsFile* out,
                             std::vector<Diagnostic>* left_out = nullptr);
 
+/// What makes the arrays of an older file lie otherwise.
+struct Origin {
+  bool first_keras = false;
+  bool theano = false;
+};
+
+/// The kernel of a convolution as gradc keeps it: [spatial..., in, out] of what Keras 1 keeps with
+/// channels first, and of what Theano keeps turned round. Anything else stays as it is.
+void modernize(const Layer& layer, const ParameterSpec& spec, Origin origin, rt::Array& array);
+
 /// The tensors of one layer in a file, in the file's order; or all of a file that does not say what
 /// belongs together (an empty layer).
 struct WeightGroup {
   std::string layer;
   std::vector<rt::Array> arrays;
+  Origin origin = {};
 };
 
 /// Gives arrays the names of the model's parameters: by their paths, or layer by layer in order.

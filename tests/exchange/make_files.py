@@ -65,6 +65,28 @@ with h5py.File(os.path.join(here, "bomb.h5"), "w") as f:
     f.create_dataset("score/score/kernel:0", shape=(1 << 40,), dtype="f4", chunks=(1 << 20,), compression="gzip")
 
 
+# The same model with the state of its optimizer after 5 steps: the k-th parameter's is 10 k + slot.
+TRAINED = [value for layer, weights in WEIGHTS for name, value in weights if "moving" not in name]
+
+
+def state_of(slot, k):
+    return np.full_like(TRAINED[k], 10 * k + slot)
+
+
+with h5py.File(os.path.join(here, "state.h5"), "w") as f:
+    f.attrs["model_config"] = json.dumps(CONFIG)
+    f.attrs["training_config"] = json.dumps(TRAINING)
+    f.attrs["keras_version"] = "2.4.0"
+    f.attrs["backend"] = "tensorflow"
+    put_layers(f.create_group("model_weights"), split=False)
+    state = f.create_group("optimizer_weights")
+    variables = [("Adam/iter:0", np.int64(5))]
+    variables += [(f"Adam/{name}/{'mv'[slot]}:0", state_of(slot, k)) for slot in range(2) for k, name in enumerate("abcdefg")]
+    state.attrs["weight_names"] = [name.encode() for name, _ in variables]
+    for name, value in variables:
+        state.create_dataset(name, data=value)
+
+
 # Keras 1: the gates apart, in the order i, c, f, o, and names that say nothing.
 with h5py.File(os.path.join(here, "keras1.h5"), "w") as f:
     names = ["memory", "norm", "score"]
@@ -80,12 +102,14 @@ with h5py.File(os.path.join(here, "keras1.h5"), "w") as f:
             inner.create_dataset(f"{layer}_param_{i}", data=array)
 
 
-def keras_file(name, folder, config, separator="/"):
+def keras_file(name, folder, config, separator="/", state=()):
     image = io.BytesIO()
     with h5py.File(image, "w") as f:
         for path, (_, weights) in zip([["lstm", "cell"], ["batch_normalization"], ["dense"]], WEIGHTS):
             for i, (_, value) in enumerate(weights):
                 f.create_dataset(separator.join([folder, *path]) + f"/vars/{i}", data=value)
+        for i, value in enumerate(state):
+            f.create_dataset(f"optimizer/vars/{i}", data=value)
     with zipfile.ZipFile(os.path.join(here, name), "w") as z:
         for member, content in [("metadata.json", json.dumps({"keras_version": "2.15.0"})),
                                 ("config.json", json.dumps(config)), ("model.weights.h5", image.getvalue())]:
@@ -107,3 +131,6 @@ for layer in keras3["config"]["layers"]:
     layer["config"].pop("batch_input_shape", None)
     layer["config"]["dtype"] = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
 keras_file("keras3.keras", "layers", keras3)
+keras3["compile_config"] = KERAS2["compile_config"]
+keras_file("state.keras", "layers", keras3, state=[np.int64(5), np.float32(0.01)] +
+           [state_of(slot, k) for k in range(len(TRAINED)) for slot in range(2)])

@@ -80,14 +80,16 @@ TEST_P(Hostile, EveryMutationIsAnswered) {
   std::filesystem::remove(target);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Files, Hostile,
-    ::testing::Values("whole.h5", "weights.h5", "keras2.keras", "keras3.keras", "tfjs/model.json"),
-    [](const auto& one) {
-      std::string name = one.param;
-      std::replace_if(name.begin(), name.end(), [](char c) { return c == '.' || c == '/'; }, '_');
-      return name;
-    });
+INSTANTIATE_TEST_SUITE_P(Files, Hostile,
+                         ::testing::Values("whole.h5", "weights.h5", "keras2.keras", "keras3.keras",
+                                           "tfjs/model.json", "state.h5", "state.keras"),
+                         [](const auto& one) {
+                           std::string name = one.param;
+                           std::replace_if(
+                               name.begin(), name.end(),
+                               [](char c) { return c == '.' || c == '/'; }, '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace gradc::exchange

@@ -62,6 +62,39 @@ TEST(Weights, OfFilesThatHoldTheModelToo) {
   }
 }
 
+/// What make_files.py writes as the state of the k-th trained parameter: 10 k + slot.
+TEST(Weights, ComeWithTheStateOfTheOptimizer) {
+  constexpr const char* kTrained[] = {"memory/kernel", "memory/recurrent_kernel",
+                                      "memory/bias",   "norm/gamma",
+                                      "norm/beta",     "score/kernel",
+                                      "score/bias"};
+  for (const char* name : {"state.h5", "state.keras"}) {
+    SCOPED_TRACE(name);
+    SourceSet sources;
+    const auto model = read_model(kFiles + name, sources);
+    ASSERT_TRUE(model.ok()) << problems_of(model, sources);
+    rt::SafetensorsFile file;
+    std::vector<Diagnostic> left_out;
+    const Status status = read_foreign_weights(*model, kFiles + name, &file, &left_out);
+    ASSERT_TRUE(status.ok()) << said_by(status);
+    EXPECT_TRUE(left_out.empty());
+    EXPECT_EQ(file.arrays.size(), 9U + 14U + 1U);
+    const rt::Array* iteration = file.find("optimizer/iteration");
+    ASSERT_NE(iteration, nullptr);
+    EXPECT_EQ(rt::load_i64(iteration->data.data(), iteration->dtype, 0), 5);
+    for (size_t k = 0; k < std::size(kTrained); ++k) {
+      for (const auto& [slot, plus] : {std::pair{"momentum", 0.0}, {"velocity", 1.0}}) {
+        const std::string state = fmt::format("optimizer/{}/{}", kTrained[k], slot);
+        const rt::Array* array = file.find(state.c_str());
+        ASSERT_NE(array, nullptr) << state;
+        EXPECT_EQ(rt::load_f64(array->data.data(), array->dtype, 0),
+                  10.0 * static_cast<double>(k) + plus)
+            << state;
+      }
+    }
+  }
+}
+
 TEST(Weights, AloneGoWithAModel) {
   SourceSet sources;
   const auto model = read_model(kFiles + "whole.h5", sources);
