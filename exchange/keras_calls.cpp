@@ -3,6 +3,7 @@
 #include "support/utf8.h"
 
 #include "exchange/keras_model.h"
+#include "exchange/keras_names.h"
 #include "exchange/keras_options.h"
 
 namespace gradc::exchange {
@@ -29,7 +30,7 @@ class CallReader {
   CallReader(const Context& context, const KerasLayer& layer) : context_(context), layer_(layer) {}
 
   KerasCall read_object(const JsonCursor& at) {
-    KerasCall call{.inputs = {}, .named = {}, .causal = false, .at = at};
+    KerasCall call{.inputs = {}, .named = {}, .flags = {}, .at = at};
     if (at.has("args")) collect(at.member("args"), call.inputs, 0);
     if (at.has("kwargs")) read_keywords(at.member("kwargs"), call);
     return call;
@@ -37,7 +38,7 @@ class CallReader {
 
   /// Forms 1 and 2.
   KerasCall read_list(const JsonCursor& at) {
-    KerasCall call{.inputs = {}, .named = {}, .causal = false, .at = at};
+    KerasCall call{.inputs = {}, .named = {}, .flags = {}, .at = at};
     if (is_triple(at.value())) {
       read_element(at, call);
       return call;
@@ -92,8 +93,8 @@ class CallReader {
         if (key == "training" && value == true) refuse(member, key);
         continue;
       }
-      if (key == "use_causal_mask") {
-        call.causal = value == true;
+      if (is_flag_of_call(key)) {
+        if (value == true) call.flags.push_back(key);
         continue;
       }
       std::vector<TensorRef> tensors;

@@ -1,5 +1,9 @@
 #include "exchange/keras_components.h"
 
+#include "frontend/component_reader.h"
+
+#include <algorithm>
+
 namespace gradc::exchange {
 namespace {
 
@@ -107,21 +111,22 @@ Json export_component(const Component& component, Family family, KerasForm form)
                     form);
 }
 
-bool is_plain(const Component& component, Family family) {
-  for (const OptionDef& def : component.def->options) {
-    if (def.required()) return false;
-  }
-  const Component plain = default_component(family, component.def->type);
-  for (const OptionDef& def : component.def->options) {
-    if (plain_option(component.options, def, KerasForm::kTwo) !=
-        plain_option(plain.options, def, KerasForm::kTwo))
-      return false;
-  }
-  return true;
+bool is_plain_option(const Component& component, const OptionDef& def) {
+  if (def.required()) return false;
+  Options plain;
+  fill_defaults({&def, 1}, plain);
+  return plain_option(component.options, def, KerasForm::kTwo) ==
+         plain_option(plain, def, KerasForm::kTwo);
+}
+
+bool is_plain(const Component& component) {
+  const auto& options = component.def->options;
+  return std::all_of(options.begin(), options.end(),
+                     [&](const OptionDef& def) { return is_plain_option(component, def); });
 }
 
 Json export_by_name(const Component& component, Family family, KerasForm form) {
-  if (is_plain(component, family)) return std::string(component.def->type);
+  if (is_plain(component)) return std::string(component.def->type);
   Json json = export_component(component, family, form);
   if (json["config"].contains("name") && json["config"]["name"].is_null())
     json["config"]["name"] = std::string(component.def->type);

@@ -31,7 +31,9 @@ Json export_component(const Component& component, Family family, KerasForm form)
 Json export_by_name(const Component& component, Family family, KerasForm form);
 
 /// Whether all options of a component have their defaults.
-bool is_plain(const Component& component, Family family);
+bool is_plain(const Component& component);
+/// Whether an option of a layer has its default; one without is never plain.
+bool is_plain_option(const Component& component, const OptionDef& def);
 /// The hard_sigmoid of Keras 1 and 2, 0.2 x + 0.5.
 bool is_old_hard_sigmoid(const Component& activation);
 

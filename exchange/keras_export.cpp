@@ -19,8 +19,8 @@ constexpr std::string_view kNotInKeras[] = {"position_embedding", "token_and_pos
 constexpr std::string_view kNotInKerasTwo[] = {"rms_normalization", "group_query_attention"};
 constexpr std::string_view kNotInKerasThree[] = {"locally_connected1d", "locally_connected2d"};
 
-/// An option of a layer here, of its call there.
-constexpr std::string_view kCausal = "use_causal_mask";
+// Options that Keras does not have, where they ask for nothing.
+constexpr std::string_view kOwnOptions[] = {"tied_to", "scale_initializer", "rms_scaling"};
 
 bool is_one_of(std::string_view type, std::span<const std::string_view> list) {
   return std::find(list.begin(), list.end(), type) != list.end();
@@ -146,9 +146,13 @@ class Exporter {
     return json;
   }
 
-  static bool is_causal(const Layer& layer) {
+  /// What is said at each call.
+  static void put_flags(const Layer& layer, Json& keywords) {
     const Options& options = layer.component.options;
-    return options.defines(kCausal) && options.has(kCausal) && options.flag(kCausal);
+    for (const OptionDef& def : layer.component.def->options) {
+      if (is_flag_of_call(def.name) && options.has(def.name) && options.flag(def.name))
+        keywords[std::string(def.name)] = true;
+    }
   }
 
   /// A call of Keras 2: [[layer, node, tensor, {keywords}], ...].
@@ -163,7 +167,7 @@ class Exporter {
         node.push_back(tensor_of(call.inputs[i]));
       }
     }
-    if (is_causal(layer)) keywords[std::string(kCausal)] = true;
+    if (layer.component.def != nullptr) put_flags(layer, keywords);
     if (!keywords.empty()) node[0][3] = std::move(keywords);
     return node;
   }
@@ -184,7 +188,7 @@ class Exporter {
     } else {
       args.push_back(std::move(tensors));
     }
-    if (is_causal(layer)) keywords[std::string(kCausal)] = true;
+    if (layer.component.def != nullptr) put_flags(layer, keywords);
     return {{"args", std::move(args)}, {"kwargs", std::move(keywords)}};
   }
 
@@ -220,7 +224,13 @@ class Exporter {
       return layer_object("Activation", std::move(config));
     }
     for (const OptionDef& def : layer.component.def->options) {
-      if (def.name != kCausal) config[std::string(def.name)] = option_of(layer, def);
+      if (is_flag_of_call(def.name)) continue;
+      Json value = option_of(layer, def);
+      if (!is_one_of(def.name, kOwnOptions)) {
+        config[std::string(def.name)] = std::move(value);
+      } else if (!is_plain_option(layer.component, def)) {
+        refuse(layer, fmt::format("Keras does not have its \"{}\"", def.name));
+      }
     }
     if (type == "leaky_relu" && !third()) {
       config["alpha"] = config["negative_slope"];
@@ -235,7 +245,7 @@ class Exporter {
       if (is_old_hard_sigmoid(activation) == third())
         refuse(layer, third() ? "Keras 3's hard_sigmoid has another slope"
                               : "Keras 2's hard_sigmoid has another slope");
-    } else if (!is_plain(activation, Family::kActivation)) {
+    } else if (!is_plain(activation)) {
       refuse(layer, "its activation has options");
     }
     return std::string(activation.def->type);

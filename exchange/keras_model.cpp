@@ -29,7 +29,7 @@ class ModelReader {
       } else {
         if (!previous) previous = add_input(node->layer.name, at);
         node = &model_.layers.back();  // add_input may have moved it
-        node->calls.push_back({.inputs = {*previous}, .named = {}, .causal = false, .at = at});
+        node->calls.push_back({.inputs = {*previous}, .named = {}, .flags = {}, .at = at});
       }
       previous = TensorRef{model_.layers.back().layer.name, 0, 0, at};
     }

@@ -24,7 +24,7 @@ struct TensorRef {
 struct KerasCall {
   std::vector<TensorRef> inputs;
   std::vector<std::pair<std::string, TensorRef>> named;  ///< keyword arguments that are tensors
-  bool causal = false;                                   ///< use_causal_mask
+  std::vector<std::string> flags;                        ///< those of is_flag_of_call that are true
   JsonCursor at;
 };
 

@@ -145,6 +145,10 @@ const OptionDef* find_keras_option(std::span<const OptionDef> table, std::string
   return nullptr;
 }
 
+bool is_flag_of_call(std::string_view name) {
+  return name == "use_causal_mask" || name == "return_attention_scores";
+}
+
 bool is_sequential(std::string_view class_name) {
   return squashed(class_name) == "sequential";
 }

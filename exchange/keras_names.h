@@ -21,6 +21,9 @@ const ComponentDef* find_keras_component(Family family, std::string_view name);
 /// The option of `table` that a Keras option of that name is, in any version; null: none.
 const OptionDef* find_keras_option(std::span<const OptionDef> table, std::string_view name);
 
+/// An option of the layer here, an argument of its calls there.
+bool is_flag_of_call(std::string_view name);
+
 /// "Model", "Functional", "Sequential", ...
 bool is_model_class(std::string_view class_name);
 bool is_sequential(std::string_view class_name);

@@ -194,7 +194,9 @@ class ListWriter {
     entry.json["name"] = name;
     entry.json["inputs"] = inputs;
     entry.places.emplace_back("/inputs", how.at.pointer());
-    if (how.causal && call == 0) entry.json["use_causal_mask"] = true;
+    for (const std::string& flag : how.flags) {
+      if (call == 0) entry.json[flag] = true;
+    }
     for (const auto& [key, ref] : how.named)
       entry.put(key, reference(scope, ref), ref.at);
     list.push(std::move(entry));

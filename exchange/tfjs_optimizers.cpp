@@ -87,7 +87,7 @@ Json tfjs_optimizer(const Component& optimizer) {
 }
 
 std::string tfjs_loss(const Component& loss) {
-  if (!is_plain(loss, Family::kLoss)) return {};
+  if (!is_plain(loss)) return {};
   const std::string_view type = loss.def->type;
   for (const auto& [there, here] : kLosses) {
     if (here == type) return std::string(there);
@@ -98,8 +98,8 @@ std::string tfjs_loss(const Component& loss) {
 }
 
 bool has_tfjs_metric(const Component& metric) {
-  return is_plain(metric, Family::kMetric) && std::find(std::begin(kMetrics), std::end(kMetrics),
-                                                        metric.def->type) != std::end(kMetrics);
+  return is_plain(metric) && std::find(std::begin(kMetrics), std::end(kMetrics),
+                                       metric.def->type) != std::end(kMetrics);
 }
 
 Json keras_optimizer_of_tfjs(const Json& optimizer) {

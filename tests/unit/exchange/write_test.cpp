@@ -102,6 +102,37 @@ TEST(Write, WhatKerasDoesNotHaveIsNamedAtOnce) {
   EXPECT_EQ(third.diagnostics().size(), 2U);  // whose hard_sigmoid it is
 }
 
+/// What Keras says at each call, and what it has no word for, where it asks for nothing.
+TEST(Write, OptionsOfCallsAndOptionsThatKerasDoesNotHave) {
+  SourceSet sources;
+  const auto model = read_model_text("native.json", R"({
+    "inputs": [{"name": "x", "shape": [4, 6]}],
+    "layers": [{"type": "multi_head_attention", "name": "a", "num_heads": 2, "key_dim": 3,
+                "use_causal_mask": true, "inputs": ["x", "x"]},
+               {"type": "attention", "name": "b", "return_attention_scores": true,
+                "inputs": ["a", "x"]},
+               {"type": "layer_normalization", "name": "c", "inputs": ["b"]},
+               {"type": "dense", "name": "y", "units": 2, "activation": "linear"}],
+    "outputs": ["y", "b.scores"]})",
+                                     sources);
+  ASSERT_TRUE(model.ok()) << problems_of(model, sources);
+  for (const KerasForm form : {KerasForm::kTwo, KerasForm::kTwoArchive, KerasForm::kThree}) {
+    const auto written = export_keras(*model, form);
+    ASSERT_TRUE(written.ok()) << written.message();
+    const std::string text = (**written).dump();
+    EXPECT_EQ(text.find("\"tied_to\""), std::string::npos);
+    EXPECT_EQ(text.find("\"scale_initializer\""), std::string::npos);
+    for (const Json& layer : (**written)["config"]["layers"])
+      EXPECT_FALSE(layer["config"].contains("use_causal_mask"));
+    SourceSet again;
+    const auto copy =
+        read_model_text("written.json", text, again, {.dialects = &all_dialects(), .shapes = {}});
+    ASSERT_TRUE(copy.ok()) << problems_of(copy, again);
+    const std::string wanted = text_of_model(*model);
+    EXPECT_EQ(text_of_model(*copy).substr(0, wanted.size()), wanted);  // and a loss that is assumed
+  }
+}
+
 TEST(Write, ClassNamesAreKeras) {
   EXPECT_EQ(keras_class("max_pooling2d"), "MaxPooling2D");
   EXPECT_EQ(keras_class("global_average_pooling1d"), "GlobalAveragePooling1D");
