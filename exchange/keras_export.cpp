@@ -20,7 +20,8 @@ constexpr std::string_view kNotInKerasTwo[] = {"rms_normalization", "group_query
 constexpr std::string_view kNotInKerasThree[] = {"locally_connected1d", "locally_connected2d"};
 
 // Options that Keras does not have, where they ask for nothing.
-constexpr std::string_view kOwnOptions[] = {"tied_to", "scale_initializer", "rms_scaling"};
+constexpr std::string_view kOwnOptions[] = {"tied_to", "scale_initializer", "rms_scaling",
+                                            "use_alibi"};
 
 bool is_one_of(std::string_view type, std::span<const std::string_view> list) {
   return std::find(list.begin(), list.end(), type) != list.end();

@@ -116,6 +116,7 @@ struct LayerDef {
   int64_t max_inputs = 1;       ///< -1: any number
   bool integers = false;        ///< inputs may be integers
   std::string_view table = {};  ///< the matrix that other layers may be tied to
+  bool steps_lead = false;      ///< "data_format" is of what stands behind the steps
   bool normalizes = false;      ///< the scale of its input does not matter
   MaskRule masks = MaskRule::kRefuses;
   std::span<const NamedInput> named_inputs = {};  ///< that may be given beside "inputs"

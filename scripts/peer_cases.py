@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 import peer_attention
+import peer_conv_lstm
 import peer_images
 import peer_losses
 import peer_norm
@@ -335,6 +336,7 @@ FULL_SIZE = {
 
 def sequence_cases():
     yield from peer_recurrent.cases(Case, rng)
+    yield from peer_conv_lstm.cases(Case, rng)
     yield from peer_attention.cases(Case, rng)
     yield from peer_losses.cases(Case, rng)
     yield from peer_tied.cases(Case, rng)
