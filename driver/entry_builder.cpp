@@ -213,7 +213,7 @@ Result<StagedEntry> build_staged(std::shared_ptr<Graph> graph, PipelineStage fro
   return result;
 }
 
-Result<int64_t> entry_scratch(const StagedEntry& entry, kernel::ProgramLowering& lowering) {
+Result<EntrySizes> entry_sizes(const StagedEntry& entry, kernel::ProgramLowering& lowering) {
   std::map<std::string, int64_t, std::less<>> slots;
   GRADC_TRY_STATUS(lowering.add(
       {std::string(entry_name(entry.kind)), entry.graph.get(), &*entry.plan,
@@ -224,7 +224,8 @@ Result<int64_t> entry_scratch(const StagedEntry& entry, kernel::ProgramLowering&
       entry.lowered));
   const kernel::Program& program = lowering.program();
   GRADC_TRY(const std::vector<int64_t> scratch, kernel_scratch(program, lowering.target()));
-  return kernel::make_entry_tables(program.entries.back(), scratch).scratch_bytes;
+  const kernel::EntryTables tables = kernel::make_entry_tables(program.entries.back(), scratch);
+  return EntrySizes{tables.scratch_bytes, tables.bytes()};
 }
 
 }  // namespace gradc

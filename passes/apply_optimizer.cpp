@@ -79,7 +79,7 @@ Val add_state(Builder& builder, const TensorType& type, std::string name, std::s
 class StepMaker {
  public:
   StepMaker(Builder& builder, const StepAttrs& step, Val learning_rate, Val iteration)
-      : builder_(builder), step_(step) {
+      : builder_(builder), step_(step), attrs_(make_attrs(step)) {
     const StepRule& rule = step.rule();
     std::vector<Val> shared;
     for (const SharedSlot& slot : rule.shared)
@@ -111,7 +111,7 @@ class StepMaker {
     for (const Val scalar : scalars_)
       operands.push_back(cast(scalar, dtype));
     const std::vector<Val> results =
-        builder_.add_multi(Op::kOptimizerStep, operands, make_attrs(step_), hint + ".next");
+        builder_.add_multi(Op::kOptimizerStep, operands, attrs_, hint + ".next");
     builder_.update(one.parameter, results[0]);
     for (size_t i = 0; i < slots.size(); ++i)
       builder_.update(slots[i], results[i + 1]);
@@ -120,6 +120,7 @@ class StepMaker {
  private:
   Builder& builder_;
   const StepAttrs& step_;
+  const AttrRef attrs_;       ///< the same of all parameters
   std::vector<Val> scalars_;  ///< f32[]: the operands that all parameters have in common
 };
 

@@ -79,10 +79,11 @@ class Planner {
 
   Status place_in_the_arena(const LivenessModel& model, const std::vector<int64_t>& positions,
                             const OffsetPlannerOptions* options) {
-    const std::vector<LiveBuffer> buffers = live_buffers(graph_, model);
+    std::vector<LiveBuffer> buffers = live_buffers(graph_, model);
     std::vector<BufferSpec> specs;
-    for (const LiveBuffer& buffer : buffers)
-      specs.push_back(buffer.spec);
+    specs.reserve(buffers.size() + workspaces_.size());
+    for (LiveBuffer& buffer : buffers)
+      specs.push_back(std::move(buffer.spec));
     for (const Workspace& workspace : workspaces_)
       specs.push_back(workspace_spec(workspace, positions[workspace.node.index]));
     OffsetPlan offsets;
@@ -91,9 +92,11 @@ class Planner {
     } else {
       GRADC_TRY(offsets, plan_offsets(specs, *options));
     }
+    plan_.buffers.reserve(specs.size());
     for (size_t i = 0; i < specs.size(); ++i) {
-      const BufferSpec& spec = specs[i];
-      plan_.buffers.push_back({spec.name, spec.bytes, offsets.offsets[i], spec.first, spec.last});
+      BufferSpec& spec = specs[i];
+      plan_.buffers.push_back(
+          {std::move(spec.name), spec.bytes, offsets.offsets[i], spec.first, spec.last});
     }
     for (size_t i = 0; i < workspaces_.size(); ++i) {
       plan_.workspaces.push_back(workspaces_[i]);

@@ -91,6 +91,9 @@ TEST(OffsetPlanner, AlongTimeEverythingHasItsOwnPlace) {
       EXPECT_EQ(verify_offsets(buffers, offsets, bytes), "") << "seed " << seed;
       EXPECT_GE(bytes, live_bytes_lower_bound(buffers));
     }
+    std::vector<int64_t> offsets;
+    const int64_t bytes = offset_detail::place_around_peak(buffers, offsets);
+    EXPECT_EQ(verify_offsets(buffers, offsets, bytes), "") << "seed " << seed;
   }
 }
 
@@ -115,8 +118,27 @@ TEST(OffsetPlanner, LargePlansArePlacedAlongTime) {
   const auto large = plan_offsets(buffers, options);
   ASSERT_TRUE(large.ok());
   EXPECT_EQ(large->compared, 0);
-  EXPECT_EQ(large->method, "along_time");
-  EXPECT_LE(large->bytes, large->lower_bound + large->lower_bound / 1000);
+  EXPECT_EQ(large->method, "around_peak");
+  EXPECT_EQ(large->bytes, large->lower_bound);
+}
+
+TEST(OffsetPlanner, WhatStaysAndWhatGoesDoNotMixAroundThePeak) {
+  // Between what a chain keeps stand values of other sizes that go at once: along time they leave
+  // holes.
+  std::vector<BufferSpec> buffers;
+  constexpr int64_t kBlocks = 3000;
+  for (int64_t i = 0; i < kBlocks; ++i) {
+    buffers.push_back(buffer("temporary", 64 * (1 + i % 3), 2 * i, 2 * i + 1));
+    buffers.push_back(buffer("kept", 64 * (2 + i % 5), 2 * i + 1, 4 * kBlocks - 2 * i));
+    buffers.push_back(
+        buffer("gradient", 64 * (1 + i % 2), 4 * kBlocks - 2 * i, 4 * kBlocks - 2 * i + 2));
+  }
+  for (BufferSpec& b : buffers)
+    b.alignment = 64;
+  const auto plan = plan_offsets(buffers);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->bytes, plan->lower_bound);
+  EXPECT_EQ(plan->compared, 0);
 }
 
 TEST(OffsetPlanner, ManyBuffersAreTriedAlongTimeFirst) {
