@@ -72,8 +72,9 @@ void make_room(std::vector<T>& list) {
 ValueId Graph::new_value(const TensorType& type, std::string_view hint, NodeId def,
                          uint32_t index) {
   const ValueId id(values_.size());
+  Value value{type, names_.take(hint), def, index, {}};  // the type may be another value's
   make_room(values_);
-  values_.push_back({type, names_.take(hint), def, index, {}});
+  values_.push_back(std::move(value));
   return id;
 }
 

@@ -149,8 +149,15 @@ TEST(OffsetPlanner, ManyBuffersAreTriedAlongTimeFirst) {
   // Where that is over the bound, the orders are tried as of few buffers.
   OffsetPlannerOptions options;
   options.search_steps = options.exact_nodes = 0;
-  const auto random = plan_offsets(random_buffers(7, 1500, 1000), options);
+  std::vector<BufferSpec> buffers;
+  for (int64_t i = 0; i < 1500; ++i) {
+    const int64_t first = i * 7919 % 1500;
+    buffers.push_back(buffer("b", 1 + i * 7 % 997, first, first + i * 104'729 % 60));
+  }
+  const auto random = plan_offsets(buffers, options);
   ASSERT_TRUE(random.ok());
+  std::vector<int64_t> offsets;
+  EXPECT_GT(offset_detail::place_around_peak(buffers, offsets), random->lower_bound);
   EXPECT_GT(random->compared, 0);
 }
 
