@@ -12,6 +12,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace gradc {
 namespace {
@@ -198,6 +199,7 @@ Result<bool> plan_memory(Graph& graph, PassContext& context) {
     const std::vector<std::string> wrong = verify_plan(graph, plan);
     GRADC_CHECK(wrong.empty(), "plan_memory made a wrong plan: {}", fmt::join(wrong, "; "));
   }
+  plan.recomputed = std::exchange(context.recomputed, {});
   context.plan = std::move(plan);
   return false;
 }
