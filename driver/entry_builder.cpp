@@ -140,7 +140,6 @@ Status fit_budget(StagedEntry& result, const std::string& passes, const Stages& 
     // Steps that do not lower the peak are left out, so that less memory is never asked for more.
     if (trial.plan->arena_bytes >= least) continue;
     least = trial.plan->arena_bytes;
-    if (!what.nothing()) trial.plan->recomputed = what.text();
     result.graph = std::move(trial.graph);
     result.plan = std::move(trial.plan);
     if (least <= budget) break;

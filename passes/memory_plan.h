@@ -61,7 +61,7 @@ struct MemoryPlan {
   std::optional<int64_t> scratch_bytes;
   /// Of the model's description and the entry's steps; only who describes the model knows them.
   std::optional<int64_t> table_bytes;
-  std::string recomputed;  ///< what is made again to keep a memory budget; empty: nothing
+  std::string recomputed;  ///< what is made again instead of being kept; empty: nothing
 
   /// The workspace of a node, or null.
   const Workspace* workspace_of(NodeId node) const {

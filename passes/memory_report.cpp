@@ -104,8 +104,7 @@ std::string memory_report_text(const Graph& graph, const MemoryPlan& plan) {
                    percent(plan.arena_bytes, plan.lower_bound_bytes)));
   line("lower bound", plan.lower_bound_bytes, "  (the most live at one step)");
   line("without reuse", plan.naive_bytes);
-  if (!plan.recomputed.empty())
-    out += fmt::format("  {:<14}{} (to keep the memory budget)\n", "made again", plan.recomputed);
+  if (!plan.recomputed.empty()) out += fmt::format("  {:<14}{}\n", "made again", plan.recomputed);
   if (plan.scratch_bytes) line("scratch", *plan.scratch_bytes, "  (of each thread)");
   if (plan.table_bytes) line("tables", *plan.table_bytes, "  (of the model and its steps)");
   line("parameters", input_bytes(graph, InputKind::kParam));

@@ -83,7 +83,7 @@ void ContractEmitter::emit() {
   const Range outer = share(Split::kOuter, em_.i64(extent_of(plan_.outer)));
   const Range panels = share(Split::kColumns, em_.i64(plan_.panels()));
   const Range rows = share(Split::kRows, row_pieces());
-  em_.loop(outer.low, outer.high, 1, false, [&](llvm::Value* index) {
+  const auto products = [&](llvm::Value* index) {
     bind_flat(em_, plan_.outer, index);
     depth_ = em_.limit(plan_.k_below, plan_.depth);
     if (plan_.panelwise) return panelwise(panels, rows);
@@ -93,7 +93,13 @@ void ContractEmitter::emit() {
       else
         blocked_depth(block, rows);
     });
-  });
+  };
+  const auto all = [&] { em_.loop(outer.low, outer.high, 1, false, products); };
+  // Where no row counts nothing is packed either.
+  if (plan_.m_below.valid())
+    em_.when(em_.ir().CreateICmpSGT(rows.high, rows.low), all);
+  else
+    all();
   em_.set_first_thread_stores(first_thread_stores);
   em_.use_exprs(outside);
 }

@@ -169,6 +169,14 @@ bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_strid
   return read_again && lines_in_a_set(bytes(k_stride), steps) > kWaysForSteps;
 }
 
+/// Whether rows that lie side by side are so far apart at the next k that every step of a tile is
+/// on a page of its own, and pages are too many to be found at once.
+bool steps_are_far(const ContractPlan& plan, int64_t k_stride, int64_t steps) {
+  constexpr int64_t kFar = 64 * 1024;  // bytes
+  constexpr int64_t kPages = 64;
+  return std::abs(k_stride) * plan.word_bytes() >= kFar && steps > kPages;
+}
+
 /// Whether the lines of a panel of B as it lies evict each other, where those of a packed one stay
 /// near: every tile of its columns reads them. A block of k is packed for itself, which takes many
 /// tiles to be worth it.
@@ -253,6 +261,7 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   if (blocked && plan.m.size() > 1 && !sums_stay(plan, target)) return false;
   if (plan.m.size() > 1 && extent_of(m) < kShortRow) return false;
   if (lines_collide(plan, tile, stride, k_stride, steps)) return false;
+  if (plan.m.size() == 1 && stride == 1 && steps_are_far(plan, k_stride, steps)) return false;
   if (plan.m.size() == 1 && stride == 1 && target.has_masked_memory &&
       leaves_lines(tile.mr, tile.nv, plan, target))
     return false;
