@@ -4,6 +4,7 @@
 #include "tools/gradc/command.h"
 
 #include "exchange/read_model.h"
+#include "exchange/torch_weights.h"
 #include "exchange/weights.h"
 #include "exchange/write.h"
 
@@ -16,8 +17,24 @@ namespace gradc::tool {
 namespace {
 
 struct ConvertCommandLine {
-  std::string in, out, weights;
+  std::string in, out, weights, map;
 };
+
+/// Tensors under PyTorch's names; which became what is told.
+Result<rt::SafetensorsFile> read_torch(const ConvertCommandLine& options, const Model& model,
+                                       rt::SafetensorsFile file) {
+  exchange::ModuleMap map;
+  if (!options.map.empty()) {
+    GRADC_TRY(map, exchange::read_module_map(options.map));
+  }
+  rt::SafetensorsFile named;
+  std::vector<std::string> lines;
+  GRADC_TRY_STATUS(
+      exchange::assign_torch_weights(model, options.weights, std::move(file), map, &named, &lines));
+  for (const std::string& line : lines)
+    std::fprintf(stderr, "%s\n", line.c_str());
+  return named;
+}
 
 /// The weights of --weights, else those in the model's file; nothing where there are none.
 Result<std::optional<rt::SafetensorsFile>> find_weights(const ConvertCommandLine& options,
@@ -30,6 +47,9 @@ Result<std::optional<rt::SafetensorsFile>> find_weights(const ConvertCommandLine
     report(left_out);
   } else if (!options.weights.empty()) {
     GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(path.c_str(), &file)));
+    if (!options.map.empty() || exchange::has_torch_names(file)) {
+      GRADC_TRY(file, read_torch(options, model, std::move(file)));
+    }
   } else {
     return std::optional<rt::SafetensorsFile>();
   }
@@ -112,7 +132,8 @@ void register_convert(CLI::App& app, Selection& selection) {
       "  gradc convert model.keras -o model.json            and model.safetensors beside it\n"
       "  gradc convert net.json --weights net.safetensors -o net.keras\n"
       "  gradc convert net.h5 -o net_tfjs/\n"
-      "  gradc convert model.keras -o model.onnx            what predict computes, with the weights\n"
+      "  gradc convert model.keras -o model.onnx            what predict computes, with the "
+      "weights\n"
       "docs/exchange.md says what is read and written.");
   command
       ->add_option("MODEL", options->in,
@@ -125,6 +146,11 @@ void register_convert(CLI::App& app, Selection& selection) {
       ->required();
   command->add_option("--weights", options->weights,
                       "weights of the model (default: those in its file)");
+  command
+      ->add_option("--map", options->map,
+                   "of weights under PyTorch's names: a JSON file {\"layer\": \"module\", ...} "
+                   "(default: by order)")
+      ->needs("--weights");
   command->callback(
       [options, &selection] { selection.run = [options] { return run_convert(*options); }; });
 }
