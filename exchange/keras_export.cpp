@@ -34,19 +34,14 @@ constexpr ClassName kClasses[] = {
 };
 
 // Layers that are gradc's alone.
-constexpr std::string_view kNotInKeras[] = {"position_embedding", "token_and_position_embedding",
-                                            "sine_position_encoding", "rotary_embedding",
-                                            "rms_normalization"};
-
-/// Lists of floats, and one or a list where there is such a type.
-template <class Type>
-constexpr bool holds_numbers(Type type) {
-  if constexpr (requires { Type::kFloatOrFloats; }) {
-    return type == Type::kFloats || type == Type::kFloatOrFloats;
-  } else {
-    return type == Type::kFloats;
-  }
-}
+constexpr std::string_view kNotInKeras[] = {"position_embedding",
+                                            "token_and_position_embedding",
+                                            "sine_position_encoding",
+                                            "rotary_embedding",
+                                            "rms_normalization",
+                                            "add_loss",
+                                            "bernoulli",
+                                            "gir"};
 
 class Exporter {
  public:
@@ -208,7 +203,11 @@ class Exporter {
       return options.text(def.name);
     if (def.type == OptionType::kComponent) return export_component(*options.component(def.name));
     if (def.type == OptionType::kLayer || def.type == OptionType::kLayers) return nullptr;
-    if (holds_numbers(def.type)) return options.numbers(def.name);
+    if (def.type == OptionType::kFloats) return options.numbers(def.name);
+    if (def.type == OptionType::kFloatOrFloats) {
+      const std::vector<double>& numbers = options.numbers(def.name);
+      return numbers.size() == 1 ? Json(numbers[0]) : Json(numbers);
+    }
     const Ints& value = options.ints(def.name);
     const bool sides = (def.name == "padding" || def.name == "cropping") && value.size() >= 4;
     if (!sides) return value;

@@ -33,11 +33,11 @@ constexpr OptionDef kScalingFactor = {.name = "rope_scaling_factor",
                                       .doc = "positions are divided by it before the rotation",
                                       .min = 0,
                                       .above_min = true};
-#define GRADC_ATTENTION_OPTIONS                                                                \
-  kAttentionDropout, kUseBias, kUseCausalMask, kReturnScores, kWavelength, kScalingFactor,     \
-      GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                               \
-      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
-      GRADC_REGULARIZER("bias_regularizer")
+#define GRADC_ATTENTION_OPTIONS                                                            \
+  kAttentionDropout, kUseBias, kUseCausalMask, kReturnScores, kWavelength, kScalingFactor, \
+      GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                           \
+      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULATED("kernel"),           \
+      GRADC_REGULATED("bias"), GRADC_ACTIVITY_REGULARIZER
 
 constexpr OptionDef kMultiHeadOptions[] = {
     size("num_heads", "number of heads"),
