@@ -4,6 +4,7 @@
 #include "codegen/kernel_scratch.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
+#include "ir/step_output.h"
 #include "passes/plan_memory.h"
 #include "passes/recompute.h"
 #include "support/check.h"
@@ -73,10 +74,11 @@ EntryKind frontend_kind(EntryPoint kind) {
 }
 
 /// The gradients entry computes the loss and its gradients and changes nothing: no updates, no
-/// learning rate, no metrics.
+/// learning rate, no metrics. What stands for parameters is what is differentiated.
 void keep_loss_only(Graph& graph) {
   for (size_t i = graph.outputs().size(); i-- > 0;) {
-    if (graph.outputs()[i].name != "loss") graph.remove_output(i);
+    const std::string& name = graph.outputs()[i].name;
+    if (name != "loss" && !name.starts_with(kRestatedOutput)) graph.remove_output(i);
   }
   for (NodeId node : graph.nodes()) {
     if (graph.node(node).op == Op::kUpdate) graph.erase(node);

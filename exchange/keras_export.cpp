@@ -13,10 +13,16 @@ namespace gradc::exchange {
 namespace {
 
 // Layers that are gradc's alone.
-constexpr std::string_view kNotInKeras[] = {"position_embedding", "token_and_position_embedding",
-                                            "sine_position_encoding", "rotary_embedding"};
+constexpr std::string_view kNotInKeras[] = {"position_embedding",
+                                            "token_and_position_embedding",
+                                            "sine_position_encoding",
+                                            "rotary_embedding",
+                                            "add_loss",
+                                            "bernoulli",
+                                            "gir"};
 // Layers that one Keras has and the other has not.
-constexpr std::string_view kNotInKerasTwo[] = {"rms_normalization", "group_query_attention"};
+constexpr std::string_view kNotInKerasTwo[] = {"rms_normalization", "group_query_attention",
+                                               "spectral_normalization"};
 constexpr std::string_view kNotInKerasThree[] = {"locally_connected1d", "locally_connected2d"};
 
 // Options that Keras does not have, where they ask for nothing.

@@ -38,11 +38,11 @@ constexpr OptionDef kUseAlibi = {
     .type = OptionType::kBool,
     .default_json = "false",
     .doc = "scores lose a slope of the head for each step between query and key (ALiBi)"};
-#define GRADC_ATTENTION_OPTIONS                                                                \
-  kAttentionAxes, kUseAlibi, kAttentionDropout, kUseBias, kUseCausalMask, kReturnScores,       \
-      kWavelength, kScalingFactor, GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),  \
-      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
-      GRADC_REGULARIZER("bias_regularizer")
+#define GRADC_ATTENTION_OPTIONS                                                               \
+  kAttentionAxes, kUseAlibi, kAttentionDropout, kUseBias, kUseCausalMask, kReturnScores,      \
+      kWavelength, kScalingFactor, GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"), \
+      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULATED("kernel"),              \
+      GRADC_REGULATED("bias"), GRADC_ACTIVITY_REGULARIZER
 
 constexpr OptionDef kMultiHeadOptions[] = {
     size("num_heads", "number of heads"),

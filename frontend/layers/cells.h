@@ -87,13 +87,13 @@ inline constexpr OptionDef kRecurrentActivation =
   kUnits, kActivation, kRecurrentActivation,                                  \
       flag("use_bias", "true", "add a trained vector, with reset_after two"), \
       flag("reset_after", "true", "the reset gate works on the product with the state")
-#define GRADC_CELL_OPTIONS                                                                     \
-  GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                                   \
-      GRADC_INITIALIZER("recurrent_initializer", "orthogonal"),                                \
-      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
-      GRADC_REGULARIZER("recurrent_regularizer"), GRADC_REGULARIZER("bias_regularizer"),       \
-      rate("dropout", "share of the input's features that are 0, the same in all steps"),      \
-      rate("recurrent_dropout",                                                                \
+#define GRADC_CELL_OPTIONS                                                                \
+  GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                              \
+      GRADC_INITIALIZER("recurrent_initializer", "orthogonal"),                           \
+      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULATED("kernel"),          \
+      GRADC_REGULATED("recurrent"), GRADC_REGULATED("bias"),                              \
+      rate("dropout", "share of the input's features that are 0, the same in all steps"), \
+      rate("recurrent_dropout",                                                           \
            "share of the state that the gates do not see, the same in all steps")
 
 #define GRADC_LOOP_OPTIONS                                                                      \

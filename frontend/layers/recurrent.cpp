@@ -10,9 +10,11 @@ namespace gradc::layers {
 namespace {
 
 constexpr OptionDef kSimpleRnnOptions[] = {GRADC_SIMPLE_RNN_OPTIONS, GRADC_CELL_OPTIONS,
-                                           GRADC_LOOP_OPTIONS};
-constexpr OptionDef kLstmOptions[] = {GRADC_LSTM_OPTIONS, GRADC_CELL_OPTIONS, GRADC_LOOP_OPTIONS};
-constexpr OptionDef kGruOptions[] = {GRADC_GRU_OPTIONS, GRADC_CELL_OPTIONS, GRADC_LOOP_OPTIONS};
+                                           GRADC_ACTIVITY_REGULARIZER, GRADC_LOOP_OPTIONS};
+constexpr OptionDef kLstmOptions[] = {GRADC_LSTM_OPTIONS, GRADC_CELL_OPTIONS,
+                                      GRADC_ACTIVITY_REGULARIZER, GRADC_LOOP_OPTIONS};
+constexpr OptionDef kGruOptions[] = {GRADC_GRU_OPTIONS, GRADC_CELL_OPTIONS,
+                                     GRADC_ACTIVITY_REGULARIZER, GRADC_LOOP_OPTIONS};
 constexpr OptionDef kRnnOptions[] = {
     {.name = "cell",
      .type = OptionType::kLayers,

@@ -139,8 +139,6 @@ TEST(Recurrent, RefusesByName) {
           R"({"type": "bidirectional", "merge_mode": "sum", "layer": {"type": "lstm", "units": 6},
                      "backward_layer": {"type": "lstm", "units": 5, "go_backwards": true}})"),
       "needs equal shapes");
-  expect(problem(R"({"type": "time_distributed", "layer": {"type": "batch_normalization"}})"),
-         "keeps averages");
   expect(problem(R"({"type": "time_distributed", "layer": {"type": "lstn", "units": 3}})"),
          "unknown layer type \"lstn\"");
   expect(

@@ -1,5 +1,7 @@
-// Layers count their channels last. With "data_format": "channels_first" the channels of input and
-// output are moved here, so that no layer has to know.
+// What is the same around every layer. Layers count their channels last; with "data_format":
+// "channels_first" the channels of input and output are moved here, so that no layer has to know.
+// And the penalty of "activity_regularizer".
+#include "frontend/families.h"
 #include "frontend/layer_def.h"
 
 #include <algorithm>
@@ -54,7 +56,9 @@ Val moved_first(Val x, size_t fixed) {
 
 }  // namespace
 
-bool infer_layer(LayerInferArgs& args) {
+namespace {
+
+bool infer_moved(LayerInferArgs& args) {
   const LayerDef& def = *args.layer.def;
   if (!channels_first(args.layer)) return def.infer(args);
   const size_t rank = args.shape().size();
@@ -79,7 +83,21 @@ bool infer_layer(LayerInferArgs& args) {
   return true;
 }
 
-Val build_layer(const LayerBuildArgs& args) {
+}  // namespace
+
+bool infer_layer(LayerInferArgs& args) {
+  if (!infer_moved(args)) return false;
+  const Options& options = args.options();
+  if (!options.defines(kActivityRegularizer) || !options.has(kActivityRegularizer)) return true;
+  const size_t rank = args.output.shape.size() + 1;
+  if (regularizer_fits(*options.component(kActivityRegularizer), rank)) return true;
+  return args.mismatch("has an activity_regularizer that takes matrices, but a result of {} axes",
+                       rank);
+}
+
+namespace {
+
+Val build_moved(const LayerBuildArgs& args) {
   const LayerDef& def = *args.layer.def;
   if (!channels_first(args.layer)) return def.build(args);
   const auto rank = static_cast<size_t>(args.in().rank());
@@ -92,6 +110,18 @@ Val build_layer(const LayerBuildArgs& args) {
   last.inputs = inputs;
   last.give = [&](std::string_view name, Val value) { args.give(name, moved(value)); };
   return moved(def.build(last));
+}
+
+}  // namespace
+
+Val build_layer(const LayerBuildArgs& args) {
+  const Val result = build_moved(args);
+  const Options& options = args.layer.component.options;
+  if (options.defines(kActivityRegularizer) && options.has(kActivityRegularizer))
+    args.penalize(result, [&](Val x) {
+      return build_regularizer(*options.component(kActivityRegularizer), x);
+    });
+  return result;
 }
 
 }  // namespace gradc
