@@ -2,6 +2,7 @@
 
 #include "codegen/kernel/lower.h"
 #include "codegen/target_needs.h"
+#include "driver/step_entry.h"
 #include "frontend/families.h"
 #include "ir/op_attrs.h"
 #include "ir/structural_hash.h"
@@ -91,7 +92,10 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
   warnings = std::move(entry->warnings);
   std::vector<std::shared_ptr<Graph>> graphs = more.take();
   graphs.insert(graphs.begin(), std::move(entry->graph));
+  const std::optional<StepGraph> step = step_entry(model);
+  if (step && step->graph != nullptr) graphs.push_back(step->graph);
   auto tables = std::make_unique<ModelTables>(model, batch, graphs);
+  if (step && step->graph == nullptr) tables->set_step_remark(step->problem);
   for (const std::string& name : tables->ambiguous()) {
     return make_error(DiagKind::kDuplicateName, {model.file, "", false},
                       "two tensors of the model are named \"{}\": files could not tell them apart",

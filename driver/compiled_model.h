@@ -9,6 +9,7 @@
 #include "driver/model_tables.h"
 #include "frontend/model.h"
 #include "frontend/native_reader.h"
+#include "passes/step_graph.h"
 #include "support/disk_cache.h"
 #include "support/result.h"
 #include "support/source_file.h"
@@ -32,7 +33,8 @@ struct CompileOptions {
 /// The batch size of the options, else the model's, else 1.
 int64_t effective_batch(const Model& model, const CompileOptions& options);
 
-/// The entries that exist for a model: all, or predict alone without a "training" section.
+/// The entries that exist for a model: all but the step of a text, or predict alone without a
+/// "training" section.
 std::vector<EntryPoint> entries_of(const Model& model);
 
 /// The runtime's description of a model: tensors and slots of all its entries, nothing compiled.
@@ -74,6 +76,7 @@ class CompiledModel {
   /// The kernels and steps of these entries, made anew: for reports, code has no need of them.
   Result<kernel::Program> lower(std::span<const EntryPoint> kinds) const;
   bool supports(EntryPoint kind) const {
+    if (kind == EntryPoint::kStep) return tables_->slot(kStepInput) >= 0;
     return kind == EntryPoint::kPredict || model_.training.has_value();
   }
   /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the

@@ -2,6 +2,7 @@
 
 #include "codegen/kernel/program_tables.h"
 #include "codegen/kernel_scratch.h"
+#include "driver/step_entry.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
 #include "ir/step_output.h"
@@ -21,13 +22,14 @@ namespace gradc {
 namespace {
 
 constexpr std::array<std::string_view, kNumEntryPoints> kNames = {
-    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
+    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients", "step"};
 
 PipelineKind pipeline_of(EntryPoint kind) {
   switch (kind) {
     case EntryPoint::kPredict:
     case EntryPoint::kEvaluate:
     case EntryPoint::kEvaluateTail:
+    case EntryPoint::kStep:
       return PipelineKind::kForward;
     case EntryPoint::kTrainStep:
     case EntryPoint::kTrainStepTail:
@@ -49,7 +51,7 @@ gradc_rt_entry_kind runtime_entry(EntryPoint kind) {
 }
 
 bool needs_training(EntryPoint kind) {
-  return kind != EntryPoint::kPredict;
+  return kind != EntryPoint::kPredict && kind != EntryPoint::kStep;
 }
 
 bool is_tail(EntryPoint kind) {
@@ -61,6 +63,7 @@ namespace {
 EntryKind frontend_kind(EntryPoint kind) {
   switch (kind) {
     case EntryPoint::kPredict:
+    case EntryPoint::kStep:
       return EntryKind::kPredict;
     case EntryPoint::kEvaluate:
     case EntryPoint::kEvaluateTail:
@@ -173,6 +176,20 @@ Status run_pipeline(StagedEntry& result, PipelineKind kind, PipelineStage from, 
   return Ok{};
 }
 
+/// As the frontend builds it.
+Result<std::shared_ptr<Graph>> entry_graph(const Model& model, EntryPoint kind, int64_t batch) {
+  if (kind != EntryPoint::kStep) {
+    GRADC_TRY(EntryGraph built,
+              build_entry_graph(model, {frontend_kind(kind), batch, is_tail(kind)}));
+    return std::move(built.graph);
+  }
+  const std::optional<StepGraph> step = step_entry(model);
+  if (step && step->graph != nullptr) return step->graph;
+  return make_error(DiagKind::kUnsupported, {.file = model.file},
+                    "the model makes no single steps of a text: {}",
+                    step ? step->problem : "it is no language model");
+}
+
 }  // namespace
 
 Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t batch,
@@ -184,9 +201,7 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
   context.options.file = model.file;
   if (result.graph == nullptr) {
     const ScopedTimer timer(options.times, "graph");
-    GRADC_TRY(EntryGraph built,
-              build_entry_graph(model, {frontend_kind(kind), batch, is_tail(kind)}));
-    result.graph = std::move(built.graph);
+    GRADC_TRY(result.graph, entry_graph(model, kind, batch));
     if (kind == EntryPoint::kGradients) keep_loss_only(*result.graph);
   }
   // What was differentiated elsewhere has its steps; kernels are named after their rule all the

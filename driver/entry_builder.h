@@ -29,7 +29,8 @@ enum class EntryPoint : uint8_t {
   kEvaluateTail,
   kTrainStep,
   kTrainStepTail,
-  kGradients
+  kGradients,
+  kStep  ///< of a language model: step_entry.h
 };
 inline constexpr int kNumEntryPoints = GRADC_RT_ENTRY_COUNT;
 

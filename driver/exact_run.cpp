@@ -168,6 +168,8 @@ bool is_result(int64_t tensor_kind, EntryPoint kind) {
   switch (kind) {
     case EntryPoint::kPredict:
       return tensor_kind == GRADC_RT_OUTPUT;
+    case EntryPoint::kStep:
+      return tensor_kind == GRADC_RT_STEP;
     case EntryPoint::kEvaluate:
     case EntryPoint::kEvaluateTail:
       return tensor_kind == GRADC_RT_LOSS || tensor_kind == GRADC_RT_METRIC;

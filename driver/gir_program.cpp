@@ -155,7 +155,7 @@ void GirProgram::describe_slots() {
 
 void GirProgram::finish(const GirFile& file) {
   static constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kNames = {
-      "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
+      "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients", "step"};
   for (const char* name : kNames)
     entries_.emplace_back().name = name;
   flops_ = flops_of(program_, *entry_);

@@ -5,6 +5,7 @@
 #include "frontend/graph_builder.h"
 #include "frontend/layer_def.h"
 #include "passes/index_ranges.h"
+#include "passes/step_graph.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -28,11 +29,13 @@ gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const HeldNames& lay
       return GRADC_RT_PARAMETER;
     case InputKind::kState:
       if (layers.carried.contains(input.name)) return GRADC_RT_CARRIED;
+      if (starts_with(input.name, kStepState)) return GRADC_RT_STEP;
       return layers.all.contains(input.name) ? GRADC_RT_STATE : GRADC_RT_OPTIMIZER_STATE;
     case InputKind::kInput:
       if (starts_with(input.name, "input/")) return GRADC_RT_INPUT;
       if (starts_with(input.name, "target/")) return GRADC_RT_TARGET;
       if (input.name == "tail/weight") return GRADC_RT_TAIL_WEIGHT;
+      if (starts_with(input.name, kStepPrefix)) return GRADC_RT_STEP;
       GRADC_CHECK(input.name == "seed", "a graph input of unknown meaning: {}", input.name);
       return GRADC_RT_SEED;
     case InputKind::kArg:
@@ -42,6 +45,7 @@ gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const HeldNames& lay
 }
 
 gradc_rt_tensor_kind kind_of_output(std::string_view name) {
+  if (starts_with(name, kStepPrefix)) return GRADC_RT_STEP;
   if (name == "loss") return GRADC_RT_LOSS;
   if (starts_with(name, "metric/")) return GRADC_RT_METRIC;
   if (starts_with(name, "part/")) return GRADC_RT_METRIC_PART;
@@ -182,7 +186,7 @@ HeldNames held_names(const Model& model) {
 }
 
 constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
-    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
+    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients", "step"};
 
 }  // namespace
 

@@ -55,6 +55,8 @@ class ModelTables {
   /// The graph of the training step, differentiated: kept so that compiling goes on from it, once.
   void keep_train_step(std::shared_ptr<Graph> graph) { train_step_ = std::move(graph); }
   std::shared_ptr<Graph> take_train_step() { return std::exchange(train_step_, nullptr); }
+  /// Why a language model makes no single steps.
+  void set_step_remark(const std::string& text) { model_.step_remark = keep(text); }
   /// The slot of a tensor by its name; -1 if the model has none of that name.
   int64_t slot(std::string_view name) const;
   std::span<const gradc_rt_tensor> tensors() const { return tensors_; }

@@ -2,6 +2,7 @@
 
 #include "runtime/philox.h"
 #include "runtime/text.h"
+#include "runtime/token_steps.h"
 #include "runtime/tokens.h"
 #include "runtime/weights.h"
 
@@ -126,9 +127,12 @@ class Generator {
   Status next(int32_t* token);
 
  private:
-  void set_token(size_t place, int32_t token);
+  Status start_windows();
+  Status too_short(size_t known, const char* what) const;
   void fill(size_t known, int32_t rest);
-  bool row(size_t place, Vec<double>* out) const;
+  bool row(size_t tensor, size_t place, Vec<double>* out) const;
+  Status read_step(bool* good);
+  Status read_window(bool* good);
   size_t draw();
   void keep_likeliest(size_t count);
 
@@ -137,67 +141,94 @@ class Generator {
   const LanguageModel& model_;
   RandomStream random_;
   Vec<int32_t> text_;
+  bool stepping_ = false;  // token by token; else a whole window for each
+  TokenSteps steps_;
+  size_t first_ = 0;    // of the text's tokens that the steps have seen
   Vec<double> logits_;  // of the next token
   Vec<size_t> order_;   // tokens to draw from
 };
 
-void Generator::set_token(size_t place, int32_t token) {
-  const gradc_rt_tensor& input = instance_.tensor(model_.input);
-  const Dtype dtype = static_cast<Dtype>(input.dtype);
-  void* data = instance_.data(model_.input);
-  if (!model_.one_hot) return store_i64(data, dtype, place, token);
-  const auto width = static_cast<size_t>(input.dims[2]);
-  for (size_t i = 0; i < width; ++i)
-    store_f64(data, dtype, place * width + i, static_cast<size_t>(token) == i ? 1 : 0);
-}
-
 // The window's tokens: the last `known` of the text, then `rest` in every place.
 void Generator::fill(size_t known, int32_t rest) {
   for (size_t place = 0; place < model_.window; ++place)
-    set_token(place, place < known ? text_[text_.size() - known + place] : rest);
+    set_token(instance_, model_.input, place,
+              place < known ? text_[text_.size() - known + place] : rest);
 }
 
-// The logits of the token after `place`; false if one is no number.
-bool Generator::row(size_t place, Vec<double>* out) const {
-  const gradc_rt_tensor& output = instance_.tensor(model_.output);
-  const size_t first = (model_.every_place ? place : 0) * model_.width;
+// The logits in a row of a tensor; false if one is no number.
+bool Generator::row(size_t tensor, size_t place, Vec<double>* out) const {
+  const Dtype dtype = static_cast<Dtype>(instance_.tensor(tensor).dtype);
   bool good = true;
   for (size_t i = 0; i < model_.tokens; ++i) {
-    const double value =
-        load_f64(instance_.data(model_.output), static_cast<Dtype>(output.dtype), first + i);
+    const double value = load_f64(instance_.data(tensor), dtype, place * model_.width + i);
     (*out)[i] = model_.logits ? value : std::log(std::max(value, 0.0));
     good = good && !std::isnan(value);
   }
   return good;
 }
 
-// A text shorter than the window leaves places empty: what stands there must not matter.
 Status Generator::start(Vec<int32_t> prompt) {
   text_ = static_cast<Vec<int32_t>&&>(prompt);
   logits_.resize(model_.tokens);
   const size_t known = text_.size();
+  if (known < model_.window && !model_.every_place)
+    return too_short(known, "it predicts from whole windows");
+  if (!TokenSteps::possible(instance_)) return start_windows();
+  first_ = known - std::min(known, model_.window);
+  stepping_ = true;
+  return steps_.prepare(instance_, model_.window);
+}
+
+// A text shorter than the window leaves places empty: what stands there must not matter.
+Status Generator::start_windows() {
+  const char* remark = instance_.model().step_remark;
+  if (remark != nullptr && command_.remarks)
+    fprintf(stderr, "remark: a whole window is computed for each token: %s\n",
+            shown(remark, strlen(remark), 200).c_str());
+  GRADC_RT_TRY(instance_.prepare(GRADC_RT_PREDICT));
+  const size_t known = text_.size();
   if (known >= model_.window) return {};
-  const char* what = "it predicts from whole windows";
-  if (model_.every_place) {
-    Vec<double> other(model_.tokens);
-    fill(known, 0);
-    instance_.run(GRADC_RT_PREDICT);
-    row(known - 1, &logits_);
-    fill(known, static_cast<int32_t>(model_.tokens) - 1);
-    instance_.run(GRADC_RT_PREDICT);
-    row(known - 1, &other);
-    if (memcmp(other.data(), logits_.data(), other.size() * sizeof(double)) == 0) return {};
-    what = "what it says after a token depends on those behind it";
-  }
+  Vec<double> other(model_.tokens);
+  fill(known, 0);
+  instance_.run(GRADC_RT_PREDICT);
+  row(model_.output, known - 1, &logits_);
+  fill(known, static_cast<int32_t>(model_.tokens) - 1);
+  instance_.run(GRADC_RT_PREDICT);
+  row(model_.output, known - 1, &other);
+  if (memcmp(other.data(), logits_.data(), other.size() * sizeof(double)) == 0) return {};
+  return too_short(known, "what it says after a token depends on those behind it");
+}
+
+Status Generator::too_short(size_t known, const char* what) const {
   return error("the prompt has %zu %s, this model needs %zu: %s", known,
                model_.words ? "words" : "characters", model_.window, what);
 }
 
-Status Generator::next(int32_t* token) {
+// From what is kept of the tokens before, until places run out: then windows slide.
+Status Generator::read_step(bool* good) {
+  while (first_ + steps_.taken() < text_.size() && steps_.has_room())
+    steps_.take(instance_, text_[first_ + steps_.taken()]);
+  if (first_ + steps_.taken() == text_.size()) {
+    *good = row(steps_.output(), 0, &logits_);
+    return {};
+  }
+  stepping_ = false;
+  GRADC_RT_TRY(instance_.prepare(GRADC_RT_PREDICT));
+  return read_window(good);
+}
+
+Status Generator::read_window(bool* good) {
   const size_t known = std::min(text_.size(), model_.window);
   fill(known, 0);
   instance_.run(GRADC_RT_PREDICT);
-  if (!row(known - 1, &logits_)) {
+  *good = row(model_.output, model_.every_place ? known - 1 : 0, &logits_);
+  return {};
+}
+
+Status Generator::next(int32_t* token) {
+  bool good = false;
+  GRADC_RT_TRY(stepping_ ? read_step(&good) : read_window(&good));
+  if (!good) {
     return error("the model's output is NaN: its weights are too large for this text");
   }
   *token = static_cast<int32_t>(draw());
@@ -271,7 +302,6 @@ Status generate(Instance& instance, const GenerateCommand& command,
   Vec<int32_t> prompt;
   GRADC_RT_TRY(read_prompt(instance, model, command.prompt, &prompt));
   if (prompt.empty()) return error("the prompt is empty: one token is needed");
-  GRADC_RT_TRY(instance.prepare(GRADC_RT_PREDICT));
   Generator generator(instance, command, model);
   GRADC_RT_TRY(generator.start(static_cast<Vec<int32_t>&&>(prompt)));
   out->append(command.prompt);
@@ -293,8 +323,10 @@ Status run_generate(Instance& instance, const GenerateCommand& command) {
     fflush(stdout);
   };
   const bool terminal = isatty(fileno(stdout)) != 0;
+  GenerateCommand said = command;
+  said.remarks = true;
   Str text;
-  GRADC_RT_TRY(generate(instance, command, terminal ? +show : nullptr, &text));
+  GRADC_RT_TRY(generate(instance, said, terminal ? +show : nullptr, &text));
   if (!terminal) fwrite(text.c_str(), 1, text.size(), stdout);
   fputc('\n', stdout);
   return {};

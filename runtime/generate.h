@@ -14,6 +14,7 @@ struct GenerateCommand {
   int64_t top_k = 0;       // draws among that many likeliest tokens; 0: all
   bool has_seed = false;   // else the model's
   uint64_t seed = 0;
+  bool remarks = false;  // says on stderr why tokens take longer than they could
 };
 
 /// The prompt and what the model makes of it. `each`, if not null, sees the text piece by piece.

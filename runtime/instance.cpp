@@ -21,8 +21,10 @@ size_t align_up(size_t bytes) {
   return (bytes + kAlign - 1) / kAlign * kAlign;
 }
 
-bool is_gradient(const gradc_rt_tensor& tensor) {
-  return tensor.kind == GRADC_RT_GRADIENT;
+/// Not in the block unless the entry that needs it is compiled before: tensors of the step wait for
+/// prepare() always, as only a program that generates has them.
+bool comes_later(const gradc_rt_tensor& tensor, bool gradients) {
+  return tensor.kind == GRADC_RT_STEP || (tensor.kind == GRADC_RT_GRADIENT && !gradients);
 }
 
 int32_t resolve_threads(int32_t threads) {
@@ -82,7 +84,7 @@ Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads) {
   layout.tensors = at;
   const bool gradients = model.entries[GRADC_RT_GRADIENTS].compiled != 0;
   for (size_t i = 0; i < num_tensors; ++i) {
-    if (gradients || !is_gradient(model.tensors[i]))
+    if (!comes_later(model.tensors[i], gradients))
       take(static_cast<size_t>(model.tensors[i].bytes));
   }
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
@@ -122,7 +124,7 @@ void Instance::place(const Layout& layout, char* base) {
     statistics->mean = values;
     statistics->std = values + statistics->count;
     values += 2 * statistics->count;
-    if (!gradients && is_gradient(tensor(i))) continue;
+    if (comes_later(tensor(i), gradients)) continue;
     slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = next;
     next += align_up(static_cast<size_t>(tensor(i).bytes));
   }
@@ -194,6 +196,7 @@ void Instance::destroy(Instance* instance) {
   free(instance->owned_arena_);
   free(instance->owned_scratch_);
   free(instance->owned_gradients_);
+  free(instance->owned_steps_);
   for (PreparedEntry& entry : instance->entries_)
     free(entry.owned);
   instance->~Instance();
@@ -228,21 +231,24 @@ Status Instance::grow(const gradc_rt_entry& entry) {
   return {};
 }
 
-Status Instance::grow_gradients() {
+Status Instance::grow_tensors(gradc_rt_tensor_kind kind, void** owned) {
   size_t bytes = 0;
   for (size_t i = 0; i < num_tensors(); ++i) {
-    if (!is_gradient(tensor(i))) continue;
+    if (tensor(i).kind != kind) continue;
     if (own_slots_[tensor(i).slot] != nullptr) return {};
     bytes += align_up(static_cast<size_t>(tensor(i).bytes));
   }
   if (bytes == 0) return {};
   char* next = static_cast<char*>(allocate(bytes));
-  if (next == nullptr) return error("out of memory: the gradients need %zu bytes", bytes);
+  if (next == nullptr) {
+    return error("out of memory: the %s need %zu bytes",
+                 kind == GRADC_RT_STEP ? "states of a step" : "gradients", bytes);
+  }
   memset(next, 0, bytes);
-  owned_gradients_ = next;
+  *owned = next;
   ++places_;
   for (size_t i = 0; i < num_tensors(); ++i) {
-    if (!is_gradient(tensor(i))) continue;
+    if (tensor(i).kind != kind) continue;
     slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = next;
     next += align_up(static_cast<size_t>(tensor(i).bytes));
   }
@@ -263,7 +269,8 @@ Status Instance::prepare(gradc_rt_entry_kind kind) {
     if (entry.compiled == 0) return internal_error("entry %s was not compiled", entry.name);
   }
   GRADC_RT_TRY(grow(entry));
-  if (kind == GRADC_RT_GRADIENTS) GRADC_RT_TRY(grow_gradients());
+  if (kind == GRADC_RT_GRADIENTS) GRADC_RT_TRY(grow_tensors(GRADC_RT_GRADIENT, &owned_gradients_));
+  if (kind == GRADC_RT_STEP_ENTRY) GRADC_RT_TRY(grow_tensors(GRADC_RT_STEP, &owned_steps_));
   PreparedEntry& prepared = entries_[kind];
   if (prepared.pointers == nullptr) {
     prepared.owned = malloc(pointer_bytes(entry));

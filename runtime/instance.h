@@ -136,7 +136,7 @@ class Instance {
   void place(const Layout& layout, char* base);
   Status grow(const gradc_rt_entry& entry);
   void* const* pointers_of(gradc_rt_entry_kind entry);
-  Status grow_gradients();
+  Status grow_tensors(gradc_rt_tensor_kind kind, void** owned);
 
   const gradc_rt_model* model_ = nullptr;
   ThreadPool pool_;
@@ -159,6 +159,7 @@ class Instance {
   void* owned_arena_ = nullptr;  // an arena that prepare() had to add
   void* owned_scratch_ = nullptr;
   void* owned_gradients_ = nullptr;
+  void* owned_steps_ = nullptr;
   char error_text_[kErrorTextBytes] = {};
 };
 

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 6
+#define GRADC_RT_ABI_VERSION 7
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -66,7 +66,9 @@ enum gradc_rt_tensor_kind {
                           all do; written with the loss */
   GRADC_RT_CARRIED = 13, /* "<layer>/<state>", first dimension is the batch: what a stateful layer
                             hands from one batch to the next; zeros at first */
-  GRADC_RT_TENSOR_KIND_COUNT = 14
+  GRADC_RT_STEP = 14,    /* "step/...": what the entry of one step reads, gives and keeps; in memory
+                            once that entry is prepared */
+  GRADC_RT_TENSOR_KIND_COUNT = 15
 };
 
 /* What a metric is of the means of its parts, which stand behind each formula; 0 for 0/0. */
@@ -223,7 +225,11 @@ enum gradc_rt_entry_kind {
       3, /* forward, backward, update in place; adds 1 to optimizer/iteration; loss, metrics */
   GRADC_RT_TRAIN_STEP_TAIL = 4, /* the same weighted by tail/weight */
   GRADC_RT_GRADIENTS = 5,       /* inputs, targets -> loss, gradients, training mode */
-  GRADC_RT_ENTRY_COUNT = 6
+  GRADC_RT_STEP_ENTRY = 6, /* language models: step/input (and step/position, where there is one)
+                              -> step/output, one step of predict for one example; what later
+                              steps need of it stays in the other step/ tensors, zeros at the
+                              start of a text */
+  GRADC_RT_ENTRY_COUNT = 7
 };
 
 /* A kernel: compiled code that reads and writes its arguments, each a pointer to dense elements. It
@@ -333,6 +339,7 @@ typedef struct gradc_rt_model {
   int64_t train_step_flops;    /* 0 = unknown */
   int64_t num_facts;
   const gradc_rt_fact* facts; /* distinct names */
+  const char* step_remark;    /* language models without the entry of one step: why; else NULL */
   /* A JIT host compiles entries when they are first needed: called for an entry that is not
    * compiled, it fills it in place and returns 0, or returns another value with a text in *message
    * (owned by the host, valid until the next call). NULL in AOT models. */

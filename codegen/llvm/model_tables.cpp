@@ -63,6 +63,7 @@ class TableEmitter {
         .integer(model.train_step_flops)
         .integer(model.num_facts)
         .pointer(facts(model))
+        .pointer(text(model.step_remark))
         .pointer(nullptr)
         .pointer(nullptr);
     llvm::Constant* value = fields.finish();

@@ -155,7 +155,7 @@ bool infer_group_query(LayerInferArgs& a) {
   if (!are_sequences(a)) return false;
   const Heads heads = grouped_heads(a.options(), a.shape()[1]);
   if (heads.query % heads.key_value == 0) return infer_heads(a, heads);
-  a.sink.error(DiagKind::kBadValue, a.option_place("num_key_value_heads"),
+  a.sink.error(DiagKind::kShapeMismatch, a.option_place("num_key_value_heads"),
                "{} has {} heads of the query for {} of key and value: a multiple is needed",
                a.who(), heads.query, heads.key_value);
   return false;

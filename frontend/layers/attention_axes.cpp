@@ -70,10 +70,8 @@ bool AttentionAxes::infer(LayerInferArgs& a, AttentionAxes& axes) {
         to_string(input));
   }
   if (attended_axes(a.options(), rank).empty()) {
-    a.sink.error(DiagKind::kBadValue, a.option_place(kOption),
-                 "{} attends over axes {}, but an input {} has axes 1 to {} before its features",
-                 a.who(), shape_text(a.options().ints(kOption)), to_string(a.inputs[0]), rank - 1);
-    return false;
+    return a.mismatch("attends over axes {}, but an input {} has axes 1 to {} before its features",
+                      shape_text(a.options().ints(kOption)), to_string(a.inputs[0]), rank - 1);
   }
   axes = of(a.options(), rank);
   if (axes.plain()) return true;

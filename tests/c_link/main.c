@@ -68,6 +68,7 @@ static const gradc_rt_entry entries[GRADC_RT_ENTRY_COUNT] = {
      .kernels = kernels},
     {.name = "train_step_tail"},
     {.name = "gradients"},
+    {.name = "step"},
 };
 static const gradc_rt_model model = {
     .abi_version = GRADC_RT_ABI_VERSION,

@@ -25,6 +25,8 @@ bool is_result(int64_t tensor, EntryPoint entry) {
   switch (entry) {
     case EntryPoint::kPredict:
       return tensor == GRADC_RT_OUTPUT;
+    case EntryPoint::kStep:
+      return tensor == GRADC_RT_STEP;
     case EntryPoint::kEvaluate:
     case EntryPoint::kEvaluateTail:
       return tensor == GRADC_RT_LOSS || tensor == GRADC_RT_METRIC;

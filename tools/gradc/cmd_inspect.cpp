@@ -214,9 +214,10 @@ void register_inspect(CLI::App& app, Selection& selection) {
       ->check(CLI::IsMember({"text", "dot", "json", "html"}));
   command
       ->add_option("--entry", options->entry,
-                   "which entry (default train_step; predict for a model without training)")
-      ->check(CLI::IsMember(
-          {"predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"}));
+                   "which entry (default train_step; predict for a model without training); step: "
+                   "of a language model, what generate runs for each token")
+      ->check(CLI::IsMember({"predict", "evaluate", "evaluate_tail", "train_step",
+                             "train_step_tail", "gradients", "step"}));
   add_batch_size(*command, options->batch_size);
   add_memory_budget(*command, options->memory_budget);
   command

@@ -87,7 +87,7 @@ struct SmallModel {
     tensors[1].dims[0] = 33;
     tensors[1].dims[1] = 65;
     tensors[1].data = &data;
-    const char* const names[GRADC_RT_ENTRY_COUNT] = {"run", "a", "b", "c", "d", "e"};
+    const char* const names[GRADC_RT_ENTRY_COUNT] = {"run", "a", "b", "c", "d", "e", "f"};
     for (int i = 0; i < GRADC_RT_ENTRY_COUNT; ++i)
       entries[i].name = names[i];
     model.abi_version = GRADC_RT_ABI_VERSION;

@@ -104,7 +104,38 @@ TEST_F(Generate, WhatSeesTheTokensBehindNeedsAWholeWindow) {
   EXPECT_NE(brief.output.find("what it says after a token depends on those behind it"),
             std::string::npos)
       << brief.output;
-  EXPECT_EQ(generate("--prompt abacadeb --length 2").code, 0);
+  const Outcome whole = generate("--prompt abacadeb --length 2");
+  EXPECT_EQ(whole.code, 0);
+  EXPECT_NE(whole.output.find("remark: a whole window is computed for each token: layer "
+                              "\"bidirectional\" (bidirectional)"),
+            std::string::npos)
+      << whole.output;
+}
+
+// Attention has room for a window's positions; behind them the window slides.
+TEST_F(Generate, AttentionKeepsKeysAndValuesUpToTheWindow) {
+  train(R"({"type": "position_embedding", "name": "p", "sequence_length": 8},
+           {"type": "add", "name": "s", "inputs": ["embedding", "p"]},
+           {"type": "multi_head_attention", "name": "a", "num_heads": 2, "key_dim": 8,
+            "use_causal_mask": true},
+           {"type": "add", "inputs": ["s", "a"]})",
+        R"({"type": "dense", "units": 64, "activation": "relu"},
+           {"type": "dense", "units": 256, "name": "next"})",
+        ":chars");
+  const Outcome text = generate("--prompt ab --temperature 0 --length 20");
+  std::string expected;
+  while (expected.size() < 24)
+    expected += "abacadeb\xC3\xBC ";
+  EXPECT_EQ(text.output, expected.substr(0, 22) + "\n");
+  // A prompt of a window or more goes the same way as one that grows to it.
+  EXPECT_EQ(generate("--prompt 'abacadeb\xC3\xBC ab' --temperature 0 --length 10").output,
+            expected.substr(0, 23) + "\n");
+  const std::string program = scratch_ / "letters";
+  ASSERT_EQ(gradc("compile " + model_ + " -o " + program).code, 0);
+  const std::string options = " --prompt ab --length 30 --temperature 2 --seed 9";
+  EXPECT_EQ(shell(program + " generate --weights " + weights_ + options).output,
+            generate(options).output);
+  EXPECT_EQ(generate(options + " --threads 2").output, generate(options).output);
 }
 
 TEST_F(Generate, RefusesWhatItCannotRead) {

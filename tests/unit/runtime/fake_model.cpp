@@ -188,7 +188,7 @@ gradc_rt_entry entry_of(const char* name, size_t kind, int64_t batch) {
 }
 
 constexpr const char* kNames[GRADC_RT_ENTRY_COUNT] = {
-    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients"};
+    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients", "step"};
 
 }  // namespace
 
