@@ -149,9 +149,11 @@ constexpr double kMostSteps = 1e15;
 
 /// Nadam's product of momenta follows from the number of steps; Keras does not keep it.
 double shared_value(const StepAttrs& step, double steps) {
-  double product = 1.0;
-  for (double t = 1; t <= steps && product > 1e-300; ++t)
-    product *= step.number("beta_1") * (1.0 - 0.5 * std::pow(0.96, t));
+  constexpr double kMost = 2000.0;  // beyond, 0.96^t is nothing beside 1
+  const double beta = step.number("beta_1");
+  double product = std::pow(beta, std::max(0.0, steps - kMost));
+  for (double t = 1; t <= std::min(steps, kMost); ++t)
+    product *= beta * (1.0 - 0.5 * std::pow(0.96, t));
   return product;
 }
 

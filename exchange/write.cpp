@@ -87,7 +87,7 @@ std::string main_file(FileFormat format, const std::string& path) {
 }
 
 Status check_writable(FileFormat format, const Model& model) {
-  if (format == FileFormat::kOnnx) return Ok{};  // told when it is written
+  if (format == FileFormat::kOnnx) return check_onnx(model);
   const KerasForm form = format == FileFormat::kKeras ? archive_form(model) : KerasForm::kTwo;
   const auto exported = export_keras(model, form);
   return exported.ok() ? Status(Ok{}) : Status(Failure(exported.diagnostics()));

@@ -20,6 +20,7 @@ Result<std::shared_ptr<Graph>> predict_graph(const Model& model, int64_t batch) 
   GRADC_TRY(EntryGraph entry,
             build_entry_graph(model, {.kind = EntryKind::kPredict, .batch_size = batch}));
   onnx::expand_for_onnx(*entry.graph);
+  GRADC_TRY_STATUS(onnx::check_ops(*entry.graph));
   return std::move(entry.graph);
 }
 
@@ -39,6 +40,7 @@ class OnnxWriter {
     if (onnx::are_twins(*first, *second)) {
       auto bytes = emit({*first, *second, kBatches[0], kBatches[1]});
       if (bytes.ok()) return bytes;
+      written_->left_out.clear();  // said again
     }
     const int64_t batch = model_.training ? model_.training->batch_size : 1;
     GRADC_TRY(const auto fixed, predict_graph(model_, batch));
@@ -204,6 +206,11 @@ class OnnxWriter {
 };
 
 }  // namespace
+
+Status check_onnx(const Model& model) {
+  const auto graph = predict_graph(model, 1);
+  return graph.ok() ? Status(Ok{}) : Status(Failure(graph.diagnostics()));
+}
 
 Status write_onnx(const Model& model, const rt::SafetensorsFile* weights, const std::string& path,
                   Written* written) {

@@ -36,6 +36,8 @@ Status write_keras(const Model& model, const rt::SafetensorsFile* weights, const
                    Written* written);
 Status write_onnx(const Model& model, const rt::SafetensorsFile* weights, const std::string& path,
                   Written* written);
+/// Whether ONNX has all that predict computes.
+Status check_onnx(const Model& model);
 /// A folder: model.json last, after its shards.
 Status write_tfjs(const Model& model, const rt::SafetensorsFile* weights, const std::string& folder,
                   Written* written);

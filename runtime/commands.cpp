@@ -267,7 +267,14 @@ Status find_main_file(const Instance& instance, const char* out, Str* main_file)
   if (out == nullptr) return {};
   *main_file = Str(out);
   const WeightsWriter& writer = instance.weights_writer();
-  if (writer.prepare == nullptr) return {};
+  if (writer.prepare == nullptr) {
+    for (const char* ending : {".keras", ".h5", ".onnx"}) {
+      if (!main_file->ends_with(ending)) continue;
+      return error("%s: what is written here is safetensors; gradc convert makes a %s file of it",
+                   out, ending);
+    }
+    return {};
+  }
   bool takes = false;
   Str other;
   GRADC_RT_TRY(writer.prepare(writer.self, out, &takes, &other));

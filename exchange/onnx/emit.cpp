@@ -14,7 +14,25 @@ Diagnostic no_batch() {
   return make_error(DiagKind::kUnsupported, {}, "an extent does not follow the batch");
 }
 
+void collect_problems(const gradc::Graph& graph, std::vector<Diagnostic>& problems) {
+  for (const NodeId id : graph.nodes()) {
+    const Node& node = graph.node(id);
+    if (node.body != nullptr) collect_problems(*node.body, problems);
+    if (find_rule(node.op) != nullptr) continue;
+    const std::string& where = graph.location(node.loc);
+    problems.push_back(make_error(DiagKind::kUnsupported, {}, "the op {} cannot be written{}{}",
+                                  def(node.op).name, where.empty() ? "" : ": ", where));
+  }
+}
+
 }  // namespace
+
+Status check_ops(const gradc::Graph& graph) {
+  std::vector<Diagnostic> problems;
+  collect_problems(graph, problems);
+  if (!problems.empty()) return Failure(std::move(problems));
+  return Ok{};
+}
 
 bool are_twins(const gradc::Graph& first, const gradc::Graph& second) {
   const std::vector<NodeId> one = first.nodes();
@@ -47,17 +65,8 @@ Emitter::Emitter(Graph& out, Twin twin, std::string batch)
     : out_(out), twin_(twin), batch_(std::move(batch)) {}
 
 Status Emitter::run() {
-  std::vector<Diagnostic> problems;
   const std::vector<NodeId> first = twin_.first.nodes();
   const std::vector<NodeId> second = twin_.second.nodes();
-  for (size_t i = 0; i < first.size(); ++i) {
-    const Node& node = twin_.first.node(first[i]);
-    if (find_rule(node.op) != nullptr) continue;
-    const std::string where = twin_.first.location(node.loc);
-    problems.push_back(make_error(DiagKind::kUnsupported, {}, "the op {} cannot be written{}{}",
-                                  def(node.op).name, where.empty() ? "" : ": ", where));
-  }
-  if (!problems.empty()) return Failure(std::move(problems));
   for (size_t i = 0; i < first.size(); ++i)
     GRADC_TRY_STATUS(emit(first[i], second[i]));
   return Ok{};

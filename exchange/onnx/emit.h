@@ -28,6 +28,8 @@ struct Twin {
 bool are_twins(const gradc::Graph& first, const gradc::Graph& second);
 /// Replaces the ops that ONNX does not have by what they are made of.
 void expand_for_onnx(gradc::Graph& graph);
+/// All ops of an expanded graph, and of the loops in it, that ONNX does not have.
+Status check_ops(const gradc::Graph& graph);
 
 class Emitter {
  public:
@@ -36,7 +38,7 @@ class Emitter {
 
   /// A value of the graph has this name already.
   void bind(ValueId value, std::string name) { full_[value.index] = std::move(name); }
-  /// All nodes; nothing is emitted of a graph with an op that cannot be: all are reported.
+  /// All nodes of a graph that check_ops finds nothing in.
   Status run();
   /// The name of a value, whole.
   Result<std::string> name_of(ValueId value) { return full(value); }

@@ -164,6 +164,19 @@ TEST(Onnx, LoopsAreScans) {
   EXPECT_EQ(batch_of(one_of(onnx.graph, 12)), "batch");
 }
 
+TEST(Onnx, WhatItDoesNotHaveIsSaidBeforeTraining) {
+  SourceSet sources;
+  const auto model = read_model_text("native.json", R"({
+    "inputs": [{"name": "x", "shape": [4, 2]}],
+    "layers": [{"type": "lstm", "name": "keeps", "units": 3, "stateful": true}]})",
+                                     sources);
+  ASSERT_TRUE(model.ok()) << problems_of(model, sources);
+  const Status status = check_writable(FileFormat::kOnnx, *model);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.message().find("the op update cannot be written"), std::string::npos)
+      << status.message();
+}
+
 TEST(Onnx, WithoutWeightsThereIsNone) {
   SourceSet sources;
   const auto model = read_model_text("native.json", kNetwork, sources);

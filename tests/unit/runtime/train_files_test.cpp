@@ -269,6 +269,17 @@ TEST(Finite, TrainingDoesNotStartFromWhatIsNoNumber) {
   }
 }
 
+/// What a compiled program writes is safetensors, whatever the name says.
+TEST(TrainFiles, NamesOfFormatsThatAreNotWrittenAreRefused) {
+  Program program;
+  for (const char* name : {"w.keras", "w.h5", "w.onnx"}) {
+    const Outcome outcome = program.train(std::string("--epochs 1 --out @") + name);
+    EXPECT_EQ(outcome.code, 1);
+    EXPECT_TRUE(contains(outcome.err, "gradc convert makes a ")) << outcome.err;
+    EXPECT_FALSE(file_exists(program.path(name).c_str()));
+  }
+}
+
 TEST(Room, IsAskedForBeforeTraining) {
   FakeModelOptions options;
   options.features = 20000;  // 80 KB of weights, 160 KB of checkpoint
