@@ -21,7 +21,9 @@ WORKLOADS = {  # name -> (model, batch, PyTorch variants)
     "mlp-wide": ("examples/mlp_wide.json", 256, "eager"),
     "lenet": ("examples/lenet.json", 64, "eager,cl"),
     "resnet20": ("benchmarks/models/resnet20.json", 64, "eager,cl,jitcl"),
-    "char-gpt": ("examples/char_gpt.json", 12, "eager,jit"),
+    "lstm": ("benchmarks/models/lstm.json", 32, "eager"),
+    "char-gpt": ("benchmarks/models/char_gpt.json", 12, "eager,jit"),
+    "char-gpt-big": ("benchmarks/models/char_gpt_big.json", 16, "eager,jit"),
     "bert-tiny": ("benchmarks/models/bert_tiny.json", 32, "eager"),
     "gpt2-124m": ("benchmarks/models/gpt2_124m.json", 4, "eager"),
 }

@@ -3,7 +3,8 @@
 // core; a figure is the best of many short runs, in time on the CPU, so that other work on the
 // machine disturbs it little. Arguments: substrings of the cases to run; --against CPU has each
 // case also run as compiled for another CPU (x86-64-v3), in turns, and prints how its rate
-// compares.
+// compares; --threads N splits each case as N threads would, runs their shares one after the other
+// and counts the slowest: what a split costs, whatever else the machine does.
 #include "codegen/jit.h"
 #include "tests/unit/codegen/gemm_kernels.h"
 
@@ -12,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -49,8 +51,25 @@ void* aligned(int64_t bytes) {
   return memory;
 }
 
-/// Seconds of the best of many runs within about `budget` seconds.
-double best_seconds(const JitProgram& code, const kernel::Kernel& k, double budget) {
+/// Seconds of the best of many runs of one thread's share within about `budget` seconds.
+double best_of_share(const std::function<void()>& run, double budget) {
+  // A sample is many calls when one is short: reading the clock costs about a microsecond.
+  const double begin = thread_seconds();
+  run();
+  const int calls = std::clamp(static_cast<int>(2e-4 / (thread_seconds() - begin)), 1, 1000);
+  double best = 1e9;
+  for (int sample = 0; sample < 5 || thread_seconds() - begin < budget; ++sample) {
+    const double start = thread_seconds();
+    for (int call = 0; call < calls; ++call)
+      run();
+    best = std::min(best, (thread_seconds() - start) / calls);
+  }
+  return best;
+}
+
+/// Seconds of the slowest share of so many threads.
+double best_seconds(const JitProgram& code, const kernel::Kernel& k, double budget,
+                    int32_t threads = 1) {
   std::vector<void*> slots;
   for (size_t i = 0; i < k.num_arguments(); ++i) {
     const int64_t count = k.buffers[i].shape.num_elements();
@@ -61,21 +80,15 @@ double best_seconds(const JitProgram& code, const kernel::Kernel& k, double budg
   }
   const gradc_rt_kernel_fn run = code.kernels()[0].fn;
   void* const scratch = aligned(code.kernel_scratch()[0]);
-  // A sample is many calls when one is short: reading the clock costs about a microsecond.
-  const double begin = thread_seconds();
-  run(slots.data(), 0, 1, scratch);
-  const int calls = std::clamp(static_cast<int>(2e-4 / (thread_seconds() - begin)), 1, 1000);
-  double best = 1e9;
-  for (int sample = 0; sample < 5 || thread_seconds() - begin < budget; ++sample) {
-    const double start = thread_seconds();
-    for (int call = 0; call < calls; ++call)
-      run(slots.data(), 0, 1, scratch);
-    best = std::min(best, (thread_seconds() - start) / calls);
+  double slowest = 0.0;
+  for (int32_t thread = 0; thread < threads; ++thread) {
+    const auto share = [&] { run(slots.data(), thread, threads, scratch); };
+    slowest = std::max(slowest, best_of_share(share, budget / threads));
   }
   for (void* slot : slots)
     std::free(slot);
   std::free(scratch);
-  return best;
+  return slowest;
 }
 
 /// The vector FMA peak of one core: a contraction that never leaves the first cache, in whole
@@ -109,6 +122,8 @@ std::vector<Case> make_cases() {
   matmul("nt 256x1024x1024", {256, 1024, 1024, false, true});
   matmul("tn 256x1024x1024", {256, 1024, 1024, true, false});
   matmul("tn 1024x256x1024 adam", {1024, 1024, 256, true, false, adam});
+  matmul("nn 256x1024x784 bias relu", {256, 1024, 784, false, false, bias});
+  matmul("tn 784x1024x256 adam", {784, 1024, 256, true, false, adam});
   matmul("nn 1024x1024x1024", {1024, 1024, 1024});
   matmul("nn 768x128x512", {768, 512, 128});
   matmul("nn 4096x384x1536", {4096, 1536, 384});
@@ -124,6 +139,10 @@ std::vector<Case> make_cases() {
   conv("conv 32x32 16->16 same b16", {16, 32, 32, 16, 16, 3, 1});
   conv("conv 16x16 32->32 same b16", {16, 16, 16, 32, 32, 3, 1});
   conv("conv 8x8 64->64 same b16", {16, 8, 8, 64, 64, 3, 1});
+  // As ResNet-20 has them: padding stands in memory.
+  conv("conv 34x34 16->16 b64", {64, 34, 34, 16, 16});
+  conv("conv 18x18 32->32 b64", {64, 18, 18, 32, 32});
+  conv("conv 10x10 64->64 b64", {64, 10, 10, 64, 64});
   return cases;
 }
 
@@ -135,7 +154,8 @@ struct Measured {
 };
 
 /// Every target's best of some rounds in turns; false if it cannot be compiled.
-bool measure(Case& c, const std::vector<TargetInfo>& targets, std::vector<Measured>& results) {
+bool measure(Case& c, const std::vector<TargetInfo>& targets, int32_t threads,
+             std::vector<Measured>& results) {
   const kernel::Program program = program_of(std::move(c.kernel));
   std::vector<std::unique_ptr<JitProgram>> codes;
   results.resize(targets.size());
@@ -154,7 +174,7 @@ bool measure(Case& c, const std::vector<TargetInfo>& targets, std::vector<Measur
   for (int round = 0; round < kRounds; ++round) {
     for (size_t i = 0; i < targets.size(); ++i)
       results[i].microseconds =
-          std::min(results[i].microseconds, best_seconds(*codes[i], k, 0.1) * 1e6);
+          std::min(results[i].microseconds, best_seconds(*codes[i], k, 0.1, threads) * 1e6);
   }
   for (Measured& result : results)
     result.gflops = static_cast<double>(k.flops) / result.microseconds * 1e-3;
@@ -164,7 +184,12 @@ bool measure(Case& c, const std::vector<TargetInfo>& targets, std::vector<Measur
 int run(int argc, char** argv) {
   std::vector<TargetInfo> targets = {TargetInfo::host()};
   std::vector<std::string> wanted;
+  int32_t threads = 1;
   for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--threads") == 0 && i + 1 < argc) {
+      threads = std::max(1, std::atoi(argv[++i]));
+      continue;
+    }
     if (std::strcmp(argv[i], "--against") != 0) {
       wanted.emplace_back(argv[i]);
       continue;
@@ -187,10 +212,11 @@ int run(int argc, char** argv) {
                       });
     if (!runs) continue;
     std::vector<Measured> results;
-    if (!measure(c, targets, results)) return 1;
+    if (!measure(c, targets, threads, results)) return 1;
     const Measured& own = results.front();
     std::printf("%-34s %8.1f GFLOP/s %5.1f %%  %9.1f us  compiled in %.1f ms", c.name.c_str(),
-                own.gflops, 100 * own.gflops / peaks.front(), own.microseconds, own.compile_ms);
+                own.gflops, 100 * own.gflops / peaks.front() / threads, own.microseconds,
+                own.compile_ms);
     for (size_t i = 1; i < results.size(); ++i)
       std::printf("  | %8.1f GFLOP/s, %5.1f %% of it", results[i].gflops,
                   100 * results[i].gflops / own.gflops);

@@ -114,9 +114,13 @@ class AotCompilation {
       const auto it = std::find_if(program.entries.begin(), program.entries.end(),
                                    [&](const kernel::Entry& e) { return e.name == entry.name; });
       GRADC_CHECK(it != program.entries.end(), "the entry {} was not lowered", entry.name);
-      const kernel::EntryTables sizes = kernel::make_entry_tables(*it, object_.kernel_scratch);
+      const kernel::EntryTables& sizes =
+          entry_tables_.emplace_back(kernel::make_entry_tables(*it, object_.kernel_scratch));
       entry.arena_bytes = sizes.arena_bytes;
       entry.scratch_bytes = sizes.scratch_bytes;
+      entry.num_steps = static_cast<int64_t>(sizes.steps.size());
+      entry.steps = sizes.steps.data();
+      entry.num_arguments = static_cast<int64_t>(sizes.arguments.size());
     }
     return Ok{};
   }
@@ -239,6 +243,7 @@ class AotCompilation {
   std::vector<std::string> compiler_command_;  ///< the C compiler and its first arguments
   std::unique_ptr<ModelTables> tables_;
   ObjectFile object_;
+  std::deque<kernel::EntryTables> entry_tables_;
   AotResult result_;
   std::deque<rt::OutputFile> outputs_;
   const rt::StopSignals* signals_ = nullptr;

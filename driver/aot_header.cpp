@@ -3,6 +3,7 @@
 #include "driver/c_names.h"
 #include "runtime/dtype.h"
 #include "runtime/library.h"
+#include "runtime/table_bytes.h"
 #include "support/source_file.h"
 
 #include <array>
@@ -166,11 +167,12 @@ std::string opening_comment(const gradc_rt_model& model, const std::string& symb
       " * [height, width, in, out]. Batch size {}. Memory: parameters {} bytes, states {} bytes, "
       "optimizer {} bytes,\n"
       " * arena {} bytes, scratch {} bytes a thread; {}_memory_bytes has the sum with batch "
-      "buffers.\n *\n",
+      "buffers.\n"
+      " * Beside it: tables {} bytes, which are constants as the code is.\n *\n",
       c_comment_text(model.name), kHeaderMark, c_comment_text(model.compiler),
       c_comment_text(model.target_triple), c_comment_text(model.target_cpu), model.batch_size,
       bytes_of(model, GRADC_RT_PARAMETER), bytes_of(model, GRADC_RT_STATE),
-      bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena, scratch, symbol);
+      bytes_of(model, GRADC_RT_OPTIMIZER_STATE), arena, scratch, symbol, rt::table_bytes(model));
   text += " * inputs, in order:\n" + tensor_lines(model, {GRADC_RT_INPUT}, true);
   text += " * targets, in order:\n" + tensor_lines(model, {GRADC_RT_TARGET}, true);
   text += " * outputs of predict, in order:\n" + tensor_lines(model, {GRADC_RT_OUTPUT}, true);

@@ -6,6 +6,7 @@
 #include "driver/output.h"
 #include "driver/runtime_status.h"
 #include "runtime/instance.h"
+#include "runtime/table_bytes.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -108,8 +109,10 @@ void time_entry(rt::Instance& instance, gradc_rt_entry_kind entry, const BenchOp
   const gradc_rt_model& model = instance.model();
   result.arena_bytes = model.entries[entry].arena_bytes;
   result.scratch_bytes = model.entries[entry].scratch_bytes;
+  result.table_bytes = rt::table_bytes(model);
   result.planned_bytes =
-      static_cast<int64_t>(rt::Instance::memory_bytes(model, instance.threads()));
+      static_cast<int64_t>(rt::Instance::memory_bytes(model, instance.threads())) +
+      result.table_bytes + result.code_bytes;
   result.parameter_bytes = bytes_of(model, {GRADC_RT_PARAMETER});
   result.state_bytes =
       bytes_of(model, {GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_CARRIED});
@@ -174,11 +177,11 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   BenchResult result;
   result.threads = instance->threads();
   result.batch_size = model->batch_size();
+  result.code_bytes = model->code_timings().code_bytes;
   time_entry(*instance, GRADC_RT_TRAIN_STEP, options, result);
   GRADC_TRY(const kernel::Program program, model->lower(kinds));
   GRADC_TRY(const FmaPeaks peaks, FmaPeaks::measure(compile.target, result.threads, program));
   result.peak_gflops = peaks.of(program, train_step_of(program));
-  result.planned_bytes = model->memory_bytes(options.threads);
   result.gflop_per_step = static_cast<double>(model->runtime_model().train_step_flops) * 1e-9;
   result.examples_per_second =
       static_cast<double>(result.batch_size) / result.step_ms_median * 1000.0;

@@ -49,6 +49,8 @@ struct BenchResult {
   int64_t arena_bytes = 0;
   int64_t scratch_bytes = 0;  ///< of each thread
   int64_t planned_bytes = 0;  ///< everything the model takes: all of these, batch buffers, pointers
+  int64_t table_bytes = 0;    ///< its description and the steps of compiled entries
+  int64_t code_bytes = 0;     ///< object files of kernels
   int64_t input_bytes = 0;    ///< inputs and targets
   int64_t output_bytes = 0;   ///< outputs, loss and metrics
   int64_t resident_bytes = 0;  ///< anonymous memory of the process while it trains

@@ -39,6 +39,7 @@ Result<BenchResult> bench_gir(const BenchOptions& options) {
   GRADC_TRY(const FmaPeaks peaks,
             FmaPeaks::measure(compile.target, result.threads, program->program()));
   result.peak_gflops = peaks.of(program->program(), program->entry());
+  result.code_bytes = program->code_timings().code_bytes;
   time_entry(*instance, GRADC_RT_PREDICT, options, result);
 
   const int64_t input = instance->nth(GRADC_RT_INPUT, 0);

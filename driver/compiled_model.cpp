@@ -16,6 +16,9 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <functional>
+#include <future>
+#include <system_error>
 
 namespace gradc {
 
@@ -30,23 +33,64 @@ std::vector<EntryPoint> entries_of(const Model& model) {
           EntryPoint::kTrainStep, EntryPoint::kTrainStepTail, EntryPoint::kGradients};
 }
 
+namespace {
+
+using Graphs = std::vector<std::shared_ptr<Graph>>;
+
+Result<Graphs> graphs_of(const Model& model, std::span<const EntryPoint> kinds, int64_t batch,
+                         TimeReport& times) {
+  Graphs graphs;
+  for (const EntryPoint kind : kinds) {
+    BuildOptions build;
+    build.times = &times;
+    GRADC_TRY(StagedEntry entry, build_staged(model, kind, batch, PipelineStage::kGraph, build));
+    graphs.push_back(std::move(entry.graph));
+  }
+  return graphs;
+}
+
+/// Work on a thread of its own, or here where the system has none.
+class Beside {
+ public:
+  explicit Beside(std::function<Result<Graphs>()> work) : work_(std::move(work)) {
+    try {
+      future_ = std::async(std::launch::async, work_);
+    } catch (const std::system_error&) {
+    }
+  }
+  Result<Graphs> take() { return future_.valid() ? future_.get() : work_(); }
+
+ private:
+  std::function<Result<Graphs>()> work_;
+  std::future<Result<Graphs>> future_;
+};
+
+}  // namespace
+
 Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t batch,
                                                  std::vector<Diagnostic>& warnings,
                                                  TimeReport* times) {
   // The training step knows every parameter, state and optimizer slot; the others add inputs and
   // outputs, for which passes need not have run, and the gradients are those of its parameters.
-  std::vector<std::shared_ptr<Graph>> graphs;
-  std::vector<EntryPoint> kinds = {EntryPoint::kPredict};
-  if (model.training)
-    kinds = {EntryPoint::kTrainStep, EntryPoint::kEvaluateTail, EntryPoint::kPredict};
-  for (EntryPoint kind : kinds) {
-    BuildOptions build;
-    build.times = times;
-    const auto last = kind == kinds.front() ? PipelineStage::kGradient : PipelineStage::kGraph;
-    GRADC_TRY(StagedEntry entry, build_staged(model, kind, batch, last, build));
-    graphs.push_back(entry.graph);
-    if (kind == kinds.front()) warnings = std::move(entry.warnings);
+  const std::vector<EntryPoint> others =
+      model.training ? std::vector{EntryPoint::kEvaluateTail, EntryPoint::kPredict}
+                     : std::vector<EntryPoint>{};
+  TimeReport times_of_others;
+  Beside building([&] { return graphs_of(model, others, batch, times_of_others); });
+  BuildOptions build;
+  build.times = times;
+  const EntryPoint first = model.training ? EntryPoint::kTrainStep : EntryPoint::kPredict;
+  auto entry = build_staged(model, first, batch, PipelineStage::kGradient, build);
+  auto more = building.take();
+  if (!entry.ok()) return Failure(entry.diagnostics());
+  if (!more.ok()) return Failure(more.diagnostics());
+  if (times != nullptr) {
+    for (const TimeReport::Entry& timer : times_of_others.entries())
+      times->add(timer.name, timer.total);
   }
+  warnings = std::move(entry->warnings);
+  std::vector<std::shared_ptr<Graph>> graphs = more.take();
+  graphs.insert(graphs.begin(), std::move(entry->graph));
   auto tables = std::make_unique<ModelTables>(model, batch, graphs);
   for (const std::string& name : tables->ambiguous()) {
     return make_error(DiagKind::kDuplicateName, {model.file, "", false},

@@ -4,6 +4,7 @@
 #include "codegen/kernel_scratch.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
+#include "ir/step_output.h"
 #include "passes/plan_memory.h"
 #include "passes/recompute.h"
 #include "support/check.h"
@@ -73,10 +74,11 @@ EntryKind frontend_kind(EntryPoint kind) {
 }
 
 /// The gradients entry computes the loss and its gradients and changes nothing: no updates, no
-/// learning rate, no metrics.
+/// learning rate, no metrics. What stands for parameters is what is differentiated.
 void keep_loss_only(Graph& graph) {
   for (size_t i = graph.outputs().size(); i-- > 0;) {
-    if (graph.outputs()[i].name != "loss") graph.remove_output(i);
+    const std::string& name = graph.outputs()[i].name;
+    if (name != "loss" && !name.starts_with(kRestatedOutput)) graph.remove_output(i);
   }
   for (NodeId node : graph.nodes()) {
     if (graph.node(node).op == Op::kUpdate) graph.erase(node);
@@ -140,7 +142,6 @@ Status fit_budget(StagedEntry& result, const std::string& passes, const Stages& 
     // Steps that do not lower the peak are left out, so that less memory is never asked for more.
     if (trial.plan->arena_bytes >= least) continue;
     least = trial.plan->arena_bytes;
-    if (!what.nothing()) trial.plan->recomputed = what.text();
     result.graph = std::move(trial.graph);
     result.plan = std::move(trial.plan);
     if (least <= budget) break;
@@ -213,7 +214,7 @@ Result<StagedEntry> build_staged(std::shared_ptr<Graph> graph, PipelineStage fro
   return result;
 }
 
-Result<int64_t> entry_scratch(const StagedEntry& entry, kernel::ProgramLowering& lowering) {
+Result<EntrySizes> entry_sizes(const StagedEntry& entry, kernel::ProgramLowering& lowering) {
   std::map<std::string, int64_t, std::less<>> slots;
   GRADC_TRY_STATUS(lowering.add(
       {std::string(entry_name(entry.kind)), entry.graph.get(), &*entry.plan,
@@ -224,7 +225,8 @@ Result<int64_t> entry_scratch(const StagedEntry& entry, kernel::ProgramLowering&
       entry.lowered));
   const kernel::Program& program = lowering.program();
   GRADC_TRY(const std::vector<int64_t> scratch, kernel_scratch(program, lowering.target()));
-  return kernel::make_entry_tables(program.entries.back(), scratch).scratch_bytes;
+  const kernel::EntryTables tables = kernel::make_entry_tables(program.entries.back(), scratch);
+  return EntrySizes{tables.scratch_bytes, tables.bytes()};
 }
 
 }  // namespace gradc

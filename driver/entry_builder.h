@@ -78,8 +78,11 @@ Result<StagedEntry> build_staged(std::shared_ptr<Graph> graph, PipelineStage fro
                                  PipelineStage last, const BuildOptions& options,
                                  const std::string& file);
 
-/// What the kernels of a planned entry need of each thread. The entry is the only one of
-/// `lowering`.
-Result<int64_t> entry_scratch(const StagedEntry& entry, kernel::ProgramLowering& lowering);
+struct EntrySizes {
+  int64_t scratch_bytes = 0;  ///< what the kernels need of each thread
+  int64_t table_bytes = 0;    ///< of the steps
+};
+/// Of a planned entry, which is the only one of `lowering`.
+Result<EntrySizes> entry_sizes(const StagedEntry& entry, kernel::ProgramLowering& lowering);
 
 }  // namespace gradc

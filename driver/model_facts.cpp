@@ -10,6 +10,14 @@ namespace gradc {
 
 namespace {
 
+/// What tells texts apart (FNV-1a).
+std::string digest(std::string_view text) {
+  uint64_t hash = 0xCBF29CE484222325;
+  for (const char c : text)
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001B3;
+  return fmt::format("{:016x}", hash);
+}
+
 /// A list of "key=value".
 class FactText {
  public:
@@ -72,6 +80,7 @@ class FactText {
         list(name, options.ints(def.name));
         break;
       case OptionType::kFloats:
+      case OptionType::kFloatOrFloats:
         list(name, options.numbers(def.name));
         break;
       case OptionType::kLayer:
@@ -83,6 +92,13 @@ class FactText {
         break;
       case OptionType::kComponent:
         component(name, *options.component(def.name));
+        break;
+      case OptionType::kFile:
+        add(name, digest(options.file(def.name).text()));
+        break;
+      case OptionType::kNamedInts:
+        for (const auto& [key, value] : options.named_ints(def.name))
+          number(name + "." + key, value);
         break;
     }
   }

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <numeric>
 #include <set>
 
 namespace gradc {
@@ -194,6 +195,7 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
     add_outputs(*graph);
   if (model.training) add_gradients(*graphs.front());
   tensors_.shrink_to_fit();  // they stay as long as the model does
+  sort_by_name();
   std::vector<IndexRanges> ranges;
   for (const auto& graph : graphs)
     ranges.push_back(index_ranges(*graph));
@@ -218,31 +220,55 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
   model_.facts = facts_.data();
 }
 
-int64_t ModelTables::slot(std::string_view name) const {
-  const auto it = slots_.find(std::string(name));
-  return it == slots_.end() ? -1 : it->second;
+const char* TextPool::keep(std::string_view text) {
+  constexpr size_t kBlock = 4096;
+  const size_t bytes = text.size() + 1;
+  if (bytes > left_) {
+    size_ = left_ = std::max(bytes, kBlock);
+    blocks_.push_back(std::make_unique<char[]>(size_));
+  }
+  char* const kept = blocks_.back().get() + (size_ - left_);
+  std::copy(text.begin(), text.end(), kept);
+  kept[text.size()] = '\0';
+  left_ -= bytes;
+  return kept;
 }
 
-const char* ModelTables::keep(std::string text) {
-  return strings_.emplace_back(std::move(text)).c_str();
+int64_t ModelTables::slot(std::string_view name) const {
+  const auto at = std::lower_bound(by_name_.begin(), by_name_.end(), name,
+                                   [&](uint32_t slot, std::string_view wanted) {
+                                     return std::string_view(tensors_[slot].name) < wanted;
+                                   });
+  return at == by_name_.end() || std::string_view(tensors_[*at].name) != name
+             ? -1
+             : static_cast<int64_t>(*at);
+}
+
+void ModelTables::sort_by_name() {
+  by_name_.resize(tensors_.size());
+  std::iota(by_name_.begin(), by_name_.end(), 0U);
+  std::sort(by_name_.begin(), by_name_.end(), [&](uint32_t a, uint32_t b) {
+    return std::string_view(tensors_[a].name) < tensors_[b].name;
+  });
+  slots_ = {};
 }
 
 void ModelTables::add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type,
                       const InitSpec* init) {
-  const auto [it, inserted] =
-      slots_.emplace(std::string(name), static_cast<int64_t>(tensors_.size()));
-  if (!inserted) {
+  if (const auto it = slots_.find(name); it != slots_.end()) {
     if (tensors_[static_cast<size_t>(it->second)].kind != kind) ambiguous_.emplace_back(name);
     return;
   }
+  const auto slot = static_cast<int64_t>(tensors_.size());
   gradc_rt_tensor tensor{};
-  tensor.name = keep(std::string(name));
+  tensor.name = keep(name);
+  slots_.emplace(tensor.name, slot);
   tensor.kind = kind;
   tensor.dtype = static_cast<int64_t>(type.dtype);
   tensor.rank = type.rank();
   std::copy(type.shape.begin(), type.shape.end(), tensor.dims);
   tensor.bytes = type.bytes();
-  tensor.slot = it->second;
+  tensor.slot = slot;
   if (init != nullptr && !init->kind.empty()) {
     tensor.initializer = &initializers_.emplace_back(initializer_of(*init));
   }

@@ -30,6 +30,17 @@ struct HeldNames {
   std::set<std::string> carried;  ///< from one batch to the next
 };
 
+/// Texts that stay where they are, one behind the other.
+class TextPool {
+ public:
+  const char* keep(std::string_view text);
+
+ private:
+  std::vector<std::unique_ptr<char[]>> blocks_;
+  size_t left_ = 0;  ///< in the last block
+  size_t size_ = 0;  ///< of the last block
+};
+
 class ModelTables {
  public:
   /// Tensors are the union over the graphs' inputs and outputs, in the order met, and for a model
@@ -51,7 +62,8 @@ class ModelTables {
   std::span<const std::string> ambiguous() const { return ambiguous_; }
 
  private:
-  const char* keep(std::string text);
+  const char* keep(std::string_view text) { return texts_.keep(text); }
+  void sort_by_name();
   void add(std::string_view name, gradc_rt_tensor_kind kind, const TensorType& type,
            const InitSpec* init);
   void add_inputs(const Graph& graph, const HeldNames& layers);
@@ -69,12 +81,13 @@ class ModelTables {
   std::vector<gradc_rt_tensor> tensors_;
   std::vector<gradc_rt_entry> entries_;
   std::vector<gradc_rt_fact> facts_;
-  std::deque<std::string> strings_;
+  TextPool texts_;
   std::deque<gradc_rt_initializer> initializers_;
   std::deque<gradc_rt_data> data_rules_;
   std::deque<std::vector<double>> numbers_;
   std::deque<std::vector<int64_t>> integers_;
-  std::unordered_map<std::string, int64_t> slots_;
+  std::unordered_map<std::string_view, int64_t> slots_;  ///< while the tables are made
+  std::vector<uint32_t> by_name_;                        ///< slots in the order of their names
   std::vector<std::string> ambiguous_;
 };
 

@@ -16,6 +16,9 @@ constexpr ClassName kClasses[] = {
     {"gru", "GRU"},
     {"rnn", "RNN"},
     {"simple_rnn", "SimpleRNN"},
+    {"conv_lstm1d", "ConvLSTM1D"},
+    {"conv_lstm2d", "ConvLSTM2D"},
+    {"conv_lstm3d", "ConvLSTM3D"},
     {"lstm_cell", "LSTMCell"},
     {"gru_cell", "GRUCell"},
     {"simple_rnn_cell", "SimpleRNNCell"},
@@ -39,16 +42,6 @@ constexpr ClassName kClasses[] = {
     {"fbeta_score", "FBetaScore"},
     {"r2_score", "R2Score"},
 };
-
-/// Lists of floats, and one or a list where there is such a type.
-template <class Type>
-constexpr bool holds_numbers(Type type) {
-  if constexpr (requires { Type::kFloatOrFloats; }) {
-    return type == Type::kFloats || type == Type::kFloatOrFloats;
-  } else {
-    return type == Type::kFloats;
-  }
-}
 
 }  // namespace
 
@@ -85,7 +78,11 @@ Json plain_option(const Options& options, const OptionDef& def, KerasForm form) 
   if (def.type == OptionType::kComponent)
     return export_component(*options.component(def.name), def.family, form);
   if (def.type == OptionType::kLayer || def.type == OptionType::kLayers) return nullptr;
-  if (holds_numbers(def.type)) return options.numbers(def.name);
+  if (def.type == OptionType::kFloats) return options.numbers(def.name);
+  if (def.type == OptionType::kFloatOrFloats) {
+    const std::vector<double>& numbers = options.numbers(def.name);
+    return numbers.size() == 1 ? Json(numbers[0]) : Json(numbers);
+  }
   const Ints& value = options.ints(def.name);
   const bool sides = (def.name == "padding" || def.name == "cropping") && value.size() >= 4;
   if (!sides) return value;

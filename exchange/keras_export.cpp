@@ -13,14 +13,21 @@ namespace gradc::exchange {
 namespace {
 
 // Layers that are gradc's alone.
-constexpr std::string_view kNotInKeras[] = {"position_embedding", "token_and_position_embedding",
-                                            "sine_position_encoding", "rotary_embedding"};
+constexpr std::string_view kNotInKeras[] = {"position_embedding",
+                                            "token_and_position_embedding",
+                                            "sine_position_encoding",
+                                            "rotary_embedding",
+                                            "add_loss",
+                                            "bernoulli",
+                                            "gir"};
 // Layers that one Keras has and the other has not.
-constexpr std::string_view kNotInKerasTwo[] = {"rms_normalization", "group_query_attention"};
+constexpr std::string_view kNotInKerasTwo[] = {"rms_normalization", "group_query_attention",
+                                               "spectral_normalization"};
 constexpr std::string_view kNotInKerasThree[] = {"locally_connected1d", "locally_connected2d"};
 
 // Options that Keras does not have, where they ask for nothing.
-constexpr std::string_view kOwnOptions[] = {"tied_to", "scale_initializer", "rms_scaling"};
+constexpr std::string_view kOwnOptions[] = {"tied_to", "scale_initializer", "rms_scaling",
+                                            "use_alibi"};
 
 bool is_one_of(std::string_view type, std::span<const std::string_view> list) {
   return std::find(list.begin(), list.end(), type) != list.end();

@@ -74,6 +74,7 @@ constexpr Rename kOptions[] = {
     {"dot_axes", "axes"},
     {"length", "size"},
     {"lr", "learning_rate"},
+    {"m", "max_value"},
 };
 
 bool squashes_to(std::string_view names, std::string_view squashed_name) {

@@ -36,7 +36,7 @@ std::string result_suffix(const NativeLayer& layer, int64_t tensor) {
     states = {"forward_state_h", "backward_state_h"};
     if (inner_type == "lstm")
       states = {"forward_state_h", "forward_state_c", "backward_state_h", "backward_state_c"};
-  } else if (cell == "lstm") {
+  } else if (cell == "lstm" || cell.starts_with("conv_lstm")) {
     states = {"state_h", "state_c"};
   } else if (type.find("attention") != std::string_view::npos) {
     states = {"scores"};

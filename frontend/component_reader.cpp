@@ -10,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <mutex>
 #include <unordered_map>
 
@@ -138,6 +139,38 @@ std::optional<std::vector<std::shared_ptr<const Layer>>> read_inner_layers(Diagn
   return layers;
 }
 
+/// What a file holds that is named relative to the one at hand.
+std::optional<std::shared_ptr<const SourceFile>> read_file(DiagnosticSink& sink,
+                                                           const JsonCursor& at) {
+  constexpr size_t kMaxBytes = size_t{1} << 20U;
+  const auto written = read_text(sink, at);
+  if (!written) return std::nullopt;
+  std::filesystem::path path(*written);
+  if (path.is_relative()) path = std::filesystem::path(at.file()).parent_path() / path;
+  Result<SourceFile> file = read_source_file(path.lexically_normal().string(), kMaxBytes);
+  if (file.ok()) return std::make_shared<const SourceFile>(file.take());
+  for (Diagnostic problem : file.diagnostics()) {
+    problem.place = at.place();
+    sink.add(std::move(problem));
+  }
+  return std::nullopt;
+}
+
+std::optional<NamedInts> read_named_ints(DiagnosticSink& sink, const JsonCursor& at,
+                                         const OptionDef& def) {
+  if (!at.value().is_object()) {
+    report_wrong_type(sink, at, "an object of integers");
+    return std::nullopt;
+  }
+  NamedInts named;
+  for (const auto& [name, value] : at.value().items()) {
+    const auto one = read_integer(sink, at.member(name, value), def);
+    if (!one) return std::nullopt;
+    named.emplace(name, *one);
+  }
+  return named;
+}
+
 /// Turns optional<T> into optional<OptionValue>.
 template <class T>
 std::optional<OptionValue> lift(std::optional<T> value) {
@@ -165,6 +198,12 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
       return lift(read_int_list(sink, at, def));
     case OptionType::kFloats:
       return lift(read_float_list(sink, at, def));
+    case OptionType::kFloatOrFloats: {
+      if (!at.value().is_number()) return lift(read_float_list(sink, at, def));
+      const auto one = read_number(sink, at, def);
+      if (!one) return std::nullopt;
+      return OptionValue(std::vector<double>{*one});
+    }
     case OptionType::kSizes:
       return lift(read_sizes(sink, at, def));
     case OptionType::kPaddings:
@@ -187,6 +226,10 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
       if (!component) return std::nullopt;
       return OptionValue(std::move(component));
     }
+    case OptionType::kFile:
+      return lift(read_file(sink, at));
+    case OptionType::kNamedInts:
+      return lift(read_named_ints(sink, at, def));
   }
   GRADC_UNREACHABLE();
 }

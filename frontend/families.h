@@ -17,6 +17,7 @@ namespace gradc {
 std::span<const ComponentDef* const> activation_components();
 std::span<const ComponentDef* const> initializer_components();
 std::span<const ComponentDef* const> regularizer_components();
+std::span<const ComponentDef* const> constraint_components();
 std::span<const ComponentDef* const> loss_components();
 std::span<const ComponentDef* const> metric_components();
 std::span<const ComponentDef* const> optimizer_components();
@@ -33,12 +34,21 @@ bool infer_activation(const Component& activation, const Ints& input, Ints& outp
 
 /// How a parameter of that shape starts.
 InitSpec make_init_spec(const Component& initializer, const Ints& shape);
+/// The same of what is written in the IR's text form; nothing where there is no such kind.
+std::optional<InitSpec> make_init_spec(const InitSpec& written, const Ints& shape);
 /// True when the initializer can make a tensor of that rank (identity and orthogonal cannot make
 /// all).
 bool initializer_fits(const Component& initializer, size_t rank);
 
-/// The scalar penalty of one parameter.
+/// The scalar penalty of one parameter; empty: none.
 Val build_regularizer(const Component& regularizer, Val parameter);
+/// False when it is not defined for tensors of that rank (orthogonal_regularizer).
+bool regularizer_fits(const Component& regularizer, size_t rank);
+
+/// A parameter as the constraint wants it.
+Val build_constraint(const Component& constraint, Val parameter);
+/// False when a tensor of that rank has not all of its axes.
+bool constraint_fits(const Component& constraint, size_t rank);
 
 /// What a loss or metric expects beside an output: same shape and f32, or one class index per row.
 enum class TargetKind : uint8_t { kSameShape, kClassIndex };

@@ -7,6 +7,7 @@
 #include "frontend/wiring.h"
 #include "ir/builder.h"
 #include "ir/contraction_types.h"
+#include "ir/step_output.h"
 #include "support/check.h"
 
 #include <map>
@@ -68,6 +69,7 @@ class EntryBuilder {
     EntryGraph entry{graph_, {}};
     if (training()) {
       entry.optimizer = make_optimizer_spec(model_.training->optimizer);
+      add_constraints();
       build_learning_rate();
     }
     return entry;
@@ -101,7 +103,7 @@ class EntryBuilder {
       for (const ParameterSpec& spec : layer.parameters) {
         Ints shape = spec.shape;
         if (spec.carried) shape.insert(shape.begin(), request_.batch_size);
-        InitSpec init = make_init_spec(spec.initializer, shape);
+        InitSpec init = spec.init ? *spec.init : make_init_spec(spec.initializer, shape);
         init.stream = stream++;
         init.ones_begin = spec.ones_begin;
         init.ones_end = spec.ones_end;
@@ -150,6 +152,9 @@ class EntryBuilder {
       states_[layer.name + "/" + std::string(name)] = value;
     };
     args.next_stream = [this] { return random_stream_++; };
+    args.penalize = [this](Val result, const std::function<Val(Val)>& penalty) {
+      if (request_.kind != EntryKind::kPredict) add_penalty(result, penalty);
+    };
     std::vector<Val> results(call.results.size());
     args.give = [&](std::string_view name, Val value) {
       const std::string full = call.name + "." + std::string(name);
@@ -191,7 +196,7 @@ class EntryBuilder {
     return entry->second;
   }
 
-  /// A parameter's value; a moving average that a shared layer has already moved is its new value.
+  /// A parameter's value, or its new one, where a layer has already moved or replaced it.
   Val parameter(const Layer& layer, std::string_view name) {
     if (layer.tie && name == kTiedParameter) {
       const Val held = parameter(model_.layers[layer.tie->layer], layer.tie->held);
@@ -267,25 +272,61 @@ class EntryBuilder {
     update_states();
   }
 
-  /// What layers keep of this batch.
+  /// What layers keep of this batch, and what stands for trained parameters in this step.
   void update_states() {
     builder_.set_phase(Phase::kUpdate);
-    for (const auto& [name, value] : states_)
-      builder_.update(parameters_.at(name), value);
+    for (const auto& [name, value] : states_) {
+      const Val held = parameters_.at(name);
+      if (graph_->input_of(held.id()).kind == InputKind::kParam)
+        graph_->add_output(kRestatedOutput + name, value.id());
+      else
+        builder_.update(held, value);
+    }
     builder_.set_phase(Phase::kForward);
   }
 
+  /// A penalty on the rows of a result that count, divided by the number of examples. A result may
+  /// have several rows for each example.
+  void add_penalty(Val result, const std::function<Val(Val)>& make) {
+    Val count;
+    if (tail_.valid()) {
+      const Val counts = cast(greater(tail_, 0.0), result.dtype());
+      const int64_t rows = result.shape()[0] / request_.batch_size;
+      const Val of_rows = reshape(broadcast(counts, Shape{request_.batch_size, rows}, {0}),
+                                  Shape{result.shape()[0]});
+      result = select(broadcast(greater(of_rows, 0.0), result.shape(), {0}), result, 0.0);
+      count = reduce_sum(counts, {0});
+    }
+    const Val penalty = make(result);
+    if (!penalty.valid()) return;
+    const Val mean =
+        count.valid() ? penalty / count : penalty / static_cast<double>(request_.batch_size);
+    penalties_ = penalties_.valid() ? plus(penalties_, mean) : mean;
+  }
+
   Val add_regularizers(Val total) {
+    if (penalties_.valid()) total = plus(total, penalties_);
     for (const Layer& layer : model_.layers) {
       for (const ParameterSpec& spec : layer.parameters) {
         if (!spec.regularizer || !spec.trainable) continue;  // as Keras: no penalty when frozen
         locate(spec.regularizer->place);
-        const Val penalty =
-            build_regularizer(*spec.regularizer, parameters_.at(layer.name + "/" + spec.name));
+        const Val penalty = build_regularizer(*spec.regularizer, parameter(layer, spec.name));
         if (penalty.valid()) total = plus(total, penalty);
       }
     }
     return total;
+  }
+
+  void add_constraints() {
+    for (const Layer& layer : model_.layers) {
+      for (const ParameterSpec& spec : layer.parameters) {
+        if (!spec.constraint || !spec.trainable) continue;
+        locate(spec.constraint->place);
+        const std::string name = layer.name + "/" + spec.name;
+        const Val kept = build_constraint(*spec.constraint, parameters_.at(name));
+        graph_->add_output(kConstraintOutput + name, kept.id());
+      }
+    }
   }
 
   void build_learning_rate() {
@@ -308,8 +349,9 @@ class EntryBuilder {
   std::map<std::pair<ModelValue, DType>, Val> casts_;  ///< of values_
   std::set<ModelValue> outputs_;
   std::map<std::string, Val> parameters_;
-  std::map<std::string, Val> states_;  ///< next values of moving averages, and of what is carried
+  std::map<std::string, Val> states_;  ///< as LayerBuildArgs::update_state says
   Val tail_, seed_, iteration_;
+  Val penalties_;  ///< on results; empty: none
   int64_t random_stream_ = kFirstRandomStream;
 
   /// Streams of random ops are kept apart from those of initial values.

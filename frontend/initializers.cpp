@@ -2,6 +2,7 @@
 #include "frontend/families.h"
 #include "support/check.h"
 
+#include <algorithm>
 #include <array>
 
 namespace gradc {
@@ -158,6 +159,26 @@ InitSpec make_init_spec(const Component& initializer, const Ints& shape) {
     return spec;
   }
   GRADC_UNREACHABLE();
+}
+
+std::optional<InitSpec> make_init_spec(const InitSpec& written, const Ints& shape) {
+  InitSpec spec = written;
+  if (spec.kind == "variance_scaling") {
+    const auto is_choice = [](const OptionDef& def, const std::string& text) {
+      const std::vector<std::string> choices = split_words(def.choices);
+      return std::find(choices.begin(), choices.end(), text) != choices.end();
+    };
+    if (!is_choice(kScalingOptions[1], spec.mode) ||
+        !is_choice(kScalingOptions[2], spec.distribution))
+      return std::nullopt;
+  }
+  if (spec.fan_in == 0 && spec.fan_out == 0) set_fans(spec, shape);
+  for (const InitializerDef& def : kInitializers) {
+    const Component initializer = default_component(Family::kInitializer, def.base.type);
+    if (def.make(initializer.options).kind != spec.kind) continue;
+    if (initializer_fits(initializer, shape.size())) return spec;
+  }
+  return std::nullopt;
 }
 
 bool initializer_fits(const Component& initializer, size_t rank) {

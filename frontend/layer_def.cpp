@@ -65,17 +65,38 @@ void LayerInferArgs::parameter(std::string_view name, Ints shape, bool trainable
   const std::string option = options().defines(own) ? own : "initializer";
   spec.initializer = *options().component(option);
   spec.trainable = trainable && layer.trainable;
-  if (trainable && options().defines(base + "_regularizer")) {
-    if (const Component* regularizer = options().component(base + "_regularizer")) {
-      spec.regularizer = std::make_shared<const Component>(*regularizer);
+  const auto regulated = [&](const char* what, auto fits) -> std::shared_ptr<const Component> {
+    const std::string name_of_it = base + what;
+    if (!trainable || !options().defines(name_of_it) || !options().has(name_of_it)) return nullptr;
+    const Component& component = *options().component(name_of_it);
+    if (!fits(component, spec.shape.size())) {
+      sink.error(DiagKind::kShapeMismatch, option_place(name_of_it),
+                 "\"{}\" does not fit {} of shape {}", component.written_type, name,
+                 shape_text(spec.shape))
+          .with_note(
+              "orthogonal_regularizer takes matrices; a constraint's axes are those of the tensor");
     }
-  }
+    return std::make_shared<const Component>(component);
+  };
+  spec.regularizer = regulated("_regularizer", regularizer_fits);
+  spec.constraint = regulated("_constraint", constraint_fits);
   if (!initializer_fits(spec.initializer, spec.shape.size())) {
     sink.error(DiagKind::kBadValue, option_place(option),
                "initializer \"{}\" cannot make {} of shape {}", spec.initializer.written_type, name,
                shape_text(spec.shape))
         .with_note("identity makes matrices; orthogonal makes tensors of two or more axes");
   }
+  parameters.push_back(std::move(spec));
+}
+
+void LayerInferArgs::keep(std::string_view name, Ints shape, double initial) {
+  ParameterSpec spec;
+  spec.name = std::string(name);
+  spec.dtype = layer.policy.compute;
+  spec.shape = std::move(shape);
+  spec.initializer = default_component(Family::kInitializer, "constant");
+  spec.initializer.options.set("value", initial);
+  spec.trainable = false;
   parameters.push_back(std::move(spec));
 }
 

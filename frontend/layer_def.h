@@ -57,10 +57,13 @@ struct LayerInferArgs {
   std::string who() const;
   /// Place of an option, for complaints about its value.
   Place option_place(std::string_view option) const;
-  /// Declares a parameter whose initializer and regularizer are the options `<prefix>_initializer`,
-  /// `<prefix>_regularizer` (`prefix` is the parameter's name unless given), or `initializer`.
+  /// Declares a parameter whose initializer, regularizer and constraint are the options
+  /// `<prefix>_initializer`, `<prefix>_regularizer`, `<prefix>_constraint` (`prefix` is the
+  /// parameter's name unless given), or `initializer`.
   void parameter(std::string_view name, Ints shape, bool trainable = true,
                  std::string_view prefix = {});
+  /// Declares a tensor that is not trained and starts at a number.
+  void keep(std::string_view name, Ints shape, double initial);
   /// Declares a state that goes from one batch to the next; `shape` is one example's.
   void carry(std::string_view name, Ints shape);
   /// Reports a shape that does not fit and returns false.
@@ -86,10 +89,14 @@ struct LayerBuildArgs {
   /// Of random ops; only in training.
   std::function<Val()> seed = {}, iteration = {};
   std::function<Val(std::string_view)> parameter = {};
-  std::function<void(std::string_view, Val)> update_state =
-      {};                                     ///< next value of a parameter that is not trained
+  /// Next value of a parameter that is not trained; of one that is trained, the value by which it
+  /// is replaced in training before it is used: the optimizer goes on from there.
+  std::function<void(std::string_view, Val)> update_state = {};
   std::function<int64_t()> next_stream = {};  ///< a new random stream, unique in the model
   std::function<void(std::string_view, Val)> give = {};  ///< a result beside the one returned
+  /// Adds to the loss what is made of the examples of a result, divided by their number; nothing
+  /// where it makes nothing.
+  std::function<void(Val, const std::function<Val(Val)>&)> penalize = {};
 
   const Options& options() const { return layer.component.options; }
   Val in(size_t i = 0) const { return inputs[i]; }
@@ -116,6 +123,7 @@ struct LayerDef {
   int64_t max_inputs = 1;       ///< -1: any number
   bool integers = false;        ///< inputs may be integers
   std::string_view table = {};  ///< the matrix that other layers may be tied to
+  bool steps_lead = false;      ///< "data_format" is of what stands behind the steps
   bool normalizes = false;      ///< the scale of its input does not matter
   MaskRule masks = MaskRule::kRefuses;
   std::span<const NamedInput> named_inputs = {};  ///< that may be given beside "inputs"
@@ -124,8 +132,10 @@ struct LayerDef {
   Val (*build_mask)(const LayerBuildArgs&) = nullptr;  ///< of the result; kKnows only
 };
 
-/// LayerDef::infer and LayerDef::build, which see channels last whatever "data_format" says.
+/// LayerDef::infer and LayerDef::build, which see channels last whatever "data_format" says; with
+/// the penalty of "activity_regularizer".
 inline constexpr std::string_view kDataFormat = "data_format";
+inline constexpr std::string_view kActivityRegularizer = "activity_regularizer";
 bool infer_layer(LayerInferArgs& args);
 Val build_layer(const LayerBuildArgs& args);
 
@@ -148,10 +158,22 @@ std::span<const LayerDef* const> activation_layers();
     .name = option, .type = OptionType::kComponent, .default_json = "\"" initial "\"", \
     .doc = "how it starts", .family = Family::kInitializer                             \
   }
-#define GRADC_REGULARIZER(option)                                           \
-  OptionDef {                                                               \
-    .name = option, .type = OptionType::kComponent, .default_json = "null", \
-    .doc = "penalty added to the loss", .family = Family::kRegularizer      \
+/// Regularizer and constraint of a parameter.
+#define GRADC_REGULATED(prefix)                                                           \
+  OptionDef{.name = prefix "_regularizer",                                                \
+            .type = OptionType::kComponent,                                               \
+            .default_json = "null",                                                       \
+            .doc = "penalty added to the loss",                                           \
+            .family = Family::kRegularizer},                                              \
+      OptionDef {                                                                         \
+    .name = prefix "_constraint", .type = OptionType::kComponent, .default_json = "null", \
+    .doc = "what it is made to keep after every step", .family = Family::kConstraint      \
+  }
+#define GRADC_ACTIVITY_REGULARIZER                                                        \
+  OptionDef {                                                                             \
+    .name = kActivityRegularizer, .type = OptionType::kComponent, .default_json = "null", \
+    .doc = "penalty on the result, added to the loss: the mean over the examples",        \
+    .family = Family::kRegularizer                                                        \
   }
 #define GRADC_ACTIVATION_OPTION                                                   \
   OptionDef {                                                                     \
@@ -159,14 +181,14 @@ std::span<const LayerDef* const> activation_layers();
     .doc = "applied to the result", .family = Family::kActivation                 \
   }
 /// Of layers that multiply by a kernel.
-#define GRADC_KERNEL_AND_BIAS_OPTIONS                                                          \
-  OptionDef{.name = "use_bias",                                                                \
-            .type = OptionType::kBool,                                                         \
-            .default_json = "true",                                                            \
-            .doc = "add a trained vector"},                                                    \
-      GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                               \
-      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
-      GRADC_REGULARIZER("bias_regularizer")
+#define GRADC_KERNEL_AND_BIAS_OPTIONS                                            \
+  OptionDef{.name = "use_bias",                                                  \
+            .type = OptionType::kBool,                                           \
+            .default_json = "true",                                              \
+            .doc = "add a trained vector"},                                      \
+      GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                 \
+      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULATED("kernel"), \
+      GRADC_REGULATED("bias"), GRADC_ACTIVITY_REGULARIZER
 /// Infers the option "activation", if it is given, on the output's shape.
 bool infer_activated(LayerInferArgs& args);
 

@@ -19,6 +19,7 @@
 namespace gradc {
 
 struct LayerDef;
+struct InitSpec;
 
 /// Type of a tensor without its batch axis.
 struct TensorSpec {
@@ -41,7 +42,9 @@ struct ParameterSpec {
   DType dtype = DType::kF32;
   Ints shape;
   Component initializer;
+  std::shared_ptr<const InitSpec> init;          ///< instead of an initializer; may be null
   std::shared_ptr<const Component> regularizer;  ///< may be null
+  std::shared_ptr<const Component> constraint;   ///< may be null
   bool trainable = true;
   bool carried = false;    ///< from one batch to the next: the batch is its first axis
   int64_t ones_begin = 0;  ///< elements [ones_begin, ones_end) start at 1

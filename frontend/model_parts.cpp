@@ -72,6 +72,8 @@ class PartTaker {
                       "layer \"{}\" reaches no output and is left out", w_.entry(i).name);
       }
     }
+    model_.layers.shrink_to_fit();  // they stay as long as the model does
+    model_.calls.shrink_to_fit();
     for (Layer& layer : model_.layers) {
       if (layer.tie) layer.tie->layer = layer_index_[layer.tie->layer];
     }

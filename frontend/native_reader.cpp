@@ -90,11 +90,13 @@ class Causes {
 /// Layers of a block may report the same place more than once; what only follows is left out.
 std::vector<Diagnostic> distinct(const std::vector<Diagnostic>& list) {
   const Causes causes(list);
-  std::set<std::tuple<DiagKind, std::string_view, std::string_view, std::string_view>> seen;
+  std::set<std::tuple<DiagKind, std::string_view, std::string_view, size_t, std::string_view>> seen;
   std::vector<Diagnostic> kept;
   for (const Diagnostic& d : list) {
     if (causes.explain(d)) continue;
-    if (seen.emplace(d.kind, d.place.file, d.place.pointer, d.message).second) kept.push_back(d);
+    const Place& at = d.place;
+    if (seen.emplace(d.kind, at.file, at.pointer, at.byte_begin, d.message).second)
+      kept.push_back(d);
   }
   return kept;
 }
@@ -137,10 +139,21 @@ class FileReader {
     ObjectReader top(sink, root, "the model");
     Model model;
     if (top.is_object()) read_members(top, native.has_value(), model);
-    if (sink.has_errors()) return Failure(distinct(sink.take()));
+    if (sink.has_errors()) return Failure(with_texts(distinct(sink.take())));
     for (Diagnostic& warning : sink.take())
       model.warnings.push_back(std::move(warning));
     return model;
+  }
+
+  /// Functions in files of their own are shown where something is wrong with them.
+  std::vector<Diagnostic> with_texts(std::vector<Diagnostic> list) {
+    for (const Diagnostic& d : list) {
+      const std::string& path = d.place.file;
+      if (!path.ends_with(".gir") || sources_.find(path) != nullptr) continue;
+      Result<SourceFile> text = read_source_file(path, kMaxFileBytes);
+      if (text.ok()) sources_.add(text.take());
+    }
+    return list;
   }
 
   void read_members(ObjectReader& top, bool translated, Model& model) {

@@ -17,6 +17,8 @@ std::string_view family_name(Family family) {
       return "initializer";
     case Family::kRegularizer:
       return "regularizer";
+    case Family::kConstraint:
+      return "constraint";
     case Family::kLoss:
       return "loss";
     case Family::kMetric:
@@ -91,6 +93,12 @@ const Component* Options::component(std::string_view name) const {
 const std::vector<std::shared_ptr<const Layer>>& Options::layers(std::string_view name) const {
   return as<std::vector<std::shared_ptr<const Layer>>>(get(name), name);
 }
+const SourceFile& Options::file(std::string_view name) const {
+  return *as<std::shared_ptr<const SourceFile>>(get(name), name);
+}
+const NamedInts& Options::named_ints(std::string_view name) const {
+  return as<NamedInts>(get(name), name);
+}
 const Layer* Options::layer(std::string_view name) const {
   if (!has(name)) return nullptr;
   return as<std::shared_ptr<const Layer>>(get(name), name).get();
@@ -104,6 +112,8 @@ std::span<const ComponentDef* const> family_members(Family family) {
       return initializer_components();
     case Family::kRegularizer:
       return regularizer_components();
+    case Family::kConstraint:
+      return constraint_components();
     case Family::kLoss:
       return loss_components();
     case Family::kMetric:

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -19,6 +20,8 @@
 
 namespace gradc {
 
+class SourceFile;
+
 using Ints = std::vector<int64_t>;
 
 /// The kinds of typed objects that options may hold: "relu", or {"type": "relu", "max_value": 6}.
@@ -26,12 +29,13 @@ enum class Family : uint8_t {
   kActivation,
   kInitializer,
   kRegularizer,
+  kConstraint,
   kLoss,
   kMetric,
   kOptimizer,
   kSchedule,
 };
-inline constexpr int kNumFamilies = 7;
+inline constexpr int kNumFamilies = 8;
 /// "activation", "initializer", ...
 std::string_view family_name(Family family);
 
@@ -40,16 +44,19 @@ enum class OptionType : uint8_t {
   kInt,
   kFloat,
   kString,
-  kEnum,       ///< one of `choices`
-  kInts,       ///< a list of integers
-  kFloats,     ///< a list of numbers
-  kSizes,      ///< an integer, or `count` of them, one for each spatial axis
-  kIntOrInts,  ///< an integer or a list of integers
+  kEnum,           ///< one of `choices`
+  kInts,           ///< a list of integers
+  kFloats,         ///< a list of numbers
+  kFloatOrFloats,  ///< a number or a list of numbers
+  kSizes,          ///< an integer, or `count` of them, one for each spatial axis
+  kIntOrInts,      ///< an integer or a list of integers
   kPaddings,   ///< an integer, one for each of `count` spatial axes, or a pair [before, behind] for
                ///< each; for one axis the pair itself. Stored as those pairs
   kLayer,      ///< a layer of its own, without inputs
   kLayers,     ///< one or a list of them
   kComponent,  ///< a name or typed object of `family`; a plain number where the family allows it
+  kFile,       ///< path of a text file, relative to the one that names it; stored as what it holds
+  kNamedInts,  ///< an object of integers
 };
 
 inline constexpr double kNoMin = -std::numeric_limits<double>::infinity();
@@ -84,10 +91,12 @@ struct ComponentDef {
 
 struct Component;
 struct Layer;
+using NamedInts = std::map<std::string, int64_t, std::less<>>;
 using OptionValue =
     std::variant<NoValue, bool, int64_t, double, std::string, Ints, std::vector<double>,
                  std::shared_ptr<const Component>, std::shared_ptr<const Layer>,
-                 std::vector<std::shared_ptr<const Layer>>>;
+                 std::vector<std::shared_ptr<const Layer>>, std::shared_ptr<const SourceFile>,
+                 NamedInts>;
 
 /// The values of all options of one component, defaults filled in. Asking for an option that the
 /// table does not have, or as another type, is a broken invariant.
@@ -109,6 +118,8 @@ class Options {
   /// The layer of that name, or null.
   const Layer* layer(std::string_view name) const;
   const std::vector<std::shared_ptr<const Layer>>& layers(std::string_view name) const;
+  const SourceFile& file(std::string_view name) const;
+  const NamedInts& named_ints(std::string_view name) const;
 
  private:
   const OptionValue* find(std::string_view name) const;

@@ -31,6 +31,8 @@ std::string type_text(const OptionDef& def) {
       return "integers";
     case OptionType::kFloats:
       return "numbers";
+    case OptionType::kFloatOrFloats:
+      return "number or numbers";
     case OptionType::kSizes:
       return kSizesText[static_cast<size_t>(def.count - 1)];
     case OptionType::kIntOrInts:
@@ -43,6 +45,10 @@ std::string type_text(const OptionDef& def) {
       return "layer or layers";
     case OptionType::kComponent:
       return std::string(family_name(def.family));
+    case OptionType::kFile:
+      return "file";
+    case OptionType::kNamedInts:
+      return "object of integers";
   }
   GRADC_UNREACHABLE();
 }

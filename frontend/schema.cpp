@@ -53,6 +53,7 @@ Json value_schema(const OptionDef& def) {
     case OptionType::kFloat:
       return number_schema(def, "number");
     case OptionType::kString:
+    case OptionType::kFile:
       return Json{{"type", "string"}};
     case OptionType::kEnum:
       return Json{{"enum", split_words(def.choices)}};
@@ -60,6 +61,10 @@ Json value_schema(const OptionDef& def) {
       return list_schema(integer);
     case OptionType::kFloats:
       return list_schema(number_schema(def, "number"));
+    case OptionType::kFloatOrFloats: {
+      const Json number = number_schema(def, "number");
+      return any_of({number, list_schema(number)});
+    }
     case OptionType::kSizes:
       return any_of({integer, list_schema(integer, def.count)});
     case OptionType::kIntOrInts:
@@ -79,6 +84,8 @@ Json value_schema(const OptionDef& def) {
     }
     case OptionType::kComponent:
       return reference_to(def.family);
+    case OptionType::kNamedInts:
+      return Json{{"type", "object"}, {"additionalProperties", integer}};
   }
   GRADC_UNREACHABLE();
 }

@@ -63,9 +63,30 @@ class Wiring {
     layer.name = e.name;
     layer.component.written_type = e.type_name;
     layer.policy = model_.policy;
-    if (!read_layer_members(sink_, e.json, layer)) return;
+    if (!read_layer_members(sink_, e.json, layer) || !takes_files(layer)) return;
     w_.layer_of[i] = w_.layers.size();
     w_.layers.push_back(std::move(layer));
+  }
+
+  /// What layers hold of files is counted, as a block may repeat them: each is understood anew.
+  bool takes_files(const Layer& layer) {
+    constexpr size_t kMaxBytes = size_t{16} << 20U;
+    for (const OptionDef& option : layer.def->base.options) {
+      if (option.type == OptionType::kLayer && layer.component.options.has(option.name) &&
+          !takes_files(*layer.component.options.layer(option.name)))
+        return false;
+      if (option.type != OptionType::kFile) continue;
+      const size_t before = file_bytes_;
+      file_bytes_ += layer.component.options.file(option.name).text().size();
+      if (file_bytes_ <= kMaxBytes) continue;
+      if (before <= kMaxBytes) {
+        sink_.error(DiagKind::kTooLarge, layer.place,
+                    "the files that layers name have more than {} bytes, counted for each layer",
+                    kMaxBytes);
+      }
+      return false;
+    }
+    return true;
   }
 
   /// "tied_to": the layer that holds the matrix.
@@ -334,6 +355,7 @@ class Wiring {
   DiagnosticSink& sink_;
   Model& model_;
   std::vector<TiedCall> tied_;
+  size_t file_bytes_ = 0;
 };
 
 }  // namespace

@@ -67,8 +67,9 @@ class ReverseWalk {
       const Node& node = graph_.node(id);
       const bool any = std::any_of(node.operands.begin(), node.operands.end(),
                                    [&](ValueId operand) { return dependent_[operand.index]; });
-      for (ValueId result : node.results)
-        dependent_[result.index] = any && flows(graph_.type(result));
+      for (ValueId result : node.results) {
+        if (any && flows(graph_.type(result))) dependent_[result.index] = true;
+      }
     }
   }
 

@@ -58,10 +58,23 @@ std::shared_ptr<Graph> Graph::clone() const {
   return copy;
 }
 
+namespace {
+
+/// Room for one more, and for many where there are many: large lists are moved seldom.
+template <class T>
+void make_room(std::vector<T>& list) {
+  if (list.size() == list.capacity())
+    list.reserve(list.size() < 64 ? 2 * list.size() + 4 : 4 * list.size());
+}
+
+}  // namespace
+
 ValueId Graph::new_value(const TensorType& type, std::string_view hint, NodeId def,
                          uint32_t index) {
   const ValueId id(values_.size());
-  values_.push_back({type, names_.take(hint), def, index, {}});
+  Value value{type, names_.take(hint), def, index, {}};  // the type may be another value's
+  make_room(values_);
+  values_.push_back(std::move(value));
   return id;
 }
 
@@ -94,9 +107,11 @@ NodeId Graph::insert_node(NodeId before, Op op, std::vector<ValueId> operands, A
     GRADC_CHECK(node.operands[i].valid(), "operand {} of {} is invalid", i, op_name(op));
     values_[node.operands[i].index].uses.push_back({id, static_cast<uint32_t>(i)});
   }
+  node.results.reserve(result_types.size());
   for (size_t i = 0; i < result_types.size(); ++i) {
     node.results.push_back(new_value(result_types[i], hint, id, static_cast<uint32_t>(i)));
   }
+  make_room(nodes_);
   nodes_.push_back(std::move(node));
   link_before(id, before);
   ++num_live_;
@@ -153,9 +168,11 @@ void Graph::replace_all_uses(ValueId from, ValueId to) {
   GRADC_CHECK(type(from) == type(to), "replacing %{} : {} by %{} : {}", value(from).name,
               to_string(type(from)), value(to).name, to_string(type(to)));
   if (from == to) return;
-  const std::vector<Use> uses = values_[from.index].uses;
+  const std::vector<Use> uses = std::exchange(values_[from.index].uses, {});
   for (const Use& use : uses)
-    set_operand(use.node, use.operand, to);
+    nodes_[use.node.index].operands[use.operand] = to;
+  std::vector<Use>& all = values_[to.index].uses;
+  all.insert(all.end(), uses.begin(), uses.end());
   for (GraphOutput& output : outputs_) {
     if (output.value == from) output.value = to;
   }

@@ -49,7 +49,7 @@ std::string NameTable::take(std::string_view hint) {
   std::string name;
   if (hint.empty()) {
     do {
-      name = fmt::format("{}", next_number_++);
+      name = fmt::format_int(next_number_++).str();
     } while (!insert(name));
     return name;
   }

@@ -16,8 +16,9 @@ constexpr int kMaxDepth = 16;  // of bodies in bodies
 
 class Parser : private PieceParser {
  public:
-  Parser(std::string_view text, const std::string& file_name, DiagnosticSink& sink)
-      : PieceParser(text, file_name, sink) {}
+  Parser(std::string_view text, const std::string& file_name, DiagnosticSink& sink,
+         ExtentNames* names)
+      : PieceParser(text, file_name, sink, names) {}
 
   std::vector<AstGraph> file();
 
@@ -36,7 +37,10 @@ class Parser : private PieceParser {
   bool call_operands(AstNode& node);
   bool outputs(AstGraph& graph, bool named);
 
+  const TensorType* given_type(InputKind kind);
+
   Phase phase_ = Phase::kForward;
+  size_t num_inputs_ = 0;
 };
 
 bool Parser::init_spec(AstInput& input) {
@@ -77,10 +81,18 @@ bool Parser::input_attrs(AstInput& input) {
   return true;
 }
 
+/// What the caller says of the next input.
+const TensorType* Parser::given_type(InputKind kind) {
+  if (kind != InputKind::kInput || names() == nullptr) return nullptr;
+  const size_t index = num_inputs_++;
+  return index < names()->inputs.size() ? &names()->inputs[index] : nullptr;
+}
+
 bool Parser::input(InputKind kind, AstGraph& graph) {
   AstInput input;
   input.kind = kind;
-  const bool well_formed = value_name(input.value) && expect(':') && type(input.type) &&
+  const TensorType* given = given_type(kind);
+  const bool well_formed = value_name(input.value) && expect(':') && type(input.type, given) &&
                            (!peek().is('{') || input_attrs(input)) &&
                            end_of_statement(input.location);
   if (!input.name && kind != InputKind::kArg) input.name = input.value.text;
@@ -271,12 +283,11 @@ std::vector<AstGraph> Parser::file() {
   }
 }
 
-}  // namespace
-
-Result<std::vector<std::shared_ptr<Graph>>> parse_graphs(std::string_view text,
-                                                         const std::string& file_name) {
+Result<std::vector<std::shared_ptr<Graph>>> read_graphs(std::string_view text,
+                                                        const std::string& file_name,
+                                                        ExtentNames* names) {
   DiagnosticSink sink;
-  std::vector<AstGraph> asts = Parser(text, file_name, sink).file();
+  std::vector<AstGraph> asts = Parser(text, file_name, sink, names).file();
   std::vector<std::shared_ptr<Graph>> graphs;
   for (const AstGraph& ast : asts)
     graphs.push_back(build_graph(ast, file_name, sink));
@@ -288,11 +299,28 @@ Result<std::vector<std::shared_ptr<Graph>>> parse_graphs(std::string_view text,
   return Failure(std::move(errors));
 }
 
-Result<std::shared_ptr<Graph>> parse_graph(std::string_view text, const std::string& file_name) {
-  GRADC_TRY(std::vector<std::shared_ptr<Graph>> graphs, parse_graphs(text, file_name));
+Result<std::shared_ptr<Graph>> read_graph(std::string_view text, const std::string& file_name,
+                                          ExtentNames* names) {
+  GRADC_TRY(std::vector<std::shared_ptr<Graph>> graphs, read_graphs(text, file_name, names));
   if (graphs.size() == 1) return std::move(graphs.front());
   return make_error(DiagKind::kIrSyntax, Place{file_name, {}}, "expected one graph, found {}",
                     graphs.size());
+}
+
+}  // namespace
+
+Result<std::vector<std::shared_ptr<Graph>>> parse_graphs(std::string_view text,
+                                                         const std::string& file_name) {
+  return read_graphs(text, file_name, nullptr);
+}
+
+Result<std::shared_ptr<Graph>> parse_graph(std::string_view text, const std::string& file_name) {
+  return read_graph(text, file_name, nullptr);
+}
+
+Result<std::shared_ptr<Graph>> parse_graph(std::string_view text, const std::string& file_name,
+                                           ExtentNames& names) {
+  return read_graph(text, file_name, &names);
 }
 
 }  // namespace gradc

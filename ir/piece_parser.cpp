@@ -74,7 +74,7 @@ bool PieceParser::integer(const Token& token, int64_t& out) {
 }
 
 /// f32[32x784], f32[] for a scalar.
-bool PieceParser::type(AstType& out) {
+bool PieceParser::type(AstType& out, const TensorType* given) {
   const Token word = peek();
   const std::optional<DType> dtype =
       word.kind == TokenKind::kWord ? find_dtype(word.text) : std::nullopt;
@@ -82,23 +82,59 @@ bool PieceParser::type(AstType& out) {
   take();
   out.type.dtype = *dtype;
   if (!expect('[')) return false;
-  if (!peek().is(']') && !extents(out)) return false;
+  if (!peek().is(']') && !extents(out, given)) return false;
   out.range = {word.begin, peek().end};
   return expect(']');
 }
 
-bool PieceParser::extents(AstType& out) {
-  if (peek().kind != TokenKind::kInteger && peek().kind != TokenKind::kExtents)
+std::optional<int64_t> PieceParser::named(const Token& token) const {
+  if (names_ == nullptr || token.kind != TokenKind::kWord) return std::nullopt;
+  const auto found = names_->values.find(token.text);
+  return found == names_->values.end() ? std::nullopt : std::optional(found->second);
+}
+
+/// One extent: a number, or a name in capitals.
+bool PieceParser::extent(const Token& token, const TensorType* given, std::vector<int64_t>& dims) {
+  if (names_ == nullptr || token.text.empty() || token.text[0] < 'A' || token.text[0] > 'Z') {
+    if (token.text.find_first_not_of("0123456789") != std::string::npos || token.text.empty())
+      return fail(token, "expected extents such as 32x784, found \"{}\"", token.text);
+    if (!integer(token, dims.emplace_back())) return false;
+    return dims.back() >= 1 || fail(token, "extent {} is not positive", dims.back());
+  }
+  const size_t axis = dims.size();
+  std::optional<int64_t> value = named(token);
+  if (!value && given != nullptr && axis < static_cast<size_t>(given->rank())) {
+    value = given->shape[static_cast<int>(axis)];
+    names_->values.emplace(token.text, *value);
+  }
+  if (!value) {
+    return fail(token, "no input says what the extent {} is; \"sizes\" may give it", token.text);
+  }
+  dims.push_back(*value);
+  return true;
+}
+
+bool PieceParser::extents(AstType& out, const TensorType* given) {
+  const auto is_part = [](const Token& token) {
+    return token.kind == TokenKind::kInteger || token.kind == TokenKind::kExtents ||
+           token.kind == TokenKind::kWord;
+  };
+  if (!is_part(peek()) || (names_ == nullptr && peek().kind == TokenKind::kWord))
     return expected("extents such as 32x784");
-  const Token token = take();
+  Token token = take();
+  while (names_ != nullptr && is_part(peek()) && peek().begin == token.end) {
+    const Token next = take();  // "32xD" is read as two
+    token.text += next.text;
+    token.end = next.end;
+  }
+  token.kind = TokenKind::kWord;
   std::vector<int64_t> dims;
   double elements = 1.0;
   for (size_t begin = 0; begin <= token.text.size();) {
     const size_t end = std::min(token.text.find('x', begin), token.text.size());
     Token one = token;
     one.text = token.text.substr(begin, end - begin);
-    if (!integer(one, dims.emplace_back())) return false;
-    if (dims.back() < 1) return fail(token, "extent {} is not positive", dims.back());
+    if (!extent(one, given, dims)) return false;
     elements *= static_cast<double>(dims.back());
     begin = end + 1;
   }
@@ -121,6 +157,8 @@ bool PieceParser::number_or_word(AttrValue& out) {
     out = token.text == "true";
   } else if (const std::optional<DType> dtype = find_dtype(token.text)) {
     out = *dtype;
+  } else if (const std::optional<int64_t> number_of = named(token)) {
+    out = *number_of;
   } else {
     out = token.text;
   }
@@ -151,6 +189,11 @@ bool PieceParser::int_list(AttrValue& out) {
   std::vector<int64_t> list;
   while (!peek().is(']')) {
     if (!list.empty() && !expect(',')) return false;
+    if (const std::optional<int64_t> value = named(peek())) {
+      take();
+      list.push_back(*value);
+      continue;
+    }
     if (peek().kind != TokenKind::kInteger) return expected("an integer");
     if (!integer(take(), list.emplace_back())) return false;
   }

@@ -4,12 +4,14 @@
 
 #include "ir/graph_ast.h"
 #include "ir/lexer.h"
+#include "ir/parser.h"
 #include "support/diagnostic.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,8 +22,13 @@ namespace gradc {
 class PieceParser {
  protected:
   /// `text` and `file_name` outlive the parser.
-  PieceParser(std::string_view text, const std::string& file_name, DiagnosticSink& sink)
-      : text_(text), file_name_(file_name), sink_(sink), tokens_(tokenize(text, file_name, sink)) {}
+  PieceParser(std::string_view text, const std::string& file_name, DiagnosticSink& sink,
+              ExtentNames* names = nullptr)
+      : text_(text),
+        file_name_(file_name),
+        sink_(sink),
+        tokens_(tokenize(text, file_name, sink)),
+        names_(names) {}
 
   // ---- tokens
   const Token& peek(size_t ahead = 0) const {
@@ -69,9 +76,14 @@ class PieceParser {
 
   // ---- pieces
   bool value_name(AstName& out);
-  bool type(AstType& out);
-  bool extents(AstType& out);
+  /// `given` (may be null): the type that the value will have, which names in the text take over.
+  bool type(AstType& out, const TensorType* given = nullptr);
+  bool extents(AstType& out, const TensorType* given);
+  bool extent(const Token& token, const TensorType* given, std::vector<int64_t>& dims);
   bool integer(const Token& token, int64_t& out);
+  /// The number that a name stands for.
+  std::optional<int64_t> named(const Token& token) const;
+  const ExtentNames* names() const { return names_; }
   bool attr_value(AttrValue& out);
   bool number_or_word(AttrValue& out);
   bool int_list(AttrValue& out);
@@ -91,6 +103,7 @@ class PieceParser {
   const std::string& file_name_;
   DiagnosticSink& sink_;
   std::vector<Token> tokens_;
+  ExtentNames* names_;
   size_t position_ = 0;
 };
 

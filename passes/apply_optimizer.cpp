@@ -2,9 +2,11 @@
 // the optimizer's rule (ir/step_rule.h) to each parameter, updates parameters, slots and the
 // iteration. No optimizer is named.
 //
-// Order of things as in Keras: clip, then (inside the step op) weight decay, then the step. The
-// outputs "gradient/..." and the learning rate are used up.
+// Order of things as in Keras: clip, then (inside the step op) weight decay, then the step, then
+// the parameter's constraint. The outputs "gradient/...", those of ir/step_output.h and the
+// learning rate are used up.
 #include "ir/builder.h"
+#include "ir/step_output.h"
 #include "passes/passes.h"
 #include "support/check.h"
 
@@ -25,7 +27,31 @@ struct Trained {
   std::string name;
   Val parameter;
   Val gradient;
+  Val start = {};       ///< the value that the step goes on from
+  Val constraint = {};  ///< a function of the parameter; empty: none
 };
+
+/// A value that is a function of others, as the same function of what `made` has for them.
+Val replayed(Val value, std::unordered_map<uint32_t, Val>& made) {
+  if (const auto found = made.find(value.id().index); found != made.end()) return found->second;
+  Builder& builder = value.builder();
+  const NodeId def = builder.graph().def(value.id());
+  GRADC_CHECK(def.valid(), "a constraint reads more than its parameter");
+  const Node node = builder.graph().node(def);
+  std::vector<Val> operands;
+  for (const ValueId operand : node.operands)
+    operands.push_back(replayed(builder.wrap(operand), made));
+  const Val again = builder.add(node.op, std::move(operands), node.attrs);
+  made.emplace(value.id().index, again);
+  return again;
+}
+
+/// The constraint of a parameter's next value.
+Val constrained(const Trained& one, Val next) {
+  if (!one.constraint.valid()) return next;
+  std::unordered_map<uint32_t, Val> made = {{one.parameter.id().index, next}};
+  return replayed(one.constraint, made);
+}
 
 Val sum_of_squares(Val x) {
   std::vector<int64_t> axes;
@@ -79,7 +105,7 @@ Val add_state(Builder& builder, const TensorType& type, std::string name, std::s
 class StepMaker {
  public:
   StepMaker(Builder& builder, const StepAttrs& step, Val learning_rate, Val iteration)
-      : builder_(builder), step_(step) {
+      : builder_(builder), step_(step), attrs_(make_attrs(step)) {
     const StepRule& rule = step.rule();
     std::vector<Val> shared;
     for (const SharedSlot& slot : rule.shared)
@@ -103,7 +129,7 @@ class StepMaker {
   void make(const Trained& one) {
     const DType dtype = one.parameter.dtype();
     const std::string hint = builder_.graph().value(one.parameter.id()).name;
-    std::vector<Val> operands = {one.parameter, one.gradient};
+    std::vector<Val> operands = {one.start, one.gradient};
     for (const StepSlot& slot : step_slots(step_, one.parameter.type()))
       operands.push_back(add_state(builder_, slot.type, slot_name(one.name, slot),
                                    fmt::format("{}.{}", hint, slot.name), slot.initial_value));
@@ -111,8 +137,8 @@ class StepMaker {
     for (const Val scalar : scalars_)
       operands.push_back(cast(scalar, dtype));
     const std::vector<Val> results =
-        builder_.add_multi(Op::kOptimizerStep, operands, make_attrs(step_), hint + ".next");
-    builder_.update(one.parameter, results[0]);
+        builder_.add_multi(Op::kOptimizerStep, operands, attrs_, hint + ".next");
+    builder_.update(one.parameter, constrained(one, results[0]));
     for (size_t i = 0; i < slots.size(); ++i)
       builder_.update(slots[i], results[i + 1]);
   }
@@ -120,6 +146,7 @@ class StepMaker {
  private:
   Builder& builder_;
   const StepAttrs& step_;
+  const AttrRef attrs_;       ///< the same of all parameters
   std::vector<Val> scalars_;  ///< f32[]: the operands that all parameters have in common
 };
 
@@ -143,12 +170,30 @@ std::vector<Trained> take_gradients(Builder& builder) {
     const std::string name = output.name.substr(kGradientPrefix.size());
     const auto parameter = parameters.find(name);
     GRADC_CHECK(parameter != parameters.end(), "a gradient of \"{}\", which is no parameter", name);
-    result.push_back({name, builder.wrap(parameter->second), builder.wrap(output.value)});
+    const Val held = builder.wrap(parameter->second);
+    result.push_back({name, held, builder.wrap(output.value), held});
   }
   for (size_t i = graph.outputs().size(); i-- > 0;) {
     if (graph.outputs()[i].name.starts_with(kGradientPrefix)) graph.remove_output(i);
   }
   return result;
+}
+
+/// Calls `use` for the outputs of a prefix that belong to a parameter with a gradient, and removes
+/// all of the prefix.
+template <class Use>
+void take_outputs(Builder& builder, std::string_view prefix, std::vector<Trained>& trained,
+                  Use use) {
+  Graph& graph = builder.graph();
+  for (size_t i = graph.outputs().size(); i-- > 0;) {
+    const GraphOutput& output = graph.outputs()[i];
+    if (!output.name.starts_with(prefix)) continue;
+    const std::string_view name = std::string_view(output.name).substr(prefix.size());
+    for (Trained& one : trained) {
+      if (one.name == name) use(one, builder.wrap(output.value));
+    }
+    graph.remove_output(i);
+  }
 }
 
 /// The learning rate of this step; its output is removed.
@@ -177,6 +222,10 @@ Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
   builder.set_location("/training/optimizer");
   const Val iteration = find_or_add_iteration(builder);
   std::vector<Trained> trained = take_gradients(builder);
+  take_outputs(builder, kConstraintOutput, trained,
+               [](Trained& one, Val value) { one.constraint = value; });
+  take_outputs(builder, kRestatedOutput, trained,
+               [](Trained& one, Val value) { one.start = value; });
   clip(trained, spec);
   StepMaker steps(builder, spec.step, builder.wrap(learning_rate), iteration);
   for (const Trained& one : trained) {

@@ -204,7 +204,7 @@ class RowCompactor {
       if (node.op == Op::kMatmul && i == 0) operand = only_first(operand);
       operands.push_back(operand);
     }
-    Val rows = compute_rows(builder_, graph_, node, operands, rows_);
+    Val rows = compute_rows(builder_, graph_, node, operands, rows_, rows_);
     if (is_float(rows.dtype()) && takes_whole(node) && !is_summed_behind(node))
       rows = only_first(rows);
     compact_[node.results[0]] = rows;

@@ -1,8 +1,10 @@
-// differentiate - adds the gradients of the output "loss" with respect to every parameter; the walk
-// itself is ir/differentiate.h.
+// differentiate - adds the gradients of the output "loss" with respect to every parameter, or to
+// what stands for it (ir/step_output.h); the walk itself is ir/differentiate.h.
 #include "ir/differentiate.h"
 
 #include "ir/builder.h"
+#include "ir/optimizer_spec.h"
+#include "ir/step_output.h"
 #include "passes/passes.h"
 
 #include <string>
@@ -11,6 +13,17 @@
 #include <vector>
 
 namespace gradc::passes {
+
+namespace {
+
+/// Without an optimizer's step nobody asks for them.
+void remove_restated(Graph& graph) {
+  for (size_t i = graph.outputs().size(); i-- > 0;) {
+    if (graph.outputs()[i].name.starts_with(kRestatedOutput)) graph.remove_output(i);
+  }
+}
+
+}  // namespace
 
 Result<bool> differentiate(Graph& graph, PassContext& context) {
   const std::string& file = context.options.file;
@@ -28,7 +41,7 @@ Result<bool> differentiate(Graph& graph, PassContext& context) {
   for (const GraphInput& input : graph.inputs()) {
     if (input.kind != InputKind::kParam || !is_float(graph.type(input.value).dtype)) continue;
     parameters.push_back(input);
-    wrt.push_back(input.value);
+    wrt.push_back(graph.find_output(kRestatedOutput + input.name).value_or(input.value));
   }
   if (wrt.empty()) return false;
   std::unordered_set<std::string_view> outputs_before;
@@ -59,6 +72,7 @@ Result<bool> differentiate(Graph& graph, PassContext& context) {
     graph.add_output("gradient/" + parameters[i].name, gradients[i]);
     context.count("gradients");
   }
+  if (!graph.find_output(kLearningRateOutput)) remove_restated(graph);
   return true;
 }
 

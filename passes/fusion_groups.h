@@ -52,6 +52,8 @@ class FusionGroups : private GroupEdges {
     double benefit = 0;
     uint32_t first = 0, second = 0;  ///< groups, `first` is not after `second`
     uint32_t first_version = 0, second_version = 0;
+    KernelForm form;  ///< of the union, as long as the versions are these
+    double work = 0;
     bool operator<(const Candidate& other) const;
   };
 
@@ -126,7 +128,7 @@ class FusionGroups : private GroupEdges {
   void push_neighbours(uint32_t group);
   void push_siblings(uint32_t group, bool earlier);
   void push_tiny_siblings();
-  void merge(uint32_t first, uint32_t second);
+  void merge(const Candidate& candidate);
   uint32_t owner(NodeId node) const { return owner_[node.index]; }
   bool consumers(uint32_t group, size_t limit, std::vector<uint32_t>& result) const override;
   bool producers(uint32_t group, size_t limit, std::vector<uint32_t>& result) const override;

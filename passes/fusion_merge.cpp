@@ -52,7 +52,7 @@ void FusionGroups::search() {
                          version_[c.second] == c.second_version;
     if (!current) continue;
     if (order_->before(c.second, c.first)) std::swap(c.first, c.second);
-    if (order_->may_merge(c.first, c.second) && context_.may_rewrite()) merge(c.first, c.second);
+    if (order_->may_merge(c.first, c.second) && context_.may_rewrite()) merge(c);
   }
   context_.count("groups merged", merged_);
   context_.count("pairs tried", pairs_tried_);
@@ -103,7 +103,7 @@ void FusionGroups::push(uint32_t a, uint32_t b) {
   if (order_->before(b, a)) std::swap(a, b);
   const std::optional<double> gain = benefit(a, b);
   if (!gain) return;
-  queue_.push_back({*gain, a, b, version_[a], version_[b]});
+  queue_.push_back({*gain, a, b, version_[a], version_[b], both_.form, both_.work});
   std::push_heap(queue_.begin(), queue_.end());
 }
 
@@ -315,11 +315,16 @@ bool FusionGroups::crosses_into_later_phase(const FusionGroup& p, const FusionGr
 
 // ---- merging -----------------------------------------------------------------------------------
 
-/// Makes one group of two that the order was last asked about; the first stands for both.
-void FusionGroups::merge(uint32_t first, uint32_t second) {
+/// Makes one group of two that the order was last asked about; the first stands for both. What they
+/// are together was found when the pair was tried: since then neither has changed, and whatever
+/// became of their readers, a value is read outside as it was.
+void FusionGroups::merge(const Candidate& candidate) {
+  const auto [first, second] = std::pair(candidate.first, candidate.second);
   unite_values(first, second, both_);
-  GRADC_CHECK(unite_nodes(groups_[first], groups_[second], both_) && find_form(both_),
-              "two kernels that were one a moment ago no longer are: {}", forms_.reason());
+  GRADC_CHECK(unite_nodes(groups_[first], groups_[second], both_),
+              "two kernels that were one a moment ago no longer are");
+  both_.form = candidate.form;
+  both_.work = candidate.work;
   order_->merge(first, second);
   for (uint32_t group : {first, second}) {
     for (ValueId input : groups_[group].inputs)

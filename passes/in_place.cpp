@@ -109,6 +109,13 @@ bool reads_only_at_own_point(const Graph& graph, NodeId id, ValueId value) {
 std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, NodeId id) {
   const Node& node = graph.node(id);
   std::vector<std::vector<ValueId>> result(node.results.size());
+  if (node.op == Op::kScan) {
+    for (size_t i = 0; i < static_cast<size_t>(node.attrs.as<ScanAttrs>().carries); ++i) {
+      if (is_first_of_carry(node, node.results[i], node.operands[i]))
+        result[i].push_back(node.operands[i]);
+    }
+    return result;
+  }
   if (has_short_rows(node)) return result;
   const std::vector<char> own = operands_at_own_point(graph, node);
   const int64_t points = num_points(graph, node);
@@ -149,6 +156,32 @@ bool update_can_be_in_place(const Graph& graph, NodeId update,
     if ((*positions)[use.node.index] > (*positions)[writer.index]) return false;
   }
   return reads_only_at_own_point(graph, writer, target);
+}
+
+bool carry_can_be_in_place(const Graph& body, size_t carry, const std::vector<int64_t>& positions) {
+  const ValueId next = body.outputs()[carry].value;
+  const ValueId arg = body.inputs()[carry].value;
+  const NodeId writer = body.def(next);
+  const auto yields = [&](ValueId value) {
+    return std::count_if(body.outputs().begin(), body.outputs().end(),
+                         [&](const GraphOutput& output) { return output.value == value; });
+  };
+  if (!writer.valid() || body.node(writer).op != Op::kKernel || yields(next) != 1 ||
+      yields(arg) != 0)
+    return false;
+  const std::vector<Use>& uses = body.value(arg).uses;
+  const bool read_before = std::all_of(uses.begin(), uses.end(), [&](const Use& use) {
+    return positions[use.node.index] <= positions[writer.index];
+  });
+  return read_before && reads_only_at_own_point(body, writer, arg);
+}
+
+bool is_first_of_carry(const Node& loop, ValueId result, ValueId operand) {
+  const auto carries = static_cast<std::ptrdiff_t>(loop.attrs.as<ScanAttrs>().carries);
+  const auto carried = std::find(loop.results.begin(), loop.results.begin() + carries, result);
+  const std::ptrdiff_t index = carried - loop.results.begin();
+  return index < carries && loop.operands[static_cast<size_t>(index)] == operand &&
+         std::count(loop.operands.begin(), loop.operands.end(), operand) == 1;
 }
 
 std::vector<ValueId> in_place_targets(const Graph& graph, const std::vector<int64_t>* positions) {

@@ -36,6 +36,14 @@ std::vector<int64_t> node_positions(const Graph& graph);
 bool update_can_be_in_place(const Graph& graph, NodeId update,
                             const std::vector<int64_t>* positions);
 
+/// Whether the value that a loop's body yields for carry `carry` can be written over that carry by
+/// its own kernel, under the same conditions.
+bool carry_can_be_in_place(const Graph& body, size_t carry, const std::vector<int64_t>& positions);
+
+/// Whether a result of a loop may lie where an operand does: the first value of the same carry,
+/// which is read once, before anything is written.
+bool is_first_of_carry(const Node& loop, ValueId result, ValueId operand);
+
 /// The updates written in place, for a given order: at most one per value. By ValueId of the new
 /// value: the target, or an invalid id.
 std::vector<ValueId> in_place_targets(const Graph& graph, const std::vector<int64_t>* positions);

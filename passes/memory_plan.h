@@ -59,7 +59,9 @@ struct MemoryPlan {
   /// Of each thread, beside the arena: what the dearest kernel packs. Code generation knows it;
   /// none where it was not asked.
   std::optional<int64_t> scratch_bytes;
-  std::string recomputed;  ///< what is made again to keep a memory budget; empty: nothing
+  /// Of the model's description and the entry's steps; only who describes the model knows them.
+  std::optional<int64_t> table_bytes;
+  std::string recomputed;  ///< what is made again instead of being kept; empty: nothing
 
   /// The workspace of a node, or null.
   const Workspace* workspace_of(NodeId node) const {

@@ -104,9 +104,9 @@ std::string memory_report_text(const Graph& graph, const MemoryPlan& plan) {
                    percent(plan.arena_bytes, plan.lower_bound_bytes)));
   line("lower bound", plan.lower_bound_bytes, "  (the most live at one step)");
   line("without reuse", plan.naive_bytes);
-  if (!plan.recomputed.empty())
-    out += fmt::format("  {:<14}{} (to keep the memory budget)\n", "made again", plan.recomputed);
+  if (!plan.recomputed.empty()) out += fmt::format("  {:<14}{}\n", "made again", plan.recomputed);
   if (plan.scratch_bytes) line("scratch", *plan.scratch_bytes, "  (of each thread)");
+  if (plan.table_bytes) line("tables", *plan.table_bytes, "  (of the model and its steps)");
   line("parameters", input_bytes(graph, InputKind::kParam));
   line("state", input_bytes(graph, InputKind::kState));
   line("inputs", input_bytes(graph, InputKind::kInput));
@@ -160,6 +160,7 @@ nlohmann::json memory_report_json(const Graph& graph, const MemoryPlan& plan) {
   return json{{"name", graph.name()},
               {"arena_bytes", plan.arena_bytes},
               {"scratch_bytes", plan.scratch_bytes ? json(*plan.scratch_bytes) : json()},
+              {"table_bytes", plan.table_bytes ? json(*plan.table_bytes) : json()},
               {"lower_bound_bytes", plan.lower_bound_bytes},
               {"naive_bytes", plan.naive_bytes},
               {"parameter_bytes", input_bytes(graph, InputKind::kParam)},

@@ -315,6 +315,9 @@ std::vector<uint32_t> run_portfolio(std::span<const BufferSpec> buffers,
 }
 
 void plan_along_time(std::span<const BufferSpec> buffers, int64_t target, OffsetPlan& plan) {
+  std::vector<int64_t> around;
+  const int64_t least = offset_detail::place_around_peak(buffers, around);
+  keep(plan, least, around, "around_peak");
   for (const bool backwards : {false, true}) {
     if (plan.bytes <= target) break;
     std::vector<int64_t> offsets;

@@ -78,6 +78,9 @@ int64_t place_in_order(std::span<const BufferSpec> buffers, std::span<const uint
 /// Places buffers as they begin in time, or backwards as they end; none may be fixed.
 int64_t place_along_time(std::span<const BufferSpec> buffers, bool backwards,
                          std::vector<int64_t>& offsets);
+/// Places what is alive at the fullest step one above the other, then everything else from there
+/// along time and backwards.
+int64_t place_around_peak(std::span<const BufferSpec> buffers, std::vector<int64_t>& offsets);
 /// Improves an order by moving buffers, `steps` times; returns the best block size seen.
 int64_t search_orders(std::span<const BufferSpec> buffers, std::vector<uint32_t> order,
                       const OffsetPlannerOptions& options, int64_t target,

@@ -2,6 +2,11 @@
 // smallest gap that fits among those alive then. Those placed before begin earlier, so the ones
 // alive at a buffer's first step are all that it meets: n log n, for plans too large for the
 // portfolio.
+//
+// Around the peak: what is alive at the fullest step has no gap between it, those that begin first
+// lowest. Before that step, backwards, and behind it what else lives finds the rest of the block in
+// one piece, as what a chain keeps for its gradients ends in the reverse of the order in which it
+// begins.
 #include "passes/offset_planner.h"
 
 #include <algorithm>
@@ -62,43 +67,108 @@ class Gaps {
   std::set<std::pair<int64_t, int64_t>> by_size_;
 };
 
+/// Goes through time in one direction.
+class Sweep {
+ public:
+  Sweep(std::span<const BufferSpec> buffers, bool backwards, std::vector<int64_t>& offsets)
+      : buffers_(buffers), backwards_(backwards), offsets_(offsets) {
+    for (const BufferSpec& b : buffers)
+      alignment_ = std::max(alignment_, b.alignment);
+  }
+
+  int64_t begin(uint32_t i) const { return backwards_ ? -buffers_[i].last : buffers_[i].first; }
+  int64_t end(uint32_t i) const { return backwards_ ? -buffers_[i].first : buffers_[i].last; }
+
+  /// Of those that begin together the one that stays longest lies lowest.
+  void sort(std::vector<uint32_t>& order) const {
+    std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
+      if (begin(a) != begin(b)) return begin(a) < begin(b);
+      return end(a) != end(b) ? end(a) > end(b) : a < b;
+    });
+  }
+
+  void place(std::span<const uint32_t> order) {
+    for (const uint32_t i : order) {
+      if (buffers_[i].bytes == 0) continue;
+      while (!alive_.empty() && alive_.top().first < begin(i)) {
+        const uint32_t ended = alive_.top().second;
+        alive_.pop();
+        gaps_.give_back(offsets_[ended], room(ended));
+      }
+      offsets_[i] = gaps_.take(room(i));
+      total_ = std::max(total_, offsets_[i] + buffers_[i].bytes);
+      alive_.emplace(end(i), i);
+    }
+  }
+  int64_t total() const { return total_; }
+
+ private:
+  int64_t room(uint32_t i) const {
+    return (buffers_[i].bytes + alignment_ - 1) / alignment_ * alignment_;
+  }
+
+  std::span<const BufferSpec> buffers_;
+  bool backwards_;
+  std::vector<int64_t>& offsets_;
+  int64_t alignment_ = 1;
+  Gaps gaps_;
+  std::priority_queue<std::pair<int64_t, uint32_t>, std::vector<std::pair<int64_t, uint32_t>>,
+                      std::greater<>>
+      alive_;  ///< by their end
+  int64_t total_ = 0;
+};
+
+/// The step at which most is alive, the first of several.
+int64_t fullest_step(std::span<const BufferSpec> buffers) {
+  std::vector<std::pair<int64_t, int64_t>> changes;
+  for (const BufferSpec& b : buffers) {
+    changes.emplace_back(b.first, b.bytes);
+    if (b.last != INT64_MAX) changes.emplace_back(b.last + 1, -b.bytes);
+  }
+  std::sort(changes.begin(), changes.end());  // what ends before a step is gone when others begin
+  int64_t live = 0, most = -1, fullest = 0;
+  for (const auto& [step, bytes] : changes) {
+    live += bytes;
+    if (live <= most) continue;
+    most = live;
+    fullest = step;
+  }
+  return fullest;
+}
+
 }  // namespace
 
 int64_t place_along_time(std::span<const BufferSpec> buffers, bool backwards,
                          std::vector<int64_t>& offsets) {
-  int64_t alignment = 1;
-  for (const BufferSpec& b : buffers)
-    alignment = std::max(alignment, b.alignment);
-  const auto begin = [&](uint32_t i) { return backwards ? -buffers[i].last : buffers[i].first; };
-  const auto end = [&](uint32_t i) { return backwards ? -buffers[i].first : buffers[i].last; };
   std::vector<uint32_t> order(buffers.size());
   std::iota(order.begin(), order.end(), 0U);
-  // Of those that begin together the one that stays longest lies lowest.
-  std::sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) {
-    if (begin(a) != begin(b)) return begin(a) < begin(b);
-    return end(a) != end(b) ? end(a) > end(b) : a < b;
-  });
   offsets.assign(buffers.size(), 0);
-  Gaps gaps;
-  std::priority_queue<std::pair<int64_t, uint32_t>, std::vector<std::pair<int64_t, uint32_t>>,
-                      std::greater<>>
-      alive;  // by their end
-  int64_t total = 0;
-  const auto room = [&](uint32_t i) {
-    return (buffers[i].bytes + alignment - 1) / alignment * alignment;
-  };
-  for (uint32_t i : order) {
-    if (buffers[i].bytes == 0) continue;
-    while (!alive.empty() && alive.top().first < begin(i)) {
-      const uint32_t ended = alive.top().second;
-      alive.pop();
-      gaps.give_back(offsets[ended], room(ended));
-    }
-    offsets[i] = gaps.take(room(i));
-    total = std::max(total, offsets[i] + buffers[i].bytes);
-    alive.emplace(end(i), i);
+  Sweep sweep(buffers, backwards, offsets);
+  sweep.sort(order);
+  sweep.place(order);
+  return sweep.total();
+}
+
+int64_t place_around_peak(std::span<const BufferSpec> buffers, std::vector<int64_t>& offsets) {
+  const int64_t peak = fullest_step(buffers);
+  std::vector<uint32_t> before, at_peak, behind;
+  for (uint32_t i = 0; i < buffers.size(); ++i) {
+    std::vector<uint32_t>& part = buffers[i].last < peak    ? before
+                                  : buffers[i].first > peak ? behind
+                                                            : at_peak;
+    part.push_back(i);
   }
-  return total;
+  offsets.assign(buffers.size(), 0);
+  Sweep along(buffers, false, offsets);
+  Sweep against(buffers, true, offsets);
+  along.sort(at_peak);
+  along.sort(behind);
+  against.sort(before);
+  for (Sweep* sweep : {&along, &against})
+    sweep->place(at_peak);  // twice the same places: there is one gap
+  along.place(behind);
+  against.place(before);
+  return std::max(along.total(), against.total());
 }
 
 }  // namespace gradc::offset_detail

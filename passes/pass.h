@@ -58,6 +58,7 @@ class PassContext {
   PassOptions options;
   DiagnosticSink sink;             ///< warnings; errors are returned
   Statistics statistics;           ///< the counters
+  std::string recomputed;          ///< what recompute chose, for the plan
   std::optional<MemoryPlan> plan;  ///< made by plan_memory
   std::map<std::string, DebugCounter, std::less<>> debug_counters;  ///< by pass name
 

@@ -24,6 +24,8 @@ constexpr PipelineEntry kSimplifyAll{
     kOptimized, "(canonicalize,constant_fold,cse,dce,prune_loops,hoist_loops)*",
     "forward, backward and update share values, and gradients are full of trivial algebra"};
 constexpr PipelineEntry kPack{kOptimized, "pack_captures", "canonicalize would undo it"};
+constexpr PipelineEntry kBlockRows{kOptimized, "block_rows",
+                                   "hoist_loops would undo it; the whole way of a row is seen"};
 constexpr PipelineEntry kRecompute{kFused, "recompute",
                                    "nothing behind it may see that things are computed twice"};
 constexpr PipelineEntry kStorePadded{
@@ -38,16 +40,17 @@ constexpr PipelineEntry kInPlace{kPlanned, "in_place",
 constexpr PipelineEntry kPlan{kPlanned, "plan_memory",
                               "every buffer gets its place before run time"};
 
-constexpr std::array kForward = {kSimplifyModel, kCompactRows, kExpand, kSimplifyAll,  kPack,
-                                 kRecompute,     kStorePadded, kFuse,   kStoreOutputs, kSkipRows,
-                                 kSchedule,      kInPlace,     kPlan};
-constexpr std::array kGradients = {
-    kSimplifyModel, kCompactRows, kDifferentiate, kExpand,   kSimplifyAll, kPack,    kRecompute,
-    kStorePadded,   kFuse,        kStoreOutputs,  kSkipRows, kSchedule,    kInPlace, kPlan};
-constexpr std::array kTrainStep = {kSimplifyModel, kCompactRows, kDifferentiate, kApplyOptimizer,
-                                   kExpand,        kSimplifyAll, kPack,          kRecompute,
+constexpr std::array kForward = {
+    kSimplifyModel, kCompactRows, kExpand,       kSimplifyAll, kPack,     kBlockRows, kRecompute,
+    kStorePadded,   kFuse,        kStoreOutputs, kSkipRows,    kSchedule, kInPlace,   kPlan};
+constexpr std::array kGradients = {kSimplifyModel, kCompactRows, kDifferentiate, kExpand,
+                                   kSimplifyAll,   kPack,        kBlockRows,     kRecompute,
                                    kStorePadded,   kFuse,        kStoreOutputs,  kSkipRows,
                                    kSchedule,      kInPlace,     kPlan};
+constexpr std::array kTrainStep = {kSimplifyModel, kCompactRows, kDifferentiate, kApplyOptimizer,
+                                   kExpand,        kSimplifyAll, kPack,          kBlockRows,
+                                   kRecompute,     kStorePadded, kFuse,          kStoreOutputs,
+                                   kSkipRows,      kSchedule,    kInPlace,       kPlan};
 
 }  // namespace
 

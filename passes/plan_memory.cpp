@@ -12,19 +12,24 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace gradc {
 namespace {
 
 class Planner {
  public:
-  Planner(const Graph& graph, std::span<const Workspace> workspaces)
-      : graph_(graph), workspaces_(workspaces) {}
+  Planner(const Graph& graph, std::span<const Workspace> workspaces, size_t carries)
+      : graph_(graph), workspaces_(workspaces), carries_(carries) {}
 
   /// Without options every buffer has a place of its own.
   Result<MemoryPlan> run(const OffsetPlannerOptions* options) {
     const std::vector<int64_t> positions = node_positions(graph_);
-    const std::vector<ValueId> targets = in_place_targets(graph_, &positions);
+    std::vector<ValueId> targets = in_place_targets(graph_, &positions);
+    for (size_t i = 0; i < carries_; ++i) {
+      if (carry_can_be_in_place(graph_, i, positions))
+        targets[graph_.outputs()[i].value.index] = graph_.inputs()[i].value;
+    }
     for (NodeId id : graph_.nodes()) {
       const Node& node = graph_.node(id);
       if (node.op != Op::kUpdate || targets[node.operands[1].index] == node.operands[0]) continue;
@@ -55,6 +60,7 @@ class Planner {
     }
     for (size_t i = 0; i < graph_.outputs().size(); ++i) {
       const ValueId value = graph_.outputs()[i].value;
+      if (i < carries_ && model.target(value) == graph_.inputs()[i].value) continue;
       const bool elsewhere =
           storage(value).kind != StorageKind::kNone || model.target(value).valid();
       if (elsewhere) {
@@ -79,10 +85,11 @@ class Planner {
 
   Status place_in_the_arena(const LivenessModel& model, const std::vector<int64_t>& positions,
                             const OffsetPlannerOptions* options) {
-    const std::vector<LiveBuffer> buffers = live_buffers(graph_, model);
+    std::vector<LiveBuffer> buffers = live_buffers(graph_, model);
     std::vector<BufferSpec> specs;
-    for (const LiveBuffer& buffer : buffers)
-      specs.push_back(buffer.spec);
+    specs.reserve(buffers.size() + workspaces_.size());
+    for (LiveBuffer& buffer : buffers)
+      specs.push_back(std::move(buffer.spec));
     for (const Workspace& workspace : workspaces_)
       specs.push_back(workspace_spec(workspace, positions[workspace.node.index]));
     OffsetPlan offsets;
@@ -91,9 +98,11 @@ class Planner {
     } else {
       GRADC_TRY(offsets, plan_offsets(specs, *options));
     }
+    plan_.buffers.reserve(specs.size());
     for (size_t i = 0; i < specs.size(); ++i) {
-      const BufferSpec& spec = specs[i];
-      plan_.buffers.push_back({spec.name, spec.bytes, offsets.offsets[i], spec.first, spec.last});
+      BufferSpec& spec = specs[i];
+      plan_.buffers.push_back(
+          {std::move(spec.name), spec.bytes, offsets.offsets[i], spec.first, spec.last});
     }
     for (size_t i = 0; i < workspaces_.size(); ++i) {
       plan_.workspaces.push_back(workspaces_[i]);
@@ -153,18 +162,19 @@ class Planner {
 
   const Graph& graph_;
   std::span<const Workspace> workspaces_;
+  const size_t carries_;
   MemoryPlan plan_;
 };
 
 }  // namespace
 
 Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options,
-                                    std::span<const Workspace> workspaces) {
-  return Planner(graph, workspaces).run(&options);
+                                    std::span<const Workspace> workspaces, size_t carries) {
+  return Planner(graph, workspaces, carries).run(&options);
 }
 
-Result<MemoryPlan> assign_storage(const Graph& graph) {
-  return Planner(graph, {}).run(nullptr);
+Result<MemoryPlan> assign_storage(const Graph& graph, size_t carries) {
+  return Planner(graph, {}, carries).run(nullptr);
 }
 
 Status check_memory_budget(const Graph& graph, const MemoryPlan& plan,
@@ -198,6 +208,7 @@ Result<bool> plan_memory(Graph& graph, PassContext& context) {
     const std::vector<std::string> wrong = verify_plan(graph, plan);
     GRADC_CHECK(wrong.empty(), "plan_memory made a wrong plan: {}", fmt::join(wrong, "; "));
   }
+  plan.recomputed = std::exchange(context.recomputed, {});
   context.plan = std::move(plan);
   return false;
 }

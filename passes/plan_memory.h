@@ -17,12 +17,14 @@ namespace gradc {
 /// The plan of a graph in its present order: storage of every value, buffers and bounds. Fails
 /// (kUnsupported) when an update cannot be written in place; in_place makes all of them so.
 /// `workspaces` (their offsets are not read) are planned with the values, each alive at its node.
+/// The first `carries` outputs are what the first inputs become in the next step of a loop, and are
+/// written over them where their kernel allows it.
 Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options = {},
-                                    std::span<const Workspace> workspaces = {});
+                                    std::span<const Workspace> workspaces = {}, size_t carries = 0);
 
 /// The plan of a graph but for what its kernels need among themselves: which values share memory,
 /// every buffer of the arena in a place of its own. What lowering needs to know before the plan.
-Result<MemoryPlan> assign_storage(const Graph& graph);
+Result<MemoryPlan> assign_storage(const Graph& graph, size_t carries = 0);
 
 /// Ok if the arena is within the budget (absent: any is), else kMemoryBudget with what is alive at
 /// the peak. `file` is where the graph came from.

@@ -152,7 +152,10 @@ class PlanVerifier {
       if (!overlap(result, operand)) continue;
       const bool exact = address(result) == address(operand) &&
                          graph_.type(result).bytes() == graph_.type(operand).bytes();
-      if (!exact || !reads_only_at_own_point(graph_, id, operand))
+      const bool allowed = graph_.node(id).op == Op::kScan
+                               ? is_first_of_carry(graph_.node(id), result, operand)
+                               : reads_only_at_own_point(graph_, id, operand);
+      if (!exact || !allowed)
         wrong(fmt::format("%{} is written over %{}, which its kernel still needs", name(result),
                           name(operand)));
       if (plan_.storage[result.index].in_place_of != operand)

@@ -9,6 +9,7 @@
 
 #include "ir/graph_copy.h"
 #include "ir/op.h"
+#include "passes/graph_stats.h"
 #include "passes/passes.h"
 
 #include <fmt/format.h>
@@ -25,6 +26,11 @@ namespace {
 /// Nodes of which an elementwise value is made again.
 constexpr size_t kMaxChain = 32;
 
+/// What costs next to nothing is done without a budget: so many bytes are no longer kept, for one
+/// element made again beside so many flops of products.
+constexpr int64_t kManyBytes = int64_t{1} << 24U;
+constexpr int64_t kFlopsOfElement = 2048;
+
 constexpr Recomputation parts(int parts, int remade) {
   return {.elementwise = true, .parts = parts, .remade = remade};
 }
@@ -33,6 +39,11 @@ constexpr std::array kLadder = {parts(0, 0), parts(4, 1), parts(8, 3),   parts(4
 
 bool is_view(const Node& node) {
   return def(node.op).lowering == Lowering::kView && node.op != Op::kPad && node.op != Op::kConcat;
+}
+
+/// What is as cheap to make again as to read: elements of what is kept, looked up or not.
+bool is_elementwise(const Node& node) {
+  return def(node.op).lowering == Lowering::kScalar || node.op == Op::kGather;
 }
 
 /// Whether it is part of what comes after the forward phase. An update is written where its value
@@ -92,9 +103,25 @@ class ForwardValues {
   void choose_elementwise() {
     for (NodeId id : order_) {
       const ValueId value = graph_.node(id).results[0];
-      if (def(graph_.node(id).op).lowering != Lowering::kScalar || !is_candidate(value)) continue;
-      if (made_of_what_is_kept(id)) remade_[value.index] = 1;
+      if (!is_elementwise(graph_.node(id)) || !is_candidate(value)) continue;
+      std::vector<ValueId> small;
+      if (!made_of_what_is_kept(id, small)) continue;
+      remade_[value.index] = 1;
+      for (const ValueId v : small)
+        saved_[v.index] = 1;
     }
+  }
+
+  /// Whether what was chosen saves much and costs next to nothing beside the step's products.
+  bool pays_anyway() const {
+    int64_t bytes = 0, elements = 0;
+    for (size_t i = 0; i < remade_.size(); ++i) {
+      if (remade_[i] == 0) continue;
+      bytes += graph_.type(ValueId(i)).bytes();
+      elements += graph_.type(ValueId(i)).num_elements();
+    }
+    return bytes >= kManyBytes &&
+           graph_stats(graph_).contraction_flops / kFlopsOfElement >= elements;
   }
 
   void choose_parts(int parts, int remade) {
@@ -126,16 +153,23 @@ class ForwardValues {
            !graph_.is_output(value);
   }
 
-  /// Whether a few elementwise nodes make it of values that are kept.
-  bool made_of_what_is_kept(NodeId id) const {
+  /// Whether a few elementwise nodes make it of values that are kept, or are so small that they may
+  /// as well be.
+  bool made_of_what_is_kept(NodeId id, std::vector<ValueId>& small) const {
     std::vector<NodeId> chain = {id};
     for (size_t i = 0; i < chain.size(); ++i) {
       for (ValueId operand : graph_.node(chain[i]).operands) {
         if (is_kept(operand)) continue;
         const NodeId maker = graph_.def(operand);
+        const bool is_number = def(graph_.node(maker).op).lowering != Lowering::kSource;
+        if (is_number && shown(operand) == operand &&
+            graph_.type(operand).bytes() <= small_bytes_) {
+          small.push_back(operand);
+          continue;
+        }
         if (std::find(chain.begin(), chain.end(), maker) != chain.end()) continue;
         const Lowering lowering = def(graph_.node(maker).op).lowering;
-        const bool cheap = lowering == Lowering::kScalar || lowering == Lowering::kView ||
+        const bool cheap = is_elementwise(graph_.node(maker)) || lowering == Lowering::kView ||
                            lowering == Lowering::kSource;
         if (!cheap || chain.size() == kMaxChain) return false;
         chain.push_back(maker);
@@ -277,13 +311,17 @@ std::span<const Recomputation> recomputation_ladder() {
 namespace passes {
 
 Result<bool> recompute(Graph& graph, PassContext& context) {
-  const Recomputation& what = context.options.recompute;
-  if (what.nothing() || !context.may_rewrite()) return false;
+  Recomputation what = context.options.recompute;
+  context.recomputed.clear();
+  const bool asked = !what.nothing();
+  what.elementwise = what.elementwise || !asked;
   ForwardValues values(graph, what.small_bytes);
   if (what.elementwise) values.choose_elementwise();
+  if ((!asked && !values.pays_anyway()) || !context.may_rewrite()) return false;
   if (what.remade > 0) values.choose_parts(what.parts, what.remade);
   const int64_t copies = Remaker(graph, values).run();
   context.count("nodes made again", copies);
+  if (copies > 0) context.recomputed = what.text();
   return copies > 0;
 }
 

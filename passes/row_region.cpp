@@ -113,9 +113,10 @@ std::optional<std::vector<RowUse>> row_uses(const Graph& graph, const Node& node
 }
 
 Val compute_rows(Builder& builder, const Graph& graph, const Node& node,
-                 std::span<const Val> operands, int64_t rows) {
+                 std::span<const Val> operands, int64_t rows, int64_t made) {
   const TensorType type = graph.type(node.results[0]);
-  const TensorType flat = type.with(flat_rows(type.shape, rows));
+  TensorType flat = type.with(flat_rows(type.shape, rows));
+  flat.shape[0] = made;
   const int64_t leading = *row_axes(type.shape, rows);
   const std::string hint = graph.value(node.results[0]).name;
   const auto add = [&](AttrRef attrs) {

@@ -27,9 +27,9 @@ Shape flat_rows(const Shape& shape, int64_t rows);
 /// For each operand how it is taken, where row i of a node's one result is made of row i of others.
 std::optional<std::vector<RowUse>> row_uses(const Graph& graph, const Node& node, int64_t rows);
 
-/// Such a node for rows along one leading axis, of operands that have it (RowUse::kRow) or are as
-/// they were.
+/// Such a node for `made` of the rows, along one leading axis, of operands that have it
+/// (RowUse::kRow) or are as they were.
 Val compute_rows(Builder& builder, const Graph& graph, const Node& node,
-                 std::span<const Val> operands, int64_t rows);
+                 std::span<const Val> operands, int64_t rows, int64_t made);
 
 }  // namespace gradc

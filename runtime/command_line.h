@@ -41,7 +41,7 @@ struct CommandLine {
   int64_t threads = 1;
   double validation_split = -1;
   Str weights, in, out, checkpoint, log;  ///< file names; empty: not given
-  bool goes_on = false;                   ///< training takes the optimizer's state of the weights too
+  bool goes_on = false;  ///< training takes the optimizer's state of the weights too
   bool resume = false;
   bool overwrite = false;
   Str prompt;

@@ -1,6 +1,7 @@
 // The text of `info`.
 #include "runtime/commands.h"
 #include "runtime/number.h"
+#include "runtime/table_bytes.h"
 #include "runtime/weights.h"
 
 #include <cstdio>
@@ -53,6 +54,7 @@ void print_info(const gradc_rt_model& model) {
   printf("states: %lld bytes\n", static_cast<long long>(bytes_of(model, GRADC_RT_STATE)));
   printf("optimizer state: %lld bytes\n",
          static_cast<long long>(bytes_of(model, GRADC_RT_OPTIMIZER_STATE)));
+  printf("tables: %lld bytes\n", static_cast<long long>(table_bytes(model)));
   printf("training defaults: %lld epochs, seed %llu, %s, validation split %s\n",
          static_cast<long long>(model.training.epochs),
          static_cast<unsigned long long>(model.training.seed),

@@ -48,7 +48,7 @@ import safetensors_io as st
 GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-5, 20
 ZERO = 1e-11
 GRADIENT_NOISE, UNDECIDED, UNDECIDED_AT_LEAST = 4.0, 0.03, 8
-STATES = ("/mean", "/variance")  # of normalization: not trained
+STATES = ("/mean", "/variance", "/vector_u")  # not trained
 DECISION_MARGIN = 6e-8  # of values around 1: one float32 rounding
 
 
@@ -92,8 +92,13 @@ def as_double(array):
     return t.double() if t.is_floating_point() else t.long()
 
 
+def before(case, p):
+    return p if case.before is None else case.before(p)
+
+
 def torch_gradients(case, params):
-    p = {k: as_double(v).requires_grad_() for k, v in params.items()}
+    p = before(case, {k: as_double(v) for k, v in params.items()})
+    p = {k: v.requires_grad_() for k, v in p.items()}
     loss = case.loss(case.forward(p, as_double(case.x)), as_double(case.y))
     loss.backward()
     result = {f"gradient/{k}": v.grad.numpy() for k, v in p.items()
@@ -118,8 +123,7 @@ def gradient_noise(case, p, gradients):
     taken = []
     arguments = (taken,) if case.decides else ()
     case.loss(case.forward(leaf, as_single(as_double(case.x)), *arguments), as_single(as_double(case.y))).backward()
-    return {k: GRADIENT_NOISE * (v.grad.double() - gradients[k]).abs().max() * (gradients[k] != 0)
-            for k, v in leaf.items()}, [d for _, d in taken]
+    return {k: GRADIENT_NOISE * (leaf[k].grad.double() - g).abs().max() * (g != 0) for k, g in gradients.items()}, [d for _, d in taken]
 
 
 def stepped(p, gradients, states, step, update, noise, undecided):
@@ -144,17 +148,19 @@ def torch_training(case, params, update):
     losses, history, margins, left_out = [], [], [], []
     undecided = {k: np.zeros(v.shape, bool) for k, v in p.items()}
     for step in range(1, STEPS + 1):
+        p = before(case, p)
         leaf = {k: v.detach().requires_grad_() for k, v in p.items()}
         closest = []
         arguments = (closest,) if case.decides else ()
         loss = case.loss(case.forward(leaf, as_double(case.x), *arguments), as_double(case.y))
         loss.backward()
         losses.append(loss.item())
-        gradients = {k: v.grad for k, v in leaf.items()}
+        gradients = {k: v.grad for k, v in leaf.items() if not k.endswith(STATES)}
         noise, single = gradient_noise(case, p, gradients)
         flipped = any(not torch.equal(d, s) for (_, d), s in zip(closest, single))
         margins.append(0.0 if flipped else min((m for m, _ in closest), default=float("inf")))
-        p = stepped({k: v.detach() for k, v in leaf.items()}, gradients, states, step, update, noise, undecided)
+        trained = {k: leaf[k].detach() for k in gradients}
+        p = {**p, **stepped(trained, gradients, states, step, update, noise, undecided)}
         history.append({**{k: v.numpy() for k, v in p.items()}, "loss": np.array(losses)})
         left_out.append({k: v.copy() for k, v in undecided.items()})
     return history, margins, left_out
@@ -208,7 +214,7 @@ def main():
 
     jobs = [(case, "gradients", None) for case in cases.gradient_cases() if "gradients" in case.entries]
     jobs += [(case, "predict", None) for case in cases.sequence_cases() if "predict" in case.entries]
-    networks = [(make, peer_optimizers.optimizers()) for make in cases.NETWORKS.values()]
+    networks = [(make, peer_optimizers.optimizers()) for make in cases.NETWORKS.values()] + list(cases.restricted())
     if options.full:
         for make in cases.FULL_SIZE.values():
             jobs.append((make(None), "gradients", None))

@@ -49,6 +49,31 @@ def heads_of(options):
     return options["num_heads"], options["num_heads"], options["key_dim"], options.get("value_dim", options["key_dim"])
 
 
+def alibi(heads, queries, keys):
+    """What a head's scores lose with the distance of a key, by the rule of Press et al. (2021)."""
+    def of_power(n):
+        start = 2 ** (-2 ** -(math.log2(n) - 3))
+        return [start * start ** i for i in range(n)]
+
+    power = 2 ** math.floor(math.log2(heads))
+    slopes = of_power(power) + of_power(2 * power)[0::2][: heads - power]
+    distance = (torch.arange(queries)[:, None] - torch.arange(keys)[None, :]).abs().double()
+    return -torch.tensor(slopes, dtype=torch.float64)[:, None, None] * distance
+
+
+def over_axes(options, p, x):
+    """Attention of [batch, axes..., features] over "attention_axes": the other axes are batches."""
+    axes = options["attention_axes"]
+    axes = [a % x.dim() for a in ([axes] if isinstance(axes, int) else axes or range(1, x.dim() - 1))]
+    free = [a for a in range(1, x.dim() - 1) if a not in axes]
+    order = [0, *free, *axes, x.dim() - 1]
+    moved = x.permute(order)
+    flat = moved.reshape(-1, math.prod(x.shape[a] for a in axes), x.shape[-1])
+    y = by_formula(options, p, flat, flat, flat)
+    y = y.reshape(*moved.shape[:-1], y.shape[-1])
+    return y.permute([order.index(a) for a in range(x.dim())])
+
+
 def by_formula(options, p, query, value, key, counts=None):
     heads, kv_heads, width, _ = heads_of(options)
 
@@ -62,7 +87,10 @@ def by_formula(options, p, query, value, key, counts=None):
         q, k = rotate(q, *turn), rotate(k, *turn)
     k, v = (x.repeat_interleave(heads // kv_heads, 1) for x in (k, v))
     seen = seen_keys(q.shape[2], k.shape[2], options.get("use_causal_mask"), counts)
-    w = weights_of(q @ k.transpose(-1, -2) / math.sqrt(width), seen)
+    scores = q @ k.transpose(-1, -2) / math.sqrt(width)
+    if options.get("use_alibi"):
+        scores = scores + alibi(heads, q.shape[2], k.shape[2])
+    w = weights_of(scores, seen)
     y = torch.tensordot((w @ v).transpose(1, 2), p["attention_output/kernel"], 2)
     return y + p["attention_output/bias"] if "attention_output/bias" in p else y
 
@@ -172,6 +200,13 @@ def heads_case(make_case, rng, name, function, inputs=None, **options):
         return function(options, under(p, "a/"), *parts)
 
     return case_of(make_case, rng, name, [options], forward, prefixed("a", held), drawn(rng, name, **shapes))
+
+
+def axes_case(make_case, rng, name, shape, **options):
+    options = {"type": "multi_head_attention", "name": "a", "num_heads": 2, "key_dim": 3, **options}
+    params = prefixed("a", projections_of(options, *[shape[-1]] * 3))
+    return case_of(make_case, rng, name, [options], lambda p, x: over_axes(options, under(p, "a/"), x), params,
+                   drawn(rng, name, x=shape))
 
 
 def masked_case(make_case, rng, name, function, **options):
@@ -350,6 +385,21 @@ def cases(make_case, rng):
     yield heads("group_all", by_torch, **group, num_query_heads=2, num_key_value_heads=2)
     yield heads("group_rope", type=group["type"], head_dim=4, num_query_heads=4, num_key_value_heads=2, **causal,
                 rope_max_wavelength=1000.0, rope_scaling_factor=1.5)
+    slopes = {"use_alibi": True}
+    yield heads("alibi", **own, **slopes)
+    yield heads("alibi_causal", num_heads=4, key_dim=2, **slopes, **causal)
+    yield heads("alibi_six", num_heads=6, key_dim=2, **slopes, **causal)
+    yield heads("alibi_cross", num_heads=3, key_dim=2, inputs=cross, **slopes)
+    yield heads("alibi_group", **group, num_query_heads=4, num_key_value_heads=2, **slopes, **causal)
+    yield masked_case(make_case, rng, "attention_alibi_masked", by_formula, type="multi_head_attention", num_heads=3, key_dim=2,
+                      **slopes, **causal)
+    yield masked_case(make_case, rng, "attention_alibi_masked_all", by_formula, type="multi_head_attention", num_heads=2,
+                      key_dim=2, **slopes)
+    yield heads("alibi_long", num_heads=2, key_dim=4, inputs={"query": (100, 4), "value": (100, 4)}, **slopes, **causal)
+    yield axes_case(make_case, rng, "attention_axes_one", (3, 4, D), attention_axes=2)
+    yield axes_case(make_case, rng, "attention_axes_first", (3, 4, D), attention_axes=[1], use_causal_mask=True)
+    yield axes_case(make_case, rng, "attention_axes_two", (2, 3, 4, D), attention_axes=[-2, 2])
+    yield axes_case(make_case, rng, "attention_axes_all", (2, 3, 4), attention_axes=None, use_alibi=True)
     same = {"query": (T, 4), "value": (S, 4)}
     for kind in ("attention", "additive_attention"):
         short = kind.replace("_attention", "")

@@ -10,14 +10,18 @@ import torch
 import torch.nn.functional as F
 
 import peer_attention
+import peer_conv_lstm
 import peer_images
 import peer_losses
 import peer_norm
+import peer_optimizers
+import peer_penalties
 import peer_recurrent
 import peer_results
 import peer_spatial
 import peer_steps
 import peer_tied
+import peer_wrappers
 
 
 class Case:
@@ -29,6 +33,7 @@ class Case:
         self.target = target or model["layers"][-1]["name"]
         self.full_size = False  # not stored
         self.entries = ("gradients", "predict")  # what forward stands for
+        self.before = None  # parameters -> those that are used, which training goes on from
         self.decides = False  # forward takes a list for its relu and max-pool decisions and their margins
 
 
@@ -327,6 +332,12 @@ def full_size_lenet(name, optimizer, smooth):
     return case
 
 
+def restricted():
+    """Networks with constraints and with spectral normalization, and their optimizers."""
+    yield from peer_penalties.constrained(mlp, peer_optimizers.optimizers())
+    yield from peer_wrappers.training()
+
+
 FULL_SIZE = {
     "lenet": lambda opt: full_size_lenet("lenet", opt, False),
     "lenet_tanh": lambda opt: full_size_lenet("lenet_tanh", opt, True),
@@ -335,6 +346,7 @@ FULL_SIZE = {
 
 def sequence_cases():
     yield from peer_recurrent.cases(Case, rng)
+    yield from peer_conv_lstm.cases(Case, rng)
     yield from peer_attention.cases(Case, rng)
     yield from peer_losses.cases(Case, rng)
     yield from peer_tied.cases(Case, rng)
@@ -342,11 +354,13 @@ def sequence_cases():
     yield from peer_spatial.cases(Case, rng)
     yield from peer_norm.cases(Case, rng)
     yield from peer_images.cases(Case, rng)
+    yield from peer_wrappers.cases(Case, rng)
 
 
 def gradient_cases():
     """Every activation, loss, convolution, pooling, recurrent and attention setting, and the networks."""
     yield from (activation_case(act) for act in ACTIVATIONS)
+    yield from peer_penalties.gradient_cases(Case, rng)
     yield from (mlp(f"loss_{key}", [6, 8, 5], "tanh", key, 11) for key in LOSSES)
     yield from (conv_case(i) for i in range(len(CONVS)))
     yield from (pool_case(i) for i in range(len(POOLS)))

@@ -66,7 +66,7 @@ MOVED = [  # type, options, place, fill mode, interpolation, fill value
     ("random_zoom", {"height_factor": [-0.4, -0.4], "width_factor": [0.7, 0.7]}, zoom(H, W, -0.4, 0.7), "nearest", "bilinear", 0.0),
     ("random_translation", {"height_factor": [0.3, 0.3], "width_factor": [-0.45, -0.45]}, shift(H, W, 0.3, -0.45), "wrap", "bilinear", 0.0),
     ("random_translation", {"height_factor": [-0.7, -0.7], "width_factor": [0.9, 0.9]}, shift(H, W, -0.7, 0.9), "reflect", "bilinear", 0.0),
-    ("random_translation", {"height_factor": [0], "width_factor": [0.3, 0.3]}, shift(H, W, 0, 0.3), "constant", "nearest", -1.0),
+    ("random_translation", {"height_factor": 0, "width_factor": [0.3, 0.3]}, shift(H, W, 0, 0.3), "constant", "nearest", -1.0),
 ]
 
 
@@ -94,7 +94,10 @@ def cases(make_case, rng):
                   lambda p, x: resample(x[:, :, 1:4], (6, 3), "bilinear"))
     yield case_of(make_case, rng, "image_crop_up", {"type": "random_crop", "height": 6, "width": 9}, (4, 6, 2), {},
                   lambda p, x: resample(x, (6, 9), "bilinear"))
-    yield case_of(make_case, rng, "rescaling", {"type": "rescaling", "scale": 0.4, "offset": -1}, (3, 4), {}, lambda p, x: x * 0.4 - 1)
+    yield case_of(make_case, rng, "rescaling_0", {"type": "rescaling", "scale": 0.4, "offset": -1}, (3, 4), {}, lambda p, x: x * 0.4 - 1)
+    scale = [0.1, -2, 3]
+    yield case_of(make_case, rng, "rescaling_1", {"type": "rescaling", "scale": scale, "offset": [1, 2, 3]}, (4, 3), {},
+                  lambda p, x: x * torch.tensor(scale, dtype=x.dtype) + torch.tensor([1.0, 2, 3], dtype=x.dtype))
     given = {"type": "normalization", "mean": [1, -0.5, 0.25], "variance": [4, 2, 0.5]}
     mean, deviation = torch.tensor([1, -0.5, 0.25]).double(), torch.tensor([4, 2, 0.5]).double().sqrt()
     yield case_of(make_case, rng, "normalization_given", given, (4, 3), {}, lambda p, x: (x - mean) / deviation)

@@ -193,6 +193,20 @@ def mask_zero(make_case, rng):
     return case_of(make_case, rng, "masked_zero", layers, forward, params, (T,), x, "int32")
 
 
+def mean_of_counted(make_case, rng, keepdims):
+    """global_average_pooling1d over the steps that count."""
+    name = "masked_mean_kept" if keepdims else "masked_mean"
+    layers = [{"type": "masking", "name": "m"}, {"type": "dense", "name": "d", "units": 3, "activation": "tanh"},
+              {"type": "global_average_pooling1d", "name": "p", "keepdims": keepdims}]
+
+    def forward(p, x):
+        counts = (x != 0).any(-1).double()[..., None]
+        y = torch.tanh(x @ p["d/kernel"] + p["d/bias"])
+        return (y * counts).sum(1, keepdim=keepdims) / counts.sum(1, keepdim=keepdims)
+
+    return case_of(make_case, rng, name, layers, forward, {"d/kernel": (I, 3), "d/bias": (3,)}, x=masked_x(rng, name))
+
+
 def stacked(make_case, rng):
     """Two layers, and a dense layer on every step."""
     first = {"type": "gru", "name": "one", "units": 5, "return_sequences": True}
@@ -253,5 +267,7 @@ def cases(make_case, rng):
     yield masked_bidirectional(make_case, rng, False)
     yield masked_bidirectional(make_case, rng, True)
     yield mask_zero(make_case, rng)
+    yield mean_of_counted(make_case, rng, False)
+    yield mean_of_counted(make_case, rng, True)
     yield stacked(make_case, rng)
     yield embedded(make_case, rng)

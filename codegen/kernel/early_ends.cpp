@@ -9,7 +9,10 @@ namespace {
 
 class EarlyEnds {
  public:
-  explicit EarlyEnds(Kernel& kernel) : kernel_(kernel), builder_(kernel) { find_lets(kernel.body); }
+  EarlyEnds(Kernel& kernel, const InPlace& in_place)
+      : kernel_(kernel), builder_(kernel), in_place_(in_place) {
+    find_lets(kernel.body);
+  }
 
   void end_sums(Block& block) {
     for (Stmt& stmt : block) {
@@ -197,6 +200,38 @@ class EarlyEnds {
     contract.k_below = count_less(*known);
     choose(contract.a, var, *known);
     choose(contract.b, var, *known);
+    if (contract.m.size() != 1 || contract.m_below.valid() || !only_adds(contract)) return;
+    const ExprId zero = builder_.constant(0.0, DType::kI64);
+    const ExprId any = builder_.scalar(ScalarOp::kLt, DType::kBool, zero,
+                                       builder_.cast(contract.k_below, DType::kI64));
+    const ExprId all = builder_.constant(static_cast<double>(contract.m[0].extent), DType::kI64);
+    contract.m_below = builder_.scalar(ScalarOp::kSelect, DType::kI64, any, all, zero);
+  }
+
+  /// Whether the sum is only added to what the result is written over.
+  bool only_adds(const Contract& contract) const {
+    for (const Stmt& stmt : contract.epilogue) {
+      if (std::holds_alternative<Let>(stmt)) continue;
+      const auto* store = std::get_if<Store>(&stmt);
+      if (store == nullptr || store->dynamic.valid()) return false;
+      const Expr& sum = kernel_.expr(resolved(store->expr));
+      if (sum.kind != ExprKind::kScalar || sum.op != ScalarOp::kAdd) return false;
+      const Expr& a = kernel_.expr(resolved(sum.args[0]));
+      const Expr& b = kernel_.expr(resolved(sum.args[1]));
+      const bool first = is_sum_of(contract, a) && is_place_of(*store, b);
+      if (!first && !(is_sum_of(contract, b) && is_place_of(*store, a))) return false;
+    }
+    return !contract.epilogue.empty();
+  }
+
+  static bool is_sum_of(const Contract& contract, const Expr& e) {
+    return e.kind == ExprKind::kLocal && e.local == contract.acc;
+  }
+
+  bool is_place_of(const Store& store, const Expr& e) const {
+    return e.kind == ExprKind::kLoad && !e.args[0].valid() && e.index == store.index &&
+           std::find(in_place_.begin(), in_place_.end(), std::pair(store.buffer, e.buffer)) !=
+               in_place_.end();
   }
 
   // ---- rows
@@ -278,13 +313,14 @@ class EarlyEnds {
 
   Kernel& kernel_;
   KernelBuilder builder_;
+  const InPlace& in_place_;
   std::unordered_map<size_t, ExprId> lets_;
 };
 
 }  // namespace
 
-void end_early(Kernel& kernel, const std::optional<SpecifiedRows>& rows) {
-  EarlyEnds ends(kernel);
+void end_early(Kernel& kernel, const std::optional<SpecifiedRows>& rows, const InPlace& in_place) {
+  EarlyEnds ends(kernel, in_place);
   if (rows) ends.end_rows(*rows);
   ends.end_sums(kernel.body);
 }

@@ -235,14 +235,20 @@ Status ProgramLowering::lower_loop(const Graph& graph, const MemoryPlan& storage
   loop->body = node.body;
   const Graph& body = *loop->body;
   out.operands.assign(node.operands.begin(), node.operands.end());
-  for (int64_t c = 0; c < attrs.carries; ++c) {
+  const auto carries = static_cast<size_t>(attrs.carries);
+  GRADC_TRY(const MemoryPlan sharing, assign_storage(body, carries));
+  for (size_t c = 0; c < carries; ++c) {
+    const Storage& next = sharing.storage[body.outputs()[c].value.index];
+    const bool is_read = home_of(graph, storage, node.results[c]).kind != StorageKind::kNone;
+    loop->in_place.push_back(next.kind == StorageKind::kInput &&
+                             next.base == body.inputs()[c].value);
     loop->carries.push_back(out.workspace_bytes);
-    out.workspace_bytes += 2 * aligned(graph.type(node.operands[static_cast<size_t>(c)]).bytes());
+    const int64_t buffers = !loop->in_place[c] ? 2 : is_read ? 0 : 1;
+    out.workspace_bytes += buffers * aligned(graph.type(node.operands[c]).bytes());
   }
   loop->arena = out.workspace_bytes;
-  GRADC_TRY(const MemoryPlan sharing, assign_storage(body));
   GRADC_TRY(loop->lowered, lower(body, sharing));
-  GRADC_TRY(loop->plan, make_memory_plan(body, {}, loop->lowered.workspaces));
+  GRADC_TRY(loop->plan, make_memory_plan(body, {}, loop->lowered.workspaces, carries));
   out.workspace_bytes += aligned(loop->plan.arena_bytes);
   for (size_t i = 0; i < body.outputs().size(); ++i) {
     const TensorType& type = body.type(body.outputs()[i].value);

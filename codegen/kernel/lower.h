@@ -52,13 +52,15 @@ struct LoweredGraph {
   std::vector<Workspace> workspaces;  ///< offsets are not set
 };
 
-/// A scan. Each carry has two buffers in the node's workspace, which swap from step to step; behind
-/// them is the arena of the body, the same for every step.
+/// A scan. A carry that its kernel writes over has one place, that of its last value; each other
+/// has two buffers in the node's workspace, which swap from step to step. Behind them is the arena
+/// of the body, the same for every step.
 struct LoweredLoop {
   std::shared_ptr<const Graph> body;
   LoweredGraph lowered;
   MemoryPlan plan;               ///< of the body
   std::vector<int64_t> carries;  ///< offsets of their first buffers in the workspace
+  std::vector<bool> in_place;    ///< by carry: it has one place
   int64_t arena = 0;             ///< where the body's begins
   std::vector<int64_t> unread;   ///< by output: where it is written if nobody reads it
   std::vector<std::shared_ptr<const UnitCode>> copies;  ///< a copy of each output of the body

@@ -188,6 +188,7 @@ class Placement {
       return body.type(body.outputs()[output].value).bytes();
     };
     const auto carry = [&](size_t c, int64_t phase) {
+      if (loop.in_place[c]) return results[c].value_or(Address::arena(begin + loop.carries[c]));
       Address address = Address::arena(begin + loop.carries[c]);
       address.strides.push_back({outer.depth, aligned(bytes(c)), 2, phase});
       return address;
@@ -214,8 +215,10 @@ class Placement {
         scope.outputs.push_back(Address::arena(begin + loop.unread[i]));
     }
     scope.index();
-    for (size_t c = 0; c < carries; ++c)
-      copy(outer, *loop.copies[c], operands[c], Address::arena(begin + loop.carries[c]), location);
+    for (size_t c = 0; c < carries; ++c) {
+      const Address first = Address::arena(begin + loop.carries[c]);
+      copy(outer, *loop.copies[c], operands[c], loop.in_place[c] ? carry(c, 0) : first, location);
+    }
     for (const LoweredNode& inner : loop.lowered.nodes)
       node(scope, inner);
     for (const size_t output : loop.plan.copied_outputs) {
@@ -225,7 +228,7 @@ class Placement {
     }
     outer.steps.emplace_back(std::move(step));
     for (size_t c = 0; c < carries; ++c) {
-      if (!results[c].has_value()) continue;
+      if (!results[c].has_value() || loop.in_place[c]) continue;
       const int64_t last = loop.carries[c] + attrs.steps % 2 * aligned(bytes(c));
       copy(outer, *loop.copies[c], Address::arena(begin + last), *results[c], location);
     }

@@ -146,7 +146,10 @@ std::optional<SpecifiedRows> Unit::specified_rows(const Frame& frame, const Kern
 }
 
 void Unit::add_call(const Frame& frame, Kernel kernel, bool joins_previous) {
-  end_early(kernel, specified_rows(frame, kernel));
+  InPlace in_place;
+  for (const auto& [result, operand] : aliases_)
+    in_place.emplace_back(frame.output(result), frame.find({UnitRef::Kind::kOperand, operand}));
+  end_early(kernel, specified_rows(frame, kernel), in_place);
   std::vector<bool> live(kernel.exprs.size(), false);
   mark_block(kernel, kernel.body, live);
   std::vector<bool> used(kernel.buffers.size(), false);

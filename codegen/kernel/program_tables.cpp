@@ -134,6 +134,12 @@ gradc_rt_entry EntryTables::entry(const char* name, const gradc_rt_kernel* kerne
           constants};
 }
 
+int64_t EntryTables::bytes() const {
+  return static_cast<int64_t>(steps.size() * sizeof(gradc_rt_step) +
+                              arguments.size() * sizeof(gradc_rt_argument) +
+                              strides.size() * sizeof(gradc_rt_stride));
+}
+
 EntryTables make_entry_tables(const Entry& entry, std::span<const int64_t> kernel_scratch) {
   EntryTables tables;
   tables.arena_bytes = entry.arena_bytes;

@@ -19,6 +19,7 @@ struct EntryTables {
   int64_t scratch_bytes = 0;
   int64_t frame_offset = 0;
 
+  int64_t bytes() const;
   /// The entry as compiled, with these tables; they must stay where they are.
   gradc_rt_entry entry(const char* name, const gradc_rt_kernel* kernels,
                        const void* const* constants) const;

@@ -37,6 +37,8 @@ Status link(cg::KernelStore& store, const std::string& name, const cg::CompiledK
   GRADC_TRY_STATUS(store.link(name, compiled.objects, kernels, bundle));
   timings.link_ms += milliseconds_since(begin);
   timings.kernels += static_cast<int64_t>(kernels.size());
+  for (const std::string& object : compiled.objects)
+    timings.code_bytes += static_cast<int64_t>(object.size());
   return Ok{};
 }
 
@@ -57,9 +59,9 @@ class KernelMaker {
     }
     if (numbers_.empty()) return Ok{};
     const int64_t wanted = options_.threads > 0 ? options_.threads : target_.cores;
-    const size_t objects = std::clamp<size_t>(static_cast<size_t>(wanted), 1, numbers_.size());
+    const size_t threads = std::clamp<size_t>(static_cast<size_t>(wanted), 1, numbers_.size());
     if (options_.cache != nullptr) {
-      std::string key = cg::bundle_key(names_, target_, objects);
+      std::string key = cg::bundle_key(names_, target_, threads);
       if (!key.empty()) bundle_ = std::make_shared<const std::string>(std::move(key));
     }
     if (bundle_ != nullptr) {
@@ -70,7 +72,7 @@ class KernelMaker {
       }
     }
     GRADC_TRY(const cg::CompiledKernels compiled,
-              cg::compile_kernels({program_, numbers_, symbols_}, target_, objects, options_.verify,
+              cg::compile_kernels({program_, numbers_, symbols_}, target_, threads, options_.verify,
                                   timings_));
     GRADC_TRY_STATUS(take(compiled));
     if (bundle_ != nullptr) cg::store_bundle(*options_.cache, *bundle_, compiled);

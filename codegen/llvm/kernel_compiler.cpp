@@ -1,4 +1,5 @@
-// Kernels are emitted and compiled in groups, one LLVM context and thread per group.
+// Kernels are emitted and compiled in groups, each in an LLVM context of its own; threads take the
+// groups in turn.
 #include "codegen/llvm/kernel_compiler.h"
 
 #include "codegen/llvm/failures.h"
@@ -6,6 +7,7 @@
 #include "codegen/llvm/program_module.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <exception>
 #include <new>
@@ -58,7 +60,6 @@ void compile_group(const KernelSelection& kernels, const TargetInfo& target, Gro
   const llvm::SmallVector<char, 0> object = emit_file(module, *machine, FileKind::kObject);
   group.object.assign(object.begin(), object.end());
   group.timings.codegen_ms = milliseconds_since(begin);
-  group.timings.code_bytes = static_cast<int64_t>(group.object.size());
 }
 
 /// The dearest kernels first, each to the group with the least work.
@@ -82,30 +83,38 @@ std::vector<Group> make_groups(const KernelSelection& kernels, size_t count) {
   return groups;
 }
 
-/// The first group on this thread, the others on threads of their own: those that the system
-/// refuses are compiled here too. What a thread throws is thrown here, once all have ended.
-void run_groups(const KernelSelection& kernels, const TargetInfo& target,
+/// One for each thread; of many kernels up to three, so that no thread waits long for another. A
+/// group costs a few milliseconds of its own.
+size_t num_groups(size_t kernels, size_t threads) {
+  constexpr size_t kEnough = 16;
+  if (threads == 1) return 1;
+  return std::clamp(kernels / kEnough, threads, 3 * threads);
+}
+
+/// This thread and as many others as are wanted and the system gives take one group after the
+/// other. What one of them throws is thrown here, once all have ended.
+void run_groups(const KernelSelection& kernels, const TargetInfo& target, size_t num_threads,
                 std::vector<Group>& groups, std::vector<int64_t>& scratch, bool verify) {
   std::vector<std::exception_ptr> failures(groups.size());
-  const auto compile = [&](size_t i) noexcept {
-    try {
-      compile_group(kernels, target, groups[i], scratch, verify);
-    } catch (...) {
-      failures[i] = std::current_exception();
+  std::atomic<size_t> next = 0;
+  const auto compile = [&]() noexcept {
+    for (size_t i = next++; i < groups.size(); i = next++) {
+      try {
+        compile_group(kernels, target, groups[i], scratch, verify);
+      } catch (...) {
+        failures[i] = std::current_exception();
+      }
     }
   };
   std::vector<std::thread> threads;
-  threads.reserve(groups.size());
-  size_t started = 1;
+  threads.reserve(num_threads);
   try {
-    for (; started < groups.size(); ++started)
-      threads.emplace_back(compile, started);
+    for (size_t i = 1; i < num_threads; ++i)
+      threads.emplace_back(compile);
   } catch (const std::system_error&) {
   } catch (const std::bad_alloc&) {
   }
-  compile(0);
-  for (size_t i = started; i < groups.size(); ++i)
-    compile(i);
+  compile();
   for (std::thread& thread : threads)
     thread.join();
   for (const std::exception_ptr& failure : failures) {
@@ -116,17 +125,16 @@ void run_groups(const KernelSelection& kernels, const TargetInfo& target,
 }  // namespace
 
 Result<CompiledKernels> compile_kernels(const KernelSelection& kernels, const TargetInfo& target,
-                                        size_t objects, bool verify, CompileTimings& timings) {
-  std::vector<Group> groups = make_groups(kernels, objects);
+                                        size_t threads, bool verify, CompileTimings& timings) {
+  std::vector<Group> groups = make_groups(kernels, num_groups(kernels.numbers.size(), threads));
   CompiledKernels compiled;
   compiled.scratch.resize(kernels.numbers.size());
-  run_groups(kernels, target, groups, compiled.scratch, verify);
+  run_groups(kernels, target, threads, groups, compiled.scratch, verify);
   for (Group& group : groups) {
     if (!group.errors.empty()) return Failure(group.errors);
     timings.emit_ms += group.timings.emit_ms;
     timings.optimize_ms += group.timings.optimize_ms;
     timings.codegen_ms += group.timings.codegen_ms;
-    timings.code_bytes += group.timings.code_bytes;
     compiled.objects.push_back(std::move(group.object));
   }
   return compiled;

@@ -18,16 +18,17 @@ struct CompiledKernels {
   std::vector<int64_t> scratch;      ///< bytes per thread, by kernel
 };
 
-/// Some kernels of a program, by number, under these symbols, in so many objects, each made by a
-/// thread of its own.
+/// Some kernels of a program, by number, under these symbols.
 struct KernelSelection {
   const kernel::Program& program;
   std::span<const size_t> numbers;
   std::span<const std::string> symbols;  ///< of each number
 };
 
-/// Adds what it took to `timings`; `verify`: checks the LLVM IR before it is optimised.
+/// By so many threads, which take the objects in turn: there are more objects than threads, as what
+/// a kernel costs is known only roughly before. Adds what it took to `timings`; `verify`: checks
+/// the LLVM IR before it is optimised.
 Result<CompiledKernels> compile_kernels(const KernelSelection& kernels, const TargetInfo& target,
-                                        size_t objects, bool verify, CompileTimings& timings);
+                                        size_t threads, bool verify, CompileTimings& timings);
 
 }  // namespace gradc::cg

@@ -87,10 +87,10 @@ bool get_image(ByteReader& in, ProgramImage& image) {
 }  // namespace
 
 std::string bundle_key(std::span<const KernelName> kernels, const TargetInfo& target,
-                       size_t objects) {
+                       size_t threads) {
   std::string key = key_of("kernels", target);
   if (key.empty()) return key;
-  key += fmt::format("{} objects\n", objects);
+  key += fmt::format("{} threads\n", threads);
   for (const KernelName& kernel : kernels)
     key += kernel.symbol + "\n" + kernel.text;
   return key;

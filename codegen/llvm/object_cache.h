@@ -19,10 +19,10 @@
 namespace gradc::cg {
 
 /// This compiler and this LLVM as they were built, the whole target, the canonical text and symbol
-/// of every kernel, and the number of objects. Empty where the compiler cannot tell which build it
+/// of every kernel, and the number of threads. Empty where the compiler cannot tell which build it
 /// is: then nothing may be kept.
 std::string bundle_key(std::span<const KernelName> kernels, const TargetInfo& target,
-                       size_t objects);
+                       size_t threads);
 
 std::optional<CompiledKernels> find_bundle(const DiskCache& cache, const std::string& key);
 void store_bundle(const DiskCache& cache, const std::string& key, const CompiledKernels& kernels);

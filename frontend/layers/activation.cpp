@@ -36,7 +36,7 @@ Val build_leaky_relu(const LayerBuildArgs& a) {
 
 constexpr OptionDef kPreluOptions[] = {
     GRADC_INITIALIZER("alpha_initializer", "zeros"),
-    GRADC_REGULARIZER("alpha_regularizer"),
+    GRADC_REGULATED("alpha"),
     {.name = "shared_axes",
      .type = OptionType::kInts,
      .default_json = "null",

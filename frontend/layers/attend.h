@@ -29,6 +29,33 @@ inline constexpr std::string_view kScores = "scores";
 
 /// Whether all inputs are [steps, features], value and key of as many steps.
 bool are_sequences(LayerInferArgs& a);
+/// Multi-head attention over axes of its own: inputs [free..., attended..., features] are seen as
+/// [steps, features] of a larger batch, where the steps are all attended elements.
+struct AttentionAxes {
+  Ints perm;  ///< of an example: free axes, attended axes, features
+  size_t free = 0;
+  bool plain() const { return free == 0 && perm.size() == 2; }
+
+  /// Which axes "attention_axes" names; null: all. False after a report.
+  static bool infer(LayerInferArgs& a, AttentionAxes& axes);
+  static AttentionAxes of(const Options& options, size_t rank);
+};
+inline constexpr OptionDef kAttentionAxes = {
+    .name = "attention_axes",
+    .type = OptionType::kIntOrInts,
+    .default_json = "null",
+    .doc =
+        "axes of the steps, the batch being 0; the others but the features are batches of their "
+        "own. null: all but the features"};
+/// `infer_steps` infers [steps, features]; here are inputs of any axes.
+bool infer_over_axes(LayerInferArgs& a, bool infer_steps(LayerInferArgs&));
+/// The same of LayerDef::build.
+Val build_over_axes(const LayerBuildArgs& a, Val build_steps(const LayerBuildArgs&));
+
+/// What ALiBi adds to the scores [.., heads, queries, keys] of a query and a key, minus infinity
+/// where `seen` (bool, or empty) says so.
+Val with_alibi(Val query, Val key, bool causal, Val seen);
+
 /// What the graph makes on the way must be in range.
 bool in_range(LayerInferArgs& a, const Ints& shape);
 

@@ -33,11 +33,16 @@ constexpr OptionDef kScalingFactor = {.name = "rope_scaling_factor",
                                       .doc = "positions are divided by it before the rotation",
                                       .min = 0,
                                       .above_min = true};
-#define GRADC_ATTENTION_OPTIONS                                                                \
-  kAttentionDropout, kUseBias, kUseCausalMask, kReturnScores, kWavelength, kScalingFactor,     \
-      GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                               \
-      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
-      GRADC_REGULARIZER("bias_regularizer")
+constexpr OptionDef kUseAlibi = {
+    .name = "use_alibi",
+    .type = OptionType::kBool,
+    .default_json = "false",
+    .doc = "scores lose a slope of the head for each step between query and key (ALiBi)"};
+#define GRADC_ATTENTION_OPTIONS                                                               \
+  kAttentionAxes, kUseAlibi, kAttentionDropout, kUseBias, kUseCausalMask, kReturnScores,      \
+      kWavelength, kScalingFactor, GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"), \
+      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULATED("kernel"),              \
+      GRADC_REGULATED("bias"), GRADC_ACTIVITY_REGULARIZER
 
 constexpr OptionDef kMultiHeadOptions[] = {
     size("num_heads", "number of heads"),
@@ -214,10 +219,12 @@ Val build_heads(const LayerBuildArgs& a, const Heads& heads) {
   }
   const AttentionAttrs attrs{.causal = options.flag("use_causal_mask"),
                              .scale = 1.0 / std::sqrt(static_cast<double>(heads.key_width))};
+  Val seen = seen_keys(a);
+  if (options.flag("use_alibi")) seen = with_alibi(query, key, attrs.causal, seen);
   Val scores;
   const bool gives = options.flag("return_attention_scores");
   const Val result = transpose(
-      attended(a, query, key, value, attrs, seen_keys(a), gives ? &scores : nullptr), {0, 2, 1, 3});
+      attended(a, query, key, value, attrs, seen, gives ? &scores : nullptr), {0, 2, 1, 3});
   if (gives) a.give(kScores, scores);
   const int64_t steps = result.shape()[1];
   const int64_t width = heads.query * heads.value_width;
@@ -226,6 +233,14 @@ Val build_heads(const LayerBuildArgs& a, const Heads& heads) {
   Ints dims = heads.output;
   dims.insert(dims.begin(), {a.batch(), steps});
   return reshape(y, Shape(dims));
+}
+
+Val build_multi_head(const LayerBuildArgs& a) {
+  return build_heads(a, multi_heads(a.options(), a.example_shape()[1]));
+}
+
+Val build_group_query(const LayerBuildArgs& a) {
+  return build_heads(a, grouped_heads(a.options(), a.example_shape()[1]));
 }
 
 Val query_mask(const LayerBuildArgs& a) {
@@ -284,11 +299,8 @@ extern constinit const LayerDef kMultiHeadAttention{
     .max_inputs = 3,
     .masks = MaskRule::kKnows,
     .named_inputs = kAttentionMask,
-    .infer = infer_multi_head,
-    .build =
-        [](const LayerBuildArgs& a) {
-          return build_heads(a, multi_heads(a.options(), a.example_shape()[1]));
-        },
+    .infer = [](LayerInferArgs& a) { return infer_over_axes(a, infer_multi_head); },
+    .build = [](const LayerBuildArgs& a) { return build_over_axes(a, build_multi_head); },
     .build_mask = query_mask,
 };
 
@@ -301,11 +313,8 @@ extern constinit const LayerDef kGroupQueryAttention{
     .max_inputs = 3,
     .masks = MaskRule::kKnows,
     .named_inputs = kAttentionMask,
-    .infer = infer_group_query,
-    .build =
-        [](const LayerBuildArgs& a) {
-          return build_heads(a, grouped_heads(a.options(), a.example_shape()[1]));
-        },
+    .infer = [](LayerInferArgs& a) { return infer_over_axes(a, infer_group_query); },
+    .build = [](const LayerBuildArgs& a) { return build_over_axes(a, build_group_query); },
     .build_mask = query_mask,
 };
 

@@ -2,8 +2,7 @@
 #include "frontend/layers/cells.h"
 
 #include "frontend/layers/keep_mask.h"
-
-#include <algorithm>
+#include "frontend/layers/step_loop.h"
 
 namespace gradc::layers {
 namespace {
@@ -11,19 +10,6 @@ namespace {
 constexpr OptionDef kSimpleRnnCellOptions[] = {GRADC_SIMPLE_RNN_OPTIONS, GRADC_CELL_OPTIONS};
 constexpr OptionDef kLstmCellOptions[] = {GRADC_LSTM_OPTIONS, GRADC_CELL_OPTIONS};
 constexpr OptionDef kGruCellOptions[] = {GRADC_GRU_OPTIONS, GRADC_CELL_OPTIONS};
-
-/// Whether an option is null or an activation that leaves the shape as it is.
-bool keeps_shape(LayerInferArgs& a, const char* option) {
-  const Component* activation = a.options().component(option);
-  if (activation == nullptr) return true;
-  const Ints state = {a.options().integer("units")};
-  Ints result = state;
-  std::string problem;
-  if (!infer_activation(*activation, state, result, problem)) return a.mismatch("{}", problem);
-  if (result == state) return true;
-  return a.mismatch("has {} \"{}\", which makes {} of a state of {}", option,
-                    activation->written_type, shape_text(result), shape_text(state));
-}
 
 Val drop(const LayerBuildArgs& a, const char* option, int64_t width) {
   return keep_mask(a, a.options().number(option), {a.batch(), width});
@@ -103,7 +89,7 @@ bool infer_step(LayerInferArgs& a, const CellKind& kind) {
                       to_string(a.inputs[0]));
   }
   const int64_t units = a.options().integer("units");
-  if (!fits_states(a, std::vector<int64_t>(kind.states, units))) return false;
+  if (!fits_states(a, std::vector<Ints>(kind.states, {units}))) return false;
   if (!infer_cell(a, kind, a.shape()[0])) return false;
   a.output.shape = {units};
   for (size_t i = 1; i < kind.states; ++i)
@@ -159,35 +145,29 @@ Val Cell::projected(Val x, Val bias) const {
   return bias.valid() ? y + broadcast(whole(bias, "bias"), y.shape(), {1}) : y;
 }
 
+bool keeps_shape(LayerInferArgs& a, const char* option, const Ints& state) {
+  const Component* activation = a.options().component(option);
+  if (activation == nullptr) return true;
+  Ints result = state;
+  std::string problem;
+  if (!infer_activation(*activation, state, result, problem)) return a.mismatch("{}", problem);
+  if (result == state) return true;
+  return a.mismatch("has {} \"{}\", which makes {} of a state of {}", option,
+                    activation->written_type, shape_text(result), shape_text(state));
+}
+
 bool infer_cell(LayerInferArgs& a, const CellKind& kind, int64_t features) {
-  if (!keeps_shape(a, "activation")) return false;
-  if (a.options().defines("recurrent_activation") && !keeps_shape(a, "recurrent_activation"))
-    return false;
   const int64_t units = a.options().integer("units");
+  if (!keeps_shape(a, "activation", {units})) return false;
+  if (a.options().defines("recurrent_activation") &&
+      !keeps_shape(a, "recurrent_activation", {units}))
+    return false;
   const auto width = checked_product(Ints{kind.gates, units});
   if (!width) return a.mismatch("has {} units, which are too many", units);
   a.parameter("kernel", {features, *width});
   a.parameter("recurrent_kernel", {units, *width}, true, "recurrent");
   if (a.options().flag("use_bias")) kind.infer_bias(a);
   return true;
-}
-
-bool fits_states(LayerInferArgs& a, const std::vector<int64_t>& widths) {
-  bool fits = a.inputs.size() == 1 + widths.size();
-  for (size_t i = 0; fits && i < widths.size(); ++i)
-    fits = a.shape(i + 1) == Ints{widths[i]};
-  if (fits) return true;
-  const bool from_zeros = a.layer.def->min_inputs == 1;
-  std::string seen, wanted;
-  for (const TensorSpec& input : a.inputs.subspan(1))
-    seen += (seen.empty() ? "" : " and ") + to_string(input);
-  const bool equal =
-      std::adjacent_find(widths.begin(), widths.end(), std::not_equal_to<>()) == widths.end();
-  for (const int64_t width : equal ? std::vector{widths.front()} : widths)
-    wanted += (wanted.empty() ? "" : " and ") + shape_text({width});
-  return a.mismatch("starts from {} state{} of shape {} behind its input{} got {}", widths.size(),
-                    widths.size() == 1 ? "" : "s", wanted, from_zeros ? ", or from zeros;" : ",",
-                    seen.empty() ? "none" : seen);
 }
 
 extern constinit const LayerDef kSimpleRnnCell{

@@ -4,7 +4,6 @@
 
 #include "frontend/layer_def.h"
 
-#include <array>
 #include <functional>
 #include <span>
 #include <string_view>
@@ -44,13 +43,10 @@ extern const CellKind kSimpleRnnKind, kLstmKind, kGruKind;
 /// The kind of a cell layer; null for other layers.
 const CellKind* cell_kind(const LayerDef& def);
 
-/// Names of the states, as results and as what is carried from batch to batch.
-inline constexpr std::array<std::string_view, 2> kStateNames = {"state_h", "state_c"};
-
 /// Declares the parameters of a cell for inputs of so many features; false after a report.
 bool infer_cell(LayerInferArgs& a, const CellKind& kind, int64_t features);
-/// Whether the inputs behind the first are the states to start from, of these widths.
-bool fits_states(LayerInferArgs& a, const std::vector<int64_t>& widths);
+/// Whether an option is null or an activation that leaves a state's shape as it is.
+bool keeps_shape(LayerInferArgs& a, const char* option, const Ints& state);
 
 // ---- options ------------------------------------------------------------------------------------
 
@@ -91,13 +87,23 @@ inline constexpr OptionDef kRecurrentActivation =
   kUnits, kActivation, kRecurrentActivation,                                  \
       flag("use_bias", "true", "add a trained vector, with reset_after two"), \
       flag("reset_after", "true", "the reset gate works on the product with the state")
-#define GRADC_CELL_OPTIONS                                                                     \
-  GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                                   \
-      GRADC_INITIALIZER("recurrent_initializer", "orthogonal"),                                \
-      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULARIZER("kernel_regularizer"), \
-      GRADC_REGULARIZER("recurrent_regularizer"), GRADC_REGULARIZER("bias_regularizer"),       \
-      rate("dropout", "share of the input's features that are 0, the same in all steps"),      \
-      rate("recurrent_dropout",                                                                \
+#define GRADC_CELL_OPTIONS                                                                \
+  GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),                              \
+      GRADC_INITIALIZER("recurrent_initializer", "orthogonal"),                           \
+      GRADC_INITIALIZER("bias_initializer", "zeros"), GRADC_REGULATED("kernel"),          \
+      GRADC_REGULATED("recurrent"), GRADC_REGULATED("bias"),                              \
+      rate("dropout", "share of the input's features that are 0, the same in all steps"), \
+      rate("recurrent_dropout",                                                           \
            "share of the state that the gates do not see, the same in all steps")
+
+#define GRADC_LOOP_OPTIONS                                                                      \
+  flag("return_sequences", "false", "the state after every step, not only the last"),           \
+      flag("return_state", "false",                                                             \
+           "the last states are results too: NAME.state_h, and of an lstm NAME.state_c"),       \
+      flag("go_backwards", "false",                                                             \
+           "from the last step to the first; the result is in that order"),                     \
+      flag("stateful", "false",                                                                 \
+           "a batch starts from the last states of the one before, each example from its own"), \
+      flag("unroll", "false", "without effect: steps cost no time of compilation")
 
 }  // namespace gradc::layers

@@ -22,13 +22,16 @@ bool infer_kernel(LayerInferArgs& a, int64_t in, int64_t units) {
     return true;
   }
   a.tied_shape = {units, in};
-  if (a.options().component("kernel_regularizer") == nullptr) return true;
-  a.sink
-      .error(DiagKind::kBadValue, a.option_place("kernel_regularizer"),
-             "{} has no kernel of its own to penalise: it is tied to \"{}\"", a.who(),
-             a.options().text("tied_to"))
-      .with_help("give the regularizer to that layer");
-  return false;
+  for (const char* option : {"kernel_regularizer", "kernel_constraint"}) {
+    if (a.options().component(option) == nullptr) continue;
+    a.sink
+        .error(DiagKind::kBadValue, a.option_place(option),
+               "{} has no kernel of its own for {}: it is tied to \"{}\"", a.who(), option,
+               a.options().text("tied_to"))
+        .with_help("give it to that layer");
+    return false;
+  }
+  return true;
 }
 
 bool infer_dense(LayerInferArgs& a) {
@@ -67,7 +70,8 @@ constexpr OptionDef kEmbeddingOptions[] = {
      .min = 1},
     {.name = "output_dim", .type = OptionType::kInt, .doc = "length of a row", .min = 1},
     GRADC_INITIALIZER("embeddings_initializer", "random_uniform"),
-    GRADC_REGULARIZER("embeddings_regularizer"),
+    GRADC_REGULATED("embeddings"),
+    GRADC_ACTIVITY_REGULARIZER,
     {.name = "mask_zero",
      .type = OptionType::kBool,
      .default_json = "false",

@@ -28,8 +28,9 @@ constexpr OptionDef kDepthwiseOptions[] = {
     kUseBias,
     GRADC_INITIALIZER("depthwise_initializer", "glorot_uniform"),
     GRADC_INITIALIZER("bias_initializer", "zeros"),
-    GRADC_REGULARIZER("depthwise_regularizer"),
-    GRADC_REGULARIZER("bias_regularizer"),
+    GRADC_REGULATED("depthwise"),
+    GRADC_REGULATED("bias"),
+    GRADC_ACTIVITY_REGULARIZER,
 };
 
 template <int kRank>
@@ -46,9 +47,10 @@ constexpr OptionDef kSeparableOptions[] = {
     GRADC_INITIALIZER("depthwise_initializer", "glorot_uniform"),
     GRADC_INITIALIZER("pointwise_initializer", "glorot_uniform"),
     GRADC_INITIALIZER("bias_initializer", "zeros"),
-    GRADC_REGULARIZER("depthwise_regularizer"),
-    GRADC_REGULARIZER("pointwise_regularizer"),
-    GRADC_REGULARIZER("bias_regularizer"),
+    GRADC_REGULATED("depthwise"),
+    GRADC_REGULATED("pointwise"),
+    GRADC_REGULATED("bias"),
+    GRADC_ACTIVITY_REGULARIZER,
 };
 
 constexpr WindowOptions kNames = {"kernel_size", "strides", "dilation_rate"};

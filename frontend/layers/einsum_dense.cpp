@@ -22,8 +22,9 @@ constexpr OptionDef kEinsumOptions[] = {
     GRADC_ACTIVATION_OPTION,
     GRADC_INITIALIZER("kernel_initializer", "glorot_uniform"),
     GRADC_INITIALIZER("bias_initializer", "zeros"),
-    GRADC_REGULARIZER("kernel_regularizer"),
-    GRADC_REGULARIZER("bias_regularizer"),
+    GRADC_REGULATED("kernel"),
+    GRADC_REGULATED("bias"),
+    GRADC_ACTIVITY_REGULARIZER,
 };
 
 /// The three operands of an equation, axes as letters; those of an ellipsis are 1, 2, ...

@@ -100,6 +100,15 @@ Val build_gaussian_dropout(const LayerBuildArgs& a) {
   return a.in() * (normal(a, std::sqrt(rate / (1.0 - rate))) + 1.0);
 }
 
+// No gradient goes through the comparison, nor is one of the probability meant.
+Val build_bernoulli(const LayerBuildArgs& a) {
+  if (!a.training) return a.in();
+  const Val drawn = a.builder.add(
+      Op::kRandomUniform, {a.seed(), a.iteration()},
+      make_attrs(RandomAttrs{.shape = a.in().shape().to_vector(), .stream = a.next_stream()}));
+  return cast(less(cast(drawn, a.in().dtype()), a.in()), a.in().dtype());
+}
+
 Val build_gaussian_noise(const LayerBuildArgs& a) {
   const double deviation = a.options().number("stddev");
   if (!a.training || deviation == 0.0) return a.in();
@@ -168,6 +177,15 @@ extern constinit const LayerDef kGaussianNoise{
     .masks = MaskRule::kCarries,
     .infer = infer_same,
     .build = build_gaussian_noise,
+};
+
+extern constinit const LayerDef kBernoulli{
+    .base = {.type = "bernoulli",
+             .summary = "1 with the probability that its input says, else 0, drawn in training: no "
+                        "gradient goes through. Otherwise the probability itself."},
+    .masks = MaskRule::kCarries,
+    .infer = infer_same,
+    .build = build_bernoulli,
 };
 
 extern constinit const LayerDef kAlphaDropout{

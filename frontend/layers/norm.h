@@ -24,7 +24,7 @@ constexpr OptionDef epsilon_option(std::string_view initial, std::string_view do
                 .default_json = "true",                                                        \
                 .doc = "multiply by gamma"},                                                   \
       GRADC_INITIALIZER("beta_initializer", "zeros"),                                          \
-      GRADC_INITIALIZER("gamma_initializer", "ones"), GRADC_REGULARIZER("beta_regularizer"),   \
-      GRADC_REGULARIZER("gamma_regularizer")
+      GRADC_INITIALIZER("gamma_initializer", "ones"), GRADC_REGULATED("beta"),                 \
+      GRADC_REGULATED("gamma")
 
 }  // namespace gradc::layers

@@ -55,6 +55,22 @@ Val build_global(const LayerBuildArgs& a) {
   return reshape(reduced, Shape(shape));
 }
 
+/// Keras's mean of the steps that count; zeros where none does.
+bool infer_global_steps(LayerInferArgs& a) {
+  if (a.masked && a.options().has(kDataFormat) && a.options().text(kDataFormat) == "channels_first")
+    return a.mismatch("means steps of which some do not count: they must come before the channels");
+  return infer_global<1>(a);
+}
+
+Val build_global_steps(const LayerBuildArgs& a) {
+  if (!a.mask.valid()) return build_global<reduce_mean>(a);
+  const Val counts = cast(a.mask, a.in().dtype());
+  const Val sum = reduce_sum(a.in() * broadcast(counts, a.in().shape(), {0, 1}), {1});
+  const Val mean = sum / broadcast(maximum(reduce_sum(counts, {1}), 1.0), sum.shape(), {0});
+  if (!a.options().flag("keepdims")) return mean;
+  return reshape(mean, Shape{a.batch(), 1, mean.shape()[1]});
+}
+
 template <int kRank, Op op>
 constexpr LayerDef pool_layer(std::string_view type, std::string_view aliases) {
   return {.base = {.type = type,
@@ -106,8 +122,14 @@ extern constinit const LayerDef kGlobalMaxPooling2d =
     global_max<2>("global_max_pooling2d", "global_max_pool2d global_max_pooling_2d");
 extern constinit const LayerDef kGlobalMaxPooling3d =
     global_max<3>("global_max_pooling3d", "global_max_pool3d global_max_pooling_3d");
-extern constinit const LayerDef kGlobalAveragePooling1d =
-    global_average<1>("global_average_pooling1d", "global_avg_pool1d global_average_pooling_1d");
+extern constinit const LayerDef kGlobalAveragePooling1d{
+    .base = {.type = "global_average_pooling1d",
+             .summary = "Mean of each channel, over the steps that count.",
+             .options = kGlobalPoolOptions<1>,
+             .aliases = "global_avg_pool1d global_average_pooling_1d"},
+    .masks = MaskRule::kKnows,
+    .infer = infer_global_steps,
+    .build = build_global_steps};
 extern constinit const LayerDef kGlobalAveragePooling2d =
     global_average<2>("global_average_pooling2d", "global_avg_pool2d global_average_pooling_2d");
 extern constinit const LayerDef kGlobalAveragePooling3d =

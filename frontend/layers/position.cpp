@@ -99,7 +99,7 @@ constexpr OptionDef kTokenOptions[] = {
     kLength,
     {.name = "embedding_dim", .type = OptionType::kInt, .doc = "length of a row", .min = 1},
     GRADC_INITIALIZER("embeddings_initializer", "random_uniform"),
-    GRADC_REGULARIZER("embeddings_regularizer"),
+    GRADC_REGULATED("embeddings"),
     {.name = "mask_zero",
      .type = OptionType::kBool,
      .default_json = "false",

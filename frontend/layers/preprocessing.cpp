@@ -9,7 +9,7 @@ namespace {
 
 constexpr OptionDef numbers_option(std::string_view name, std::string_view initial,
                                    std::string_view doc) {
-  return {.name = name, .type = OptionType::kFloats, .default_json = initial, .doc = doc};
+  return {.name = name, .type = OptionType::kFloatOrFloats, .default_json = initial, .doc = doc};
 }
 
 /// Reports a list of another length than the tensor that it stands for.
@@ -40,20 +40,28 @@ void infer_float(LayerInferArgs& a) {
 // ---- rescaling ----------------------------------------------------------------------------------
 
 constexpr OptionDef kRescalingOptions[] = {
-    {.name = "scale", .type = OptionType::kFloat, .doc = "a factor"},
-    {.name = "offset",
-     .type = OptionType::kFloat,
-     .default_json = "0",
-     .doc = "what is added then"},
+    numbers_option("scale", {}, "a factor, or one for each element of the last axis"),
+    numbers_option("offset", "0", "what is added then"),
 };
+
+Ints last_extent(const Ints& shape) {
+  return shape.empty() ? Ints() : Ints{shape.back()};
+}
 
 bool infer_rescaling(LayerInferArgs& a) {
   infer_float(a);
-  return true;
+  const Ints last = last_extent(a.shape());
+  return fits_count(a, "scale", last) && fits_count(a, "offset", last);
 }
 
 Val build_rescaling(const LayerBuildArgs& a) {
-  return as_float(a) * a.options().number("scale") + a.options().number("offset");
+  const Val x = as_float(a);
+  const Ints last = last_extent(a.example_shape());
+  const auto spread = [&](const char* option) {
+    const std::vector<double>& numbers = a.options().numbers(option);
+    return broadcast_to(constant_of(a, numbers, numbers.size() == 1 ? Ints() : last), x.shape());
+  };
+  return x * spread("scale") + spread("offset");
 }
 
 // ---- normalization ------------------------------------------------------------------------------
@@ -77,18 +85,6 @@ Ints kept_axes(const Options& options, size_t example_rank) {
   return options.has("axis") ? resolve_axes(options.ints("axis"), example_rank) : Ints();
 }
 
-/// Declares a tensor that is not trained and starts at a number.
-void keep(LayerInferArgs& a, std::string_view name, Ints shape, double initial) {
-  ParameterSpec spec;
-  spec.name = std::string(name);
-  spec.dtype = a.layer.policy.compute;
-  spec.shape = std::move(shape);
-  spec.initializer = default_component(Family::kInitializer, "constant");
-  spec.initializer.options.set("value", initial);
-  spec.trainable = false;
-  a.parameters.push_back(std::move(spec));
-}
-
 bool infer_normalization(LayerInferArgs& a) {
   infer_float(a);
   const Options& options = a.options();
@@ -103,9 +99,9 @@ bool infer_normalization(LayerInferArgs& a) {
   if (options.has("mean") != options.has("variance"))
     return a.mismatch("has one of mean and variance; both or none are possible");
   if (options.has("mean")) return fits_count(a, "mean", shape) && fits_count(a, "variance", shape);
-  keep(a, "mean", shape, 0.0);
-  keep(a, "variance", shape, 1.0);
-  keep(a, "count", {}, 0.0);
+  a.keep("mean", shape, 0.0);
+  a.keep("variance", shape, 1.0);
+  a.keep("count", {}, 0.0);
   return true;
 }
 

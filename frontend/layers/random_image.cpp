@@ -16,7 +16,7 @@ namespace {
 constexpr OptionDef factor_option(std::string_view name, std::string_view doc,
                                   std::string_view initial = {}, double least = -1.0) {
   return {.name = name,
-          .type = OptionType::kFloats,
+          .type = OptionType::kFloatOrFloats,
           .default_json = initial,
           .doc = doc,
           .min = least,
@@ -55,18 +55,17 @@ constexpr OptionDef kFlipOptions[] = {
     data_format_option(2),
 };
 constexpr OptionDef kRotationOptions[] = {
-    factor_option("factor", "range of full turns, counterclockwise; [f]: from -f to f"),
+    factor_option("factor", "range of full turns, counterclockwise; f: [-f, f]"),
     GRADC_SAMPLING_OPTIONS,
 };
 constexpr OptionDef kZoomOptions[] = {
-    factor_option("height_factor",
-                  "range of what is seen more of (below 0: less); [f]: from -f to f"),
+    factor_option("height_factor", "range of what is seen more of (below 0: less); f: [-f, f]"),
     factor_option("width_factor", "the same; null: as the height", "null"),
     GRADC_SAMPLING_OPTIONS,
 };
 constexpr OptionDef kTranslationOptions[] = {
-    factor_option("height_factor", "range of shares of the height, downwards; [f]: from -f to f"),
-    factor_option("width_factor", "range of shares of the width, to the right; [f]: from -f to f"),
+    factor_option("height_factor", "range of shares of the height, downwards; f: [-f, f]"),
+    factor_option("width_factor", "range of shares of the width, to the right; f: [-f, f]"),
     GRADC_SAMPLING_OPTIONS,
 };
 constexpr OptionDef kCropOptions[] = {
@@ -75,13 +74,12 @@ constexpr OptionDef kCropOptions[] = {
     data_format_option(2),
 };
 constexpr OptionDef kContrastOptions[] = {
-    factor_option("factor", "[f]: contrast from 1 - f to 1 + f; a pair: for below and above", {},
-                  0.0),
+    factor_option("factor", "contrast from 1 - f to 1 + f; a pair: for below and above", {}, 0.0),
     kValueRange,
     data_format_option(2),
 };
 constexpr OptionDef kBrightnessOptions[] = {
-    factor_option("factor", "range of what is added, as shares of value_range; [f]: from -f to f"),
+    factor_option("factor", "range of what is added, as shares of value_range; f: [-f, f]"),
     kValueRange,
     data_format_option(2),
 };
@@ -90,7 +88,7 @@ struct Range {
   double low, high;
 };
 
-/// [f]: from -f to f.
+/// f: [-f, f].
 Range range_of(const Options& options, const char* name) {
   const std::vector<double>& given = options.numbers(name);
   if (given.size() == 1) return {-std::abs(given[0]), std::abs(given[0])};

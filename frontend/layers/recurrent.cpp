@@ -2,27 +2,19 @@
 // above the other. What depends on the input alone is computed for all steps before the loop.
 #include "frontend/layers/cells.h"
 #include "frontend/layers/keep_mask.h"
-#include "frontend/layers/loop_body.h"
+#include "frontend/layers/step_loop.h"
 
 #include <set>
 
 namespace gradc::layers {
 namespace {
 
-#define GRADC_LOOP_OPTIONS                                                                      \
-  flag("return_sequences", "false", "the state after every step, not only the last"),           \
-      flag("return_state", "false",                                                             \
-           "the last states are results too: NAME.state_h, and of an lstm NAME.state_c"),       \
-      flag("go_backwards", "false",                                                             \
-           "from the last step to the first; the result is in that order"),                     \
-      flag("stateful", "false",                                                                 \
-           "a batch starts from the last states of the one before, each example from its own"), \
-      flag("unroll", "false", "without effect: steps cost no time of compilation")
-
 constexpr OptionDef kSimpleRnnOptions[] = {GRADC_SIMPLE_RNN_OPTIONS, GRADC_CELL_OPTIONS,
-                                           GRADC_LOOP_OPTIONS};
-constexpr OptionDef kLstmOptions[] = {GRADC_LSTM_OPTIONS, GRADC_CELL_OPTIONS, GRADC_LOOP_OPTIONS};
-constexpr OptionDef kGruOptions[] = {GRADC_GRU_OPTIONS, GRADC_CELL_OPTIONS, GRADC_LOOP_OPTIONS};
+                                           GRADC_ACTIVITY_REGULARIZER, GRADC_LOOP_OPTIONS};
+constexpr OptionDef kLstmOptions[] = {GRADC_LSTM_OPTIONS, GRADC_CELL_OPTIONS,
+                                      GRADC_ACTIVITY_REGULARIZER, GRADC_LOOP_OPTIONS};
+constexpr OptionDef kGruOptions[] = {GRADC_GRU_OPTIONS, GRADC_CELL_OPTIONS,
+                                     GRADC_ACTIVITY_REGULARIZER, GRADC_LOOP_OPTIONS};
 constexpr OptionDef kRnnOptions[] = {
     {.name = "cell",
      .type = OptionType::kLayers,
@@ -50,28 +42,23 @@ bool takes_steps(LayerInferArgs& a) {
                     to_string(a.inputs[0]));
 }
 
-/// The states that the loop starts from, its results and what it carries.
-bool infer_loop(LayerInferArgs& a, const std::vector<CellSize>& cells) {
-  std::vector<int64_t> widths;
-  for (const CellSize& cell : cells)
-    widths.insert(widths.end(), cell.kind->states, cell.units);
-  if (a.inputs.size() > 1 && !fits_states(a, widths)) return false;
-  const bool sequences = a.options().flag("return_sequences");
-  a.output.shape = {cells.back().units};
-  if (sequences) a.output.shape.insert(a.output.shape.begin(), a.shape()[0]);
-  a.output_masked = a.input_masked(0) && sequences;
+/// The states of all cells, in order.
+std::vector<LoopState> states_of(const std::vector<CellSize>& cells) {
+  std::vector<LoopState> states;
   for (size_t c = 0; c < cells.size(); ++c) {
-    for (size_t i = 0; i < cells[c].kind->states; ++i) {
-      if (a.options().flag("return_state")) a.result(state_name(c, i), {cells[c].units});
-      if (a.options().flag("stateful")) a.carry(state_name(c, i), {cells[c].units});
-    }
+    for (size_t i = 0; i < cells[c].kind->states; ++i)
+      states.push_back({state_name(c, i), {cells[c].units}});
   }
-  return true;
+  return states;
+}
+
+bool infer_cells(LayerInferArgs& a, const std::vector<CellSize>& cells) {
+  return infer_loop(a, states_of(cells), {cells.back().units});
 }
 
 bool infer_layer(LayerInferArgs& a, const CellKind& kind) {
   return takes_steps(a) && infer_cell(a, kind, a.shape()[1]) &&
-         infer_loop(a, {{&kind, a.options().integer("units")}});
+         infer_cells(a, {{&kind, a.options().integer("units")}});
 }
 
 /// What stands before the names of each cell's parameters: "lstm_cell/", "lstm_cell_1/".
@@ -119,7 +106,7 @@ bool infer_rnn(LayerInferArgs& a) {
     features = cell.component.options.integer("units");
     sizes.push_back({kind, features});
   }
-  return infer_loop(a, sizes);
+  return infer_cells(a, sizes);
 }
 
 // ---- graph --------------------------------------------------------------------------------------
@@ -130,104 +117,48 @@ struct CellUse {
   LayerBuildArgs args;
 };
 
-/// One call: the loop around its cells.
-class Recurrence {
- public:
-  Recurrence(const LayerBuildArgs& a, std::span<const CellUse> cells)
-      : a_(a),
-        cells_(cells),
-        steps_(a.in().shape()[1]),
-        body_(a.builder, steps_, a.options().flag("go_backwards")) {}
+std::vector<LoopState> states_of(std::span<const CellUse> cells) {
+  std::vector<CellSize> sizes;
+  for (const CellUse& use : cells)
+    sizes.push_back({use.kind, use.args.options().integer("units")});
+  return states_of(sizes);
+}
 
-  Val run() {
-    for (size_t c = 0; c < cells_.size(); ++c) {
-      for (size_t i = 0; i < cells_[c].kind->states; ++i)
-        states_.push_back(body_.carry(first_state(c, i), i == 0 ? "h" : "c"));
-    }
-    Val x = projected();
-    std::vector<Val> next;
-    for (size_t c = 0; c < cells_.size(); ++c) {
-      const CellUse& use = cells_[c];
-      const Cell cell{
-          use.args, [this](Val value, std::string_view hint) { return body_.whole(value, hint); }};
-      if (c > 0) x = cell.projected(x, use.kind->input_bias(use.args));
-      const auto states = std::span(states_).subspan(next.size(), use.kind->states);
-      const std::vector<Val> stepped = use.kind->step(cell, x, states);
-      x = stepped.front();
-      next.insert(next.end(), stepped.begin(), stepped.end());
-    }
-    return loop(std::move(next), x);
+/// x kernel + bias of the first cell, made for all steps at once: [steps, batch, units of gates].
+Val projected(const LayerBuildArgs& a, const CellUse& first) {
+  const Val bias = first.kind->input_bias(first.args);
+  const int64_t features = a.in().shape()[2];
+  Val x = steps_first(a.in());
+  const Val mask =
+      keep_mask(first.args, first.args.options().number("dropout"), {a.batch(), features});
+  if (mask.valid()) x = x * broadcast(mask, x.shape(), {1, 2});
+  const int64_t steps = x.shape()[0];
+  Val y = matmul(reshape(x, Shape{steps * a.batch(), features}), first.args.parameter("kernel"));
+  if (bias.valid()) y = y + broadcast(bias, y.shape(), {1});
+  return reshape(y, Shape{steps, a.batch(), y.shape()[1]});
+}
+
+/// The loop around its cells.
+Val repeated(const LayerBuildArgs& a, std::span<const CellUse> cells) {
+  StepLoop loop(a, states_of(cells));
+  Val x = loop.slice(projected(a, cells.front()), "x");
+  std::vector<Val> next;
+  for (const CellUse& use : cells) {
+    const Cell cell{use.args,
+                    [&](Val value, std::string_view hint) { return loop.whole(value, hint); }};
+    if (!next.empty()) x = cell.projected(x, use.kind->input_bias(use.args));
+    const std::vector<Val> stepped =
+        use.kind->step(cell, x, loop.states().subspan(next.size(), use.kind->states));
+    x = stepped.front();
+    next.insert(next.end(), stepped.begin(), stepped.end());
   }
-
- private:
-  /// The given one, or that of the batch before, or zeros.
-  Val first_state(size_t cell, size_t state) const {
-    const size_t input = states_.size() + 1;
-    if (input < a_.inputs.size()) return a_.in(input);
-    if (a_.options().flag("stateful")) return a_.parameter(state_name(cell, state));
-    const int64_t units = cells_[cell].args.options().integer("units");
-    return a_.builder.splat(0.0, TensorType{a_.in().dtype(), Shape{a_.batch(), units}});
-  }
-
-  /// The slice of x kernel + bias of the first cell, made for all steps at once. Steps come first.
-  Val projected() {
-    const LayerBuildArgs& cell = cells_.front().args;
-    const Val bias = cells_.front().kind->input_bias(cell);
-    const int64_t features = a_.in().shape()[2];
-    Val x = transpose(a_.in(), {1, 0, 2});
-    const Val mask = keep_mask(cell, cell.options().number("dropout"), {a_.batch(), features});
-    if (mask.valid()) x = x * broadcast(mask, x.shape(), {1, 2});
-    Val y = matmul(reshape(x, Shape{steps_ * a_.batch(), features}), cell.parameter("kernel"));
-    if (bias.valid()) y = y + broadcast(bias, y.shape(), {1});
-    const Val slice = body_.slice(reshape(y, Shape{steps_, a_.batch(), y.shape()[1]}), "x");
-    if (a_.mask.valid()) counts_ = body_.slice(transpose(a_.mask, {1, 0}), "counts");
-    return slice;
-  }
-
-  /// A step that does not count leaves the states as they are.
-  Val loop(std::vector<Val> next, Val result) {
-    const bool sequences = a_.options().flag("return_sequences");
-    size_t last = next.size() - cells_.back().kind->states;
-    if (counts_.valid()) {
-      for (size_t i = 0; i < next.size(); ++i)
-        next[i] = select(broadcast(counts_, next[i].shape(), {0}), next[i], states_[i]);
-      if (!a_.zero_masked)
-        result = next[last];
-      else if (sequences)
-        result = select(broadcast(counts_, result.shape(), {0}), result, 0.0);
-    }
-    for (const Val& state : next)
-      body_.yield(state);
-    if (sequences) body_.yield(result);
-    const std::vector<Val> results = body_.run();
-    keep(results);
-    if (!sequences) return results[last];
-    Val all = results.back();
-    if (a_.options().flag("go_backwards")) all = reverse(all, {0});
-    return transpose(all, {1, 0, 2});
-  }
-
-  void keep(const std::vector<Val>& last) const {
-    size_t next = 0;
-    for (size_t c = 0; c < cells_.size(); ++c) {
-      for (size_t i = 0; i < cells_[c].kind->states; ++i, ++next) {
-        if (a_.options().flag("return_state")) a_.give(state_name(c, i), last[next]);
-        if (a_.options().flag("stateful")) a_.update_state(state_name(c, i), last[next]);
-      }
-    }
-  }
-
-  const LayerBuildArgs& a_;
-  std::span<const CellUse> cells_;
-  int64_t steps_;
-  LoopBody body_;
-  std::vector<Val> states_;
-  Val counts_;  ///< bool[batch]: whether a row's step counts
-};
+  const size_t given = next.size() - cells.back().kind->states;
+  return loop.run(std::move(next), given);
+}
 
 Val build_layer(const LayerBuildArgs& a, const CellKind& kind) {
   const CellUse cell{&kind, a};
-  return Recurrence(a, std::span(&cell, 1)).run();
+  return repeated(a, std::span(&cell, 1));
 }
 
 Val build_rnn(const LayerBuildArgs& a) {
@@ -249,12 +180,7 @@ Val build_rnn(const LayerBuildArgs& a) {
     };
     cells.push_back({cell_kind(*layers[c].def), std::move(inner)});
   }
-  return Recurrence(a, cells).run();
-}
-
-/// The mask of the states after every step.
-Val recurrent_mask(const LayerBuildArgs& a) {
-  return a.options().flag("go_backwards") ? reverse(a.mask, {1}) : a.mask;
+  return repeated(a, cells);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Layers around a layer: bidirectional, time_distributed. What the inner layer holds is called
 // "<inner name>/<parameter>" where there are two, and as without the wrapper where there is one.
-#include "frontend/layer_def.h"
+#include "frontend/layers/inner.h"
 
 #include <algorithm>
 #include <array>
@@ -9,6 +9,60 @@
 #include <utility>
 
 namespace gradc::layers {
+
+bool infer_inner(LayerInferArgs& a, Layer layer, std::span<const TensorSpec> inputs, int64_t batch,
+                 bool masked, const std::string& prefix, std::vector<CallResult>& results) {
+  layer.policy = a.layer.policy;
+  LayerInferArgs inner{.layer = layer,
+                       .inputs = inputs,
+                       .sink = a.sink,
+                       .place = layer.place,
+                       .batch_size = batch,
+                       .masked = masked,
+                       .output = {},
+                       .parameters = {}};
+  if (!layer.def->integers && !is_float(inputs[0].dtype))
+    return a.mismatch("has a {} that needs float inputs, got {}", inner.who(),
+                      to_string(inputs[0]));
+  if (!infer_layer(inner)) return false;
+  for (ParameterSpec& spec : inner.parameters) {
+    spec.name = prefix + spec.name;
+    spec.trainable = spec.trainable && a.layer.trainable;
+    a.parameters.push_back(std::move(spec));
+  }
+  results.push_back({{}, std::move(inner.output), false});
+  results.insert(results.end(), inner.more.begin(), inner.more.end());
+  return true;
+}
+
+Val build_inner(const LayerBuildArgs& a, Layer layer, std::span<const Val> inputs, Val tail_weight,
+                Val mask, const std::string& prefix, const std::string& given) {
+  layer.policy = a.layer.policy;
+  LayerBuildArgs inner{.layer = layer, .inputs = inputs, .builder = a.builder};
+  inner.training = a.training;
+  inner.mask = mask;
+  inner.zero_masked = mask.valid();
+  inner.tail_weight = tail_weight;
+  inner.seed = a.seed;
+  inner.iteration = a.iteration;
+  inner.next_stream = a.next_stream;
+  inner.parameter = [&](std::string_view name) { return a.parameter(prefix + std::string(name)); };
+  inner.update_state = [&](std::string_view name, Val value) {
+    a.update_state(prefix + std::string(name), value);
+  };
+  inner.penalize = a.penalize;
+  inner.give = [&](std::string_view name, Val value) { a.give(given + std::string(name), value); };
+  return build_layer(inner);
+}
+
+bool has_one_result(LayerInferArgs& a, const Layer& layer, const std::vector<CallResult>& results) {
+  if (results.size() == 1) return true;
+  a.sink.error(DiagKind::kUnsupported, layer.place,
+               "{} passes on one result of its layer, but this {} has {}", a.who(),
+               layer.component.written_type, results.size());
+  return false;
+}
+
 namespace {
 
 constexpr OptionDef kBidirectionalOptions[] = {
@@ -33,53 +87,6 @@ std::string inner_prefix(std::string_view direction, const Layer& layer) {
   const std::string name =
       layer.name.starts_with(direction) ? layer.name.substr(direction.size()) : layer.name;
   return std::string(direction) + name + "/";
-}
-
-/// What the inner layer infers, its parameters under a prefix; the first of `results` is its
-/// output.
-bool infer_inner(LayerInferArgs& a, Layer layer, std::span<const TensorSpec> inputs, int64_t batch,
-                 const std::string& prefix, std::vector<CallResult>& results) {
-  layer.policy = a.layer.policy;
-  LayerInferArgs inner{.layer = layer,
-                       .inputs = inputs,
-                       .sink = a.sink,
-                       .place = layer.place,
-                       .batch_size = batch,
-                       .masked = a.masked,
-                       .output = {},
-                       .parameters = {}};
-  if (!layer.def->integers && !is_float(inputs[0].dtype))
-    return a.mismatch("has a {} that needs float inputs, got {}", inner.who(),
-                      to_string(inputs[0]));
-  if (!infer_layer(inner)) return false;
-  for (ParameterSpec& spec : inner.parameters) {
-    spec.name = prefix + spec.name;
-    spec.trainable = spec.trainable && a.layer.trainable;
-    a.parameters.push_back(std::move(spec));
-  }
-  results.push_back({{}, std::move(inner.output), false});
-  results.insert(results.end(), inner.more.begin(), inner.more.end());
-  return true;
-}
-
-/// `given` is put before the names of the inner layer's further results.
-Val build_inner(const LayerBuildArgs& a, Layer layer, std::span<const Val> inputs, Val tail_weight,
-                Val mask, const std::string& prefix, const std::string& given) {
-  layer.policy = a.layer.policy;
-  LayerBuildArgs inner{.layer = layer, .inputs = inputs, .builder = a.builder};
-  inner.training = a.training;
-  inner.mask = mask;
-  inner.zero_masked = mask.valid();
-  inner.tail_weight = tail_weight;
-  inner.seed = a.seed;
-  inner.iteration = a.iteration;
-  inner.next_stream = a.next_stream;
-  inner.parameter = [&](std::string_view name) { return a.parameter(prefix + std::string(name)); };
-  inner.update_state = [&](std::string_view name, Val value) {
-    a.update_state(prefix + std::string(name), value);
-  };
-  inner.give = [&](std::string_view name, Val value) { a.give(given + std::string(name), value); };
-  return build_layer(inner);
 }
 
 /// The two layers of a bidirectional one.
@@ -157,8 +164,10 @@ bool infer_bidirectional(LayerInferArgs& a) {
   }
   std::array<std::vector<CallResult>, 2> results;
   const std::array<std::vector<TensorSpec>, 2> inputs = direction_inputs(a);
-  if (!infer_inner(a, both.forward, inputs[0], a.batch_size, both.forward_prefix(), results[0]) ||
-      !infer_inner(a, both.backward, inputs[1], a.batch_size, both.backward_prefix(), results[1]))
+  if (!infer_inner(a, both.forward, inputs[0], a.batch_size, a.masked, both.forward_prefix(),
+                   results[0]) ||
+      !infer_inner(a, both.backward, inputs[1], a.batch_size, a.masked, both.backward_prefix(),
+                   results[1]))
     return false;
   const Ints there = results[0].front().spec.shape, back = results[1].front().spec.shape;
   a.output = results[0].front().spec;
@@ -207,13 +216,8 @@ bool infer_time_distributed(LayerInferArgs& a) {
   const auto rows = checked_product(Ints{steps, a.batch_size});
   if (!rows) return a.mismatch("has {} steps, which are too many", steps);
   std::vector<CallResult> results;
-  if (!infer_inner(a, layer, std::span(&step, 1), *rows, {}, results)) return false;
-  if (results.size() > 1) {
-    a.sink.error(DiagKind::kUnsupported, layer.place,
-                 "{} passes on one result of its layer, but this {} has {}", a.who(),
-                 layer.component.written_type, results.size());
-    return false;
-  }
+  if (!infer_inner(a, layer, std::span(&step, 1), *rows, false, {}, results)) return false;
+  if (!has_one_result(a, layer, results)) return false;
   a.output = results.front().spec;
   const bool carries = std::any_of(a.parameters.begin(), a.parameters.end(),
                                    [](const ParameterSpec& p) { return p.carried; });
@@ -223,20 +227,25 @@ bool infer_time_distributed(LayerInferArgs& a) {
                  layer.component.written_type);
     return false;
   }
-  const bool keeps_state = std::any_of(a.parameters.begin(), a.parameters.end(),
-                                       [&](const ParameterSpec& p) { return !p.trainable; });
-  if (keeps_state && layer.trainable && a.layer.trainable) {
-    a.sink.error(DiagKind::kUnsupported, layer.place,
-                 "{} has a {} layer, which keeps averages of its batches: of which step is not "
-                 "defined",
-                 a.who(), layer.component.written_type);
-    return false;
-  }
   a.output.shape.insert(a.output.shape.begin(), steps);
   return true;
 }
 
-/// Steps are further rows of the batch.
+/// What each step of each example counts, as shares of 1; empty: all the same.
+Val step_weights(const LayerBuildArgs& a) {
+  const int64_t steps = a.in().shape()[1];
+  Val weight = a.tail_weight;
+  if (weight.valid())
+    weight = broadcast(weight / static_cast<double>(steps), Shape{a.batch(), steps}, {0});
+  if (!a.mask.valid()) return weight;
+  const Val counts = cast(a.mask, a.layer.policy.compute);
+  weight = weight.valid() ? weight * counts : counts;
+  constexpr double kSmallest = 1e-7;  // where no step counts all count 0
+  const Val sum = maximum(reduce_sum(weight, {0, 1}), kSmallest);
+  return weight / broadcast(sum, weight.shape(), {});
+}
+
+/// Steps are further rows of the batch: what is averaged over a batch is over all of them.
 Val build_time_distributed(const LayerBuildArgs& a) {
   const Val x = a.in();
   const int64_t rows = a.batch() * x.shape()[1];
@@ -246,13 +255,10 @@ Val build_time_distributed(const LayerBuildArgs& a) {
     dims.insert(dims.end(), shape.begin() + 2, shape.end());
     return reshape(value, Shape(dims));
   };
-  Val weight = a.tail_weight;
-  if (weight.valid()) {
-    const double steps = static_cast<double>(x.shape()[1]);
-    weight = joined(broadcast(weight / steps, Shape{a.batch(), x.shape()[1]}, {0}));
-  }
+  const Val weight = step_weights(a);
   const std::vector<Val> inputs = {joined(x)};
-  const Val y = build_inner(a, *a.options().layer("layer"), inputs, weight, {}, {}, {});
+  const Val y = build_inner(a, *a.options().layer("layer"), inputs,
+                            weight.valid() ? joined(weight) : Val(), {}, {}, {});
   Ints dims = {a.batch(), x.shape()[1]};
   const Shape shape = y.shape();
   dims.insert(dims.end(), shape.begin() + 1, shape.end());
@@ -278,7 +284,8 @@ extern constinit const LayerDef kBidirectional{
 
 extern constinit const LayerDef kTimeDistributed{
     .base = {.type = "time_distributed",
-             .summary = "A layer on every step of [steps, ...] alike.",
+             .summary = "A layer on every step of [steps, ...] alike. What it averages over a "
+                        "batch (batch_normalization) is over all steps that count.",
              .options = kTimeDistributedOptions},
     .integers = true,
     .masks = MaskRule::kCarries,

@@ -42,11 +42,14 @@ std::optional<Json> value_for(Random& random, const OptionDef& option) {
     case OptionType::kString:
     case OptionType::kInts:
     case OptionType::kFloats:
+    case OptionType::kFloatOrFloats:
     case OptionType::kSizes:
     case OptionType::kIntOrInts:
     case OptionType::kPaddings:
     case OptionType::kLayer:
     case OptionType::kLayers:
+    case OptionType::kFile:
+    case OptionType::kNamedInts:
       return {};
   }
   GRADC_UNREACHABLE();

@@ -82,7 +82,10 @@ class ModelMaker {
     }
     if (random_.chance(0.15))
       layer[fmt::format("{}_regularizer", prefix)] =
-          random_component(random_, Family::kRegularizer);
+          random_component(random_, Family::kRegularizer,
+                           kOfMatrices.contains(layer["type"])
+                               ? std::set<std::string_view>{}
+                               : std::set<std::string_view>{"orthogonal_regularizer"});
     if (random_.chance(0.08)) layer["trainable"] = false;
     return layer;
   }

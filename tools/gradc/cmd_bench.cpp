@@ -35,6 +35,8 @@ nlohmann::ordered_json to_json(const BenchResult& r) {
           {"state_bytes", r.state_bytes},
           {"input_bytes", r.input_bytes},
           {"output_bytes", r.output_bytes},
+          {"table_bytes", r.table_bytes},
+          {"code_bytes", r.code_bytes},
           {"planned_bytes", r.planned_bytes},
           {"resident_bytes", r.resident_bytes},
           {"peak_rss_bytes", r.peak_rss_bytes}};
@@ -86,10 +88,9 @@ void print_text(const BenchResult& r, bool ignores) {
     fmt::print("  {:<14}{:.1f} ms\n", name, ms);
   fmt::print(
       "memory        arena {}, scratch {} a thread, parameters {}, states {}, inputs {}, outputs "
-      "{}: "
-      "{} bytes planned\n",
+      "{}, tables {}, code {}: {} bytes planned\n",
       r.arena_bytes, r.scratch_bytes, r.parameter_bytes, r.state_bytes, r.input_bytes,
-      r.output_bytes, r.planned_bytes);
+      r.output_bytes, r.table_bytes, r.code_bytes, r.planned_bytes);
   fmt::print(
       "resident      {} bytes anonymous while training, {} at the peak with code of libraries\n",
       r.resident_bytes, r.peak_rss_bytes);

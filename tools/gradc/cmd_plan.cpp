@@ -5,6 +5,7 @@
 #include "driver/output.h"
 #include "passes/memory_report.h"
 #include "passes/offset_planner_csv.h"
+#include "runtime/table_bytes.h"
 #include "tools/gradc/command.h"
 
 #include "exchange/read_model.h"
@@ -39,9 +40,14 @@ Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& source
   if (options.entry == "evaluate" && model.training) kind = EntryPoint::kEvaluate;
   kernel::ProgramLowering lowering(model.name, compile.target);
   build.lowering = &lowering;
-  GRADC_TRY(StagedEntry entry, build_staged(model, kind, effective_batch(model, compile),
-                                            PipelineStage::kPlanned, build));
-  GRADC_TRY(entry.plan->scratch_bytes, entry_scratch(entry, lowering));
+  const int64_t batch = effective_batch(model, compile);
+  std::vector<Diagnostic> warnings;
+  GRADC_TRY(const auto tables, make_tables(model, batch, warnings));
+  if (kind == EntryPoint::kTrainStep) build.differentiated = tables->take_train_step();
+  GRADC_TRY(StagedEntry entry, build_staged(model, kind, batch, PipelineStage::kPlanned, build));
+  GRADC_TRY(const EntrySizes sizes, entry_sizes(entry, lowering));
+  entry.plan->scratch_bytes = sizes.scratch_bytes;
+  entry.plan->table_bytes = rt::table_bytes(tables->model()) + sizes.table_bytes;
   if (options.json) return json_text(memory_report_json(*entry.graph, *entry.plan));
   return memory_report_text(*entry.graph, *entry.plan);
 }

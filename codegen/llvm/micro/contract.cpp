@@ -83,7 +83,7 @@ void ContractEmitter::emit() {
   const Range outer = share(Split::kOuter, em_.i64(extent_of(plan_.outer)));
   const Range panels = share(Split::kColumns, em_.i64(plan_.panels()));
   const Range rows = share(Split::kRows, row_pieces());
-  em_.loop(outer.low, outer.high, 1, false, [&](llvm::Value* index) {
+  const auto products = [&](llvm::Value* index) {
     bind_flat(em_, plan_.outer, index);
     depth_ = em_.limit(plan_.k_below, plan_.depth);
     if (plan_.panelwise) return panelwise(panels, rows);
@@ -93,7 +93,13 @@ void ContractEmitter::emit() {
       else
         blocked_depth(block, rows);
     });
-  });
+  };
+  const auto all = [&] { em_.loop(outer.low, outer.high, 1, false, products); };
+  // Where no row counts nothing is packed either.
+  if (plan_.m_below.valid())
+    em_.when(em_.ir().CreateICmpSGT(rows.high, rows.low), all);
+  else
+    all();
   em_.set_first_thread_stores(first_thread_stores);
   em_.use_exprs(outside);
 }
@@ -157,7 +163,7 @@ void ContractEmitter::whole_depth(const Range& panels, const Range& rows) {
   each_outer_row(rows, [&](llvm::Value*, const Range& tiles) {
     blocks(tiles, plan_.mc / plan_.mr, [&](const Range& block) {
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(block), steps);
-      run_tiles({panels, block, steps, em_.i64(0), nullptr, nullptr});
+      run_tiles({panels, block, steps, em_.i64(0), nullptr, nullptr, nullptr});
     });
   });
 }
@@ -190,7 +196,7 @@ void ContractEmitter::blocked_depth(const Range& panels, const Range& rows) {
     depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
       if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), steps);
-      run_tiles({panels, tiles, steps, flags, nullptr, partial_});
+      run_tiles({panels, tiles, steps, flags, nullptr, nullptr, partial_});
     });
   });
 }
@@ -203,20 +209,29 @@ void ContractEmitter::blocked_depth_of_direct(const Range& panels, const Range& 
     each_outer_row(rows, [&](llvm::Value* outer, const Range& tiles) {
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), steps);
       llvm::Value* sums = element(partial_, ir.CreateNSWMul(outer, em_.i64(plan_.mc * plan_.nc)));
-      run_tiles({panels, tiles, steps, flags, nullptr, sums});
+      run_tiles({panels, tiles, steps, flags, nullptr, nullptr, sums});
     });
   });
 }
 
-/// All of this thread's A, then B panel by panel and block of k by block of k.
-void ContractEmitter::panelwise(const Range& panels, const Range& tiles) {
+/// A block of this thread's rows, then B panel by panel and block of k by block of k.
+void ContractEmitter::panelwise(const Range& panels, const Range& rows) {
+  Builder& ir = em_.ir();
   environment_->store();
-  if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), all_steps());
-  blocks(panels, 1, [&](const Range& panel) {
-    depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
-      packer_.pack_b(b_block_, panel.low, panel.high, steps);
-      run_tiles({panel, tiles, steps, flags,
-                 plan_.prefetch_b ? source_after(panel, steps) : nullptr, partial_});
+  blocks(rows, plan_.mc / plan_.mr, [&](const Range& tiles) {
+    if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), all_steps());
+    llvm::Value* lines = nullptr;
+    if (plan_.prefetch_b) {
+      llvm::Value* count = ir.CreateNSWSub(tiles.high, tiles.low);
+      llvm::Value* up = ir.CreateNSWAdd(count, em_.i64(next_lines().all() - 1));
+      lines = ir.CreateUDiv(up, count);
+    }
+    blocks(panels, 1, [&](const Range& panel) {
+      depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
+        packer_.pack_b(b_block_, panel.low, panel.high, steps);
+        llvm::Value* next = plan_.prefetch_b ? source_after(panel, steps) : nullptr;
+        run_tiles({panel, tiles, steps, flags, next, lines, partial_});
+      });
     });
   });
 }
@@ -235,31 +250,37 @@ llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& 
   return em_.address(load.buffer, load.index);
 }
 
+/// The lines of a block of B as it lies.
+ContractEmitter::NextLines ContractEmitter::next_lines() {
+  constexpr int64_t kLine = 64;
+  const kernel::Expr& load = *cast_load(plan_.exprs, plan_.b);
+  const bool along_k = plan_.b_layout == Layout::kPanelsTransposed;
+  const int64_t steps = plan_.kc * (plan_.pairs() ? 2 : 1);
+  const int64_t run = along_k ? steps : plan_.nr();
+  NextLines next{};
+  next.elements = kLine / dtype_bytes(load.dtype);
+  next.runs = along_k ? plan_.nr() : steps;
+  next.per_run = (run + next.elements - 1) / next.elements;
+  next.stride = load.index.coefficient(along_k ? plan_.n.var : plan_.k[0].var);
+  return next;
+}
+
 /// Each tile asks for its share of B's next block, so that packing finds it near. Addresses past
 /// the matrix do no harm: a prefetch never faults.
 void ContractEmitter::prefetch_share(const Block& block, llvm::Value* tile) {
-  constexpr int64_t kLine = 64;
   constexpr int32_t kSecondCache = 2;
   Builder& ir = em_.ir();
-  const kernel::Expr& load = *cast_load(plan_.exprs, plan_.b);
-  llvm::Type* type = memory_type(em_.context(), load.dtype);
-  const int64_t line_elements = kLine / dtype_bytes(load.dtype);
-  const bool along_k = plan_.b_layout == Layout::kPanelsTransposed;
-  const int64_t steps = plan_.kc * (plan_.pairs() ? 2 : 1);
-  const int64_t runs = along_k ? plan_.nr() : steps;
-  const int64_t run = along_k ? steps : plan_.nr();
-  const int64_t stride = load.index.coefficient(along_k ? plan_.n.var : plan_.k[0].var);
-  const int64_t lines = (run + line_elements - 1) / line_elements;
-  const int64_t tiles = std::min(plan_.rows, plan_.mc) / plan_.mr;
-  const int64_t each = (runs * lines + tiles - 1) / tiles;
-  llvm::Value* first = ir.CreateNSWMul(ir.CreateNSWSub(tile, block.tiles.low), em_.i64(each));
+  const NextLines next = next_lines();
+  llvm::Type* type = memory_type(em_.context(), cast_load(plan_.exprs, plan_.b)->dtype);
+  llvm::Value* first = ir.CreateNSWMul(ir.CreateNSWSub(tile, block.tiles.low), block.lines);
   llvm::Value* last = ir.CreateBinaryIntrinsic(
-      llvm::Intrinsic::smin, ir.CreateNSWAdd(first, em_.i64(each)), em_.i64(runs * lines));
+      llvm::Intrinsic::smin, ir.CreateNSWAdd(first, block.lines), em_.i64(next.all()));
   em_.loop(first, last, 1, false, [&](llvm::Value* index) {
-    llvm::Value* start = ir.CreateNSWMul(ir.CreateUDiv(index, em_.i64(lines)), em_.i64(stride));
-    llvm::Value* line =
-        ir.CreateNSWMul(ir.CreateURem(index, em_.i64(lines)), em_.i64(line_elements));
-    llvm::Value* at = ir.CreateGEP(type, block.next, ir.CreateNSWAdd(start, line));
+    llvm::Value* run = ir.CreateUDiv(index, em_.i64(next.per_run));
+    llvm::Value* line = ir.CreateURem(index, em_.i64(next.per_run));
+    llvm::Value* start = ir.CreateNSWMul(run, em_.i64(next.stride));
+    llvm::Value* at = ir.CreateGEP(
+        type, block.next, ir.CreateNSWAdd(start, ir.CreateNSWMul(line, em_.i64(next.elements))));
     ir.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir.getPtrTy())},
                        {at, em_.i32(0), em_.i32(kSecondCache), em_.i32(1)});
   });

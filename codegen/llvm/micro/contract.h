@@ -30,6 +30,7 @@ class ContractEmitter {
     FlatRange steps;
     llvm::Value* flags = nullptr;
     llvm::Value* next = nullptr;     ///< B's source of the block packed next; null: no prefetching
+    llvm::Value* lines = nullptr;    ///< of it that each tile asks for
     llvm::Value* partial = nullptr;  ///< where sums are kept between blocks of k; null: as a whole
   };
 
@@ -51,6 +52,11 @@ class ContractEmitter {
   void tile_column(const Block& block, llvm::Value* panel, size_t variant);
   void call_tile(const Block& block, llvm::Value* panel, llvm::Value* tile, size_t variant);
   llvm::Value* source_after(const Range& panel, const FlatRange& steps);
+  struct NextLines {
+    int64_t runs, per_run, stride, elements;
+    int64_t all() const { return runs * per_run; }
+  };
+  NextLines next_lines();
   void prefetch_share(const Block& block, llvm::Value* tile);
   void bind_steps(llvm::Value* first);
   llvm::Value* element(llvm::Value* base, llvm::Value* index);

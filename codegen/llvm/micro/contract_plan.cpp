@@ -28,6 +28,11 @@ bool ContractPlan::shares_tiles() const {
   return !m_outer.empty() && extent_of(m_outer) < kFew;
 }
 
+int64_t ContractPlan::products(const Dims& rows_outside) const {
+  constexpr int64_t kShared = 1 << 20;  // by nobody: as good as very many
+  return parallel ? extent_of(outer) * extent_of(rows_outside) : kShared;
+}
+
 int64_t ContractPlan::row_pieces() const {
   if (m_outer.empty()) return row_tiles();
   return extent_of(m_outer) * (shares_tiles() ? row_tiles() : 1);
@@ -164,6 +169,14 @@ bool lines_collide(const ContractPlan& plan, const Tile& tile, int64_t row_strid
   return read_again && lines_in_a_set(bytes(k_stride), steps) > kWaysForSteps;
 }
 
+/// Whether rows that lie side by side are so far apart at the next k that every step of a tile is
+/// on a page of its own, and pages are too many to be found at once.
+bool steps_are_far(const ContractPlan& plan, int64_t k_stride, int64_t steps) {
+  constexpr int64_t kFar = 64 * 1024;  // bytes
+  constexpr int64_t kPages = 64;
+  return std::abs(k_stride) * plan.word_bytes() >= kFar && steps > kPages;
+}
+
 /// Whether the lines of a panel of B as it lies evict each other, where those of a packed one stay
 /// near: every tile of its columns reads them. A block of k is packed for itself, which takes many
 /// tiles to be worth it.
@@ -212,10 +225,12 @@ bool tiles_cross_runs(const ContractPlan& plan, const TargetInfo& target) {
   if (plan.m.size() < 2) return false;
   const int64_t run = plan.m.back().extent;
   const int64_t runs = plan.m[plan.m.size() - 2].extent;
-  const Tile tile = choose_tile(run * runs, plan.columns, target, plan.word_bytes());
+  const int64_t word = plan.word_bytes();
+  const Dims outside(plan.m.begin(), plan.m.end() - 2);
+  const Tile tile = choose_tile(run * runs, plan.columns, target, word, plan.products(outside));
   const bool constant = plan.m.size() == 2 && run * runs < 2 * tile.mr;
   if (!constant && (run < tile.mr || plan.depth < kShortDepth)) return false;
-  const Tile inside = choose_tile(run, plan.columns, target, plan.word_bytes());
+  const Tile inside = choose_tile(run, plan.columns, target, word, runs * plan.products(outside));
   return tile.cost < kWorth * inside.cost * static_cast<double>(runs);
 }
 
@@ -230,7 +245,9 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   const bool crosses = tiles_cross_runs(plan, target);
   const size_t inner = crosses ? 2 : 1;
   const Dims m(plan.m.end() - static_cast<std::ptrdiff_t>(inner), plan.m.end());
-  const Tile tile = choose_tile(extent_of(m), plan.columns, target, plan.word_bytes());
+  const Dims outside(plan.m.begin(), plan.m.end() - static_cast<std::ptrdiff_t>(inner));
+  const Tile tile =
+      choose_tile(extent_of(m), plan.columns, target, plan.word_bytes(), plan.products(outside));
   const int64_t k_stride = load->index.coefficient(plan.k.back().var);
   int64_t most = most_direct_steps(tile.mr, tile.nv, stride == 1 && !crosses, plan, target);
   int64_t steps = blocked ? aligned_steps(plan.k, most) : plan.depth;
@@ -244,6 +261,7 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   if (blocked && plan.m.size() > 1 && !sums_stay(plan, target)) return false;
   if (plan.m.size() > 1 && extent_of(m) < kShortRow) return false;
   if (lines_collide(plan, tile, stride, k_stride, steps)) return false;
+  if (plan.m.size() == 1 && stride == 1 && steps_are_far(plan, k_stride, steps)) return false;
   if (plan.m.size() == 1 && stride == 1 && target.has_masked_memory &&
       leaves_lines(tile.mr, tile.nv, plan, target))
     return false;
@@ -254,7 +272,7 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
     plan.row_run = m.back().extent;
     plan.row_jump = load->index.coefficient(m[0].var) - plan.row_run * stride;
   }
-  plan.m_outer.assign(plan.m.begin(), plan.m.end() - static_cast<std::ptrdiff_t>(inner));
+  plan.m_outer = outside;
   plan.m = m;
   plan.rows = extent_of(m);
   return true;
@@ -316,11 +334,13 @@ bool try_staged_a(ContractPlan& plan, const TargetInfo& target) {
   const int64_t rows = plan.m.back().extent;
   const int64_t words = plan.stage.words(rows);
   if (words * 4 > rows * steps * 3 || words * plan.word_bytes() > target.l2_bytes / 4) return false;
-  const Tile tile = choose_tile(rows, plan.columns, target, plan.word_bytes());
+  const Dims outside(plan.m.begin(), plan.m.end() - 1);
+  const Tile tile =
+      choose_tile(rows, plan.columns, target, plan.word_bytes(), plan.products(outside));
   if (lines_collide(plan, tile, plan.stage.row_words, 0, 1)) return false;
   plan.a_layout = Layout::kStaged;
   plan.a_row_stride = plan.stage.row_words;
-  plan.m_outer.assign(plan.m.begin(), plan.m.end() - 1);
+  plan.m_outer = outside;
   plan.m = {plan.m.back()};
   plan.rows = rows;
   return true;
@@ -420,10 +440,11 @@ ContractPlan plan_contract(const kernel::Contract& contract, const kernel::Kerne
   choose_type(plan, plan.exprs[plan.a.index].dtype, target);
   plan.depth = extent_of(plan.k);
   plan.lanes = target.lanes(plan.word_bytes());
+  plan.parallel = contract.parallel;
   choose_a_layout(plan, target);
   choose_blocks(plan, target);
   choose_b_layout(plan, target);
-  choose_split(plan, contract.parallel, target);
+  choose_split(plan, target);
   make_levels(plan);
   GRADC_CHECK(!plan.k_below.valid() || (plan.k.size() == 1 && !plan.pairs()),
               "{}: a sum that ends early is one over single numbers", kernel.name);

@@ -74,10 +74,11 @@ struct ContractPlan {
   int64_t lanes = 1;             ///< of a vector
   int64_t mr = 1, nv = 1;        ///< rows and vectors of the register tile
   int64_t mc = 0, nc = 0, kc = 0;
+  bool parallel = true;  ///< threads share it
   Split split = Split::kNone;
   /// Blocks of k are runs of whole dimensions, all alike: an operand can be read where it lies.
   bool aligned = false;
-  bool panelwise = false;   ///< A is packed once as a whole, B one panel at a time
+  bool panelwise = false;   ///< B is packed one panel at a time, for each block of A's rows
   bool prefetch_b = false;  ///< tiles ask for the lines of B that are packed next
 
   bool pairs() const { return type == TileType::kBf16Pairs; }
@@ -89,6 +90,8 @@ struct ContractPlan {
   int64_t k_blocks() const { return (depth + kc - 1) / kc; }
   /// Threads share the tiles of all m_outer together: too few of these to share.
   bool shares_tiles() const;
+  /// How many products of equal tiles there are, if these rows are looped over outside.
+  int64_t products(const Dims& rows_outside) const;
   /// Pieces of rows that threads can share.
   int64_t row_pieces() const;
   /// Steps of k that packed A holds at a time.

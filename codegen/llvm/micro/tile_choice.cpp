@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 namespace gradc::cg {
 
@@ -14,6 +15,7 @@ constexpr double kLatency = 4.0;  // cycles of one FMA
 constexpr double kSlack = 0.15;   // per cycle that a step is shorter than 1.5 latencies
 constexpr double kLoadsPerCycle = 1.8;
 constexpr double kPackCycles = 3.0;  // per vector packed
+constexpr double kFarBytesPerCycle = 8.0;
 constexpr double kShapePenalty = 0.03;
 constexpr int64_t kMaxVectors = 4;
 constexpr int64_t kLine = 64;
@@ -69,6 +71,12 @@ int64_t steps_of_near_lines(const ContractPlan& plan, const TargetInfo& target) 
   return near ? near_lines(target) : plan.depth;
 }
 
+/// The part of so many equal pieces that the thread with the most of them has.
+double largest_share(int64_t pieces, const TargetInfo& target) {
+  const int64_t threads = std::max<int64_t>(target.cores, 1);
+  return static_cast<double>(ceil_div(pieces, threads)) / static_cast<double>(pieces);
+}
+
 /// The size of equal blocks of `total`, each at most `most`, in units.
 int64_t even_blocks(int64_t total, int64_t most, int64_t unit) {
   most = std::max(most / unit * unit, unit);
@@ -101,39 +109,61 @@ int64_t aligned_steps(const Dims& k, int64_t most) {
   return best;
 }
 
-Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes) {
+Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes,
+                 int64_t products) {
+  constexpr double kAsFast = 1.01;
+  constexpr double kWorth = 0.99;
   const int64_t lanes = target.lanes(word_bytes);
+  // Threads divide the longer side: what the other one packs is packed by each.
+  const auto slowest = [&](const Tile& tile) {
+    const int64_t tiles = products * ceil_div(rows, tile.mr);
+    const int64_t panels = ceil_div(columns, tile.nv * lanes);
+    const int64_t pieces = products * rows >= columns ? tiles : panels;
+    return tile.cost * std::min(largest_share(products, target), largest_share(pieces, target));
+  };
   Tile best;
   best.cost = std::numeric_limits<double>::infinity();
+  std::vector<Tile> tiles;
   for (int64_t nv = 1; nv <= std::min(kMaxVectors, ceil_div(columns, lanes)); ++nv) {
     const int64_t most = std::min(max_rows(nv, target), rows);
     for (int64_t limit = std::max<int64_t>(1, most / 2); limit <= most; ++limit) {
       const int64_t mr = ceil_div(rows, ceil_div(rows, limit));
-      const double cost = matrix_cost(rows, columns, mr, nv, lanes, target);
-      if (cost < best.cost * 0.999) best = {mr, nv, cost};
+      tiles.push_back({mr, nv, matrix_cost(rows, columns, mr, nv, lanes, target)});
+      if (tiles.back().cost < best.cost * 0.999) best = tiles.back();
     }
   }
-  return best;
+  // Of those that one thread finds equal, one that several can share.
+  Tile shared = best;
+  for (const Tile& tile : tiles) {
+    if (tile.cost < kAsFast * best.cost && slowest(tile) < kWorth * slowest(shared)) shared = tile;
+  }
+  return shared;
 }
 
 namespace {
 
-/// An A that stays in the second cache as a whole lets B go by once, panel by panel: each is packed
-/// right before its use, so that no packed copy of a large B is written back to memory, and its
-/// source is fetched while the panel before is worked on. A panel of kc steps stays in the first
-/// cache; partial sums cost about 4 / kc of the time.
+/// B goes by panel by panel, each packed right before its use, so that no packed copy of a large B
+/// is written back to memory, and its source is fetched while the panel before is worked on. The
+/// rows of A that it meets are as many as the second cache holds, A's lines being read in order,
+/// and B goes by again for the next ones. Of short sums all must fit into half of it: results, and
+/// what an epilogue reads, go through it nearly as often as A does. A panel of kc steps stays in
+/// the first cache; partial sums cost about 4 / kc of the time.
 bool try_panelwise(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kFewTiles = 3;
+  constexpr int64_t kFewRows = 96;
+  constexpr int64_t kShortSum = 512;
   constexpr int64_t kLeastSteps = 96;
   constexpr int64_t kUnit = 8;
   const int64_t word = plan.word_bytes();
   const bool streams = plan.depth * plan.columns * word > target.l2_bytes / 4;
   if (!streams || plan.k.size() > 1 || !plan.m_outer.empty()) return false;
   if (plan.row_tiles() <= kFewTiles) return false;
-  if (plan.rows * plan.depth * word > target.l2_bytes / 2) return false;
+  const bool short_sums = plan.depth < kShortSum;
+  const int64_t rows = target.l2_bytes / (short_sums ? 2 : 1) / (plan.depth * word);
+  if (rows < std::min(plan.rows, short_sums ? plan.rows : kFewRows)) return false;
   const int64_t steps = std::max(target.l1_bytes * 2 / 3 / (plan.nr() * word), kLeastSteps);
   plan.panelwise = true;
-  plan.mc = ceil_div(plan.rows, plan.mr) * plan.mr;
+  plan.mc = even_blocks(plan.rows, rows, plan.mr);
   plan.nc = plan.nr();
   plan.kc = std::min(plan.depth, even_blocks(plan.depth, steps, kUnit));
   plan.prefetch_b = cast_load(plan.exprs, plan.b) != nullptr;
@@ -143,7 +173,8 @@ bool try_panelwise(ContractPlan& plan, const TargetInfo& target) {
 }  // namespace
 
 void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
-  const Tile tile = choose_tile(plan.rows, plan.columns, target, plan.word_bytes());
+  const Tile tile =
+      choose_tile(plan.rows, plan.columns, target, plan.word_bytes(), plan.products(plan.m_outer));
   plan.mr = tile.mr;
   plan.nv = tile.nv;
   if (try_panelwise(plan, target)) return;
@@ -178,26 +209,40 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
   plan.nc = even_blocks(plan.columns, most_columns, nr);
 }
 
-void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target) {
-  if (!parallel) {
+void choose_split(ContractPlan& plan, const TargetInfo& target) {
+  if (!plan.parallel) {
     plan.split = Split::kNone;
     return;
   }
-  const auto cores = static_cast<double>(std::max<int64_t>(target.cores, 2));
   const auto share = [&](int64_t pieces) {
-    return std::ceil(static_cast<double>(pieces) / cores) / static_cast<double>(pieces);
+    const int64_t threads = std::max<int64_t>(target.cores, 2);
+    return static_cast<double>(ceil_div(pieces, threads)) / static_cast<double>(pieces);
   };
-  const auto rows = static_cast<double>(plan.rows * extent_of(plan.m_outer));
-  const auto columns = static_cast<double>(plan.columns);
-  const auto depth = static_cast<double>(plan.depth);
-  const auto lanes = static_cast<double>(plan.lanes);
+  // What the second cache does not hold also has to come and go.
+  const auto packing = [&](bool packed, int64_t words) {
+    if (!packed) return 0.0;
+    const auto bytes = static_cast<double>(words * plan.word_bytes());
+    const double copies = static_cast<double>(words) / static_cast<double>(plan.lanes);
+    const bool far = words * plan.word_bytes() > target.l2_bytes / 4;
+    return copies * kPackCycles + (far ? bytes / kFarBytesPerCycle : 0.0);
+  };
+  const int64_t rows = plan.rows * extent_of(plan.m_outer);
   const double outer = static_cast<double>(extent_of(plan.outer));
-  const double work = rows * columns * depth / lanes / target.fma_per_cycle;
-  const double pack_a = plan.a_packed() ? rows * depth / lanes * kPackCycles : 0;
-  const double pack_b = plan.b_packed() ? depth * columns / lanes * kPackCycles : 0;
-  const double by_outer = share(extent_of(plan.outer)) * outer * (work + pack_a + pack_b);
-  const double by_rows = outer * (share(plan.row_pieces()) * (work + pack_a) + pack_b);
-  const double by_columns = outer * (share(plan.panels()) * (work + pack_b) + pack_a);
+  const double work = static_cast<double>(rows) * static_cast<double>(plan.columns * plan.depth) /
+                      static_cast<double>(plan.lanes) / target.fma_per_cycle;
+  const double pack_a = packing(plan.a_packed(), rows * plan.depth);
+  const double pack_b = packing(plan.b_packed(), plan.columns * plan.depth);
+  // B goes by once for each block of a thread's rows.
+  const auto times = [&](double part) {
+    return plan.panelwise
+               ? std::ceil(part * static_cast<double>(plan.rows) / static_cast<double>(plan.mc))
+               : 1.0;
+  };
+  const double whole = work + pack_a + times(1.0) * pack_b;
+  const double of_rows = share(plan.row_pieces());
+  const double by_outer = share(extent_of(plan.outer)) * outer * whole;
+  const double by_rows = outer * (of_rows * (work + pack_a) + times(of_rows) * pack_b);
+  const double by_columns = outer * (share(plan.panels()) * (work + times(1.0) * pack_b) + pack_a);
   plan.split = by_outer <= by_rows && by_outer <= by_columns ? Split::kOuter
                : by_rows <= by_columns                       ? Split::kRows
                                                              : Split::kColumns;

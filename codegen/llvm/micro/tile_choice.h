@@ -30,8 +30,11 @@ struct Tile {
   double cost = 0;  ///< cycles per step of k for the whole matrix, estimated
 };
 
-/// The register tile with the least estimated time for rows x columns of words.
-Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes = 4);
+/// The register tile with the least estimated time for rows x columns of words. Of tiles that are
+/// as good, one whose rows of tiles or panels threads can share evenly, where there are few such
+/// products to share.
+Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes = 4,
+                 int64_t products = 1);
 
 /// Whether a tile of mr rows that lie side by side reads a part of a line at each step and goes on
 /// before the line has come from the second cache, where the tile beside it reads the rest.
@@ -41,6 +44,6 @@ bool leaves_lines(int64_t mr, int64_t nv, const ContractPlan& plan, const Target
 void choose_blocks(ContractPlan& plan, const TargetInfo& target);
 
 /// Fills split: the dimension whose division among the target's cores costs least.
-void choose_split(ContractPlan& plan, bool parallel, const TargetInfo& target);
+void choose_split(ContractPlan& plan, const TargetInfo& target);
 
 }  // namespace gradc::cg

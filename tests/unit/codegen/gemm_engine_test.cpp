@@ -126,8 +126,9 @@ TEST(GemmEngine, LargeBPanelByPanel) {
   TargetInfo target = TargetInfo::host();
   target.l1_bytes = 32 * 1024;
   target.l2_bytes = 256 * 1024;
-  check_orientations({61, 330, 401}, target);  // several blocks of k, ragged everywhere
-  check_orientations({150, 700, 90}, target);  // all of k at once
+  check_orientations({61, 330, 401}, target);   // several blocks of k, ragged everywhere
+  check_orientations({150, 700, 90}, target);   // all of k at once
+  check_orientations({230, 130, 601}, target);  // three blocks of rows, B for each
   MatmulShape s{40, 129, 300};
   s.batch = 2;
   s.epilogue = Epilogue::kBiasRelu;

@@ -58,6 +58,37 @@ ContractPlan plan_of(const test::MatmulShape& shape, const TargetInfo& target) {
   return {};
 }
 
+// Tiles of 4 x 24 and 6 x 16 take one thread the same time; 1024 columns are 43 panels of 24, of
+// which one of two threads gets 22, or 64 of 16.
+TEST(TileChoice, ThreadsGetEqualShares) {
+  TargetInfo target = TargetInfo::generic_avx2();
+  target.l2_bytes = 1 << 20;
+  target.cores = 2;
+  const test::MatmulShape shape{.m = 256, .n = 1024, .k = 1024};
+  const ContractPlan plan = plan_of(shape, target);
+  EXPECT_TRUE(plan.panelwise);
+  EXPECT_EQ(plan.split, Split::kColumns);
+  EXPECT_EQ(plan.panels() % 2, 0);
+  target.cores = 1;
+  const double alone = choose_tile(256, 1024, target).cost;
+  target.cores = 2;
+  EXPECT_LT(choose_tile(256, 1024, target).cost, 1.01 * alone);
+  // Many products beside each other are shared as wholes.
+  EXPECT_EQ(choose_tile(256, 1024, target, 4, 64).cost, alone);
+}
+
+// B goes by once for each block of rows that the second cache holds: packing it is paid by rows.
+TEST(TileChoice, RowsOfLongSumsStayInTheSecondCache) {
+  TargetInfo target = TargetInfo::generic_avx512();
+  target.l2_bytes = 1 << 20;
+  const ContractPlan large = plan_of({.m = 1024, .n = 1024, .k = 1024}, target);
+  EXPECT_TRUE(large.panelwise);
+  EXPECT_LE(large.mc * 1024 * 4, target.l2_bytes);
+  EXPECT_GE(large.mc, 128);
+  EXPECT_FALSE(plan_of({.m = 1024, .n = 1024, .k = 8192}, target).panelwise);
+  EXPECT_FALSE(plan_of({.m = 1024, .n = 1024, .k = 256}, target).panelwise);
+}
+
 // A^T B: rows of A side by side at each k. Each tile has its own lines, also where the rows of all
 // could be read as they lie but a tile uses a part of each line.
 TEST(TileChoice, TilesOfTransposedRowsArePackedApart) {

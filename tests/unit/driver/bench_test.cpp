@@ -106,9 +106,12 @@ TEST(Bench, EveryByteIsPlanned) {
   for (const char* name : {"arena_bytes", "scratch_bytes", "parameter_bytes"})
     EXPECT_EQ(result[name], plan[name]) << name;
   EXPECT_GT(plan["scratch_bytes"], 0);
+  EXPECT_EQ(result["table_bytes"], plan["table_bytes"]);
+  EXPECT_GT(result["code_bytes"], 1000);
   const auto bytes = [&](const char* name) { return result[name].get<int64_t>(); };
   const int64_t sum = bytes("arena_bytes") + bytes("scratch_bytes") + bytes("parameter_bytes") +
-                      bytes("state_bytes") + bytes("input_bytes") + bytes("output_bytes");
+                      bytes("state_bytes") + bytes("input_bytes") + bytes("output_bytes") +
+                      bytes("table_bytes") + bytes("code_bytes");
   // Beside them: the instance itself, its table of pointers, and whole cache lines.
   EXPECT_GE(bytes("planned_bytes"), sum);
   EXPECT_LT(bytes("planned_bytes"), sum + 64 * 1024);

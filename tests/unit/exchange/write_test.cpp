@@ -85,6 +85,44 @@ TEST(Write, NativeJsonIsTheSameModel) {
   EXPECT_EQ(num_parameters(*native), num_parameters(*foreign));
 }
 
+TEST(Write, ConstraintsAndActivityRegularizersAreKept) {
+  const Read read = read_text(R"({"class_name": "Sequential", "keras_version": "2.11.0", "config": {
+    "name": "kept", "layers": [
+      {"class_name": "Rescaling", "config": {"name": "r", "scale": 0.5, "offset": 0.0,
+        "batch_input_shape": [null, 4]}},
+      {"class_name": "Dense", "config": {"name": "d", "units": 3,
+        "kernel_constraint": {"class_name": "MaxNorm", "config": {"max_value": 3, "axis": 0}},
+        "bias_constraint": {"class_name": "NonNeg", "config": {}},
+        "activity_regularizer": {"class_name": "L1L2", "config": {"l1": 0.0, "l2": 0.25}}}},
+      {"class_name": "ActivityRegularization", "config": {"name": "a", "l1": 0.5, "l2": 0.0}}]}})");
+  ASSERT_TRUE(read.model.ok()) << read.problems;
+  const auto check = [](const Model& model) {
+    const Options& dense = model.layers[1].component.options;
+    EXPECT_EQ(dense.component("kernel_constraint")->def->type, "max_norm");
+    EXPECT_EQ(dense.component("kernel_constraint")->options.number("max_value"), 3.0);
+    EXPECT_EQ(dense.component("bias_constraint")->def->type, "non_neg");
+    EXPECT_EQ(dense.component("activity_regularizer")->options.number("l2"), 0.25);
+    EXPECT_EQ(model.layers[0].component.options.numbers("scale"), std::vector<double>{0.5});
+    EXPECT_EQ(model.layers[2].component.options.number("l1"), 0.5);
+  };
+  check(*read.model);
+  const auto written = export_keras(*read.model);
+  ASSERT_TRUE(written.ok()) << written.message();
+  const Json& scale = (**written)["config"]["layers"][1]["config"]["scale"];
+  EXPECT_EQ(scale, 0.5);  // no list: Keras takes a factor of one number as it is
+  const Read again = read_text((**written).dump());
+  ASSERT_TRUE(again.model.ok()) << again.problems;
+  check(*again.model);
+  const Read one = read_text(R"({"class_name": "Sequential", "keras_version": "1.2.2", "config": [
+    {"class_name": "Dense", "config": {"name": "d", "output_dim": 3, "batch_input_shape": [null, 4],
+      "W_constraint": {"name": "MaxNorm", "m": 5, "axis": 0}}}]})");
+  ASSERT_TRUE(one.model.ok()) << one.problems;
+  const Component* constraint =
+      one.model->layers[0].component.options.component("kernel_constraint");
+  ASSERT_NE(constraint, nullptr);
+  EXPECT_EQ(constraint->options.number("max_value"), 5.0);
+}
+
 TEST(Write, WhatKerasDoesNotHaveIsNamedAtOnce) {
   SourceSet sources;
   const auto model = read_model_text("native.json", R"({

@@ -135,6 +135,14 @@ TEST(AttentionLayers, RefuseByName) {
   expect(R"({"type": "multi_head_attention", "num_heads": 1099511627776, "key_dim": 1099511627776,
              "inputs": "q"})",
          "which are too many");
+  expect(R"({"type": "multi_head_attention", "num_heads": 2, "key_dim": 3, "inputs": "q",
+             "attention_axes": 2})",
+         "attends over axes [2], but an input f32[5x6] has axes 1 to 1 before its features");
+  expect(R"({"type": "reshape", "target_shape": [1, 5, 6], "inputs": "q", "name": "a"},
+            {"type": "reshape", "target_shape": [7, 1, 4], "inputs": "v", "name": "b"},
+            {"type": "multi_head_attention", "num_heads": 2, "key_dim": 3, "inputs": ["a", "b"],
+             "attention_axes": 2})",
+         "does not attend over axes of [1], which must be the query's, got [7]");
   expect(R"({"type": "position_embedding", "sequence_length": 4, "inputs": "q"})",
          "has 4 positions, but its input has 5 steps");
   expect(R"({"type": "rotary_embedding", "inputs": "k"})", "rotates pairs of features");

@@ -160,7 +160,7 @@ TEST(Noise, NothingHappensOutsideOfTraining) {
                             R"({"type": "gaussian_dropout", "rate": 0.5, "name": "n"})",
                             R"({"type": "alpha_dropout", "rate": 0.5, "name": "n"})",
                             R"({"type": "random_flip", "name": "n"})",
-                            R"({"type": "random_contrast", "factor": [0.5], "name": "n"})"}) {
+                            R"({"type": "random_contrast", "factor": 0.5, "name": "n"})"}) {
     const RunResult result =
         run_model(with_layers(layer, "[2, 3, 4]"), {.batch_size = 1}, {{"input/x", x}});
     expect_near(result.outputs.at("output/n"), x, 0.0);

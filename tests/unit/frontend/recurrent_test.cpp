@@ -18,9 +18,10 @@ std::string text_of(const std::string& layer, const std::string& shape = "[5, 4]
     "training": {"loss": "mean_squared_error", "optimizer": "sgd", "batch_size": 3}})";
 }
 
-std::map<std::string, Ints> parameters(const std::string& layer) {
+std::map<std::string, Ints> parameters(const std::string& layer,
+                                       const std::string& shape = "[5, 4]") {
   std::map<std::string, Ints> shapes;
-  const Result<Model> model = parse_model(text_of(layer));
+  const Result<Model> model = parse_model(text_of(layer, shape));
   EXPECT_TRUE(model.ok()) << model.message();
   if (!model.ok()) return shapes;
   for (const ParameterSpec& spec : model->layers[0].parameters)
@@ -40,6 +41,9 @@ TEST(Recurrent, HoldsWhatKerasHolds) {
             (Shapes{{"kernel", {4, 18}}, {"recurrent_kernel", {6, 18}}, {"bias", {18}}}));
   EXPECT_EQ(parameters(R"({"type": "lstm", "units": 6, "use_bias": false})"),
             (Shapes{{"kernel", {4, 24}}, {"recurrent_kernel", {6, 24}}}));
+  EXPECT_EQ(
+      parameters(R"({"type": "conv_lstm2d", "filters": 3, "kernel_size": [2, 3]})", "[5, 7, 8, 4]"),
+      (Shapes{{"kernel", {2, 3, 4, 12}}, {"recurrent_kernel", {2, 3, 3, 12}}, {"bias", {12}}}));
   EXPECT_EQ(
       parameters(
           R"({"type": "bidirectional", "layer": {"type": "simple_rnn", "units": 2, "name": "r"}})"),
@@ -111,6 +115,12 @@ TEST(Recurrent, RefusesByName) {
           R"({"type": "rnn", "cell": [{"type": "gru_cell", "units": 3}, {"type": "lstm", "units": 3}]})"),
       "repeats cells, but \"lstm\" is none");
   expect(problem(R"({"type": "rnn", "cell": []})"), "names no layer");
+  const std::string conv = R"({"type": "conv_lstm2d", "filters": 3, "kernel_size": 3)";
+  expect(problem(conv + "}", "[5, 4, 4]"), "needs an input [steps, 2 spatial axes, channels]");
+  expect(problem(conv + R"(, "padding": "valid"})", "[5, 2, 4, 1]"),
+         "has a window [3, 3] that does not fit into its input f32[2x4x1]");
+  expect(problem(conv + R"(, "padding": "same", "inputs": ["x", "x", "x"]})", "[5, 4, 4, 1]"),
+         "starts from 2 states of shape [4, 4, 3] behind its input, or from zeros");
   expect(problem(R"({"type": "dense", "units": 5, "name": "d"},
                     {"type": "lstm", "units": 6, "inputs": ["x", "d"]})"),
          "starts from 2 states of shape [6] behind its input, or from zeros; got f32[5x5]");
@@ -129,8 +139,6 @@ TEST(Recurrent, RefusesByName) {
           R"({"type": "bidirectional", "merge_mode": "sum", "layer": {"type": "lstm", "units": 6},
                      "backward_layer": {"type": "lstm", "units": 5, "go_backwards": true}})"),
       "needs equal shapes");
-  expect(problem(R"({"type": "time_distributed", "layer": {"type": "batch_normalization"}})"),
-         "keeps averages");
   expect(problem(R"({"type": "time_distributed", "layer": {"type": "lstn", "units": 3}})"),
          "unknown layer type \"lstn\"");
   expect(
@@ -171,6 +179,10 @@ TEST(Masks, AreRefusedWhereAllStepsCount) {
   expect(R"({"type": "masking"}, {"type": "batch_normalization"})",
          "treats all steps alike, but some of its input's do not count");
   expect(R"({"type": "masking"})", "flatten layer \"flatten\" treats all steps alike");
+  expect(R"({"type": "masking"}, {"type": "global_max_pooling1d"})", "treats all steps alike");
+  expect(
+      R"({"type": "masking"}, {"type": "global_average_pooling1d", "data_format": "channels_first"})",
+      "they must come before the channels");
 }
 
 // ---- several results, states from batch to batch ------------------------------------------------

@@ -73,12 +73,14 @@ Json good_value(const OptionDef& def) {
     case OptionType::kFloat:
       return number;
     case OptionType::kString:
+    case OptionType::kFile:  // the reader says that there is none, the schema cannot
       return "text";
     case OptionType::kEnum:
       return split_words(def.choices)[0];
     case OptionType::kInts:
       return Json::array({integer, integer});
     case OptionType::kFloats:
+    case OptionType::kFloatOrFloats:
       return Json::array({number, number});
     case OptionType::kSizes:
     case OptionType::kPaddings: {
@@ -95,6 +97,8 @@ Json good_value(const OptionDef& def) {
       return Json::array({{{"type", "lstm_cell"}, {"units", integer}}});
     case OptionType::kComponent:
       return good_component(*family_members(def.family)[0]);
+    case OptionType::kNamedInts:
+      return {{"N", std::max<int64_t>(integer, 1)}};
   }
   return nullptr;
 }
@@ -165,7 +169,8 @@ TEST_F(Agreement, EveryActivationInitializerRegularizer) {
   };
   for (const auto& [family, option] : {std::pair{Family::kActivation, "activation"},
                                        std::pair{Family::kInitializer, "kernel_initializer"},
-                                       std::pair{Family::kRegularizer, "bias_regularizer"}}) {
+                                       std::pair{Family::kRegularizer, "bias_regularizer"},
+                                       std::pair{Family::kConstraint, "bias_constraint"}}) {
     for (const ComponentDef* def : family_members(family)) {
       in_dense(option, std::string(def->type));
       vary(*def, good_component(*def),

@@ -91,6 +91,9 @@ TEST(OffsetPlanner, AlongTimeEverythingHasItsOwnPlace) {
       EXPECT_EQ(verify_offsets(buffers, offsets, bytes), "") << "seed " << seed;
       EXPECT_GE(bytes, live_bytes_lower_bound(buffers));
     }
+    std::vector<int64_t> offsets;
+    const int64_t bytes = offset_detail::place_around_peak(buffers, offsets);
+    EXPECT_EQ(verify_offsets(buffers, offsets, bytes), "") << "seed " << seed;
   }
 }
 
@@ -115,8 +118,27 @@ TEST(OffsetPlanner, LargePlansArePlacedAlongTime) {
   const auto large = plan_offsets(buffers, options);
   ASSERT_TRUE(large.ok());
   EXPECT_EQ(large->compared, 0);
-  EXPECT_EQ(large->method, "along_time");
-  EXPECT_LE(large->bytes, large->lower_bound + large->lower_bound / 1000);
+  EXPECT_EQ(large->method, "around_peak");
+  EXPECT_EQ(large->bytes, large->lower_bound);
+}
+
+TEST(OffsetPlanner, WhatStaysAndWhatGoesDoNotMixAroundThePeak) {
+  // Between what a chain keeps stand values of other sizes that go at once: along time they leave
+  // holes.
+  std::vector<BufferSpec> buffers;
+  constexpr int64_t kBlocks = 3000;
+  for (int64_t i = 0; i < kBlocks; ++i) {
+    buffers.push_back(buffer("temporary", 64 * (1 + i % 3), 2 * i, 2 * i + 1));
+    buffers.push_back(buffer("kept", 64 * (2 + i % 5), 2 * i + 1, 4 * kBlocks - 2 * i));
+    buffers.push_back(
+        buffer("gradient", 64 * (1 + i % 2), 4 * kBlocks - 2 * i, 4 * kBlocks - 2 * i + 2));
+  }
+  for (BufferSpec& b : buffers)
+    b.alignment = 64;
+  const auto plan = plan_offsets(buffers);
+  ASSERT_TRUE(plan.ok());
+  EXPECT_EQ(plan->bytes, plan->lower_bound);
+  EXPECT_EQ(plan->compared, 0);
 }
 
 TEST(OffsetPlanner, ManyBuffersAreTriedAlongTimeFirst) {
@@ -127,8 +149,15 @@ TEST(OffsetPlanner, ManyBuffersAreTriedAlongTimeFirst) {
   // Where that is over the bound, the orders are tried as of few buffers.
   OffsetPlannerOptions options;
   options.search_steps = options.exact_nodes = 0;
-  const auto random = plan_offsets(random_buffers(7, 1500, 1000), options);
+  std::vector<BufferSpec> buffers;
+  for (int64_t i = 0; i < 1500; ++i) {
+    const int64_t first = i * 7919 % 1500;
+    buffers.push_back(buffer("b", 1 + i * 7 % 997, first, first + i * 104'729 % 60));
+  }
+  const auto random = plan_offsets(buffers, options);
   ASSERT_TRUE(random.ok());
+  std::vector<int64_t> offsets;
+  EXPECT_GT(offset_detail::place_around_peak(buffers, offsets), random->lower_bound);
   EXPECT_GT(random->compared, 0);
 }
 

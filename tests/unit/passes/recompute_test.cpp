@@ -73,6 +73,31 @@ TEST(Recompute, WhatHasNoBackwardPhaseStaysAsItIs) {
   }
 }
 
+/// tanh(u) u between two products of `width`, for the gradient of the second.
+std::shared_ptr<Graph> between_products(int64_t rows, int64_t width) {
+  auto graph = std::make_shared<Graph>("net");
+  Builder b(*graph);
+  const Val x = b.input(InputKind::kInput, f32({rows, width}), "x", "x");
+  const Val u = matmul(x, b.input(InputKind::kParam, f32({width, width}), "w1", "w1"));
+  const Val y = matmul(tanh(u) * u, b.input(InputKind::kParam, f32({width, width}), "w2", "w2"));
+  graph->add_output("loss", reduce_sum(y * y, {0, 1}).id());
+  return graph;
+}
+
+TEST(Recompute, WhatCostsNextToNothingIsDoneUnasked) {
+  const auto remade = [](int64_t rows, int64_t width) {
+    const auto graph = between_products(rows, width);
+    PassContext context;
+    EXPECT_TRUE(run_passes(*graph, "differentiate,expand_composites,recompute", context).ok());
+    EXPECT_EQ(context.statistics.get("recompute: nodes made again") > 0,
+              !context.recomputed.empty());
+    return context.recomputed;
+  };
+  EXPECT_EQ(remade(4096, 2048), "elementwise values");
+  EXPECT_EQ(remade(256, 2048), "") << "2 MB";
+  EXPECT_EQ(remade(65536, 128), "") << "elements beside few products";
+}
+
 /// Graphs in which any node may belong to the backward phase from some place on.
 TEST(Recompute, RandomGraphsKeepTheirNumbers) {
   int changed = 0;

@@ -1,0 +1,245 @@
+// "gir": a function in the IR's text form (docs/ir.md) as a layer. The text's inputs are the
+// layer's with the batch as their first axis, its params and states are the layer's parameters, its
+// results the layer's; names of extents take over what the inputs have.
+#include "frontend/families.h"
+#include "frontend/layer_def.h"
+#include "ir/parser.h"
+
+#include <algorithm>
+#include <unordered_map>
+
+namespace gradc::layers {
+namespace {
+
+constexpr OptionDef kFunctionOptions[] = {
+    {.name = "file",
+     .type = OptionType::kFile,
+     .doc = "a text of one graph, the path relative to this file"},
+    {.name = "sizes",
+     .type = OptionType::kNamedInts,
+     .default_json = "{}",
+     .doc = "numbers of the names in it that no input says",
+     .min = 1},
+};
+
+using Function = std::shared_ptr<Graph>;
+
+/// The function for inputs of these types.
+Result<Function> instantiate(const Options& options, std::vector<TensorType> inputs) {
+  const SourceFile& file = options.file("file");
+  ExtentNames names{options.named_ints("sizes"), std::move(inputs)};
+  return parse_graph(file.text(), file.path(), names);
+}
+
+std::vector<TensorType> batched(std::span<const TensorSpec> specs, int64_t batch) {
+  std::vector<TensorType> types;
+  for (const TensorSpec& spec : specs) {
+    Ints dims = {batch};
+    dims.insert(dims.end(), spec.shape.begin(), spec.shape.end());
+    types.push_back({spec.dtype, Shape(dims)});
+  }
+  return types;
+}
+
+Ints without_batch(const Shape& shape) {
+  return {shape.begin() + 1, shape.end()};
+}
+
+bool is_plain(std::string_view name) {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+  });
+}
+
+/// Checks a function, and says what a layer makes of it. Problems are reported at the layer, with a
+/// note of the place in the text.
+class Inference {
+ public:
+  Inference(LayerInferArgs& a, const Graph& graph, const Graph& larger)
+      : a_(a), graph_(graph), larger_(larger) {}
+
+  bool run() {
+    const size_t errors = a_.sink.all().size();
+    check_inputs();
+    check_nodes();
+    for (size_t i = 0; i < graph_.inputs().size(); ++i)
+      declare(graph_.inputs()[i], larger_.inputs()[i]);
+    check_results();
+    return a_.sink.all().size() == errors;
+  }
+
+ private:
+  template <class... Args>
+  void fail(fmt::format_string<Args...> format, Args&&... args) {
+    a_.sink
+        .error(DiagKind::kShapeMismatch, a_.place, "{} {}", a_.who(),
+               fmt::format(format, std::forward<Args>(args)...))
+        .with_note(fmt::format("its function is @{} of \"{}\"", graph_.name(),
+                               a_.options().file("file").path()),
+                   {.file = a_.options().file("file").path()});
+  }
+
+  std::string text(ValueId value) const {
+    return fmt::format("%{} : {}", graph_.value(value).name, to_string(graph_.type(value)));
+  }
+
+  void check_inputs() {
+    const std::vector<TensorType> given = batched(a_.inputs, a_.batch_size);
+    size_t count = 0;
+    for (const GraphInput& input : graph_.inputs()) {
+      if (input.kind != InputKind::kInput) continue;
+      const size_t i = count++;
+      if (i >= given.size()) continue;
+      const TensorType& type = graph_.type(input.value);
+      const bool same_kind =
+          type.dtype == given[i].dtype || (is_float(type.dtype) && is_float(given[i].dtype));
+      if (type.shape == given[i].shape && same_kind) continue;
+      fail("is given {} for {}", to_string(given[i]), text(input.value));
+    }
+    if (count != given.size()) fail("takes {} inputs, got {}", count, given.size());
+  }
+
+  void check_nodes() {
+    for (const NodeId id : graph_.nodes()) {
+      const Node& node = graph_.node(id);
+      const OpDef& op = def(node.op);
+      const bool moves =
+          node.op == Op::kUpdate && graph_.input_of(node.operands[0]).kind == InputKind::kState;
+      const bool usable =
+          !op.has(kTraitEffect) && !op.has(kTraitRandom) && (!op.body || !op.body->sealed);
+      if (moves || usable) continue;
+      fail("has {}, but a function updates states only, draws no random numbers and has no kernels",
+           op.name);
+    }
+  }
+
+  void declare(const GraphInput& input, const GraphInput& in_larger) {
+    if (input.kind == InputKind::kInput) return;
+    const TensorType& type = graph_.type(input.value);
+    const Ints shape = type.shape.to_vector();
+    const auto init = make_init_spec(input.init, shape);
+    if (!is_plain(input.name))
+      fail("has a parameter \"{}\": letters, digits and \"_\" are possible", input.name);
+    if (!is_float(type.dtype))
+      fail("has a parameter {}, which is not of floats", text(input.value));
+    if (type != larger_.type(in_larger.value))
+      fail("has a parameter {}, whose shape follows the batch", text(input.value));
+    if (!init) {
+      fail(
+          "has {} without a usable init, such as {{init=zeros}} or "
+          "{{init=variance_scaling(a=1.0, mode=fan_avg, distribution=uniform)}}",
+          text(input.value));
+      return;
+    }
+    ParameterSpec spec;
+    spec.name = input.name;
+    spec.dtype = type.dtype;
+    spec.shape = shape;
+    spec.initializer = default_component(Family::kInitializer, "zeros");
+    spec.init = std::make_shared<const InitSpec>(*init);
+    spec.trainable = input.kind == InputKind::kParam && a_.layer.trainable;
+    a_.parameters.push_back(std::move(spec));
+  }
+
+  void check_results() {
+    if (graph_.outputs().empty()) return fail("returns nothing");
+    for (size_t i = 0; i < graph_.outputs().size(); ++i) {
+      const GraphOutput& output = graph_.outputs()[i];
+      const TensorType& type = graph_.type(output.value);
+      const TensorType& in_larger = larger_.type(larger_.outputs()[i].value);
+      const bool follows = type.rank() > 0 && in_larger.rank() == type.rank() &&
+                           type.shape[0] == a_.batch_size &&
+                           in_larger.shape[0] == a_.batch_size + 1 &&
+                           without_batch(type.shape) == without_batch(in_larger.shape);
+      if (!follows) {
+        fail(
+            "returns {}, whose first axis, and no other, must be the batch of {}: give it a name "
+            "in the text",
+            text(output.value), a_.batch_size);
+      } else if (i == 0) {
+        a_.output = {type.dtype, without_batch(type.shape)};
+      } else if (type.dtype != a_.output.dtype || !is_plain(output.name)) {
+        fail("returns {}, but further results have names and the type of the first",
+             text(output.value));
+      } else {
+        a_.result(output.name, without_batch(type.shape));
+      }
+    }
+  }
+
+  LayerInferArgs& a_;
+  const Graph& graph_;
+  const Graph& larger_;
+};
+
+bool infer_function(LayerInferArgs& a) {
+  const Result<Function> function = instantiate(a.options(), batched(a.inputs, a.batch_size));
+  const Result<Function> larger = instantiate(a.options(), batched(a.inputs, a.batch_size + 1));
+  for (const Result<Function>* one : {&function, &larger}) {
+    if (one->ok()) continue;
+    for (Diagnostic problem : one->diagnostics()) {
+      problem.with_note(
+          one == &function
+              ? fmt::format("{} is here", a.who())
+              : fmt::format("{} is here; it must fit every batch, and does not fit one of {}",
+                            a.who(), a.batch_size + 1),
+          a.place);
+      a.sink.add(std::move(problem));
+    }
+    return false;
+  }
+  return Inference(a, **function, **larger).run();
+}
+
+Val build_function(const LayerBuildArgs& a) {
+  std::vector<TensorType> types;
+  for (const Val input : a.inputs)
+    types.push_back(input.type());
+  const Function function = instantiate(a.options(), std::move(types)).take();
+  const Graph& graph = *function;
+  std::unordered_map<uint32_t, Val> made;
+  size_t next = 0;
+  for (const GraphInput& input : graph.inputs()) {
+    const bool given = input.kind == InputKind::kInput;
+    made[input.value.index] =
+        given ? cast(a.inputs[next++], graph.type(input.value).dtype) : a.parameter(input.name);
+  }
+  for (const NodeId id : graph.nodes()) {
+    const Node& node = graph.node(id);
+    if (node.op == Op::kUpdate) continue;
+    std::vector<Val> operands;
+    for (const ValueId operand : node.operands)
+      operands.push_back(made.at(operand.index));
+    const std::vector<Val> results = a.builder.add_multi(
+        node.op, std::move(operands), node.attrs, {}, node.body ? node.body->clone() : nullptr);
+    for (size_t i = 0; i < results.size(); ++i) {
+      a.builder.graph().set_name_hint(results[i].id(), graph.value(node.results[i]).name);
+      made[node.results[i].index] = results[i];
+    }
+  }
+  for (const NodeId id : graph.nodes()) {
+    const Node& node = graph.node(id);
+    if (node.op != Op::kUpdate || !a.training || !a.layer.trainable) continue;
+    a.update_state(graph.input_of(node.operands[0]).name, made.at(node.operands[1].index));
+  }
+  for (size_t i = 1; i < graph.outputs().size(); ++i)
+    a.give(graph.outputs()[i].name, made.at(graph.outputs()[i].value.index));
+  return made.at(graph.outputs()[0].value.index);
+}
+
+}  // namespace
+
+extern constinit const LayerDef kFunction{
+    .base = {.type = "gir",
+             .summary =
+                 "A function in the IR's text form (docs/ir.md): its inputs are the layer's, "
+                 "the batch first, its params and states the layer's parameters. Further "
+                 "results are called NAME.<result>.",
+             .options = kFunctionOptions},
+    .max_inputs = -1,
+    .integers = true,
+    .infer = infer_function,
+    .build = build_function,
+};
+
+}  // namespace gradc::layers

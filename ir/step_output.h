@@ -1,0 +1,15 @@
+// How a graph says by what a parameter is replaced before a step, and what it is made to keep after
+// it.
+#pragma once
+
+namespace gradc {
+
+/// Begins the name of an output, before that of a parameter: a function of this parameter alone, by
+/// which apply_optimizer replaces the value of the next step. It uses and removes it.
+inline constexpr const char* kConstraintOutput = "constraint/";
+
+/// Begins the name of an output, before that of a parameter: what the forward phase uses in its
+/// place. The gradient is that of this value, and the optimizer's step goes on from it.
+inline constexpr const char* kRestatedOutput = "restated/";
+
+}  // namespace gradc
