@@ -78,6 +78,8 @@ Json plain_option(const Options& options, const OptionDef& def, KerasForm form) 
   if (def.type == OptionType::kComponent)
     return export_component(*options.component(def.name), def.family, form);
   if (def.type == OptionType::kLayer || def.type == OptionType::kLayers) return nullptr;
+  if (def.type == OptionType::kFile || def.type == OptionType::kNamedInts)
+    return nullptr;  // of gradc's own layers
   if (def.type == OptionType::kFloats) return options.numbers(def.name);
   if (def.type == OptionType::kFloatOrFloats) {
     const std::vector<double>& numbers = options.numbers(def.name);

@@ -149,7 +149,7 @@ def main():
         else:
             models.append(word)
     if not models:
-        models = [os.path.join(ROOT, "tests/exchange", name) for name in ("whole.h5", "keras2.keras", "keras3.keras", "tfjs")]
+        models = [os.path.join(ROOT, "tests/exchange", name) for name in ("whole.h5", "keras2.keras", "state.h5", "state.keras", "tfjs")]
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
         for model in models:

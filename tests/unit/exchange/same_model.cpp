@@ -1,6 +1,7 @@
 #include "tests/unit/exchange/same_model.h"
 
 #include "frontend/layer_def.h"
+#include "support/source_file.h"
 
 #include <fmt/ranges.h>
 
@@ -29,7 +30,16 @@ std::string text_of(const Options& options, const OptionDef& def) {
     case OptionType::kPaddings:
       return fmt::format("{}", fmt::join(options.ints(def.name), ","));
     case OptionType::kFloats:
+    case OptionType::kFloatOrFloats:
       return fmt::format("{}", fmt::join(options.numbers(def.name), ","));
+    case OptionType::kFile:
+      return options.file(def.name).text();
+    case OptionType::kNamedInts: {
+      std::string text;
+      for (const auto& [name, value] : options.named_ints(def.name))
+        text += fmt::format("{}={} ", name, value);
+      return text;
+    }
     case OptionType::kComponent:
       return text_of(*options.component(def.name));
     case OptionType::kLayer:
