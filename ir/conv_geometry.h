@@ -29,6 +29,11 @@ struct SpatialDim {
   int64_t dilation = 1;
   int64_t pad_low = 0;
   int64_t pad_high = 0;
+
+  /// There is one output position, which meets each input position at a tap of its own.
+  bool is_one_window() const {
+    return out == 1 && stride == 1 && dilation == 1 && pad_low >= 0 && pad_low + in <= window;
+  }
 };
 
 /// x [batch, in..., in_channels], w [window..., in_channels / groups, out_channels],

@@ -19,6 +19,8 @@ int64_t floor_div(int64_t a, int64_t b) {
 
 /// Which output positions the taps of a convolution meet, seen from the input's positions.
 void reach_of_output(const SpatialDim& d, int64_t& low, int64_t& high) {
+  low = high = 0;
+  if (d.is_one_window()) return;
   const int64_t first = -floor_div((d.window - 1) * d.dilation - d.pad_low, d.stride);
   const int64_t last = floor_div(d.in - 1 + d.pad_low, d.stride);
   low = std::max<int64_t>(0, -first);

@@ -213,6 +213,8 @@ AxisPhase axis_phase(const SpatialDim& d, int64_t phase) {
   return p;
 }
 
+/// Of a single window, input positions are columns of the product, as they are of the kernel: there
+/// is no sum over its taps.
 Contraction input_grad_phase(const Node& node, const ConvGeometry& g,
                              const std::vector<AxisPhase>& phases) {
   ConvBuilder b(node, g);
@@ -221,6 +223,11 @@ Contraction input_grad_phase(const Node& node, const ConvGeometry& g,
   b.dim("n", DimClass::kM, g.batch, {s.y_image, 0, s.x_image});
   for (int axis = 0; axis < s.spatial; ++axis) {
     const auto i = static_cast<size_t>(axis);
+    if (g.dim(axis).is_one_window()) {
+      b.dim(axis_name('t', axis), DimClass::kN, g.dim(axis).in, {0, s.w[i], s.x[i]});
+      b.offset(0, g.dim(axis).pad_low * s.w[i], 0);
+      continue;
+    }
     b.dim(axis_name('t', axis), DimClass::kM, phases[i].count,
           {s.y[i], 0, g.dim(axis).stride * s.x[i]}, axis, 1);
     b.offset(0, 0, phases[i].phase * s.x[i]);
@@ -231,6 +238,7 @@ Contraction input_grad_phase(const Node& node, const ConvGeometry& g,
   for (int axis = 0; axis < s.spatial && !b.contraction().empty; ++axis) {
     const auto i = static_cast<size_t>(axis);
     const AxisPhase& p = phases[i];
+    if (g.dim(axis).is_one_window()) continue;
     b.dim(axis_name('k', axis), DimClass::kK, p.taps, {p.move * s.y[i], -p.step * s.w[i], 0}, axis,
           p.move);
     const int64_t lowest = p.base - (p.taps - 1) * p.move;
@@ -240,7 +248,8 @@ Contraction input_grad_phase(const Node& node, const ConvGeometry& g,
     b.dim("c", DimClass::kK, s.co, {1, 1, 0});
     for (int axis = 0; axis < s.spatial; ++axis) {
       const AxisPhase& p = phases[static_cast<size_t>(axis)];
-      b.guard(axis, p.base - (p.taps - 1) * p.move, g.dim(axis).out - 1);
+      if (!g.dim(axis).is_one_window())
+        b.guard(axis, p.base - (p.taps - 1) * p.move, g.dim(axis).out - 1);
     }
   }
   for (int axis = 0; axis < s.spatial; ++axis) {
@@ -311,7 +320,7 @@ PaddedCopy pad_output(ConvGeometry& g, std::vector<int64_t>& lows) {
     int64_t high = 0;
     for (int64_t phase = 0; phase < std::min(d.stride, d.in); ++phase) {
       const AxisPhase p = axis_phase(d, phase);
-      if (p.taps == 0) continue;
+      if (p.taps == 0 || d.is_one_window()) continue;
       low = std::max(low, -(p.base - (p.taps - 1) * p.move));
       high = std::max(high, p.base + p.count - d.out);
     }

@@ -10,11 +10,12 @@ namespace gradc::kernel {
 std::vector<std::vector<int64_t>> take_beside(const Contraction& c, Nest& nest) {
   constexpr int64_t kMostBeside = 12;
   constexpr int64_t kEnough = 32;
+  constexpr int64_t kShortSum = 32;
   int64_t left = 1;
   for (const NestDim& dim : nest.dims)
     left *= dim.reduce ? 1 : dim.extent;
   std::vector<std::vector<int64_t>> beside = {std::vector<int64_t>(nest.offsets.size(), 0)};
-  for (size_t d = c.dims.size(); d-- > 0 && sums_in_groups(c);) {
+  for (size_t d = c.dims.size(); d-- > 0 && size_of(c, DimClass::kK) >= kShortSum;) {
     const ContractionDim& dim = c.dims[d];
     const auto at = std::find_if(nest.dims.begin(), nest.dims.end(),
                                  [&](const NestDim& n) { return n.name == dim.name; });

@@ -9,10 +9,10 @@
 
 namespace gradc::kernel {
 
-/// Results whose long sums run over the same elements of b, side by side in one pass: the innermost
-/// dimensions of m that do not move b (the taps of a depthwise filter's gradient), as long as that
-/// leaves enough for vectors. How far each result is from the first, in every space; the dimensions
-/// are taken out of the nest. Sums stay in their order.
+/// Results whose sums, if not short, run over the same elements of b, side by side in one pass: the
+/// innermost dimensions of m that do not move b (the taps of a depthwise filter's gradient), as
+/// long as that leaves enough for vectors. How far each result is from the first, in every space;
+/// the dimensions are taken out of the nest. Sums stay in their order.
 std::vector<std::vector<int64_t>> take_beside(const Contraction& c, Nest& nest);
 
 /// The position so far from `at` in every space.

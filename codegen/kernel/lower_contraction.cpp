@@ -388,13 +388,17 @@ Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy
 // ---- padded copies
 // -------------------------------------------------------------------------------
 
-/// Guards cost more than a copy when a big contraction reads every element several times.
+/// Guards cost more than a copy when a big contraction reads every element several times; in a
+/// nest each costs as much as its product, and the copy as much as a few of both.
 bool wants_copy(const ContractionSet& set) {
+  constexpr int64_t kManyTaps = 16;
+  constexpr int64_t kFewTerms = 128;
   int64_t products = 0;
   bool guarded = false;
   for (const Contraction& c : set.parts) {
     if (c.empty) continue;
-    if (is_dot(c) || prefers_nest(c)) return false;
+    const int64_t terms = size_of(c, DimClass::kK);
+    if (is_dot(c) || (prefers_nest(c) && (terms < kManyTaps || terms > kFewTerms))) return false;
     guarded = guarded || !c.guards.empty();
     products += size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) * size_of(c, DimClass::kN) *
                 size_of(c, DimClass::kK);

@@ -75,6 +75,12 @@ std::vector<ConvCase> conv_cases() {
       {f32({2, 9, 9, 4}), f32({1, 1, 4, 8}), {{3, 3}, {}, {}, {}, 1, {}}},
       {f32({3, 40, 4}), f32({5, 4, 8}), {{2}, {2}, {2}, {}, 1, {}}},
       {f32({1, 5, 6, 5, 4}), f32({3, 2, 3, 4, 8}), {{1, 2, 1}, {1, 0, 1}, {1, 1, 0}, {}, 1, {}}},
+      // A single window, along one axis or both, also one that sees padding.
+      {f32({3, 4, 4, 8}), f32({4, 4, 8, 16}), {}},
+      {f32({3, 3, 9, 8}), f32({3, 3, 8, 16}), {{1, 1}, {0, 1}, {0, 1}, {}, 1, {}}},
+      {f32({2, 2, 2, 8}), f32({4, 3, 8, 16}), {{1, 1}, {1, 1}, {1, 0}, {}, 1, {}}},
+      // Depthwise, with many taps that read a padded copy.
+      {f32({2, 8, 8, 16}), f32({5, 5, 1, 16}), {{1, 1}, {2, 2}, {2, 2}, {}, 16, {}}},
   };
 }
 
@@ -118,6 +124,19 @@ TEST(LowerContraction, UnpaddedConvolutionMergesTheWindowRow) {
   const test::LoweredRun run = made.run();
   EXPECT_NE(run.text.find("k=(k0:3, i:12)"), std::string::npos) << run.text;
   EXPECT_EQ(test::count_of(run.text, "guard"), 0U) << run.text;
+}
+
+// Each input position meets one tap: positions are columns, and no zero is multiplied.
+TEST(LowerContraction, GradientOfASingleWindowHasNoSumOverTaps) {
+  Made made;
+  const ConvAttrs attrs{{1, 1}, {}, {}, {}, 1, {8, 4, 4, 16}};
+  made.output(made.b.add(Op::kConvInputGrad,
+                         {made.input(f32({8, 1, 1, 32})), made.input(f32({4, 4, 16, 32}))},
+                         make_attrs(attrs)));
+  const test::LoweredRun run = made.run();
+  EXPECT_EQ(test::count_of(run.text, "k=(c:32)"), 1U) << run.text;
+  EXPECT_EQ(test::count_of(run.text, "guard"), 0U) << run.text;
+  EXPECT_EQ(test::count_of(run.text, ".pad("), 0U) << run.text;
 }
 
 TEST(LowerContraction, StridedGradientIsOneContractionPerPhase) {
