@@ -104,7 +104,7 @@ TEST_P(Networks, GradientsAgreeWithFiniteDifferences) {
     EXPECT_TRUE(check.passed || rounding)
         << check.name << " " << check.analytic << " " << check.numeric;
   }
-  EXPECT_GT(largest, 1e-3);
+  EXPECT_GT(largest, 1e-4);
 }
 
 TEST_P(Networks, LossFalls) {
