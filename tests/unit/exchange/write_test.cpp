@@ -106,13 +106,15 @@ TEST(Write, ConstraintsAndActivityRegularizersAreKept) {
     EXPECT_EQ(model.layers[2].component.options.number("l1"), 0.5);
   };
   check(*read.model);
-  const auto written = export_keras(*read.model);
-  ASSERT_TRUE(written.ok()) << written.message();
-  const Json& scale = (**written)["config"]["layers"][1]["config"]["scale"];
-  EXPECT_EQ(scale, 0.5);  // no list: Keras takes a factor of one number as it is
-  const Read again = read_text((**written).dump());
-  ASSERT_TRUE(again.model.ok()) << again.problems;
-  check(*again.model);
+  for (const KerasForm form : {KerasForm::kTwo, KerasForm::kThree}) {
+    const auto written = export_keras(*read.model, form);
+    ASSERT_TRUE(written.ok()) << written.message();
+    const Json& scale = (**written)["config"]["layers"][1]["config"]["scale"];
+    EXPECT_EQ(scale, 0.5);  // no list: Keras takes a factor of one number as it is
+    const Read again = read_text((**written).dump());
+    ASSERT_TRUE(again.model.ok()) << again.problems;
+    check(*again.model);
+  }
   const Read one = read_text(R"({"class_name": "Sequential", "keras_version": "1.2.2", "config": [
     {"class_name": "Dense", "config": {"name": "d", "output_dim": 3, "batch_input_shape": [null, 4],
       "W_constraint": {"name": "MaxNorm", "m": 5, "axis": 0}}}]})");
