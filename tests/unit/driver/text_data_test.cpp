@@ -128,7 +128,7 @@ TEST_F(TextData, ResumedCountsAreThoseOfOneRun) {
 TEST_F(TextData, WordsOfALanguageModel) {
   const std::string model = scratch_ / "words.json", text = scratch_ / "text.txt";
   write_text_file(model, R"({
-    "name": "words", "inputs": [{"name": "text", "shape": [4], "dtype": "int32"}],
+    "name": "words", "inputs": [{"name": "text", "shape": [8], "dtype": "int32"}],
     "layers": [{"type": "embedding", "input_dim": 9, "output_dim": 8},
                {"type": "gru", "units": 24, "return_sequences": true},
                {"type": "dense", "units": 9, "name": "next"}],
@@ -142,8 +142,9 @@ TEST_F(TextData, WordsOfALanguageModel) {
       gradc("train " + model + " --data " + text + ":words:stride=1 --out " + weights_);
   ASSERT_EQ(trained.code, 0) << trained.output;
   const std::string generate = "generate " + model + " --weights " + weights_ + " --prompt ";
-  EXPECT_EQ(gradc(generate + "'The dog' --length 8 --temperature 0").output,
-            "The dog saw the cat the cat ran the dog\n");
+  // Beyond its window of 8 words too.
+  EXPECT_EQ(gradc(generate + "'The dog' --length 15 --temperature 0").output,
+            "The dog saw the cat the cat ran the dog saw the cat the cat ran the\n");
   const Outcome refused = gradc(generate + "'the bird'");
   EXPECT_EQ(refused.code, 1);
   EXPECT_NE(refused.output.find("the model was not trained with \"bird\""), std::string::npos)
