@@ -91,7 +91,7 @@ class AotCompilation {
     GRADC_TRY(tables_, make_tables(model_, effective_batch(model_, options_.compile), warnings));
     std::vector<EntryPoint> kinds = entries_of(model_);
     std::erase(kinds, EntryPoint::kGradients);  // for comparisons by `gradc run`; a binary trains
-    if (options_.emit == EmitKind::kExecutable && tables_->slot(kStepInput) >= 0)
+    if (options_.emit == EmitKind::kExecutable && tables_->has_step())
       kinds.push_back(EntryPoint::kStep);  // only programs generate
     GRADC_TRY(const kernel::Program program,
               lower_entries(model_, kinds, *tables_, options_.compile, nullptr));

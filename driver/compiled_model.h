@@ -76,7 +76,7 @@ class CompiledModel {
   /// The kernels and steps of these entries, made anew: for reports, code has no need of them.
   Result<kernel::Program> lower(std::span<const EntryPoint> kinds) const;
   bool supports(EntryPoint kind) const {
-    if (kind == EntryPoint::kStep) return tables_->slot(kStepInput) >= 0;
+    if (kind == EntryPoint::kStep) return tables_->has_step();
     return kind == EntryPoint::kPredict || model_.training.has_value();
   }
   /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the

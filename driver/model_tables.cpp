@@ -29,8 +29,8 @@ gradc_rt_tensor_kind kind_of_input(const GraphInput& input, const HeldNames& lay
       return GRADC_RT_PARAMETER;
     case InputKind::kState:
       if (layers.carried.contains(input.name)) return GRADC_RT_CARRIED;
-      if (starts_with(input.name, kStepState)) return GRADC_RT_STEP;
-      return layers.all.contains(input.name) ? GRADC_RT_STATE : GRADC_RT_OPTIMIZER_STATE;
+      if (layers.all.contains(input.name)) return GRADC_RT_STATE;
+      return starts_with(input.name, kStepState) ? GRADC_RT_STEP : GRADC_RT_OPTIMIZER_STATE;
     case InputKind::kInput:
       if (starts_with(input.name, "input/")) return GRADC_RT_INPUT;
       if (starts_with(input.name, "target/")) return GRADC_RT_TARGET;
@@ -246,6 +246,11 @@ int64_t ModelTables::slot(std::string_view name) const {
   return at == by_name_.end() || std::string_view(tensors_[*at].name) != name
              ? -1
              : static_cast<int64_t>(*at);
+}
+
+bool ModelTables::has_step() const {
+  const int64_t input = slot(kStepInput);
+  return input >= 0 && tensors_[static_cast<size_t>(input)].kind == GRADC_RT_STEP;
 }
 
 void ModelTables::sort_by_name() {

@@ -59,6 +59,8 @@ class ModelTables {
   void set_step_remark(const std::string& text) { model_.step_remark = keep(text); }
   /// The slot of a tensor by its name; -1 if the model has none of that name.
   int64_t slot(std::string_view name) const;
+  /// Whether there is an entry of one step of a text.
+  bool has_step() const;
   std::span<const gradc_rt_tensor> tensors() const { return tensors_; }
   /// Names that stand for two things, e.g. a layer "output" with a parameter named as an output.
   std::span<const std::string> ambiguous() const { return ambiguous_; }

@@ -98,7 +98,9 @@ class RowBlocker {
         take(use.node, seen);
     }
     if (!close() || !is_sound() || !pays()) return false;
+    const auto without = region_;
     follow_numbers();
+    if (!is_sound()) region_ = without;
     return true;
   }
 
@@ -194,7 +196,8 @@ class RowBlocker {
             const NodeId maker = graph_.def(operand);
             if (!maker.valid() || behind_[maker.index] == 0) return !is_inside(operand);
             const std::vector<Use>& uses = graph_.value(operand).uses;
-            return is_inside(operand) && !graph_.is_output(operand) &&
+            return is_inside(operand) && region_.at(maker) != Made::kSum &&
+                   !graph_.is_output(operand) &&
                    std::all_of(uses.begin(), uses.end(), [&](const Use& use) {
                      return use.node == id || region_.contains(use.node);
                    });

@@ -146,9 +146,9 @@ Result<double> rounding_of(const Evaluated& loss, const Graph& graph,
     for (size_t k = 0; k + kOrder < kPoints; ++k)
       squares += values[k] * values[k];
     const double mean = squares / static_cast<double>(kPoints - kOrder);
-    least = std::min(least, std::sqrt(mean / kVarianceOfOrder));
+    if (std::isfinite(mean)) least = std::min(least, std::sqrt(mean / kVarianceOfOrder));
   }
-  return least;
+  return std::isfinite(least) ? least : 0.0;
 }
 
 /// Half-width of the interval around which a parameter starts.
@@ -160,6 +160,11 @@ double spread(const GraphInput& input, const TensorType& type) {
 double initial_value(const InitSpec& init) {
   if (init.kind == "ones") return 1.0;
   return init.kind == "constant" ? init.a : 0.0;
+}
+
+bool is_constant(const InitSpec& init) {
+  return init.kind.empty() || init.kind == "zeros" || init.kind == "ones" ||
+         init.kind == "constant";
 }
 
 }  // namespace
@@ -212,7 +217,8 @@ std::vector<Tensor> draw_inputs(const Graph& graph, uint64_t seed) {
       if (!is_float(t.type.dtype)) {
         x = input.kind == InputKind::kState ? 0.0 : static_cast<double>(engine() >> 63U);
       } else if (input.kind == InputKind::kState) {
-        x = initial_value(input.init);
+        const double width = spread(input, t.type);
+        x = is_constant(input.init) ? initial_value(input.init) : uniform(engine, -width, width);
       } else if (input.kind == InputKind::kParam) {
         const double width = spread(input, t.type);
         x = initial_value(input.init) + uniform(engine, -width, width);

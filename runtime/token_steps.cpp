@@ -13,7 +13,9 @@ void set_token(Instance& instance, size_t tensor, size_t place, int32_t token) {
 }
 
 bool TokenSteps::possible(const Instance& instance) {
-  return instance.find("step/input") >= 0 && instance.has_entry(GRADC_RT_STEP_ENTRY);
+  const auto input = instance.find("step/input");
+  return input >= 0 && instance.tensor(static_cast<size_t>(input)).kind == GRADC_RT_STEP &&
+         instance.has_entry(GRADC_RT_STEP_ENTRY);
 }
 
 Status TokenSteps::prepare(Instance& instance, size_t window) {

@@ -75,7 +75,8 @@ void divide_by_sigma(const LayerBuildArgs& a, const std::string& name) {
     u = normalized(product);
   }
   const Val zero = equal(reduce_max(abs(w), {0, 1}), 0.0);
-  const Val sigma = select(zero, 1.0, reduce_sum(product * u, {0, 1}));
+  const Val norm = reduce_sum(product * u, {0, 1});
+  const Val sigma = select(equal(norm, 0.0), 1.0, norm);
   a.update_state(name, kernel / broadcast(sigma, kernel.shape(), {}));
   a.update_state(kVector, select(broadcast(zero, u.shape(), {}), before, u));
 }

@@ -194,5 +194,31 @@ TEST(BlockRows, NotWhereARowSeesOthersOrLittleIsSaved) {
   }
 }
 
+/// As many classes as rows: what is made of a sum over rows has the shape of a number of each row.
+TEST(BlockRows, SumsOverRowsAreNoNumbersOfRows) {
+  Graph graph("net");
+  Builder b(graph);
+  const Val x = b.input(InputKind::kInput, f32({128, 8}), "x", "x");
+  const Val w = b.input(InputKind::kParam, f32({8, 128}), "w", "w");
+  const Val bias = b.input(InputKind::kParam, f32({128}), "b", "b");
+  const Val y = exp(matmul(x, w) + broadcast(bias, Shape{128, 128}, {1}));
+  graph.add_output("w.next", (w - matmul(x, y, true, false) * 0.5).id());
+  graph.add_output("b.next", (bias - reduce_sum(y, {0}) * 0.5).id());
+  std::vector<Tensor> inputs;
+  for (const GraphInput& input : graph.inputs()) {
+    Tensor& t = inputs.emplace_back(graph.type(input.value));
+    for (size_t i = 0; i < t.data.size(); ++i)
+      t.data[i] = 0.01 * static_cast<double>(i * 37 % 101) - 0.5;
+  }
+  const auto wanted = interpret(graph, inputs);
+  ASSERT_TRUE(wanted.ok()) << wanted.message();
+  PassContext context;
+  const auto done =
+      make_in_blocks(graph, context, {.large_bytes = 4096, .most_rows = 32, .fewest_rows = 8});
+  ASSERT_TRUE(done.ok()) << done.message();
+  EXPECT_TRUE(*done);
+  expect_equal_outputs(*interpret(graph, inputs), *wanted, 1e-12, "in blocks");
+}
+
 }  // namespace
 }  // namespace gradc

@@ -262,5 +262,32 @@ TEST(Names, PagesAndDrawingsKeepThemAsText) {
   }
 }
 
+/// A layer's tensors may be called as those of the entry of one step are.
+TEST(Names, ALayerCalledStepIsALayer) {
+  const Scratch scratch;
+  write_text_file(scratch / "step.gir", R"(graph @step {
+  input %x : f32[BxD]
+  param %input : f32[D] {init=ones}
+  state %state0 : f32[D] {init=ones}
+forward:
+  %0   = broadcast %input {dims=[1]}  : f32[BxD]
+  %1   = broadcast %state0 {dims=[1]} : f32[BxD]
+  %2   = add %0, %1
+  %y   = mul %x, %2
+  return %y
+}
+)");
+  const std::string model = scratch / "m.json";
+  write_text_file(model, R"({"inputs": [{"name": "x", "shape": [3]}],
+    "layers": [{"type": "gir", "name": "step", "file": "step.gir"},
+               {"type": "dense", "name": "y", "units": 1}],
+    "training": {"loss": "mse", "optimizer": "sgd", "batch_size": 4}})");
+  const Outcome built = gradc("compile " + model + " -o " + (scratch / "program"));
+  EXPECT_EQ(built.code, 0) << built.output;
+  const Outcome info = shell((scratch / "program") + " info");
+  EXPECT_NE(info.output.find("step/state0"), std::string::npos) << info.output;
+  EXPECT_NE(info.output.find("step/input"), std::string::npos) << info.output;
+}
+
 }  // namespace
 }  // namespace gradc::test

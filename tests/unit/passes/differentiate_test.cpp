@@ -168,6 +168,27 @@ forward:
   EXPECT_EQ(context.sink.all()[0].place.pointer, "/layers/1");
 }
 
+/// A weight that is not trained passes gradients on as any other: zeros would hide wrong ones.
+TEST(Differentiate, StatesThatStartAtRandomAreDrawn) {
+  const auto graph = parsed(R"(graph @frozen {
+  state %w : f32[4] {name=a/w, init=variance_scaling(a=1.0, mode=fan_avg, distribution=uniform, fan_in=4, fan_out=4)}
+  state %mean : f32[4] {name=n/mean, init=zeros}
+  state %variance : f32[4] {name=n/variance, init=ones}
+forward:
+  %0 = mul %w, %variance   : f32[4]
+  %1 = add %0, %mean       : f32[4]
+  return y=%1
+}
+)");
+  ASSERT_NE(graph, nullptr);
+  const std::vector<Tensor> drawn = draw_inputs(*graph, 1);
+  for (size_t i = 0; i < 4; ++i) {
+    EXPECT_NE(drawn[0][i], 0.0);
+    EXPECT_EQ(drawn[1][i], 0.0);
+    EXPECT_EQ(drawn[2][i], 1.0);
+  }
+}
+
 TEST(Differentiate, RefusesAnOpWithoutGradientAndNamesItsLayer) {
   const auto graph = parsed(R"(graph @refused {
   param %w : f32[2] {name=w}
