@@ -146,7 +146,23 @@ std::optional<std::shared_ptr<const SourceFile>> read_file(DiagnosticSink& sink,
   const auto written = read_text(sink, at);
   if (!written) return std::nullopt;
   std::filesystem::path path(*written);
-  if (path.is_relative()) path = std::filesystem::path(at.file()).parent_path() / path;
+  if (path.is_relative()) {
+    if (std::find(path.begin(), path.end(), "..") != path.end()) {
+      sink.error(DiagKind::kBadValue, at.place(),
+                 "{} is \"{}\", but must be in the model's folder or below it",
+                 place_name(at.pointer()), *written);
+      return std::nullopt;
+    }
+    path = std::filesystem::path(at.file()).parent_path() / path;
+  }
+  std::error_code error;
+  const auto kind = std::filesystem::status(path, error).type();
+  if (kind != std::filesystem::file_type::regular &&
+      kind != std::filesystem::file_type::directory &&
+      kind != std::filesystem::file_type::not_found) {
+    sink.error(DiagKind::kFileUnreadable, at.place(), "\"{}\" is no regular file", path.string());
+    return std::nullopt;
+  }
   Result<SourceFile> file = read_source_file(path.lexically_normal().string(), kMaxBytes);
   if (file.ok()) return std::make_shared<const SourceFile>(file.take());
   for (Diagnostic problem : file.diagnostics()) {

@@ -66,7 +66,7 @@ extern constinit const LayerDef kAddLoss{
     .base = {.type = "add_loss",
              .summary = "Its first input. The elements of its last (which may be the same) are "
                         "added to the loss: their sum, the mean over the examples. Keras's method "
-                        "of this name.",
+                        "of this name adds the sum itself, whatever the number of examples.",
              .options = kAddLossOptions},
     .max_inputs = 2,
     .masks = MaskRule::kKnows,

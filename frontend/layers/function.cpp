@@ -60,11 +60,11 @@ class Inference {
 
   bool run() {
     const size_t errors = a_.sink.all().size();
-    check_inputs();
+    const bool fits = check_inputs();
     check_nodes();
     for (size_t i = 0; i < graph_.inputs().size(); ++i)
       declare(graph_.inputs()[i], larger_.inputs()[i]);
-    check_results();
+    if (fits) check_results();  // what does not follow the batch is said once
     return a_.sink.all().size() == errors;
   }
 
@@ -83,7 +83,8 @@ class Inference {
     return fmt::format("%{} : {}", graph_.value(value).name, to_string(graph_.type(value)));
   }
 
-  void check_inputs() {
+  bool check_inputs() {
+    bool fits = true;
     const std::vector<TensorType> given = batched(a_.inputs, a_.batch_size);
     size_t count = 0;
     for (const GraphInput& input : graph_.inputs()) {
@@ -95,8 +96,10 @@ class Inference {
           type.dtype == given[i].dtype || (is_float(type.dtype) && is_float(given[i].dtype));
       if (type.shape == given[i].shape && same_kind) continue;
       fail("is given {} for {}", to_string(given[i]), text(input.value));
+      fits = false;
     }
     if (count != given.size()) fail("takes {} inputs, got {}", count, given.size());
+    return fits;
   }
 
   void check_nodes() {
@@ -115,6 +118,9 @@ class Inference {
 
   void declare(const GraphInput& input, const GraphInput& in_larger) {
     if (input.kind == InputKind::kInput) return;
+    if (input.kind == InputKind::kArg)
+      return fail("has the arg {}, but a function has inputs, params and states",
+                  text(input.value));
     const TensorType& type = graph_.type(input.value);
     const Ints shape = type.shape.to_vector();
     const auto init = make_init_spec(input.init, shape);
@@ -172,23 +178,44 @@ class Inference {
   const Graph& larger_;
 };
 
+/// Names of "sizes" that say nothing.
+bool check_sizes(LayerInferArgs& a) {
+  bool good = true;
+  const SourceFile& file = a.options().file("file");
+  for (const auto& [name, value] : a.options().named_ints("sizes")) {
+    ExtentNames others{a.options().named_ints("sizes"), batched(a.inputs, a.batch_size)};
+    others.values.erase(name);
+    const bool unused =
+        parse_graph(file.text(), file.path(), others).ok() && !others.values.contains(name);
+    if (!unused) continue;
+    a.sink.error(DiagKind::kUnknownName, a.place,
+                 "{} has a size of \"{}\", but \"{}\" has no extent of this name", a.who(), name,
+                 file.path());
+    good = false;
+  }
+  return good;
+}
+
 bool infer_function(LayerInferArgs& a) {
-  const Result<Function> function = instantiate(a.options(), batched(a.inputs, a.batch_size));
-  const Result<Function> larger = instantiate(a.options(), batched(a.inputs, a.batch_size + 1));
-  for (const Result<Function>* one : {&function, &larger}) {
-    if (one->ok()) continue;
-    for (Diagnostic problem : one->diagnostics()) {
+  std::vector<Function> made;
+  for (const int64_t batch : {a.batch_size, a.batch_size + 1, int64_t{1}}) {
+    Result<Function> one = instantiate(a.options(), batched(a.inputs, batch));
+    if (one.ok()) {
+      made.push_back(one.take());
+      continue;
+    }
+    for (Diagnostic problem : one.diagnostics()) {
       problem.with_note(
-          one == &function
+          batch == a.batch_size
               ? fmt::format("{} is here", a.who())
               : fmt::format("{} is here; it must fit every batch, and does not fit one of {}",
-                            a.who(), a.batch_size + 1),
+                            a.who(), batch),
           a.place);
       a.sink.add(std::move(problem));
     }
     return false;
   }
-  return Inference(a, **function, **larger).run();
+  return check_sizes(a) && Inference(a, *made[0], *made[1]).run();
 }
 
 Val build_function(const LayerBuildArgs& a) {

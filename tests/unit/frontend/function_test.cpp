@@ -2,6 +2,8 @@
 #include "tests/unit/frontend/run_model.h"
 
 #include <cmath>
+#include <sys/stat.h>
+#include <unistd.h>
 
 namespace gradc {
 namespace {
@@ -79,6 +81,32 @@ TEST(Function, ProblemsAreShownInBothFiles) {
                  {"%w : f32[32x4], whose shape follows the batch", "%u : f32[4] without a usable",
                   "takes 2 inputs, got 1", "random_uniform", "first axis, and no other"});
   expect_problem(layer_of("nothing.gir"), {"no such file", "/layers/0/file"});
+  expect_problem(layer_of("arg.gir"), {"has the arg %a : f32[4]"});
+}
+
+TEST(Function, MustFitABatchOfOne) {
+  expect_problem(layer_of("twelve.gir"), {"twelve.gir:4:", "does not fit one of 1"});
+}
+
+TEST(Function, NamesOfSizesAreExtents) {
+  for (const char* name : {"width", "UNUSED"}) {
+    const std::string sizes = R"(, "sizes": {"WIDTH": 3, ")" + std::string(name) + "\": 3}";
+    expect_problem(layer_of("swiglu.gir", sizes), {"has a size of", name});
+  }
+  const std::string twice =
+      problems_of(with_layers(layer_of("swiglu.gir", R"(, "sizes": {"WIDTH": 3, "B": 7})"), "[4]"));
+  EXPECT_NE(twice.find("is given f32[32x4] for %x : f32[7x4]"), std::string::npos) << twice;
+  EXPECT_EQ(twice.find("first axis"), std::string::npos) << twice;
+}
+
+TEST(Function, FilesAreRegularAndBelowTheModel) {
+  expect_problem(R"({"type": "gir", "file": "a/../../f.gir"})",
+                 {"must be in the model's folder or below it", "/layers/0/file"});
+  const std::string pipe = testing::TempDir() + "gradc_function_pipe.gir";
+  unlink(pipe.c_str());
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  expect_problem(R"({"type": "gir", "file": ")" + pipe + "\"}", {"is no regular file"});
+  unlink(pipe.c_str());
 }
 
 }  // namespace
