@@ -1,6 +1,7 @@
 #include "exchange/keras_order.h"
 
 #include <algorithm>
+#include <tuple>
 
 namespace gradc::exchange {
 namespace {
@@ -20,12 +21,12 @@ class Order {
     std::vector<size_t> items(met_.size());
     for (size_t i = 0; i < items.size(); ++i)
       items[i] = i;
-    std::stable_sort(items.begin(), items.end(), [&](size_t a, size_t b) {
+    std::sort(items.begin(), items.end(), [&](size_t a, size_t b) {
       const bool first = met_[a] != kNotMet;
       const bool second = met_[b] != kNotMet;
       if (first != second) return first;
-      if (!first) return false;
-      return depths[a] != depths[b] ? depths[a] > depths[b] : met_[a] < met_[b];
+      if (first && depths[a] != depths[b]) return depths[a] > depths[b];
+      return std::tie(met_[a], a) < std::tie(met_[b], b);
     });
     std::vector<KerasItem> order;
     const size_t inputs = model_.inputs.size();

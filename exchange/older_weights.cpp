@@ -27,7 +27,7 @@ void drop_column(rt::Array& array, const ParameterSpec& spec) {
   if (!is_new && array.dims[3] == 1) transpose(array, {2, 3, 1, 0});
   if (array.dims[1] != 1) return;
   rt::Vec<int64_t> dims;
-  for (const size_t axis : {0, 2, 3})
+  for (const size_t axis : {size_t{0}, size_t{2}, size_t{3}})
     dims.push(array.dims[axis]);
   array.dims = std::move(dims);
 }

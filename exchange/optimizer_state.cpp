@@ -36,10 +36,8 @@ Slots slots_of(const Component& optimizer) {
   const std::string_view rule = step.rule().name;
   if (rule == "rmsprop") {
     // Keras's order is velocity, momentum, average_gradient.
-    std::stable_sort(slots.names.begin(), slots.names.end(),
-                     [](const std::string& a, const std::string& b) {
-                       return (a == "average_gradient") < (b == "average_gradient");
-                     });
+    const auto average = std::find(slots.names.begin(), slots.names.end(), "average_gradient");
+    if (average != slots.names.end()) std::rotate(average, average + 1, slots.names.end());
   } else {
     slots.together = 2;  // velocity_hat is made afterwards
   }

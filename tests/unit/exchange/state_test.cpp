@@ -31,7 +31,7 @@ rt::Array numbered(const Ints& dims, float first) {
   array.dims.append(dims.data(), dims.size());
   array.data.resize(array.count() * sizeof(float));
   for (size_t i = 0; i < array.count(); ++i)
-    rt::store_f64(array.data.data(), array.dtype, i, first + static_cast<float>(i) / 64);
+    rt::store_f64(array.data.data(), array.dtype, i, double{first} + static_cast<double>(i) / 64);
   return array;
 }
 
@@ -48,7 +48,7 @@ constexpr const char* kNames[] = {"one/kernel", "one/bias", "two/kernel", "two/b
 
 double first_of(const rt::SafetensorsFile& file, const std::string& name) {
   const rt::Array* array = file.find(name.c_str());
-  if (array == nullptr) return NAN;
+  if (array == nullptr) return std::nan("");
   return rt::load_f64(array->data.data(), array->dtype, 0);
 }
 
