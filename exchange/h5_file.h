@@ -10,6 +10,7 @@
 #include "support/result.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -29,6 +30,8 @@ class H5File {
   /// Whether the path leads to a group or dataset of this file, by plain links only.
   bool has(const std::string& path) const;
   bool is_group(const std::string& path) const;
+  /// The same for every path to one object; nothing where there is none.
+  std::optional<uint64_t> address(const std::string& path) const;
   /// Names of what a group holds, in byte order.
   Result<std::vector<std::string>> members(const std::string& group) const;
   bool has_attribute(const std::string& object, const std::string& name) const;
@@ -48,6 +51,7 @@ class H5File {
   int64_t file_;  ///< HDF5's hid_t
   std::string name_;
   size_t file_bytes_;
+  mutable uint64_t read_bytes_ = 0;  ///< of all datasets
 };
 
 /// What a file is made of; groups on the way to what is named are made.
@@ -65,7 +69,7 @@ struct H5Content {
   std::vector<std::pair<std::string, const rt::Array*>> arrays;
 };
 
-/// A file's bytes; nothing (and no reason) when libhdf5 cannot make it.
+/// A file's bytes. Floats of 16 bits become f32, which every reader has.
 Result<std::vector<char>> make_h5(const H5Content& content);
 
 }  // namespace gradc::exchange

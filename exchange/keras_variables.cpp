@@ -1,17 +1,19 @@
 // The variables in .keras archives: those of each layer are found by its class and its number among
 // the layers of this class.
 #include "support/json.h"
+#include "support/utf8.h"
 
 #include "exchange/h5_weights.h"
 #include "exchange/keras_options.h"
 #include "exchange/keras_paths.h"
 
 #include <map>
+#include <set>
 
 namespace gradc::exchange {
 namespace {
 
-constexpr int kMaxDepth = 16;
+constexpr int kMaxDepth = 16;  // of models, as in keras_model.cpp
 
 /// What layers keep variables in, in the order of gradc's parameters.
 constexpr const char* kParts[] = {"forward_layer", "backward_layer", "cell",
@@ -46,7 +48,7 @@ class VariableReader {
         continue;
       }
       WeightGroup group{name, {}};
-      GRADC_TRY_STATUS(read_object(path, separator, group, 0));
+      GRADC_TRY_STATUS(read_object(path, separator, group));
       GRADC_TRY_STATUS(read_cells(node, path, separator, group));
       if (type == "normalization" && group.arrays.size() == 2)
         group.arrays.push_back(nothing_seen());
@@ -68,9 +70,16 @@ class VariableReader {
     return {};
   }
 
-  Status read_object(const std::string& path, const std::string& separator, WeightGroup& group,
-                     int depth) {
-    if (depth > kMaxDepth) return Ok{};
+  /// Variables of an object and of those inside of it. Each object is one layer's: a group that is
+  /// met again lies in itself, or where it does not belong.
+  Status read_object(const std::string& path, const std::string& separator, WeightGroup& group) {
+    const auto address = file_.address(path);
+    if (address && !met_.insert(*address).second) {
+      return make_error(DiagKind::kInvalidData, {},
+                        "the group \"{}\" has another name too, but "
+                        "no variables are those of two layers",
+                        printable(path, 120));
+    }
     for (int i = 0;; ++i) {
       const std::string variable = fmt::format("{}/vars/{}", path, i);
       if (!file_.has(variable)) break;
@@ -79,7 +88,7 @@ class VariableReader {
     }
     for (const char* part : kParts) {
       const std::string inner = path + separator + part;
-      if (file_.is_group(inner)) GRADC_TRY_STATUS(read_object(inner, separator, group, depth + 1));
+      if (file_.is_group(inner)) GRADC_TRY_STATUS(read_object(inner, separator, group));
     }
     return Ok{};
   }
@@ -97,7 +106,7 @@ class VariableReader {
       const std::string type = snake_case(string_member(cell, "class_name"));
       const int number = counts[type]++;
       const std::string path = folder + (number == 0 ? type : fmt::format("{}_{}", type, number));
-      GRADC_TRY_STATUS(read_object(path, separator, group, 0));
+      GRADC_TRY_STATUS(read_object(path, separator, group));
     }
     return Ok{};
   }
@@ -112,6 +121,7 @@ class VariableReader {
 
   const H5File& file_;
   std::vector<WeightGroup> groups_;
+  std::set<uint64_t> met_;  ///< groups that were read, by their addresses
 };
 
 }  // namespace

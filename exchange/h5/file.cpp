@@ -20,13 +20,9 @@ constexpr size_t kMaxMembers = 1'000'000;
 constexpr uint64_t kFreeBytes = uint64_t{64} << 20U;
 constexpr uint64_t kMaxInflation = 1000;
 
-/// The library must not print: what went wrong is said by us.
-void be_quiet() {
-  static const bool done = [] {
-    H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
-    return true;
-  }();
-  static_cast<void>(done);
+/// Whether so much may be stated where so much is stored.
+bool is_bomb(uint64_t stated, uint64_t stored) {
+  return stated > kFreeBytes && stated / kMaxInflation > stored;
 }
 
 std::string text_of(const char* bytes, size_t length) {
@@ -220,6 +216,18 @@ bool H5File::is_group(const std::string& path) const {
   return object && H5Iget_type(*object) == H5I_GROUP;
 }
 
+std::optional<uint64_t> H5File::address(const std::string& path) const {
+  if (!has(path)) return std::nullopt;
+#if H5_VERSION_GE(1, 12, 0)
+  H5O_info1_t info{};
+  const herr_t status = H5Oget_info_by_name1(file_, path.c_str(), &info, H5P_DEFAULT);
+#else
+  H5O_info_t info{};
+  const herr_t status = H5Oget_info_by_name(file_, path.c_str(), &info, H5P_DEFAULT);
+#endif
+  return status < 0 ? std::nullopt : std::optional<uint64_t>(info.addr);
+}
+
 Result<std::vector<std::string>> H5File::members(const std::string& group) const {
   Listing listing;
   const Handle object(
@@ -303,8 +311,14 @@ Result<rt::Array> H5File::dataset(const std::string& path) const {
   if (!rt::checked_size(array.dims.span(), rt::dtype_bytes(number.dtype), &count, &bytes))
     return bad("is larger than memory can be");
   const uint64_t stored = std::min<uint64_t>(H5Dget_storage_size(*set), file_bytes_);
-  if (bytes > kFreeBytes && bytes / kMaxInflation > stored)
+  if (is_bomb(bytes, stored))
     return bad(fmt::format("states {} bytes, but {} are stored", bytes, stored));
+  // Many names may lead to one dataset.
+  read_bytes_ += bytes;
+  if (is_bomb(read_bytes_, file_bytes_)) {
+    return bad(fmt::format("makes {} bytes of what was read of a file of {}: more than it can hold",
+                           read_bytes_, file_bytes_));
+  }
   array.data.resize(bytes);
   if (count > 0 &&
       H5Dread(*set, number.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data.data()) < 0)

@@ -55,6 +55,34 @@ bool put_names(hid_t object, const std::string& name, const std::vector<std::str
   return true;
 }
 
+/// The type that an array is written as; -1 where HDF5's readers have none.
+hid_t type_of(rt::Dtype dtype) {
+  switch (dtype) {
+    case rt::Dtype::kF64:
+      return H5T_NATIVE_DOUBLE;
+    case rt::Dtype::kF32:
+    case rt::Dtype::kF16:
+    case rt::Dtype::kBF16:
+      return H5T_NATIVE_FLOAT;
+    case rt::Dtype::kI32:
+      return H5T_NATIVE_INT32;
+    case rt::Dtype::kI64:
+      return H5T_NATIVE_INT64;
+    case rt::Dtype::kBool:
+    case rt::Dtype::kU8:
+      return -1;
+  }
+  return -1;
+}
+
+/// Its values as f32.
+std::vector<float> widened(const rt::Array& array) {
+  std::vector<float> values(array.count());
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = static_cast<float>(rt::load_f64(array.data.data(), array.dtype, i));
+  return values;
+}
+
 bool put_array(hid_t file, const std::string& name, const rt::Array& array) {
   std::vector<hsize_t> dims(array.dims.begin(), array.dims.end());
   const Handle links(H5Pcreate(H5P_LINK_CREATE), H5Pclose);
@@ -63,14 +91,30 @@ bool put_array(hid_t file, const std::string& name, const rt::Array& array) {
                          ? H5Screate(H5S_SCALAR)
                          : H5Screate_simple(static_cast<int>(dims.size()), dims.data(), nullptr),
                      H5Sclose);
-  const hid_t type = array.dtype == rt::Dtype::kF64   ? H5T_NATIVE_DOUBLE
-                     : array.dtype == rt::Dtype::kI32 ? H5T_NATIVE_INT32
-                     : array.dtype == rt::Dtype::kI64 ? H5T_NATIVE_INT64
-                                                      : H5T_NATIVE_FLOAT;
+  const hid_t type = type_of(array.dtype);
   const Handle set(H5Dcreate2(file, name.c_str(), type, *space, *links, H5P_DEFAULT, H5P_DEFAULT),
                    H5Dclose);
-  return set && (array.count() == 0 ||
-                 H5Dwrite(*set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data.data()) >= 0);
+  if (!set || array.count() == 0) return static_cast<bool>(set);
+  const auto write = [&](const void* bytes) {
+    return H5Dwrite(*set, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, bytes) >= 0;
+  };
+  const bool is_short = array.dtype == rt::Dtype::kF16 || array.dtype == rt::Dtype::kBF16;
+  return is_short ? write(widened(array).data()) : write(array.data.data());
+}
+
+/// Nothing, or what cannot be written.
+Status check_arrays(const H5Content& content) {
+  std::vector<Diagnostic> problems;
+  for (const auto& [path, array] : content.arrays) {
+    const bool whole = array->data.size() == array->count() * rt::dtype_bytes(array->dtype);
+    if (type_of(array->dtype) >= 0 && whole) continue;
+    problems.push_back(make_error(DiagKind::kUnsupported, {},
+                                  "\"{}\" is {}, which HDF5 files of "
+                                  "models do not have",
+                                  path, rt::array_type_text(*array).c_str()));
+  }
+  if (problems.empty()) return Ok{};
+  return Failure(std::move(problems));
 }
 
 bool put_group(hid_t file, const std::string& path, hid_t links) {
@@ -116,6 +160,8 @@ bool put_content(hid_t file, const H5Content& content) {
 }  // namespace
 
 Result<std::vector<char>> make_h5(const H5Content& content) {
+  be_quiet();
+  GRADC_TRY_STATUS(check_arrays(content));
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   constexpr size_t kIncrement = size_t{1} << 20U;
   bool good = access && H5Pset_fapl_core(*access, kIncrement, 0) >= 0;

@@ -28,6 +28,9 @@ bool H5File::has(const std::string&) const {
 bool H5File::is_group(const std::string&) const {
   return false;
 }
+std::optional<uint64_t> H5File::address(const std::string&) const {
+  return std::nullopt;
+}
 Result<std::vector<std::string>> H5File::members(const std::string&) const {
   return not_here(name_);
 }

@@ -102,7 +102,7 @@ with h5py.File(os.path.join(here, "keras1.h5"), "w") as f:
             inner.create_dataset(f"{layer}_param_{i}", data=array)
 
 
-def keras_file(name, folder, config, separator="/", state=()):
+def keras_file(name, folder, config, separator="/", state=(), more=None):
     image = io.BytesIO()
     with h5py.File(image, "w") as f:
         for path, (_, weights) in zip([["lstm", "cell"], ["batch_normalization"], ["dense"]], WEIGHTS):
@@ -110,6 +110,8 @@ def keras_file(name, folder, config, separator="/", state=()):
                 f.create_dataset(separator.join([folder, *path]) + f"/vars/{i}", data=value)
         for i, value in enumerate(state):
             f.create_dataset(f"optimizer/vars/{i}", data=value)
+        if more:
+            more(f)
     with zipfile.ZipFile(os.path.join(here, name), "w") as z:
         for member, content in [("metadata.json", json.dumps({"keras_version": "2.15.0"})),
                                 ("config.json", json.dumps(config)), ("model.weights.h5", image.getvalue())]:
@@ -134,3 +136,21 @@ keras_file("keras3.keras", "layers", keras3)
 keras3["compile_config"] = KERAS2["compile_config"]
 keras_file("state.keras", "layers", keras3, state=[np.int64(5), np.float32(0.01)] +
            [state_of(slot, k) for k in range(len(TRAINED)) for slot in range(2)])
+
+
+# Hard links: a group that lies in itself, and much data of little under many names.
+def put_cycle(f):
+    cell = f["layers/lstm/cell"]
+    for name in ("layer", "cell", "forward_layer", "backward_layer"):
+        cell[name] = cell
+
+
+def put_again(f):
+    zeros = f.create_dataset("zeros", shape=(6 << 20,), dtype="f4", chunks=(1 << 20,), compression="gzip")
+    zeros[...] = 0
+    for i in range(20):
+        f[f"optimizer/vars/{i}"] = zeros
+
+
+keras_file("cycle.keras", "layers", keras3, more=put_cycle)
+keras_file("again.keras", "layers", keras3, more=put_again)
