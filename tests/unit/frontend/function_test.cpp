@@ -84,6 +84,22 @@ TEST(Function, ProblemsAreShownInBothFiles) {
   expect_problem(layer_of("arg.gir"), {"has the arg %a : f32[4]"});
 }
 
+TEST(Function, RowsOfResultsSeeNoOthers) {
+  expect_problem(layer_of("sum_of_rows.gir"), {"%y : f32[32x4], of which a row sees other rows"});
+  expect_problem(layer_of("softmax_of_rows.gir"), {"%y : f32[32x4], of which a row sees other"});
+}
+
+TEST(Function, StatesOfSeveralRowsStayInATail) {
+  const std::string text =
+      R"({"inputs": [{"name": "x", "shape": [2]}], "outputs": ["f"], "layers": [)" +
+      layer_of("running_mean.gir") +
+      R"(], "training": {"losses": {"f": "mean_squared_error"}, "optimizer": "sgd"}})";
+  const RunResult trained =
+      run_model(text, {.kind = EntryKind::kTrain, .batch_size = 2, .tail = true},
+                {{"input/x", {1, 2, 0, 0}}, {"f/mean", {1, 1}}});
+  EXPECT_FALSE(trained.updates.contains("f/mean"));
+}
+
 TEST(Function, MustFitABatchOfOne) {
   expect_problem(layer_of("twelve.gir"), {"twelve.gir:4:", "does not fit one of 1"});
 }
