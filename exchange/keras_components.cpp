@@ -43,6 +43,20 @@ constexpr ClassName kClasses[] = {
     {"r2_score", "R2Score"},
 };
 
+// Options of components that Keras calls otherwise.
+struct WrittenOption {
+  std::string_view type, own, name;
+};
+constexpr WrittenOption kWrittenOptions[] = {{"precision", "threshold", "thresholds"},
+                                             {"recall", "threshold", "thresholds"}};
+
+std::string option_name(const ComponentDef& def, std::string_view own) {
+  for (const WrittenOption& row : kWrittenOptions) {
+    if (row.type == def.type && row.own == own) return std::string(row.name);
+  }
+  return std::string(own);
+}
+
 }  // namespace
 
 std::string keras_class(std::string_view type) {
@@ -86,6 +100,7 @@ Json plain_option(const Options& options, const OptionDef& def, KerasForm form) 
     return numbers.size() == 1 ? Json(numbers[0]) : Json(numbers);
   }
   const Ints& value = options.ints(def.name);
+  if (def.type == OptionType::kIntOrInts && value.size() == 1) return value[0];
   const bool sides = (def.name == "padding" || def.name == "cropping") && value.size() >= 4;
   if (!sides) return value;
   Json pairs = Json::array();
@@ -105,7 +120,7 @@ Json with_class(std::string_view module, std::string_view name, Json config, Ker
 Json export_component(const Component& component, Family family, KerasForm form) {
   Json config = Json::object();
   for (const OptionDef& def : component.def->options)
-    config[std::string(def.name)] = plain_option(component.options, def, form);
+    config[option_name(*component.def, def.name)] = plain_option(component.options, def, form);
   return with_class(keras_module(family), keras_class(component.def->type), std::move(config),
                     form);
 }

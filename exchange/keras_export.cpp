@@ -25,18 +25,44 @@ constexpr std::string_view kNotInKerasTwo[] = {"rms_normalization", "group_query
                                                "spectral_normalization"};
 constexpr std::string_view kNotInKerasThree[] = {"locally_connected1d", "locally_connected2d"};
 
-// Options that Keras does not have, where they ask for nothing.
-constexpr std::string_view kOwnOptions[] = {"tied_to", "scale_initializer", "rms_scaling",
-                                            "use_alibi"};
+// Options that Keras does not have, where they ask for nothing; of one layer, or of all.
+struct OwnOption {
+  std::string_view name, type;
+};
+constexpr OwnOption kOwnOptions[] = {{"tied_to", {}},
+                                     {"scale_initializer", {}},
+                                     {"rms_scaling", {}},
+                                     {"use_alibi", {}},
+                                     {"rope_max_wavelength", {}},
+                                     {"rope_scaling_factor", {}},
+                                     {"antialias", {}},
+                                     {"attention_axes", "group_query_attention"},
+                                     {"data_format", "cropping1d"}};
+// Activations that are classes in Keras; the others are functions.
+constexpr std::string_view kActivationLayers[] = {"relu", "leaky_relu", "elu", "softmax"};
 
 bool is_one_of(std::string_view type, std::span<const std::string_view> list) {
   return std::find(list.begin(), list.end(), type) != list.end();
+}
+
+bool is_own_option(std::string_view type, std::string_view name) {
+  return std::any_of(std::begin(kOwnOptions), std::end(kOwnOptions), [&](const OwnOption& own) {
+    return own.name == name && (own.type.empty() || own.type == type);
+  });
 }
 
 /// Layers that are called with their inputs one by one: query, value, key.
 bool takes_arguments(const Layer& layer) {
   return layer.component.def != nullptr && (layer.component.def->type == "multi_head_attention" ||
                                             layer.component.def->type == "group_query_attention");
+}
+
+/// The inputs of a call as Keras wants them: attention to itself names its value too.
+std::vector<ModelValue> inputs_of(const Layer& layer, const Call& call) {
+  const bool attends = layer.component.def != nullptr &&
+                       layer.component.def->type.find("attention") != std::string_view::npos;
+  if (attends && call.inputs.size() == 1) return {call.inputs[0], call.inputs[0]};
+  return {call.inputs.begin(), call.inputs.end()};
 }
 
 bool is_recurrent(const Layer& layer) {
@@ -143,7 +169,8 @@ class Exporter {
         if (named) refuse(layer, "its further inputs");
       }
       nodes.push_back(third() ? call_with_arguments(layer, call) : list_of_inputs(layer, call));
-      if (call.inputs.size() == 1 && input == nullptr) input = &model_.spec(call.inputs[0]);
+      if (inputs_of(layer, call).size() == 1 && input == nullptr)
+        input = &model_.spec(call.inputs[0]);
     }
     Json json = describe(layer, names_[index]);
     if (form_ != KerasForm::kTwo && input != nullptr)
@@ -167,11 +194,12 @@ class Exporter {
     Json node = Json::array();
     const bool arguments = takes_arguments(layer);
     Json keywords = Json::object();
-    for (size_t i = 0; i < call.inputs.size(); ++i) {
+    const std::vector<ModelValue> inputs = inputs_of(layer, call);
+    for (size_t i = 0; i < inputs.size(); ++i) {
       if (arguments && i > 0) {
-        keywords[i == 1 ? "value" : "key"] = triple(call.inputs[i]);
+        keywords[i == 1 ? "value" : "key"] = triple(inputs[i]);
       } else {
-        node.push_back(tensor_of(call.inputs[i]));
+        node.push_back(tensor_of(inputs[i]));
       }
     }
     if (layer.component.def != nullptr) put_flags(layer, keywords);
@@ -184,7 +212,7 @@ class Exporter {
     Json args = Json::array();
     Json keywords = Json::object();
     Json tensors = Json::array();
-    for (const ModelValue input : call.inputs)
+    for (const ModelValue input : inputs_of(layer, call))
       tensors.push_back(tensor_of(input));
     if (tensors.size() == 1 || takes_arguments(layer)) {
       args = std::move(tensors);
@@ -225,15 +253,15 @@ class Exporter {
     check_class(layer, type);
     Json config = {{"name", name}, {"trainable", layer.trainable}, {"dtype", "float32"}};
     if (third()) config["dtype"] = with_class("keras", "DTypePolicy", {{"name", "float32"}}, form_);
-    const ComponentDef* activation = find_member(Family::kActivation, type);
-    if (activation != nullptr && layer.component.def->options.empty()) {
+    const bool is_class = is_one_of(type, kActivationLayers);
+    if (find_member(Family::kActivation, type) != nullptr && !is_class) {
       config["activation"] = activation_of(layer.component, layer);
       return layer_object("Activation", std::move(config));
     }
     for (const OptionDef& def : layer.component.def->options) {
       if (is_flag_of_call(def.name)) continue;
       Json value = option_of(layer, def);
-      if (!is_one_of(def.name, kOwnOptions)) {
+      if (!is_own_option(type, def.name)) {
         config[std::string(def.name)] = std::move(value);
       } else if (!is_plain_option(layer.component, def)) {
         refuse(layer, fmt::format("Keras does not have its \"{}\"", def.name));
@@ -276,6 +304,8 @@ class Exporter {
   Json inner(const Layer& layer) {
     std::string name = layer.name;
     if (third()) std::replace(name.begin(), name.end(), '/', '_');
+    if (layer.component.def->type == "spectral_normalization")
+      refuse(layer, "where its variables are inside of another layer is not known");
     return describe(layer, name);
   }
 
@@ -339,6 +369,13 @@ KerasForm archive_form(const Model& model) {
     if (local || has_old_activation(layer)) return KerasForm::kTwoArchive;
   }
   return KerasForm::kThree;
+}
+
+std::string_view oldest_keras(const Model& model, KerasForm form) {
+  const bool rms = std::any_of(model.layers.begin(), model.layers.end(), [](const Layer& layer) {
+    return layer.component.def != nullptr && layer.component.def->type == "rms_normalization";
+  });
+  return form == KerasForm::kThree && rms ? "3.9.0" : keras_version(form);
 }
 
 Result<OwnJson> export_keras(const Model& model, KerasForm form) {

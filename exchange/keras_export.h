@@ -16,6 +16,9 @@ namespace gradc::exchange {
 /// does not have is reported at once.
 Result<OwnJson> export_keras(const Model& model, KerasForm form);
 
+/// The Keras that an archive names, which has all that the model needs.
+std::string_view oldest_keras(const Model& model, KerasForm form);
+
 /// What layers are called in a file: their names, in Keras 3 without slashes.
 std::vector<std::string> keras_layer_names(const Model& model, KerasForm form);
 

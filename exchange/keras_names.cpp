@@ -70,6 +70,7 @@ constexpr Rename kOptions[] = {
     {"dropout_U", "recurrent_dropout"},
     {"alpha", "negative_slope"},
     {"theta", "threshold"},
+    {"thresholds", "threshold"},
     {"concat_axis", "axis"},
     {"dot_axes", "axes"},
     {"length", "size"},

@@ -44,8 +44,7 @@ constexpr std::string_view kWithoutEffect[] = {"name",
                                                "arguments",
                                                "loss_scale_factor",
                                                "steps_per_execution",
-                                               "cell_fused",
-                                               "zero_output_for_mask"};
+                                               "cell_fused"};
 
 /// What a member that gradc does not have may say without asking for anything.
 bool asks_for_nothing(std::string_view key, const Json& value) {
@@ -87,6 +86,12 @@ std::optional<Piece> translate_value(const Context& context, const JsonCursor& a
     if (value.is_number_float() && value.get<double>() == std::floor(value.get<double>()) &&
         std::abs(value.get<double>()) < kMaxWhole)
       return Piece(static_cast<int64_t>(value.get<double>()), at);
+  }
+  if (def.type == OptionType::kFloat && value.is_array()) {
+    if (value.size() == 1) return Piece(value[0], at);
+    context.sink.error(DiagKind::kUnsupported, at.place(),
+                       "\"{}\" is {} numbers, of which gradc takes one", def.name, value.size());
+    return std::nullopt;
   }
   if (def.type == OptionType::kFloat && value.is_object()) {
     // An array of one number, as older versions write some.

@@ -42,6 +42,12 @@ std::string snake_case(std::string_view name) {
   return out;
 }
 
+std::string object_name(std::string_view class_name) {
+  // Its name among the layers is not that of the class itself.
+  if (class_name == "GroupQueryAttention") return "grouped_query_attention";
+  return snake_case(class_name);
+}
+
 std::string path_inside(const Layer& layer, std::string_view parameter, KerasForm form) {
   const std::string_view type = layer.component.def->type;
   const Options& options = layer.component.options;
@@ -49,7 +55,12 @@ std::string path_inside(const Layer& layer, std::string_view parameter, KerasFor
   const std::string_view first = parameter.substr(0, slash);
   const std::string_view rest =
       slash == std::string_view::npos ? parameter : parameter.substr(slash + 1);
-  if (type == "lstm" || type == "gru" || type == "simple_rnn") return "/cell";
+  if (type == "lstm" || type == "gru" || type == "simple_rnn" || type.starts_with("conv_lstm"))
+    return "/cell";
+  if (type == "spectral_normalization")
+    return parameter == "vector_u"
+               ? ""
+               : "/layer" + path_inside(*options.layer("layer"), parameter, form);
   if (type == "rnn") return path_of_cell(layer, first);
   if (type == "time_distributed")
     return "/layer" + path_inside(*options.layer("layer"), parameter, form);

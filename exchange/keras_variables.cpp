@@ -39,7 +39,7 @@ class VariableReader {
     std::map<std::string, int> counts;
     for (const KerasNode& node : model.layers) {
       if (node.is_input) continue;
-      const std::string type = snake_case(node.layer.class_name);
+      const std::string type = object_name(node.layer.class_name);
       const int number = counts[type]++;
       const std::string path = folder + (number == 0 ? type : fmt::format("{}_{}", type, number));
       const std::string name = prefix + node.layer.name;
@@ -50,6 +50,7 @@ class VariableReader {
       WeightGroup group{name, {}};
       GRADC_TRY_STATUS(read_object(path, separator, group));
       GRADC_TRY_STATUS(read_cells(node, path, separator, group));
+      if (type == "spectral_normalization") vector_last(path, group);
       if (type == "normalization" && group.arrays.size() == 2)
         group.arrays.push_back(nothing_seen());
       if (!group.arrays.empty()) groups_.push_back(std::move(group));
@@ -63,7 +64,7 @@ class VariableReader {
     for (const std::string name : {"_layer_checkpoint_dependencies", "layers"}) {
       if (file_.is_group(at + name)) return at + name + "/";
       for (const KerasNode& node : model.layers) {
-        const std::string first = at + name + "\\" + snake_case(node.layer.class_name);
+        const std::string first = at + name + "\\" + object_name(node.layer.class_name);
         if (!node.is_input && file_.is_group(first)) return at + name + "\\";
       }
     }
@@ -109,6 +110,14 @@ class VariableReader {
       GRADC_TRY_STATUS(read_object(path, separator, group));
     }
     return Ok{};
+  }
+
+  /// Its own variables are the matrix, which is the inner layer's too, and the vector.
+  void vector_last(const std::string& path, WeightGroup& group) const {
+    const size_t own = file_.has(path + "/vars/1") ? 2 : 1;
+    if (group.arrays.size() <= own) return;
+    group.arrays.push_back(std::move(group.arrays[own - 1]));
+    group.arrays.erase(group.arrays.begin(), group.arrays.begin() + static_cast<ptrdiff_t>(own));
   }
 
   /// The "count" of a Normalization layer, which Keras 3 does without.

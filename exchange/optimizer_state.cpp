@@ -220,13 +220,32 @@ std::string assign_state(const Model& model, StateVariables state, rt::Safetenso
   return {};
 }
 
+void leave_state_out(const Model& model, const rt::SafetensorsFile& file, std::string_view why,
+                     std::vector<Diagnostic>& left_out) {
+  const bool has_slots = std::any_of(file.arrays.begin(), file.arrays.end(), [](const auto& array) {
+    return std::string_view(array.name.c_str()).starts_with("optimizer/") &&
+           std::string_view(array.name.c_str()) != kIterationInput;
+  });
+  if (!has_slots) return;
+  left_out.push_back({DiagKind::kLeftOut,
+                      Severity::kWarning,
+                      fmt::format("what is written is without the optimizer's state: {}", why),
+                      {.file = model.file},
+                      {},
+                      {}});
+}
+
 std::vector<WrittenVariable> state_variables(const Model& model, const rt::SafetensorsFile& file,
-                                             StateLayout layout) {
+                                             StateLayout layout,
+                                             std::vector<Diagnostic>& left_out) {
   std::vector<WrittenVariable> all;
   const rt::Array* iteration = file.find(kIterationInput);
   if (!model.training || iteration == nullptr || iteration->count() != 1) return all;
   const Component& optimizer = model.training->optimizer;
-  if (has_state_by_shape(optimizer)) return all;
+  if (has_state_by_shape(optimizer)) {
+    leave_state_out(model, file, "that of adafactor cannot be written", left_out);
+    return all;
+  }
   const bool tfjs = layout == StateLayout::kTfjs;
   const std::string who = keras_class(optimizer.def->type);
   all.push_back({tfjs ? "iter" : "iteration",
@@ -237,7 +256,10 @@ std::vector<WrittenVariable> state_variables(const Model& model, const rt::Safet
     const std::string name = slot_name(parameter.name(), {place.slot, {}, 0.0});
     const rt::Array* array = file.find(name.c_str());
     rt::Array copy;
-    if (place.ours && array == nullptr) return {};
+    if (place.ours && array == nullptr) {
+      leave_state_out(model, file, fmt::format("the weights have no \"{}\"", name), left_out);
+      return {};
+    }
     if (place.ours) {
       copy = array->clone();
       scale(copy, place.scale == 0.0 ? 1.0 : 1.0 / place.scale);

@@ -32,8 +32,12 @@ struct WrittenVariable {
   std::string name;
   rt::Array array;
 };
-/// The same list from the tensors of a model; empty when they have no state of the optimizer.
+/// The same list from the tensors of a model; empty when they have no state of the optimizer, and
+/// after a warning when what they have cannot be written.
 std::vector<WrittenVariable> state_variables(const Model& model, const rt::SafetensorsFile& file,
-                                             StateLayout layout);
+                                             StateLayout layout, std::vector<Diagnostic>& left_out);
+/// That the state is left out, if the tensors of a model have any, and why.
+void leave_state_out(const Model& model, const rt::SafetensorsFile& file, std::string_view why,
+                     std::vector<Diagnostic>& left_out);
 
 }  // namespace gradc::exchange

@@ -57,7 +57,8 @@ Status write_h5(const Model& model, const rt::SafetensorsFile* weights, const st
               weights_by_layer(model, keras_layer_names(model, kForm), *weights));
     put_weights(layers, content);
     state = state_variables(model, *weights,
-                            is_legacy(training) ? StateLayout::kBySlot : StateLayout::kKeras);
+                            is_legacy(training) ? StateLayout::kBySlot : StateLayout::kKeras,
+                            written->left_out);
     put_state(state, content);
   } else {
     put_weights({}, content);

@@ -22,7 +22,7 @@ class Store {
 
   void put_layer(const LayerWeights& layer) {
     if (layer.layer == nullptr) return;
-    const std::string type = snake_case(keras_class(layer.layer->component.def->type));
+    const std::string type = object_name(keras_class(layer.layer->component.def->type));
     const int number = counts_[type]++;
     const std::string path = "layers/" + (number == 0 ? type : fmt::format("{}_{}", type, number));
     content_.groups.push_back(path + std::string(kVariables));
@@ -35,6 +35,12 @@ class Store {
       if (counts && form_ == KerasForm::kThree) continue;
       const std::string object =
           path + path_inside(*layer.layer, name, form_) + std::string(kVariables);
+      // Keras's layer has the matrix that it divides as a variable of its own too.
+      const bool divided = layer.layer->component.def->type == "spectral_normalization" &&
+                           (name.ends_with("kernel") || name == "embeddings");
+      const std::string own = path + std::string(kVariables);
+      if (divided && next[own] == 0)
+        content_.arrays.emplace_back(fmt::format("{}/{}", own, next[own]++), array);
       content_.arrays.emplace_back(fmt::format("{}/{}", object, next[object]++), array);
     }
   }
@@ -78,12 +84,13 @@ Status write_keras(const Model& model, const rt::SafetensorsFile* weights, const
       store.put_layer(layer);
     const bool legacy = form == KerasForm::kTwoArchive && model.training &&
                         (*config)["compile_config"]["optimizer"]["module"] != "keras.optimizers";
-    state = state_variables(model, *weights, legacy ? StateLayout::kBySlot : StateLayout::kKeras);
+    state = state_variables(model, *weights, legacy ? StateLayout::kBySlot : StateLayout::kKeras,
+                            written->left_out);
     if (form == KerasForm::kThree && model.training) put_rate(model, state);
     store.put_state(state);
   }
   GRADC_TRY(const std::vector<char> image, make_h5(store.content()));
-  const Json metadata = {{"keras_version", keras_version(form)},
+  const Json metadata = {{"keras_version", oldest_keras(model, form)},
                          {"date_saved", "1980-01-01@00:00:00"}};  // of the archive's members too
   ZipWriter zip;
   zip.add("metadata.json", metadata.dump());

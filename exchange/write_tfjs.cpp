@@ -65,8 +65,12 @@ Status write_tfjs(const Model& model, const rt::SafetensorsFile* weights, const 
       for (const auto& [name, array] : layer.arrays)
         GRADC_TRY_STATUS(shards.add(layer.name + "/" + name, *array, false));
     }
-    if (!own.is_null()) {
-      for (const WrittenVariable& variable : state_variables(model, *weights, StateLayout::kTfjs))
+    if (own.is_null()) {
+      leave_state_out(model, *weights, "TensorFlow.js does not have its optimizer or loss",
+                      written->left_out);
+    } else {
+      for (const WrittenVariable& variable :
+           state_variables(model, *weights, StateLayout::kTfjs, written->left_out))
         GRADC_TRY_STATUS(shards.add(variable.name, variable.array, true));
     }
   }
