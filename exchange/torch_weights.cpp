@@ -4,10 +4,12 @@
 #include "support/utf8.h"
 
 #include "exchange/array_axes.h"
+#include "exchange/flattened_image.h"
 #include <fmt/ranges.h>
 
 #include <algorithm>
 #include <optional>
+#include <set>
 #include <utility>
 
 namespace gradc::exchange {
@@ -86,11 +88,14 @@ struct Ask {
   const Layer& layer;
   const ParameterSpec& spec;
   const Module& module;
-  Ints image;  ///< of a dense layer behind a flattened image: its shape, channels last
+  const Ints& image;  ///< of a layer behind a flattened image: its shape, channels last
+  std::set<const rt::Array*>& used;
 
   const rt::Array* find(const char* name) const {
     const auto found = module.tensors.find(name);
-    return found == module.tensors.end() ? nullptr : found->second;
+    if (found == module.tensors.end()) return nullptr;
+    used.insert(found->second);
+    return found->second;
   }
 };
 
@@ -113,20 +118,31 @@ Found plain(const Ask& ask, const char* name) {
   return array == nullptr ? Found() : Found(copy_of(*array));
 }
 
+/// PyTorch flattens with channels first: the first axis, as channels last have it.
+void order_rows(const Ints& image, rt::Array& array) {
+  if (image.size() < 2 || array.dims.empty()) return;
+  const Ints dims(array.dims.begin(), array.dims.end());
+  const int64_t channels = image.back();
+  if (channels == 0 || dims[0] == 0 || dims[0] % channels != 0) return;
+  const auto row = static_cast<int64_t>(array.count()) / dims[0];
+  reshape(array, {channels, dims[0] / channels, row});
+  transpose(array, {1, 0, 2});
+  reshape(array, dims);
+}
+
 Found dense_kernel(const Ask& ask) {
   Found kernel = plain(ask, "weight");
   if (!kernel || kernel->dims.size() != 2) return kernel;
   transpose(*kernel, {1, 0});
-  if (ask.image.size() < 2) return kernel;
-  // PyTorch flattens with channels first.
-  const int64_t channels = ask.image.back();
-  const int64_t all = kernel->dims[0];
-  const int64_t units = kernel->dims[1];
-  if (channels == 0 || all % channels != 0) return kernel;
-  reshape(*kernel, {channels, all / channels, units});
-  transpose(*kernel, {1, 0, 2});
-  reshape(*kernel, {all, units});
+  order_rows(ask.image, *kernel);
   return kernel;
+}
+
+/// One number for each element of the last axis.
+Found per_element(const Ask& ask, const char* name) {
+  Found values = plain(ask, name);
+  if (values) order_rows(ask.image, *values);
+  return values;
 }
 
 /// [out, in, spatial...] -> [spatial..., in, out]; of transposed ones [in, out, spatial...].
@@ -166,6 +182,7 @@ void order_gates(const Ask& ask, rt::Array& array) {
   if (ask.layer.component.def->type != "gru" || array.dims.empty() || array.dims.back() % 3 != 0)
     return;
   const size_t block = static_cast<size_t>(array.dims.back() / 3) * sizeof(float);
+  if (block == 0) return;
   for (size_t row = 0; row + 3 * block <= array.data.size(); row += 3 * block)
     std::swap_ranges(array.data.data() + row, array.data.data() + row + block,
                      array.data.data() + row + block);
@@ -186,6 +203,7 @@ Found gate_bias(const Ask& ask) {
   if (!input || !state || input->count() != state->count()) return {};
   order_gates(ask, *input);
   order_gates(ask, *state);
+  input->name = rt::format("%s, %s", input->name.c_str(), state->name.c_str());
   if (ask.spec.shape.size() == 2) {
     const int64_t width = input->dims[0];
     input->data.append(state->data.data(), state->data.size());
@@ -210,11 +228,11 @@ constexpr Rule kRules[] = {
     {"depthwise_conv", "kernel", depthwise_kernel},
     {"conv", "kernel", conv_kernel},
     {"embedding", "embeddings", [](const Ask& ask) { return plain(ask, "weight"); }},
-    {"", "gamma", [](const Ask& ask) { return plain(ask, "weight"); }},
-    {"rms_normalization", "scale", [](const Ask& ask) { return plain(ask, "weight"); }},
-    {"", "beta", [](const Ask& ask) { return plain(ask, "bias"); }},
-    {"", "moving_mean", [](const Ask& ask) { return plain(ask, "running_mean"); }},
-    {"", "moving_variance", [](const Ask& ask) { return plain(ask, "running_var"); }},
+    {"", "gamma", [](const Ask& ask) { return per_element(ask, "weight"); }},
+    {"rms_normalization", "scale", [](const Ask& ask) { return per_element(ask, "weight"); }},
+    {"", "beta", [](const Ask& ask) { return per_element(ask, "bias"); }},
+    {"", "moving_mean", [](const Ask& ask) { return per_element(ask, "running_mean"); }},
+    {"", "moving_variance", [](const Ask& ask) { return per_element(ask, "running_var"); }},
     {"lstm", "bias", gate_bias},
     {"gru", "bias", gate_bias},
     {"simple_rnn", "bias", gate_bias},
@@ -230,36 +248,6 @@ const Rule* find_rule(const Layer& layer, const ParameterSpec& spec) {
       return &rule;
   }
   return nullptr;
-}
-
-/// The shape of the image whose elements reach a layer in one row; empty when there is none. What
-/// stands between moves no elements, and windows run over images alone.
-Ints image_before(const Model& model, size_t layer) {
-  const auto call = std::find_if(model.calls.begin(), model.calls.end(),
-                                 [&](const Call& one) { return one.layer == layer; });
-  if (call == model.calls.end() || call->inputs.size() != 1) return {};
-  Ints shape;
-  const Call* at = model.call_of(call->inputs[0]);
-  while (at != nullptr && at->inputs.size() == 1) {
-    const Layer& before = model.layers[at->layer];
-    if (before.component.def == nullptr) return {};
-    const std::string_view type = before.component.def->type;
-    const bool window = type.find("conv") != std::string_view::npos ||
-                        type.find("pooling") != std::string_view::npos;
-    if (window) {
-      const Options& options = before.component.options;
-      const bool first = options.defines("data_format") && options.has("data_format") &&
-                         options.text("data_format") == "channels_first";
-      return first ? Ints() : shape;
-    }
-    if (type == "flatten" && shape.empty()) {
-      shape = model.spec(at->inputs[0]).shape;
-    } else if (at->output().shape != model.spec(at->inputs[0]).shape) {
-      return {};
-    }
-    at = model.call_of(at->inputs[0]);
-  }
-  return {};
 }
 
 class TorchAssignment {
@@ -279,6 +267,7 @@ class TorchAssignment {
       const Module* module = map.empty() ? &modules_[i] : find(map, layer.name);
       if (module != nullptr) take(layers_[i], *module, out);
     }
+    report_unused(map);
     if (!problems_.empty()) return Failure(std::move(problems_));
     return Ok{};
   }
@@ -288,6 +277,25 @@ class TorchAssignment {
   void problem(fmt::format_string<Args...> format, Args&&... args) {
     problems_.push_back(make_error(DiagKind::kInvalidData, {.file = path_}, "{}",
                                    fmt::format(format, std::forward<Args>(args)...)));
+  }
+
+  /// Layers of the map that the model lacks, and tensors that nothing took.
+  void report_unused(const ModuleMap& map) {
+    for (const auto& [name, module] : map) {
+      const bool known =
+          std::any_of(layers_.begin(), layers_.end(),
+                      [&name = name, this](size_t i) { return model_.layers[i].name == name; });
+      if (!known)
+        problem("the map names \"{}\", which is no layer with parameters", printable(name, 80));
+    }
+    if (!problems_.empty()) return;  // what was not taken may follow from them
+    for (const Module& module : modules_) {
+      for (const auto& [end, array] : module.tensors) {
+        if (used_.count(array) == 0)
+          problem("\"{}\" is in no layer of the model",
+                  printable({array->name.c_str(), array->name.size()}, 120));
+      }
+    }
   }
 
   Status other_count() {
@@ -320,13 +328,29 @@ class TorchAssignment {
 
   void take(size_t index, const Module& module, rt::SafetensorsFile* out) {
     const Layer& layer = model_.layers[index];
+    const Options& options = layer.component.options;
+    if (layer.component.def != nullptr && layer.component.def->type == "gru" &&
+        !options.flag("reset_after")) {
+      problem(
+          "layer \"{}\" resets before the product, and PyTorch's GRU behind it; "
+          "\"reset_after\": true takes its weights",
+          layer.name);
+      return;
+    }
+    const Flattened before = flattened_before(model_, index);
+    if (before.unclear) {
+      problem(
+          "layer \"{}\" stands behind a flattened image in a way in which the order of PyTorch's "
+          "elements cannot be told",
+          layer.name);
+      return;
+    }
     for (const ParameterSpec& spec : layer.parameters) {
       if (spec.carried) continue;
       const std::string name = layer.name + "/" + spec.name;
       const Rule* rule = find_rule(layer, spec);
-      Found array = rule == nullptr
-                        ? Found()
-                        : rule->take({layer, spec, module, image_before(model_, index)});
+      Found array =
+          rule == nullptr ? Found() : rule->take({layer, spec, module, before.image, used_});
       if (!array) {
         problem("the module \"{}\" has nothing that is \"{}\"", printable(module.name, 80), name);
         continue;
@@ -350,6 +374,7 @@ class TorchAssignment {
   std::vector<Module> modules_;
   std::vector<std::string>* report_;
   std::vector<size_t> layers_;
+  std::set<const rt::Array*> used_;
   std::vector<Diagnostic> problems_;
 };
 
@@ -360,7 +385,8 @@ bool has_torch_names(const rt::SafetensorsFile& file) {
   for (const rt::Array& array : file.arrays) {
     const std::string_view name(array.name.c_str(), array.name.size());
     if (name.find('/') != std::string_view::npos) return false;
-    any = any || name.ends_with("weight");
+    const std::string end = split_name(std::string(name)).second;
+    any = any || end == "weight" || end == "weight_ih" || end == "weight_hh";
   }
   return any;
 }
@@ -372,7 +398,10 @@ Result<ModuleMap> read_module_map(const std::string& path) {
   DiagnosticSink sink;
   const JsonCursor root(*json, path);
   ModuleMap map;
-  if (!(*json).is_object() || (*json).empty()) {
+  if ((*json).is_object() && (*json).empty())
+    return make_error(DiagKind::kInvalidData, {.file = path}, "the map is empty")
+        .with_help("leave --map out to take the modules in order");
+  if (!(*json).is_object()) {
     report_wrong_type(sink, root, "an object {\"layer\": \"module\", ...}");
     return Failure(sink.take());
   }

@@ -1,10 +1,15 @@
 #include "exchange/weights.h"
 
+#include "support/utf8.h"
+
 #include "exchange/container.h"
 #include "exchange/h5_weights.h"
 #include "exchange/read_model.h"
 #include "exchange/tfjs_weights.h"
 #include "exchange/translate.h"
+#include <fmt/ranges.h>
+
+#include <set>
 
 namespace gradc::exchange {
 namespace {
@@ -73,6 +78,45 @@ Status read_foreign_weights(const Model& model, const std::string& path, rt::Saf
                          {},
                          "training starts with fresh state"});
   }
+  return Ok{};
+}
+
+Status check_weights(const Model& model, const std::string& path, const rt::SafetensorsFile& file) {
+  std::vector<Diagnostic> problems;
+  const auto problem = [&](DiagKind kind, std::string text) {
+    problems.push_back(make_error(kind, {.file = path}, "{}", std::move(text)));
+  };
+  std::set<std::string_view> known;
+  for (const Layer& layer : model.layers) {
+    for (const ParameterSpec& spec : layer.parameters) {
+      const std::string name = layer.name + "/" + spec.name;
+      const rt::Array* array = file.find(name.c_str());
+      if (array != nullptr) known.insert({array->name.c_str(), array->name.size()});
+      if (spec.carried) continue;
+      if (array == nullptr) {
+        problem(DiagKind::kInvalidData, fmt::format("the file has no weights for \"{}\" [{}]", name,
+                                                    fmt::join(spec.shape, ", ")));
+        continue;
+      }
+      const Ints shape(array->dims.begin(), array->dims.end());
+      if (shape != spec.shape || rt::is_float(array->dtype) != is_float(spec.dtype))
+        problem(DiagKind::kShapeMismatch,
+                fmt::format("\"{}\" is {}, but the model's is {}", printable(name, 120),
+                            rt::array_type_text(*array).c_str(),
+                            to_string(TensorSpec{spec.dtype, spec.shape})));
+    }
+  }
+  for (const rt::Array& array : file.arrays) {
+    const std::string_view name(array.name.c_str(), array.name.size());
+    const std::string_view bare = name.substr(std::min(name.find_first_not_of('_'), name.size()));
+    const bool other =
+        bare.starts_with("optimizer/") || bare.starts_with("data/") || bare.starts_with("best/");
+    if (!other && known.count(name) == 0)
+      problem(DiagKind::kInvalidData,
+              fmt::format("the file's \"{}\" {} is in no layer of the model", printable(name, 120),
+                          rt::array_type_text(array).c_str()));
+  }
+  if (!problems.empty()) return Failure(std::move(problems));
   return Ok{};
 }
 

@@ -21,6 +21,11 @@ bool has_foreign_weights(const std::string& path);
 Status read_foreign_weights(const Model& model, const std::string& path, rt::SafetensorsFile* out,
                             std::vector<Diagnostic>* left_out = nullptr);
 
+/// Whether arrays by gradc's names are a model's: each parameter there once, of its shape, floats
+/// for floats and integers for integers, and nothing unknown. State of an optimizer, statistics of
+/// data and the best weights of a checkpoint pass.
+Status check_weights(const Model& model, const std::string& path, const rt::SafetensorsFile& file);
+
 /// What makes the arrays of an older file lie otherwise.
 struct Origin {
   bool first_keras = false;

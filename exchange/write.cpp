@@ -27,6 +27,23 @@ Status write_file(const std::string& path, std::string_view bytes) {
   return from_output(file.commit());
 }
 
+Status OutputFiles::prepare(const std::string& path, std::string_view bytes) {
+  auto file = std::make_unique<rt::OutputFile>();
+  GRADC_TRY_STATUS(from_output(file->open(path.c_str())));
+  GRADC_TRY_STATUS(from_output(file->write(bytes.data(), bytes.size())));
+  GRADC_TRY_STATUS(from_output(file->finish()));
+  files_.emplace_back(path, std::move(file));
+  return Ok{};
+}
+
+Status OutputFiles::commit(std::vector<std::string>* written) {
+  for (auto& [path, file] : files_) {
+    GRADC_TRY_STATUS(from_output(file->commit()));
+    written->push_back(path);
+  }
+  return Ok{};
+}
+
 std::string text_of(const Json& json) {
   return json.dump(1, ' ', true, Json::error_handler_t::replace) + "\n";
 }

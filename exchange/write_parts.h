@@ -2,12 +2,14 @@
 #pragma once
 
 #include "frontend/model.h"
+#include "runtime/output_file.h"
 #include "runtime/safetensors.h"
 #include "support/json.h"
 #include "support/result.h"
 
 #include "exchange/write.h"
 
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +18,16 @@
 namespace gradc::exchange {
 
 Status write_file(const std::string& path, std::string_view bytes);
+/// Files that belong together: none appears before all are on the disk.
+class OutputFiles {
+ public:
+  Status prepare(const std::string& path, std::string_view bytes);
+  /// In the order in which they were prepared; appends their names.
+  Status commit(std::vector<std::string>* written);
+
+ private:
+  std::vector<std::pair<std::string, std::unique_ptr<rt::OutputFile>>> files_;
+};
 /// For people to read as well.
 std::string text_of(const Json& json);
 

@@ -30,7 +30,7 @@ class Shards {
   }
 
   /// The group of the manifest.
-  Result<Json> write(const std::string& folder, std::vector<std::string>* files) {
+  Result<Json> write(const std::string& folder, OutputFiles& files) const {
     constexpr size_t kShardBytes = size_t{4} << 20U;
     const size_t count = std::max<size_t>((bytes_.size() + kShardBytes - 1) / kShardBytes, 1);
     Json paths = Json::array();
@@ -38,11 +38,10 @@ class Shards {
       const std::string name = fmt::format("group1-shard{}of{}.bin", i + 1, count);
       const std::string path = (std::filesystem::path(folder) / name).string();
       GRADC_TRY_STATUS(
-          write_file(path, std::string_view(bytes_).substr(i * kShardBytes, kShardBytes)));
+          files.prepare(path, std::string_view(bytes_).substr(i * kShardBytes, kShardBytes)));
       paths.push_back(name);
-      files->push_back(path);
     }
-    return Json{{"paths", std::move(paths)}, {"weights", std::move(entries_)}};
+    return Json{{"paths", std::move(paths)}, {"weights", entries_}};
   }
 
  private:
@@ -90,14 +89,13 @@ Status write_tfjs(const Model& model, const rt::SafetensorsFile* weights, const 
   document["weightsManifest"] = Json::array();
   std::error_code error;
   std::filesystem::create_directories(folder, error);  // what fails is told by the first file
+  OutputFiles files;
   if (weights != nullptr) {
-    GRADC_TRY(Json group, shards.write(folder, &written->files));
+    GRADC_TRY(Json group, shards.write(folder, files));
     document["weightsManifest"].push_back(std::move(group));
   }
-  const std::string path = main_file(FileFormat::kTfjs, folder);
-  GRADC_TRY_STATUS(write_file(path, text_of(document)));
-  written->files.push_back(path);
-  return Ok{};
+  GRADC_TRY_STATUS(files.prepare(main_file(FileFormat::kTfjs, folder), text_of(document)));
+  return files.commit(&written->files);
 }
 
 }  // namespace gradc::exchange

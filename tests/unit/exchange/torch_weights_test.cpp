@@ -95,6 +95,104 @@ TEST(TorchWeights, NamesTellWhoseTheyAre) {
   EXPECT_FALSE(has_torch_names(rt::SafetensorsFile()));
 }
 
+Model model_of(const std::string& text) {
+  SourceSet sources;
+  auto model = read_model_text("native.json", text, sources);
+  EXPECT_TRUE(model.ok()) << problems_of(model, sources);
+  return model.take();
+}
+
+Status assign(const Model& model, rt::SafetensorsFile file, rt::SafetensorsFile* out,
+              const ModuleMap& map = {}) {
+  std::vector<std::string> report;
+  return assign_torch_weights(model, "t", std::move(file), map, out, &report);
+}
+
+Model behind_image(const std::string& layers) {
+  return model_of(R"({"inputs": [{"name": "x", "shape": [2, 2, 1]}], "layers": [
+    {"type": "conv2d", "filters": 2, "kernel_size": 1, "name": "a"}, {"type": "flatten"},)" +
+                  layers + "]}");
+}
+
+rt::SafetensorsFile image_module() {
+  rt::SafetensorsFile file;
+  add(file, "a.weight", {2, 1, 1, 1});
+  add(file, "a.bias", {2});
+  return file;
+}
+
+TEST(TorchWeights, OnlyWhatSeesTheImageIsReordered) {
+  rt::SafetensorsFile file = image_module();
+  add(file, "b.weight", {8, 8});
+  add(file, "b.bias", {8});
+  add(file, "c.weight", {8, 8});
+  add(file, "c.bias", {8});
+  rt::SafetensorsFile out;
+  const Status status = assign(behind_image(R"({"type": "dense", "units": 8, "name": "b"},
+                             {"type": "activation", "activation": "relu"},
+                             {"type": "dense", "units": 8, "name": "c"})"),
+                               std::move(file), &out);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(element(out, "b/kernel", 8), 4);  // row 1 is channel 1 of the first pixel
+  EXPECT_EQ(element(out, "c/kernel", 8), 1);
+}
+
+TEST(TorchWeights, NormalizationsBehindAnImageAreReorderedToo) {
+  rt::SafetensorsFile file = image_module();
+  for (const char* name : {"b.weight", "b.bias", "b.running_mean", "b.running_var"})
+    add(file, name, {8});
+  add(file, "c.weight", {3, 8});
+  add(file, "c.bias", {3});
+  rt::SafetensorsFile out;
+  const Status status = assign(behind_image(R"({"type": "batch_normalization", "name": "b"},
+                                               {"type": "dense", "units": 3, "name": "c"})"),
+                               std::move(file), &out);
+  ASSERT_TRUE(status.ok()) << status.message();
+  for (const char* name : {"b/gamma", "b/beta", "b/moving_mean", "b/moving_variance"})
+    EXPECT_EQ(element(out, name, 1), 4) << name;
+  EXPECT_EQ(element(out, "c/kernel", 3), 4);
+}
+
+rt::SafetensorsFile gru_module(int64_t bias) {
+  rt::SafetensorsFile file;
+  add(file, "weight_ih_l0", {6, 4});
+  add(file, "weight_hh_l0", {6, 2});
+  add(file, "bias_ih_l0", {bias});
+  add(file, "bias_hh_l0", {bias});
+  return file;
+}
+
+Model gru(const char* reset_after) {
+  return model_of(R"({"inputs": [{"name": "x", "shape": [3, 4]}], "layers": [
+    {"type": "gru", "units": 2, "name": "g", "reset_after": )" +
+                  std::string(reset_after) + "}]}");
+}
+
+TEST(TorchWeights, AGruResetsBehindTheProduct) {
+  EXPECT_TRUE(has_torch_names(gru_module(6)));
+  rt::SafetensorsFile out;
+  const Status status = assign(gru("true"), gru_module(6), &out);
+  EXPECT_TRUE(status.ok()) << status.message();
+  EXPECT_FALSE(assign(gru("false"), gru_module(6), &out).ok());
+  EXPECT_FALSE(assign(gru("true"), gru_module(0), &out).ok());  // and ends
+}
+
+TEST(TorchWeights, WhatNothingTakesIsSaid) {
+  rt::SafetensorsFile out;
+  rt::SafetensorsFile file = two_modules("a", "b");
+  add(file, "a.more", {2});
+  const Status more = assign(two_layers(), std::move(file), &out);
+  ASSERT_FALSE(more.ok());
+  EXPECT_NE(more.message().find("\"a.more\" is in no layer"), std::string::npos);
+  file = two_modules("a", "b");
+  add(file, "c.weight", {2});
+  const ModuleMap map = {{"one", "a"}, {"two", "b"}};
+  EXPECT_FALSE(assign(two_layers(), std::move(file), &out, map).ok());
+  EXPECT_FALSE(
+      assign(two_layers(), two_modules("a", "b"), &out, {{"one", "a"}, {"two", "b"}, {"typo", "b"}})
+          .ok());
+}
+
 TEST(TorchWeights, AMapIsAnObjectOfNames) {
   const std::string path = std::string(::testing::TempDir()) + "/map.json";
   for (const char* text : {"[]", "{}", R"({"one": 1})", "{"}) {

@@ -238,5 +238,35 @@ TEST_F(Tfjs, WhatDoesNotFitIsSaid) {
       << shape;
 }
 
+rt::Array array_of(const char* name, const Ints& dims, rt::Dtype dtype = rt::Dtype::kF32) {
+  rt::Array array;
+  array.name = name;
+  array.dtype = dtype;
+  array.dims.append(dims.data(), dims.size());
+  array.data.resize(array.count() * rt::dtype_bytes(dtype));
+  return array;
+}
+
+TEST(Weights, OwnNamesAreCheckedToo) {
+  SourceSet sources;
+  const auto model = read_model_text("native.json", R"({
+    "inputs": [{"name": "x", "shape": [4]}],
+    "layers": [{"type": "dense", "name": "d", "units": 2}]})",
+                                     sources);
+  ASSERT_TRUE(model.ok()) << problems_of(model, sources);
+  const auto problems = [&](const char* bias, const Ints& kernel, rt::Dtype dtype) {
+    rt::SafetensorsFile file;
+    file.arrays.push(array_of("d/kernel", kernel, dtype));
+    file.arrays.push(array_of(bias, {2}));
+    file.arrays.push(array_of("optimizer/iteration", {}));
+    const Status status = check_weights(*model, "w", file);
+    return status.ok() ? 0 : status.diagnostics().size();
+  };
+  EXPECT_EQ(problems("d/bias", {4, 2}, rt::Dtype::kF32), 0U);
+  EXPECT_EQ(problems("d/bias", {2, 4}, rt::Dtype::kF32), 1U);
+  EXPECT_EQ(problems("d/bias", {4, 2}, rt::Dtype::kI32), 1U);
+  EXPECT_EQ(problems("d/other", {4, 2}, rt::Dtype::kF32), 2U);  // one lacks, one is too much
+}
+
 }  // namespace
 }  // namespace gradc::exchange
