@@ -40,6 +40,10 @@ Result<rt::SafetensorsFile> read_torch(const ConvertCommandLine& options, const 
 Result<std::optional<rt::SafetensorsFile>> find_weights(const ConvertCommandLine& options,
                                                         const Model& model) {
   const std::string& path = options.weights.empty() ? options.in : options.weights;
+  if (!options.map.empty() && exchange::has_foreign_weights(path)) {
+    return make_error(DiagKind::kInvalidUsage, {},
+                      "--map is of weights under PyTorch's names, and \"{}\" has its own", path);
+  }
   rt::SafetensorsFile file;
   if (exchange::has_foreign_weights(path)) {
     std::vector<Diagnostic> left_out;
@@ -50,23 +54,47 @@ Result<std::optional<rt::SafetensorsFile>> find_weights(const ConvertCommandLine
     if (!options.map.empty() || exchange::has_torch_names(file)) {
       GRADC_TRY(file, read_torch(options, model, std::move(file)));
     }
+    GRADC_TRY_STATUS(exchange::check_weights(model, path, file));
   } else {
     return std::optional<rt::SafetensorsFile>();
   }
   return std::optional<rt::SafetensorsFile>(std::move(file));
 }
 
-/// Native JSON, and safetensors beside it.
+/// Paths of files are from the folder of the file that names them.
+void move_paths(Json& json, const std::filesystem::path& from, const std::filesystem::path& to) {
+  if (json.is_object() && json.contains("type") && json.contains("file") &&
+      json["file"].is_string()) {
+    const std::filesystem::path file = json["file"].get<std::string>();
+    std::error_code error;
+    const auto moved = std::filesystem::relative(from / file, to.empty() ? "." : to, error);
+    if (file.is_relative() && !error && !moved.empty()) json["file"] = moved.string();
+  }
+  if (json.is_structured()) {
+    for (Json& inner : json)
+      move_paths(inner, from, to);
+  }
+}
+
+std::string beside(const std::string& out) {
+  return std::filesystem::path(out).replace_extension(".safetensors").string();
+}
+
+/// Native JSON, and safetensors beside it: neither appears where the other cannot be written.
 Status write_native(const ConvertCommandLine& options, const rt::SafetensorsFile* weights,
                     std::vector<std::string>* files) {
-  GRADC_TRY(const OwnJson document, exchange::native_document(options.in, input_shapes()));
-  const std::string stem =
-      (std::filesystem::path(options.out).parent_path() / std::filesystem::path(options.out).stem())
-          .string();
-  const std::string beside = stem + ".safetensors";
-  GRADC_TRY_STATUS(check_output(options.out));
+  GRADC_TRY(OwnJson document, exchange::native_document(options.in, input_shapes()));
+  const auto from = std::filesystem::path(options.in).parent_path();
+  const auto to = std::filesystem::path(options.out).parent_path();
+  std::error_code error;
+  if (!std::filesystem::equivalent(from.empty() ? "." : from, to.empty() ? "." : to, error))
+    move_paths(*document, from, to);
+  const std::string text = json_text(*document);
+  rt::OutputFile json;
+  GRADC_TRY_STATUS(from_output(json.open(options.out.c_str())));
+  GRADC_TRY_STATUS(from_output(json.write(text.data(), text.size())));
+  GRADC_TRY_STATUS(from_output(json.finish()));
   if (weights != nullptr) {
-    GRADC_TRY_STATUS(check_apart(beside, options.in));
     std::vector<rt::TensorView> views;
     for (const rt::Array& array : weights->arrays)
       views.push_back({array.name.c_str(),
@@ -74,12 +102,13 @@ Status write_native(const ConvertCommandLine& options, const rt::SafetensorsFile
                        {array.dims.data(), array.dims.size()},
                        array.data.data(),
                        array.data.size()});
+    const std::string path = beside(options.out);
     GRADC_TRY_STATUS(
-        from_output(rt::write_safetensors(beside.c_str(), {views.data(), views.size()},
+        from_output(rt::write_safetensors(path.c_str(), {views.data(), views.size()},
                                           {weights->metadata.data(), weights->metadata.size()})));
-    files->push_back(beside);
+    files->push_back(path);
   }
-  GRADC_TRY_STATUS(write_output(options.out, json_text(*document)));
+  GRADC_TRY_STATUS(from_output(json.commit()));
   files->push_back(options.out);
   return Ok{};
 }
@@ -93,8 +122,32 @@ exchange::FileFormat format_of(const std::string& path) {
   return exchange::format_of_name(path);
 }
 
+/// No file of the input is overwritten: the model, the weights, the map, a folder with its shards.
+Status check_inputs(const ConvertCommandLine& options) {
+  const bool folder = format_of(options.out) == exchange::FileFormat::kTfjs;
+  if (folder && rt::is_standard_output(options.out.c_str())) {
+    return make_error(DiagKind::kInvalidUsage, {},
+                      "convert writes files by their ending, and none to standard output");
+  }
+  for (const std::string& input : {options.in, options.weights, options.map}) {
+    if (input.empty()) continue;
+    GRADC_TRY_STATUS(check_apart(options.out, input));
+    if (has_extension(options.out, "json"))
+      GRADC_TRY_STATUS(check_apart(beside(options.out), input));
+    std::error_code error;
+    const std::filesystem::path path(input);
+    const bool inside = std::filesystem::is_directory(path, error);
+    const auto holder = inside ? path : path.has_parent_path() ? path.parent_path() : ".";
+    if (folder && (inside || path.filename() == "model.json"))
+      GRADC_TRY_STATUS(check_apart(exchange::main_file(exchange::FileFormat::kTfjs, options.out),
+                                   (holder / "model.json").string()));
+    if (inside) GRADC_TRY_STATUS(check_apart(options.out, (path / "model.json").string()));
+  }
+  return Ok{};
+}
+
 Status convert(const ConvertCommandLine& options, SourceSet& sources, exchange::Written* written) {
-  GRADC_TRY_STATUS(check_apart(options.out, options.in));
+  GRADC_TRY_STATUS(check_inputs(options));
   GRADC_TRY(const Model model, exchange::read_model(options.in, sources, input_shapes()));
   report(model.warnings);
   GRADC_TRY(const std::optional<rt::SafetensorsFile> weights, find_weights(options, model));

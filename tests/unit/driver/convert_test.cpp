@@ -1,0 +1,75 @@
+// gradc convert: inputs stay as they are, and what belongs together appears together.
+#include "tests/unit/driver/command.h"
+
+#include <gtest/gtest.h>
+
+namespace gradc::test {
+namespace {
+
+const std::string kDense = R"({"inputs": [{"name": "x", "shape": [4]}],
+  "layers": [{"type": "dense", "units": 2, "name": "d"}],
+  "training": {"loss": "mean_squared_error", "optimizer": "sgd"}})";
+
+class Convert : public ::testing::Test {
+ protected:
+  Convert() {
+    write_text_file(in("net.json"), kDense);
+    EXPECT_EQ(gradc("convert " + source("tests/exchange/whole.h5") + " -o " + in("tf/")).code, 0);
+  }
+  std::string in(const std::string& name) const { return scratch_ / name; }
+
+  const Scratch scratch_;
+};
+
+TEST_F(Convert, NoInputIsOverwritten) {
+  const std::string native = in("one.json");
+  ASSERT_EQ(gradc("convert " + in("tf/") + " -o " + native).code, 0);
+  const std::string weights = read_file(in("one.safetensors"));
+  for (const std::string& line :
+       {native + " --weights " + in("one.safetensors") + " -o " + in("one.json"),
+        in("tf/") + " --weights " + in("one.safetensors") + " -o " + in("one.json"),
+        in("tf") + " -o " + in("tf/model.json"), in("tf/") + " -o " + in("tf/"),
+        in("tf/model.json") + " -o " + in("tf"),
+        native + " --weights " + in("tf/model.json") + " -o " + in("tf/")}) {
+    const Outcome outcome = gradc("convert " + line);
+    EXPECT_EQ(outcome.code, 1) << line << "\n" << outcome.output;
+    EXPECT_NE(outcome.output.find("is the input itself"), std::string::npos) << outcome.output;
+  }
+  EXPECT_EQ(read_file(in("one.safetensors")), weights);
+}
+
+TEST_F(Convert, StandardOutputIsNoFolder) {
+  const Outcome outcome = shell("cd " + in(".") + " && " + tool() + " convert net.json -o -");
+  EXPECT_NE(outcome.output.find("none to standard output"), std::string::npos) << outcome.output;
+  EXPECT_FALSE(std::filesystem::exists(in("-")));
+}
+
+TEST_F(Convert, FilesThatBelongTogetherAppearTogether) {
+  std::filesystem::create_directories(in("new/model.json"));
+  EXPECT_EQ(gradc("convert " + in("tf/") + " -o " + in("new/")).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(in("new/group1-shard1of1.bin")));
+  std::filesystem::create_directories(in("two.safetensors"));
+  EXPECT_EQ(gradc("convert " + in("tf/") + " -o " + in("two.json")).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(in("two.json")));
+}
+
+TEST_F(Convert, PathsInADescriptionStayTrue) {
+  write_text_file(in("f.gir"),
+                  "graph @f {\n  input %x : f32[BxN]\n  %y = add %x, %x\n  return y=%y\n}\n");
+  write_text_file(in("gir.json"), R"({"inputs": [{"name": "x", "shape": [4]}],
+    "layers": [{"type": "gir", "file": "f.gir", "name": "g"}]})");
+  std::filesystem::create_directories(in("sub"));
+  const Outcome outcome = gradc("convert " + in("gir.json") + " -o " + in("sub/gir.json"));
+  EXPECT_EQ(outcome.code, 0) << outcome.output;
+  EXPECT_NE(read_file(in("sub/gir.json")).find("../f.gir"), std::string::npos);
+}
+
+TEST_F(Convert, AMapIsOfPyTorchsNamesAlone) {
+  const Outcome outcome = gradc("convert " + in("tf/") + " --weights " + in("tf/") +
+                                " --map none.json -o " + in("o.h5"));
+  EXPECT_NE(outcome.code, 0);
+  EXPECT_NE(outcome.output.find("--map is of weights"), std::string::npos) << outcome.output;
+}
+
+}  // namespace
+}  // namespace gradc::test
