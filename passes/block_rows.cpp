@@ -272,7 +272,8 @@ class RowBlocker {
 
   Shape in_blocks(const Shape& shape) const {
     Shape blocks({rows_ / block_, block_});
-    for (const int64_t extent : flat_rows(shape, rows_).dims().subspan(1))
+    const Shape flat = flat_rows(shape, rows_);
+    for (const int64_t extent : flat.dims().subspan(1))
       blocks.push_back(extent);
     return blocks;
   }
