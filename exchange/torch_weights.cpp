@@ -284,7 +284,7 @@ class TorchAssignment {
     for (const auto& [name, module] : map) {
       const bool known =
           std::any_of(layers_.begin(), layers_.end(),
-                      [&name = name, this](size_t i) { return model_.layers[i].name == name; });
+                      [&wanted = name, this](size_t i) { return model_.layers[i].name == wanted; });
       if (!known)
         problem("the map names \"{}\", which is no layer with parameters", printable(name, 80));
     }

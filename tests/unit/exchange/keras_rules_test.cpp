@@ -141,7 +141,7 @@ TEST(KerasRules, ZeroOutputForMaskIsRefused) {
 /// Parameters of values of their own.
 rt::SafetensorsFile ramps_of(const Model& model) {
   rt::SafetensorsFile file;
-  float next = 1;
+  double next = 1;
   for (const Layer& layer : model.layers) {
     for (const ParameterSpec& spec : layer.parameters) {
       if (spec.carried) continue;

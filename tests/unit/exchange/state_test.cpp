@@ -31,7 +31,8 @@ rt::Array numbered(const Ints& dims, float first) {
   array.dims.append(dims.data(), dims.size());
   array.data.resize(array.count() * sizeof(float));
   for (size_t i = 0; i < array.count(); ++i)
-    rt::store_f64(array.data.data(), array.dtype, i, double{first} + static_cast<double>(i) / 64);
+    rt::store_f64(array.data.data(), array.dtype, i,
+                  static_cast<double>(first) + static_cast<double>(i) / 64);
   return array;
 }
 

@@ -182,7 +182,7 @@ forward:
 )");
   ASSERT_NE(graph, nullptr);
   const std::vector<Tensor> drawn = draw_inputs(*graph, 1);
-  for (size_t i = 0; i < 4; ++i) {
+  for (int64_t i = 0; i < 4; ++i) {
     EXPECT_NE(drawn[0][i], 0.0);
     EXPECT_EQ(drawn[1][i], 0.0);
     EXPECT_EQ(drawn[2][i], 1.0);
