@@ -18,6 +18,8 @@
 
 namespace gradc::exchange {
 
+class H5Bytes;
+
 class H5File {
  public:
   static Result<std::unique_ptr<H5File>> open(const std::string& path);
@@ -44,13 +46,13 @@ class H5File {
   Result<rt::Array> dataset(const std::string& path) const;
 
  private:
-  H5File(int64_t file, std::string name, size_t bytes)
-      : file_(file), name_(std::move(name)), file_bytes_(bytes) {}
+  H5File(int64_t file, std::string name, std::shared_ptr<const H5Bytes> bytes)
+      : file_(file), name_(std::move(name)), bytes_(std::move(bytes)) {}
   Diagnostic problem(std::string_view what) const;
 
   int64_t file_;  ///< HDF5's hid_t
   std::string name_;
-  size_t file_bytes_;
+  std::shared_ptr<const H5Bytes> bytes_;
   mutable uint64_t read_bytes_ = 0;  ///< of all datasets
 };
 

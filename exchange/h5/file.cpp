@@ -1,15 +1,11 @@
 #include "support/utf8.h"
 
+#include "exchange/h5/file_bytes.h"
 #include "exchange/h5/handle.h"
 #include "exchange/h5_file.h"
 
 #include <algorithm>
 #include <array>
-#include <cstring>
-#include <fcntl.h>
-#include <filesystem>
-#include <sys/mman.h>
-#include <unistd.h>
 
 namespace gradc::exchange {
 namespace {
@@ -43,17 +39,37 @@ bool read_fixed(hid_t attribute, hid_t type, size_t count, std::vector<std::stri
   return true;
 }
 
-bool read_variable(hid_t attribute, hid_t type, hid_t space, size_t count,
+/// Leaves stored references as they are, where the library would follow them.
+herr_t keep_references(hid_t stored, hid_t, H5T_cdata_t* state, size_t, size_t, size_t, void*,
+                       void*, hid_t) {
+  return state->command != H5T_CONV_INIT || H5Tget_size(stored) == H5Bytes::kReference ? 0 : -1;
+}
+
+/// The type that references are read as, bytes that mean nothing to the library; negative where
+/// there is none. It lives as long as the library.
+hid_t reference_type() {
+  static const hid_t made = [] {
+    const hid_t type = H5Tcreate(H5T_OPAQUE, H5Bytes::kReference);
+    const Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
+    if (type < 0 || H5Tset_size(*text, H5T_VARIABLE) < 0) return hid_t{-1};
+    const herr_t status =
+        H5Tregister(H5T_PERS_SOFT, "gradc text reference", *text, type, keep_references);
+    return status < 0 ? hid_t{-1} : type;
+  }();
+  return made;
+}
+
+bool read_variable(hid_t attribute, const H5Bytes& file, size_t count,
                    std::vector<std::string>& out) {
-  if (count > kMaxMembers) return false;
-  const Handle memory(H5Tcopy(H5T_C_S1), H5Tclose);
-  if (H5Tset_size(*memory, H5T_VARIABLE) < 0) return false;
-  if (H5Tset_cset(*memory, H5Tget_cset(type)) < 0) return false;
-  std::vector<char*> texts(count + 1, nullptr);
-  if (H5Aread(attribute, *memory, static_cast<void*>(texts.data())) < 0) return false;
-  for (size_t i = 0; i < count; ++i)
-    out.emplace_back(texts[i] == nullptr ? "" : texts[i]);
-  H5Dvlen_reclaim(*memory, space, H5P_DEFAULT, static_cast<void*>(texts.data()));
+  const hid_t type = reference_type();
+  std::vector<uint8_t> references(count * H5Bytes::kReference);
+  if (type < 0 || H5Aread(attribute, type, references.data()) < 0) return false;
+  size_t bytes = 0;
+  for (size_t i = 0; i < count; ++i) {
+    std::optional<std::string> text = file.text(&references[i * H5Bytes::kReference]);
+    if (!text || (bytes += text->size()) > kMaxStringBytes) return false;
+    out.push_back(std::move(*text));
+  }
   return true;
 }
 
@@ -92,61 +108,6 @@ bool number_type(hid_t type, NumberType& out) {
   return false;
 }
 
-uint64_t little(const unsigned char* bytes, size_t count) {
-  uint64_t value = 0;
-  while (count-- > 0)
-    value = value << 8U | bytes[count];
-  return value;
-}
-
-/// Whether the objects of a heap of texts follow each other to its end. libhdf5 1.10 walks them
-/// without end where one takes no room.
-bool is_sound_heap(const unsigned char* heap, size_t left) {
-  constexpr size_t kHeader = 16;
-  if (left < kHeader) return false;
-  const uint64_t size = little(heap + 8, 8);
-  if (size < kHeader || size > left) return false;
-  uint64_t at = kHeader;
-  while (size - at >= kHeader) {
-    const bool free = little(heap + at, 2) == 0;
-    const uint64_t bytes = little(heap + at + 8, 8);
-    if (bytes > size - at) return false;
-    const uint64_t need = free ? bytes : kHeader + (bytes + 7) / 8 * 8;
-    if (need < kHeader || need > size - at) return false;
-    at += need;
-  }
-  return true;
-}
-
-/// What libhdf5 takes for granted: lengths of 8 bytes, and sound heaps.
-bool is_sound(const unsigned char* bytes, size_t size) {
-  constexpr size_t kSuperblock = 16;
-  if (size < kSuperblock) return false;
-  const size_t sizes = bytes[8] < 2 ? 13 : 9;
-  if (bytes[8] > 3 || bytes[sizes] != 8 || bytes[sizes + 1] != 8) return false;
-  constexpr std::string_view kHeap("GCOL\x01\0\0\0", 8);
-  const unsigned char* const end = bytes + size;
-  for (const unsigned char* at = bytes;
-       (at = static_cast<const unsigned char*>(
-            memmem(at, static_cast<size_t>(end - at), kHeap.data(), kHeap.size()))) != nullptr;
-       at += kHeap.size()) {
-    if (!is_sound_heap(at, static_cast<size_t>(end - at))) return false;
-  }
-  return true;
-}
-
-bool is_sound_file(const std::string& path, size_t size) {
-  const int descriptor = rt::open_descriptor(path.c_str(), O_RDONLY, 0);
-  if (descriptor < 0) return false;
-  void* const bytes =
-      size == 0 ? MAP_FAILED : mmap(nullptr, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
-  close(descriptor);
-  if (bytes == MAP_FAILED) return false;
-  const bool sound = is_sound(static_cast<const unsigned char*>(bytes), size);
-  munmap(bytes, size);
-  return sound;
-}
-
 struct Listing {
   std::vector<std::string> names;
 };
@@ -162,31 +123,29 @@ herr_t add_name(hid_t, const char* name, const H5L_info_t*, void* data) {
 
 Result<std::unique_ptr<H5File>> H5File::open(const std::string& path) {
   be_quiet();
-  std::error_code error;
-  const auto size = std::filesystem::file_size(path, error);
-  const hid_t file =
-      !error && is_sound_file(path, size) ? H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT) : -1;
+  std::shared_ptr<const H5Bytes> bytes = H5Bytes::open(path);
+  const hid_t file = bytes ? H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT) : -1;
   if (file < 0) {
     return make_error(DiagKind::kInvalidData, {.file = path},
                       "\"{}\" is no HDF5 file, or a damaged one", printable(path, 200));
   }
-  return std::unique_ptr<H5File>(new H5File(file, path, size));
+  return std::unique_ptr<H5File>(new H5File(file, path, std::move(bytes)));
 }
 
 Result<std::unique_ptr<H5File>> H5File::open_image(const std::string& name, rt::Bytes& bytes) {
   be_quiet();
+  std::shared_ptr<const H5Bytes> own = H5Bytes::image({bytes.data(), bytes.size()});
   const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
   constexpr size_t kIncrement = 65536;
   hid_t file = -1;
-  if (is_sound(bytes.data(), bytes.size()) && access &&
-      H5Pset_fapl_core(*access, kIncrement, 0) >= 0 &&
+  if (own && access && H5Pset_fapl_core(*access, kIncrement, 0) >= 0 &&
       H5Pset_file_image(*access, bytes.data(), bytes.size()) >= 0)
     file = H5Fopen(name.c_str(), H5F_ACC_RDONLY, *access);
   if (file < 0) {
     return make_error(DiagKind::kInvalidData, {.file = name},
                       "\"{}\" is no HDF5 file, or a damaged one", printable(name, 200));
   }
-  return std::unique_ptr<H5File>(new H5File(file, name, bytes.size()));
+  return std::unique_ptr<H5File>(new H5File(file, name, std::move(own)));
 }
 
 H5File::~H5File() {
@@ -261,10 +220,9 @@ Result<std::vector<std::string>> H5File::strings(const std::string& object,
   const hssize_t count = H5Sget_simple_extent_npoints(*space);
   if (count <= 0) return texts;
   if (H5Tget_class(*type) != H5T_STRING || static_cast<size_t>(count) > kMaxMembers) return bad();
-  const bool read =
-      H5Tis_variable_str(*type) > 0
-          ? read_variable(*attribute, *type, *space, static_cast<size_t>(count), texts)
-          : read_fixed(*attribute, *type, static_cast<size_t>(count), texts);
+  const bool read = H5Tis_variable_str(*type) > 0
+                        ? read_variable(*attribute, *bytes_, static_cast<size_t>(count), texts)
+                        : read_fixed(*attribute, *type, static_cast<size_t>(count), texts);
   if (!read) return bad();
   return texts;
 }
@@ -310,14 +268,14 @@ Result<rt::Array> H5File::dataset(const std::string& path) const {
     array.dims.push(static_cast<int64_t>(extents[static_cast<size_t>(i)]));
   if (!rt::checked_size(array.dims.span(), rt::dtype_bytes(number.dtype), &count, &bytes))
     return bad("is larger than memory can be");
-  const uint64_t stored = std::min<uint64_t>(H5Dget_storage_size(*set), file_bytes_);
+  const uint64_t stored = std::min<uint64_t>(H5Dget_storage_size(*set), bytes_->size());
   if (is_bomb(bytes, stored))
     return bad(fmt::format("states {} bytes, but {} are stored", bytes, stored));
   // Many names may lead to one dataset.
   read_bytes_ += bytes;
-  if (is_bomb(read_bytes_, file_bytes_)) {
+  if (is_bomb(read_bytes_, bytes_->size())) {
     return bad(fmt::format("makes {} bytes of what was read of a file of {}: more than it can hold",
-                           read_bytes_, file_bytes_));
+                           read_bytes_, bytes_->size()));
   }
   array.data.resize(bytes);
   if (count > 0 &&

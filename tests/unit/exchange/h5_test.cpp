@@ -4,7 +4,9 @@
 #include "exchange/h5_file.h"
 #include "exchange/weights.h"
 
+#include <algorithm>
 #include <cstring>
+#include <initializer_list>
 
 namespace gradc::exchange {
 namespace {
@@ -86,6 +88,86 @@ TEST(HardLinks, AGroupInItselfIsRefused) {
 TEST(HardLinks, OneDatasetOfManyNamesIsRefused) {
   const std::string problem = problem_of("again.keras");
   EXPECT_NE(problem.find("more than it can hold"), std::string::npos) << problem;
+}
+
+rt::Bytes bytes_of(const char* name) {
+  rt::Bytes bytes;
+  EXPECT_TRUE(rt::read_file((kFiles + name).c_str(), &bytes).ok());
+  return bytes;
+}
+
+uint64_t little(const rt::Bytes& bytes, size_t at, size_t count) {
+  uint64_t value = 0;
+  while (count-- > 0)
+    value = value << 8U | bytes[at + count];
+  return value;
+}
+
+/// Where references {length, heap, number} into the file's only kind of heap stand.
+std::vector<size_t> references_of(const rt::Bytes& bytes) {
+  constexpr uint64_t kHeap = 0x4C4F4347;  // "GCOL"
+  std::vector<size_t> found;
+  for (size_t at = 0; at + 16 <= bytes.size(); ++at) {
+    const uint64_t heap = little(bytes, at + 4, 8);
+    const uint64_t length = little(bytes, at, 4);
+    if (heap == 0 || heap + 8 > bytes.size() || little(bytes, heap, 4) != kHeap) continue;
+    if (length > 0 && length < 65536 && little(bytes, at + 12, 4) < 64) found.push_back(at);
+  }
+  return found;
+}
+
+// The library would write as many bytes as the heap's object has into a buffer of the length that
+// the reference states.
+TEST(TextsOfAnyLength, AReferenceThatLiesIsRefused) {
+  const rt::Bytes seed = bytes_of("whole.h5");
+  const auto texts = [](rt::Bytes& bytes) {
+    const auto file = H5File::open_image("image", bytes);
+    EXPECT_TRUE(file.ok()) << file.message();
+    return (*file)->strings("", "model_config");
+  };
+  rt::Bytes sound;
+  sound.append(seed.data(), seed.size());
+  const auto config = texts(sound);
+  ASSERT_TRUE(config.ok()) << config.message();
+  ASSERT_EQ(config->size(), 1U);
+  const std::vector<size_t> references = references_of(seed);
+  const auto own = std::find_if(references.begin(), references.end(), [&](size_t at) {
+    return little(seed, at, 4) == config->front().size();
+  });
+  ASSERT_NE(own, references.end());
+  struct Lie {
+    size_t at, count;
+    uint64_t value;
+  };
+  const uint64_t length = config->front().size();
+  const uint64_t number = little(seed, *own + 12, 4);
+  for (const Lie& lie : std::initializer_list<Lie>{{0, 4, 1},
+                                                   {0, 4, length - 1},
+                                                   {0, 4, length + 1},
+                                                   {0, 4, 0xFFFFFFFF},
+                                                   {4, 8, 0},
+                                                   {4, 8, 8},
+                                                   {4, 8, seed.size()},
+                                                   {4, 8, ~uint64_t{0}},
+                                                   {12, 4, 0},
+                                                   {12, 4, number + 1},
+                                                   {12, 4, 65535},
+                                                   {12, 4, number + 65536}}) {
+    rt::Bytes bytes;
+    bytes.append(seed.data(), seed.size());
+    for (size_t i = 0; i < lie.count; ++i)
+      bytes[*own + lie.at + i] = static_cast<uint8_t>(lie.value >> (8 * i));
+    EXPECT_FALSE(texts(bytes).ok()) << lie.at << " " << lie.value;
+  }
+}
+
+TEST(TextsOfAnyLength, AFileBehindAForeignBeginIsRefused) {
+  const rt::Bytes seed = bytes_of("whole.h5");
+  rt::Bytes bytes;
+  bytes.resize(512);
+  std::memset(bytes.data(), 8, bytes.size());
+  bytes.append(seed.data(), seed.size());
+  EXPECT_FALSE(H5File::open_image("image", bytes).ok());
 }
 
 }  // namespace
