@@ -110,7 +110,7 @@ std::vector<size_t> references_of(const rt::Bytes& bytes) {
   for (size_t at = 0; at + 16 <= bytes.size(); ++at) {
     const uint64_t heap = little(bytes, at + 4, 8);
     const uint64_t length = little(bytes, at, 4);
-    if (heap == 0 || heap + 8 > bytes.size() || little(bytes, heap, 4) != kHeap) continue;
+    if (heap == 0 || heap >= bytes.size() - 8 || little(bytes, heap, 4) != kHeap) continue;
     if (length > 0 && length < 65536 && little(bytes, at + 12, 4) < 64) found.push_back(at);
   }
   return found;
