@@ -12,15 +12,6 @@ namespace {
 
 constexpr size_t kMaxStringBytes = size_t{256} << 20U;
 constexpr size_t kMaxMembers = 1'000'000;
-/// What may be stated beyond what is stored: a dataset of one value for all elements takes none.
-constexpr uint64_t kFreeBytes = uint64_t{64} << 20U;
-constexpr uint64_t kMaxInflation = 1000;
-
-/// Whether so much may be stated where so much is stored.
-bool is_bomb(uint64_t stated, uint64_t stored) {
-  return stated > kFreeBytes && stated / kMaxInflation > stored;
-}
-
 std::string text_of(const char* bytes, size_t length) {
   std::string text(bytes, length);
   const size_t end = text.find('\0');
@@ -71,41 +62,6 @@ bool read_variable(hid_t attribute, const H5Bytes& file, size_t count,
     out.push_back(std::move(*text));
   }
   return true;
-}
-
-struct NumberType {
-  rt::Dtype dtype;
-  hid_t memory;
-};
-
-/// The type that a dataset is read as; floats of 16 bits become f32, integers i64 unless they are
-/// of 32 bits.
-bool number_type(hid_t type, NumberType& out) {
-  const size_t bytes = H5Tget_size(type);
-  switch (H5Tget_class(type)) {
-    case H5T_FLOAT:
-      out = bytes == 8 ? NumberType{rt::Dtype::kF64, H5T_NATIVE_DOUBLE}
-                       : NumberType{rt::Dtype::kF32, H5T_NATIVE_FLOAT};
-      return bytes == 2 || bytes == 4 || bytes == 8;
-    case H5T_INTEGER:
-      out = bytes <= 4 && H5Tget_sign(type) == H5T_SGN_2
-                ? NumberType{rt::Dtype::kI32, H5T_NATIVE_INT32}
-                : NumberType{rt::Dtype::kI64, H5T_NATIVE_INT64};
-      return bytes <= 8;
-    case H5T_NO_CLASS:
-    case H5T_TIME:
-    case H5T_STRING:
-    case H5T_BITFIELD:
-    case H5T_OPAQUE:
-    case H5T_COMPOUND:
-    case H5T_REFERENCE:
-    case H5T_ENUM:
-    case H5T_VLEN:
-    case H5T_ARRAY:
-    case H5T_NCLASSES:
-      return false;
-  }
-  return false;
 }
 
 struct Listing {
@@ -238,50 +194,6 @@ Result<std::vector<std::string>> H5File::split_strings(const std::string& object
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;
-}
-
-Result<rt::Array> H5File::dataset(const std::string& path) const {
-  const auto bad = [&](std::string_view why) {
-    return problem(fmt::format("the data \"{}\" {}", printable(path, 120), why));
-  };
-  if (!has(path)) return bad("is not in the file, or behind a link that leads elsewhere");
-  const Handle set(H5Dopen2(file_, path.c_str(), H5P_DEFAULT), H5Dclose);
-  if (!set) return bad("cannot be read");
-  const Handle type(H5Dget_type(*set), H5Tclose);
-  const Handle space(H5Dget_space(*set), H5Sclose);
-  const Handle made(H5Dget_create_plist(*set), H5Pclose);
-  if (!type || !space || !made) return bad("cannot be read");
-  if (H5Pget_external_count(*made) > 0 || H5Pget_layout(*made) == H5D_VIRTUAL)
-    return bad("lies in another file, which is not opened");
-  NumberType number{};
-  if (!number_type(*type, number)) return bad("is of a type that is no number");
-  rt::Array array;
-  array.name = rt::Str(path.c_str(), path.size());
-  array.dtype = number.dtype;
-  const int rank = H5Sget_simple_extent_ndims(*space);
-  if (rank < 0 || rank > H5S_MAX_RANK) return bad("has no shape");
-  std::array<hsize_t, H5S_MAX_RANK> extents{};
-  if (H5Sget_simple_extent_dims(*space, extents.data(), nullptr) < 0) return bad("has no shape");
-  size_t count = 0;
-  size_t bytes = 0;
-  for (int i = 0; i < rank; ++i)
-    array.dims.push(static_cast<int64_t>(extents[static_cast<size_t>(i)]));
-  if (!rt::checked_size(array.dims.span(), rt::dtype_bytes(number.dtype), &count, &bytes))
-    return bad("is larger than memory can be");
-  const uint64_t stored = std::min<uint64_t>(H5Dget_storage_size(*set), bytes_->size());
-  if (is_bomb(bytes, stored))
-    return bad(fmt::format("states {} bytes, but {} are stored", bytes, stored));
-  // Many names may lead to one dataset.
-  read_bytes_ += bytes;
-  if (is_bomb(read_bytes_, bytes_->size())) {
-    return bad(fmt::format("makes {} bytes of what was read of a file of {}: more than it can hold",
-                           read_bytes_, bytes_->size()));
-  }
-  array.data.resize(bytes);
-  if (count > 0 &&
-      H5Dread(*set, number.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data.data()) < 0)
-    return bad("cannot be read");
-  return array;
 }
 
 }  // namespace gradc::exchange

@@ -29,6 +29,11 @@ class H5Bytes {
   ~H5Bytes();
 
   size_t size() const { return bytes_.size(); }
+  /// Some of the bytes; empty where they are not all there.
+  std::span<const uint8_t> at(uint64_t offset, uint64_t size) const {
+    if (offset > bytes_.size() || size > bytes_.size() - offset) return {};
+    return bytes_.subspan(offset, size);
+  }
   /// The text that a stored reference of `kReference` bytes leads to, up to its first NUL; nothing
   /// where no heap has an object of that number and length there.
   static constexpr size_t kReference = 16;

@@ -33,7 +33,23 @@ TRAINING = {"loss": "binary_crossentropy", "metrics": ["accuracy"], "loss_weight
             "optimizer_config": {"class_name": "Adam", "config": {"learning_rate": 0.01, "decay": 0.0}}}
 
 
-def put_layers(group, split):
+def put_array(group, name, value, layout):
+    if layout == 0:
+        group.create_dataset(name, data=value)
+    elif layout == 1:
+        space = h5py.h5s.create_simple(value.shape)
+        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        made.set_layout(h5py.h5d.COMPACT)
+        links = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+        links.set_create_intermediate_group(True)
+        h5py.h5d.create(group.id, name.encode(), h5py.h5t.IEEE_F32LE, space, made, links).write(
+            h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(value))
+    else:
+        packing = [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}][layout - 2]
+        group.create_dataset(name, data=value, chunks=tuple(min(extent, 3) for extent in value.shape), **packing)
+
+
+def put_layers(group, split, packed=False):
     names = [layer.encode() for layer, _ in WEIGHTS]
     if split:  # as attributes above 64,512 bytes are
         group.attrs["layer_names0"] = names[:2]
@@ -43,8 +59,8 @@ def put_layers(group, split):
     for layer, weights in WEIGHTS:
         inner = group.create_group(layer)
         inner.attrs["weight_names"] = [name.encode() for name, _ in weights]
-        for name, value in weights:
-            inner.create_dataset(name, data=value)
+        for k, (name, value) in enumerate(weights):
+            put_array(inner, name, value, (k + 1) % 5 if packed else 0)
 
 
 with h5py.File(os.path.join(here, "whole.h5"), "w") as f:
@@ -55,6 +71,8 @@ with h5py.File(os.path.join(here, "whole.h5"), "w") as f:
     put_layers(f.create_group("model_weights"), split=False)
 with h5py.File(os.path.join(here, "weights.h5"), "w") as f:
     put_layers(f, split=True)
+with h5py.File(os.path.join(here, "packed.h5"), "w") as f:
+    put_layers(f, split=False, packed=True)
 with h5py.File(os.path.join(here, "links.h5"), "w") as f:
     put_layers(f, split=False)
     del f["score/score/kernel:0"]

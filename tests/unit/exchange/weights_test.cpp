@@ -103,6 +103,10 @@ TEST(Weights, AloneGoWithAModel) {
   const Status status = read_foreign_weights(*model, kFiles + "weights.h5", &file);
   ASSERT_TRUE(status.ok()) << said_by(status);
   expect_all(file);
+  rt::SafetensorsFile packed;  // in blocks, compressed or not, and inside the objects' headers
+  const Status same = read_foreign_weights(*model, kFiles + "packed.h5", &packed);
+  ASSERT_TRUE(same.ok()) << said_by(same);
+  expect_all(packed);
   const auto alone = read_model(kFiles + "weights.h5", sources);
   ASSERT_FALSE(alone.ok());
   EXPECT_NE(alone.message().find("no description of a network"), std::string::npos);
