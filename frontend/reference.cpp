@@ -7,6 +7,8 @@
 
 #include <fmt/ranges.h>
 
+#include <algorithm>
+
 namespace gradc {
 namespace {
 
@@ -87,6 +89,12 @@ void add_named_inputs(std::string& out, const LayerDef& def) {
     out += fmt::format("| `{}` | {} |\n", input.name, cell(input.doc));
 }
 
+std::string title(Family family, bool plural) {
+  std::string title(family_name(family));
+  title[0] = static_cast<char>(title[0] - 'a' + 'A');
+  return plural ? title + (title.ends_with('s') ? "es" : "s") : title;
+}
+
 }  // namespace
 
 std::string layer_reference() {
@@ -101,9 +109,7 @@ std::string layer_reference() {
   out += "\nEvery activation below is also a layer of that name.\n";
   for (int f = 0; f < kNumFamilies; ++f) {
     const auto family = static_cast<Family>(f);
-    std::string title(family_name(family));
-    title[0] = static_cast<char>(title[0] - 'a' + 'A');
-    out += fmt::format("\n# {}{}\n", title, title.ends_with('s') ? "es" : "s");
+    out += fmt::format("\n# {}\n", title(family, true));
     for (const ComponentDef* def : family_members(family))
       add_component(out, *def);
   }
@@ -113,6 +119,42 @@ std::string layer_reference() {
       "\nBesides: `loss`, or `losses` and `loss_weights` by output; `metrics`; `early_stopping`:\n";
   add_options(out, early_stopping_options());
   return out;
+}
+
+std::string layer_reference(std::string_view name) {
+  const auto is_named = [&](const ComponentDef& def) {
+    const auto aliases = split_words(def.aliases);
+    return def.type == name || std::ranges::find(aliases, name) != aliases.end();
+  };
+  std::string out;
+  for (const LayerDef* def : all_layers()) {
+    if (!is_named(def->base)) continue;
+    out += "# Layer\n";
+    add_component(out, def->base);
+    add_named_inputs(out, *def);
+  }
+  for (int f = 0; f < kNumFamilies; ++f) {
+    const auto family = static_cast<Family>(f);
+    for (const ComponentDef* def : family_members(family)) {
+      if (!is_named(*def)) continue;
+      out += fmt::format("{}# {}\n", out.empty() ? "" : "\n", title(family, false));
+      add_component(out, *def);
+    }
+  }
+  return out;
+}
+
+std::vector<std::string> layer_reference_names() {
+  std::vector<std::string> names;
+  for (const LayerDef* def : all_layers())
+    names.emplace_back(def->base.type);
+  for (int f = 0; f < kNumFamilies; ++f) {
+    for (const ComponentDef* def : family_members(static_cast<Family>(f)))
+      names.emplace_back(def->type);
+  }
+  std::ranges::sort(names);
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  return names;
 }
 
 }  // namespace gradc

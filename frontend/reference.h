@@ -5,6 +5,8 @@
 #include "support/json.h"
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace gradc {
 
@@ -13,5 +15,9 @@ Json model_schema();
 
 /// All layers, activations, initializers, losses, ... with their options, as Markdown.
 std::string layer_reference();
+/// What that list says of one name, in every family that has it; empty if none has.
+std::string layer_reference(std::string_view name);
+/// All names that the list has, without other spellings of them.
+std::vector<std::string> layer_reference_names();
 
 }  // namespace gradc

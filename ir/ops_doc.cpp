@@ -71,4 +71,29 @@ std::string ops_markdown() {
   return out;
 }
 
+std::string op_text(std::string_view name) {
+  const OpDef* const op = find_op(name);
+  if (op == nullptr) return {};
+  const OpDef& of = *op;
+  std::string out = fmt::format("# {}\n\n{}\n", of.name, of.summary);
+  const auto add = [&](const char* what, std::string_view text) {
+    if (!text.empty()) out += fmt::format("- {}: {}\n", what, text);
+  };
+  out += "\n";
+  add("operands", of.operands);
+  add("results", of.results);
+  add("attributes", attributes(of));
+  add("computes", of.formula);
+  add("gradient", gradient(of));
+  return out;
+}
+
+std::vector<std::string> op_names() {
+  std::vector<std::string> names;
+#define GRADC_OP(enumerator, spelling) names.emplace_back(spelling);
+#include "ir/ops.def"
+#undef GRADC_OP
+  return names;
+}
+
 }  // namespace gradc

@@ -2,20 +2,26 @@
 #include "driver/aot.h"
 #include "driver/output.h"
 #include "tools/gradc/command.h"
+#include "tools/gradc/describe.h"
 
 #include "exchange/read_model.h"
 
 #include <cstdio>
-#include <map>
 #include <memory>
+#include <utility>
+#include <vector>
 
 namespace gradc::tool {
 
 namespace {
 
+constexpr std::pair<const char*, EmitKind> kEmitKinds[] = {
+    {"exe", EmitKind::kExecutable}, {"static", EmitKind::kStatic}, {"shared", EmitKind::kShared},
+    {"obj", EmitKind::kObject},     {"asm", EmitKind::kAssembly},  {"llvm", EmitKind::kLlvm}};
+
 struct CompileCommandLine {
   std::string model, output, triple, cpu, features;
-  EmitKind emit = EmitKind::kExecutable;
+  std::string emit = "exe";
   CompileOptions compile{};
 };
 
@@ -25,7 +31,9 @@ Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources)
   report(model.warnings);
   AotOptions aot;
   aot.output = options.output;
-  aot.emit = options.emit;
+  for (const auto& [name, kind] : kEmitKinds) {
+    if (options.emit == name) aot.emit = kind;
+  }
   aot.compile = options.compile;
   GRADC_TRY(aot.compile.target, TargetInfo::from(options.triple, options.cpu, options.features));
   return compile_to_files(model, aot);
@@ -61,19 +69,16 @@ void register_compile(CLI::App& app, Selection& selection) {
       "fashion_mnist_mlp.h beside it\n"
       "  gradc compile examples/fashion_mnist_mlp.json --emit obj -o fashion.o --target "
       "aarch64-linux-gnu --cpu cortex-a72");
-  const std::map<std::string, EmitKind> kinds = {
-      {"exe", EmitKind::kExecutable}, {"static", EmitKind::kStatic}, {"shared", EmitKind::kShared},
-      {"obj", EmitKind::kObject},     {"asm", EmitKind::kAssembly},  {"llvm", EmitKind::kLlvm}};
   command->add_option("MODEL", options->model, "the model's JSON")->required();
   command->add_option("-o,--out", options->output, "the file to write")
       ->check(output_name())
       ->required();
-  command
-      ->add_option("--emit", options->emit,
-                   "exe: a program that trains, evaluates and predicts; static, shared, obj: with "
-                   "a C header beside it; asm; llvm")
-      ->transform(CLI::CheckedTransformer(kinds, CLI::ignore_case)
-                      .description("exe|static|shared|obj|asm|llvm"));
+  std::vector<std::string> kinds;
+  for (const auto& [name, kind] : kEmitKinds)
+    kinds.emplace_back(name);
+  add_choice(*command, "--emit", options->emit, std::move(kinds),
+             "exe (default): a program that trains, evaluates and predicts; static, shared, obj: "
+             "with a C header beside it; asm; llvm");
   add_batch_size(*command, options->compile.batch_size);
   add_memory_budget(*command, options->compile.memory_budget_bytes);
   command->add_option("--target", options->triple,

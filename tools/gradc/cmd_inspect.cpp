@@ -12,6 +12,7 @@
 #include "passes/fusion_remarks.h"
 #include "passes/plan_text.h"
 #include "tools/gradc/command.h"
+#include "tools/gradc/describe.h"
 
 #include "exchange/read_model.h"
 #include <nlohmann/json.hpp>
@@ -199,25 +200,20 @@ void register_inspect(CLI::App& app, Selection& selection) {
       "x86-64-v3");
   command->add_option("FILE", options->file, "a model's JSON, or a graph in text form (.gir)")
       ->required();
-  command
-      ->add_option(
-          "--stage", options->stage,
-          "graph: as the layers built it; gradient: with backward and update; optimized (default): "
-          "primitives, simplified; fused; scheduled; planned: with memory; kernels; llvm; asm. A "
-          ".gir is carried on from the stage that it holds (default: shown as it is)")
-      ->check(CLI::IsMember({"graph", "gradient", "optimized", "fused", "scheduled", "planned",
-                             "kernels", "llvm", "asm"}));
-  command
-      ->add_option("--format", options->format,
-                   "text (default; graphs read back), dot (Graphviz), json, or html: one page with "
-                   "everything")
-      ->check(CLI::IsMember({"text", "dot", "json", "html"}));
-  command
-      ->add_option("--entry", options->entry,
-                   "which entry (default train_step; predict for a model without training); step: "
-                   "of a language model, what generate runs for each token")
-      ->check(CLI::IsMember({"predict", "evaluate", "evaluate_tail", "train_step",
-                             "train_step_tail", "gradients", "step"}));
+  add_choice(
+      *command, "--stage", options->stage,
+      {"graph", "gradient", "optimized", "fused", "scheduled", "planned", "kernels", "llvm", "asm"},
+      "graph: as the layers built it; gradient: with backward and update; optimized (default): "
+      "primitives, simplified; fused; scheduled; planned: with memory; kernels; llvm; asm. A "
+      ".gir is carried on from the stage that it holds (default: shown as it is)");
+  add_choice(*command, "--format", options->format, {"text", "dot", "json", "html"},
+             "text (default; graphs read back), dot (Graphviz), json, or html: one page with "
+             "everything");
+  add_choice(*command, "--entry", options->entry,
+             {"predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients",
+              "step"},
+             "which entry (default train_step; predict for a model without training); step: "
+             "of a language model, what generate runs for each token");
   add_batch_size(*command, options->batch_size);
   add_memory_budget(*command, options->memory_budget);
   command

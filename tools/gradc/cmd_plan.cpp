@@ -7,6 +7,7 @@
 #include "passes/offset_planner_csv.h"
 #include "runtime/table_bytes.h"
 #include "tools/gradc/command.h"
+#include "tools/gradc/describe.h"
 
 #include "exchange/read_model.h"
 #include <nlohmann/json.hpp>
@@ -132,8 +133,8 @@ void register_plan(CLI::App& app, Selection& selection) {
   model->excludes(buffers);
   add_memory_budget(*command, options->budget)->excludes(buffers);
   add_batch_size(*command, options->batch_size);
-  command->add_option("--entry", options->entry, "train_step, evaluate or predict")
-      ->check(CLI::IsMember({"train_step", "evaluate", "predict"}));
+  add_choice(*command, "--entry", options->entry, {"train_step", "evaluate", "predict"},
+             "what is planned (default train_step; predict for a model without training)");
   command->add_option("--capacity", options->capacity, "with --buffers: fail if they do not fit")
       ->check(whole_number(0))
       ->needs(buffers);

@@ -3,6 +3,7 @@
 #include "driver/gir_file.h"
 #include "driver/gir_run.h"
 #include "tools/gradc/command.h"
+#include "tools/gradc/describe.h"
 
 #include <memory>
 
@@ -12,7 +13,7 @@ namespace {
 
 void require_entry(std::string& entry) {
   if (entry.empty()) throw CLI::RequiredError("--entry");
-  const std::string problem = CLI::IsMember({"predict", "loss", "gradients", "train_step"})(entry);
+  const std::string problem = check_choice(entry, {"predict", "loss", "gradients", "train_step"});
   if (!problem.empty()) throw CLI::ValidationError("--entry", problem);
 }
 
@@ -51,10 +52,8 @@ void register_run(CLI::App& app, Selection& selection) {
   add_memory_budget(*command, options->memory_budget_bytes);
   options->cache = true;
   add_no_cache(*command, options->cache);
-  command
-      ->add_option("--engine", *engine,
-                   "jit, or interpreter: the double-precision reference on the unfused graph")
-      ->check(CLI::IsMember({"jit", "interpreter"}));
+  add_choice(*command, "--engine", *engine, {"jit", "interpreter"},
+             "jit (default), or interpreter: the double-precision reference on the unfused graph");
   command->callback([options, engine, &selection] {
     if (!is_gir(options->model)) require_entry(options->entry);
     selection.run = [options, engine] {

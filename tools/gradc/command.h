@@ -82,10 +82,13 @@ void register_run(CLI::App& app, Selection& selection);
 void register_compile(CLI::App& app, Selection& selection);
 void register_inspect(CLI::App& app, Selection& selection);
 void register_plan(CLI::App& app, Selection& selection);
+void register_summary(CLI::App& app, Selection& selection);
 void register_convert(CLI::App& app, Selection& selection);
 void register_check(CLI::App& app, Selection& selection);
 void register_bench(CLI::App& app, Selection& selection);
 void register_opt(CLI::App& app, Selection& selection);
 void register_reference(CLI::App& app, Selection& selection);
+/// help, man and completion: of all that is registered before they run.
+void register_help(CLI::App& app, Selection& selection);
 
 }  // namespace gradc::tool

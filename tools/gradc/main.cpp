@@ -4,6 +4,7 @@
 #include "support/suggest.h"
 #include "support/utf8.h"
 #include "tools/gradc/command.h"
+#include "tools/gradc/describe.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -23,19 +24,45 @@ constexpr const char* kFooter = R"(First steps:
   gradc inspect examples/fashion_mnist_mlp.json --stage fused
 Exit codes: 0 success, 1 an error in what was given, 2 wrong usage, 70 an internal error.)";
 
+/// What is wrong with words that no option or argument takes.
+std::string unexpected_text(const CLI::App& command) {
+  std::vector<std::string> names;
+  for (const auto& option : gradc::tool::describe(command).options)
+    names.insert(names.end(), option.names.begin(), option.names.end());
+  std::string text;
+  for (const std::string& word : command.remaining()) {
+    const std::string name = word.substr(0, word.find('='));
+    // What stands behind a misspelt option is mostly its value.
+    if (name.size() < 2 || name[0] != '-') continue;
+    const auto near = gradc::nearest_name(name, names);
+    text += fmt::format("{}there is no option \"{}\"{}", text.empty() ? "" : "\n  ",
+                        gradc::printable(name, 80),
+                        near ? fmt::format("; did you mean \"{}\"?", *near) : "");
+  }
+  if (!text.empty()) return text;
+  const auto words = command.remaining();
+  return fmt::format("\"{}\" is one argument too many", gradc::printable(words.front(), 80));
+}
+
 /// The message of a wrong command line, and where its help is.
 std::string failure_text(const CLI::App* app, const CLI::Error& error) {
   std::string command = "gradc";
-  for (const CLI::App* used : app->get_subcommands())
+  const CLI::App* last = app;
+  for (const CLI::App* used : app->get_subcommands()) {
     command += " " + used->get_name();
+    last = used;
+  }
+  const bool extra = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) &&
+                     last->remaining_size() > 0;
   return fmt::format("{}: {}\nrun \"{} --help\" for its options\n", command,
-                     gradc::printable_lines(error.what()), command);
+                     extra ? unexpected_text(*last) : gradc::printable_lines(error.what()),
+                     command);
 }
 
 /// What to say when the first word is no command; empty if it is one, or an option.
 std::string unknown_command(const CLI::App& app, int argc, char** argv) {
   const std::string word = argc > 1 ? argv[1] : "";
-  if (!word.empty() && word[0] == '-') return {};
+  if (word == "-h" || word == "--help" || word == "--version") return {};
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands({}))
     names.push_back(command->get_name());
@@ -59,6 +86,9 @@ int run(int argc, char** argv) {
   CLI::App app{"gradc: a compiler for training neural networks", "gradc"};
   app.require_subcommand(1);
   app.failure_message(failure_text);
+  app.formatter_fn([](const CLI::App* of, const std::string&, CLI::AppFormatMode) {
+    return help_text(describe(*of), terminal_width());
+  });
   app.set_version_flag("--version", [] { return gradc::version_text(); });
   Selection selection;
   register_train(app, selection);
@@ -69,13 +99,15 @@ int run(int argc, char** argv) {
   register_compile(app, selection);
   register_inspect(app, selection);
   register_plan(app, selection);
+  register_summary(app, selection);
   register_check(app, selection);
   register_convert(app, selection);
   register_bench(app, selection);
   register_opt(app, selection);
   register_reference(app, selection);
+  register_help(app, selection);
   for (const char* name : {"train", "eval", "predict", "generate", "run", "compile", "inspect",
-                           "plan", "check", "bench", "convert"}) {
+                           "plan", "summary", "check", "bench", "convert"}) {
     add_no_warn(*app.get_subcommand(name));
     add_shape(*app.get_subcommand(name));
   }

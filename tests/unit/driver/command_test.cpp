@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,7 +37,18 @@ TEST(Command, WrongUsageSaysWhatWasExpected) {
       {"train " + kModel + " --data x --seed -1",
        "--seed -1: expected a whole number from 0 to 2^64 - 1"},
       {"bench " + kModel + " --seconds 0", "\"0\" is no number above 0"},
-      {"inspect " + kModel + " --entry nonsense", "nonsense not in"},
+      {"inspect " + kModel + " --entry nonsense",
+       "--entry: there is no \"nonsense\"; it is one of predict, evaluate"},
+      {"inspect " + kModel + " --stage fuzed",
+       "--stage: there is no \"fuzed\"; did you mean \"fused\"?"},
+      {"compile " + kModel + " -o x --emit static_lib", "--emit: there is no \"static_lib\""},
+      {"train " + kModel + " --epoch 3 --optimizr=x",
+       "there is no option \"--epoch\"; did you mean \"--epochs\"?\n  there is no option "
+       "\"--optimizr\"\n"},
+      {"plan " + kModel + " more", "\"more\" is one argument too many"},
+      {"--hlp", "there is no command \"--hlp\""},
+      {"help trian", "COMMAND: there is no \"trian\"; did you mean \"train\"?"},
+      {"layers Dens", "NAME: there is no \"Dens\"; did you mean \"dense\"?"},
       {"inspect x.gir --format html", "--format html is for models"},
       {"plan " + kModel + " --memory-budget x", "\"x\" is no size"},
       {"predict " + kModel + " --weights x --in x --out x.txt",
@@ -58,6 +70,78 @@ TEST(Command, AnUnknownPassIsWrongUsageWhereverItStands) {
        {"--passes=none", "--passes=cse --stop-after none", "--passes=cse --print-after none",
         "--passes=cse --debug-counter none:1"})
     EXPECT_EQ(gradc("opt " + file + " " + options).code, 2) << options;
+}
+
+TEST(Command, SummaryCountsSharedLayersOnceAndSaysWhereInputsComeFrom) {
+  const Outcome chain = gradc("summary " + source("examples/lenet.json"));
+  EXPECT_EQ(chain.code, 0) << chain.output;
+  EXPECT_NE(chain.output.find("conv2d_1 (conv2d)                (None, 11, 11, 64)   18,496\n"),
+            std::string::npos)
+      << chain.output;
+  EXPECT_NE(chain.output.find("Total params: 225,034 (879.04 KiB)\n"), std::string::npos);
+  EXPECT_EQ(chain.output.find("Connected to"), std::string::npos);
+  const Scratch scratch;
+  write_text_file(scratch / "m.json", R"({"name": "twins",
+    "inputs": [{"name": "a", "shape": [4]}, {"name": "b", "shape": [4]}],
+    "layers": [{"type": "dense", "name": "tower", "units": 3, "inputs": "a"},
+               {"type": "shared", "layer": "tower", "name": "again", "inputs": "b"},
+               {"type": "batch_norm", "name": "norm", "inputs": "again"},
+               {"type": "add", "name": "sum", "inputs": ["tower", "norm"]}]})");
+  const Outcome twins = gradc("summary " + (scratch / "m.json"));
+  EXPECT_EQ(twins.code, 0) << twins.output;
+  for (const char* line : {"(shared)  b\n", "tower, norm\n", "Total params: 27 (108 B)\n",
+                           "Trainable params: 21\n", "Non-trainable params: 6\n"})
+    EXPECT_NE(twins.output.find(line), std::string::npos) << line << twins.output;
+  const Outcome json = gradc("summary --json " + (scratch / "m.json"));
+  const auto read = nlohmann::json::parse(json.output, nullptr, false);
+  ASSERT_FALSE(read.is_discarded()) << json.output;
+  EXPECT_EQ(read["parameters"], 27);
+  EXPECT_EQ(read["layers"].size(), 6U);
+  EXPECT_EQ(read["layers"][5]["inputs"], nlohmann::json({"tower", "norm"}));
+}
+
+/// The names of all commands, as --help lists them.
+std::vector<std::string> commands() {
+  std::string help = gradc("help").output;
+  help.erase(0, help.find("\nCommands:\n") + 11);
+  std::istringstream lines(help.substr(0, help.find("\n\n")));
+  std::vector<std::string> names;
+  for (std::string line; std::getline(lines, line);) {
+    if (line.size() > 2 && line[2] != ' ') names.push_back(line.substr(2, line.find(' ', 2) - 2));
+  }
+  return names;
+}
+
+TEST(Command, EveryCommandHasHelpAManPageAndCompletions) {
+  const std::vector<std::string> names = commands();
+  ASSERT_GE(names.size(), 19U);
+  const std::string bash = gradc("completion bash").output;
+  const std::string zsh = gradc("completion zsh").output;
+  const std::string fish = gradc("completion fish").output;
+  for (const std::string& name : names) {
+    const Outcome help = gradc("help " + name);
+    EXPECT_EQ(help.code, 0) << name;
+    EXPECT_NE(help.output.find("Usage: gradc " + name), std::string::npos) << help.output;
+    EXPECT_EQ(help.output, gradc(name + " --help").output) << name;
+    const Outcome man = gradc("man " + name);
+    EXPECT_EQ(man.code, 0) << name;
+    EXPECT_EQ(man.output.find(".TH gradc\\-" + name + " 1"), 0U) << man.output;
+    EXPECT_NE(bash.find("    " + name + ":-*) words="), std::string::npos) << name;
+    EXPECT_NE(zsh.find("    " + name + ")\n"), std::string::npos) << name;
+    EXPECT_NE(fish.find(" -a " + name + " -d "), std::string::npos) << name;
+  }
+}
+
+TEST(Command, CompletionCompletesInBash) {
+  const auto completes = [](const std::string& words, int at) {
+    return shell("bash -c 'source <(" + tool() + " completion bash); COMP_WORDS=(" + words +
+                 "); COMP_CWORD=" + std::to_string(at) + "; _gradc; echo \"${COMPREPLY[@]}\"'")
+        .output;
+  };
+  EXPECT_EQ(completes("gradc tra", 1), "train\n");
+  EXPECT_EQ(completes("gradc inspect m.json --stage fus", 4), "fused\n");
+  EXPECT_EQ(completes("gradc train --checkp", 2), "--checkpoint\n");
+  EXPECT_EQ(completes("gradc completion z", 2), "zsh\n");
 }
 
 TEST(Command, AFullDiskIsNoticed) {

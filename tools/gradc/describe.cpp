@@ -1,0 +1,77 @@
+#include "tools/gradc/describe.h"
+
+#include "support/suggest.h"
+#include "support/utf8.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <map>
+
+namespace gradc::tool {
+namespace {
+
+/// Options do not know their own checks' words.
+std::map<const CLI::Option*, std::vector<std::string>>& choices_of_options() {
+  static std::map<const CLI::Option*, std::vector<std::string>> choices;
+  return choices;
+}
+
+OptionDescription describe(const CLI::Option& option) {
+  OptionDescription described;
+  if (option.get_positional()) {
+    described.names.push_back(option.get_name(true, false));
+  } else {
+    for (const std::string& name : option.get_snames())
+      described.names.push_back("-" + name);
+    for (const std::string& name : option.get_lnames())
+      described.names.push_back("--" + name);
+  }
+  if (option.get_type_size() != 0) {
+    const std::string type = option.get_type_name();
+    described.value = type == "TEXT" ? "VALUE" : type == "INT" || type == "FLOAT" ? "N" : type;
+  }
+  const auto known = choices_of_options().find(&option);
+  if (known != choices_of_options().end()) described.choices = known->second;
+  described.help = option.get_description();
+  described.required = option.get_required();
+  return described;
+}
+
+}  // namespace
+
+CommandDescription describe(const CLI::App& app) {
+  CommandDescription described;
+  described.name = app.get_parent() == nullptr
+                       ? app.get_name()
+                       : app.get_parent()->get_name() + " " + app.get_name();
+  described.help = app.get_description();
+  described.footer = app.get_footer();
+  for (const CLI::Option* option : app.get_options({})) {
+    (option->get_positional() ? described.arguments : described.options)
+        .push_back(describe(*option));
+  }
+  for (const CLI::App* command : app.get_subcommands({}))
+    described.commands.push_back(describe(*command));
+  return described;
+}
+
+std::string check_choice(std::string_view word, const std::vector<std::string>& choices) {
+  if (std::ranges::find(choices, word) != choices.end()) return {};
+  const auto near = nearest_name(word, choices);
+  return fmt::format("there is no \"{}\"; {}", printable(word, 80),
+                     near ? fmt::format("did you mean \"{}\"?", *near)
+                          : fmt::format("it is one of {}", fmt::join(choices, ", ")));
+}
+
+CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string& value,
+                        std::vector<std::string> choices, const std::string& help) {
+  CLI::Option* option = command.add_option(name, value, help);
+  option->check(
+      CLI::Validator([choices](std::string& word) { return check_choice(word, choices); }, "", ""));
+  choices_of_options()[option] = std::move(choices);
+  return option;
+}
+
+}  // namespace gradc::tool

@@ -1,0 +1,20 @@
+# cmake -DGRADC=... -DOUT=FOLDER -P manual.cmake: the man pages and completions that gradc prints of
+# itself, as an installation has them.
+function(write file)
+  execute_process(COMMAND ${GRADC} ${ARGN} OUTPUT_FILE ${OUT}/${file} COMMAND_ERROR_IS_FATAL ANY)
+endfunction()
+file(REMOVE_RECURSE ${OUT})
+file(MAKE_DIRECTORY ${OUT}/man/man1 ${OUT}/bash-completion/completions ${OUT}/zsh/site-functions
+     ${OUT}/fish/vendor_completions.d)
+write(man/man1/gradc.1 man)
+execute_process(COMMAND ${GRADC} help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
+string(REGEX REPLACE ".*\nCommands:\n" "\n" help "${help}")
+string(REGEX REPLACE "\n\n.*" "\n" help "${help}")
+string(REGEX MATCHALL "\n  [a-z]+ " commands "${help}")
+foreach(command IN LISTS commands)
+  string(STRIP "${command}" command)
+  write(man/man1/gradc-${command}.1 man ${command})
+endforeach()
+write(bash-completion/completions/gradc completion bash)
+write(zsh/site-functions/_gradc completion zsh)
+write(fish/vendor_completions.d/gradc.fish completion fish)
