@@ -52,6 +52,56 @@ TEST(Package, IsFoundByItsVersionAndNoOther) {
   EXPECT_EQ(shell(configure).code, 0);
 }
 
+TEST(Package, IsFoundByPkgConfigWhereverItIs) {
+  if (shell("pkg-config --version").code != 0) GTEST_SKIP() << "no pkg-config";
+  const Scratch prefix;
+  const std::string root = prefix / "opt/here";
+  ASSERT_EQ(shell("cmake --install " + std::string(GRADC_BINARY_DIR) + " --prefix " + root).code,
+            0);
+  const Outcome flags = shell("PKG_CONFIG_PATH=$(dirname $(find " + root +
+                              " -name gradc.pc)) pkg-config --cflags --libs gradc");
+  ASSERT_EQ(flags.code, 0) << flags.output;
+  write_text_file(prefix / "main.c",
+                  "#include <gradc/gradc.h>\n#include <stdio.h>\n"
+                  "int main(void) { puts(gradc_version()); return 0; }\n");
+  const std::string words = flags.output.substr(0, flags.output.find('\n'));
+  const Outcome built =
+      shell("cc " + (prefix / "main.c") + " -o " + (prefix / "main") + " " + words);
+  ASSERT_EQ(built.code, 0) << built.output;
+  EXPECT_EQ(shell("LD_LIBRARY_PATH=" + root + "/lib:" + root + "/lib/x86_64-linux-gnu " +
+                  (prefix / "main"))
+                .output.substr(0, 4),
+            "0.1.");
+}
+
+TEST(Package, ThreeDebianPackagesHaveWhatPeopleLookFor) {
+  if (shell("dpkg-deb --version").code != 0) GTEST_SKIP() << "no dpkg";
+  const Scratch folder;
+  const Outcome made =
+      shell("cd " + (folder / "") + " && cpack --config " + std::string(GRADC_BINARY_DIR) +
+            "/CPackConfig.cmake -B " + (folder / "") +
+            " -D CPACK_STRIP_FILES=OFF -D CPACK_DEBIAN_PACKAGE_SHLIBDEPS=OFF -D "
+            "CPACK_DEBIAN_COMPRESSION_TYPE=none");
+  ASSERT_EQ(made.code, 0) << made.output;
+  const auto holds = [&](const std::string& package, const std::vector<std::string>& files) {
+    const Outcome list = shell("dpkg -c " + (folder / (package + "_0.1.0_*.deb")));
+    EXPECT_EQ(list.code, 0) << list.output;
+    for (const std::string& file : files)
+      EXPECT_NE(list.output.find(file), std::string::npos) << package << file << list.output;
+  };
+  std::vector<std::string> of_gradc = {"/bin/gradc\n", "/doc/gradc/examples/lenet.json\n",
+                                       "/doc/gradc/copyright\n", "/doc/gradc/data.md\n"};
+  if (shell("test -d " + std::string(GRADC_BINARY_DIR) + "/manual").code == 0) {
+    of_gradc.insert(of_gradc.end(),
+                    {"/man/man1/gradc-train.1\n", "/completions/gradc\n",
+                     "/site-functions/_gradc\n", "/gradc.fish\n", "/gradc/model.schema.json\n"});
+  }
+  holds("gradc", of_gradc);
+  holds("libgradc", {"/libgradc.so."});
+  holds("libgradc-dev",
+        {"/include/gradc/gradc.h\n", "/libgradc.so ->", "/gradc.pc\n", "/gradc-config.cmake\n"});
+}
+
 // CC is a command, not only a name.
 TEST(Compiler, CcHasWordsAsInAShell) {
   const Scratch folder;

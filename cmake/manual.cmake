@@ -1,11 +1,11 @@
-# cmake -DGRADC=... -DOUT=FOLDER -P manual.cmake: the man pages and completions that gradc prints of
-# itself, as an installation has them.
+# cmake -DGRADC=... -DOUT=FOLDER -P manual.cmake: the man pages, completions and the schema that
+# gradc prints of itself, as an installation has them.
 function(write file)
   execute_process(COMMAND ${GRADC} ${ARGN} OUTPUT_FILE ${OUT}/${file} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
 file(REMOVE_RECURSE ${OUT})
 file(MAKE_DIRECTORY ${OUT}/man/man1 ${OUT}/bash-completion/completions ${OUT}/zsh/site-functions
-     ${OUT}/fish/vendor_completions.d)
+     ${OUT}/fish/vendor_completions.d ${OUT}/gradc)
 write(man/man1/gradc.1 man)
 execute_process(COMMAND ${GRADC} help OUTPUT_VARIABLE help COMMAND_ERROR_IS_FATAL ANY)
 string(REGEX REPLACE ".*\nCommands:\n" "\n" help "${help}")
@@ -18,3 +18,4 @@ endforeach()
 write(bash-completion/completions/gradc completion bash)
 write(zsh/site-functions/_gradc completion zsh)
 write(fish/vendor_completions.d/gradc.fish completion fish)
+write(gradc/model.schema.json schema)
