@@ -1,10 +1,10 @@
 // Walks the calls in order; every layer builds itself from its table entry.
 #include "frontend/graph_builder.h"
 
+#include "frontend/batch_check.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "frontend/scores.h"
-#include "frontend/wiring.h"
 #include "ir/builder.h"
 #include "ir/contraction_types.h"
 #include "ir/step_output.h"

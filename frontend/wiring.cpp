@@ -369,25 +369,4 @@ void connect_layers(Expansion& expansion, const std::optional<JsonCursor>& outpu
   take_needed_parts(wired, outputs);
 }
 
-void check_batch_size(const Model& model, int64_t batch_size, DiagnosticSink& sink) {
-  const auto check = [&](const std::string& name, const TensorSpec& spec, const Place& place) {
-    int64_t bytes = 0;
-    const auto elements = checked_product(spec.shape);
-    if (elements && !__builtin_mul_overflow(*elements, batch_size, &bytes) &&
-        !__builtin_mul_overflow(bytes, dtype_bytes(spec.dtype), &bytes) &&
-        bytes <= kMaxTensorBytes) {
-      return;
-    }
-    sink.error(DiagKind::kTooLarge, place,
-               "\"{}\" of shape {} for {} examples is too large: at most {} bytes", name,
-               shape_text(spec.shape), batch_size, kMaxTensorBytes);
-  };
-  for (const ModelInput& input : model.inputs)
-    check(input.name, input.spec, input.place);
-  for (const Call& call : model.calls) {
-    for (const CallResult& result : call.results)
-      check(result.name, result.spec, call.place);
-  }
-}
-
 }  // namespace gradc

@@ -10,12 +10,9 @@
 namespace gradc {
 
 /// Reads the layers' options, connects them and infers shapes; fills the model's layers, calls and
-/// outputs. `batch_size` is only for size limits and raw ops.
+/// outputs. `batch_size` is only for size limits, raw ops and functions; other batches are checked
+/// where they are asked for (frontend/batch_check.h).
 void connect_layers(Expansion& expansion, const std::optional<JsonCursor>& outputs,
                     int64_t batch_size, DiagnosticSink& sink, Model& model);
-
-/// Infers the shapes of a complete model for another batch size; reports tensors that become too
-/// large.
-void check_batch_size(const Model& model, int64_t batch_size, DiagnosticSink& sink);
 
 }  // namespace gradc

@@ -104,6 +104,28 @@ TEST(Function, MustFitABatchOfOne) {
   expect_problem(layer_of("twelve.gir"), {"twelve.gir:4:", "does not fit one of 1"});
 }
 
+TEST(Function, IsCheckedForEveryBatchThatIsAsked) {
+  const Result<Model> model = parse_model(with_layers(layer_of("forty.gir"), "[4]"));
+  ASSERT_TRUE(model.ok());
+  EXPECT_TRUE(build_entry_graph(*model, {.batch_size = 7}).ok());
+  const Result<EntryGraph> entry = build_entry_graph(*model, {.batch_size = 64});
+  ASSERT_FALSE(entry.ok());
+  const Diagnostic& problem = entry.diagnostics().front();
+  ASSERT_EQ(problem.notes.size(), 1U);
+  EXPECT_EQ(problem.notes[0].message, "gir layer \"f\" is here");
+  EXPECT_EQ(problem.notes[0].place.pointer, "/layers/0");
+}
+
+TEST(RawOp, IsCheckedForEveryBatchThatIsAsked) {
+  const Result<Model> model = parse_model(
+      with_layers(R"({"type": "op.reshape", "attributes": {"shape": [32, 2, 2]}})", "[4]"));
+  ASSERT_TRUE(model.ok());
+  EXPECT_TRUE(build_entry_graph(*model, {.batch_size = 32}).ok());
+  const Result<EntryGraph> entry = build_entry_graph(*model, {.batch_size = 8});
+  ASSERT_FALSE(entry.ok());
+  EXPECT_EQ(entry.diagnostics().front().place.pointer, "/layers/0");
+}
+
 TEST(Function, NamesOfSizesAreExtents) {
   for (const char* name : {"width", "UNUSED"}) {
     const std::string sizes = R"(, "sizes": {"WIDTH": 3, ")" + std::string(name) + "\": 3}";
