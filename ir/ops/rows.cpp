@@ -76,6 +76,25 @@ void eval_put_rows(const EvalArgs& e) {
   }
 }
 
+/// A row that is put more than once has the last values; those of no row are nowhere.
+Grads put_rows_grad(const GradArgs& g) {
+  Builder& b = g.builder;
+  const auto put = [&](Val table, Val values) {
+    return b.add(Op::kPutRows, {table, g.in(1), values});
+  };
+  const TensorType& values = g.in(2).type();
+  Grads result(3);
+  if (g.needs(0)) result[0] = put(g.dout(), b.splat(0.0, values));
+  if (g.needs(2)) {
+    const Val number = iota(b, {DType::kI32, g.in(1).shape()}, 0);
+    const Val last = put(b.splat(-1.0, {DType::kI32, Shape({g.in(0).shape()[0]})}), number);
+    const Val is_last = equal(b.add(Op::kGather, {last, g.in(1)}), number);
+    result[2] =
+        select(broadcast(is_last, values.shape, {0}), b.add(Op::kGather, {g.dout(), g.in(1)}), 0.0);
+  }
+  return result;
+}
+
 Samples put_rows_samples() {
   return {with_indices(sample({f32({5, 3}), typed(DType::kI32, {4}), f32({4, 3})}), 6),
           with_indices(sample({f32({4, 2, 3}), typed(DType::kI64, {6}), f32({6, 2, 3})}), 5),
@@ -112,7 +131,7 @@ constinit const OpDef kPutRows{
     .operands = "table rows values",
     .infer = infer_put_rows,
     .eval = eval_put_rows,
-    .no_grad = "rows of parameters and states are put behind the gradients",
+    .grad = put_rows_grad,
     .lowering = Lowering::kGather,
     .samples = put_rows_samples,
 };
