@@ -1,5 +1,6 @@
 # Installation, and packages of it (`cpack --config build/CPackConfig.cmake`): gradc, the command with
-# its pages and examples; libgradc, the library; libgradc-dev, what hosts are built with.
+# its pages and examples; libgradc, the library; libgradc-dev, what hosts are built with;
+# python3-gradc, a module over the library.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
@@ -21,7 +22,10 @@ install(FILES ${PROJECT_BINARY_DIR}/gradc.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}
 install(FILES README.md CHANGELOG.md TYPE DOC COMPONENT gradc)
 install(DIRECTORY docs/ TYPE DOC COMPONENT gradc)
 install(DIRECTORY examples TYPE DOC COMPONENT gradc)
-foreach(package gradc libgradc libgradc-dev)
+# Debian's Python looks there below /usr; elsewhere it takes a PYTHONPATH.
+install(DIRECTORY tools/python/gradc DESTINATION lib/python3/dist-packages COMPONENT python3-gradc
+        FILES_MATCHING PATTERN "*.py")
+foreach(package gradc libgradc libgradc-dev python3-gradc)
   install(FILES LICENSE DESTINATION ${CMAKE_INSTALL_DATAROOTDIR}/doc/${package} RENAME copyright
           COMPONENT ${package})
 endforeach()
@@ -43,7 +47,7 @@ endif()
 set(CPACK_GENERATOR DEB)
 set(CPACK_PACKAGE_CONTACT "the authors of gradc <gradc@localhost>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "compiler for training neural networks")
-set(CPACK_COMPONENTS_ALL gradc libgradc libgradc-dev)
+set(CPACK_COMPONENTS_ALL gradc libgradc libgradc-dev python3-gradc)
 set(CPACK_DEB_COMPONENT_INSTALL ON)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_STRIP_FILES ON)
@@ -58,4 +62,9 @@ set(CPACK_DEBIAN_LIBGRADC-DEV_PACKAGE_DEPENDS "libgradc (= ${PROJECT_VERSION})")
 set(CPACK_COMPONENT_GRADC_DESCRIPTION "The gradc command: trains, compiles and inspects models given as JSON.")
 set(CPACK_COMPONENT_LIBGRADC_DESCRIPTION "The library that C and C++ programs compile and train models with.")
 set(CPACK_COMPONENT_LIBGRADC-DEV_DESCRIPTION "Headers, CMake package and pkg-config file of libgradc.")
+set(CPACK_DEBIAN_PYTHON3-GRADC_PACKAGE_NAME python3-gradc)
+set(CPACK_DEBIAN_PYTHON3-GRADC_PACKAGE_ARCHITECTURE all)
+set(CPACK_DEBIAN_PYTHON3-GRADC_PACKAGE_DEPENDS
+    "libgradc (= ${PROJECT_VERSION}), python3, python3-numpy")
+set(CPACK_COMPONENT_PYTHON3-GRADC_DESCRIPTION "A Python module over libgradc.")
 include(CPack)

@@ -231,6 +231,46 @@ gradc_status gradc_session_predict(gradc_session* session, const void* const* in
   });
 }
 
+gradc_status gradc_session_train(gradc_session* session, const gradc_train_options* options,
+                                 double* losses, size_t num_losses, size_t* epochs) {
+  if (epochs != nullptr) *epochs = 0;
+  return guarded(session, {options}, [&]() -> gradc::SessionStatus {
+    const auto text = [](const char* given) { return std::string(given == nullptr ? "" : given); };
+    gradc::TrainOptions train;
+    train.data = text(options->data);
+    train.epochs = options->epochs;
+    if (options->has_validation_split != 0) train.validation_split = options->validation_split;
+    train.weights = text(options->weights);
+    train.out = text(options->out);
+    train.checkpoint = text(options->checkpoint);
+    train.resume = options->resume != 0;
+    train.overwrite = options->overwrite != 0;
+    train.log = text(options->log);
+    std::vector<double> history;
+    gradc::SessionStatus status = session->session->train(train, &history);
+    if (epochs != nullptr) *epochs = history.size();
+    if (losses != nullptr)
+      std::copy_n(history.begin(), std::min(num_losses, history.size()), losses);
+    return status;
+  });
+}
+
+void* gradc_session_memory(gradc_session* session, const char* name, size_t* bytes) {
+  if (bytes != nullptr) *bytes = 0;
+  void* memory = nullptr;
+  guarded(session, {name}, [&] {
+    const std::span<std::byte> found = session->session->tensor_memory(name);
+    if (found.empty()) {
+      session->error = std::string("error: no parameter or state is named \"") + name + "\"\n";
+      return GRADC_INVALID_ARGUMENT;
+    }
+    if (bytes != nullptr) *bytes = found.size();
+    memory = found.data();
+    return GRADC_OK;
+  });
+  return memory;
+}
+
 gradc_status gradc_session_get(gradc_session* session, const char* name, void* data, size_t bytes) {
   return guarded(session, {name, data}, [&] {
     const std::span<std::byte> memory = memory_of(session, name, bytes);

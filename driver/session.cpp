@@ -7,6 +7,7 @@
 #include "runtime/commands.h"
 #include "runtime/instance.h"
 #include "runtime/library.h"
+#include "runtime/train_loop.h"
 #include "runtime/weights.h"
 #include "support/check.h"
 #include "support/diagnostic_render.h"
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <type_traits>
 
 namespace gradc {
 
@@ -123,12 +125,27 @@ class SessionImpl final : public Session {
           return status;
       }
       rows = rows == 0 ? batch_size() : rows;
-      const SessionStatus status =
-          prepare(rows == batch_size() ? EntryPoint::kEvaluate : EntryPoint::kEvaluateTail, inputs,
-                  targets);
-      if (!status.ok()) return status;
-      return from_library(gradc_rt_evaluate(handle(), inputs.data(), targets.data(), rows, loss,
-                                            metrics.empty() ? nullptr : metrics.data()));
+      rt::ScoreSums sums;
+      sums.begin(*instance_);
+      const SessionStatus status = in_batches(rows, [&](int64_t first, int64_t count) {
+        const auto in = at_row(GRADC_RT_INPUT, inputs, first);
+        const auto wanted = at_row(GRADC_RT_TARGET, targets, first);
+        SessionStatus ready = prepare(
+            count == batch_size() ? EntryPoint::kEvaluate : EntryPoint::kEvaluateTail, in, wanted);
+        if (!ready.ok()) return ready;
+        const bool alone = count == rows;
+        ready = from_library(
+            gradc_rt_evaluate(handle(), in.data(), wanted.data(), count, alone ? loss : nullptr,
+                              alone && !metrics.empty() ? metrics.data() : nullptr));
+        if (ready.ok() && !alone) sums.add(*instance_, count);
+        return ready;
+      });
+      if (!status.ok() || rows <= batch_size()) return status;
+      const rt::Scores scores = sums.mean(*instance_);
+      if (loss != nullptr) *loss = static_cast<float>(scores.loss);
+      std::transform(scores.metric, scores.metric + metrics.size(), metrics.begin(),
+                     [](double metric) { return static_cast<float>(metric); });
+      return status;
     });
   }
 
@@ -138,8 +155,11 @@ class SessionImpl final : public Session {
       SessionStatus status = check_count(GRADC_RT_OUTPUT, "outputs", outputs.size());
       if (status.ok()) status = prepare(EntryPoint::kPredict, inputs, {});
       if (!status.ok()) return status;
-      return from_library(gradc_rt_predict(handle(), inputs.data(), rows == 0 ? batch_size() : rows,
-                                           outputs.data()));
+      return in_batches(rows == 0 ? batch_size() : rows, [&](int64_t first, int64_t count) {
+        const auto in = at_row(GRADC_RT_INPUT, inputs, first);
+        const auto out = at_row(GRADC_RT_OUTPUT, outputs, first);
+        return from_library(gradc_rt_predict(handle(), in.data(), count, out.data()));
+      });
     });
   }
 
@@ -254,6 +274,35 @@ class SessionImpl final : public Session {
   }
 
  private:
+  /// Calls run(first, count) for each batch of the rows; one batch even of a number that the
+  /// library refuses.
+  template <class Run>
+  SessionStatus in_batches(int64_t rows, Run&& run) const {
+    SessionStatus status;
+    int64_t first = 0;
+    do {
+      const int64_t count = std::min(rows - first, batch_size());
+      status = run(first, count);
+      first += count;
+    } while (status.ok() && first < rows);
+    return status;
+  }
+
+  /// The caller's buffers from a row on.
+  template <class Pointer>
+  std::vector<Pointer> at_row(gradc_rt_tensor_kind kind, std::span<const Pointer> buffers,
+                              int64_t row) const {
+    using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>,
+                                    const std::byte, std::byte>;
+    std::vector<Pointer> moved(buffers.begin(), buffers.end());
+    for (size_t i = 0; row > 0 && i < moved.size(); ++i) {
+      const int64_t index = instance_->nth(kind, static_cast<int64_t>(i));
+      const int64_t bytes = instance_->tensor(static_cast<size_t>(index)).bytes / batch_size();
+      moved[i] = static_cast<Byte*>(moved[i]) + row * bytes;
+    }
+    return moved;
+  }
+
   std::vector<std::string> names_of(gradc_rt_tensor_kind kind, const std::string& name,
                                     rt::Vec<rt::Str> rt::TensorMeaning::* list) const {
     std::vector<std::string> names;

@@ -76,14 +76,36 @@ GRADC_API gradc_status gradc_session_tensor(const gradc_session* session, size_t
 GRADC_API gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
                                           size_t num_inputs, const void* const* targets,
                                           size_t num_targets, int64_t rows, float* loss);
-/* Loss and metrics of a batch, in inference mode. metrics may be NULL with num_metrics 0. */
+/* Loss and metrics of rows, in inference mode: of any number, in batches; metrics are those of all
+ * rows together, not means of batches. metrics may be NULL with num_metrics 0. */
 GRADC_API gradc_status gradc_session_evaluate(gradc_session* session, const void* const* inputs,
                                               size_t num_inputs, const void* const* targets,
                                               size_t num_targets, int64_t rows, float* loss,
                                               float* metrics, size_t num_metrics);
+/* Outputs of any number of rows, in batches. */
 GRADC_API gradc_status gradc_session_predict(gradc_session* session, const void* const* inputs,
                                              size_t num_inputs, int64_t rows, void* const* outputs,
                                              size_t num_outputs);
+
+/* What the command's train takes; all zero but data is the plainest. */
+typedef struct gradc_train_options {
+  const char* data; /* as --data of the command */
+  int64_t epochs;   /* 0: the model's own */
+  double validation_split;
+  int32_t has_validation_split; /* 0: the model's own */
+  int32_t resume;               /* 1: go on from the checkpoint if it exists */
+  int32_t overwrite;            /* 1: start anew and replace an existing checkpoint */
+  const char* weights;          /* these four may be NULL */
+  const char* out;
+  const char* checkpoint;
+  const char* log;
+} gradc_train_options;
+
+/* Trains as the command does, from files. losses may be NULL; else it gets the training losses of
+ * the first num_losses epochs. *epochs (may be NULL) gets how many epochs were trained. */
+GRADC_API gradc_status gradc_session_train(gradc_session* session,
+                                           const gradc_train_options* options, double* losses,
+                                           size_t num_losses, size_t* epochs);
 
 /* checked != 0: step, evaluate and predict first look at every value they are given; a label or
  * index outside its range, a NaN or an infinity is a GRADC_ERROR that names tensor and row, and
@@ -95,6 +117,9 @@ GRADC_API gradc_status gradc_session_get(gradc_session* session, const char* nam
                                          size_t bytes);
 GRADC_API gradc_status gradc_session_set(gradc_session* session, const char* name, const void* data,
                                          size_t bytes);
+/* The memory of a parameter or state, to read or write in place between calls, as long as the
+ * session lives; NULL for an unknown name. *bytes may be NULL. */
+GRADC_API void* gradc_session_memory(gradc_session* session, const char* name, size_t* bytes);
 GRADC_API gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed);
 /* Stateful layers begin anew: what they carry from batch to batch becomes zeros. */
 GRADC_API gradc_status gradc_session_reset_states(gradc_session* session);

@@ -109,11 +109,13 @@ class Session {
   /// outside its range, a NaN or an infinity is an error that names tensor and row, and nothing
   /// changes. Reads all buffers once more.
   virtual void set_checked(bool checked) = 0;
-  /// Loss and metrics (in the order of tensors()) of a batch, in inference mode.
+  /// Loss and metrics (in the order of tensors()) of any number of rows, in inference mode and in
+  /// batches; metrics are those of all rows together, not means of batches.
   virtual SessionStatus evaluate(std::span<const void* const> inputs,
                                  std::span<const void* const> targets, float* loss,
                                  std::span<float> metrics = {}, int64_t rows = 0) = 0;
-  /// Outputs of a batch, in inference mode, written to the caller's buffers.
+  /// Outputs of any number of rows, in inference mode and in batches, written to the caller's
+  /// buffers.
   virtual SessionStatus predict(std::span<const void* const> inputs, std::span<void* const> outputs,
                                 int64_t rows = 0) = 0;
   /// Trains as the command does, from files; *history (may be null) gets one training loss per

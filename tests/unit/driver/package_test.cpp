@@ -74,7 +74,7 @@ TEST(Package, IsFoundByPkgConfigWhereverItIs) {
             "0.1.");
 }
 
-TEST(Package, ThreeDebianPackagesHaveWhatPeopleLookFor) {
+TEST(Package, DebianPackagesHaveWhatPeopleLookFor) {
   if (shell("dpkg-deb --version").code != 0) GTEST_SKIP() << "no dpkg";
   const Scratch folder;
   const Outcome made =
@@ -98,6 +98,7 @@ TEST(Package, ThreeDebianPackagesHaveWhatPeopleLookFor) {
   }
   holds("gradc", of_gradc);
   holds("libgradc", {"/libgradc.so."});
+  holds("python3-gradc", {"/lib/python3/dist-packages/gradc/__init__.py\n"});
   holds("libgradc-dev",
         {"/include/gradc/gradc.h\n", "/libgradc.so ->", "/gradc.pc\n", "/gradc-config.cmake\n"});
 }

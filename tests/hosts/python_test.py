@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""The Python module, against numpy: tests/hosts/python_test.py LIBGRADC SOURCE. Exit code 77: there
+is no numpy."""
+import os
+import sys
+import tempfile
+
+try:
+    import numpy as np
+except ImportError:
+    print("skipped: there is no numpy")
+    sys.exit(77)
+
+os.environ["GRADC_LIBRARY"] = sys.argv[1]
+os.environ["GRADC_CACHE"] = "off"
+sys.path.insert(0, os.path.join(sys.argv[2], "tools", "python"))
+import gradc  # noqa: E402
+
+DENSE = {
+    "inputs": [{"name": "x", "shape": [3]}],
+    "layers": [{"type": "dense", "name": "y", "units": 2}],
+    "training": {"loss": "mse", "optimizer": {"type": "sgd", "learning_rate": 0.1}, "batch_size": 8,
+                 "metrics": ["mae"]},
+}
+CLASSES = {
+    "inputs": [{"name": "x", "shape": [2]}],
+    "layers": [{"type": "dense", "units": 8, "activation": "tanh"},
+               {"type": "dense", "name": "p", "units": 1, "activation": "sigmoid"}],
+    "training": {"loss": "binary_crossentropy", "optimizer": "adam", "batch_size": 16,
+                 "metrics": ["binary_accuracy", "auc"]},
+}
+
+
+def expect_error(text, work):
+    try:
+        work()
+    except gradc.Error as error:
+        assert text in str(error), error
+        return
+    raise AssertionError(f"no error: {text}")
+
+
+def steps_equal_numpy():
+    """Twenty-one rows, that is a smaller last batch too, for three epochs in order."""
+    random = np.random.default_rng(1)
+    x = random.standard_normal((21, 3)).astype(np.float32)
+    y = random.standard_normal((21, 2)).astype(np.float32)
+    with gradc.parse(DENSE, seed=3) as model:
+        assert model.batch_size == 8
+        assert model.metrics_names == ["loss", "mae"]
+        kernel = model["y/kernel"].astype(np.float64)
+        bias = model["y/bias"].astype(np.float64)
+        history = model.fit(x, y, epochs=3, shuffle=False, validation_data=(x, y), verbose=0)
+        for epoch in range(3):
+            total = 0.0
+            for first in range(0, 21, 8):
+                a, b = x[first:first + 8].astype(np.float64), y[first:first + 8]
+                difference = a @ kernel + bias - b
+                total += (difference ** 2).mean() * len(a)
+                slope = 2 * difference / difference.size
+                kernel -= 0.1 * a.T @ slope
+                bias -= 0.1 * slope.sum(axis=0)
+            assert abs(history["loss"][epoch] - total / 21) < 1e-6
+        assert np.abs(model["y/kernel"] - kernel).max() < 1e-6
+        assert np.abs(model.predict(x) - (x @ kernel + bias)).max() < 1e-5
+        scores = model.evaluate(x, y)
+        assert abs(scores["loss"] - ((x @ kernel + bias - y) ** 2).mean()) < 1e-6
+        assert abs(scores["mae"] - np.abs(x @ kernel + bias - y).mean()) < 1e-6
+        assert abs(scores["loss"] - history["val_loss"][-1]) < 1e-6
+        # Memory, not a copy.
+        model["y/kernel"] = np.zeros((3, 2))
+        model["y/bias"][:] = [1, 2]
+        assert (model.predict(x[:5]) == [1, 2]).all()
+
+
+def metrics_are_of_all_rows():
+    """The area under a curve is no mean of batches."""
+    random = np.random.default_rng(2)
+    x = random.standard_normal((333, 2)).astype(np.float32)
+    y = (x[:, 0] * x[:, 1] > 0).astype(np.float32)
+    with gradc.parse(CLASSES, seed=1) as small, gradc.parse(CLASSES, batch_size=333, seed=1) as whole:
+        small.fit(x, y, epochs=20, verbose=0)  # targets without their axis of 1
+        for name in small.keys():
+            whole[name] = small[name]
+        one, other = small.evaluate(x, y), whole.evaluate(x, y[:, None])
+        for name in one:
+            assert abs(one[name] - other[name]) < 1e-5, (name, one, other)
+        assert one["binary_accuracy"] > 0.8
+        predicted = small.predict(x)[:, 0]
+        assert abs(((predicted > 0.5) == y).mean() - one["binary_accuracy"]) < 1e-6
+
+
+def weights_go_to_files():
+    x = np.ones((4, 3), np.float32)
+    with tempfile.TemporaryDirectory() as folder, gradc.parse(DENSE, seed=5) as model:
+        path = os.path.join(folder, "w.safetensors")
+        model.save(path)
+        with gradc.parse(DENSE, seed=6) as other:
+            assert not (other.predict(x) == model.predict(x)).all()
+            other.load_weights(path)
+            assert (other.predict(x) == model.predict(x)).all()
+        np.savez(os.path.join(folder, "d.npz"), x_train=np.ones((20, 3), np.float32),
+                 y_train=np.ones((20, 2), np.float32))
+        losses = model.train(os.path.join(folder, "d.npz"), epochs=4, validation_split=0.0)
+        assert len(losses) == 4 and losses[-1] < losses[0]
+
+
+def mistakes_are_told():
+    x, y = np.zeros((4, 3), np.float32), np.zeros((4, 2), np.float32)
+    expect_error("expected", lambda: gradc.parse("{"))
+    expect_error("no/such/file", lambda: gradc.load("no/such/file.json"))
+    with gradc.parse(DENSE) as model:
+        expect_error('the input "x" has the shape (4, 2)', lambda: model.step(y, y))
+        expect_error("has 3 rows, others have 4", lambda: model.step(x, y[:3]))
+        expect_error('there is no input "z"', lambda: model.predict({"z": x}))
+        expect_error('the target "y" is missing', lambda: model.step(x, {}))
+        expect_error("is of type", lambda: model.predict(np.array([["a", "b", "c"]])))
+        expect_error("nan", lambda: model.predict(np.full((1, 3), np.nan)))
+        expect_error("has the shape", lambda: model.__setitem__("y/bias", np.zeros(3)))
+        try:
+            model["none"]
+            raise AssertionError("an unknown name is no KeyError")
+        except KeyError:
+            pass
+        assert model.predict(np.zeros((0, 3))).shape == (0, 2)
+        stopped = model.fit(x, y, epochs=9, verbose=0, callback=lambda epoch, logs: epoch < 2)
+        assert len(stopped["loss"]) == 2
+    expect_error("the model was closed", lambda: model.predict(x))
+
+
+assert gradc.version().startswith("0.1.")
+for test in (steps_equal_numpy, metrics_are_of_all_rows, weights_go_to_files, mistakes_are_told):
+    test()
+    print("ok", test.__name__)
