@@ -30,6 +30,7 @@ struct OwnOption {
   std::string_view name, type;
 };
 constexpr OwnOption kOwnOptions[] = {{"tied_to", {}},
+                                     {"sparse", "embedding"},
                                      {"scale_initializer", {}},
                                      {"rms_scaling", {}},
                                      {"use_alibi", {}},

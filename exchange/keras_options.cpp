@@ -191,7 +191,8 @@ void translate_options(const Context& context, const JsonCursor& config,
   for (const auto& [key, value] : config.value().items()) {
     const JsonCursor at = config.member(key, value);
     const OptionDef* def = find_keras_option(table, key);
-    if (def != nullptr && def->name == "name") continue;
+    // TensorFlow's "sparse" is something else: an embedding that gives sparse tensors.
+    if (def != nullptr && (def->name == "name" || def->name == "sparse")) continue;
     if (def == nullptr) {
       if (own(key, at) || asks_for_nothing(key, value)) continue;
       context.sink.error(DiagKind::kUnsupported, at.key_place(),

@@ -70,6 +70,7 @@ class EntryBuilder {
     if (training()) {
       entry.optimizer = make_optimizer_spec(model_.training->optimizer);
       add_constraints();
+      mark_rows();
       build_learning_rate();
     }
     return entry;
@@ -325,6 +326,16 @@ class EntryBuilder {
         const std::string name = layer.name + "/" + spec.name;
         const Val kept = build_constraint(*spec.constraint, parameters_.at(name));
         graph_->add_output(kConstraintOutput + name, kept.id());
+      }
+    }
+  }
+
+  void mark_rows() {
+    for (const Layer& layer : model_.layers) {
+      for (const ParameterSpec& spec : layer.parameters) {
+        const std::string name = layer.name + "/" + spec.name;
+        if (spec.by_rows && spec.trainable)
+          graph_->add_output(kByRowsOutput + name, parameters_.at(name).id());
       }
     }
   }

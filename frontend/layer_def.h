@@ -180,6 +180,15 @@ std::span<const LayerDef* const> activation_layers();
     .name = "activation", .type = OptionType::kComponent, .default_json = "null", \
     .doc = "applied to the result", .family = Family::kActivation                 \
   }
+/// Of layers that look up rows of a trained table.
+#define GRADC_SPARSE_OPTION                                                                      \
+  OptionDef{.name = "sparse",                                                                    \
+            .type = OptionType::kBool,                                                           \
+            .default_json = "false",                                                             \
+            .doc =                                                                               \
+                "a step moves only the rows that its batch looks up, and what the optimizer "    \
+                "remembers of them: nothing as large as the table is made. Not as Keras, which " \
+                "moves all rows; as PyTorch's sparse=True"}
 /// Of layers that multiply by a kernel.
 #define GRADC_KERNEL_AND_BIAS_OPTIONS                                            \
   OptionDef{.name = "use_bias",                                                  \

@@ -47,6 +47,7 @@ struct ParameterSpec {
   std::shared_ptr<const Component> constraint;   ///< may be null
   bool trainable = true;
   bool carried = false;    ///< from one batch to the next: the batch is its first axis
+  bool by_rows = false;    ///< only rows that a batch looks up are trained ("sparse")
   int64_t ones_begin = 0;  ///< elements [ones_begin, ones_end) start at 1
   int64_t ones_end = 0;
 };

@@ -420,6 +420,31 @@ class TrainingReader {
                   clips[1]);
     }
     check_schedule(*optimizer.options.component("learning_rate"));
+    if (!sink_.has_errors()) check_rows();
+  }
+
+  /// What is trained by rows is moved by the optimizer's formula on these rows.
+  void check_rows() {
+    for (const Layer& layer : model_.layers) {
+      for (const ParameterSpec& spec : layer.parameters) {
+        if (!spec.by_rows || !spec.trainable) continue;
+        const Component& optimizer = training_.optimizer;
+        const std::string_view why = why_not_by_rows(make_optimizer_spec(optimizer).step);
+        if (why.empty()) continue;
+        Place at = layer.place;
+        at.pointer += "/sparse";
+        sink_
+            .error(DiagKind::kUnsupported, at,
+                   "{} \"{}\" is sparse: a step moves only rows that its batch looks up, but "
+                   "optimizer \"{}\" {}",
+                   layer.component.written_type, layer.name, optimizer.written_type, why)
+            .with_help(optimizer.options.number_or("weight_decay", 0.0) > 0.0
+                           ? "\"weight_decay\": 0 in the optimizer, or leave \"sparse\" out"
+                           : "sgd, adagrad, rmsprop or adam move row by row; or leave \"sparse\" "
+                             "out");
+        return;
+      }
+    }
   }
 
   void check_schedule(const Component& schedule) {

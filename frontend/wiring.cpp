@@ -23,6 +23,7 @@ class Wiring {
     sort();
     infer_all();
     check_ties();
+    check_rows();
   }
 
  private:
@@ -128,6 +129,37 @@ class Wiring {
                     holder.name, tied_too ? "is tied itself" : "holds no matrix");
     error.with_help(tied_too ? "name the layer that holds the matrix"
                              : "name an embedding or a dense layer");
+  }
+
+  /// What is trained by rows must have no use for the others.
+  void check_rows() {
+    const auto refuse = [&](const Layer& layer, const std::string& why, const char* what) {
+      Place place = layer.place;
+      place.pointer += "/sparse";
+      sink_
+          .error(DiagKind::kUnsupported, place,
+                 "{} \"{}\" is sparse: a step moves only rows that its batch looks up, but {}",
+                 layer.component.written_type, layer.name, why)
+          .with_help(fmt::format("leave {} out, or \"sparse\"", what));
+    };
+    for (const Layer& layer : w_.layers) {
+      for (const ParameterSpec& spec : layer.parameters) {
+        if (!spec.by_rows) continue;
+        if (spec.regularizer)
+          refuse(layer, "its regularizer has a gradient for all rows", "the regularizer");
+        if (spec.constraint) refuse(layer, "its constraint changes all rows", "the constraint");
+      }
+    }
+    for (const Layer& layer : w_.layers) {
+      if (!layer.tie) continue;
+      for (const ParameterSpec& spec : w_.layers[layer.tie->layer].parameters) {
+        if (!spec.by_rows || spec.name != layer.tie->held) continue;
+        refuse(w_.layers[layer.tie->layer],
+               fmt::format("{} \"{}\", which is tied to it, has a gradient for all rows",
+                           layer.component.written_type, layer.name),
+               "\"tied_to\"");
+      }
+    }
   }
 
   /// The matrix that a layer is tied to must be there, transposed.

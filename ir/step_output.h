@@ -12,4 +12,8 @@ inline constexpr const char* kConstraintOutput = "constraint/";
 /// place. The gradient is that of this value, and the optimizer's step goes on from it.
 inline constexpr const char* kRestatedOutput = "restated/";
 
+/// Begins the name of an output, before that of a parameter, which is its value too: the optimizer
+/// moves the rows that the step looks up, and no others. apply_optimizer uses and removes it.
+inline constexpr const char* kByRowsOutput = "by_rows/";
+
 }  // namespace gradc

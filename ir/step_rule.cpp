@@ -1,5 +1,6 @@
 #include "ir/step_rule.h"
 
+#include "ir/op.h"
 #include "ir/ops/step_pieces.h"
 #include "ir/optimizer_spec.h"
 #include "support/check.h"
@@ -96,6 +97,38 @@ std::vector<StepSlot> step_slots(const StepAttrs& attrs, const TensorType& param
 size_t num_step_scalars(const StepAttrs& attrs) {
   const StepRule& rule = attrs.rule();
   return rule.num_scalars == nullptr ? 1 : rule.num_scalars(attrs);
+}
+
+namespace {
+
+/// Whether a node gives each element from the elements in its place and numbers.
+bool is_element_wise(const Graph& graph, const Node& node) {
+  if (node.op == Op::kBroadcast) return graph.type(node.operands[0]).rank() == 0;
+  return node.op == Op::kConstant || def(node.op).has(kTraitElementwise);
+}
+
+}  // namespace
+
+std::string_view why_not_by_rows(const StepAttrs& attrs) {
+  if (attrs.decays()) return "decays all weights";
+  Graph graph("step");
+  Builder b(graph);
+  const TensorType type = {DType::kF32, Shape{3, 2}};
+  const auto operand = [&](const TensorType& t) { return b.input(InputKind::kInput, t, "", "x"); };
+  StepOperands o;
+  o.w = operand(type);
+  o.g = operand(type);
+  for (const StepSlot& slot : step_slots(attrs, type)) {
+    if (slot.type != type) return "remembers something of the whole parameter";
+    o.slots.push_back(operand(type));
+  }
+  for (size_t i = 0; i < num_step_scalars(attrs); ++i)
+    o.scalars.push_back(operand({DType::kF32, {}}));
+  attrs.rule().expand(attrs, o);
+  for (const NodeId id : graph.nodes()) {
+    if (!is_element_wise(graph, graph.node(id))) return "looks at the whole parameter";
+  }
+  return {};
 }
 
 std::string slot_name(std::string_view parameter, const StepSlot& slot) {

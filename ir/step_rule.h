@@ -114,6 +114,9 @@ const StepRule* find_step_rule(std::string_view name);
 std::span<const StepRule* const> all_step_rules();
 std::vector<StepSlot> step_slots(const StepAttrs& attrs, const TensorType& parameter);
 size_t num_step_scalars(const StepAttrs& attrs);
+/// Why the step of a row of a matrix is not made of this row, its gradient and its slots alone, as
+/// the formula says; empty where it is.
+std::string_view why_not_by_rows(const StepAttrs& attrs);
 
 namespace attr_detail {
 

@@ -5,9 +5,18 @@
 // Order of things as in Keras: clip, then (inside the step op) weight decay, then the step, then
 // the parameter's constraint. The outputs "gradient/...", those of ir/step_output.h and the
 // learning rate are used up.
+//
+// A parameter that is trained by rows (kByRowsOutput) has the gradient of the rows that were looked
+// up in place of its own; these rows and those of its slots make the step, and are put back:
+//
+//   rows, places = distinct(indices)
+//   g = scatter_add(places, dy)
+//   w.next, slots.next = optimizer_step(gather(w, rows), g, gather(slots, rows))
+//   update w <- put_rows(w, rows, w.next), and the same for the slots
 #include "ir/builder.h"
 #include "ir/step_output.h"
 #include "passes/passes.h"
+#include "passes/used_rows.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -29,6 +38,8 @@ struct Trained {
   Val gradient;
   Val start = {};       ///< the value that the step goes on from
   Val constraint = {};  ///< a function of the parameter; empty: none
+  bool by_rows = false;
+  Val rows = {};  ///< of which `gradient` is; empty: all
 };
 
 /// A value that is a function of others, as the same function of what `made` has for them.
@@ -129,21 +140,31 @@ class StepMaker {
   void make(const Trained& one) {
     const DType dtype = one.parameter.dtype();
     const std::string hint = builder_.graph().value(one.parameter.id()).name;
-    std::vector<Val> operands = {one.start, one.gradient};
-    for (const StepSlot& slot : step_slots(step_, one.parameter.type()))
-      operands.push_back(add_state(builder_, slot.type, slot_name(one.name, slot),
-                                   fmt::format("{}.{}", hint, slot.name), slot.initial_value));
-    const std::vector<Val> slots(operands.begin() + 2, operands.end());
+    std::vector<Val> operands = {stepped(one, one.start), one.gradient};
+    std::vector<Val> slots;
+    for (const StepSlot& slot : step_slots(step_, one.parameter.type())) {
+      slots.push_back(add_state(builder_, slot.type, slot_name(one.name, slot),
+                                fmt::format("{}.{}", hint, slot.name), slot.initial_value));
+      operands.push_back(stepped(one, slots.back()));
+    }
     for (const Val scalar : scalars_)
       operands.push_back(cast(scalar, dtype));
     const std::vector<Val> results =
         builder_.add_multi(Op::kOptimizerStep, operands, attrs_, hint + ".next");
-    builder_.update(one.parameter, constrained(one, results[0]));
+    builder_.update(one.parameter, constrained(one, whole(one, one.parameter, results[0])));
     for (size_t i = 0; i < slots.size(); ++i)
-      builder_.update(slots[i], results[i + 1]);
+      builder_.update(slots[i], whole(one, slots[i], results[i + 1]));
   }
 
  private:
+  /// What of a parameter or slot the step is made of.
+  Val stepped(const Trained& one, Val held) {
+    return one.rows.valid() ? builder_.add(Op::kGather, {held, one.rows}) : held;
+  }
+  Val whole(const Trained& one, Val held, Val next) {
+    return one.rows.valid() ? builder_.add(Op::kPutRows, {held, one.rows, next}) : next;
+  }
+
   Builder& builder_;
   const StepAttrs& step_;
   const AttrRef attrs_;       ///< the same of all parameters
@@ -196,6 +217,33 @@ void take_outputs(Builder& builder, std::string_view prefix, std::vector<Trained
   }
 }
 
+/// The gradients of what is trained by rows become those of rows; what has none is not trained.
+Status take_rows(const Graph& graph, const OptimizerSpec& spec, const std::string& file,
+                 std::vector<Trained>& trained) {
+  const std::string_view why = why_not_by_rows(spec.step);
+  for (Trained& one : trained) {
+    if (!one.by_rows) continue;
+    const Place place = {.file = file,
+                         .pointer = graph.location(graph.input_of(one.parameter.id()).loc)};
+    if (!why.empty())
+      return make_error(DiagKind::kUnsupported, place,
+                        "\"{}\" is trained by rows, but the optimizer's rule {} {}", one.name,
+                        spec.step.rule().name, why);
+    const std::optional<UsedRows> used = used_rows(one.gradient);
+    if (!used || one.constraint.valid() || one.start.id() != one.parameter.id()) {
+      Diagnostic error = make_error(
+          DiagKind::kUnsupported, place,
+          "\"{}\" is trained by rows, but more is done with it than to look up rows", one.name);
+      error.with_help("leave \"sparse\" out");
+      return error;
+    }
+    one.rows = used->rows;
+    one.gradient = used->gradient;
+  }
+  std::erase_if(trained, [](const Trained& one) { return !one.gradient.valid(); });
+  return Ok{};
+}
+
 /// The learning rate of this step; its output is removed.
 Result<ValueId> take_learning_rate(Graph& graph, const std::string& file) {
   for (size_t i = 0; i < graph.outputs().size(); ++i) {
@@ -226,6 +274,8 @@ Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
                [](Trained& one, Val value) { one.constraint = value; });
   take_outputs(builder, kRestatedOutput, trained,
                [](Trained& one, Val value) { one.start = value; });
+  take_outputs(builder, kByRowsOutput, trained, [](Trained& one, Val) { one.by_rows = true; });
+  GRADC_TRY_STATUS(take_rows(graph, spec, context.options.file, trained));
   clip(trained, spec);
   StepMaker steps(builder, spec.step, builder.wrap(learning_rate), iteration);
   for (const Trained& one : trained) {

@@ -30,7 +30,7 @@ bool broadcasts_trailing(const Shape& from, const BroadcastAttrs& attrs, int64_t
 
 /// Results are stored where data says, in no order of their own.
 bool is_complete_at_end(Op op) {
-  return op == Op::kScatterAdd || op == Op::kPartition;
+  return op == Op::kScatterAdd || op == Op::kPartition || op == Op::kDistinct || op == Op::kPutRows;
 }
 
 }  // namespace

@@ -349,6 +349,10 @@ bool FusionGroups::find_form(FusionGroup& group) {
     return graph_.node(id).op == Op::kGather && id != form->anchor;
   });
   if (own_lookup) return forms_.no("a lookup in a kernel that does more");
+  // What is put must not be looked up where it is written over.
+  if (group.owned.size() > 1 && form->anchor.valid() &&
+      graph_.node(form->anchor).op == Op::kPutRows)
+    return forms_.no("rows are put from memory");
   group.form = *form;
   if (group.owned.size() > 1 && !form_is_sensible(group)) return false;
   group.work = work_.measure(group.nodes, group.outputs, group.form, forms_);

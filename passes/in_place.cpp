@@ -21,6 +21,12 @@ std::vector<char> needed_at_own_point(const Graph& body, bool rows) {
   for (auto it = order.rbegin(); it != order.rend(); ++it) {
     const Node& node = body.node(*it);
     if (rows && is_plain_reduction(node)) continue;
+    // Rows that are not put stay where they are.
+    if (node.op == Op::kPutRows && own[node.results[0].index] != 0) {
+      for (size_t i = 1; i < node.operands.size(); ++i)
+        own[node.operands[i].index] = 0;
+      continue;
+    }
     const bool same_point = def(node.op).lowering == Lowering::kScalar || node.op == Op::kReshape;
     bool result_own = true;
     for (ValueId result : node.results)

@@ -44,6 +44,10 @@ constexpr IndexOp kIndexOps[] = {
      [](const Graph&, const Node& node) {
        return IndexUse{0, node.attrs.as<ScatterAttrs>().rows};
      }},
+    {Op::kDistinct,
+     [](const Graph&, const Node& node) {
+       return IndexUse{0, node.attrs.as<ScatterAttrs>().rows};
+     }},
     {Op::kOneHot, [](const Graph&,
                      const Node& node) { return IndexUse{0, node.attrs.as<OneHotAttrs>().depth}; }},
     {Op::kSparseSoftmaxCrossEntropy,

@@ -7,7 +7,8 @@ Gradients: every activation, loss, convolution, pooling, recurrent and attention
 two the outputs too. Weights: three MLPs and a LeNet,
 every optimizer by Keras's formula and by PyTorch's own class (torch_...), 20 steps on one batch. The reference is PyTorch
 in float64 with autograd; gradc computes in float32. The difference of two tensors is max |a - b| / max |b|. Initial
-values: every initializer on a dense and a convolution kernel, by the statistics of peer_initializers.py.
+values: every initializer on a dense and a convolution kernel, by the statistics of peer_initializers.py. Tables of which only
+the rows that are looked up are trained: weights and slots after 20 steps (peer_sparse.py).
 
 What float32 cannot tell is left out, and counted. Most optimizers divide a gradient by its own size: where a gradient is
 no more than the rounding of its sum, the direction of the step hangs on that rounding (PyTorch's own float32 differs
@@ -43,6 +44,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import peer_cases as cases
 import peer_initializers as initializers
 import peer_optimizers
+import peer_sparse
 import safetensors_io as st
 
 GRADIENT_BOUND, WEIGHT_BOUND, STEPS = 1e-5, 1e-5, 20
@@ -272,6 +274,19 @@ def main():
             largest["init"] = max(largest["init"], (difference[0], f"{case.name}: {difference[1]}"))
             print(f"{'ok  ' if difference[0] < 1 else 'FAIL'} init       {case.name:32s} {difference[0]:.2f} of its bound  "
                   f"{difference[1]}")
+        for case in peer_sparse.cases():
+            if not case.name.startswith(options.only):
+                continue
+            expected = peer_sparse.reference(case)
+            if options.store:
+                peer_sparse.store(options.store, case, expected)
+            try:
+                difference = worst(expected, run_gradc(options.gradc, case, "train_step", case.tensors, directory, peer_sparse.STEPS))
+            except RuntimeError as error:
+                difference = (float("inf"), str(error))
+            failures += difference[0] >= WEIGHT_BOUND
+            largest["train_step"] = max(largest["train_step"], (difference[0], f"{case.name}: {difference[1]}"))
+            print(f"{'ok  ' if difference[0] < WEIGHT_BOUND else 'FAIL'} train_step {case.name:32s} {difference[0]:.2e}  {difference[1]}")
     print(f"largest relative difference, gradients: {largest['gradients'][0]:.2e} ({largest['gradients'][1]})")
     print(f"largest relative difference, outputs: {largest['predict'][0]:.2e} ({largest['predict'][1]})")
     print(f"largest relative difference, weights after {STEPS} steps: {largest['train_step'][0]:.2e} "

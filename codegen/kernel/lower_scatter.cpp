@@ -1,6 +1,7 @@
-// scatter_add: rows named by data, added in order. One kernel clears the result, one adds: all
-// threads take different columns, or one thread takes everything, so the order of additions never
-// depends on the threads. Work fused behind it runs on the finished rows.
+// scatter_add and put_rows: rows named by data, added or put in order. One kernel clears the result
+// (or copies the table, where the result is not in its place), one writes: all threads take
+// different columns, or one thread takes everything, so the order never depends on the threads.
+// Work fused behind a sum runs on the finished rows.
 #include "codegen/kernel/lower_unit.h"
 #include "ir/op.h"
 #include "support/check.h"
@@ -22,17 +23,23 @@ int64_t column_block(int64_t width) {
 class ScatterLowering {
  public:
   ScatterLowering(Unit& unit, const Node& node)
-      : unit_(unit), body_(unit.body()), node_(node), type_(body_.type(node.results[0])) {
+      : unit_(unit),
+        body_(unit.body()),
+        node_(node),
+        type_(body_.type(node.results[0])),
+        puts_(node.op == Op::kPutRows),
+        indices_(node.operands[puts_ ? 1 : 0]),
+        values_(node.operands[puts_ ? 2 : 1]) {
     width_ = type_.num_elements() / type_.shape[0];
-    updates_ = body_.type(node.operands[0]).num_elements();
+    updates_ = body_.type(indices_).num_elements();
   }
 
   Status run() {
     const bool direct = body_.outputs().size() == 1 && body_.outputs()[0].value == node_.results[0];
     const UnitRef target =
         direct ? UnitRef{UnitRef::Kind::kResult, 0} : unit_.temporary(type_.dtype, type_.shape);
-    GRADC_TRY_STATUS(clear(target));
-    GRADC_TRY_STATUS(add(target));
+    if (!direct || !is_in_place()) GRADC_TRY_STATUS(begin(target));
+    GRADC_TRY_STATUS(write(target));
     return direct ? Status(Ok{}) : finish(target);
   }
 
@@ -46,22 +53,32 @@ class ScatterLowering {
     return id;
   }
 
-  Status clear(UnitRef target) {
-    Unit::Frame frame = unit_.frame(".clear");
+  /// Whether the rows that are not put stand in the result already.
+  bool is_in_place() const {
+    if (!puts_ || !body_.is_input(node_.operands[0])) return false;
+    const size_t table = body_.value(node_.operands[0]).index;
+    const auto& aliases = unit_.aliases();
+    return std::find(aliases.begin(), aliases.end(), std::pair(size_t{0}, table)) != aliases.end();
+  }
+
+  Status begin(UnitRef target) {
+    Unit::Frame frame = unit_.frame(puts_ ? ".copy" : ".clear");
     const BufferId rows = add_target(frame, target, BufferRole::kOut);
     Nest nest;
     nest.dims = {{"i", type_.num_elements(), false, {1}}};
     nest.offsets = {0};
     nest.points = [&](NestCursor& at) {
-      const ExprId zero = at.emitter().builder().constant(0, type_.dtype);
-      return std::vector<NestStore>{{rows, at.at(0), zero}};
+      const ExprId first = puts_ ? at.emitter().value(node_.operands[0], at.at(0))
+                                 : at.emitter().builder().constant(0, type_.dtype);
+      return std::vector<NestStore>{{rows, at.at(0), first}};
     };
     return unit_.add_nest(frame, nest);
   }
 
-  /// parallel columns { for updates { vector columns of a block { rows[index] += update } } }.
-  Status add(UnitRef target) {
-    Unit::Frame frame = unit_.frame(".add");
+  /// parallel columns { for updates { vector columns of a block { rows[index] += update } } }; what
+  /// is put is put where there is such a row.
+  Status write(UnitRef target) {
+    Unit::Frame frame = unit_.frame(puts_ ? ".put" : ".add");
     const BufferId rows = add_target(frame, target, BufferRole::kInOut);
     int64_t block = updates_ * width_ >= 16384 ? column_block(width_) : 0;
     const bool parallel = block > 0;
@@ -79,17 +96,28 @@ class ScatterLowering {
     auto loop = make_loop(update, updates_, LoopKind::kSerial);
     if (parallel) e.open(&chunks->body, {chunk});
     e.open(&loop->body, {update});
-    const ExprId row = row_of(e, update);
+    ExprId index = index_of(e, update);
+    auto there = std::make_unique<If>();
+    if (puts_) {
+      index = e.let(index, "index");
+      there->condition = is_row(e, index);
+      e.open(&there->body, {});
+    }
+    const ExprId row = row_of(e, index);
     auto columns = make_loop(column, block, LoopKind::kVector);
     e.open(&columns->body, {column});
     Affine at = Affine::variable(column);
     if (parallel) at.add(Affine::variable(chunk), block);
     Affine source = at;
     source.add(Affine::variable(update), width_);
-    const ExprId value = e.value(node_.operands[1], {source, {}});
-    e.block().push_back(Store{rows, at, row, value, true});
+    const ExprId value = e.value(values_, {source, {}});
+    e.block().push_back(Store{rows, at, row, value, !puts_});
     e.close();
     e.block().push_back(std::move(columns));
+    if (puts_) {
+      e.close();
+      e.block().push_back(std::move(there));
+    }
     e.close();
     e.block().push_back(std::move(loop));
     if (parallel) {
@@ -109,11 +137,25 @@ class ScatterLowering {
     return loop;
   }
 
-  /// The position of the row that an update goes to: clamped, as gather clamps.
-  ExprId row_of(Emitter& e, VarId update) const {
+  ExprId index_of(Emitter& e, VarId update) const {
+    return e.builder().cast(e.value(indices_, {Affine::variable(update), {}}), DType::kI64);
+  }
+
+  static ExprId number(Emitter& e, int64_t x) {
+    return e.builder().constant(static_cast<double>(x), DType::kI64);
+  }
+
+  ExprId is_row(Emitter& e, ExprId index) const {
     KernelBuilder& b = e.builder();
-    const auto limit = [&](int64_t x) { return b.constant(static_cast<double>(x), DType::kI64); };
-    ExprId row = b.cast(e.value(node_.operands[0], {Affine::variable(update), {}}), DType::kI64);
+    const ExprId low = b.scalar(ScalarOp::kLe, DType::kBool, number(e, 0), index);
+    const ExprId high = b.scalar(ScalarOp::kLt, DType::kBool, index, number(e, type_.shape[0]));
+    return b.scalar(ScalarOp::kAnd, DType::kBool, low, high);
+  }
+
+  /// The position of the row that an update goes to: clamped, as gather clamps.
+  ExprId row_of(Emitter& e, ExprId row) const {
+    KernelBuilder& b = e.builder();
+    const auto limit = [&](int64_t x) { return number(e, x); };
     row = b.scalar(ScalarOp::kMax, DType::kI64, row, limit(0));
     row = b.scalar(ScalarOp::kMin, DType::kI64, row, limit(type_.shape[0] - 1));
     return e.let(b.scalar(ScalarOp::kMul, DType::kI64, row, limit(width_)), "row");
@@ -143,6 +185,9 @@ class ScatterLowering {
   const Graph& body_;
   const Node& node_;
   const TensorType type_;
+  const bool puts_;
+  const ValueId indices_;
+  const ValueId values_;
   int64_t width_ = 1;
   int64_t updates_ = 0;
 };

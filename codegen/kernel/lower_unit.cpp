@@ -237,7 +237,9 @@ Status lower_fused(Unit& unit) {
     case Lowering::kPool:
       return lower_pool(unit, node);
     case Lowering::kGather:
-      return node.op == Op::kPartition ? lower_partition(unit, node) : lower_scatter(unit, node);
+      if (node.op == Op::kPartition) return lower_partition(unit, node);
+      if (node.op == Op::kDistinct) return lower_distinct(unit, node);
+      return lower_scatter(unit, node);
     case Lowering::kAttention:
       return lower_attention(unit, node);
     case Lowering::kScalar:

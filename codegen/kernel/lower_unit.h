@@ -95,6 +95,7 @@ Status lower_contraction(Unit& unit, const Node& node);
 Status lower_pool(Unit& unit, const Node& node);
 Status lower_scatter(Unit& unit, const Node& node);
 Status lower_partition(Unit& unit, const Node& node);
+Status lower_distinct(Unit& unit, const Node& node);
 Status lower_attention(Unit& unit, const Node& node);
 
 /// Dispatches on the node the body is built around; where its fused form does not fit, or the

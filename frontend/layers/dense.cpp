@@ -76,6 +76,7 @@ constexpr OptionDef kEmbeddingOptions[] = {
      .type = OptionType::kBool,
      .default_json = "false",
      .doc = "steps of index 0 do not count in the layers that follow"},
+    GRADC_SPARSE_OPTION,
 };
 
 bool infer_embedding(LayerInferArgs& a) {
@@ -89,6 +90,7 @@ bool infer_embedding(LayerInferArgs& a) {
   const int64_t rows = a.options().integer("input_dim");
   const int64_t width = a.options().integer("output_dim");
   a.parameter("embeddings", {rows, width});
+  a.parameters.back().by_rows = a.options().flag("sparse");
   a.output.shape = a.shape();
   a.output.shape.push_back(width);
   a.output_masked = a.options().flag("mask_zero");

@@ -135,7 +135,8 @@ class MixedRows {
     if (node.op == Op::kScan)
       return node.attrs.as<ScanAttrs>().steps != other.attrs.as<ScanAttrs>().steps;
     if (node.op == Op::kGather) return operand == 0;
-    if (node.op == Op::kBatchNorm || node.op == Op::kScatterAdd || node.op == Op::kPartition)
+    if (node.op == Op::kBatchNorm || node.op == Op::kScatterAdd || node.op == Op::kPartition ||
+        node.op == Op::kDistinct || node.op == Op::kPutRows)
       return true;
     const Lowering lowering = def(node.op).lowering;
     return axis != 0 && (lowering == Lowering::kConv || lowering == Lowering::kPool ||

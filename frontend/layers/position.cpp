@@ -104,6 +104,7 @@ constexpr OptionDef kTokenOptions[] = {
      .type = OptionType::kBool,
      .default_json = "false",
      .doc = "steps of token 0 do not count in the layers that follow"},
+    GRADC_SPARSE_OPTION,
 };
 
 bool fits_length(LayerInferArgs& a, int64_t steps) {
@@ -196,6 +197,7 @@ bool infer_token(LayerInferArgs& a) {
   const int64_t width = options.integer("embedding_dim");
   a.parameter("token_embedding/embeddings", {options.integer("vocabulary_size"), width}, true,
               "embeddings");
+  a.parameters.back().by_rows = options.flag("sparse");
   a.parameter("position_embedding/embeddings", {options.integer("sequence_length"), width}, true,
               "embeddings");
   a.output.shape = {a.shape()[0], width};
