@@ -2,11 +2,13 @@
 """gradc's training step beside PyTorch's, in turn, in one run.
 
   bench_torch.py --peer DIR [--gradc build/tools/gradc] [--rounds 3] [--seconds 2] [--workloads a,b] [--threads 1,2]
+                 [--variants eager,jit] [--aten default,avx512]
 
 DIR holds run_torch.py and torch_bench.py (one process per measurement, one JSON line each: workload, threads, ms). Both
 sides run a whole step: forward, loss, backward, optimizer, float32, data in memory. Each round runs PyTorch's variants
 and then gradc for one workload and thread count; a figure is the median over rounds of the median over steps, and for
-PyTorch the best variant counts. The ratio is PyTorch's time over gradc's. Exits 77 where the peer is missing.
+PyTorch the best variant counts; --variants and --aten leave out those that are known to be slower. The ratio is PyTorch's
+time over gradc's. Exits 77 where the peer is missing.
 """
 import argparse
 import json
@@ -33,7 +35,7 @@ OPTIONS = {"bert-tiny": ["--ignored", "0.85"]}  # of gradc bench: as many rows w
 def torch_ms(options, workload, threads, variants):
     command = ["/usr/bin/python3", os.path.join(options.peer, "run_torch.py"), "--workloads", workload, "--threads",
                str(threads), "--variants", variants, "--rounds", "1", "--seconds", str(options.seconds), "--aten",
-               "default,avx512", "--malloc", "tcmalloc_minimal.so.4"]
+               options.aten, "--malloc", "tcmalloc_minimal.so.4"]
     done = subprocess.run(command, capture_output=True, text=True)
     lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     if not lines:
@@ -59,6 +61,8 @@ def main():
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--workloads", default=",".join(WORKLOADS))
     parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--variants", default="", help="of PyTorch; all that a workload has unless given")
+    parser.add_argument("--aten", default="default,avx512")
     options = parser.parse_args()
     if not os.path.exists(os.path.join(options.peer, "run_torch.py")):
         print(f"skipped: no run_torch.py in {options.peer}")
@@ -66,7 +70,7 @@ def main():
 
     print(f"{'workload':16s} thr  PyTorch ms  gradc ms  ratio  GFLOP/s  of peak  (PyTorch variant)")
     for workload in options.workloads.split(","):
-        variants = WORKLOADS[workload][2]
+        variants = options.variants or WORKLOADS[workload][2]
         for threads in options.threads.split(","):
             peer, ours = {}, []
             for _ in range(options.rounds):

@@ -80,6 +80,55 @@ TEST(BlockRows, GraphsKeepTheirNumbersAndHoldNoLogits) {
   }
 }
 
+/// Central differences of the loss that the loop gives, beside the gradient that it gives; the
+/// elements of each parameter whose gradient is largest and some others.
+void expect_differences(const Graph& graph, std::vector<Tensor> inputs) {
+  constexpr double kStepOfInput = 1e-4;
+  const auto at = interpret(graph, inputs);
+  ASSERT_TRUE(at.ok()) << at.message();
+  const auto output = [&](const InterpretResult& result, const std::string& name) {
+    for (size_t i = 0; i < graph.outputs().size(); ++i) {
+      if (graph.outputs()[i].name == name) return result.outputs[i];
+    }
+    ADD_FAILURE() << "no output " << name;
+    return Tensor();
+  };
+  for (size_t p = 0; p < inputs.size(); ++p) {
+    if (graph.inputs()[p].kind != InputKind::kParam) continue;
+    const std::string& name = graph.inputs()[p].name;
+    const Tensor gradient = output(*at, "gradient/" + name);
+    const auto largest =
+        std::max_element(gradient.data.begin(), gradient.data.end(),
+                         [](double a, double b) { return std::abs(a) < std::abs(b); });
+    EXPECT_GT(std::abs(*largest), 1e-4) << name;
+    for (const int64_t element : {largest - gradient.data.begin(), gradient.size() / 3}) {
+      double sides[2];
+      for (const int side : {0, 1}) {
+        Tensor& x = inputs[p];
+        const double held = x[element];
+        x[element] += side == 0 ? -kStepOfInput : kStepOfInput;
+        sides[side] = output(*interpret(graph, inputs), "loss")[0];
+        x[element] = held;
+      }
+      EXPECT_NEAR((sides[1] - sides[0]) / (2 * kStepOfInput), gradient[element],
+                  1e-7 + 1e-6 * std::abs(*largest))
+          << name << " at " << element;
+    }
+  }
+}
+
+TEST(BlockRows, GradientsAreDifferencesOfTheLoss) {
+  for (const Net& n :
+       {Net{.share = 0.6}, Net{.width = 24, .transform = true, .tied = true, .share = 0.3}}) {
+    for (const bool counted : {false, true}) {
+      SCOPED_TRACE(text_of(n) + (counted ? "" : ", all computed"));
+      const auto graph = forward(n);
+      const Blocked loop = blocked(*graph, n, counted, "");
+      expect_differences(*loop.graph, inputs_of(*graph, n, 11));
+    }
+  }
+}
+
 TEST(BlockRows, KernelsAgreeWithTheInterpreter) {
   for (const Net& n : nets()) {
     SCOPED_TRACE(text_of(n));
