@@ -154,8 +154,13 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
     dim.group = 0;
   nest.offsets = space_offsets(c);
   set_order(nest, dot, sums_in_groups(c));
+  constexpr size_t kFewNodes = 6;
+  constexpr int64_t kLongTile = 8;
+  constexpr int64_t kShortTile = 4;
   std::vector<std::vector<int64_t>> beside = {std::vector<int64_t>(nest.offsets.size(), 0)};
-  if (!dot) beside = take_beside(c, nest);
+  // Of more than a few ops behind the sum every neighbour would be much code.
+  const int64_t row = body.num_nodes() <= kFewNodes ? kLongTile : kShortTile;
+  if (!dot) beside = take_beside(c, nest, copy && is_depthwise(c) ? row : 1);
   std::vector<LocalId> sums(beside.size());
   nest.stages.emplace_back();
   for (size_t i = 0; i < beside.size(); ++i) {
@@ -388,8 +393,18 @@ Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy
 // ---- padded copies
 // -------------------------------------------------------------------------------
 
+/// Whether neighbours of a row of windows are a multiple of 2048 bytes apart.
+bool channels_collide(const Contraction& c) {
+  constexpr int64_t kCollide = 512;  // elements
+  return std::any_of(c.dims.begin(), c.dims.end(), [](const ContractionDim& dim) {
+    return dim.cls == DimClass::kBatch && dim.strides[kA] == 1 && dim.extent % kCollide == 0;
+  });
+}
+
 /// Guards cost more than a copy when a big contraction reads every element several times; in a
-/// nest each costs as much as its product, and the copy as much as a few of both.
+/// nest each costs as much as its product, and the copy as much as a few of both. Depthwise windows
+/// whose rows of channels fall into one another's sets of the first cache are read from a copy
+/// where they do not.
 bool wants_copy(const ContractionSet& set) {
   constexpr int64_t kManyTaps = 16;
   constexpr int64_t kFewTerms = 128;
@@ -398,7 +413,8 @@ bool wants_copy(const ContractionSet& set) {
   for (const Contraction& c : set.parts) {
     if (c.empty) continue;
     const int64_t terms = size_of(c, DimClass::kK);
-    if (is_dot(c) || (prefers_nest(c) && (terms < kManyTaps || terms > kFewTerms))) return false;
+    const bool few = terms < kManyTaps && !(is_depthwise(c) && channels_collide(c));
+    if (is_dot(c) || (prefers_nest(c) && (few || terms > kFewTerms))) return false;
     guarded = guarded || !c.guards.empty();
     products += size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) * size_of(c, DimClass::kN) *
                 size_of(c, DimClass::kK);
@@ -412,6 +428,7 @@ Result<Copy> lower_copy(Unit& unit, const PaddedCopy& padded, ValueId source, DT
   const BufferId out = frame.add("padded", dtype, Shape{padded.size}, BufferRole::kOut, copy.ref);
   Nest nest;
   nest.dims = padded.dims;
+  nest.rows_share = true;
   nest.offsets = padded.offsets;
   nest.points = [&](NestCursor& at) {
     Emitter& e = at.emitter();
