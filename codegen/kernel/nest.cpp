@@ -197,7 +197,7 @@ Order choose_order(const Nest& nest, const std::vector<NestDim>& dims,
       std::rotate(order.points.begin(), order.points.end() - 1, order.points.end());
   }
   if (order.points.empty() || work < kParallelWork) return order;
-  order.parallel = rows ? 2 : 1;
+  order.parallel = rows && order.points.size() > 2 ? 2 : 1;
   const int64_t inner = std::max<int64_t>(1, work / dims[order.points.front()].extent);
   order.grain = std::max<int64_t>(1, kGrainWork / inner);
   return order;
