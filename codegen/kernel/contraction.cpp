@@ -41,6 +41,17 @@ Contraction matmul(const Graph& body, const Node& node) {
   return c;
 }
 
+/// Elements from one pixel of a padded copy to the next. Rows of channels that fall into one
+/// another's sets of the first cache, of a depthwise convolution, get a line more.
+int64_t copied_pixel(const ConvGeometry& g, int64_t channels) {
+  constexpr int64_t kCollide = 256;
+  constexpr int64_t kLine = 16;
+  return g.groups == channels && channels % kCollide == 0 ? channels + kLine : channels;
+}
+
+/// Which operand is a padded copy.
+enum class Copied : uint8_t { kNone, kX, kY };
+
 /// Strides of the row-major shapes x [n, in.., C], w [window.., C / groups, C'], y [n, out.., C'].
 struct ConvStrides {
   int spatial = 0;
@@ -48,12 +59,12 @@ struct ConvStrides {
   int64_t x_image = 1, y_image = 1;
   std::vector<int64_t> x, w, y;
 
-  explicit ConvStrides(const ConvGeometry& g)
+  ConvStrides(const ConvGeometry& g, Copied copied)
       : spatial(g.spatial),
         ci(g.in_channels / g.groups),
         co(g.out_channels / g.groups),
-        x_image(g.in_channels),
-        y_image(g.out_channels) {
+        x_image(copied == Copied::kX ? copied_pixel(g, g.in_channels) : g.in_channels),
+        y_image(copied == Copied::kY ? copied_pixel(g, g.out_channels) : g.out_channels) {
     const auto count = static_cast<size_t>(spatial);
     x.resize(count);
     w.resize(count);
@@ -74,7 +85,7 @@ struct ConvStrides {
 /// Dimensions are collected by class; guard strides are filled in at the end.
 class ConvBuilder {
  public:
-  ConvBuilder(const Node& node, const ConvGeometry& g) : g_(g), s_(g) {
+  ConvBuilder(const Node& node, const ConvGeometry& g, Copied copied) : g_(g), s_(g, copied) {
     c_.a = node.operands[0];
     c_.b = node.operands[1];
     c_.y = node.results[0];
@@ -135,8 +146,8 @@ std::string axis_name(char prefix, int axis) {
   return fmt::format("{}{}", prefix, axis);
 }
 
-Contraction conv(const Node& node, const ConvGeometry& g) {
-  ConvBuilder b(node, g);
+Contraction conv(const Node& node, const ConvGeometry& g, Copied copied) {
+  ConvBuilder b(node, g, copied);
   const ConvStrides& s = b.s();
   b.dim("g", DimClass::kBatch, g.groups, {s.ci, s.co, s.co});
   b.dim("n", DimClass::kM, g.batch, {s.x_image, 0, s.y_image});
@@ -160,8 +171,8 @@ Contraction conv(const Node& node, const ConvGeometry& g) {
   return b.take();
 }
 
-Contraction filter_grad(const Node& node, const ConvGeometry& g) {
-  ConvBuilder b(node, g);
+Contraction filter_grad(const Node& node, const ConvGeometry& g, Copied copied) {
+  ConvBuilder b(node, g, copied);
   const ConvStrides& s = b.s();
   b.dim("g", DimClass::kBatch, g.groups, {s.ci, s.co, s.co});
   for (int axis = 0; axis < s.spatial; ++axis) {
@@ -216,8 +227,8 @@ AxisPhase axis_phase(const SpatialDim& d, int64_t phase) {
 /// Of a single window, input positions are columns of the product, as they are of the kernel: there
 /// is no sum over its taps.
 Contraction input_grad_phase(const Node& node, const ConvGeometry& g,
-                             const std::vector<AxisPhase>& phases) {
-  ConvBuilder b(node, g);
+                             const std::vector<AxisPhase>& phases, Copied copied) {
+  ConvBuilder b(node, g, copied);
   const ConvStrides& s = b.s();
   b.dim("g", DimClass::kBatch, g.groups, {s.co, s.co, s.ci});
   b.dim("n", DimClass::kM, g.batch, {s.y_image, 0, s.x_image});
@@ -267,11 +278,12 @@ struct PaddedAxis {
   int64_t extent = 1, low = 0, size = 1;
 };
 
-PaddedCopy padded_copy(int64_t batch, int64_t channels, const std::vector<PaddedAxis>& axes) {
+PaddedCopy padded_copy(int64_t batch, int64_t channels, int64_t pixel,
+                       const std::vector<PaddedAxis>& axes) {
   PaddedCopy copy;
   const size_t spaces = 2 + axes.size();
   copy.offsets.resize(spaces, 0);
-  int64_t to = channels;
+  int64_t to = pixel;
   int64_t from = channels;
   const auto dim = [&](std::string name, int64_t extent, int64_t at, int64_t source) {
     std::vector<int64_t> strides(spaces, 0);
@@ -308,7 +320,7 @@ PaddedCopy pad_input(ConvGeometry& g) {
     d.in = axes.back().size;
     d.pad_low = d.pad_high = 0;
   }
-  return padded_copy(g.batch, g.in_channels, axes);
+  return padded_copy(g.batch, g.in_channels, copied_pixel(g, g.in_channels), axes);
 }
 
 /// The same for the output gradient: how far the taps of any phase reach before and behind it.
@@ -328,7 +340,7 @@ PaddedCopy pad_output(ConvGeometry& g, std::vector<int64_t>& lows) {
     lows.push_back(low);
     d.out = axes.back().size;
   }
-  return padded_copy(g.batch, g.out_channels, axes);
+  return padded_copy(g.batch, g.out_channels, copied_pixel(g, g.out_channels), axes);
 }
 
 /// `lows`: zeros before the output gradient per axis; empty: none.
@@ -338,7 +350,8 @@ std::vector<Contraction> input_grad(const Node& node, const ConvGeometry& g,
   std::vector<AxisPhase> phases(static_cast<size_t>(g.spatial));
   const auto visit = [&](const auto& self, int axis) -> void {
     if (axis == g.spatial) {
-      result.push_back(input_grad_phase(node, g, phases));
+      result.push_back(
+          input_grad_phase(node, g, phases, lows.empty() ? Copied::kNone : Copied::kY));
       return;
     }
     const SpatialDim& d = g.dim(axis);
@@ -365,9 +378,9 @@ Result<ContractionSet> convolution(const Graph& body, const Node& node, bool pad
   std::vector<int64_t> lows;
   if (pad) set.padded = node.op == Op::kConvInputGrad ? pad_output(g, lows) : pad_input(g);
   if (node.op == Op::kConv) {
-    set.parts.push_back(conv(node, g));
+    set.parts.push_back(conv(node, g, pad ? Copied::kX : Copied::kNone));
   } else if (node.op == Op::kConvFilterGrad) {
-    set.parts.push_back(filter_grad(node, g));
+    set.parts.push_back(filter_grad(node, g, pad ? Copied::kX : Copied::kNone));
   } else {
     set.parts = input_grad(node, g, lows);
   }

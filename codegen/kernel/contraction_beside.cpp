@@ -7,7 +7,41 @@
 
 namespace gradc::kernel {
 
-std::vector<std::vector<int64_t>> take_beside(const Contraction& c, Nest& nest) {
+namespace {
+
+/// How many of so many neighbours one pass makes: their sums, an element of the window and one of
+/// the filter fit into 16 registers.
+int64_t tile_of(int64_t extent, int64_t most) {
+  for (int64_t tile = most; tile > 1; --tile) {
+    if (extent % tile == 0) return tile;
+  }
+  return 1;
+}
+
+/// Neighbours in a row of windows, which share the filter's elements and most of what they read.
+std::vector<std::vector<int64_t>> take_row(Nest& nest, int64_t most) {
+  std::vector<std::vector<int64_t>> beside = {std::vector<int64_t>(nest.offsets.size(), 0)};
+  const auto row = std::find_if(nest.dims.rbegin(), nest.dims.rend(), [](const NestDim& dim) {
+    return !dim.reduce && dim.strides[kA] > 1 && dim.strides[kB] == 0 && dim.strides[kY] > 1;
+  });
+  if (row == nest.dims.rend()) return beside;
+  nest.rows_share = true;
+  const int64_t tile = tile_of(row->extent, most);
+  for (int64_t i = 1; i < tile; ++i) {
+    beside.push_back(beside.front());
+    for (size_t space = 0; space < nest.offsets.size(); ++space)
+      beside.back()[space] += i * row->strides[space];
+  }
+  row->extent /= tile;
+  for (int64_t& stride : row->strides)
+    stride *= tile;
+  return beside;
+}
+
+}  // namespace
+
+std::vector<std::vector<int64_t>> take_beside(const Contraction& c, Nest& nest, int64_t row) {
+  if (row > 1) return take_row(nest, row);
   constexpr int64_t kMostBeside = 12;
   constexpr int64_t kEnough = 32;
   constexpr int64_t kShortSum = 32;

@@ -54,6 +54,20 @@ bool prefers_nest(const Contraction& c) {
   return true;
 }
 
+bool is_depthwise(const Contraction& c) {
+  return runs_along_channels(c) && size_of(c, DimClass::kM) > size_of(c, DimClass::kK);
+}
+
+bool runs_along_channels(const Contraction& c) {
+  constexpr int64_t kFewChannels = 8;
+  if (size_of(c, DimClass::kN) != 1) return false;
+  return std::any_of(c.dims.begin(), c.dims.end(), [](const ContractionDim& dim) {
+    const std::vector<int64_t>& s = dim.strides;
+    return dim.cls == DimClass::kBatch && dim.extent >= kFewChannels && s[kA] == 1 && s[kB] == 1 &&
+           s[kY] == 1;
+  });
+}
+
 bool sums_in_groups(const Contraction& c) {
   constexpr int64_t kLongSum = 512;
   return size_of(c, DimClass::kK) > kLongSum;

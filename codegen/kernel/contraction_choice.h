@@ -24,6 +24,10 @@ bool is_dot(const Contraction& c);
 /// Too little for a register tile: one row or column, an outer product. The sum is
 /// the same either way, from the first k to the last.
 bool prefers_nest(const Contraction& c);
+/// A product for every channel: only channels run along a, b and y at once.
+bool runs_along_channels(const Contraction& c);
+/// Windows of every channel for itself: more of them than they have taps.
+bool is_depthwise(const Contraction& c);
 /// Whether a nest adds the products in groups (sum_order.h): a long sum of a thin product keeps its
 /// digits. A product of fewer than 4 rows or columns is then not computed like its transpose
 /// (passes/rules_contraction.cpp leaves those alone).

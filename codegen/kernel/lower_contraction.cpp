@@ -2,8 +2,9 @@
 // classes batch, m, n and k with strides in the operands and the result), then emitted as a
 // Contract with prologue and epilogue, as a plain loop nest where a register tile would be mostly
 // empty, or split over k where there is too little of m and n.
+#include "codegen/kernel/lower_contraction.h"
+
 #include "codegen/kernel/contraction.h"
-#include "codegen/kernel/contraction_beside.h"
 #include "codegen/kernel/contraction_choice.h"
 #include "codegen/kernel/nest_access.h"
 #include "ir/conv_geometry.h"
@@ -19,10 +20,6 @@
 namespace gradc::kernel {
 
 namespace {
-
-int group_of(DimClass c) {
-  return static_cast<int>(c);
-}
 
 /// Splits dimensions where views of the operands or results need it, all but `whole` and, with
 /// `whole_k`, those of k.
@@ -59,151 +56,6 @@ void refine(Contraction& c, Emitter& emitter, const Graph& body, bool padded,
     }
   }
   c.dims = std::move(refined);
-}
-
-std::vector<NestDim> nest_dims(const Contraction& c) {
-  std::vector<NestDim> dims;
-  for (const ContractionDim& dim : c.dims) {
-    if (dim.extent == 1) continue;
-    dims.push_back({dim.name, dim.extent, dim.cls == DimClass::kK, dim.strides, group_of(dim.cls)});
-  }
-  return dims;
-}
-
-std::vector<int64_t> space_offsets(const Contraction& c) {
-  std::vector<int64_t> offsets = {c.a_offset, c.b_offset, c.y_offset};
-  for (const ContractionGuard& guard : c.guards)
-    offsets.push_back(guard.offset);
-  return offsets;
-}
-
-/// Operands as they are multiplied.
-ExprId operand_a(const Contraction& c, NestCursor& at) {
-  Emitter& e = at.emitter();
-  if (c.copy.valid()) return e.builder().load(c.copy, at.at(kA).affine);
-  const ExprId zero = e.builder().constant(0, e.body().type(c.a).dtype);
-  ExprId condition;
-  for (size_t g = 0; g < c.guards.size(); ++g) {
-    const Index place = at.at(kFirstGuard + g);
-    if (e.never_in_range(place, 0, c.guards[g].last))  // the window sees padding only
-      return e.builder().constant(0, c.types.multiply);
-    condition = e.both(condition, e.in_range(place, 0, c.guards[g].last));
-  }
-  return e.builder().cast(e.guarded(condition, c.a, at.at(kA), zero), c.types.multiply);
-}
-
-ExprId operand_b(const Contraction& c, NestCursor& at) {
-  Emitter& e = at.emitter();
-  return e.builder().cast(e.value(c.b, at.at(kB)), c.types.multiply);
-}
-
-/// Lets the epilogue see the sum as the contraction's result.
-void bind_sum(const Contraction& c, NestCursor& at, size_t space, LocalId sum) {
-  Emitter& e = at.emitter();
-  if (c.types.accumulate() != c.types.result) {
-    const ExprId rounded = e.builder().cast(e.builder().read(sum), c.types.result);
-    sum = e.kernel().expr(e.let(rounded, "rounded")).local;
-  }
-  e.bind_local(c.y, sum, at.at(space));
-}
-
-/// The padded copy that contractions of one node read.
-struct Copy {
-  UnitRef ref;
-  int64_t size = 0;
-};
-
-/// Makes the copy an argument of the frame and lets the contraction read it.
-Contraction with_copy(const Contraction& c, const std::optional<Copy>& copy, Unit::Frame& frame) {
-  Contraction result = c;
-  if (copy)
-    result.copy =
-        frame.add("padded", c.types.multiply, Shape{copy->size}, BufferRole::kIn, copy->ref);
-  return result;
-}
-
-// ---- as a loop nest
-// ------------------------------------------------------------------------------
-
-/// Adds products as they come, long sums in groups so that they keep their digits (each dimension
-/// is a sum of its own then, so none is merged), or by lanes along the innermost k.
-void set_order(Nest& nest, bool dot, bool in_groups) {
-  nest.sums = in_groups ? SumOrder::kGroups : SumOrder::kSequence;
-  if (dot) nest.sums = SumOrder::kLanes;
-  int number = 0;
-  for (NestDim& dim : nest.dims) {
-    if (dim.reduce && in_groups && !dot) dim.group = ++number;
-  }
-  if (!dot) return;
-  NestDim& inner = nest.dims.back();
-  GRADC_CHECK(inner.reduce, "the innermost dimension is one of k");
-  inner.group = 1;
-  const auto reduced = std::count_if(nest.dims.begin(), nest.dims.end(),
-                                     [](const NestDim& dim) { return dim.reduce; });
-  nest.lanes_outside = reduced > 1;
-}
-
-Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Copy>& copy, bool dot,
-                     bool joins) {
-  const Graph& body = unit.body();
-  Unit::Frame frame = unit.frame(part.suffix);
-  const Contraction c = with_copy(part, copy, frame);
-  Nest nest;
-  nest.dims = nest_dims(c);
-  for (NestDim& dim : nest.dims)
-    dim.group = 0;
-  nest.offsets = space_offsets(c);
-  set_order(nest, dot, sums_in_groups(c));
-  std::vector<std::vector<int64_t>> beside = {std::vector<int64_t>(nest.offsets.size(), 0)};
-  if (!dot) beside = take_beside(c, nest);
-  std::vector<LocalId> sums(beside.size());
-  nest.stages.emplace_back();
-  for (size_t i = 0; i < beside.size(); ++i) {
-    const std::vector<int64_t>& offsets = beside[i];
-    Reduction r;
-    r.dtype = c.types.accumulate();
-    r.value = [&](NestCursor& at) {
-      NestCursor there = moved(at, offsets);
-      return operand_a(c, there);
-    };
-    r.factor = [&](NestCursor& at) { return operand_b(c, at); };
-    r.done = [&sums, i](NestCursor&, LocalId acc) { sums[i] = acc; };
-    nest.stages.back().push_back(std::move(r));
-  }
-  nest.points = [&](NestCursor& at) {
-    std::vector<NestStore> stores;
-    for (size_t i = 0; i < beside.size(); ++i) {
-      NestCursor there = moved(at, beside[i]);
-      bind_sum(c, there, kY, sums[i]);
-      for (NestStore& store : output_stores(frame, body, there, kY))
-        stores.push_back(std::move(store));
-    }
-    return stores;
-  };
-  GRADC_TRY(Kernel kernel, build_nest(frame.kernel, body, nest));
-  kernel.flops = 2 * size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) *
-                 size_of(c, DimClass::kN) * size_of(c, DimClass::kK);
-  unit.add_call(frame, std::move(kernel), joins);
-  return Ok{};
-}
-
-/// A phase without any tap: the epilogue of zero.
-Status lower_as_zero(Unit& unit, const Contraction& c, bool joins) {
-  const Graph& body = unit.body();
-  const Unit::Frame frame = unit.frame(c.suffix);
-  Nest nest;
-  nest.dims = nest_dims(c);
-  for (NestDim& dim : nest.dims)
-    dim.group = 0;
-  std::erase_if(nest.dims, [](const NestDim& dim) { return dim.reduce; });
-  nest.offsets = space_offsets(c);
-  nest.points = [&](NestCursor& at) {
-    Emitter& e = at.emitter();
-    const ExprId zero = e.let(e.builder().constant(0, body.type(c.y).dtype), "zero");
-    e.bind_local(c.y, e.kernel().expr(zero).local, at.at(kY));
-    return output_stores(frame, body, at, kY);
-  };
-  return unit.add_nest(frame, nest, joins);
 }
 
 // ---- as a Contract
@@ -367,29 +219,24 @@ Status lower_split(Unit& unit, const Contraction& part, const std::optional<Copy
   GRADC_TRY(Kernel kernel, build_contract(frame, body, c, dims, stores));
   unit.add_call(frame, std::move(kernel));
 
-  Unit::Frame combine = unit.frame(".combine");
-  const BufferId in = combine.add("partial", dtype, Shape{chunks, size}, BufferRole::kIn, partial);
-  Nest nest;
-  nest.offsets = {c.y_offset, c.y_offset};
-  nest.dims.push_back({"chunk", chunks, true, {0, size}});
-  for (const NestDim& dim : nest_dims(c)) {
-    if (!dim.reduce)
-      nest.dims.push_back({dim.name, dim.extent, false, {dim.strides[kY], dim.strides[kY]}});
-  }
-  Reduction r;
-  r.dtype = dtype;
-  r.value = [in](NestCursor& at) { return at.emitter().builder().load(in, at.at(1).affine); };
-  r.done = [&c](NestCursor& at, LocalId acc) { bind_sum(c, at, 0, acc); };
-  nest.stages.push_back({std::move(r)});
-  nest.points = [&](NestCursor& at) { return output_stores(combine, body, at, 0); };
-  return unit.add_nest(combine, nest);
+  return lower_combine(unit, c, {chunks}, partial);
 }
 
 // ---- padded copies
 // -------------------------------------------------------------------------------
 
+/// Whether neighbours of a row of windows are a multiple of 2048 bytes apart.
+bool channels_collide(const Contraction& c) {
+  constexpr int64_t kCollide = 512;  // elements
+  return std::any_of(c.dims.begin(), c.dims.end(), [](const ContractionDim& dim) {
+    return dim.cls == DimClass::kBatch && dim.strides[kA] == 1 && dim.extent % kCollide == 0;
+  });
+}
+
 /// Guards cost more than a copy when a big contraction reads every element several times; in a
-/// nest each costs as much as its product, and the copy as much as a few of both.
+/// nest each costs as much as its product, and the copy as much as a few of both. Depthwise windows
+/// whose rows of channels fall into one another's sets of the first cache are read from a copy
+/// where they do not.
 bool wants_copy(const ContractionSet& set) {
   constexpr int64_t kManyTaps = 16;
   constexpr int64_t kFewTerms = 128;
@@ -398,7 +245,8 @@ bool wants_copy(const ContractionSet& set) {
   for (const Contraction& c : set.parts) {
     if (c.empty) continue;
     const int64_t terms = size_of(c, DimClass::kK);
-    if (is_dot(c) || (prefers_nest(c) && (terms < kManyTaps || terms > kFewTerms))) return false;
+    const bool few = terms < kManyTaps && !(is_depthwise(c) && channels_collide(c));
+    if (is_dot(c) || (prefers_nest(c) && (few || terms > kFewTerms))) return false;
     guarded = guarded || !c.guards.empty();
     products += size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) * size_of(c, DimClass::kN) *
                 size_of(c, DimClass::kK);
@@ -412,6 +260,7 @@ Result<Copy> lower_copy(Unit& unit, const PaddedCopy& padded, ValueId source, DT
   const BufferId out = frame.add("padded", dtype, Shape{padded.size}, BufferRole::kOut, copy.ref);
   Nest nest;
   nest.dims = padded.dims;
+  nest.rows_share = true;
   nest.offsets = padded.offsets;
   nest.points = [&](NestCursor& at) {
     Emitter& e = at.emitter();
@@ -455,6 +304,8 @@ Status lower_contraction(Unit& unit, const Node& node) {
     refine(part, emitter, body, copy.has_value(), whole, nest && sums_in_groups(part));
     if (part.empty) {
       GRADC_TRY_STATUS(lower_as_zero(unit, part, joins));
+    } else if (const size_t outer = piece_dims(part); nest && !dot && !copy && outer > 0) {
+      GRADC_TRY_STATUS(lower_in_pieces(unit, part, outer));
     } else if (nest) {
       GRADC_TRY_STATUS(lower_as_nest(unit, part, copy, dot, joins));
     } else if (chunks > 1) {

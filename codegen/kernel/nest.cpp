@@ -19,6 +19,7 @@ constexpr int64_t kParallelWork = 2048;     // element steps below which one thr
 constexpr int64_t kGrainWork = 512;         // element steps worth a thread
 constexpr int64_t kKeptBytes = 256 * 1024;  // row temporaries per thread
 constexpr int64_t kUnrollExtent = 4;
+constexpr int64_t kUnrollTaps = 7;
 
 /// Computed by a polynomial, not by one instruction.
 bool is_function(ScalarOp op) {
@@ -137,7 +138,7 @@ void weigh_by_executions(const std::vector<NestDim>& dims, std::vector<Access>& 
 struct Order {
   std::vector<size_t> points, reduces;
   std::optional<size_t> vector;
-  bool parallel = false;
+  size_t parallel = 0;  ///< so many of the outermost are shared by threads, as one
   int64_t grain = 1;
 };
 
@@ -182,20 +183,21 @@ Order choose_order(const Nest& nest, const std::vector<NestDim>& dims,
     chosen = std::max_element(order.points.begin(), order.points.end(),
                               [&](size_t a, size_t b) { return dims[a].extent < dims[b].extent; });
   }
-  if (chosen != order.points.end()) std::rotate(order.points.begin(), chosen, chosen + 1);
+  const bool rows = nest.rows_share && order.points.size() > 1;
+  if (chosen != order.points.end() && !rows) std::rotate(order.points.begin(), chosen, chosen + 1);
   if (order.vector) {
     std::vector<size_t>& list = dims[*order.vector].reduce ? order.reduces : order.points;
     const bool outside = dims[*order.vector].reduce && nest.lanes_outside;
     list.insert(outside ? list.begin() : list.end(), *order.vector);
     // A long vector loop with few iterations around it is split itself.
     const int64_t vector_blocks = dims[*order.vector].extent / 64;
-    if (!dims[*order.vector].reduce && order.points.size() > 1 &&
+    if (!dims[*order.vector].reduce && order.points.size() > 1 && !rows &&
         dims[order.points.front()].extent < kEnough &&
         vector_blocks > 4 * dims[order.points.front()].extent)
       std::rotate(order.points.begin(), order.points.end() - 1, order.points.end());
   }
   if (order.points.empty() || work < kParallelWork) return order;
-  order.parallel = true;
+  order.parallel = rows && order.points.size() > 2 ? 2 : 1;
   const int64_t inner = std::max<int64_t>(1, work / dims[order.points.front()].extent);
   order.grain = std::max<int64_t>(1, kGrainWork / inner);
   return order;
@@ -273,7 +275,7 @@ class Emission {
     if (i == order_.points.size()) return point();
     const size_t d = order_.points[i];
     const bool vector = order_.vector == d;
-    const bool parallel = order_.parallel && i == 0;
+    const bool parallel = i < order_.parallel;
     const LoopKind kind = parallel ? (vector ? LoopKind::kParallelVector : LoopKind::kParallel)
                                    : (vector ? LoopKind::kVector : LoopKind::kSerial);
     loop(d, kind, parallel ? order_.grain : 1, [&] { points(i + 1); });
@@ -281,7 +283,9 @@ class Emission {
 
   LoopKind reduce_kind(size_t d) const {
     if (order_.vector == d) return LoopKind::kVector;
-    return dims_[d].extent <= kUnrollExtent ? LoopKind::kUnroll : LoopKind::kSerial;
+    const bool taps = nest_.rows_share && d == order_.reduces.back();  // of a row of a window
+    const int64_t most = taps ? kUnrollTaps : kUnrollExtent;
+    return dims_[d].extent <= most ? LoopKind::kUnroll : LoopKind::kSerial;
   }
 
   template <class Emit>

@@ -74,6 +74,8 @@ struct Nest {
   std::function<std::vector<NestStore>(NestCursor&)> points;
   std::function<std::vector<NestStore>(NestCursor&)> map;  ///< may be empty
   std::vector<KeptValue> kept;
+  /// Neighbouring rows read the same elements: threads take runs of rows, image after image.
+  bool rows_share = false;
 };
 
 /// The buffers of a kernel to be made, and what body values they hold.

@@ -81,6 +81,12 @@ std::vector<ConvCase> conv_cases() {
       {f32({2, 2, 2, 8}), f32({4, 3, 8, 16}), {{1, 1}, {1, 1}, {1, 0}, {}, 1, {}}},
       // Depthwise, with many taps that read a padded copy.
       {f32({2, 8, 8, 16}), f32({5, 5, 1, 16}), {{1, 1}, {2, 2}, {2, 2}, {}, 16, {}}},
+      // With sums over images and rows, or over images, that are made in pieces.
+      {f32({2, 24, 24, 32}), f32({3, 3, 1, 32}), {{1, 1}, {1, 1}, {1, 1}, {}, 32, {}}},
+      {f32({4, 12, 12, 64}), f32({3, 3, 1, 64}), {{1, 1}, {1, 1}, {1, 1}, {}, 64, {}}},
+      // With rows of channels that would evict one another, of one and of two steps.
+      {f32({2, 5, 6, 512}), f32({3, 3, 1, 512}), {{1, 1}, {1, 1}, {1, 1}, {}, 512, {}}},
+      {f32({2, 5, 8, 512}), f32({3, 3, 1, 512}), {{2, 2}, {1, 0}, {1, 1}, {}, 512, {}}},
   };
 }
 
