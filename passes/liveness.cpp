@@ -11,21 +11,22 @@ LivenessModel::LivenessModel(const Graph& graph, std::vector<ValueId> targets)
     : targets_(std::move(targets)),
       bytes_(graph.value_capacity(), 0),
       readers_(graph.value_capacity(), 0),
-      operands_(graph.node_capacity()),
-      results_(graph.node_capacity()),
-      overwritable_(graph.node_capacity()) {
-  for (NodeId id : graph.nodes()) {
+      row_of_(graph.node_capacity(), 0) {
+  rows_.reserve(graph.num_nodes());
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
+    row_of_[id.index] = static_cast<uint32_t>(rows_.size());
+    Row& row = rows_.emplace_back();
     if (node.op == Op::kConstant) continue;
     for (ValueId result : node.results) {
       const bool in_arena = !graph.value(result).uses.empty() && !graph.is_output(result) &&
                             !targets_[result.index].valid();
       if (!in_arena) continue;
       bytes_[result.index] = arena_bytes(graph.type(result));
-      results_[id.index].push_back(result);
+      row.results.push_back(result);
     }
     for (ValueId operand : node.operands) {
-      std::vector<ValueId>& list = operands_[id.index];
+      std::vector<ValueId>& list = row.operands;
       if (bytes_[operand.index] == 0 ||
           std::find(list.begin(), list.end(), operand) != list.end()) {
         continue;
@@ -33,24 +34,24 @@ LivenessModel::LivenessModel(const Graph& graph, std::vector<ValueId> targets)
       list.push_back(operand);
       ++readers_[operand.index];
     }
-    if (results_[id.index].empty() || operands_[id.index].empty()) continue;
+    if (row.results.empty() || row.operands.empty()) continue;
     const auto candidates = overwritable_operands(graph, id);
-    for (ValueId result : results_[id.index])
-      overwritable_[id.index].push_back(candidates[graph.value(result).index]);
+    for (ValueId result : row.results)
+      row.overwritable.push_back(candidates[graph.value(result).index]);
   }
 }
 
 void LivenessModel::taken_over(NodeId node, std::span<const uint32_t> reads_to_come,
                                std::vector<std::pair<ValueId, ValueId>>& pairs) const {
   pairs.clear();
-  const auto& candidates = overwritable_[node.index];
+  const auto& candidates = row(node).overwritable;
   for (size_t r = 0; r < candidates.size(); ++r) {
     for (ValueId operand : candidates[r]) {
       if (bytes_[operand.index] == 0 || reads_to_come[operand.index] != 1) continue;
       const bool taken = std::any_of(pairs.begin(), pairs.end(),
                                      [&](const auto& pair) { return pair.second == operand; });
       if (taken) continue;
-      pairs.emplace_back(results_[node.index][r], operand);
+      pairs.emplace_back(row(node).results[r], operand);
       break;
     }
   }
@@ -64,7 +65,7 @@ LiveProfile LivenessModel::profile(std::span<const NodeId> order) const {
   for (size_t step = 0; step < order.size(); ++step) {
     const NodeId id = order[step];
     taken_over(id, reads, pairs);
-    for (ValueId value : results_[id.index])
+    for (ValueId value : arena_results(id))
       live += bytes_[value.index];
     for (const auto& [written, operand] : pairs)
       live -= bytes_[operand.index];
@@ -73,7 +74,7 @@ LiveProfile LivenessModel::profile(std::span<const NodeId> order) const {
       result.peak_step = step;
     }
     result.total += static_cast<double>(live);
-    for (ValueId operand : operands_[id.index]) {
+    for (ValueId operand : arena_operands(id)) {
       if (--reads[operand.index] > 0) continue;
       const bool taken = std::any_of(pairs.begin(), pairs.end(),
                                      [&](const auto& pair) { return pair.second == operand; });

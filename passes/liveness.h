@@ -30,8 +30,8 @@ class LivenessModel {
   /// Different nodes that read the value (updates of what is not in place included).
   uint32_t num_readers(ValueId value) const { return readers_[value.index]; }
   /// Operands in the arena, each once.
-  const std::vector<ValueId>& arena_operands(NodeId node) const { return operands_[node.index]; }
-  const std::vector<ValueId>& arena_results(NodeId node) const { return results_[node.index]; }
+  const std::vector<ValueId>& arena_operands(NodeId node) const { return row(node).operands; }
+  const std::vector<ValueId>& arena_results(NodeId node) const { return row(node).results; }
 
   /// Pairs (result, operand) of a node where the result takes over the operand's memory, given how
   /// many reads of each value are still to come (by ValueId, this node's included).
@@ -42,12 +42,19 @@ class LivenessModel {
   LiveProfile profile(std::span<const NodeId> order) const;
 
  private:
+  /// What a node does to the arena.
+  struct Row {
+    std::vector<ValueId> operands;
+    std::vector<ValueId> results;
+    std::vector<std::vector<ValueId>> overwritable;  ///< by result
+  };
+  const Row& row(NodeId node) const { return rows_[row_of_[node.index]]; }
+
   std::vector<ValueId> targets_;
-  std::vector<int64_t> bytes_;                                   ///< by ValueId
-  std::vector<uint32_t> readers_;                                ///< by ValueId
-  std::vector<std::vector<ValueId>> operands_;                   ///< by NodeId
-  std::vector<std::vector<ValueId>> results_;                    ///< by NodeId
-  std::vector<std::vector<std::vector<ValueId>>> overwritable_;  ///< by NodeId and arena result
+  std::vector<int64_t> bytes_;     ///< by ValueId
+  std::vector<uint32_t> readers_;  ///< by ValueId
+  std::vector<uint32_t> row_of_;   ///< by NodeId: there were many more nodes than there are
+  std::vector<Row> rows_;
 };
 
 /// A stretch of arena: one value, or several that follow each other in place.

@@ -27,12 +27,15 @@ class Dependences {
  public:
   explicit Dependences(const Graph& graph)
       : graph_(graph),
-        before_(graph.node_capacity()),
-        after_(graph.node_capacity()),
-        seen_(graph.node_capacity(), 0) {
-    for (NodeId id : graph.nodes()) {
+        number_(graph.node_capacity()),
+        before_(graph.num_nodes()),
+        after_(graph.num_nodes()),
+        seen_(graph.num_nodes(), 0) {
+    nodes_.reserve(graph.num_nodes());
+    for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
       const Node& node = graph.node(id);
       if (node.op == Op::kUpdate) continue;
+      number_[id.index] = static_cast<uint32_t>(nodes_.size());
       nodes_.push_back(id);
       for (ValueId operand : node.operands) {
         const NodeId producer = graph.def(operand);
@@ -43,29 +46,32 @@ class Dependences {
   }
 
   const std::vector<NodeId>& nodes() const { return nodes_; }
-  const std::vector<NodeId>& before(NodeId id) const { return before_[id.index]; }
-  const std::vector<NodeId>& after(NodeId id) const { return after_[id.index]; }
+  /// A node's place among them: tables by number are small, as a graph of kernels has had many
+  /// nodes.
+  uint32_t number(NodeId id) const { return number_[id.index]; }
+  const std::vector<NodeId>& before(NodeId id) const { return before_[number(id)]; }
+  const std::vector<NodeId>& after(NodeId id) const { return after_[number(id)]; }
   const std::vector<ValueId>& targets() const { return targets_; }
 
  private:
   /// A pair may be there several times.
   void add(NodeId first, NodeId second) {
-    before_[second.index].push_back(first);
-    after_[first.index].push_back(second);
+    before_[number(second)].push_back(first);
+    after_[number(first)].push_back(second);
   }
 
   /// Whether the node comes before one of the others on some way; true also where that is too far
   /// to see.
   bool reaches(NodeId from, const std::vector<NodeId>& others) {
-    if (others.empty() || after_[from.index].empty()) return false;
+    if (others.empty() || after(from).empty()) return false;
     ++stamp_;
     for (NodeId other : others)
-      seen_[other.index] = -stamp_;
+      seen_[number(other)] = -stamp_;
     std::vector<NodeId> todo = {from};
     for (size_t i = 0; i < todo.size(); ++i) {
       if (i == kMaxReach) return true;
-      for (NodeId next : after_[todo[i].index]) {
-        int32_t& seen = seen_[next.index];
+      for (NodeId next : after(todo[i])) {
+        int32_t& seen = seen_[number(next)];
         if (seen == -stamp_) return true;
         if (seen == stamp_) continue;
         seen = stamp_;
@@ -98,9 +104,10 @@ class Dependences {
 
   const Graph& graph_;
   std::vector<NodeId> nodes_;
-  std::vector<std::vector<NodeId>> before_, after_;  ///< by NodeId
+  std::vector<uint32_t> number_;                     ///< by NodeId
+  std::vector<std::vector<NodeId>> before_, after_;  ///< by number
   std::vector<ValueId> targets_;                     ///< by ValueId
-  std::vector<int32_t> seen_;                        ///< by NodeId
+  std::vector<int32_t> seen_;                        ///< by number
   int32_t stamp_ = 0;
 };
 
@@ -121,31 +128,33 @@ class ListScheduler {
   };
 
   ListScheduler(const Graph& graph, const Dependences& dependences, const LivenessModel& model)
-      : graph_(graph), dependences_(dependences), model_(model), position_(node_positions(graph)) {}
+      : graph_(graph), dependences_(dependences), model_(model) {}
 
   std::vector<NodeId> run(Rule rule) {
     rule_ = rule;
     reads_.resize(graph_.value_capacity());
     for (size_t i = 0; i < reads_.size(); ++i)
       reads_[i] = model_.num_readers(ValueId(i));
-    keys_.assign(graph_.node_capacity(), kNotReady);
+    keys_.assign(dependences_.nodes().size(), kNotReady);
     ready_.clear();
-    std::vector<size_t> missing(graph_.node_capacity(), 0);
+    std::vector<size_t> missing(dependences_.nodes().size(), 0);
     for (NodeId id : dependences_.nodes()) {
-      missing[id.index] = dependences_.before(id).size();
-      if (missing[id.index] == 0) put(id);
+      size_t& count = missing[dependences_.number(id)];
+      count = dependences_.before(id).size();
+      if (count == 0) put(id);
     }
     std::vector<NodeId> order;
+    order.reserve(dependences_.nodes().size());
     while (!ready_.empty()) {
       const NodeId id = ready_.begin()->second;
       ready_.erase(ready_.begin());
-      keys_[id.index] = kNotReady;
+      keys_[dependences_.number(id)] = kNotReady;
       order.push_back(id);
       for (ValueId operand : model_.arena_operands(id)) {
         if (--reads_[operand.index] == 1) update_last_reader(operand);
       }
       for (NodeId next : dependences_.after(id)) {
-        if (--missing[next.index] == 0) put(next);
+        if (--missing[dependences_.number(next)] == 0) put(next);
       }
     }
     GRADC_CHECK(order.size() == dependences_.nodes().size(), "the dependences have a cycle");
@@ -161,13 +170,15 @@ class ListScheduler {
   static constexpr Key kNotReady{INT64_MAX, INT64_MAX, INT64_MAX};
 
   void put(NodeId id) {
-    keys_[id.index] = key(id);
-    ready_.emplace(keys_[id.index], id);
+    Key& key = keys_[dependences_.number(id)];
+    key = key_of(id);
+    ready_.emplace(key, id);
   }
 
   void update_last_reader(ValueId value) {
     for (const Use& use : graph_.value(value).uses) {
-      const Key old = keys_[use.node.index];
+      if (graph_.node(use.node).op == Op::kUpdate) continue;
+      const Key old = keys_[dependences_.number(use.node)];
       if (old == kNotReady) continue;
       ready_.erase({old, use.node});
       put(use.node);
@@ -191,8 +202,8 @@ class ListScheduler {
     return e;
   }
 
-  Key key(NodeId id) {
-    const int64_t position = position_[id.index];
+  Key key_of(NodeId id) {
+    const int64_t position = dependences_.number(id);
     if (rule_ == Rule::kGiven) return {0, 0, position};
     const Effect e = effect(id);
     if (rule_ == Rule::kLeastAdded) return {e.change, e.allocated, position};
@@ -203,10 +214,9 @@ class ListScheduler {
   const Graph& graph_;
   const Dependences& dependences_;
   const LivenessModel& model_;
-  const std::vector<int64_t> position_;  ///< by NodeId
   Rule rule_ = Rule::kGiven;
   std::vector<uint32_t> reads_;  ///< by ValueId: still to come
-  std::vector<Key> keys_;        ///< by NodeId
+  std::vector<Key> keys_;        ///< by number of the node
   std::set<std::pair<Key, NodeId>> ready_;
   std::vector<std::pair<ValueId, ValueId>> pairs_;
   int64_t weighed_ = 0;

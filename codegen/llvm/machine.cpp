@@ -120,7 +120,7 @@ void optimize(llvm::Module& module, llvm::TargetMachine& machine) {
                                                        /*UseMemorySSA=*/true));
   passes.addPass(llvm::DCEPass());
   for (llvm::Function& function : module) {
-    if (!function.isDeclaration()) passes.run(function, *functions);
+    if (!function.isDeclaration() && !function.hasOptNone()) passes.run(function, *functions);
   }
 }
 

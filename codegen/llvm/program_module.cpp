@@ -82,6 +82,9 @@ void emit_thunk(llvm::Module& module, llvm::Function* kernel, size_t num_argumen
       is_internal ? llvm::GlobalValue::InternalLinkage : llvm::GlobalValue::ExternalLinkage;
   auto* function = llvm::Function::Create(type, linkage, name, module);
   function->addFnAttr(llvm::Attribute::NoUnwind);
+  // There is nothing to optimise, and passes take longer for a function than for what is in it.
+  function->addFnAttr(llvm::Attribute::NoInline);
+  function->addFnAttr(llvm::Attribute::OptimizeNone);
   const std::array<const char*, 4> names = {"arguments", "thread", "threads", "scratch"};
   for (unsigned i = 0; i < names.size(); ++i)
     function->getArg(i)->setName(names[i]);
