@@ -86,6 +86,7 @@ void register_convert(CLI::App& app, Selection& selection);
 void register_check(CLI::App& app, Selection& selection);
 void register_bench(CLI::App& app, Selection& selection);
 void register_opt(CLI::App& app, Selection& selection);
+void register_new(CLI::App& app, Selection& selection);
 void register_reference(CLI::App& app, Selection& selection);
 
 }  // namespace gradc::tool
