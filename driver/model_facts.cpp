@@ -131,6 +131,11 @@ std::string rule_text(const DataRule& rule) {
   text.number("flip_horizontal", rule.flip_horizontal);
   text.number("shift_height", rule.shift_height).number("shift_width", rule.shift_width);
   text.number("crop", rule.crop).number("noise", rule.noise_stddev);
+  for (const ColumnRule& column : rule.columns) {
+    text.add("column", column.name).number("categories", column.categories);
+    text.number("missing", static_cast<int>(column.missing)).number("fill", column.fill);
+    text.add("fill", column.fill_text).number("flag", column.flag);
+  }
   if (rule.text.split != TextRule::Split::kNone) {
     text.number("text split", static_cast<int>(rule.text.split));
     text.number("lower", rule.text.lower).number("strip", rule.text.strip);

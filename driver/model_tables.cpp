@@ -14,6 +14,10 @@
 #include <numeric>
 #include <set>
 
+namespace gradc::layers {
+extern const LayerDef kRescaling;
+}  // namespace gradc::layers
+
 namespace gradc {
 
 namespace {
@@ -121,6 +125,13 @@ std::vector<bool> meeting_weights(const Model& model) {
   return meets;
 }
 
+/// Whether the output is the result of a rescaling, which brings what weights make to the scale of
+/// the targets.
+bool is_rescaled(const Model& model, const OutputLoss& loss) {
+  const Call* call = model.call_of(model.outputs[loss.output].value);
+  return call != nullptr && model.layers[call->layer].def == &layers::kRescaling;
+}
+
 /// What the loss of a target is defined for, and how many classes the target tells apart.
 void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data& rule) {
   const TargetDomain& domain = loss_domain(loss.loss);
@@ -130,7 +141,8 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
   rule.flags = (domain.above_min ? GRADC_RT_TARGET_ABOVE_MIN : 0) |
                (domain.whole ? GRADC_RT_TARGET_WHOLE : 0) |
                (domain.rows_sum_to_one ? GRADC_RT_TARGET_ROWS_SUM_TO_ONE : 0) |
-               (loss_of_logits(loss.loss) ? GRADC_RT_TARGET_OF_LOGITS : 0);
+               (loss_of_logits(loss.loss) ? GRADC_RT_TARGET_OF_LOGITS : 0) |
+               (is_rescaled(model, loss) ? GRADC_RT_INPUT_ANY_SCALE : 0);
   if (const auto ignored = ignored_class(loss.loss)) {
     rule.value_count = shape.back();
     rule.has_ignored = 1;
@@ -363,6 +375,7 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
     rule.crop = given->crop ? 1 : 0;
     rule.noise_stddev = given->noise_stddev;
     set_text(rule, *given);
+    set_columns(rule, *given);
   }
   if (is_target) {
     if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);
@@ -373,6 +386,21 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
   }
   set_ranges(rule, tensor, entries);
   tensor.data = &data_rules_.emplace_back(rule);
+}
+
+void ModelTables::set_columns(gradc_rt_data& rule, const DataRule& given) {
+  if (given.columns.empty()) return;
+  std::vector<gradc_rt_column>& columns = columns_.emplace_back();
+  for (const ColumnRule& column : given.columns) {
+    columns.push_back({.name = keep(column.name),
+                       .categories = column.categories,
+                       .missing = static_cast<int64_t>(column.missing),
+                       .fill = column.fill,
+                       .fill_text = column.categories > 0 ? keep(column.fill_text) : nullptr,
+                       .flag = column.flag ? 1 : 0});
+  }
+  rule.num_columns = static_cast<int64_t>(columns.size());
+  rule.columns = columns.data();
 }
 
 /// The ranges that any of the entries asks for; [0, n) for all elements is the value count.

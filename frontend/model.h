@@ -152,6 +152,21 @@ struct TextRule {
   int64_t mask_token_id = -1;        ///< -1: the last that the input can have
 };
 
+/// A column of a table that an input takes: numbers, or names that are categories.
+struct ColumnRule {
+  std::string name;
+  int64_t categories = 0;  ///< so many at most; 0: numbers
+  enum class Missing : uint8_t { kRefused, kMean, kMedian, kGiven } missing = Missing::kRefused;
+  double fill = 0.0;      ///< kGiven
+  std::string fill_text;  ///< kGiven, of categories
+  bool flag = false;      ///< another value says where a cell is missing
+
+  /// Values of an example; those of an input of integers are numbers of categories.
+  int64_t width(bool integers) const {
+    return (categories > 0 && !integers ? categories : 1) + (flag ? 1 : 0);
+  }
+};
+
 /// What happens to one input or target between file and model; order as in runtime/model_abi.h.
 struct DataRule {
   std::string name;  ///< of the input or output
@@ -168,6 +183,7 @@ struct DataRule {
   bool crop = false;
   double noise_stddev = 0.0;
   TextRule text;
+  std::vector<ColumnRule> columns;  ///< of a table; empty: all that are left, as numbers
   Place place;
 };
 

@@ -272,16 +272,22 @@ Json data_rule_schema() {
        {"padding", front},
        {"truncating", front},
        {"masked", masked}});
+  const Json column =
+      strict_object({{"categories", {{"type", "integer"}, {"minimum", 1}, {"maximum", 1000000}}},
+                     {"missing", any_of({number, Json{{"type", "string"}, {"minLength", 1}}})},
+                     {"flag", {{"type", "boolean"}}}});
   const Json not_zero = any_of({Json{{"type", "number"}, {"exclusiveMinimum", 0}},
                                 Json{{"type", "number"}, {"exclusiveMaximum", 0}}});
-  return strict_object({{"scale", not_zero},
-                        {"offset", number},
-                        {"standardize", standardize},
-                        {"one_hot", {{"type", "integer"}, {"minimum", 2}}},
-                        {"flatten", {{"type", "boolean"}}},
-                        {"reshape", list_schema({{"type", "integer"}, {"minimum", 1}})},
-                        {"augment", augment},
-                        {"text", text}});
+  return strict_object(
+      {{"scale", not_zero},
+       {"offset", number},
+       {"standardize", standardize},
+       {"one_hot", {{"type", "integer"}, {"minimum", 2}}},
+       {"flatten", {{"type", "boolean"}}},
+       {"reshape", list_schema({{"type", "integer"}, {"minimum", 1}})},
+       {"augment", augment},
+       {"text", text},
+       {"columns", {{"type", "object"}, {"minProperties", 1}, {"additionalProperties", column}}}});
 }
 
 Json block_schema() {

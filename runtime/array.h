@@ -71,6 +71,9 @@ class ByteStream;
 /// IDX (MNIST's format); `path` is for messages.
 Status read_idx(ByteStream& stream, const char* path, Array* out);
 Status parse_idx(const Bytes& bytes, const char* path, Array* out);
+/// A binary file of CIFAR-10 or CIFAR-100, packed or not: u8 [n, 32, 32, 3] and the classes, u8
+/// [n], behind what the arrays have from other files.
+Status append_cifar(const char* path, Array* images, Array* labels);
 /// NumPy's .npy, versions 1 to 3, C or Fortran order, either byte order.
 Status read_npy(ByteStream& stream, const char* path, Array* out);
 Status parse_npy(const uint8_t* bytes, size_t size, const char* path, Array* out);

@@ -103,12 +103,10 @@ bool statistics_known(const Instance& instance) {
 Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* data) {
   const gradc_rt_model& model = instance.model();
   DataSet set;
-  const double held_out =
-      command.validation_split >= 0 ? command.validation_split : model.training.validation_split;
   const bool resumes = command.resume && file_exists(command.checkpoint);
-  GRADC_RT_TRY(load_known_dataset(instance, command.data, TargetNeed::kRequired,
-                                  resumes ? command.checkpoint : command.weights,
-                                  command.quiet ? nullptr : &command.warnings, &set, held_out));
+  GRADC_RT_TRY(load_known_dataset(
+      instance, command.data, TargetNeed::kRequired, resumes ? command.checkpoint : command.weights,
+      command.quiet ? nullptr : &command.warnings, &set, command.validation_split));
   if (!set.train.present) {
     return error("%s: has test data only, training data was expected", command.data.spec.c_str());
   }

@@ -15,6 +15,10 @@ bool is_space(char c) {
   return c == ' ' || c == '\t';
 }
 
+char small_letter(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+
 }  // namespace
 
 // ---- bytes to UTF-8 ---------------------------------------------------------------------------
@@ -244,14 +248,28 @@ Status CsvReader::next(bool* more) {
 
 // ---- cells ------------------------------------------------------------------------------------
 
+CsvField csv_trimmed(CsvField field) {
+  while (field.size > 0 && is_space(field.text[0]))
+    field = {field.text + 1, field.size - 1};
+  while (field.size > 0 && is_space(field.text[field.size - 1]))
+    --field.size;
+  return field;
+}
+
 bool csv_number(CsvField field, double* out) {
-  const char* begin = field.text;
-  const char* end = begin + field.size;
-  while (begin < end && is_space(*begin))
-    ++begin;
-  while (begin < end && is_space(end[-1]))
-    --end;
-  return parse_double(begin, end, out);
+  const CsvField cell = csv_trimmed(field);
+  return parse_double(cell.text, cell.text + cell.size, out);
+}
+
+bool csv_is_missing(CsvField field) {
+  for (const char* name : {"", "na", "n/a", "nan", "null", "none", "?"}) {
+    if (strlen(name) != field.size) continue;
+    size_t i = 0;
+    while (i < field.size && name[i] == small_letter(field.text[i]))
+      ++i;
+    if (i == field.size) return true;
+  }
+  return false;
 }
 
 void CsvTrouble::note(size_t at_line, const char* pattern, ...) {

@@ -68,8 +68,13 @@ struct CsvTrouble {
   void note(size_t at_line, const char* pattern, ...) __attribute__((format(printf, 3, 4)));
 };
 
+/// Without spaces around it.
+CsvField csv_trimmed(CsvField field);
 /// The whole cell as a number; spaces around it are allowed.
 bool csv_number(CsvField field, double* out);
+/// What tables write where there is nothing: an empty cell, "NA", "N/A", "NaN", "null", "none",
+/// "?", large or small. `field` is trimmed.
+bool csv_is_missing(CsvField field);
 
 /// Distinct texts, numbered as they are met.
 class CsvTexts {

@@ -1,6 +1,7 @@
 // The options and the header of a CSV.
 #include "runtime/csv_options.h"
 
+#include "runtime/number.h"
 #include "runtime/text.h"
 
 #include <algorithm>
@@ -9,7 +10,7 @@
 namespace gradc::rt {
 namespace {
 
-constexpr char kSeparators[] = ",;\t|";
+constexpr char kSeparators[] = ",;\t| ";
 
 Vec<Str> split(const Str& list) {
   Vec<Str> names;
@@ -24,12 +25,12 @@ Vec<Str> split(const Str& list) {
 }
 
 bool parse_separator(const Str& text, char* out) {
-  *out = text == "tab" ? '\t' : text.size() == 1 ? text[0] : '\0';
+  *out = text == "tab" ? '\t' : text == "space" ? ' ' : text.size() == 1 ? text[0] : '\0';
   return *out != '\0' && strchr(kSeparators, *out) != nullptr;
 }
 
 const char* separator_name(char separator) {
-  static constexpr const char* kNames[] = {",", ";", "tab", "|"};
+  static constexpr const char* kNames[] = {",", ";", "tab", "|", "space"};
   return kNames[strchr(kSeparators, separator) - kSeparators];
 }
 
@@ -86,6 +87,53 @@ void check_names(const char* path, size_t line, const Vec<Str>& names, Status& p
   }
 }
 
+// Between 0 and 1, both excluded.
+bool parse_fraction(const char* text, double* out) {
+  return parse_double(text, out) && *out > 0 && *out < 1;
+}
+
+// "2/5".
+bool parse_fold(const Str& text, CsvSplit* split) {
+  const char* slash = strchr(text.c_str(), '/');
+  return slash != nullptr && parse_integer(text.c_str(), slash, &split->fold) &&
+         parse_integer(slash + 1, &split->folds) && split->folds >= 2 && split->fold >= 1 &&
+         split->fold <= split->folds;
+}
+
+// What names a number; *known is false for other options.
+Status parse_number_option(const char* path, const Str& item, CsvOptions* out, bool* known) {
+  const char* equals = strchr(item.c_str(), '=');
+  const char* value = equals != nullptr ? equals + 1 : "";
+  *known = true;
+  if (item.starts_with("skip=")) {
+    if (parse_integer(value, &out->skip) && out->skip >= 0) return {};
+    return error("%s: %s: a number of rows was expected", path, shown(item).c_str());
+  }
+  if (item.starts_with("seed=")) {
+    if (parse_unsigned(value, &out->split.seed)) return {};
+    return error("%s: %s: a whole number was expected", path, shown(item).c_str());
+  }
+  if (item.starts_with("fold=")) {
+    if (parse_fold(Str(value), &out->split)) return {};
+    return error("%s: %s: K/N was expected, the K-th of N folds (1/5 to 5/5)", path,
+                 shown(item).c_str());
+  }
+  const bool validation = item.starts_with("validation=");
+  *known = validation || item.starts_with("test=");
+  if (!*known || parse_fraction(value, validation ? &out->split.validation : &out->split.test))
+    return {};
+  return error("%s: %s: a fraction between 0 and 1 was expected", path, shown(item).c_str());
+}
+
+Status check_split(const char* path, const CsvSplit& split) {
+  if (split.folds > 0 && split.test > 0) {
+    return error("%s: fold= and test= both say which rows are the test part", path);
+  }
+  const double test = split.folds > 0 ? 1.0 / static_cast<double>(split.folds) : split.test;
+  if (split.validation + test < 1) return {};
+  return error("%s: validation= and the test part together leave no rows to train on", path);
+}
+
 }  // namespace
 
 Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
@@ -110,7 +158,7 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
     } else if (item.starts_with("sep=")) {
       out->has_separator = true;
       if (!parse_separator(value, &out->separator)) {
-        return error("%s: sep=%s: expected one of , ; | or tab", path, shown(value).c_str());
+        return error("%s: sep=%s: expected one of , ; | tab or space", path, shown(value).c_str());
       }
     } else if (item == "quote=none") {
       out->quotes = false;
@@ -119,13 +167,17 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
     } else if (item == "header=row") {
       out->header = CsvHeader::kFirstRow;
     } else {
+      bool known = false;
+      GRADC_RT_TRY(parse_number_option(path, item, out, &known));
+      if (known) continue;
       return error(
           "%s: unknown option \"%s\", expected target=COLUMN[,COLUMN], drop=COLUMN, sep=;, "
-          "quote=none or header=none",
+          "quote=none, header=none, skip=ROWS, validation=FRACTION, test=FRACTION, fold=K/N or "
+          "seed=NUMBER",
           path, shown(item).c_str());
     }
   }
-  return {};
+  return check_split(path, out->split);
 }
 
 Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptions& options,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "runtime/csv.h"
+#include "runtime/csv_split.h"
 
 namespace gradc::rt {
 
@@ -13,6 +14,8 @@ struct CsvOptions {
   bool has_separator = false;
   bool quotes = true;  // a field may be quoted
   CsvHeader header = CsvHeader::kChecked;
+  int64_t skip = 0;  // rows before the header
+  CsvSplit split;
   Vec<Str> targets;
   Vec<Str> dropped;
 };

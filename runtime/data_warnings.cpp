@@ -1,6 +1,7 @@
 // Warnings of legal data.
 #include "runtime/data_warnings.h"
 
+#include "runtime/csv_features.h"
 #include "runtime/number.h"
 #include "runtime/text.h"
 #include "runtime/weights.h"
@@ -79,8 +80,9 @@ void warn_of_scale(const gradc_rt_tensor& tensor, const Array& array, const Tens
   if (!large && !small) return;
   Str where;
   const size_t column = static_cast<size_t>(worst - sizes.rms.begin());
-  if (large && column < meaning.columns.size()) {
-    where = format(" in column \"%s\"", shown(meaning.columns[column]).c_str());
+  if (const size_t named = column_of_value(tensor, column);
+      large && named < meaning.columns.size()) {
+    where = format(" in column \"%s\"", shown(meaning.columns[named]).c_str());
   } else if (large && sizes.rms.size() > 1) {
     where = format(" in column %zu", column + 1);
   }

@@ -35,6 +35,7 @@ Vec<Str> candidates(const gradc_rt_model& model, const gradc_rt_tensor& tensor,
   const char* own = short_name(tensor);
   if (part.plain) names.push(Str(tensor.name));  // "input/x": what --input and --target name
   for (const char* suffix : {part.part, part.other}) {
+    if (!part.plain) names.push(format("%s_%s", tensor.name, suffix));  // of the rows of a table
     names.push(format("%s_%s", own, suffix));
     names.push(format("%s_%s", suffix, own));
     names.push(format("%s/%s", suffix, own));
@@ -77,7 +78,7 @@ Status missing_array(const gradc_rt_model& model, const gradc_rt_tensor& tensor,
   const bool column = tensor.kind == GRADC_RT_TARGET && table;
   return error("%s: no array for %s %s: one named \"%s\"%s was expected%s, found: %s", supply.where,
                tensor.name, tensor_type_text(tensor).c_str(),
-               part.plain ? short_name(tensor) : wanted[0].c_str(), other.c_str(),
+               part.plain ? short_name(tensor) : wanted[1].c_str(), other.c_str(),
                column ? " (:target=COLUMN names a column)" : "", supply.found.c_str());
 }
 
@@ -239,8 +240,11 @@ int64_t DataPart::rows_before(int64_t end) const {
   return std::max<int64_t>(count, 0);
 }
 
-size_t Loading::training_rows(size_t rows) const {
-  return static_cast<size_t>(std::floor(static_cast<double>(rows) * (1.0 - held_out)));
+size_t Loading::training_rows(size_t rows, bool has_validation) const {
+  const double fraction = held_out >= 0    ? held_out
+                          : has_validation ? 0
+                                           : model.training.validation_split;
+  return static_cast<size_t>(std::floor(static_cast<double>(rows) * (1.0 - fraction)));
 }
 
 Status parse_named_file(const char* text, const char* option, NamedFile* out) {
@@ -264,8 +268,9 @@ Status load_dataset(const gradc_rt_model& model, const DataSource& source, Targe
   load_named(source.inputs, "input/", &arrays, problems);
   load_named(source.targets, "target/", &arrays, problems);
   if (!source.spec.empty()) {
-    const Status one =
-        load_wanted({model, known, held_out, &arrays, &out->meanings}, source, need, &choice);
+    const Loading loading{model,   known,          held_out,     need == TargetNeed::kOptional,
+                          &arrays, &out->meanings, &out->unknown};
+    const Status one = load_wanted(loading, source, need, &choice);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }
   const char* where = source.spec.empty() ? "--input/--target" : source.spec.c_str();

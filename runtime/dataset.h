@@ -2,11 +2,11 @@
 // inputs and targets.
 //
 //   DIR                       IDX files with MNIST's names (train-images..., t10k-labels..., .gz or
-//                             not), or .npy files
+//                             not), CIFAR's binary files, or .npy files
 //   FILE.npz, .safetensors    arrays named as the inputs and targets, or x_train y_train x_val ...
 //   FILE.npy, FILE.idx[.gz]   one array, for a model with one input and no targets needed (predict)
-//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... sep=; header=none; .tsv is
-//                             one with sep=tab
+//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... sep=; header=none skip=N
+//                             validation=F test=F fold=K/N seed=S; .tsv is one with sep=tab
 //   FILE:chars, bytes, words  windows of the input's length, the target shifted by one; :stride=N
 //   FILE:u16, u32, tokens     likewise, of numbers: little-endian, or a .npy
 #pragma once
@@ -48,6 +48,7 @@ struct DataSet {
   DataPart validation;
   DataPart test;
   Vec<TensorMeaning> meanings;  // one for each tensor of the model
+  Vec<Str> unknown;             // warnings: categories that have no number
 };
 
 enum class TargetNeed { kRequired, kOptional };
@@ -55,7 +56,8 @@ enum class TargetNeed { kRequired, kOptional };
 /// Reads everything and assigns arrays to inputs and targets by name; checks counts of rows. Values
 /// and shapes are checked by check_part(). With `known` (one for each tensor of the model: what it
 /// was trained with) columns, classes and characters are matched by name. The last `held_out`, a
-/// fraction of the examples, is not trained on: no vocabulary is made of it.
+/// fraction of the examples, is not trained on: no vocabulary is made of it. (Below 0: what the
+/// model says, if the data have no validation part of their own.)
 Status load_dataset(const gradc_rt_model& model, const DataSource& source, TargetNeed need,
                     DataSet* out, const Vec<TensorMeaning>* known = nullptr, double held_out = 0);
 
@@ -86,16 +88,20 @@ struct Loading {
   const gradc_rt_model& model;
   const Vec<TensorMeaning>* known;  // null: nothing
   double held_out;                  // as in load_dataset
+  bool whole;                       // no part is held out: predictions are of every row
   Vec<Array>* arrays;
   Vec<TensorMeaning>* meanings;  // one for each tensor
+  Vec<Str>* unknown;             // as in DataSet
 
   /// Of `rows` examples those that are trained on.
-  size_t training_rows(size_t rows) const;
+  size_t training_rows(size_t rows, bool has_validation = false) const;
 };
 
 /// Turns a SPEC into arrays, those of a table or a text named as the model's tensors
 /// (implementation of load_dataset).
 Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice);
+/// Is the SPEC of a table, and which file and options are in it?
+bool is_table_spec(const Str& spec, Str* path, Str* options);
 Status load_csv(const Loading& loading, const char* path, const char* options);
 /// `options`: the unit, then "stride=N".
 Status load_text(const Loading& loading, const char* path, const char* options);

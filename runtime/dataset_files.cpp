@@ -31,6 +31,41 @@ const char* idx_array_name(const Str& stem) {
   return nullptr;
 }
 
+// "data_batch_1.bin" and "train.bin", "test_batch.bin" and "test.bin": CIFAR's.
+const char* cifar_part(const Str& stem) {
+  if (!stem.ends_with(".bin")) return nullptr;
+  if (stem.starts_with("data_batch") || stem == "train.bin") return "train";
+  return stem.starts_with("test_batch") || stem == "test.bin" ? "test" : nullptr;
+}
+
+// One of the files that a part is in; its arrays are called x_train and y_train.
+Status load_cifar(const char* path, const char* part, Vec<Array>* out, ArrayChoice* choice) {
+  const Str names[] = {format("x_%s", part), format("y_%s", part)};
+  Array* arrays[2] = {};
+  for (size_t i = 0; i < 2; ++i) {
+    for (Array& array : *out)
+      if (array.name == names[i]) arrays[i] = &array;
+  }
+  const bool more = strstr(base_name(path).c_str(), "data_batch") != nullptr;
+  if (!more && (arrays[0] != nullptr || arrays[1] != nullptr)) {
+    return error("%s: the folder has another %s part", path, part);
+  }
+  Array fresh[2];
+  for (size_t i = 0; i < 2; ++i)
+    if (arrays[i] == nullptr) arrays[i] = &fresh[i];
+  GRADC_RT_TRY(append_cifar(path, arrays[0], arrays[1]));
+  for (size_t i = 0; i < 2; ++i) {
+    if (arrays[i] != &fresh[i]) continue;
+    fresh[i].name = names[i].clone();
+    if (choice == nullptr || choice->takes(names[i])) {
+      out->push(static_cast<Array&&>(fresh[i]));
+    } else {
+      choice->skipped.push(names[i].clone());
+    }
+  }
+  return {};
+}
+
 Status load_npy(const char* path, const char* name, Vec<Array>* out) {
   ByteStream stream;
   GRADC_RT_TRY(stream.open(path));
@@ -53,9 +88,18 @@ Status load_directory(const char* path, Vec<Array>* out, ArrayChoice* choice) {
   GRADC_RT_TRY(list_directory(path, &names));
   Status problems;
   bool any = false;
+  Str last;  // of CIFAR's: the same file both packed and plain is read once
   for (const Str& file : names) {
     const Str stem = file.ends_with(".gz") ? file.part(0, file.size() - 3) : file.clone();
     const Str full = join_path(path, file.c_str());
+    if (const char* part = cifar_part(stem); part != nullptr) {
+      if (stem == last) continue;
+      last = stem.clone();
+      const Status one = load_cifar(full.c_str(), part, out, choice);
+      if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
+      any = true;
+      continue;
+    }
     const char* idx = idx_array_name(stem);
     if (idx == nullptr && !stem.ends_with(".npy")) continue;
     const Str array = idx != nullptr ? Str(idx) : stem.part(0, stem.size() - 4);
@@ -75,7 +119,9 @@ Status load_directory(const char* path, Vec<Array>* out, ArrayChoice* choice) {
   if (!any) {
     return error(
         "%s: the directory has no data: IDX files (train-images-idx3-ubyte, "
-        "train-labels-idx1-ubyte, t10k-..., .gz or not) or .npy files were expected",
+        "train-labels-idx1-ubyte, t10k-..., .gz or not), CIFAR's (data_batch_1.bin, "
+        "test_batch.bin, "
+        "train.bin, test.bin) or .npy files were expected",
         path);
   }
   return problems;
@@ -131,11 +177,16 @@ const char* unit_of_rule(const gradc_rt_model& model) {
 
 }  // namespace
 
-Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice) {
+bool is_table_spec(const Str& spec, Str* path, Str* options) {
   const size_t colon = option_start(spec);
-  const Str path = spec.part(0, colon);
-  const Str options = colon < spec.size() ? spec.part(colon + 1, spec.size() - colon - 1) : Str();
-  if (is_table(path)) return load_csv(loading, path.c_str(), options.c_str());
+  *path = spec.part(0, colon);
+  *options = colon < spec.size() ? spec.part(colon + 1, spec.size() - colon - 1) : Str();
+  return is_table(*path);
+}
+
+Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice) {
+  Str path, options;
+  if (is_table_spec(spec, &path, &options)) return load_csv(loading, path.c_str(), options.c_str());
   if (!options.empty()) return load_text(loading, path.c_str(), options.c_str());
   if (has_suffix(path, ".txt")) {
     const char* unit = unit_of_rule(loading.model);

@@ -29,6 +29,11 @@ Status check_vocabulary(const Instance& instance, size_t index, const TensorMean
   const TensorMeaning* known = known_of(instance, index);
   if (instance.tensor(index).kind != GRADC_RT_INPUT) return {};
   const bool lacks = known == nullptr || known->tokens.empty();
+  if (weights != nullptr && (known == nullptr || known->columns.empty()) &&
+      (!seen.categories.empty() || !seen.fill.empty())) {
+    return error("%s does not hold what the columns of \"%s\" mean: train on a table, with --out",
+                 shown(weights).c_str(), short_name(instance.tensor(index)));
+  }
   if (!seen.tokens.empty() && lacks && weights != nullptr) {
     return error("%s holds no vocabulary of \"%s\": the words of %s have no numbers",
                  shown(weights).c_str(), short_name(instance.tensor(index)),
@@ -71,6 +76,8 @@ Status load_known_dataset(const Instance& instance, const DataSource& source, Ta
                           const char* weights, const Warnings* warnings, DataSet* out,
                           double held_out) {
   GRADC_RT_TRY(load_dataset(instance.model(), source, need, out, instance.meanings(), held_out));
+  for (const Str& text : out->unknown)
+    if (warnings != nullptr) warn(*warnings, WarningKind::kUnknownCategory, "%s", text.c_str());
   for (size_t i = 0; i < instance.num_tensors(); ++i) {
     GRADC_RT_TRY(check_numbered(instance, i, out->meanings[i], source));
     GRADC_RT_TRY(check_vocabulary(instance, i, out->meanings[i], source, weights));

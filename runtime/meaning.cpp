@@ -40,6 +40,8 @@ TensorMeaning TensorMeaning::clone() const {
   copy.columns = columns.clone();
   copy.classes = classes.clone();
   copy.characters = characters.clone();
+  copy.categories = categories.clone();
+  copy.fill = fill.clone();
   copy.tokens = tokens.clone();
   return copy;
 }

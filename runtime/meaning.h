@@ -15,10 +15,14 @@ struct TensorMeaning {
   Vec<Str> columns;     // an input from a table: the name of each value of an example
   Vec<Str> classes;     // a target of classes named by text: the name of each number
   Vec<Str> characters;  // a text by characters: the bytes of each number
+  Vec<Str> categories;  // an input from a table: of each column of names in turn, as many as its
+                        // rule says, in the order of their numbers; "" is free
+  Vec<Str> fill;        // of each column of a rule: what stands for a missing number; "": none does
   Vec<Str> tokens;      // of texts: the token of each number, after padding and unknown (tokens.h)
 
   bool empty() const {
-    return columns.empty() && classes.empty() && characters.empty() && tokens.empty();
+    return columns.empty() && classes.empty() && characters.empty() && categories.empty() &&
+           fill.empty() && tokens.empty();
   }
   TensorMeaning clone() const;
 };

@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 7
+#define GRADC_RT_ABI_VERSION 8
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -139,7 +139,8 @@ enum gradc_rt_data_flags {
   GRADC_RT_TARGET_ROWS_SUM_TO_ONE = 1, /* along the last dimension: distributions */
   GRADC_RT_TARGET_WHOLE = 2,           /* whole numbers only */
   GRADC_RT_TARGET_ABOVE_MIN = 4,       /* target_min itself is excluded */
-  GRADC_RT_INPUT_ANY_SCALE = 8,  /* no weights meet the input as it is: its scale does not matter */
+  GRADC_RT_INPUT_ANY_SCALE = 8, /* its scale does not matter: no weights meet the input as it is, or
+                                   a rescaling makes the target's */
   GRADC_RT_TARGET_OF_LOGITS = 16 /* the output is before its softmax or sigmoid */
 };
 
@@ -156,6 +157,26 @@ enum gradc_rt_text_flags {
   GRADC_RT_TEXT_PAD_FRONT = 4, /* short texts are filled up before their first token */
   GRADC_RT_TEXT_CUT_FRONT = 8  /* long texts keep their last tokens */
 };
+
+/* What a missing cell of a column becomes. */
+enum gradc_rt_missing {
+  GRADC_RT_MISSING_REFUSED = 0,
+  GRADC_RT_MISSING_MEAN = 1,   /* of what the rows that are trained on have */
+  GRADC_RT_MISSING_MEDIAN = 2, /* likewise */
+  GRADC_RT_MISSING_GIVEN = 3   /* fill; of categories fill_text */
+};
+
+/* A column of a table that an input takes. */
+typedef struct gradc_rt_column {
+  const char* name;
+  int64_t categories; /* 0: it holds numbers, one value of the example each; else names, so many at
+                         most: as many values 0 or 1, or in an input of integers one number from 1
+                         (0: no name that was trained with) */
+  int64_t missing;    /* gradc_rt_missing */
+  double fill;
+  const char* fill_text;
+  int64_t flag; /* 1: another value behind, 1 where the cell is missing */
+} gradc_rt_column;
 
 /* What happens to one input or target between the file and the model, in this order:
  * crop/flip/shift (training only, except the centred crop), x*scale + offset, (x - mean)/std, noise
@@ -197,6 +218,9 @@ typedef struct gradc_rt_data {
   double mask_token_rate;     /* of those: mask_token_id stands there */
   double random_token_rate;   /* and another token; the rest stays as it is */
   int64_t mask_token_id;      /* -1 = the last that the input can have */
+  /* Tables: */
+  int64_t num_columns; /* 0: all that are neither target nor left out, as numbers */
+  const gradc_rt_column* columns;
 } gradc_rt_data;
 
 typedef struct gradc_rt_tensor {

@@ -39,6 +39,7 @@ enum class RandomUse : uint32_t {
   kAugment = 0x4155474D,
   kGenerate = 0x47454E45,
   kHide = 0x48494445,
+  kSplit = 0x53504C54,
 };
 
 /// The key of `seed` for `use`.

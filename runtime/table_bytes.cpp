@@ -16,7 +16,13 @@ int64_t rows(int64_t count) {
 
 int64_t rule_bytes(const gradc_rt_data& rule) {
   const int64_t numbers = rule.standardize == GRADC_RT_STANDARDIZE_GIVEN ? 2 * rule.stat_count : 0;
-  return rows<gradc_rt_data>(1) + rows<double>(numbers) + rows<int64_t>(2 * rule.num_ranges);
+  int64_t bytes =
+      rows<gradc_rt_data>(1) + rows<double>(numbers) + rows<int64_t>(2 * rule.num_ranges);
+  for (int64_t i = 0; i < rule.num_columns; ++i) {
+    bytes += rows<gradc_rt_column>(1) + text_bytes(rule.columns[i].name);
+    bytes += text_bytes(rule.columns[i].fill_text);
+  }
+  return bytes;
 }
 
 int64_t tensor_bytes(const gradc_rt_tensor& tensor) {

@@ -125,10 +125,24 @@ void TokenTexts::add(const char* text, size_t size) {
 }
 
 Vec<Str> TokenTexts::make_table(size_t tokens, size_t most) const {
-  const Vec<Str>& names = distinct_.texts();
-  Vec<size_t> count(names.size());
+  Vec<size_t> count(distinct_.texts().size());
   for (size_t i = 0; i < tokens; ++i)
     ++count[static_cast<size_t>(tokens_[i])];
+  return table_of(count, most);
+}
+
+Vec<Str> TokenTexts::make_table(const Vec<uint8_t>& texts, size_t most) const {
+  Vec<size_t> count(distinct_.texts().size());
+  for (size_t t = 0; t < texts.size(); ++t) {
+    for (size_t i = tokens_of(t); texts[t] != 0 && i < ends_[t]; ++i)
+      ++count[static_cast<size_t>(tokens_[i])];
+  }
+  return table_of(count, most);
+}
+
+// `count` is of each of the distinct tokens.
+Vec<Str> TokenTexts::table_of(const Vec<size_t>& count, size_t most) const {
+  const Vec<Str>& names = distinct_.texts();
   Vec<size_t> order;
   for (size_t i = 0; i < names.size(); ++i)
     if (count[i] > 0) order.push(i);

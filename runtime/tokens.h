@@ -38,6 +38,8 @@ class TokenTexts {
   /// What is among the first `tokens` tokens, the most frequent first, equal ones in byte order; at
   /// most `most` entries (0: any number).
   Vec<Str> make_table(size_t tokens, size_t most) const;
+  /// The same of the texts that are marked.
+  Vec<Str> make_table(const Vec<uint8_t>& texts, size_t most) const;
   /// The numbers of all tokens of all texts, one text after the other.
   Vec<int32_t> numbers(const Vec<Str>& table) const;
   /// i32 [texts, length]: cut and filled up as the rule says.
@@ -45,6 +47,7 @@ class TokenTexts {
 
  private:
   void add_token(const char* text, size_t size);
+  Vec<Str> table_of(const Vec<size_t>& count, size_t most) const;
 
   int64_t split_;
   int64_t flags_;

@@ -24,6 +24,7 @@
                 "divide each example's row by its sum, or give class numbers")                   \
   GRADC_WARNING(kTargetScale, "target-scale",                                                    \
                 "\"scale\" or \"standardize\": true for this target in the model's \"data\"")    \
+  GRADC_WARNING(kUnknownCategory, "unknown-category", "")                                        \
   GRADC_WARNING(kUnusedLayer, "unused-layer", "")                                                \
   GRADC_WARNING(kUnusedParameter, "unused-parameter", "")
 

@@ -126,6 +126,8 @@ struct MeaningKind {
 constexpr MeaningKind kMeanings[] = {{"columns", &TensorMeaning::columns},
                                      {"classes", &TensorMeaning::classes},
                                      {"characters", &TensorMeaning::characters},
+                                     {"categories", &TensorMeaning::categories},
+                                     {"fill", &TensorMeaning::fill},
                                      {"tokens", &TensorMeaning::tokens}};
 
 Status read_meanings(const Instance& instance, const SafetensorsFile& file, const char* path,

@@ -139,6 +139,22 @@ class TableEmitter {
         "initializer");
   }
 
+  llvm::Constant* columns(const gradc_rt_data& data) {
+    std::vector<llvm::Constant*> list;
+    for (int64_t i = 0; i < data.num_columns; ++i) {
+      const gradc_rt_column& column = data.columns[i];
+      list.push_back(Fields(module_)
+                         .pointer(text(column.name))
+                         .integer(column.categories)
+                         .integer(column.missing)
+                         .number(column.fill)
+                         .pointer(column.fill_text == nullptr ? nullptr : text(column.fill_text))
+                         .integer(column.flag)
+                         .finish());
+    }
+    return array(list, "columns");
+  }
+
   llvm::Constant* preprocessing(const gradc_rt_data* data) {
     if (data == nullptr) return nullptr;
     return global(Fields(module_)
@@ -170,6 +186,8 @@ class TableEmitter {
                       .number(data->mask_token_rate)
                       .number(data->random_token_rate)
                       .integer(data->mask_token_id)
+                      .integer(data->num_columns)
+                      .pointer(columns(*data))
                       .finish(),
                   "preprocessing");
   }

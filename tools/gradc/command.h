@@ -87,6 +87,7 @@ void register_convert(CLI::App& app, Selection& selection);
 void register_check(CLI::App& app, Selection& selection);
 void register_bench(CLI::App& app, Selection& selection);
 void register_opt(CLI::App& app, Selection& selection);
+void register_new(CLI::App& app, Selection& selection);
 void register_reference(CLI::App& app, Selection& selection);
 /// help, man and completion: of all that is registered before they run.
 void register_help(CLI::App& app, Selection& selection);

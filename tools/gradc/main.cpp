@@ -104,6 +104,7 @@ int run(int argc, char** argv) {
   register_convert(app, selection);
   register_bench(app, selection);
   register_opt(app, selection);
+  register_new(app, selection);
   register_reference(app, selection);
   register_help(app, selection);
   for (const char* name : {"train", "eval", "predict", "generate", "run", "compile", "inspect",

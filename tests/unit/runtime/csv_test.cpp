@@ -205,7 +205,10 @@ TEST(CsvData, AllProblemsAtOnce) {
   const CsvModel model(CsvModel::kNumber);
   const std::string text = model.problem("a,b,c,y\n1,,x,1\n2,nan,3,1\n1,2\n1,5,z,w\n1,2,3,4\n6\n");
   expect_part(text, "d.csv:4: the row has 2 fields, the header has 4 (and 1 more rows)");
-  expect_part(text, "d.csv:2: column \"b\" is empty, a number was expected (and 1 more rows)");
+  expect_part(
+      text,
+      "d.csv:2: column \"b\" is empty, a number was expected (\"columns\" in the model's \"data\" "
+      "can fill it in) (and 1 more rows)");
   expect_part(text,
               "d.csv:2: column \"c\" holds \"x\", a number was expected (:drop= leaves a column "
               "out) (and 1 more rows)");

@@ -1,0 +1,42 @@
+// What a table's columns hold: the file is read once, nothing but counts is kept of it.
+#pragma once
+
+#include "support/result.h"
+
+#include <cstddef>
+#include <string>
+#include <vector>
+
+namespace gradc::tool {
+
+struct ColumnProfile {
+  std::string name;
+  size_t empty = 0;    ///< cells
+  size_t missing = 0;  ///< these, and "NA" and the like, which stand for no number
+  size_t numbers = 0;
+  size_t texts = 0;
+  std::vector<std::string> distinct;  ///< what there is, in byte order; kMostDistinct at most
+  bool more = false;                  ///< there are more
+  bool whole = true;                  ///< all numbers are whole
+  bool counts_rows = true;            ///< each number is one above that of the row before
+  double low = 0, high = 0;
+  double mean = 0, deviation = 0;
+
+  bool is_numbers() const { return texts == 0 && numbers > 0; }
+  bool is_constant() const { return !more && distinct.size() < 2; }
+};
+
+struct TableProfile {
+  std::vector<ColumnProfile> columns;
+  std::vector<size_t> targets;
+  std::vector<bool> dropped;
+  size_t rows = 0;
+  bool splits = false;  ///< the SPEC says which rows are held out
+};
+
+inline constexpr size_t kMostDistinct = 1000;
+
+/// Reads the table that a SPEC ("FILE.csv:target=COLUMN") names.
+Result<TableProfile> profile_table(const std::string& spec);
+
+}  // namespace gradc::tool
