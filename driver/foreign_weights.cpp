@@ -47,12 +47,17 @@ rt::Status prepare(const void* self, const char* path, bool* takes, rt::Str* mai
 
 rt::Status write(const void* self, const rt::Instance& instance, const char* path) {
   const auto& weights = *static_cast<const ForeignWeights*>(self);
+  rt::Vec<rt::TensorView> views;
+  rt::Vec<rt::Str> names;
+  rt::collect_tensors(instance, true, &views, &names);
   rt::SafetensorsFile file;
-  for (size_t i = 0; i < instance.num_tensors(); ++i) {
-    const int64_t kind = instance.tensor(i).kind;
-    const bool lasting =
-        kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE || kind == GRADC_RT_OPTIMIZER_STATE;
-    if (lasting) file.arrays.push(rt::get_tensor(instance, i));
+  for (const rt::TensorView& view : views) {
+    rt::Array array;
+    array.name = rt::Str(view.name);
+    array.dtype = view.dtype;
+    array.dims.append(view.dims.data(), view.dims.size());
+    array.data.append(static_cast<const uint8_t*>(view.data), view.bytes);
+    file.arrays.push(std::move(array));
   }
   exchange::Written written;
   const Status status = exchange::write_model(exchange::format_of_name(path), weights.model.model(),

@@ -79,6 +79,7 @@ std::string keras_class(std::string_view type) {
 
 std::string keras_module(Family family) {
   if (family == Family::kSchedule) return "keras.optimizers.schedules";
+  if (family == Family::kLoss) return "keras.losses";
   return fmt::format("keras.{}s", family_name(family));
 }
 

@@ -128,8 +128,8 @@ class Exporter {
     Json config = {{third() ? "batch_shape" : "batch_input_shape", batch_shape(input.spec.shape)},
                    {"dtype", type_of(input.spec)},
                    {"sparse", false},
-                   {"ragged", false},
                    {"name", input.name}};
+    if (!third()) config["ragged"] = false;
     Json json = layer_object("InputLayer", std::move(config));
     json["name"] = input.name;
     json["inbound_nodes"] = Json::array();

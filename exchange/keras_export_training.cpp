@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kMetricsNotInKeras[] = {"matthews_correlation", "cohen_kappa",
                                                    "perplexity"};
 // Schedules that Keras does not have.
-constexpr std::string_view kSchedulesNotInKeras[] = {"step_decay", "warmup"};
+constexpr std::string_view kSchedulesNotInKeras[] = {"step_decay", "warmup", "one_cycle"};
 
 bool is_one_of(std::string_view type, std::span<const std::string_view> list) {
   return std::find(list.begin(), list.end(), type) != list.end();

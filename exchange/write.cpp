@@ -6,6 +6,7 @@
 #include "exchange/keras_order.h"
 #include "exchange/read_model.h"
 #include "exchange/translate.h"
+#include "exchange/weights.h"
 #include "exchange/write_parts.h"
 
 #include <filesystem>
@@ -112,6 +113,7 @@ Status check_writable(FileFormat format, const Model& model) {
 
 Status write_model(FileFormat format, const Model& model, const rt::SafetensorsFile* weights,
                    const std::string& path, Written* written) {
+  if (weights != nullptr) GRADC_TRY_STATUS(check_weights(model, path, *weights));
   switch (format) {
     case FileFormat::kTfjs:
       return write_tfjs(model, weights, path, written);

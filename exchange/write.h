@@ -37,7 +37,7 @@ struct Written {
 Status check_writable(FileFormat format, const Model& model);
 
 /// A whole model: description, training, weights, and the optimizer's state where `weights` has it.
-/// `weights` may be null.
+/// `weights` may be null; they must be the model's (exchange/weights.h).
 Status write_model(FileFormat format, const Model& model, const rt::SafetensorsFile* weights,
                    const std::string& path, Written* written);
 

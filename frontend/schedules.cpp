@@ -26,6 +26,11 @@ constexpr OptionDef steps(std::string_view name, std::string_view doc,
 constexpr OptionDef flag(std::string_view name, std::string_view doc) {
   return {.name = name, .type = OptionType::kBool, .default_json = "false", .doc = doc};
 }
+constexpr OptionDef divisor(std::string_view name, std::string_view doc, std::string_view initial) {
+  OptionDef option = rate(name, doc, initial);
+  option.above_min = true;
+  return option;
+}
 constexpr OptionDef kInitial = rate("initial_learning_rate", "where it starts");
 constexpr OptionDef kDecaySteps = steps("decay_steps", "steps of one decay");
 
@@ -81,6 +86,24 @@ constexpr OptionDef kWarmupOptions[] = {
      .type = OptionType::kComponent,
      .doc = "number or schedule that follows; its steps begin after the warm-up",
      .family = Family::kSchedule},
+};
+constexpr OptionDef kOneCycleOptions[] = {
+    rate("max_learning_rate", "the highest rate"),
+    steps("total_steps", "steps of the whole cycle; the last rate stays"),
+    {.name = "pct_start",
+     .type = OptionType::kFloat,
+     .default_json = "0.3",
+     .doc = "share of the steps that rise",
+     .min = 0,
+     .max = 1},
+    {.name = "anneal_strategy",
+     .type = OptionType::kEnum,
+     .default_json = "\"cos\"",
+     .doc = "half a cosine or a line from rate to rate",
+     .choices = "cos linear"},
+    divisor("div_factor", "the first rate is the highest through this", "25"),
+    divisor("final_div_factor", "the last rate is the first through this", "10000"),
+    flag("three_phase", "fall to the first rate as long as it rose, then to the last"),
 };
 
 struct ScheduleDef {
@@ -227,6 +250,32 @@ Val build_warmup(const Options& o, Val step) {
   return select(less(step, warm), rising, after);
 }
 
+// Smith, Topin: "Super-convergence", 2018, as PyTorch's OneCycleLR counts: a phase of n steps ends
+// at step n - 1.
+Val build_one_cycle(const Options& o, Val step) {
+  struct Phase {
+    double end, from, to;
+  };
+  const double top = o.number("max_learning_rate");
+  const double first = top / o.number("div_factor");
+  const double last = first / o.number("final_div_factor");
+  const double rise = o.number("pct_start") * integer(o, "total_steps");
+  std::vector<Phase> phases = {{rise - 1.0, first, top}};
+  if (o.flag("three_phase")) phases.push_back({2.0 * rise - 2.0, top, first});
+  phases.push_back({integer(o, "total_steps") - 1.0, phases.back().to, last});
+  const auto rate_in = [&](size_t i) {
+    const double begin = i == 0 ? 0.0 : phases[i - 1].end;
+    const auto& [end, from, to] = phases[i];
+    if (end <= begin) return constant(step, i == 0 ? from : to);
+    const Val done = minimum((step - begin) / (end - begin), 1.0);
+    return (o.text("anneal_strategy") == "cos" ? half_cosine(done) : 1.0 - done) * (from - to) + to;
+  };
+  Val result = rate_in(phases.size() - 1);
+  for (size_t i = phases.size() - 1; i-- > 0;)
+    result = select(less_equal(step, phases[i].end), rate_in(i), result);
+  return result;
+}
+
 double highest_value(const Options& o) {
   const std::vector<double>& values = o.numbers("values");
   return *std::max_element(values.begin(), values.end());
@@ -266,6 +315,10 @@ constexpr ScheduleDef kSchedules[] = {
      [](const Options& o) {
        return std::max(initial_rate(o), highest_rate(*o.component("learning_rate")));
      }},
+    {{"one_cycle", "rise to the highest rate, then fall far below where it began, as PyTorch's",
+      kOneCycleOptions, "one_cycle_lr"},
+     build_one_cycle,
+     [](const Options& o) { return o.number("max_learning_rate"); }},
 };
 
 }  // namespace

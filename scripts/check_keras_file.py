@@ -6,7 +6,8 @@
 MODEL: files with weights that gradc reads; default: those of tests/exchange. Each is written as .keras and as native files. The
 archive must be stored, its layers in the order in which Keras keeps them (by depth, then as a search from the outputs meets
 them), and every variable of a layer at `layers/<snake_case class>[_n]/...` with the shape that Keras gives it and the bits of
-the native file. Exits 0 if all hold, 1 if not, 77 (skip) without h5py (python3-h5py)."""
+the native file. Where it is of Keras 3, every object of Keras's own has constructor arguments that it has (scripts/keras_arguments.json:
+Keras 3.8's and RMSNormalization, those of all layers left out), in some of examples/networks too. Exits 0 if all hold, 1 if not, 77 (skip) without h5py (python3-h5py)."""
 import io
 import json
 import os
@@ -25,6 +26,37 @@ except ImportError as error:
     sys.exit(77)
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
+
+
+ARGUMENTS = {name: set(text.split()) for name, text in json.load(open(os.path.join(ROOT, "scripts/keras_arguments.json"))).items()}
+OF_ALL_LAYERS = {"name", "dtype", "trainable", "autocast", "activity_regularizer"}
+
+
+def unknown_arguments(value):
+    """Of every object of Keras's own inside a config: what its constructor does not take."""
+    if isinstance(value, dict):
+        module, kind, config = (value.get(key) for key in ("module", "class_name", "config"))
+        if isinstance(module, str) and module.startswith("keras.") and isinstance(config, dict) and kind not in (
+                "Functional", "Sequential", "Model", "DTypePolicy"):
+            family = module.split(".")[1]
+            known = ARGUMENTS.get(f"{family}.{kind}")
+            if known is None:
+                yield f"Keras has no {family}.{kind}"
+            else:
+                for name in config:
+                    if name not in known and not (family == "layers" and name in OF_ALL_LAYERS):
+                        yield f"{kind} has no argument {name}"
+        for part in value.values():
+            yield from unknown_arguments(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from unknown_arguments(part)
+
+
+def check_arguments(archive):
+    model, version = (json.loads(archive.read(name)) for name in ("config.json", "metadata.json"))
+    problems = sorted(set(unknown_arguments(model))) if version["keras_version"].startswith("3.") else []
+    assert not problems, "; ".join(problems)
 
 
 def read_safetensors(path):
@@ -106,6 +138,7 @@ def check(path, native):
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
         assert all(info.compress_type == zipfile.ZIP_STORED for info in archive.infolist())
+        check_arguments(archive)
         assert archive.namelist() == ["metadata.json", "config.json", "model.weights.h5"], archive.namelist()
         metadata, model = json.loads(archive.read("metadata.json")), json.loads(archive.read("config.json"))
         file = h5py.File(io.BytesIO(archive.read("model.weights.h5")))
@@ -150,13 +183,21 @@ def main():
             models.append(word)
     if not models:
         models = [os.path.join(ROOT, "tests/exchange", name) for name in ("whole.h5", "keras2.keras", "state.h5", "state.keras", "tfjs")]
+        networks = ("resnet20", "unet", "efficientnet_b0", "mobilenet_v3_small")
+        models += [os.path.join(ROOT, "examples/networks", name + ".json") for name in networks]
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
         for model in models:
             out = os.path.join(folder, "m.keras")
+            described = model.endswith(".json") and "examples" in model  # without weights
             try:
-                for target in (out, os.path.join(folder, "m.json")):
+                for target in (out,) if described else (out, os.path.join(folder, "m.json")):
                     subprocess.run([gradc, "convert", model, "-o", target, "--no-warn", "assumed"], check=True, capture_output=True)
+                if described:
+                    with zipfile.ZipFile(out) as archive:
+                        check_arguments(archive)
+                    print(f"ok     {os.path.basename(model)}: Keras has all arguments")
+                    continue
                 print(f"ok     {os.path.basename(model)}: {check(out, os.path.join(folder, 'm.safetensors'))}")
             except subprocess.CalledProcessError as error:
                 bad += 1

@@ -71,5 +71,19 @@ TEST_F(Convert, AMapIsOfPyTorchsNamesAlone) {
   EXPECT_NE(outcome.output.find("--map is of weights"), std::string::npos) << outcome.output;
 }
 
+TEST_F(Convert, StatisticsOfTheDataAreWrittenAfterTraining) {
+  write_text_file(in("table.csv"), "a,b,c,d,y\n1,2,3,4,1\n2,3,4,9,0\n3,9,5,1,1\n5,1,2,7,0\n");
+  write_text_file(in("std.json"), R"({"inputs": [{"name": "x", "shape": [4]}],
+    "layers": [{"type": "dense", "units": 1, "name": "d"}],
+    "training": {"loss": "mean_squared_error", "optimizer": "sgd", "batch_size": 2},
+    "data": {"x": {"standardize": true}}})");
+  for (const char* name : {"o.onnx", "o.keras"}) {
+    const Outcome outcome = gradc("train " + in("std.json") + " --data " + in("table.csv") +
+                                  ":target=y --out " + in(name));
+    EXPECT_EQ(outcome.code, 0) << outcome.output;
+    EXPECT_TRUE(std::filesystem::exists(in(name))) << name;
+  }
+}
+
 }  // namespace
 }  // namespace gradc::test

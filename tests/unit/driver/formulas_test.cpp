@@ -324,6 +324,34 @@ TEST(Formulas, SchedulesChangeAtTheirSteps) {
               std::pow(0.5, 11), 1e-12);
 }
 
+// Rates of PyTorch's OneCycleLR of 20 steps at steps 0, 1, 5, 6, 7, 13, 14 and 19.
+TEST(Formulas, OneCycleIsPyTorchs) {
+  struct Case {
+    const char* options;
+    std::array<double, 8> rates;
+  };
+  const Case cases[] = {
+      {R"("max_learning_rate": 0.1)",
+       {0.004, 0.013167184270002533, 0.1, 0.09874640062350874, 0.09504846320134738,
+        0.03887419780637107, 0.028306099820869922, 4e-7}},
+      {R"("max_learning_rate": 2, "pct_start": 0.4, "anneal_strategy": "linear", "div_factor": 10,
+          "final_div_factor": 100)",
+       {0.2, 0.45714285714285713, 1.4857142857142858, 1.7428571428571427, 2.0, 1.001, 0.8345,
+        0.002}},
+      {R"("max_learning_rate": 0.5, "pct_start": 0.35, "three_phase": true)",
+       {0.02, 0.05215390309173468, 0.4678460969082653, 0.5, 0.46784609690826534,
+        0.019009787710156288, 0.016235274528785478, 2e-6}},
+  };
+  const double steps[] = {0, 1, 5, 6, 7, 13, 14, 19};
+  for (const auto& [options, rates] : cases) {
+    const std::string schedule =
+        std::string(R"({"type": "one_cycle", "total_steps": 20, )") + options + "}";
+    for (size_t i = 0; i < rates.size(); ++i)
+      EXPECT_NEAR(rate_at(schedule, steps[i]), rates[i], 1e-6) << options << " " << steps[i];
+    EXPECT_NEAR(rate_at(schedule, 1000), rates.back(), 1e-7) << options;
+  }
+}
+
 // ---- optimizers --------------------------------------------------------------------------------
 
 /// Weights after training on a constant gradient of that size.

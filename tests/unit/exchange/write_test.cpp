@@ -69,6 +69,33 @@ TEST(Write, EveryFormatKeepsEveryBit) {
   }
 }
 
+TEST(Write, WeightsOfAnotherModelAreRefused) {
+  Loaded first;
+  load(kFiles + "whole.h5", first);
+  const std::string folder = std::string(::testing::TempDir()) + "/refused/";
+  std::filesystem::create_directories(folder);
+  const auto refused = [&](const char* part) {
+    for (const char* name : {"one.h5", "one.keras", "tfjs/", "one.onnx"}) {
+      Written written;
+      const Status status = write_model(format_of_name(folder + name), first.model, &first.weights,
+                                        folder + name, &written);
+      ASSERT_FALSE(status.ok()) << name;
+      EXPECT_NE(status.message().find(part), std::string::npos) << name << status.message();
+      EXPECT_FALSE(std::filesystem::exists(folder + name)) << name;
+    }
+  };
+  rt::Array& array = first.weights.arrays[0];
+  ASSERT_GE(array.dims.size(), 1U);
+  const int64_t extent = array.dims[0];
+  array.dims[0] = 1;  // as many elements, or fewer
+  array.dims.push(extent);
+  refused("but the model's is");
+  array.dims.resize(array.dims.size() - 1);
+  array.dims[0] = extent;
+  array.name = "nobody/kernel";
+  refused("is in no layer of the model");
+}
+
 TEST(Write, NativeJsonIsTheSameModel) {
   SourceSet sources;
   const auto foreign = read_model(kFiles + "keras3.keras", sources);
