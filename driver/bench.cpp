@@ -158,7 +158,7 @@ Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
   GRADC_TRY(compile.target, TargetInfo::host_as(options.cpu));
   compile.memory_budget_bytes = options.memory_budget_bytes;
   if (options.cache) compile.cache = DiskCache::of_user();
-  GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources, options.shapes));
+  GRADC_TRY(const auto model, CompiledModel::open(options.model, compile, sources, options.given));
   if (!model->supports(EntryPoint::kTrainStep)) {
     return make_error(DiagKind::kMissingOption, {options.model, "", false},
                       "the model has no \"training\" section; bench times its training step");

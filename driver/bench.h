@@ -16,8 +16,8 @@ namespace gradc {
 
 struct BenchOptions {
   std::string model;
-  InputShapes shapes;  ///< that the model's file leaves open
-  int64_t steps = 0;   ///< 0: as many as fit into `seconds`
+  Given given;        ///< beside the model's file
+  int64_t steps = 0;  ///< 0: as many as fit into `seconds`
   double seconds = 2.0;
   int64_t batch_size = 0;
   int threads = 1;

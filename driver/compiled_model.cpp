@@ -198,8 +198,8 @@ Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryP
 Result<std::unique_ptr<CompiledModel>> CompiledModel::open(const std::string& path,
                                                            const CompileOptions& options,
                                                            SourceSet& sources,
-                                                           const InputShapes& shapes) {
-  GRADC_TRY(Model model, exchange::read_model(path, sources, shapes));
+                                                           const Given& given) {
+  GRADC_TRY(Model model, exchange::read_model(path, sources, given));
   return create(std::move(model), options);
 }
 
@@ -208,7 +208,7 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::parse(const std::string& n
                                                             const CompileOptions& options,
                                                             SourceSet& sources) {
   GRADC_TRY(Model model, read_model_text(name, json, sources,
-                                         {.dialects = &exchange::all_dialects(), .shapes = {}}));
+                                         {.dialects = &exchange::all_dialects(), .given = {}}));
   return create(std::move(model), options);
 }
 

@@ -54,7 +54,7 @@ class CompiledModel {
   static Result<std::unique_ptr<CompiledModel>> open(const std::string& path,
                                                      const CompileOptions& options,
                                                      SourceSet& sources,
-                                                     const InputShapes& shapes = {});
+                                                     const Given& given = {});
   /// The same from JSON text; `name` stands for the file in messages.
   static Result<std::unique_ptr<CompiledModel>> parse(const std::string& name,
                                                       const std::string& json,

@@ -214,7 +214,7 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
   if (run.cache) options.cache = DiskCache::of_user();
   GRADC_TRY(options.target, TargetInfo::host_as(run.cpu));
   options.memory_budget_bytes = run.memory_budget_bytes;
-  GRADC_TRY(Model description, exchange::read_model(run.model, sources, run.shapes));
+  GRADC_TRY(Model description, exchange::read_model(run.model, sources, run.given));
   GRADC_TRY(options.batch_size, batch_of(description, file, run.in));
   GRADC_TRY(auto model, CompiledModel::create(std::move(description), options));
   if (!model->supports(entry->kind)) {

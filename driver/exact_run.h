@@ -15,8 +15,8 @@ namespace gradc {
 
 struct ExactRun {
   std::string model;
-  InputShapes shapes;  ///< that the model's file leaves open
-  std::string entry;   ///< predict, loss, gradients, train_step
+  Given given;        ///< beside the model's file
+  std::string entry;  ///< predict, loss, gradients, train_step
   std::string in, out;
   int64_t steps = 1;  ///< train_step: repeated on the same batch; 0 gives the initial parameters
   std::optional<uint64_t> seed;

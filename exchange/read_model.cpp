@@ -55,8 +55,8 @@ Result<SourceFile> open_description(const std::string& path, size_t max_bytes) {
   return read_source_file(file == around(path) ? path : file, max_bytes);
 }
 
-Result<Model> read_model(const std::string& path, SourceSet& sources, const InputShapes& shapes) {
-  return read_model_file(path, sources, {.dialects = &all_dialects(), .shapes = shapes});
+Result<Model> read_model(const std::string& path, SourceSet& sources, const Given& given) {
+  return read_model_file(path, sources, {.dialects = &all_dialects(), .given = given});
 }
 
 }  // namespace gradc::exchange

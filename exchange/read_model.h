@@ -17,7 +17,6 @@ const Dialects& all_dialects();
 Result<SourceFile> open_description(const std::string& path, size_t max_bytes);
 
 /// read_model_file for all dialects.
-Result<Model> read_model(const std::string& path, SourceSet& sources,
-                         const InputShapes& shapes = {});
+Result<Model> read_model(const std::string& path, SourceSet& sources, const Given& given = {});
 
 }  // namespace gradc::exchange

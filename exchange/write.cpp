@@ -1,6 +1,7 @@
 #include "exchange/write.h"
 
 #include "runtime/output_file.h"
+#include "support/utf8.h"
 
 #include "exchange/keras_export.h"
 #include "exchange/keras_order.h"
@@ -78,13 +79,21 @@ Result<std::vector<LayerWeights>> weights_by_layer(const Model& model,
   return all;
 }
 
-Result<OwnJson> native_document(const std::string& path, const InputShapes& shapes) {
+Result<OwnJson> native_document(const std::string& path, const Given& given) {
   GRADC_TRY(const SourceFile file, open_description(path, kMaxDescriptionBytes));
   GRADC_TRY(OwnJson json, parse_json(file));
   DiagnosticSink sink;
-  std::optional<Translation> native = translate(JsonCursor(*json, file.path()), shapes, sink);
+  std::optional<Translation> native = translate(JsonCursor(*json, file.path()), given.shapes, sink);
   if (sink.has_errors()) return Failure(sink.take());
-  return native ? std::move(native->json) : std::move(json);
+  if (native) json = std::move(native->json);
+  for (const SetValue& set : set_values(given.values, *json, file.path(), sink)) {
+    sink.error(
+        DiagKind::kUnknownName, {.file = file.path()},
+        "--set {}: \"{}\" has no \"{}\" of its own, and the file that it names stays as it is",
+        printable(set.path, 120), path, printable(set.steps.front(), 80));
+  }
+  if (sink.has_errors()) return Failure(sink.take());
+  return json;
 }
 
 FileFormat format_of_name(const std::string& path) {

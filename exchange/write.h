@@ -11,8 +11,8 @@
 
 namespace gradc::exchange {
 
-/// The native JSON of a description in any dialect.
-Result<OwnJson> native_document(const std::string& path, const InputShapes& shapes);
+/// The native JSON of a description in any dialect, with the values that are given.
+Result<OwnJson> native_document(const std::string& path, const Given& given);
 
 enum class FileFormat : uint8_t {
   kNative,  ///< gradc's own, or none that is known

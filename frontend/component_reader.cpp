@@ -139,7 +139,8 @@ std::optional<std::vector<std::shared_ptr<const Layer>>> read_inner_layers(Diagn
   return layers;
 }
 
-/// What a file holds that is named relative to the one at hand.
+/// What a file holds that is named relative to the one at hand. A person's own model may name any,
+/// as their own sources include any; what came from elsewhere may not.
 std::optional<std::shared_ptr<const SourceFile>> read_file(DiagnosticSink& sink,
                                                            const JsonCursor& at) {
   constexpr size_t kMaxBytes = size_t{1} << 20U;
@@ -154,6 +155,12 @@ std::optional<std::shared_ptr<const SourceFile>> read_file(DiagnosticSink& sink,
       return std::nullopt;
     }
     path = std::filesystem::path(at.file()).parent_path() / path;
+  } else if (at.translated()) {
+    sink.error(DiagKind::kBadValue, at.place(),
+               "{} is \"{}\", but another program's file may name none outside of its folder",
+               place_name(at.pointer()), *written)
+        .with_help("a model in gradc's own format may: see `gradc convert`");
+    return std::nullopt;
   }
   std::error_code error;
   const auto kind = std::filesystem::status(path, error).type();

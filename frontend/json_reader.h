@@ -39,6 +39,8 @@ class JsonCursor {
 
   const Json& value() const { return *value_; }
   const std::string& file() const { return file_; }
+  /// Whether a person wrote something else that this was made of: another program's file.
+  bool translated() const { return places_ != nullptr; }
   /// In the value's own document.
   const std::string& pointer() const { return pointer_; }
   /// In the document that a person wrote.

@@ -104,7 +104,10 @@ std::vector<Diagnostic> distinct(const std::vector<Diagnostic>& list) {
 class FileReader {
  public:
   FileReader(SourceSet& sources, const ReadOptions& options)
-      : sources_(sources), dialects_(options.dialects), shapes_(options.shapes) {}
+      : sources_(sources),
+        dialects_(options.dialects),
+        shapes_(options.given.shapes),
+        values_(options.given.values) {}
 
   Result<Model> read_all(const std::string& path) { return finish(read(path)); }
   Result<Model> read_all(SourceFile text) { return finish(read(std::move(text))); }
@@ -136,6 +139,8 @@ class FileReader {
       assumed_ = std::move(native->assumed);
       root = JsonCursor(*native->json, file.path(), {}, &native->places);
     }
+    values_ = set_values(std::move(values_), native ? *native->json : **json, file.path(), sink);
+    if (sink.has_errors()) return Failure(sink.take());
     ObjectReader top(sink, root, "the model");
     Model model;
     if (top.is_object()) read_members(top, native.has_value(), model);
@@ -237,6 +242,7 @@ class FileReader {
   SourceSet& sources_;
   const Dialects* dialects_;
   InputShapes shapes_;
+  SetValues values_;  ///< that no file has taken yet
   std::vector<std::string> open_;
   std::vector<Diagnostic> assumed_;
 };

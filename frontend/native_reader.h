@@ -3,6 +3,7 @@
 
 #include "frontend/json_reader.h"
 #include "frontend/model.h"
+#include "frontend/set_values.h"
 #include "support/source_file.h"
 
 #include <map>
@@ -22,6 +23,12 @@ struct Translation {
 /// Shapes of inputs that a file leaves open: of one example, by the input's name.
 using InputShapes = std::map<std::string, Ints>;
 
+/// What is said beside a model's file.
+struct Given {
+  InputShapes shapes = {};
+  SetValues values = {};
+};
+
 /// Other programs' files: how the description in one is found, and made native.
 struct Dialects {
   /// The text of the description that a file or folder holds.
@@ -33,7 +40,7 @@ struct Dialects {
 
 struct ReadOptions {
   const Dialects* dialects = nullptr;  ///< null: native files only
-  InputShapes shapes = {};
+  Given given = {};
 };
 
 /// Reads a model file, and the one that its "model" member names, if any. The texts stay in

@@ -60,6 +60,7 @@ enum Trait : uint32_t {
   kTraitLinear = 1U << 4,  ///< linear in every operand taken alone
   kTraitRandom = 1U << 5,  ///< a random stream: equal attributes and operands give equal numbers
   kTraitPiecewiseConstant = 1U << 6,  ///< the gradient is zero almost everywhere: none is passed on
+  kTraitSameOrder = 1U << 7,  ///< result element i is operand element i, under another shape
 };
 
 /// What inference sees. Call it through infer_types(), which fills the name and checks the number
@@ -105,6 +106,23 @@ struct BodyDef {
   /// Passes leave it as it is: it is what fusion made.
   bool sealed = false;
 };
+
+/// What OpDef::axes sees.
+struct AxesArgs {
+  std::span<const TensorType> operands;
+  const AttrRef& attrs;
+  template <class T>
+  const T& attr() const {
+    return attrs.as<T>();
+  }
+  int rank(size_t operand) const { return operands[operand].rank(); }
+};
+/// For each axis of each operand the axis of the results that it becomes: what stands at an index
+/// there is made of what stands at the same index here, and of nothing at another. kMeets: elements
+/// along it meet.
+inline constexpr int64_t kMeets = -1;
+using OperandAxes = std::vector<std::vector<int64_t>>;
+using AxesFn = OperandAxes (*)(const AxesArgs&);
 
 struct GradArgs;
 struct ExpandArgs;
@@ -156,6 +174,7 @@ struct OpDef {
   Lowering lowering = Lowering::kScalar;
   ScalarOp scalar = ScalarOp::kNone;  ///< kScalar: the function; kReduce: what combines elements
   SamplesFn samples = nullptr;
+  AxesFn axes = nullptr;  ///< kTraitElementwise, kTraitSameOrder need none; else none: all meet
 
   bool has(Trait trait) const { return (traits & trait) != 0; }
   /// Has a body that passes enter: it is a graph like others, not one kernel.

@@ -2,6 +2,7 @@
 
 #include "ir/op.h"
 #include "ir/op_attrs.h"
+#include "ir/rows.h"
 #include "passes/pattern.h"
 
 #include <algorithm>
@@ -9,54 +10,38 @@
 namespace gradc {
 namespace {
 
-/// A reduction over several axes.
-bool is_plain_axes(const Node& node) {
-  return def(node.op).lowering == Lowering::kReduce && node.op != Op::kArgmax;
-}
-
-bool is_behind(const Ints& axes, int64_t row_axes) {
-  return std::all_of(axes.begin(), axes.end(), [&](int64_t axis) { return axis >= row_axes; });
-}
-
 /// Axes of a value as they are when its rows have one axis.
 int64_t moved(int64_t axis, int64_t row_axes) {
   return axis - row_axes + 1;
-}
-
-/// What a broadcast repeats along all rows: none of its axes is one of rows. kRow: the rows' own
-/// axes lead.
-std::optional<RowUse> broadcast_use(const Graph& graph, const Node& node, int64_t rows,
-                                    int64_t leading) {
-  const auto& attrs = node.attrs.as<BroadcastAttrs>();
-  if (is_behind(attrs.dims, leading)) return RowUse::kWhole;
-  for (int64_t axis = 0; axis < leading; ++axis) {
-    const auto i = static_cast<size_t>(axis);
-    if (i >= attrs.dims.size() || attrs.dims[i] != axis) return std::nullopt;
-  }
-  const Shape& from = graph.type(node.operands[0]).shape;
-  if (row_axes(from, rows) != leading) return std::nullopt;
-  return RowUse::kRow;
-}
-
-/// The axes that an op of one operand works along, where these are not all alike to it.
-std::optional<Ints> working_axes(const Graph& graph, const Node& node) {
-  if (node.op == Op::kSoftmax || node.op == Op::kLogSoftmax || node.op == Op::kArgmax ||
-      node.op == Op::kConcat)
-    return Ints{node.attrs.as<AxisAttrs>().axis};
-  if (node.op == Op::kLayerNorm)
-    return Ints{graph.type(node.operands[0]).rank() - node.attrs.as<LayerNormAttrs>().num_axes};
-  if (node.op == Op::kSparseSoftmaxCrossEntropy || node.op == Op::kSoftmaxCrossEntropy)
-    return Ints{graph.type(node.operands[0]).rank() - 1};
-  if (def(node.op).lowering == Lowering::kReduce) return node.attrs.as<AxesAttrs>().axes;
-  return std::nullopt;
 }
 
 bool is_splat(const Node& node) {
   return node.op == Op::kConstant && node.attrs.as<ConstantAttrs>().value->size() == 1;
 }
 
-std::vector<RowUse> all_rows(const Node& node) {
-  return std::vector<RowUse>(node.operands.size(), RowUse::kRow);
+/// How an operand is taken, whose axes are these of a result with `leading` axes of rows: row by
+/// row it has as many of them. Nothing where it is neither that nor whole.
+std::optional<RowUse> use_of(const Shape& operand, std::span<const int64_t> axes, int64_t leading,
+                             int64_t rows) {
+  const int64_t own = row_axes(operand, rows).value_or(0);
+  bool row_by_row = own == leading, whole = true;
+  for (int axis = 0; axis < operand.rank(); ++axis) {
+    const int64_t to = axes[static_cast<size_t>(axis)];
+    const bool of_rows = to >= 0 && to < leading;
+    whole = whole && !of_rows;
+    row_by_row = row_by_row && (axis < own ? to == axis : !of_rows);
+  }
+  if (row_by_row) return RowUse::kRow;
+  return whole ? std::optional(RowUse::kWhole) : std::nullopt;
+}
+
+/// Whether compute_rows makes such a call again: it knows what its attributes say of axes.
+bool is_known(const Node& node, const Shape& result) {
+  const AttrVtable* attrs = def(node.op).attrs;
+  if (node.op == Op::kMatmul)
+    return result.rank() == 2 && !node.attrs.as<MatmulAttrs>().transpose_a;
+  return attrs == nullptr || attrs == &kAttrVtable<AxesAttrs> || attrs == &kAttrVtable<AxisAttrs> ||
+         attrs == &kAttrVtable<BroadcastAttrs> || attrs == &kAttrVtable<LayerNormAttrs>;
 }
 
 }  // namespace
@@ -89,27 +74,24 @@ std::optional<std::vector<RowUse>> row_uses(const Graph& graph, const Node& node
     return std::vector<RowUse>{};
   }
   if (node.operands.empty()) return std::nullopt;
-  if (def(node.op).has(kTraitElementwise)) return all_rows(node);
-  if (node.op == Op::kBroadcast) {
-    const std::optional<RowUse> use = broadcast_use(graph, node, rows, *leading);
-    return use ? std::optional(std::vector{*use}) : std::nullopt;
+  std::vector<RowUse> uses(node.operands.size(), RowUse::kRow);
+  if (def(node.op).has(kTraitElementwise)) return uses;
+  if (def(node.op).has(kTraitSameOrder)) {
+    const bool counted = row_axes(graph.type(node.operands[0]).shape, rows).has_value();
+    return counted ? std::optional(uses) : std::nullopt;
   }
-  if (node.op == Op::kMatmul) {
-    const bool plain =
-        shape.rank() == 2 && *leading == 1 && !node.attrs.as<MatmulAttrs>().transpose_a;
-    return plain ? std::optional(std::vector{RowUse::kRow, RowUse::kWhole}) : std::nullopt;
+  if (!is_known(node, shape)) return std::nullopt;
+  std::vector<TensorType> operands;
+  for (const ValueId operand : node.operands)
+    operands.push_back(graph.type(operand));
+  const OperandAxes map = axes_of(node.op, operands, node.attrs);
+  for (size_t i = 0; i < uses.size(); ++i) {
+    const std::optional<RowUse> use = use_of(operands[i].shape, map[i], *leading, rows);
+    if (!use) return std::nullopt;
+    uses[i] = *use;
   }
-  if (node.op == Op::kGather)
-    return row_axes(graph.type(node.operands[1]).shape, rows)
-               ? std::optional(std::vector{RowUse::kWhole, RowUse::kRow})
-               : std::nullopt;
-  const std::optional<int64_t> of_operand = row_axes(graph.type(node.operands[0]).shape, rows);
-  if (!of_operand) return std::nullopt;
-  if (node.op == Op::kReshape) return all_rows(node);
-  const std::optional<Ints> axes = working_axes(graph, node);
-  if (!axes || !is_behind(*axes, *of_operand)) return std::nullopt;
-  if (node.op == Op::kLayerNorm) return std::vector{RowUse::kRow, RowUse::kWhole, RowUse::kWhole};
-  return all_rows(node);
+  const bool any = std::find(uses.begin(), uses.end(), RowUse::kRow) != uses.end();
+  return any || node.op == Op::kBroadcast ? std::optional(uses) : std::nullopt;
 }
 
 Val compute_rows(Builder& builder, const Graph& graph, const Node& node,
@@ -136,16 +118,15 @@ Val compute_rows(Builder& builder, const Graph& graph, const Node& node,
     }
     return broadcast(operands[0], flat.shape, dims);
   }
-  const std::optional<Ints> axes = working_axes(graph, node);
-  if (!axes || node.op == Op::kLayerNorm || node.op == Op::kSparseSoftmaxCrossEntropy ||
-      node.op == Op::kSoftmaxCrossEntropy)
-    return add(node.attrs);
-  const int64_t of_operand = *row_axes(graph.type(node.operands[0]).shape, rows);
+  const AttrVtable* kind = def(node.op).attrs;
+  const int64_t of_operand = row_axes(graph.type(node.operands[0]).shape, rows).value_or(0);
+  if (kind == &kAttrVtable<AxisAttrs>)
+    return add(make_attrs(AxisAttrs{moved(node.attrs.as<AxisAttrs>().axis, of_operand)}));
+  if (kind != &kAttrVtable<AxesAttrs>) return add(node.attrs);
   Ints inner;
-  for (const int64_t axis : *axes)
+  for (const int64_t axis : node.attrs.as<AxesAttrs>().axes)
     inner.push_back(moved(axis, of_operand));
-  if (is_plain_axes(node)) return add(make_attrs(AxesAttrs{inner}));
-  return add(make_attrs(AxisAttrs{inner[0]}));
+  return add(make_attrs(AxesAttrs{inner}));
 }
 
 }  // namespace gradc

@@ -5,10 +5,11 @@
 #include "frontend/layer_def.h"
 #include "ir/op_attrs.h"
 #include "ir/parser.h"
+#include "ir/rows.h"
 
 #include <algorithm>
 #include <unordered_map>
-#include <unordered_set>
+#include <vector>
 
 namespace gradc::layers {
 namespace {
@@ -53,101 +54,18 @@ bool is_plain(std::string_view name) {
   });
 }
 
-/// The values that are made of several rows of the batch, found in the same function for two
-/// batches: the axis of the batch shows in both.
-class MixedRows {
- public:
-  MixedRows(const Graph& graph, const Graph& larger) : graph_(graph), larger_(larger) {
-    for (size_t i = 0; i < graph.inputs().size(); ++i) {
-      if (graph.inputs()[i].kind == InputKind::kInput)
-        add(graph.inputs()[i].value, larger.inputs()[i].value);
-    }
-    const std::vector<NodeId> nodes = list(graph), others = list(larger);
-    for (size_t i = 0; i < nodes.size(); ++i)
-      visit(graph.node(nodes[i]), larger.node(others[i]));
+/// Where the rows of the batch are in the values of a function (the larger one of two).
+std::vector<RowPlace> rows_in(const Graph& larger, const Graph& graph) {
+  std::vector<RowPlace> inputs;
+  int64_t rows = 2;
+  for (const GraphInput& input : larger.inputs()) {
+    const Shape& shape = larger.type(input.value).shape;
+    const bool given = input.kind == InputKind::kInput && shape.rank() > 0;
+    if (given) rows = shape[0];
+    inputs.push_back(given ? leading_rows(shape) : RowPlace());
   }
-
-  bool contains(ValueId value) const { return mixed_.contains(value.index); }
-
- private:
-  static std::vector<NodeId> list(const Graph& graph) {
-    std::vector<NodeId> nodes;
-    for (const NodeId id : graph.nodes())
-      nodes.push_back(id);
-    return nodes;
-  }
-
-  /// A value that is made of inputs: its one axis that follows the batch, or it is mixed.
-  void add(ValueId value, ValueId other) {
-    const Shape &shape = graph_.type(value).shape, &in_larger = larger_.type(other).shape;
-    Ints follow;
-    for (int axis = 0; axis < shape.rank(); ++axis) {
-      if (shape[axis] != in_larger[axis]) follow.push_back(axis);
-    }
-    axes_[value.index] = follow.empty() ? -1 : follow[0];
-    if (follow.size() != 1) mixed_.insert(value.index);
-  }
-
-  int64_t before(ValueId value) const {
-    int64_t product = 1;
-    for (int64_t axis = 0; axis < axes_.at(value.index); ++axis)
-      product *= graph_.type(value).shape[static_cast<int>(axis)];
-    return product;
-  }
-
-  void visit(const Node& node, const Node& other) {
-    bool made_of_inputs = false, mixes = false;
-    for (size_t i = 0; i < node.operands.size(); ++i) {
-      const ValueId operand = node.operands[i];
-      if (!axes_.contains(operand.index)) continue;
-      made_of_inputs = true;
-      mixes = mixes || contains(operand) || works_along(node, other, i, axes_[operand.index]);
-    }
-    if (!made_of_inputs) return;
-    for (size_t i = 0; i < node.results.size(); ++i) {
-      const ValueId result = node.results[i];
-      add(result, other.results[i]);
-      if (mixes || (node.op == Op::kReshape && before(result) != before(node.operands[0])))
-        mixed_.insert(result.index);
-    }
-  }
-
-  /// Of the rows along this axis of an operand, some lead to others.
-  bool works_along(const Node& node, const Node& other, size_t operand, int64_t axis) const {
-    const auto i = static_cast<size_t>(axis);
-    const int64_t rank = graph_.type(node.operands[operand]).rank();
-    if (axis < 0) return true;
-    if (node.op == Op::kSoftmax || node.op == Op::kLogSoftmax || node.op == Op::kConcat)
-      return node.attrs.as<AxisAttrs>().axis == axis;
-    if (node.op == Op::kReverse) {
-      const Ints& axes = node.attrs.as<AxesAttrs>().axes;
-      return std::find(axes.begin(), axes.end(), axis) != axes.end();
-    }
-    if (node.op == Op::kSlice) {
-      const auto& attrs = node.attrs.as<SliceAttrs>();
-      return attrs.start[i] != 0 || (!attrs.stride.empty() && attrs.stride[i] != 1);
-    }
-    if (node.op == Op::kPad) {
-      const auto& attrs = node.attrs.as<PadAttrs>();
-      return attrs.low[i] != 0 || (!attrs.interior.empty() && attrs.interior[i] != 0);
-    }
-    if (node.op == Op::kLayerNorm) return axis >= rank - node.attrs.as<LayerNormAttrs>().num_axes;
-    if (node.op == Op::kScan)
-      return node.attrs.as<ScanAttrs>().steps != other.attrs.as<ScanAttrs>().steps;
-    if (node.op == Op::kGather) return operand == 0;
-    if (node.op == Op::kBatchNorm || node.op == Op::kScatterAdd || node.op == Op::kPartition ||
-        node.op == Op::kDistinct || node.op == Op::kPutRows)
-      return true;
-    const Lowering lowering = def(node.op).lowering;
-    return axis != 0 && (lowering == Lowering::kConv || lowering == Lowering::kPool ||
-                         lowering == Lowering::kAttention);
-  }
-
-  const Graph& graph_;
-  const Graph& larger_;
-  std::unordered_map<uint32_t, int64_t> axes_;
-  std::unordered_set<uint32_t> mixed_;
-};
+  return find_rows(larger, rows, inputs, &graph);
+}
 
 /// Checks a function, and says what a layer makes of it. Problems are reported at the layer, with a
 /// note of the place in the text.
@@ -247,7 +165,7 @@ class Inference {
 
   void check_results() {
     if (graph_.outputs().empty()) return fail("returns nothing");
-    const MixedRows mixed(graph_, larger_);
+    const std::vector<RowPlace> rows = rows_in(larger_, graph_);
     for (size_t i = 0; i < graph_.outputs().size(); ++i) {
       const GraphOutput& output = graph_.outputs()[i];
       const TensorType& type = graph_.type(output.value);
@@ -261,7 +179,7 @@ class Inference {
             "returns {}, whose first axis, and no other, must be the batch of {}: give it a name "
             "in the text",
             text(output.value), a_.batch_size);
-      } else if (mixed.contains(output.value)) {
+      } else if (rows[output.value.index].mixed()) {
         fail(
             "returns {}, of which a row sees other rows of the batch: a last batch that is not "
             "full is padded, so that each must be made of its own",
@@ -355,12 +273,12 @@ Val build_function(const LayerBuildArgs& a) {
       made[node.results[i].index] = results[i];
     }
   }
-  std::optional<MixedRows> mixed;
-  if (larger) mixed.emplace(graph, **larger);
+  std::vector<RowPlace> rows;
+  if (larger) rows = rows_in(**larger, graph);
   for (const NodeId id : graph.nodes()) {
     const Node& node = graph.node(id);
     // What sees the padding of a last batch is no state's next value.
-    if (mixed && node.op == Op::kUpdate && mixed->contains(node.operands[1])) continue;
+    if (larger && node.op == Op::kUpdate && rows[node.operands[1].index].mixed()) continue;
     if (node.op != Op::kUpdate || !a.training || !a.layer.trainable) continue;
     a.update_state(graph.input_of(node.operands[0]).name, made.at(node.operands[1].index));
   }

@@ -2,6 +2,7 @@
 // layer's inputs with their batch axis; the first axis of the result must be the batch again.
 #include "frontend/layer_def.h"
 #include "ir/op.h"
+#include "ir/rows.h"
 #include "support/suggest.h"
 
 namespace gradc {
@@ -61,6 +62,19 @@ TensorType with_batch(const TensorSpec& spec, int64_t batch) {
   return {spec.dtype, Shape(dims)};
 }
 
+/// A batch of one has no rows that could meet; a larger one is looked at where it is asked for.
+bool keeps_rows_apart(const LayerInferArgs& a, const std::vector<TensorType>& operands,
+                      const TensorType& result) {
+  if (a.batch_size < 2) return true;
+  std::vector<RowPlace> places;
+  for (const TensorType& operand : operands)
+    places.push_back(leading_rows(operand.shape));
+  const RowPlace made = rows_of_call(a.layer.raw_op, operands, a.layer.raw_attrs,
+                                     std::span(&result, 1), places, a.batch_size)
+                            .front();
+  return made == leading_rows(result.shape);
+}
+
 bool infer_raw_op(LayerInferArgs& a) {
   std::vector<TensorType> operands;
   for (const TensorSpec& input : a.inputs)
@@ -78,6 +92,15 @@ bool infer_raw_op(LayerInferArgs& a) {
   if (type.rank() == 0 || type.shape[0] != a.batch_size) {
     return a.mismatch("gives {}, whose first axis is not the batch of {}", to_string(type),
                       a.batch_size);
+  }
+  if (!keeps_rows_apart(a, operands, type)) {
+    a.sink
+        .error(DiagKind::kShapeMismatch, a.place,
+               "{} gives {}, of which a row sees other rows of the batch: a last batch that is not "
+               "full is padded, so that each must be made of its own",
+               a.who(), to_string(type))
+        .with_help("work along the axes behind the batch, which is axis 0");
+    return false;
   }
   a.output = {type.dtype, Ints(type.shape.begin() + 1, type.shape.end())};
   return true;

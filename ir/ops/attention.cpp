@@ -72,6 +72,20 @@ Status check_mask(const InferArgs& args, size_t operands) {
                      args.name, to_string(scores), dtype_name(query.dtype), to_string(mask));
 }
 
+OperandAxes attention_axes(const AxesArgs& a, size_t values) {
+  OperandAxes map;
+  const bool grouped = heads_of(a.operands[0].shape) != heads_of(a.operands[1].shape);
+  for (size_t i = 0; i < a.operands.size(); ++i) {
+    const int rank = a.rank(i);
+    map.push_back(same_axes(rank, std::array{int64_t{rank - 1}}));
+    const bool keys = i == 1 || i == values;
+    if (keys) map[i][static_cast<size_t>(rank - 2)] = kMeets;
+    if (keys && grouped) map[i][static_cast<size_t>(rank - 3)] = kMeets;
+    if (i == values) map[i].back() = rank - 1;
+  }
+  return map;
+}
+
 Result<TensorType> infer_attended(const InferArgs& args, size_t operands) {
   GRADC_TRY_STATUS(check_query_key(args));
   const TensorType& query = args.operands[0];
@@ -362,6 +376,7 @@ constinit const OpDef kAttention{
     .stack = [](const StackArgs& s) { return stack_call(s, Op::kAttention, s.attrs); },
     .lowering = Lowering::kComposite,
     .samples = [] { return attention_samples_with(3); },
+    .axes = [](const AxesArgs& a) { return attention_axes(a, 2); },
 };
 
 constinit const OpDef kAttentionWeights{
@@ -383,6 +398,7 @@ constinit const OpDef kAttentionWeights{
     .stack = [](const StackArgs& s) { return stack_call(s, Op::kAttentionWeights, s.attrs); },
     .lowering = Lowering::kComposite,
     .samples = [] { return attention_samples_with(0); },
+    .axes = [](const AxesArgs& a) { return attention_axes(a, SIZE_MAX); },
 };
 
 }  // namespace gradc::ops

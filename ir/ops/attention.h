@@ -35,6 +35,10 @@ Status check_mask(const InferArgs& args, size_t operands);
 /// Query, key and value, and a mask behind `operands` others: the type of the result.
 Result<TensorType> infer_attended(const InferArgs& args, size_t operands);
 
+/// Leading axes and, where query and key have as many of them, heads are apart; queries too. Keys
+/// meet; an operand number `values` has the result's width.
+OperandAxes attention_axes(const AxesArgs& a, size_t values);
+
 // ---- reference ----------------------------------------------------------------------------------
 
 /// One query of the reference.

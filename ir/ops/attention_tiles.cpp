@@ -174,6 +174,16 @@ Grads tiles_grad(const GradArgs& g) {
 
 // ---- samples ------------------------------------------------------------------------------------
 
+/// Leading axes are apart.
+OperandAxes tiles_grad_axes(const AxesArgs& a) {
+  OperandAxes map;
+  for (const TensorType& operand : a.operands) {
+    map.push_back(same_axes(operand.rank()));
+    std::fill(map.back().begin() + a.rank(0) - 3, map.back().end(), kMeets);
+  }
+  return map;
+}
+
 Samples tiles_grad_samples() {
   Samples samples = attention_samples_with(3);
   for (Sample& s : samples) {
@@ -207,6 +217,7 @@ constinit const OpDef kAttentionTiles{
     .expand = expand_tiles,
     .lowering = Lowering::kAttention,
     .samples = [] { return attention_samples_with(3); },
+    .axes = [](const AxesArgs& a) { return attention_axes(a, 2); },
 };
 
 constinit const OpDef kAttentionTilesGrad{
@@ -227,6 +238,7 @@ constinit const OpDef kAttentionTilesGrad{
     .expand = expand_tiles_grad,
     .lowering = Lowering::kAttention,
     .samples = tiles_grad_samples,
+    .axes = tiles_grad_axes,
 };
 
 }  // namespace gradc::ops

@@ -3,6 +3,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace gradc::ops {
 
@@ -118,6 +119,38 @@ std::vector<int64_t> other_axes(int rank, std::span<const int64_t> axes) {
     if (std::find(axes.begin(), axes.end(), axis) == axes.end()) result.push_back(axis);
   }
   return result;
+}
+
+std::vector<int64_t> same_axes(int rank, std::span<const int64_t> meet) {
+  std::vector<int64_t> axes(static_cast<size_t>(rank));
+  std::iota(axes.begin(), axes.end(), int64_t{0});
+  for (const int64_t axis : meet)
+    axes[static_cast<size_t>(axis)] = kMeets;
+  return axes;
+}
+
+OperandAxes same_but_axis(const AxesArgs& a) {
+  OperandAxes map;
+  for (const TensorType& operand : a.operands)
+    map.push_back(same_axes(operand.rank(), std::array{a.attr<AxisAttrs>().axis}));
+  return map;
+}
+
+OperandAxes same_but_last(const AxesArgs& a) {
+  OperandAxes map;
+  for (const TensorType& operand : a.operands)
+    map.push_back(same_axes(operand.rank(), std::array{int64_t{operand.rank() - 1}}));
+  return map;
+}
+
+OperandAxes apart_by_channel(const AxesArgs& a) {
+  OperandAxes map;
+  for (const TensorType& operand : a.operands) {
+    map.emplace_back(static_cast<size_t>(operand.rank()), kMeets);
+    map.back().front() = 0;
+    map.back().back() = operand.rank() - 1;
+  }
+  return map;
 }
 
 int64_t offset_of(const Shape& shape, const Index& index) {

@@ -50,6 +50,16 @@ Result<Types> infer_numeric(const InferArgs& args);  ///< equal float or integer
 Result<Types> infer_bool(const InferArgs& args);     ///< equal bool types -> that type
 Result<Types> infer_compare(const InferArgs& args);  ///< equal types -> bool of that shape
 
+// ---- axes (OpDef::axes) -------------------------------------------------------------------------
+
+/// Axes that stay what they are, but for `meet`.
+std::vector<int64_t> same_axes(int rank, std::span<const int64_t> meet = {});
+/// Every operand's axes stay what they are, but for one.
+OperandAxes same_but_axis(const AxesArgs& a);  ///< AxisAttrs::axis
+OperandAxes same_but_last(const AxesArgs& a);
+/// Data [n, spatial..., c]: examples are apart, and channels too.
+OperandAxes apart_by_channel(const AxesArgs& a);
+
 // ---- gradients ----------------------------------------------------------------------------------
 
 /// For piecewise constant ops: the gradient is zero almost everywhere.

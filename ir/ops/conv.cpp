@@ -226,6 +226,26 @@ std::vector<Val> filter_grad_sum_steps(const StackArgs& s) {
                         make_attrs(s.attr<ConvAttrs>()))};
 }
 
+/// Data and filter: examples stay apart, the filter's output channels are the result's.
+OperandAxes conv_axes(const AxesArgs& a) {
+  OperandAxes map = apart_by_channel(a);
+  map[0].back() = kMeets;
+  map[1].front() = kMeets;
+  return map;
+}
+
+OperandAxes input_grad_axes(const AxesArgs& a) {
+  OperandAxes map = conv_axes(a);
+  map[1].back() = kMeets;
+  return map;
+}
+
+OperandAxes filter_grad_axes(const AxesArgs& a) {
+  OperandAxes map = conv_axes(a);
+  map[0].front() = kMeets;
+  return map;
+}
+
 }  // namespace
 
 constinit const OpDef kConv{
@@ -244,6 +264,7 @@ constinit const OpDef kConv{
     .stack = stack_conv<Op::kConv>,
     .lowering = Lowering::kConv,
     .samples = conv_samples,
+    .axes = conv_axes,
 };
 
 constinit const OpDef kConvInputGrad{
@@ -261,6 +282,7 @@ constinit const OpDef kConvInputGrad{
     .stack = stack_conv<Op::kConvInputGrad>,
     .lowering = Lowering::kConv,
     .samples = input_grad_samples,
+    .axes = input_grad_axes,
 };
 
 constinit const OpDef kConvFilterGrad{
@@ -276,6 +298,7 @@ constinit const OpDef kConvFilterGrad{
     .sum_steps = filter_grad_sum_steps,
     .lowering = Lowering::kConv,
     .samples = filter_grad_samples,
+    .axes = filter_grad_axes,
 };
 
 }  // namespace gradc::ops

@@ -39,6 +39,14 @@ void eval_gather(const EvalArgs& e) {
   }
 }
 
+/// The axes of the indices, then the table's but the first.
+OperandAxes gather_axes(const AxesArgs& a) {
+  OperandAxes map = {same_axes(a.rank(0), std::array{int64_t{0}}), same_axes(a.rank(1))};
+  for (size_t i = 1; i < map[0].size(); ++i)
+    map[0][i] += a.rank(1) - 1;
+  return map;
+}
+
 Grads gather_grad(const GradArgs& g) {
   if (!g.needs(0)) return Grads(2);
   const int64_t rows = g.in(0).shape()[0];
@@ -75,6 +83,16 @@ void eval_scatter_add(const EvalArgs& e) {
     for (int64_t j = 0; j < width; ++j)
       e.out()[row * width + j] += e.in(1)[i * width + j];
   }
+}
+
+OperandAxes scatter_add_axes(const AxesArgs& a) {
+  OperandAxes map;
+  for (const TensorType& operand : a.operands) {
+    map.emplace_back(static_cast<size_t>(operand.rank()), kMeets);
+    for (int i = a.rank(0); i < operand.rank(); ++i)
+      map.back()[static_cast<size_t>(i)] = i - a.rank(0) + 1;
+  }
+  return map;
 }
 
 Grads scatter_add_grad(const GradArgs& g) {
@@ -133,6 +151,7 @@ constinit const OpDef kGather{
     },
     .lowering = Lowering::kGather,
     .samples = gather_samples,
+    .axes = gather_axes,
 };
 
 constinit const OpDef kPartition{
@@ -160,6 +179,7 @@ constinit const OpDef kScatterAdd{
     .sum_steps = scatter_add_sum_steps,
     .lowering = Lowering::kGather,
     .samples = scatter_add_samples,
+    .axes = scatter_add_axes,
 };
 
 }  // namespace gradc::ops

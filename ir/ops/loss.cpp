@@ -198,6 +198,10 @@ Samples one_hot_samples() {
           with_indices(sample({typed(DType::kI64, {2, 3})}, OneHotAttrs{4}), 4)};
 }
 
+OperandAxes sparse_ce_axes(const AxesArgs& a) {
+  return {same_axes(a.rank(0), std::array{int64_t{a.rank(0) - 1}}), same_axes(a.rank(1))};
+}
+
 }  // namespace
 
 constinit const OpDef kSoftmaxCrossEntropy{
@@ -214,6 +218,7 @@ constinit const OpDef kSoftmaxCrossEntropy{
     .stack = [](const StackArgs& s) { return stack_call(s, Op::kSoftmaxCrossEntropy, {}); },
     .lowering = Lowering::kComposite,
     .samples = softmax_ce_samples,
+    .axes = same_but_last,
 };
 
 constinit const OpDef kSparseSoftmaxCrossEntropy{
@@ -232,6 +237,7 @@ constinit const OpDef kSparseSoftmaxCrossEntropy{
     .stack = [](const StackArgs& s) { return stack_call(s, Op::kSparseSoftmaxCrossEntropy, {}); },
     .lowering = Lowering::kComposite,
     .samples = sparse_ce_samples,
+    .axes = sparse_ce_axes,
 };
 
 constinit const OpDef kSigmoidCrossEntropy{
@@ -265,6 +271,7 @@ constinit const OpDef kOneHot{
         },
     .lowering = Lowering::kComposite,
     .samples = one_hot_samples,
+    .axes = [](const AxesArgs& a) { return OperandAxes{same_axes(a.rank(0))}; },
 };
 
 }  // namespace gradc::ops

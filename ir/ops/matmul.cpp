@@ -41,6 +41,17 @@ Result<Types> infer_matmul(const InferArgs& args) {
   return one_result(args.name, types.result, shape.dims());
 }
 
+OperandAxes matmul_axes(const AxesArgs& a) {
+  const auto& attrs = a.attr<MatmulAttrs>();
+  const int rank = a.rank(0);
+  const auto sum_a = int64_t{rank - (attrs.transpose_a ? 2 : 1)};
+  const auto sum_b = int64_t{rank - (attrs.transpose_b ? 1 : 2)};
+  OperandAxes map = {same_axes(rank, std::array{sum_a}), same_axes(rank, std::array{sum_b})};
+  map[0][static_cast<size_t>(attrs.transpose_a ? rank - 1 : rank - 2)] = rank - 2;
+  map[1][static_cast<size_t>(attrs.transpose_b ? rank - 2 : rank - 1)] = rank - 1;
+  return map;
+}
+
 void eval_matmul(const EvalArgs& e) {
   const auto& attrs = e.attr<MatmulAttrs>();
   const bool ta = attrs.transpose_a;
@@ -150,6 +161,7 @@ constinit const OpDef kMatmul{
     .sum_steps = matmul_sum_steps,
     .lowering = Lowering::kMatmul,
     .samples = matmul_samples,
+    .axes = matmul_axes,
 };
 
 }  // namespace gradc::ops

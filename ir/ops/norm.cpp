@@ -290,6 +290,18 @@ Samples batch_norm_samples() {
           sample({f32({2, 4}), f32({2}), f32({2})}, BatchNormAttrs{0, 1e-3})};
 }
 
+OperandAxes layer_norm_axes(const AxesArgs& a) {
+  const int first = a.rank(0) - static_cast<int>(a.attr<LayerNormAttrs>().num_axes);
+  OperandAxes map = {same_axes(a.rank(0))};
+  std::fill(map[0].begin() + first, map[0].end(), kMeets);
+  for (size_t i = 1; i < a.operands.size(); ++i) {
+    map.push_back(same_axes(a.rank(i)));
+    for (int64_t& axis : map.back())
+      axis += first;
+  }
+  return map;
+}
+
 }  // namespace
 
 constinit const OpDef kSoftmax{
@@ -310,6 +322,7 @@ constinit const OpDef kSoftmax{
         },
     .lowering = Lowering::kComposite,
     .samples = softmax_samples,
+    .axes = same_but_axis,
 };
 
 constinit const OpDef kLogSoftmax{
@@ -331,6 +344,7 @@ constinit const OpDef kLogSoftmax{
         },
     .lowering = Lowering::kComposite,
     .samples = softmax_samples,
+    .axes = same_but_axis,
 };
 
 constinit const OpDef kLayerNorm{
@@ -352,6 +366,7 @@ constinit const OpDef kLayerNorm{
     },
     .lowering = Lowering::kComposite,
     .samples = layer_norm_samples,
+    .axes = layer_norm_axes,
 };
 
 constinit const OpDef kBatchNorm{

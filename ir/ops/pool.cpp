@@ -226,6 +226,7 @@ constinit const OpDef kMaxPool{
     .grad = max_pool_grad_rule,
     .lowering = Lowering::kPool,
     .samples = pool_samples,
+    .axes = apart_by_channel,
 };
 
 constinit const OpDef kMaxPoolGrad{
@@ -240,6 +241,7 @@ constinit const OpDef kMaxPoolGrad{
     .grad = max_pool_grad_grad,
     .lowering = Lowering::kPool,
     .samples = max_pool_grad_samples,
+    .axes = apart_by_channel,
 };
 
 constinit const OpDef kMaxPoolTake{
@@ -253,6 +255,7 @@ constinit const OpDef kMaxPoolTake{
     .grad = max_pool_take_grad,
     .lowering = Lowering::kPool,
     .samples = max_pool_take_samples,
+    .axes = apart_by_channel,
 };
 
 constinit const OpDef kAvgPool{
@@ -267,6 +270,7 @@ constinit const OpDef kAvgPool{
     .grad = avg_pool_grad_rule,
     .lowering = Lowering::kPool,
     .samples = pool_samples,
+    .axes = apart_by_channel,
 };
 
 constinit const OpDef kAvgPoolGrad{
@@ -281,6 +285,7 @@ constinit const OpDef kAvgPoolGrad{
     .grad = avg_pool_grad_grad,
     .lowering = Lowering::kPool,
     .samples = avg_pool_grad_samples,
+    .axes = apart_by_channel,
 };
 
 }  // namespace gradc::ops

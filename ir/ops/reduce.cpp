@@ -77,6 +77,23 @@ Grads prod_grad(const GradArgs& g) {
   return {select(equal(zeros_elsewhere, 0.0), spread(g, g.dout()) * others, 0.0)};
 }
 
+/// The axes that stay are counted anew.
+OperandAxes axes_without(int rank, std::span<const int64_t> reduced) {
+  std::vector<int64_t> axes(static_cast<size_t>(rank), kMeets);
+  int64_t next = 0;
+  for (const int64_t axis : other_axes(rank, reduced))
+    axes[static_cast<size_t>(axis)] = next++;
+  return {axes};
+}
+
+OperandAxes reduce_axes(const AxesArgs& a) {
+  return axes_without(a.rank(0), a.attr<AxesAttrs>().axes);
+}
+
+OperandAxes argmax_axes(const AxesArgs& a) {
+  return axes_without(a.rank(0), std::array{a.attr<AxisAttrs>().axis});
+}
+
 template <Op op>
 std::vector<Val> stack_reduce(const StackArgs& s) {
   return stack_call(s, op, make_attrs(AxesAttrs{behind_steps(s.attr<AxesAttrs>().axes)}));
@@ -155,6 +172,7 @@ constinit const OpDef kReduceSum{
     .lowering = Lowering::kReduce,
     .scalar = ScalarOp::kAdd,
     .samples = reduce_samples,
+    .axes = reduce_axes,
 };
 
 constinit const OpDef kReduceMax{
@@ -170,6 +188,7 @@ constinit const OpDef kReduceMax{
     .lowering = Lowering::kReduce,
     .scalar = ScalarOp::kMax,
     .samples = extremum_samples,
+    .axes = reduce_axes,
 };
 
 constinit const OpDef kReduceMin{
@@ -185,6 +204,7 @@ constinit const OpDef kReduceMin{
     .lowering = Lowering::kReduce,
     .scalar = ScalarOp::kMin,
     .samples = extremum_samples,
+    .axes = reduce_axes,
 };
 
 constinit const OpDef kReduceProd{
@@ -201,6 +221,7 @@ constinit const OpDef kReduceProd{
     .lowering = Lowering::kReduce,
     .scalar = ScalarOp::kMul,
     .samples = prod_samples,
+    .axes = reduce_axes,
 };
 
 constinit const OpDef kArgmax{
@@ -218,6 +239,7 @@ constinit const OpDef kArgmax{
         },
     .lowering = Lowering::kReduce,
     .samples = argmax_samples,
+    .axes = argmax_axes,
 };
 
 }  // namespace gradc::ops

@@ -72,6 +72,18 @@ Grads slice_grad(const GradArgs& g) {
   return {pad(g.dout(), std::move(low), std::move(high), 0.0, std::move(interior))};
 }
 
+/// Axes of which all is taken.
+OperandAxes slice_axes(const AxesArgs& a) {
+  const auto& [start, limit, stride] = a.attr<SliceAttrs>();
+  std::vector<int64_t> axes = same_axes(a.rank(0));
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const int64_t extent = a.operands[0].shape[static_cast<int>(i)];
+    const bool all = start[i] == 0 && limit[i] == extent && (stride.empty() || stride[i] == 1);
+    if (!all) axes[i] = kMeets;
+  }
+  return {axes};
+}
+
 Samples slice_samples() {
   return {sample({f32({5, 4})}, SliceAttrs{{1, 0}, {4, 3}, {}}),
           sample({f32({7, 3})}, SliceAttrs{{1, 0}, {7, 3}, {2, 1}}),
@@ -132,6 +144,17 @@ Grads pad_grad(const GradArgs& g) {
   }
   if (p.interior.empty()) stride.clear();
   return {slice(g.dout(), p.low, std::move(limit), std::move(stride))};
+}
+
+OperandAxes pad_axes(const AxesArgs& a) {
+  const auto& attrs = a.attr<PadAttrs>();
+  std::vector<int64_t> axes = same_axes(a.rank(0));
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const bool none = attrs.low[i] == 0 && attrs.high[i] == 0 &&
+                      (attrs.interior.empty() || attrs.interior[i] == 0);
+    if (!none) axes[i] = kMeets;
+  }
+  return {axes};
 }
 
 Samples pad_samples() {
@@ -215,6 +238,7 @@ constinit const OpDef kSlice{
     },
     .lowering = Lowering::kView,
     .samples = slice_samples,
+    .axes = slice_axes,
 };
 
 constinit const OpDef kPad{
@@ -233,6 +257,7 @@ constinit const OpDef kPad{
     },
     .lowering = Lowering::kView,
     .samples = pad_samples,
+    .axes = pad_axes,
 };
 
 constinit const OpDef kConcat{
@@ -251,6 +276,7 @@ constinit const OpDef kConcat{
         },
     .lowering = Lowering::kView,
     .samples = concat_samples,
+    .axes = same_but_axis,
 };
 
 }  // namespace gradc::ops

@@ -114,6 +114,14 @@ Grads transpose_grad(const GradArgs& g) {
   return {transpose(g.dout(), std::move(inverse))};
 }
 
+OperandAxes transpose_axes(const AxesArgs& a) {
+  const auto& perm = a.attr<TransposeAttrs>().perm;
+  std::vector<int64_t> axes(perm.size());
+  for (size_t axis = 0; axis < perm.size(); ++axis)
+    axes[at(perm[axis])] = static_cast<int64_t>(axis);
+  return {axes};
+}
+
 Samples transpose_samples() {
   return {sample({f32({2, 3})}, TransposeAttrs{{1, 0}}),
           sample({f32({2, 3, 4})}, TransposeAttrs{{2, 0, 1}}),
@@ -167,6 +175,7 @@ constinit const OpDef kBroadcast{
     },
     .lowering = Lowering::kView,
     .samples = broadcast_samples,
+    .axes = [](const AxesArgs& a) { return OperandAxes{a.attr<BroadcastAttrs>().dims}; },
 };
 
 constinit const OpDef kReshape{
@@ -175,7 +184,7 @@ constinit const OpDef kReshape{
     .summary = "The same elements in row-major order under another shape.",
     .operands = "x",
     .attrs = &kAttrVtable<ReshapeAttrs>,
-    .traits = kTraitLinear,
+    .traits = kTraitLinear | kTraitSameOrder,
     .infer = infer_reshape,
     .eval = eval_reshape,
     .grad = reshape_grad,
@@ -207,6 +216,7 @@ constinit const OpDef kTranspose{
     },
     .lowering = Lowering::kView,
     .samples = transpose_samples,
+    .axes = transpose_axes,
 };
 
 constinit const OpDef kReverse{
@@ -224,6 +234,10 @@ constinit const OpDef kReverse{
     },
     .lowering = Lowering::kView,
     .samples = reverse_samples,
+    .axes =
+        [](const AxesArgs& a) {
+          return OperandAxes{same_axes(a.rank(0), a.attr<AxesAttrs>().axes)};
+        },
 };
 
 }  // namespace gradc::ops

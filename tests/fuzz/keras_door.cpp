@@ -13,7 +13,7 @@ namespace {
 constexpr size_t kMaxCalls = 200;
 
 ReadOptions dialects() {
-  return {.dialects = &exchange::all_dialects(), .shapes = {}};
+  return {.dialects = &exchange::all_dialects(), .given = {}};
 }
 
 }  // namespace

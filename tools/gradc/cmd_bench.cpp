@@ -133,7 +133,7 @@ void register_bench(CLI::App& app, Selection& selection) {
   command->callback([options, json, &selection] {
     selection.run = [options, json] {
       SourceSet sources;
-      options->shapes = input_shapes();
+      options->given = given_of_model();
       const auto result = run_bench(*options, sources);
       if (!result.ok()) return report(result.diagnostics());
       if (*json) {

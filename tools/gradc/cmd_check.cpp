@@ -21,7 +21,7 @@ struct CheckCommandLine {
 };
 
 Result<std::vector<ParameterCheck>> check(const CheckCommandLine& options, SourceSet& sources) {
-  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, input_shapes()));
+  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, given_of_model()));
   report(model.warnings);
   if (!model.training) {
     return make_error(DiagKind::kMissingOption, {options.model, "", false},

@@ -27,7 +27,7 @@ struct CompileCommandLine {
 
 Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources) {
   GRADC_TRY_STATUS(check_apart(options.output, options.model));
-  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, input_shapes()));
+  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, given_of_model()));
   report(model.warnings);
   AotOptions aot;
   aot.output = options.output;

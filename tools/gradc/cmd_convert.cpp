@@ -83,7 +83,7 @@ std::string beside(const std::string& out) {
 /// Native JSON, and safetensors beside it: neither appears where the other cannot be written.
 Status write_native(const ConvertCommandLine& options, const rt::SafetensorsFile* weights,
                     std::vector<std::string>* files) {
-  GRADC_TRY(OwnJson document, exchange::native_document(options.in, input_shapes()));
+  GRADC_TRY(OwnJson document, exchange::native_document(options.in, given_of_model()));
   const auto from = std::filesystem::path(options.in).parent_path();
   const auto to = std::filesystem::path(options.out).parent_path();
   std::error_code error;
@@ -148,7 +148,7 @@ Status check_inputs(const ConvertCommandLine& options) {
 
 Status convert(const ConvertCommandLine& options, SourceSet& sources, exchange::Written* written) {
   GRADC_TRY_STATUS(check_inputs(options));
-  GRADC_TRY(const Model model, exchange::read_model(options.in, sources, input_shapes()));
+  GRADC_TRY(const Model model, exchange::read_model(options.in, sources, given_of_model()));
   report(model.warnings);
   GRADC_TRY(const std::optional<rt::SafetensorsFile> weights, find_weights(options, model));
   const rt::SafetensorsFile* given = weights ? &*weights : nullptr;

@@ -88,7 +88,7 @@ Diagnostic not_a_graph(const InspectCommandLine& options, const std::string& sta
 }
 
 Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& sources) {
-  GRADC_TRY(const Model model, exchange::read_model(options.file, sources, input_shapes()));
+  GRADC_TRY(const Model model, exchange::read_model(options.file, sources, given_of_model()));
   report(model.warnings);
   const EntryPoint kind = entry_of(options, model);
   CompileOptions compile;

@@ -30,7 +30,7 @@ struct PlanCommandLine {
 };
 
 Result<std::string> plan_model(const PlanCommandLine& options, SourceSet& sources) {
-  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, input_shapes()));
+  GRADC_TRY(const Model model, exchange::read_model(options.model, sources, given_of_model()));
   report(model.warnings);
   CompileOptions compile;
   compile.batch_size = options.batch_size;

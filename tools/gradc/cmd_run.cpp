@@ -57,7 +57,7 @@ void register_run(CLI::App& app, Selection& selection) {
   command->callback([options, engine, &selection] {
     if (!is_gir(options->model)) require_entry(options->entry);
     selection.run = [options, engine] {
-      options->shapes = input_shapes();
+      options->given = given_of_model();
       options->interpreter = *engine == "interpreter";
       SourceSet sources;
       const auto status = is_gir(options->model) ? run_gir(*options) : run_exact(*options, sources);

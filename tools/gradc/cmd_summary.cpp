@@ -23,7 +23,7 @@ void register_summary(CLI::App& app, Selection& selection) {
   command->callback([options, &selection] {
     selection.run = [options] {
       SourceSet sources;
-      const auto model = exchange::read_model(options->model, sources, input_shapes());
+      const auto model = exchange::read_model(options->model, sources, given_of_model());
       if (!model.ok()) return report(model.diagnostics());
       report(model->warnings);
       const auto written =

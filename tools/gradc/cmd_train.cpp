@@ -125,7 +125,7 @@ int run(rt::CommandKind kind, TrainCommandLine& options) {
   auto target = TargetInfo::host_as(options.cpu);
   if (!target.ok()) return tool::report(target.diagnostics());
   compile.target = target.take();
-  auto model = CompiledModel::open(options.model, compile, sources, input_shapes());
+  auto model = CompiledModel::open(options.model, compile, sources, given_of_model());
   if (!model.ok()) return tool::report(model.diagnostics());
   tool::report((*model)->take_warnings());
   if (kind == rt::kTrainCommand) {

@@ -81,9 +81,9 @@ void add_no_warn(CLI::App& command) {
       ->allow_extra_args(false);
 }
 
-InputShapes& input_shapes() {
-  static InputShapes shapes;
-  return shapes;
+Given& given_of_model() {
+  static Given given;
+  return given;
 }
 
 namespace {
@@ -105,7 +105,7 @@ bool take_shape(const std::string& text) {
     shape.push_back(extent);
     begin = end + 1;
   }
-  input_shapes().insert_or_assign(text.substr(0, equals), std::move(shape));
+  given_of_model().shapes.insert_or_assign(text.substr(0, equals), std::move(shape));
   return true;
 }
 
@@ -126,6 +126,28 @@ void add_shape(CLI::App& command) {
           "the shape of an input, of one example, where the model's file leaves it open "
           "(repeatable)")
       ->type_name("INPUT=EXTENTS")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->allow_extra_args(false);
+}
+
+void add_set(CLI::App& command) {
+  command
+      .add_option_function<std::vector<std::string>>(
+          "--set",
+          [](const std::vector<std::string>& texts) {
+            for (const std::string& text : texts) {
+              std::optional<SetValue> set = parse_set_value(text);
+              if (!set)
+                throw CLI::ValidationError(
+                    "--set", fmt::format("\"{}\" is not of the form training.batch_size=32",
+                                         printable(text, 80)));
+              given_of_model().values.push_back(std::move(*set));
+            }
+          },
+          "another value for this run, such as training.optimizer.learning_rate=0.1 or "
+          "layers.hidden.units=64 (repeatable)")
+      ->type_name("PATH=VALUE")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->allow_extra_args(false);

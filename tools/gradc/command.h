@@ -39,10 +39,11 @@ rt::Warnings& silenced_warnings();
 /// --no-warn KIND, for every command that takes a model.
 void add_no_warn(CLI::App& command);
 
-/// The shapes of inputs that --shape gave, for the whole run of the command.
-InputShapes& input_shapes();
-/// --shape, for every command that takes a model.
+/// What --shape and --set gave, for the whole run of the command.
+Given& given_of_model();
+/// --shape and --set, for every command that takes a model.
 void add_shape(CLI::App& command);
+void add_set(CLI::App& command);
 
 /// Prints diagnostics on stderr, with the lines of the files they are about; gives kUserError if
 /// one is an error, kUsageError if all errors are wrong uses of the command.

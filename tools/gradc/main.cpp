@@ -111,6 +111,7 @@ int run(int argc, char** argv) {
                            "plan", "summary", "check", "bench", "convert"}) {
     add_no_warn(*app.get_subcommand(name));
     add_shape(*app.get_subcommand(name));
+    add_set(*app.get_subcommand(name));
   }
   // Only now: a sub-command would inherit it, and each has an example of its own.
   app.footer(kFooter);

@@ -85,5 +85,25 @@ TEST_F(Convert, StatisticsOfTheDataAreWrittenAfterTraining) {
   }
 }
 
+TEST_F(Convert, ValuesAreSetForARun) {
+  const std::string set = " --set layers.d.units=3 --set training.optimizer.learning_rate=0.5";
+  Outcome outcome = gradc("convert " + in("net.json") + set + " -o " + in("set.json"));
+  ASSERT_EQ(outcome.code, 0) << outcome.output;
+  const std::string text = read_file(in("set.json"));
+  EXPECT_NE(text.find("\"units\": 3"), std::string::npos) << text;
+  EXPECT_NE(text.find("\"learning_rate\": 0.5"), std::string::npos) << text;
+  outcome = gradc("check " + in("net.json") + " --set layers.d.unitz=3");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_NE(outcome.output.find("did you mean \"units\""), std::string::npos) << outcome.output;
+  outcome = gradc("plan " + in("net.json") + " --set layer.d.units=3");
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_NE(outcome.output.find("did you mean \"layers\""), std::string::npos) << outcome.output;
+  EXPECT_EQ(gradc("plan " + in("net.json") + " --set units").code, 2);
+  write_text_file(in("around.json"), R"({"model": "net.json"})");
+  outcome = gradc("convert " + in("around.json") + set + " -o " + in("no.json"));
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_NE(outcome.output.find("stays as it is"), std::string::npos) << outcome.output;
+}
+
 }  // namespace
 }  // namespace gradc::test

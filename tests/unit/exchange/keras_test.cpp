@@ -231,5 +231,23 @@ TEST(Keras, AFileAroundIt) {
   EXPECT_EQ(model->inputs[0].spec.shape, (Ints{9}));
 }
 
+TEST(Keras, NamesNoFileOutsideOfItsFolder) {
+  const auto with_file = [](const std::string& file) {
+    return read_text(R"({"class_name": "Sequential", "keras_version": "2.11.0", "config": {
+      "name": "s", "layers": [
+        {"class_name": "InputLayer", "config": {"name": "i", "batch_input_shape": [null, 4]}},
+        {"class_name": "Gir", "config": {"name": "g", "file": ")" +
+                     file + R"(", "sizes": {"WIDTH": 3}}}]}})")
+        .problems;
+  };
+  const std::string outside = std::string(GRADC_SOURCE_DIR) + "/tests/functions/swiglu.gir";
+  EXPECT_NE(with_file(outside).find("may name none outside of its folder"), std::string::npos)
+      << with_file(outside);
+  EXPECT_NE(with_file("../swiglu.gir").find("in the model's folder or below it"),
+            std::string::npos);
+  EXPECT_NE(with_file("swiglu.gir").find("no such file"), std::string::npos)
+      << with_file("swiglu.gir");
+}
+
 }  // namespace
 }  // namespace gradc::exchange

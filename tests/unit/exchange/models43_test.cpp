@@ -85,7 +85,7 @@ class Models43 : public ::testing::TestWithParam<SharedModel> {
  protected:
   Result<Model> read() {
     SourceSet sources;
-    auto model = read_model(GetParam().path, sources, shapes_for(GetParam().name));
+    auto model = read_model(GetParam().path, sources, {.shapes = shapes_for(GetParam().name)});
     problems_ = problems_of(model, sources);
     return model;
   }
@@ -273,7 +273,7 @@ TEST_P(Models43, ComesBackFromEveryFormat) {
   const std::filesystem::path folder =
       std::filesystem::path(::testing::TempDir()) / ("formats_" + GetParam().name);
   std::filesystem::create_directories(folder);
-  const auto native = native_document(GetParam().path, shapes_for(GetParam().name));
+  const auto native = native_document(GetParam().path, {.shapes = shapes_for(GetParam().name)});
   ASSERT_TRUE(native.ok()) << native.message();
   SourceSet sources;
   const auto own = read_model_text("own.json", (**native).dump(), sources);

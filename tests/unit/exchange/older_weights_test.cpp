@@ -121,7 +121,7 @@ TEST(OlderWeights, OfAWholeFile) {
           "nb_col": 3, "dim_ordering": "th", "batch_input_shape": [null, 5, 7, 8]}},
         {"class_name": "Flatten", "config": {"name": "f"}},
         {"class_name": "Dense", "config": {"name": "d", "output_dim": 1}}]})",
-                                     sources, {.dialects = &all_dialects(), .shapes = {}});
+                                     sources, {.dialects = &all_dialects(), .given = {}});
   ASSERT_TRUE(model.ok()) << problems_of(model, sources);
   const rt::Array kernel = digits({4, 5, 2, 3});
   const rt::Array bias = digits({4});

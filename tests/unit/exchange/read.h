@@ -23,8 +23,8 @@ struct Read {
 
 inline Read read_text(const std::string& text, const InputShapes& shapes = {}) {
   SourceSet sources;
-  Result<Model> model =
-      read_model_text("keras.json", text, sources, {.dialects = &all_dialects(), .shapes = shapes});
+  Result<Model> model = read_model_text("keras.json", text, sources,
+                                        {.dialects = &all_dialects(), .given = {.shapes = shapes}});
   std::string problems = problems_of(model, sources);
   return {std::move(sources), std::move(model), std::move(problems)};
 }

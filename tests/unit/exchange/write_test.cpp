@@ -193,7 +193,7 @@ TEST(Write, OptionsOfCallsAndOptionsThatKerasDoesNotHave) {
       EXPECT_FALSE(layer["config"].contains("use_causal_mask"));
     SourceSet again;
     const auto copy =
-        read_model_text("written.json", text, again, {.dialects = &all_dialects(), .shapes = {}});
+        read_model_text("written.json", text, again, {.dialects = &all_dialects(), .given = {}});
     ASSERT_TRUE(copy.ok()) << problems_of(copy, again);
     const std::string wanted = text_of_model(*model);
     EXPECT_EQ(text_of_model(*copy).substr(0, wanted.size()), wanted);  // and a loss that is assumed

@@ -87,6 +87,8 @@ TEST(Function, ProblemsAreShownInBothFiles) {
 TEST(Function, RowsOfResultsSeeNoOthers) {
   expect_problem(layer_of("sum_of_rows.gir"), {"%y : f32[32x4], of which a row sees other rows"});
   expect_problem(layer_of("softmax_of_rows.gir"), {"%y : f32[32x4], of which a row sees other"});
+  expect_problem(layer_of("first_rows.gir"), {"%y : f32[32x4], of which a row sees other"});
+  expect_problem(layer_of("times_batch.gir"), {"%y : f32[32x4], of which a row sees other"});
 }
 
 TEST(Function, StatesOfSeveralRowsStayInATail) {
@@ -114,6 +116,26 @@ TEST(Function, IsCheckedForEveryBatchThatIsAsked) {
   ASSERT_EQ(problem.notes.size(), 1U);
   EXPECT_EQ(problem.notes[0].message, "gir layer \"f\" is here");
   EXPECT_EQ(problem.notes[0].place.pointer, "/layers/0");
+}
+
+TEST(RawOp, RowsOfResultsSeeNoOthers) {
+  const auto problems = [](const char* layer) {
+    return problems_of(with_layers(std::string(R"({"type": "op.)") + layer + "}", "[4]"));
+  };
+  for (const char* mixes :
+       {R"(softmax", "attributes": {"axis": 0})", R"(reverse", "attributes": {"axes": [0]})",
+        R"(reverse", "attributes": {"axes": [0, 1]})"})
+    EXPECT_NE(problems(mixes).find("of which a row sees other rows of the batch"),
+              std::string::npos)
+        << mixes << problems(mixes);
+  for (const char* apart : {R"(softmax", "attributes": {"axis": 1})", R"(tanh")",
+                            R"(reverse", "attributes": {"axes": [1]})"})
+    EXPECT_EQ(problems(apart), "") << apart;
+  // By its product with the transposed batch every row sees all.
+  EXPECT_NE(problems_of(R"({"inputs": [{"name": "x", "shape": [4]}], "layers": [
+              {"type": "op.matmul", "attributes": {"transpose_b": true}, "inputs": ["x", "x"]}]})")
+                .find("of which a row sees other rows"),
+            std::string::npos);
 }
 
 TEST(RawOp, IsCheckedForEveryBatchThatIsAsked) {
