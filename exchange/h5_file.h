@@ -1,9 +1,8 @@
-// libhdf5 behind few functions: h5/ has them, no_h5/ those of libgradc, where every one says that
-// it is not there (Debian's static libhdf5 cannot go into a shared library, and the shared one
-// loads forty others into the host).
-//
-// HDF5 files that may come from anywhere: what Keras itself refuses is refused (links to elsewhere,
-// data in other files, sizes that are stated and not there).
+// HDF5 files behind few functions. They are read by h5/, which takes nothing on trust: a file may
+// come from anywhere. What Keras itself refuses is refused (links to elsewhere, data in other
+// files, sizes that are stated and not there). They are written by libhdf5 in h5_write/; no_h5/
+// says that it is not there in libgradc (Debian's static libhdf5 cannot go into a shared library,
+// and the shared one loads forty others into the host).
 #pragma once
 
 #include "runtime/array.h"
@@ -18,22 +17,26 @@
 
 namespace gradc::exchange {
 
-class H5Bytes;
+namespace h5 {
+class Reader;
+struct Attribute;
+}  // namespace h5
 
 class H5File {
  public:
   static Result<std::unique_ptr<H5File>> open(const std::string& path);
   /// A file in memory, which must outlive this; `name` is for messages.
-  static Result<std::unique_ptr<H5File>> open_image(const std::string& name, rt::Bytes& bytes);
+  static Result<std::unique_ptr<H5File>> open_image(const std::string& name,
+                                                    const rt::Bytes& bytes);
   H5File(const H5File&) = delete;
   H5File& operator=(const H5File&) = delete;
   ~H5File();
 
   /// Whether the path leads to a group or dataset of this file, by plain links only.
-  bool has(const std::string& path) const;
-  bool is_group(const std::string& path) const;
+  bool has(std::string_view path) const;
+  bool is_group(std::string_view path) const;
   /// The same for every path to one object; nothing where there is none.
-  std::optional<uint64_t> address(const std::string& path) const;
+  std::optional<uint64_t> address(std::string_view path) const;
   /// Names of what a group holds, in byte order.
   Result<std::vector<std::string>> members(const std::string& group) const;
   bool has_attribute(const std::string& object, const std::string& name) const;
@@ -46,14 +49,14 @@ class H5File {
   Result<rt::Array> dataset(const std::string& path) const;
 
  private:
-  H5File(int64_t file, std::string name, std::shared_ptr<const H5Bytes> bytes)
-      : file_(file), name_(std::move(name)), bytes_(std::move(bytes)) {}
+  H5File(std::string name, std::unique_ptr<h5::Reader> reader);
   Diagnostic problem(std::string_view what) const;
+  const h5::Attribute* attribute(std::string_view object, std::string_view name) const;
+  bool is_too_much(uint64_t bytes) const;
 
-  int64_t file_;  ///< HDF5's hid_t
   std::string name_;
-  std::shared_ptr<const H5Bytes> bytes_;
-  mutable uint64_t read_bytes_ = 0;  ///< of all datasets
+  std::unique_ptr<h5::Reader> reader_;
+  mutable uint64_t read_bytes_ = 0;  ///< of all datasets, and of what they were unpacked from
 };
 
 /// What a file is made of; groups on the way to what is named are made.

@@ -1,17 +1,19 @@
-// Numbers out of a file. Sizes that libhdf5 1.10 takes on trust are compared first: what a layout
-// states and what is stored, and what every compressed block is when it is unpacked.
+// Numbers out of a file. How many bytes are stated is compared with how many are stored before any
+// are made.
 #include "support/utf8.h"
 
-#include "exchange/h5/file_bytes.h"
-#include "exchange/h5/handle.h"
+#include "exchange/h5/chunks.h"
+#include "exchange/h5/filters.h"
+#include "exchange/h5/numbers.h"
+#include "exchange/h5/reader.h"
 #include "exchange/h5_file.h"
 
-#include <algorithm>
-#include <array>
-#include <zlib.h>
+#include <cstring>
 
 namespace gradc::exchange {
 namespace {
+
+using h5::MessageType;
 
 /// What may be stated beyond what is stored: a dataset of one value for all elements takes none.
 constexpr uint64_t kFreeBytes = uint64_t{64} << 20U;
@@ -22,195 +24,214 @@ bool is_bomb(uint64_t stated, uint64_t stored) {
   return stated > kFreeBytes && stated / kMaxInflation > stored;
 }
 
-struct NumberType {
-  rt::Dtype dtype;
-  hid_t memory;
+/// What is known of a dataset before its bytes are read.
+struct Dataset {
+  h5::NumberType type;
+  h5::Dataspace space;
+  h5::Layout layout;
+  std::vector<h5::Filter> filters;
+  h5::Span fill;  ///< an element; empty: zeros
+  // chunked
+  h5::Grid grid;
+  std::vector<h5::Chunk> chunks;
+
+  uint64_t stored = 0;  ///< bytes
 };
 
-/// Where sign, exponent and mantissa of a float lie.
-struct FloatFields {
-  size_t sign, exponent, exponent_bits, mantissa, mantissa_bits;
-  bool operator==(const FloatFields&) const = default;
-};
-constexpr FloatFields kFloats[] = {
-    {15, 10, 5, 0, 10}, {15, 7, 8, 0, 7}, {31, 23, 8, 0, 23}, {63, 52, 11, 0, 52}};
-
-bool is_usual_float(hid_t type) {
-  FloatFields fields{};
-  if (H5Tget_fields(type, &fields.sign, &fields.exponent, &fields.exponent_bits, &fields.mantissa,
-                    &fields.mantissa_bits) < 0)
-    return false;
-  return std::ranges::any_of(kFloats, [&](const FloatFields& usual) {
-    return usual == fields && usual.sign + 1 == 8 * H5Tget_size(type) &&
-           H5Tget_ebias(type) == (size_t{1} << (usual.exponent_bits - 1)) - 1;
-  });
-}
-
-/// The type that a dataset is read as; floats of 16 bits become f32, integers i64 unless they are
-/// of 32 bits. Only numbers that fill their bytes in the usual way.
-bool number_type(hid_t type, NumberType& out) {
-  const size_t bytes = H5Tget_size(type);
-  const H5T_class_t kind = H5Tget_class(type);
-  if (kind != H5T_FLOAT && kind != H5T_INTEGER) return false;
-  if (H5Tget_offset(type) != 0 || H5Tget_precision(type) != 8 * bytes) return false;
-  if (kind == H5T_FLOAT) {
-    out = bytes == 8 ? NumberType{rt::Dtype::kF64, H5T_NATIVE_DOUBLE}
-                     : NumberType{rt::Dtype::kF32, H5T_NATIVE_FLOAT};
-    return is_usual_float(type);
+/// The value of what is not stored (IV.A.2.e, IV.A.2.f); empty where it is zero.
+bool read_fill(const std::vector<h5::Message>& header, size_t element, h5::Span& out) {
+  uint64_t size = 0;
+  if (const h5::Message* message = h5::find_message(header, MessageType::kFillValue)) {
+    h5::Cursor at(message->data);
+    const uint8_t version = at.u8();
+    if (message->shared || version < 1 || version > 3) return false;
+    const uint8_t flags = at.u8();
+    if (version < 3) at.skip(1);
+    const bool stated = version < 3 ? at.u8() == 1 : (flags & 0x20U) != 0;
+    size = stated ? at.u32() : 0;
+    out = at.take(size);
+    if (!at.ok()) return false;
+  } else if (const h5::Message* old = h5::find_message(header, MessageType::kOldFillValue)) {
+    h5::Cursor at(old->data);
+    size = at.u32();
+    out = at.take(size);
+    if (!at.ok() || old->shared) return false;
   }
-  out = bytes <= 4 && H5Tget_sign(type) == H5T_SGN_2
-            ? NumberType{rt::Dtype::kI32, H5T_NATIVE_INT32}
-            : NumberType{rt::Dtype::kI64, H5T_NATIVE_INT64};
-  return bytes == 1 || bytes == 2 || bytes == 4 || bytes == 8;
+  return size == 0 || size == element;
 }
 
-using Extents = std::array<hsize_t, H5S_MAX_RANK>;
-
-/// How the blocks of a dataset are packed.
-struct Packing {
-  bool known = true;  ///< nothing but these
-  bool deflate = false;
-};
-
-Packing packing_of(hid_t made) {
-  Packing packing;
-  const int filters = H5Pget_nfilters(made);
-  packing.known = filters >= 0 && filters <= 2;
-  for (int i = 0; packing.known && i < filters; ++i) {
-    unsigned flags = 0;
-    unsigned config = 0;
-    size_t values = 0;
-    const H5Z_filter_t filter = H5Pget_filter2(made, static_cast<unsigned>(i), &flags, &values,
-                                               nullptr, 0, nullptr, &config);
-    // Bytes are shuffled before they are compressed.
-    if (filter == H5Z_FILTER_DEFLATE && !packing.deflate) {
-      packing.deflate = true;
-    } else {
-      packing.known = filter == H5Z_FILTER_SHUFFLE && i == 0;
-    }
+/// Sets all elements to the fill value.
+void put_fill(h5::Span fill, rt::Span<uint8_t> out) {
+  if (fill.empty() || std::ranges::all_of(fill, [](uint8_t byte) { return byte == 0; })) {
+    if (!out.empty()) std::memset(out.data(), 0, out.size());
+    return;
   }
-  return packing;
+  for (size_t at = 0; at < out.size(); at += fill.size())
+    std::memcpy(out.data() + at, fill.data(), fill.size());
 }
 
-/// Whether zlib makes exactly so many bytes of these.
-bool inflates_to(std::span<const uint8_t> packed, size_t bytes, std::vector<uint8_t>& room) {
-  room.resize(bytes + 1);
-  z_stream stream{};
-  if (packed.size() > UINT32_MAX || room.size() > UINT32_MAX || inflateInit(&stream) != Z_OK)
-    return false;
-  stream.next_in = const_cast<uint8_t*>(packed.data());
-  stream.avail_in = static_cast<uInt>(packed.size());
-  stream.next_out = room.data();
-  stream.avail_out = static_cast<uInt>(room.size());
-  const int state = inflate(&stream, Z_FINISH);
-  const bool exact = state == Z_STREAM_END && stream.total_out == bytes;
-  inflateEnd(&stream);
-  return exact;
-}
-
-/// Whether every block that is stored is as long as the layout says.
-bool are_sound_blocks(hid_t set, const H5Bytes& file, size_t element, hid_t made, int rank,
-                      const Extents& extents) {
-  Extents block{};
-  if (rank < 1 || H5Pget_chunk(made, rank, block.data()) != rank) return false;
-  const Packing packing = packing_of(made);
-  size_t bytes = element;
-  for (int i = 0; i < rank; ++i) {
-    const auto axis = static_cast<size_t>(i);
-    if (block[axis] == 0 || bytes > UINT32_MAX / block[axis]) return false;
-    bytes *= block[axis];
+/// Copies what of a block lies in the dataset, row by row of its last axis.
+void put_block(const Dataset& set, uint64_t number, h5::Span block, uint8_t* out) {
+  const size_t rank = set.space.extents.size();
+  const size_t element = set.type.bytes;
+  std::vector<uint64_t> begin(rank);
+  std::vector<uint64_t> length(rank);  // of the part inside
+  for (size_t axis = rank; axis-- > 0;) {
+    begin[axis] = number % set.grid.counts[axis] * set.layout.block[axis];
+    number /= set.grid.counts[axis];
+    length[axis] = std::min(set.layout.block[axis], set.space.extents[axis] - begin[axis]);
   }
-  std::vector<uint8_t> room;
-  Extents at{};
+  std::vector<uint64_t> at(rank);
   for (;;) {
-    unsigned skipped = 0;
-    haddr_t address = HADDR_UNDEF;
-    hsize_t size = 0;
-    if (H5Dget_chunk_info_by_coord(set, at.data(), &skipped, &address, &size) < 0) return false;
-    if (address != HADDR_UNDEF) {
-      const std::span<const uint8_t> stored = file.at(address, size);
-      if (skipped != 0 || stored.empty() || is_bomb(bytes, stored.size())) return false;
-      if (packing.deflate ? !inflates_to(stored, bytes, room) : stored.size() != bytes)
-        return false;
+    uint64_t from = 0;
+    uint64_t to = 0;
+    for (size_t axis = 0; axis < rank; ++axis) {
+      from = from * set.layout.block[axis] + at[axis];
+      to = to * set.space.extents[axis] + begin[axis] + at[axis];
     }
-    int axis = rank - 1;
-    for (; axis >= 0; --axis) {
-      const auto i = static_cast<size_t>(axis);
-      at[i] += block[i];
-      if (at[i] < extents[i]) break;
-      at[i] = 0;
+    std::memcpy(out + to * element, block.data() + from * element, length[rank - 1] * element);
+    size_t axis = rank - 1;
+    while (axis-- > 0) {
+      if (++at[axis] < length[axis]) break;
+      at[axis] = 0;
     }
-    if (axis < 0) return true;
+    if (axis > rank) return;
   }
 }
 
-/// Why the bytes of a dataset cannot be what its shape says; empty if they are.
-std::string_view what_is_wrong(hid_t set, const H5Bytes& file, hid_t type, hid_t made, int rank,
-                               const Extents& extents, size_t count) {
-  const size_t element = H5Tget_size(type);
-  const uint64_t stored = H5Dget_storage_size(set);
-  switch (H5Pget_layout(made)) {
-    case H5D_COMPACT:
-      return stored == count * element ? "" : "is damaged";
-    case H5D_CONTIGUOUS:
-      return stored == count * element || stored == 0 ? "" : "is damaged";
-    case H5D_CHUNKED:
-      if (!packing_of(made).known) return "is packed by another filter than gzip (deflate)";
-      return count == 0 || are_sound_blocks(set, file, element, made, rank, extents) ? ""
-                                                                                     : "is damaged";
-    case H5D_VIRTUAL:
-    case H5D_LAYOUT_ERROR:
-    case H5D_NLAYOUTS:
-      break;
+/// Whether a block reaches beyond the dataset.
+bool is_edge(const Dataset& set, uint64_t number) {
+  for (size_t axis = set.grid.counts.size(); axis-- > 0;) {
+    const uint64_t at = number % set.grid.counts[axis];
+    number /= set.grid.counts[axis];
+    if ((at + 1) * set.layout.block[axis] > set.space.extents[axis]) return true;
   }
-  return "is of an unknown layout";
+  return false;
+}
+
+constexpr const char* kDamaged = "is damaged";
+constexpr const char* kUnreadable = "cannot be read";
+
+/// Datatype, shape, layout, filters and fill value; empty, or what is wrong.
+std::string read_header(h5::Reader& reader, const std::vector<h5::Message>& header, Dataset& out) {
+  const h5::Message* type = h5::find_message(header, MessageType::kDatatype);
+  const h5::Message* space = h5::find_message(header, MessageType::kDataspace);
+  const h5::Message* layout = h5::find_message(header, MessageType::kLayout);
+  if (type == nullptr || space == nullptr || layout == nullptr) return kUnreadable;
+  if (h5::find_message(header, MessageType::kExternalFiles) != nullptr)
+    return "lies in another file, which is not opened";
+  const std::string other = h5::number_type(reader.datatype(*type), out.type);
+  if (!other.empty()) return fmt::format("is of a type that is no number ({})", other);
+  auto shape = space->shared ? std::nullopt : h5::read_dataspace(space->data);
+  if (!shape || shape->is_null) return "has no shape";
+  out.space = std::move(*shape);
+  const std::string wrong =
+      layout->shared ? kUnreadable : h5::read_layout(layout->data, out.layout);
+  if (!wrong.empty()) return wrong;
+  if (const h5::Message* filters = h5::find_message(header, MessageType::kFilters)) {
+    const std::string unknown = filters->shared ? "a filter of an unknown form"
+                                                : h5::read_filters(filters->data, out.filters);
+    if (!unknown.empty()) return "is packed by " + unknown;
+  }
+  if (!out.filters.empty() && out.layout.kind != h5::Layout::Kind::kChunked) return kDamaged;
+  return read_fill(header, out.type.bytes, out.fill) ? "" : kDamaged;
+}
+
+/// Finds what of it is stored; empty, or what is wrong.
+std::string find_bytes(h5::Reader& reader, uint64_t count, Dataset& set) {
+  const h5::Layout& layout = set.layout;
+  set.stored = layout.size;
+  if (layout.kind == h5::Layout::Kind::kContiguous && layout.address == h5::kNowhere)
+    set.stored = 0;
+  if (layout.kind != h5::Layout::Kind::kChunked || count == 0) return {};
+  auto grid = h5::make_grid(set.space, layout);
+  if (!grid || layout.element != set.type.bytes) return kDamaged;
+  set.grid = std::move(*grid);
+  auto chunks =
+      h5::stored_chunks(reader.bytes(), layout, set.grid, !set.filters.empty(), reader.indices());
+  if (!chunks) return kDamaged;
+  set.chunks = std::move(*chunks);
+  for (const h5::Chunk& chunk : set.chunks)
+    set.stored += chunk.size;
+  return {};
+}
+
+/// All stored elements in turn; empty, or what is wrong.
+std::string read_elements(const h5::FileBytes& file, const Dataset& set, rt::Span<uint8_t> out) {
+  const h5::Layout& layout = set.layout;
+  if (layout.kind != h5::Layout::Kind::kChunked) {
+    const bool compact = layout.kind == h5::Layout::Kind::kCompact;
+    if (!compact && layout.address == h5::kNowhere) {
+      put_fill(set.fill, out);
+      return {};
+    }
+    const h5::Span bytes = compact ? layout.compact : file.at(layout.address, layout.size);
+    if (bytes.size() != out.size() || layout.size != out.size()) return kDamaged;
+    if (!bytes.empty()) std::memcpy(out.data(), bytes.data(), bytes.size());
+    return {};
+  }
+  put_fill(set.fill, out);
+  std::vector<uint8_t> room;
+  for (const h5::Chunk& chunk : set.chunks) {
+    const bool plain = set.filters.empty() || (layout.edges_unpacked && is_edge(set, chunk.number));
+    h5::Span block = file.at(chunk.address, chunk.size);
+    if (!plain) {
+      if (is_bomb(set.grid.block_bytes, chunk.size) ||
+          !h5::unpack(set.filters, chunk.skipped, block, set.grid.block_bytes, room))
+        return kDamaged;
+      block = room;
+    }
+    if (block.size() != set.grid.block_bytes) return kDamaged;
+    put_block(set, chunk.number, block, out.data());
+  }
+  return {};
 }
 
 }  // namespace
+
+/// Counts what was made; many names may lead to one dataset, many blocks to one.
+bool H5File::is_too_much(uint64_t bytes) const {
+  read_bytes_ += std::min(bytes, UINT64_MAX - read_bytes_);
+  return is_bomb(read_bytes_, reader_->bytes().size());
+}
 
 Result<rt::Array> H5File::dataset(const std::string& path) const {
   const auto bad = [&](std::string_view why) {
     return problem(fmt::format("the data \"{}\" {}", printable(path, 120), why));
   };
-  if (!has(path)) return bad("is not in the file, or behind a link that leads elsewhere");
-  const Handle set(H5Dopen2(file_, path.c_str(), H5P_DEFAULT), H5Dclose);
-  if (!set) return bad("cannot be read");
-  const Handle type(H5Dget_type(*set), H5Tclose);
-  const Handle space(H5Dget_space(*set), H5Sclose);
-  const Handle made(H5Dget_create_plist(*set), H5Pclose);
-  if (!type || !space || !made) return bad("cannot be read");
-  if (H5Pget_external_count(*made) > 0 || H5Pget_layout(*made) == H5D_VIRTUAL)
-    return bad("lies in another file, which is not opened");
-  NumberType number{};
-  if (!number_type(*type, number)) return bad("is of a type that is no number");
+  const std::optional<uint64_t> where = address(path);
+  if (!where) return bad("is not in the file, or behind a link that leads elsewhere");
+  const std::vector<h5::Message>* header = reader_->header(*where);
+  if (header == nullptr) return bad(kUnreadable);
+  const h5::FileBytes& file = reader_->bytes();
+  Dataset set;
+  std::string wrong = read_header(*reader_, *header, set);
+  if (!wrong.empty()) return bad(wrong);
   rt::Array array;
   array.name = rt::Str(path.c_str(), path.size());
-  array.dtype = number.dtype;
-  const int rank = H5Sget_simple_extent_ndims(*space);
-  if (rank < 0 || rank > H5S_MAX_RANK) return bad("has no shape");
-  Extents extents{};
-  if (H5Sget_simple_extent_dims(*space, extents.data(), nullptr) < 0) return bad("has no shape");
+  array.dtype = set.type.dtype;
+  for (const uint64_t extent : set.space.extents)
+    array.dims.push(static_cast<int64_t>(extent));
   size_t count = 0;
   size_t bytes = 0;
-  for (int i = 0; i < rank; ++i)
-    array.dims.push(static_cast<int64_t>(extents[static_cast<size_t>(i)]));
-  if (!rt::checked_size(array.dims.span(), rt::dtype_bytes(number.dtype), &count, &bytes))
+  if (!rt::checked_size(array.dims.span(), rt::dtype_bytes(array.dtype), &count, &bytes))
     return bad("is larger than memory can be");
-  const uint64_t stored = std::min<uint64_t>(H5Dget_storage_size(*set), bytes_->size());
+  wrong = find_bytes(*reader_, count, set);
+  if (!wrong.empty()) return bad(wrong);
+  const uint64_t stored = std::min(set.stored, file.size());
   if (is_bomb(bytes, stored))
     return bad(fmt::format("states {} bytes, but {} are stored", bytes, stored));
-  // Many names may lead to one dataset.
-  read_bytes_ += bytes;
-  if (is_bomb(read_bytes_, bytes_->size())) {
+  if (is_too_much(std::max<uint64_t>(bytes, set.grid.block_bytes * set.chunks.size()))) {
     return bad(fmt::format("makes {} bytes of what was read of a file of {}: more than it can hold",
-                           read_bytes_, bytes_->size()));
+                           read_bytes_, file.size()));
   }
-  const std::string_view wrong = what_is_wrong(*set, *bytes_, *type, *made, rank, extents, count);
+  if (count == 0) return array;
+  rt::Bytes raw;
+  raw.resize(count * set.type.bytes);
+  wrong = read_elements(file, set, {raw.data(), raw.size()});
   if (!wrong.empty()) return bad(wrong);
-  array.data.resize(bytes);
-  if (count > 0 &&
-      H5Dread(*set, number.memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, array.data.data()) < 0)
-    return bad("cannot be read");
+  if (!h5::convert(set.type, std::move(raw), array.data))
+    return bad("has integers above 9223372036854775807");
   return array;
 }
 

@@ -1,186 +1,145 @@
+// Names and texts of a file; its numbers are in dataset.cpp.
 #include "support/utf8.h"
 
-#include "exchange/h5/file_bytes.h"
-#include "exchange/h5/handle.h"
+#include "exchange/h5/datatype.h"
+#include "exchange/h5/reader.h"
 #include "exchange/h5_file.h"
-
-#include <algorithm>
-#include <array>
 
 namespace gradc::exchange {
 namespace {
 
 constexpr size_t kMaxStringBytes = size_t{256} << 20U;
 constexpr size_t kMaxMembers = 1'000'000;
-std::string text_of(const char* bytes, size_t length) {
-  std::string text(bytes, length);
-  const size_t end = text.find('\0');
-  if (end != std::string::npos) text.resize(end);
-  return text;
+
+/// Strings whose bytes follow each other, up to the first NUL of each; blanks are kept, as h5py
+/// keeps them.
+bool read_fixed(const h5::Attribute& attribute, uint64_t length, uint64_t count,
+                std::vector<std::string>& out) {
+  h5::Cursor at(attribute.data);
+  for (uint64_t i = 0; i < count && at.ok(); ++i) {
+    const h5::Span bytes = at.take(length);
+    out.emplace_back(bytes.begin(), std::ranges::find(bytes, uint8_t{0}));
+  }
+  return at.ok();
 }
 
-/// Strings whose bytes follow each other.
-bool read_fixed(hid_t attribute, hid_t type, size_t count, std::vector<std::string>& out) {
-  const size_t length = H5Tget_size(type);
-  if (length == 0 || count > kMaxStringBytes / length) return false;
-  std::vector<char> bytes(count * length + 1);
-  if (H5Aread(attribute, type, bytes.data()) < 0) return false;
-  for (size_t i = 0; i < count; ++i)
-    out.push_back(text_of(bytes.data() + i * length, length));
-  return true;
-}
-
-/// Leaves stored references as they are, where the library would follow them.
-herr_t keep_references(hid_t stored, hid_t, H5T_cdata_t* state, size_t, size_t, size_t, void*,
-                       void*, hid_t) {
-  return state->command != H5T_CONV_INIT || H5Tget_size(stored) == H5Bytes::kReference ? 0 : -1;
-}
-
-/// The type that references are read as, bytes that mean nothing to the library; negative where
-/// there is none. It lives as long as the library.
-hid_t reference_type() {
-  static const hid_t made = [] {
-    const hid_t type = H5Tcreate(H5T_OPAQUE, H5Bytes::kReference);
-    const Handle text(H5Tcopy(H5T_C_S1), H5Tclose);
-    if (type < 0 || H5Tset_size(*text, H5T_VARIABLE) < 0) return hid_t{-1};
-    const herr_t status =
-        H5Tregister(H5T_PERS_SOFT, "gradc text reference", *text, type, keep_references);
-    return status < 0 ? hid_t{-1} : type;
-  }();
-  return made;
-}
-
-bool read_variable(hid_t attribute, const H5Bytes& file, size_t count,
+bool read_variable(const h5::Attribute& attribute, h5::Reader& reader, uint64_t count,
                    std::vector<std::string>& out) {
-  const hid_t type = reference_type();
-  std::vector<uint8_t> references(count * H5Bytes::kReference);
-  if (type < 0 || H5Aread(attribute, type, references.data()) < 0) return false;
+  h5::Cursor at(attribute.data);
   size_t bytes = 0;
-  for (size_t i = 0; i < count; ++i) {
-    std::optional<std::string> text = file.text(&references[i * H5Bytes::kReference]);
+  for (uint64_t i = 0; i < count; ++i) {
+    std::optional<std::string> text = reader.text(at.take(h5::Reader::kReference));
     if (!text || (bytes += text->size()) > kMaxStringBytes) return false;
     out.push_back(std::move(*text));
   }
   return true;
 }
 
-struct Listing {
-  std::vector<std::string> names;
-};
+bool read_texts(const h5::Attribute& attribute, h5::Reader& reader, std::vector<std::string>& out) {
+  const auto space = h5::read_dataspace(attribute.space);
+  const auto count = space ? h5::element_count(*space) : std::nullopt;
+  if (!count) return false;
+  if (*count == 0) return true;
+  const auto type = h5::read_datatype(attribute.type);
+  if (!type || *count > kMaxMembers) return false;
+  if (type->kind == h5::TypeClass::kString) return read_fixed(attribute, type->size, *count, out);
+  constexpr uint32_t kText = 1;  // and not a sequence of elements of another type
+  const bool is_text = type->kind == h5::TypeClass::kVariable && (type->bits & 0x0FU) == kText &&
+                       type->size == h5::Reader::kReference;
+  return is_text && read_variable(attribute, reader, *count, out);
+}
 
-herr_t add_name(hid_t, const char* name, const H5L_info_t*, void* data) {
-  auto& listing = *static_cast<Listing*>(data);
-  if (listing.names.size() >= kMaxMembers) return -1;
-  listing.names.emplace_back(name);
-  return 0;
+Result<std::unique_ptr<h5::Reader>> read(const std::string& name,
+                                         std::unique_ptr<const h5::FileBytes> bytes) {
+  std::unique_ptr<h5::Reader> reader = h5::Reader::open(std::move(bytes));
+  if (reader) return reader;
+  return make_error(DiagKind::kInvalidData, {.file = name},
+                    "\"{}\" is no HDF5 file, or a damaged one", printable(name, 200));
+}
+
+const h5::Link* find_link(const std::vector<h5::Link>* links, std::string_view name) {
+  if (links == nullptr) return nullptr;
+  const auto found = std::ranges::lower_bound(*links, name, {}, &h5::Link::name);
+  return found != links->end() && found->name == name ? &*found : nullptr;
 }
 
 }  // namespace
 
+H5File::H5File(std::string name, std::unique_ptr<h5::Reader> reader)
+    : name_(std::move(name)), reader_(std::move(reader)) {}
+
+H5File::~H5File() = default;
+
 Result<std::unique_ptr<H5File>> H5File::open(const std::string& path) {
-  be_quiet();
-  std::shared_ptr<const H5Bytes> bytes = H5Bytes::open(path);
-  const hid_t file = bytes ? H5Fopen(path.c_str(), H5F_ACC_RDONLY, H5P_DEFAULT) : -1;
-  if (file < 0) {
-    return make_error(DiagKind::kInvalidData, {.file = path},
-                      "\"{}\" is no HDF5 file, or a damaged one", printable(path, 200));
-  }
-  return std::unique_ptr<H5File>(new H5File(file, path, std::move(bytes)));
+  GRADC_TRY(std::unique_ptr<h5::Reader> reader, read(path, h5::FileBytes::open(path)));
+  return std::unique_ptr<H5File>(new H5File(path, std::move(reader)));
 }
 
-Result<std::unique_ptr<H5File>> H5File::open_image(const std::string& name, rt::Bytes& bytes) {
-  be_quiet();
-  std::shared_ptr<const H5Bytes> own = H5Bytes::image({bytes.data(), bytes.size()});
-  const Handle access(H5Pcreate(H5P_FILE_ACCESS), H5Pclose);
-  constexpr size_t kIncrement = 65536;
-  hid_t file = -1;
-  if (own && access && H5Pset_fapl_core(*access, kIncrement, 0) >= 0 &&
-      H5Pset_file_image(*access, bytes.data(), bytes.size()) >= 0)
-    file = H5Fopen(name.c_str(), H5F_ACC_RDONLY, *access);
-  if (file < 0) {
-    return make_error(DiagKind::kInvalidData, {.file = name},
-                      "\"{}\" is no HDF5 file, or a damaged one", printable(name, 200));
-  }
-  return std::unique_ptr<H5File>(new H5File(file, name, std::move(own)));
-}
-
-H5File::~H5File() {
-  H5Fclose(file_);
+Result<std::unique_ptr<H5File>> H5File::open_image(const std::string& name,
+                                                   const rt::Bytes& bytes) {
+  GRADC_TRY(std::unique_ptr<h5::Reader> reader,
+            read(name, h5::FileBytes::image({bytes.data(), bytes.size()})));
+  return std::unique_ptr<H5File>(new H5File(name, std::move(reader)));
 }
 
 Diagnostic H5File::problem(std::string_view what) const {
   return make_error(DiagKind::kInvalidData, {.file = name_}, "{}", what);
 }
 
-bool H5File::has(const std::string& path) const {
-  for (size_t end = 0; end < path.size();) {
-    const size_t begin = end + (path[end] == '/' ? 1 : 0);
-    end = std::min(path.find('/', begin), path.size());
-    if (end == begin) continue;
-    const std::string part = path.substr(0, end);
-    H5L_info_t info{};
-    if (H5Lget_info(file_, part.c_str(), &info, H5P_DEFAULT) < 0) return false;
-    if (info.type != H5L_TYPE_HARD) return false;  // soft and external links lead elsewhere
+std::optional<uint64_t> H5File::address(std::string_view path) const {
+  uint64_t object = reader_->root();
+  while (!path.empty()) {
+    const size_t end = std::min(path.find('/'), path.size());
+    const std::string_view part = path.substr(0, end);
+    path.remove_prefix(std::min(end + 1, path.size()));
+    if (part.empty()) continue;
+    const h5::Link* link = find_link(reader_->links(object), part);
+    if (link == nullptr || !link->address) return std::nullopt;  // soft and external: elsewhere
+    object = *link->address;
   }
-  return true;
+  return object;
 }
 
-bool H5File::is_group(const std::string& path) const {
-  if (!has(path)) return false;
-  const Handle object(H5Oopen(file_, path.empty() ? "/" : path.c_str(), H5P_DEFAULT), H5Oclose);
-  return object && H5Iget_type(*object) == H5I_GROUP;
+bool H5File::has(std::string_view path) const {
+  return address(path).has_value();
 }
 
-std::optional<uint64_t> H5File::address(const std::string& path) const {
-  if (!has(path)) return std::nullopt;
-#if H5_VERSION_GE(1, 12, 0)
-  H5O_info1_t info{};
-  const herr_t status = H5Oget_info_by_name1(file_, path.c_str(), &info, H5P_DEFAULT);
-#else
-  H5O_info_t info{};
-  const herr_t status = H5Oget_info_by_name(file_, path.c_str(), &info, H5P_DEFAULT);
-#endif
-  return status < 0 ? std::nullopt : std::optional<uint64_t>(info.addr);
+bool H5File::is_group(std::string_view path) const {
+  const std::optional<uint64_t> object = address(path);
+  const std::vector<h5::Message>* header = object ? reader_->header(*object) : nullptr;
+  return header != nullptr && h5::is_group(*header);
 }
 
 Result<std::vector<std::string>> H5File::members(const std::string& group) const {
-  Listing listing;
-  const Handle object(
-      has(group) ? H5Gopen2(file_, group.empty() ? "/" : group.c_str(), H5P_DEFAULT) : -1,
-      H5Gclose);
-  if (!object || H5Literate(*object, H5_INDEX_NAME, H5_ITER_INC, nullptr, add_name, &listing) < 0)
+  const std::optional<uint64_t> object = address(group);
+  const std::vector<h5::Link>* links = object ? reader_->links(*object) : nullptr;
+  if (links == nullptr)
     return problem(fmt::format("the group \"{}\" cannot be read", printable(group, 120)));
-  return std::move(listing.names);
+  std::vector<std::string> names;
+  for (const h5::Link& link : *links)
+    names.push_back(link.name);
+  return names;
+}
+
+const h5::Attribute* H5File::attribute(std::string_view object, std::string_view name) const {
+  const std::optional<uint64_t> where = address(object);
+  const std::vector<h5::Attribute>* all = where ? reader_->attributes(*where) : nullptr;
+  if (all == nullptr) return nullptr;
+  const auto found = std::ranges::lower_bound(*all, name, {}, &h5::Attribute::name);
+  return found != all->end() && found->name == name ? &*found : nullptr;
 }
 
 bool H5File::has_attribute(const std::string& object, const std::string& name) const {
-  return has(object) && H5Aexists_by_name(file_, object.empty() ? "/" : object.c_str(),
-                                          name.c_str(), H5P_DEFAULT) > 0;
+  return attribute(object, name) != nullptr;
 }
 
 Result<std::vector<std::string>> H5File::strings(const std::string& object,
                                                  const std::string& name) const {
-  const auto bad = [&] {
-    return problem(fmt::format("the attribute \"{}\" of \"{}\" is no text that can be read", name,
-                               printable(object.empty() ? "/" : object, 120)));
-  };
-  if (!has_attribute(object, name)) return bad();
-  const Handle attribute(H5Aopen_by_name(file_, object.empty() ? "/" : object.c_str(), name.c_str(),
-                                         H5P_DEFAULT, H5P_DEFAULT),
-                         H5Aclose);
-  if (!attribute) return bad();
-  const Handle type(H5Aget_type(*attribute), H5Tclose);
-  const Handle space(H5Aget_space(*attribute), H5Sclose);
-  if (!type || !space) return bad();
+  const h5::Attribute* found = attribute(object, name);
   std::vector<std::string> texts;
-  const hssize_t count = H5Sget_simple_extent_npoints(*space);
-  if (count <= 0) return texts;
-  if (H5Tget_class(*type) != H5T_STRING || static_cast<size_t>(count) > kMaxMembers) return bad();
-  const bool read = H5Tis_variable_str(*type) > 0
-                        ? read_variable(*attribute, *bytes_, static_cast<size_t>(count), texts)
-                        : read_fixed(*attribute, *type, static_cast<size_t>(count), texts);
-  if (!read) return bad();
-  return texts;
+  if (found != nullptr && read_texts(*found, *reader_, texts)) return texts;
+  return problem(fmt::format("the attribute \"{}\" of \"{}\" is no text that can be read", name,
+                             printable(object.empty() ? "/" : object, 120)));
 }
 
 Result<std::vector<std::string>> H5File::split_strings(const std::string& object,

@@ -1,49 +1,42 @@
-// A file's own bytes, beside libhdf5's view of it. Two things that libhdf5 1.10 takes on trust are
-// read without it: heaps of texts (which it walks without end where an object takes no room), and
-// texts of variable length (of which it writes as many bytes as the heap states into a buffer of
-// as many as the reference states).
-// Layout: HDF5 File Format Specification 2.0, sections II.A and III.E.
+// A file's own bytes, mapped or in memory.
 #pragma once
 
-#include "runtime/file.h"
+#include "exchange/h5/cursor.h"
 
-#include <cstddef>
-#include <cstdint>
 #include <memory>
-#include <optional>
-#include <span>
 #include <string>
-#include <vector>
 
-namespace gradc::exchange {
+namespace gradc::exchange::h5 {
 
-class H5Bytes {
+class FileBytes {
  public:
-  /// Nothing where the file cannot be read, or is not of the form that is relied on: a superblock
-  /// at its begin, addresses and lengths of 8 bytes, heaps whose objects follow each other.
-  static std::shared_ptr<const H5Bytes> open(const std::string& path);
-  /// The same of bytes that outlive this.
-  static std::shared_ptr<const H5Bytes> image(std::span<const uint8_t> bytes);
-  H5Bytes(const H5Bytes&) = delete;
-  H5Bytes& operator=(const H5Bytes&) = delete;
-  ~H5Bytes();
+  /// Nothing where there is no regular file that has bytes.
+  static std::unique_ptr<const FileBytes> open(const std::string& path);
+  /// Bytes that outlive this.
+  static std::unique_ptr<const FileBytes> image(Span bytes);
+  FileBytes(const FileBytes&) = delete;
+  FileBytes& operator=(const FileBytes&) = delete;
+  ~FileBytes();
 
-  size_t size() const { return bytes_.size(); }
-  /// Some of the bytes; empty where they are not all there.
-  std::span<const uint8_t> at(uint64_t offset, uint64_t size) const {
-    if (offset > bytes_.size() || size > bytes_.size() - offset) return {};
-    return bytes_.subspan(offset, size);
+  uint64_t size() const { return bytes_.size(); }
+  /// Whether all of these bytes are there.
+  bool holds(uint64_t offset, uint64_t count) const {
+    return offset <= bytes_.size() && count <= bytes_.size() - offset;
   }
-  /// The text that a stored reference of `kReference` bytes leads to, up to its first NUL; nothing
-  /// where no heap has an object of that number and length there.
-  static constexpr size_t kReference = 16;
-  std::optional<std::string> text(const uint8_t* reference) const;
+  /// Some of the bytes; empty where they are not all there.
+  Span at(uint64_t offset, uint64_t count) const {
+    return holds(offset, count) ? bytes_.subspan(offset, count) : Span();
+  }
+  /// All bytes from there on.
+  Span from(uint64_t offset) const {
+    return offset < bytes_.size() ? bytes_.subspan(offset) : Span();
+  }
 
  private:
-  H5Bytes(std::span<const uint8_t> bytes, bool mapped) : bytes_(bytes), mapped_(mapped) {}
+  FileBytes(Span bytes, bool mapped) : bytes_(bytes), mapped_(mapped) {}
 
-  std::span<const uint8_t> bytes_;
+  Span bytes_;
   bool mapped_;
 };
 
-}  // namespace gradc::exchange
+}  // namespace gradc::exchange::h5

@@ -172,3 +172,112 @@ def put_again(f):
 
 keras_file("cycle.keras", "layers", keras3, more=put_cycle)
 keras_file("again.keras", "layers", keras3, more=put_again)
+
+
+# Every form of HDF5 that h5py writes and gradc reads; new.h5 has more kinds of indices of blocks.
+def count_up(dtype, *shape):
+    return (np.arange(np.prod(shape, dtype=int)) - (3 if np.dtype(dtype).kind != "u" else 0)).reshape(shape).astype(dtype)
+
+
+def put_types(group):
+    for letter in "iu":
+        for bits in (8, 16, 32, 64):
+            for order, name in (("<", "little"), (">", "big")):
+                dtype = f"{order}{letter}{bits // 8}"
+                group.create_dataset(f"{letter}{bits}_{name}", data=count_up(dtype, 3, 5))
+    for bits in (16, 32, 64):
+        for order, name in (("<", "little"), (">", "big")):
+            group.create_dataset(f"f{bits}_{name}", data=ramp(3, 5).astype(f"{order}f{bits // 8}"))
+    brain = h5py.h5t.IEEE_F32LE.copy()
+    brain.set_fields(15, 7, 8, 0, 7)
+    brain.set_size(2)
+    brain.set_ebias(127)
+    raw = h5py.h5d.create(group.id, b"bf16", brain, h5py.h5s.create_simple((3, 5)))
+    raw.write(h5py.h5s.ALL, h5py.h5s.ALL, ramp(3, 5))
+    group.create_dataset("large_u64", data=np.array([1 << 63], "u8"))
+    group.create_dataset("compound", data=np.zeros(2, [("a", "f4"), ("b", "i4")]))
+    group.create_dataset("truth", data=np.array([True, False]))
+    group.create_dataset("text", data="no number")
+    group["named_type"] = np.dtype("f4")
+    group.create_dataset("of_named_type", data=ramp(4), dtype=group["named_type"])
+
+
+def put_shapes(group):
+    group.create_dataset("scalar", data=np.float32(2.5))
+    group.create_dataset("empty", data=ramp(0, 3))
+    group.create_dataset("null", data=h5py.Empty("f4"))
+    group.create_dataset("nothing_stored", shape=(4, 3), dtype="f4", fillvalue=1.5)
+    group.create_dataset("nothing_stored_big", shape=(4, 3), dtype=">i2", fillvalue=-7)
+    put_array(group, "compact", ramp(2, 3), 1)
+
+
+def put_blocks(group, new):
+    packings = {"plain": {}, "gzip": {"compression": "gzip"}, "shuffle": {"shuffle": True},
+                "all": {"compression": "gzip", "shuffle": True, "fletcher32": True}, "sum": {"fletcher32": True}}
+    limits = {"fixed": None, "open": (None, 9), "open_second": (9, None), "open_both": (None, None)}
+    for name, packing in packings.items():
+        for limit, maxshape in limits.items() if new else [("fixed", None)]:
+            if limit == "open_both" and name not in ("plain", "all"):
+                continue
+            group.create_dataset(f"{name}_{limit}", data=ramp(5, 7), chunks=(2, 3), maxshape=maxshape, **packing)
+        if new:
+            group.create_dataset(f"{name}_single", data=ramp(5, 7), chunks=(5, 7), **packing)
+    group.create_dataset("odd_sum", data=count_up("i1", 7), chunks=(3,), fletcher32=True)
+    group.create_dataset("cube", data=ramp(3, 4, 5), chunks=(2, 3, 2), maxshape=(6, 8, 5), compression="gzip")
+    # More blocks than a page of a fixed array or a node of a tree has, and than an extensible array has at its begin.
+    group.create_dataset("many", data=count_up("i1", 1100 if new else 150), chunks=(1,))
+    group.create_dataset("many_open", data=count_up("i1", 300 if new else 150), chunks=(1,), maxshape=(None,))
+    for name, count, maxshape in (("holes", 300000, (None,)), ("holes_fixed", 3000, None)):
+        holes = group.create_dataset(name, shape=(count,), dtype="i1", chunks=(2,), fillvalue=9, maxshape=maxshape)
+        holes[count - 10:count - 7] = [1, 2, 3]
+    turn = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    turn.set_chunk((2, 3))
+    turn.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    h5py.h5d.create(group.id, b"in_turn", h5py.h5t.IEEE_F32LE, h5py.h5s.create_simple((5, 7)), turn).write(
+        h5py.h5s.ALL, h5py.h5s.ALL, ramp(5, 7))
+    skips = group.create_dataset("skips", shape=(4,), dtype="f4", chunks=(2,), compression="gzip")
+    skips[...] = ramp(4)
+    skips.id.write_direct_chunk((2,), ramp(4)[2:].tobytes(), filter_mask=1)
+
+
+def put_attributes(group, count):
+    texts = group.create_group(f"attributes{count}")
+    for i in range(count):
+        texts.attrs[f"text{i}"] = f"value {i}"
+    texts.attrs["list"] = ["one", "two", "", "four"]
+    texts.attrs["fixed"] = np.array([b"a", b"bcd"], "S3")
+    texts.attrs["none"] = np.array([], "S1")
+    texts.attrs["empty"] = h5py.Empty("S1")
+    texts.attrs["number"] = 5
+    for padding, name in ((h5py.h5t.STR_NULLTERM, b"term"), (h5py.h5t.STR_NULLPAD, b"pad"), (h5py.h5t.STR_SPACEPAD, b"space")):
+        text = h5py.h5t.C_S1.copy()
+        text.set_size(4)
+        text.set_strpad(padding)
+        made = h5py.h5a.create(texts.id, name, text, h5py.h5s.create(h5py.h5s.SCALAR))
+        made.write(np.array(b"ab", "S4"), text)
+
+
+def put_forms(f, new):
+    put_types(f.create_group("types"))
+    put_shapes(f.create_group("shapes"))
+    put_blocks(f.create_group("blocks"), new)
+    for count in (1, 12):
+        put_attributes(f, count)
+    f["shared_text"] = h5py.string_dtype()
+    text = h5py.h5a.create(f.id, b"of_named_type", f["shared_text"].id, h5py.h5s.create(h5py.h5s.SCALAR))
+    text.write(np.array("shared", object))
+    for order in (False, True):
+        for count in (3, 12, 300) if order else (3, 40):
+            group = f.create_group(f"links{count}" + ("_ordered" if order else ""), track_order=order)
+            for i in range(count):
+                group.create_group(f"g{i}") if i % 100 == 1 else group.__setitem__(f"g{i}", f["shapes/scalar"])
+    f["deep/er/and/deeper/scalar"] = f["shapes/scalar"]
+    f["soft"] = h5py.SoftLink("/shapes/scalar")
+    f["outside"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+for name, libver in (("old.h5", "earliest"), ("new.h5", "latest")):
+    with h5py.File(os.path.join(here, name), "w", libver=libver) as f:
+        put_forms(f, libver == "latest")
+        if libver == "latest":
+            f.create_group("huge").attrs["text"] = np.array(b"x" * 70000)

@@ -132,6 +132,12 @@ TEST(HostExamples, CppAndC) {
   EXPECT_EQ(cpp.code, 0) << cpp.output;
   const Outcome c = shell(std::string(GRADC_HOST_C) + " " + kModel);
   EXPECT_EQ(c.code, 0) << c.output;
+  // Descriptions in HDF5 files and in archives beside them.
+  for (const char* name : {"whole.h5", "keras2.keras"}) {
+    const std::string file = std::string(GRADC_SOURCE_DIR) + "/tests/exchange/" + name;
+    const Outcome keras = shell(std::string(GRADC_HOST_CPP) + " " + file);
+    EXPECT_EQ(keras.code, 0) << keras.output;
+  }
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Whole Keras models as HDF5 files, made in memory.
-#include "exchange/h5/handle.h"
 #include "exchange/h5_file.h"
+#include "exchange/h5_write/handle.h"
 
 #include <algorithm>
 
