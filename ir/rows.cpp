@@ -110,6 +110,10 @@ class Walk {
   /// Whether the number of rows is in the attributes of a call for more than extents: a constant's
   /// element, the steps of a loop.
   bool counts_rows(const Node& node, const Node& other) const {
+    if (node.op == Op::kConstant) {
+      const std::vector<double>& values = *node.attrs.as<ConstantAttrs>().value;
+      return values != *other.attrs.as<ConstantAttrs>().value;
+    }
     if (node.op == Op::kScan)
       return node.attrs.as<ScanAttrs>().steps != other.attrs.as<ScanAttrs>().steps;
     const auto same = [&](std::span<const ValueId> values, std::span<const ValueId> others) {

@@ -26,7 +26,7 @@ CLASSES = {
     "inputs": [{"name": "x", "shape": [2]}],
     "layers": [{"type": "dense", "units": 8, "activation": "tanh"},
                {"type": "dense", "name": "p", "units": 1, "activation": "sigmoid"}],
-    "training": {"loss": "binary_crossentropy", "optimizer": "adam", "batch_size": 16,
+    "training": {"loss": "binary_crossentropy", "optimizer": {"type": "adam", "learning_rate": 0.05}, "batch_size": 16,
                  "metrics": ["binary_accuracy", "auc"]},
 }
 

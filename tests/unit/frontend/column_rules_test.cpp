@@ -11,7 +11,11 @@ namespace {
 std::string text_of(const std::string& columns, const std::string& input = R"("shape": [4])",
                     const std::string& more = "") {
   return R"({"inputs": [{"name": "x", )" + input + R"(}],
-    "layers": [{"type": "dense", "units": 2, "name": "y"}],
+    "layers": [)" +
+         (input.find("int32") == std::string::npos
+              ? std::string()
+              : R"({"type": "embedding", "input_dim": 9, "output_dim": 2}, {"type": "flatten"},)") +
+         R"({"type": "dense", "units": 2, "name": "y"}],
     "data": {"x": {)" +
          more + R"("columns": )" + columns + R"(}},
     "training": {"loss": "mean_squared_error", "optimizer": "sgd"}})";
