@@ -197,8 +197,7 @@ Result<kernel::Program> lower_entries(const Model& model, std::span<const EntryP
 
 Result<std::unique_ptr<CompiledModel>> CompiledModel::open(const std::string& path,
                                                            const CompileOptions& options,
-                                                           SourceSet& sources,
-                                                           const Given& given) {
+                                                           SourceSet& sources, const Given& given) {
   GRADC_TRY(Model model, exchange::read_model(path, sources, given));
   return create(std::move(model), options);
 }

@@ -53,8 +53,7 @@ class CompiledModel {
   /// Reads a model file, of any dialect, and prepares it; compiles nothing yet.
   static Result<std::unique_ptr<CompiledModel>> open(const std::string& path,
                                                      const CompileOptions& options,
-                                                     SourceSet& sources,
-                                                     const Given& given = {});
+                                                     SourceSet& sources, const Given& given = {});
   /// The same from JSON text; `name` stands for the file in messages.
   static Result<std::unique_ptr<CompiledModel>> parse(const std::string& name,
                                                       const std::string& json,

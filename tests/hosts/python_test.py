@@ -128,7 +128,22 @@ def mistakes_are_told():
     expect_error("the model was closed", lambda: model.predict(x))
 
 
+def the_page_runs():
+    """What docs/python.md shows, on Debian's dataset-fashion-mnist where it is installed."""
+    with open(os.path.join(sys.argv[2], "docs", "python.md"), encoding="utf-8") as page:
+        code = page.read().split("```python\n")[1].split("```")[0]
+    os.chdir(sys.argv[2])
+    if not os.path.isdir("/usr/share/datasets/fashion-mnist"):
+        print("only its second half: no dataset-fashion-mnist")
+        code = "import gradc\n" + code[code.index("xor ="):]
+    names = {}
+    exec(compile(code, "docs/python.md", "exec"), names)  # noqa: S102
+    assert (names["xor"].predict(names["x"])[:, 0].round() == names["y"]).all()
+    if "model" in names:
+        assert names["model"].evaluate_data("/usr/share/datasets/fashion-mnist")["accuracy"] > 0.8
+
+
 assert gradc.version().startswith("0.1.")
-for test in (steps_equal_numpy, metrics_are_of_all_rows, weights_go_to_files, mistakes_are_told):
+for test in (steps_equal_numpy, metrics_are_of_all_rows, weights_go_to_files, mistakes_are_told, the_page_runs):
     test()
     print("ok", test.__name__)
