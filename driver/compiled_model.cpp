@@ -211,13 +211,6 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::parse(const std::string& n
   return create(std::move(model), options);
 }
 
-namespace {
-
-/// What graphs and passes take of memory for one call of a layer, roughly and rather too little.
-constexpr size_t kBytesOfCall = size_t{32} << 10;
-
-}  // namespace
-
 Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
                                                              const CompileOptions& options) {
   auto result = std::unique_ptr<CompiledModel>(new CompiledModel(std::move(model), options));
@@ -225,7 +218,6 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   std::vector<Diagnostic> more;
   {
     const ScopedTimer timer(&result->times_, "total");
-    heap::fetch_ahead(result->model_.calls.size() * kBytesOfCall);
     GRADC_TRY(result->tables_, make_tables(result->model_, effective_batch(result->model_, options),
                                            more, &result->times_));
   }

@@ -13,7 +13,6 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#include <utility>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -86,21 +85,17 @@ struct Piece {
   uint32_t previous = 0, next = 0;  ///< in the list of free runs, or of the class
 };
 
-/// `heap`: of all that threads share. `fetching`: while pages are fetched ahead; taken before the
-/// other where both are.
-constinit pthread_mutex_t heap_mutex = PTHREAD_MUTEX_INITIALIZER;
-constinit pthread_mutex_t fetching_mutex = PTHREAD_MUTEX_INITIALIZER;
-
 class Lock {
  public:
-  explicit Lock(pthread_mutex_t& mutex = heap_mutex) : mutex_(mutex) { pthread_mutex_lock(&mutex); }
-  ~Lock() { pthread_mutex_unlock(&mutex_); }
+  Lock() { pthread_mutex_lock(&mutex); }
+  ~Lock() { pthread_mutex_unlock(&mutex); }
   Lock(const Lock&) = delete;
   Lock& operator=(const Lock&) = delete;
 
- private:
-  pthread_mutex_t& mutex_;
+  static pthread_mutex_t mutex;
 };
+
+pthread_mutex_t Lock::mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /// What all threads share; the lock is held. Needs no constructor: memory is asked for before any
 /// runs.
@@ -182,9 +177,6 @@ class Shared {
   }
 
   void give_back() {
-    const size_t used = used_ * kPieceBytes;
-    if (fetched_ > used) (void)madvise(base_ + used, fetched_ - used, MADV_DONTNEED);
-    fetched_ = 0;
     for (uint32_t at = free_; at != kNoPiece; at = pieces_[at].next)
       (void)madvise(address(pieces_[at]), pieces_[at].count * kPieceBytes, MADV_DONTNEED);
     const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -196,23 +188,6 @@ class Shared {
         if (run.objects == nullptr && run.fresh == 0) unlink(run, list);
       }
     }
-  }
-
-  /// True where a thread has to begin with it.
-  bool fetch_ahead(size_t bytes) {
-    if (used_ == 0) return false;
-    fetch_end_ = std::min(used_ * kPieceBytes + bytes, kNumPieces * kPieceBytes);
-    return !std::exchange(is_fetching_, true);
-  }
-  void stop_fetching() { fetch_end_ = 0; }
-  void end_fetching() { is_fetching_ = false; }
-  /// The next large page that is to be fetched; null where there is none.
-  char* next_page() {
-    const size_t used = (used_ * kPieceBytes + kHugePage - 1) / kHugePage * kHugePage;
-    const size_t at = std::max(used, fetched_);
-    if (at + kHugePage > fetch_end_) return nullptr;
-    fetched_ = at + kHugePage;
-    return base_ + at;
   }
 
   /// False where there are no addresses for it.
@@ -236,16 +211,9 @@ class Shared {
         for (uint32_t& list : partial_)
           list = kNoPiece;
         base_ = memory + skip;
-        pthread_atfork(
-            [] {
-              pthread_mutex_lock(&fetching_mutex);
-              pthread_mutex_lock(&heap_mutex);
-            },
-            [] {
-              pthread_mutex_unlock(&heap_mutex);
-              pthread_mutex_unlock(&fetching_mutex);
-            },
-            at_fork_in_child);
+        pthread_atfork([] { pthread_mutex_lock(&Lock::mutex); },
+                       [] { pthread_mutex_unlock(&Lock::mutex); },
+                       [] { pthread_mutex_unlock(&Lock::mutex); });
       }
     }
     return state_ == State::kReady;
@@ -254,7 +222,6 @@ class Shared {
  private:
   enum class State : uint8_t { kUnused, kReady, kNone };
 
-  static void at_fork_in_child();
   uint32_t index(const Piece& piece) const { return static_cast<uint32_t>(&piece - pieces_); }
   char* address(const Piece& piece) const { return base_ + index(piece) * kPieceBytes; }
   char* end_of(const Piece& run) const { return address(run) + run.count * kPieceBytes; }
@@ -351,38 +318,11 @@ class Shared {
   char* base_ = nullptr;
   Piece* pieces_ = nullptr;
   uint32_t used_ = 0;         ///< pieces that were ever something
-  size_t fetched_ = 0;        ///< up to here pages were fetched ahead, in bytes
-  size_t fetch_end_ = 0;      ///< up to here they shall be
-  bool is_fetching_ = false;  ///< a thread is at it
   uint32_t free_ = kNoPiece;  ///< free runs
   std::array<uint32_t, kNumClasses> partial_{};
 };
 
 constinit Shared shared;
-
-/// Of the threads of before, only this one is left.
-void Shared::at_fork_in_child() {
-  shared.is_fetching_ = false;
-  pthread_mutex_unlock(&heap_mutex);
-  pthread_mutex_unlock(&fetching_mutex);
-}
-
-/// One large page after the other.
-void* fetch_pages(void* /*nothing*/) {
-  for (;;) {
-    const Lock fetching(fetching_mutex);
-    char* page = nullptr;
-    {
-      const Lock lock;
-      page = shared.next_page();
-      if (page == nullptr) shared.end_fetching();
-    }
-    if (page == nullptr) return nullptr;
-#ifdef MADV_POPULATE_WRITE
-    (void)madvise(page, kHugePage, MADV_POPULATE_WRITE);
-#endif
-  }
-}
 
 /// What a thread has of each class.
 struct Cache {
@@ -500,33 +440,9 @@ void deallocate(void* memory, size_t bytes) {
   keep(memory, class_of(bytes));
 }
 
-void fetch_ahead(size_t bytes) {
-#ifdef MADV_POPULATE_WRITE
-  if (sysconf(_SC_NPROCESSORS_ONLN) < 2) return;
-  {
-    const Lock lock;
-    if (!shared.fetch_ahead(bytes)) return;
-  }
-  pthread_t thread{};
-  if (pthread_create(&thread, nullptr, fetch_pages, nullptr) == 0) {
-    pthread_detach(thread);
-  } else {
-    const Lock lock;
-    shared.end_fetching();
-  }
-#else
-  (void)bytes;
-#endif
-}
-
 void give_back() {
   flush();
   {
-    const Lock lock;
-    shared.stop_fetching();
-  }
-  {
-    const Lock fetching(fetching_mutex);  // no page comes any more
     const Lock lock;
     if (shared.base() != nullptr) shared.give_back();
   }

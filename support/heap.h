@@ -15,11 +15,6 @@ void deallocate(void* memory);
 /// `bytes`: what was asked for, without an alignment.
 void deallocate(void* memory, size_t bytes);
 
-/// Pages for the next so many bytes are fetched from the system by a thread of its own, so that who
-/// allocates finds them there: a system may take longer for a page than a compiler for what it
-/// writes on it. Nothing happens where nobody has used this heap, or where there is one core.
-void fetch_ahead(size_t bytes);
-
 /// Free pages go back to the system: this heap's as far as other threads do not hold them for
 /// themselves, and malloc's.
 void give_back();

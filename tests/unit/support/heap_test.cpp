@@ -3,10 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
 #include <random>
 #include <set>
 #include <sys/mman.h>
@@ -157,44 +155,6 @@ TEST(Heap, PagesGoBackThoughOthersOfTheirRunAreInUse) {
     heap::give_back();
   }
   check_and_free(kept);
-}
-
-size_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  size_t all = 0, resident = 0;
-  file >> all >> resident;
-  return resident * static_cast<size_t>(sysconf(_SC_PAGESIZE));
-}
-
-TEST(Heap, PagesFetchedAheadAreThereAndGoBack) {
-  constexpr size_t kBytes = size_t{32} << 20;
-  heap::deallocate(heap::allocate(1));
-  heap::give_back();
-  const size_t before = resident_bytes();
-  heap::fetch_ahead(kBytes);
-  for (int i = 0; i < 500 && resident_bytes() < before + kBytes * 3 / 4; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  const size_t fetched = resident_bytes();
-  if (fetched < before + kBytes / 2) GTEST_SKIP() << "one core, or a system that fetches no pages";
-  EXPECT_LT(fetched, before + 2 * kBytes);
-  heap::give_back();
-  EXPECT_LT(resident_bytes(), before + kBytes / 4);
-}
-
-TEST(Heap, IsWholeWhilePagesAreFetched) {
-  for (uint32_t round = 0; round < 8; ++round) {
-    heap::fetch_ahead(size_t{8} << 20);
-    std::vector<Block> blocks;
-    come_and_go(round, blocks);
-    for (int i = 0; i < 4; ++i) {  // surely more than there is
-      blocks.push_back({static_cast<unsigned char*>(heap::allocate(size_t{3} << 20)),
-                        size_t{3} << 20, static_cast<unsigned char>(round + 1), false});
-      blocks.back().fill();
-    }
-    if (round % 2 == 1) heap::give_back();
-    check_and_free(blocks);
-    if (round % 4 == 0) heap::give_back();
-  }
 }
 
 /// Which free run of the other tests a block comes from is not told; that there are few is.
