@@ -162,7 +162,7 @@ uint64_t KernelBodies::describe(const FusionGroup& group) {
 
 /// What the wiring does not say: types and attributes.
 bool KernelBodies::same(const FusionGroup& a, const FusionGroup& b) const {
-  const auto same_types = [&](const std::vector<ValueId>& x, const std::vector<ValueId>& y) {
+  const auto same_types = [&](std::span<const ValueId> x, std::span<const ValueId> y) {
     return std::equal(x.begin(), x.end(), y.begin(), y.end(), [&](ValueId one, ValueId other) {
       return graph_.type(one) == graph_.type(other);
     });
