@@ -250,6 +250,26 @@ LocId Graph::add_location(std::string text) {
   return it->second;
 }
 
+void Graph::take_locations(Graph& other) {
+  GRADC_CHECK(locations_.empty(), "a graph with locations takes those of another");
+  locations_ = std::exchange(other.locations_, {});
+  location_ids_ = std::exchange(other.location_ids_, {});
+}
+
+void Graph::become(Graph&& other) {
+  name_ = std::exchange(other.name_, {});
+  nodes_ = std::exchange(other.nodes_, {});
+  values_ = std::exchange(other.values_, {});
+  inputs_ = std::exchange(other.inputs_, {});
+  outputs_ = std::exchange(other.outputs_, {});
+  locations_ = std::exchange(other.locations_, {});
+  location_ids_ = std::exchange(other.location_ids_, {});
+  names_ = std::exchange(other.names_, {});
+  first_ = std::exchange(other.first_, NodeId());
+  last_ = std::exchange(other.last_, NodeId());
+  num_live_ = std::exchange(other.num_live_, 0);
+}
+
 std::optional<ValueId> Graph::find_input(std::string_view name) const {
   for (const GraphInput& input : inputs_) {
     if (input.name == name) return input.value;

@@ -178,6 +178,11 @@ class Graph {
     nodes_[node.index].body = std::move(body);
   }
   LocId add_location(std::string text);
+  /// All of another graph's locations, under the ids that they have there. There must be none here;
+  /// there are none there afterwards.
+  void take_locations(Graph& other);
+  /// Becomes another graph, which is empty afterwards; ids are those of the other.
+  void become(Graph&& other);
 
   // ---- queries --------------------------------------------------------------------------------
   const Node& node(NodeId id) const { return nodes_[id.index]; }

@@ -34,7 +34,7 @@ class InlineVector {
   InlineVector() = default;
   InlineVector(std::initializer_list<T> list) { append({list.begin(), list.size()}); }
   // Not explicit: what takes a list takes a vector.
-  InlineVector(std::span<const T> list) { append(list); }           // NOLINT
+  InlineVector(std::span<const T> list) { append(list); }                // NOLINT
   InlineVector(const std::vector<T>& list) { append(std::span(list)); }  // NOLINT
   explicit InlineVector(size_t count, const T& value = T()) { resize(count, value); }
   template <std::input_iterator It>
