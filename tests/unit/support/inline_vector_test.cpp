@@ -25,7 +25,7 @@ TEST(InlineVector, IsWhatAVectorIsWhateverIsDone) {
     Short list;
     std::vector<uint32_t> model;
     for (int step = 0; step < 40; ++step) {
-      const uint32_t value = random() % 5;
+      const auto value = static_cast<uint32_t>(random() % 5);
       const auto place = static_cast<std::ptrdiff_t>(model.empty() ? 0 : random() % model.size());
       switch (random() % 8) {
         case 0:
