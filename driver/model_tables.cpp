@@ -1,9 +1,12 @@
 #include "driver/model_tables.h"
 
+#include "driver/entry_builder.h"
 #include "driver/model_facts.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
 #include "frontend/layer_def.h"
+#include "ir/optimizer_spec.h"
+#include "ir/step_output.h"
 #include "passes/index_ranges.h"
 #include "passes/step_graph.h"
 #include "support/check.h"
@@ -197,19 +200,18 @@ HeldNames held_names(const Model& model) {
   return names;
 }
 
-constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
-    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients", "step"};
-
 }  // namespace
 
 ModelTables::ModelTables(const Model& model, int64_t batch,
-                         std::span<const std::shared_ptr<Graph>> graphs) {
+                         std::span<const std::shared_ptr<Graph>> graphs,
+                         const OptimizerNumbers* for_hosts) {
   const HeldNames layers = held_names(model);
   for (const auto& graph : graphs)
     add_inputs(*graph, layers);
   for (const auto& graph : graphs)
     add_outputs(*graph);
-  if (model.training) add_gradients(*graphs.front());
+  if (model.training || for_hosts != nullptr) add_gradients(*graphs.front());
+  if (for_hosts != nullptr) add_for_hosts(*for_hosts);
   tensors_.shrink_to_fit();  // they stay as long as the model does
   sort_by_name();
   std::vector<IndexRanges> ranges;
@@ -220,8 +222,8 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
       add_data_rule(tensor, model, ranges);
   }
   if (model.training) link_scores(model);
-  for (const char* name : kEntryNames)
-    entries_.emplace_back().name = name;
+  for (int i = 0; i < kNumEntryPoints; ++i)
+    entries_.emplace_back().name = entry_name(static_cast<EntryPoint>(i)).data();
   model_.abi_version = GRADC_RT_ABI_VERSION;
   model_.name = keep(model.name);
   model_.batch_size = batch;
@@ -347,6 +349,25 @@ void ModelTables::add_gradients(const Graph& graph) {
     if (input.kind != InputKind::kParam || !is_float(type.dtype)) continue;
     add("gradient/" + input.name, GRADC_RT_GRADIENT, type, nullptr);
   }
+}
+
+/// Inputs and outputs of the entries that hosts alone call.
+void ModelTables::add_for_hosts(const OptimizerNumbers& numbers) {
+  const std::vector<gradc_rt_tensor> known = tensors_;
+  for (const gradc_rt_tensor& tensor : known) {
+    const bool input = tensor.kind == GRADC_RT_INPUT;
+    const auto dtype = static_cast<DType>(tensor.dtype);
+    if ((!input && tensor.kind != GRADC_RT_OUTPUT) || !is_float(dtype)) continue;
+    const std::string_view name = tensor.name;
+    const std::string short_name(name.substr(name.find('/') + 1));
+    const Shape shape(std::vector<int64_t>(tensor.dims, tensor.dims + tensor.rank));
+    add((input ? kInputGradient : kOutputGradient) + short_name,
+        input ? GRADC_RT_INPUT_GRADIENT : GRADC_RT_OUTPUT_GRADIENT, {dtype, shape}, nullptr);
+  }
+  if (numbers.names.empty()) return;
+  add(std::string(kNumberInput) + kRateNumber, GRADC_RT_NUMBER, {DType::kF64, {}}, nullptr);
+  for (const auto& [name, value] : numbers.inputs)
+    add(name, GRADC_RT_NUMBER, {DType::kF64, {}}, nullptr);
 }
 
 void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,

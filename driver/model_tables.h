@@ -6,6 +6,7 @@
 #include "frontend/model.h"
 #include "ir/graph.h"
 #include "passes/index_ranges.h"
+#include "passes/optimizer_numbers.h"
 #include "runtime/model_abi.h"
 
 #include <cstdint>
@@ -45,7 +46,9 @@ class ModelTables {
  public:
   /// Tensors are the union over the graphs' inputs and outputs, in the order met, and for a model
   /// with training the gradients of the first graph's parameters; batch is the graphs' batch size.
-  ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs);
+  /// `for_hosts` adds what the entries of hosts have: all gradients, and the optimizer's numbers.
+  ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs,
+              const OptimizerNumbers* for_hosts = nullptr);
   ModelTables(const ModelTables&) = delete;
   ModelTables& operator=(const ModelTables&) = delete;
 
@@ -73,6 +76,7 @@ class ModelTables {
   void add_inputs(const Graph& graph, const HeldNames& layers);
   void add_outputs(const Graph& graph);
   void add_gradients(const Graph& graph);
+  void add_for_hosts(const OptimizerNumbers& numbers);
   void link_scores(const Model& model);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model,
                      std::span<const IndexRanges> entries);

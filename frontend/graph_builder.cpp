@@ -47,18 +47,22 @@ class EntryBuilder {
   Result<EntryGraph> build() {
     DiagnosticSink sink;
     check_batch_size(model_, request_.batch_size, sink);
-    const bool needs_training = request_.kind != EntryKind::kPredict;
+    const bool gives_outputs =
+        request_.kind == EntryKind::kPredict || request_.kind == EntryKind::kForward;
+    const bool needs_training = !gives_outputs;
     if (needs_training && !model_.training) {
       sink.error(DiagKind::kMissingOption, {.file = model_.file},
                  "the model has no \"training\" section, so it has no loss")
           .with_help("add \"training\": {\"loss\": ..., \"optimizer\": ...}");
     }
+    if (request_.kind == EntryKind::kUpdate) refuse_rows(sink);
     if (sink.has_errors()) return Failure(sink.take());
+    if (request_.kind == EntryKind::kUpdate) return build_update();
     add_inputs();
     add_parameters();
     for (const Call& call : model_.calls)
       build_call(call);
-    if (!needs_training) {
+    if (gives_outputs) {
       for (const ModelOutput& output : model_.outputs) {
         graph_->add_output("output/" + output.name, values_[output.value].id());
       }
@@ -77,7 +81,39 @@ class EntryBuilder {
   }
 
  private:
-  bool training() const { return request_.kind == EntryKind::kTrain; }
+  bool training() const {
+    return request_.kind == EntryKind::kTrain || request_.kind == EntryKind::kForward;
+  }
+
+  /// Which rows of a given gradient were looked up nobody knows.
+  void refuse_rows(DiagnosticSink& sink) const {
+    for (const Layer& layer : model_.layers) {
+      for (const ParameterSpec& spec : layer.parameters) {
+        if (!spec.by_rows || !spec.trainable) continue;
+        sink.error(DiagKind::kUnsupported, layer.place,
+                   "\"{}/{}\" is trained by rows: a gradient that is given does not say which",
+                   layer.name, spec.name)
+            .with_help("leave \"sparse\" out");
+      }
+    }
+  }
+
+  EntryGraph build_update() {
+    add_parameters();
+    builder_.set_phase(Phase::kUpdate);
+    const std::vector<GraphInput> held = graph_->inputs();
+    for (const GraphInput& parameter : held) {
+      const TensorType type = graph_->type(parameter.value);
+      if (parameter.kind != InputKind::kParam || !is_float(type.dtype)) continue;
+      const std::string gradient = "gradient/" + parameter.name;
+      const Val given = builder_.input(InputKind::kInput, type, gradient,
+                                       value_hint(parameter.name + ".gradient"));
+      graph_->add_output(gradient, given.id());
+    }
+    add_constraints();
+    build_learning_rate();
+    return EntryGraph{graph_, make_optimizer_spec(model_.training->optimizer)};
+  }
 
   void locate(const Place& place) { builder_.set_location(place.pointer); }
 

@@ -16,4 +16,10 @@ inline constexpr const char* kRestatedOutput = "restated/";
 /// moves the rows that the step looks up, and no others. apply_optimizer uses and removes it.
 inline constexpr const char* kByRowsOutput = "by_rows/";
 
+/// Begins the name of an input, before that of an output: its gradient, given from outside.
+inline constexpr const char* kOutputGradient = "output_gradient/";
+
+/// Begins the name of an output, before that of an input: its gradient.
+inline constexpr const char* kInputGradient = "input_gradient/";
+
 }  // namespace gradc

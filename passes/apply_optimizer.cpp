@@ -13,14 +13,23 @@
 //   g = scatter_add(places, dy)
 //   w.next, slots.next = optimizer_step(gather(w, rows), g, gather(slots, rows))
 //   update w <- put_rows(w, rows, w.next), and the same for the slots
+//
+// A tuned step has inputs in place of the optimizer's numbers (optimizer_numbers.h). It is made of
+// the rule's formula at once: an op with the numbers among its attributes would not be one any
+// more.
 #include "ir/builder.h"
 #include "ir/step_output.h"
+#include "passes/optimizer_numbers.h"
 #include "passes/passes.h"
 #include "passes/used_rows.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -77,32 +86,74 @@ Val scaled_by(Val x, Val factor) {
 }
 
 /// x * norm / max(|x|, norm): unchanged when |x| <= norm (Keras clipnorm).
-Val clipped_by_norm(Val x, double norm) {
+Val clipped_by_norm(Val x, const Num& norm) {
   const Val length = sqrt(sum_of_squares(x));
-  return scaled_by(x, norm / maximum(length, norm));
+  const Val most = norm.like(length);
+  return scaled_by(x, most / maximum(length, most));
 }
 
 /// All gradients by norm * min(1 / |all|, 1 / norm); NaN when the common norm is not finite, as in
 /// Keras.
-void clip_by_global_norm(std::vector<Trained>& all, double norm) {
+void clip_by_global_norm(std::vector<Trained>& all, const Num& norm) {
   Val sum;
   for (const Trained& one : all) {
     const Val part = cast(sum_of_squares(one.gradient), DType::kF32);
     sum = sum.valid() ? sum + part : part;
   }
   const Val length = sqrt(sum);
-  const Val scale = norm * minimum(1.0 / length, 1.0 / norm) + (length - length);
+  const Num inverse = norm.become(1.0 / norm.value(), "1 / " + norm.formula());
+  const Val scale =
+      norm.like(length) * minimum(1.0 / length, inverse.like(length)) + (length - length);
   for (Trained& one : all)
     one.gradient = scaled_by(one.gradient, scale);
 }
 
-void clip(std::vector<Trained>& all, const OptimizerSpec& spec) {
-  for (Trained& one : all) {
-    if (spec.clip_norm > 0.0) one.gradient = clipped_by_norm(one.gradient, spec.clip_norm);
-    if (spec.clip_value > 0.0)
-      one.gradient = minimum(maximum(one.gradient, -spec.clip_value), spec.clip_value);
+/// Where a tuned step reads its numbers: inputs, each made when it is first asked for.
+class NumberInputs final : public NumberSource {
+ public:
+  explicit NumberInputs(Builder& builder) : builder_(builder) {}
+
+  void uses(std::string_view name) override {
+    if (std::ranges::find(numbers_.names, name) == numbers_.names.end())
+      numbers_.names.emplace_back(name);
   }
-  if (spec.global_clip_norm > 0.0 && !all.empty()) clip_by_global_norm(all, spec.global_clip_norm);
+  Val read(const std::string& formula, double value) override {
+    const std::string name = kNumberInput + formula;
+    if (const auto found = builder_.graph().find_input(name)) return builder_.wrap(*found);
+    numbers_.inputs.emplace_back(name, value);
+    return builder_.input(InputKind::kInput, {DType::kF64, {}}, name, "number");
+  }
+  /// The rate that is set, or the schedule's where none is; f32[].
+  Val learning_rate(Val scheduled) {
+    const std::string name = std::string(kNumberInput) + kRateNumber;
+    const Val set = cast(builder_.input(InputKind::kInput, {DType::kF64, {}}, name, kRateNumber),
+                         scheduled.dtype());
+    const Graph& graph = builder_.graph();
+    if (graph.node(graph.def(scheduled.id())).op == Op::kConstant) return set;
+    return select(equal(set, set), set, scheduled);
+  }
+  const OptimizerNumbers& read() const { return numbers_; }
+
+ private:
+  Builder& builder_;
+  OptimizerNumbers numbers_;
+};
+
+void clip(std::vector<Trained>& all, const OptimizerSpec& spec, NumberSource* source) {
+  const auto number = [&](std::string_view name) {
+    if (source != nullptr) source->uses(name);
+    return Num(spec.number(name), std::string(name), source);
+  };
+  for (Trained& one : all) {
+    if (spec.clip_norm > 0.0) one.gradient = clipped_by_norm(one.gradient, number("clipnorm"));
+    if (spec.clip_value <= 0.0) continue;
+    const Num most = number("clipvalue");
+    const Num least = most.become(-most.value(), "-clipvalue");
+    one.gradient =
+        minimum(maximum(one.gradient, least.like(one.gradient)), most.like(one.gradient));
+  }
+  if (spec.global_clip_norm > 0.0 && !all.empty())
+    clip_by_global_norm(all, number("global_clipnorm"));
 }
 
 Val add_state(Builder& builder, const TensorType& type, std::string name, std::string_view hint,
@@ -115,8 +166,11 @@ Val add_state(Builder& builder, const TensorType& type, std::string name, std::s
 
 class StepMaker {
  public:
-  StepMaker(Builder& builder, const StepAttrs& step, Val learning_rate, Val iteration)
-      : builder_(builder), step_(step), attrs_(make_attrs(step)) {
+  /// `source` is null unless the step is tuned, and then `decays` says whether a decay may be set.
+  StepMaker(Builder& builder, const StepAttrs& step, Val learning_rate, Val iteration,
+            NumberSource* source, bool decays)
+      : builder_(builder), step_(step), attrs_(make_attrs(step)), source_(source) {
+    const StepNumbers numbers = {&step, source};
     const StepRule& rule = step.rule();
     std::vector<Val> shared;
     for (const SharedSlot& slot : rule.shared)
@@ -126,37 +180,51 @@ class StepMaker {
       scalars_ = {learning_rate};
     } else {
       const Val number = cast(iteration, DType::kF32) + 1.0;
-      StepScalars made = rule.scalars(step, {learning_rate, number, shared});
+      StepScalars made = rule.scalars(step, {numbers, learning_rate, number, shared});
       GRADC_CHECK(made.shared.size() == shared.size(), "{} gave {} new shared slots for {}",
                   rule.name, made.shared.size(), shared.size());
       for (size_t i = 0; i < shared.size(); ++i)
         builder.update(shared[i], made.shared[i]);
       scalars_ = std::move(made.operands);
     }
-    if (step.decays()) scalars_.push_back(learning_rate * step.number("weight_decay"));
+    if (!step.decays() && (source == nullptr || !decays)) return;
+    const Num decay = numbers.of("weight_decay");
+    decay_ = learning_rate * decay.like(learning_rate);
   }
 
   /// The step on one parameter, and the updates of the parameter and its slots.
   void make(const Trained& one) {
     const DType dtype = one.parameter.dtype();
     const std::string hint = builder_.graph().value(one.parameter.id()).name;
-    std::vector<Val> operands = {stepped(one, one.start), one.gradient};
+    StepOperands o;
+    o.attrs = &step_;
+    o.source = source_;
+    o.w = stepped(one, one.start);
+    o.g = one.gradient;
     std::vector<Val> slots;
     for (const StepSlot& slot : step_slots(step_, one.parameter.type())) {
       slots.push_back(add_state(builder_, slot.type, slot_name(one.name, slot),
                                 fmt::format("{}.{}", hint, slot.name), slot.initial_value));
-      operands.push_back(stepped(one, slots.back()));
+      o.slots.push_back(stepped(one, slots.back()));
     }
     for (const Val scalar : scalars_)
-      operands.push_back(cast(scalar, dtype));
+      o.scalars.push_back(cast(scalar, dtype));
+    const Val decay = decay_.valid() ? cast(decay_, dtype) : Val();
     const std::vector<Val> results =
-        builder_.add_multi(Op::kOptimizerStep, operands, attrs_, hint + ".next");
+        source_ != nullptr ? expand_step(o, decay) : as_one_op(o, decay, hint + ".next");
     builder_.update(one.parameter, constrained(one, whole(one, one.parameter, results[0])));
     for (size_t i = 0; i < slots.size(); ++i)
       builder_.update(slots[i], whole(one, slots[i], results[i + 1]));
   }
 
  private:
+  std::vector<Val> as_one_op(const StepOperands& o, Val decay, const std::string& hint) {
+    std::vector<Val> operands = {o.w, o.g};
+    operands.insert(operands.end(), o.slots.begin(), o.slots.end());
+    operands.insert(operands.end(), o.scalars.begin(), o.scalars.end());
+    if (decay.valid()) operands.push_back(decay);
+    return builder_.add_multi(Op::kOptimizerStep, operands, attrs_, hint);
+  }
   /// What of a parameter or slot the step is made of.
   Val stepped(const Trained& one, Val held) {
     return one.rows.valid() ? builder_.add(Op::kGather, {held, one.rows}) : held;
@@ -167,8 +235,10 @@ class StepMaker {
 
   Builder& builder_;
   const StepAttrs& step_;
-  const AttrRef attrs_;       ///< the same of all parameters
+  const AttrRef attrs_;  ///< the same of all parameters
+  NumberSource* const source_;
   std::vector<Val> scalars_;  ///< f32[]: the operands that all parameters have in common
+  Val decay_;                 ///< f32[]: the last of them; empty: none
 };
 
 Val find_or_add_iteration(Builder& builder) {
@@ -257,12 +327,8 @@ Result<ValueId> take_learning_rate(Graph& graph, const std::string& file) {
                     kLearningRateOutput);
 }
 
-}  // namespace
-
-Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
-  if (!context.options.optimizer)
-    return make_error(DiagKind::kInvalidUsage, {.file = context.options.file},
-                      "apply_optimizer needs a model that names an optimizer");
+/// The update; `numbers` gets what it reads if it is tuned.
+Result<bool> add_update(Graph& graph, PassContext& context, OptimizerNumbers& numbers) {
   const OptimizerSpec& spec = *context.options.optimizer;
   GRADC_TRY(const ValueId learning_rate, take_learning_rate(graph, context.options.file));
   Builder builder(graph);
@@ -276,14 +342,52 @@ Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
                [](Trained& one, Val value) { one.start = value; });
   take_outputs(builder, kByRowsOutput, trained, [](Trained& one, Val) { one.by_rows = true; });
   GRADC_TRY_STATUS(take_rows(graph, spec, context.options.file, trained));
-  clip(trained, spec);
-  StepMaker steps(builder, spec.step, builder.wrap(learning_rate), iteration);
+  std::optional<NumberInputs> source;
+  if (context.options.tuned) source.emplace(builder);
+  NumberInputs* const tuned = source ? &*source : nullptr;
+  clip(trained, spec, tuned);
+  Val rate = builder.wrap(learning_rate);
+  if (tuned != nullptr) rate = tuned->learning_rate(rate);
+  const bool all_whole = std::ranges::none_of(trained, &Trained::by_rows);
+  StepMaker steps(builder, spec.step, rate, iteration, tuned, all_whole);
   for (const Trained& one : trained) {
     steps.make(one);
     context.count("parameters updated");
   }
   builder.update(iteration, iteration + builder.scalar(1.0, DType::kI64));
+  if (tuned != nullptr) numbers = tuned->read();
   return true;
 }
 
+}  // namespace
+
+Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
+  if (!context.options.optimizer)
+    return make_error(DiagKind::kInvalidUsage, {.file = context.options.file},
+                      "apply_optimizer needs a model that names an optimizer");
+  OptimizerNumbers numbers;
+  return add_update(graph, context, numbers);
+}
+
 }  // namespace gradc::passes
+
+namespace gradc {
+
+OptimizerNumbers optimizer_numbers(const OptimizerSpec& spec) {
+  Graph graph("numbers");
+  Builder builder(graph);
+  const TensorType matrix = {DType::kF32, Shape{2, 2}};
+  builder.input(InputKind::kParam, matrix, "w", "w");
+  const Val gradient = builder.input(InputKind::kInput, matrix, "g", "g");
+  graph.add_output("gradient/w", gradient.id());
+  graph.add_output(kLearningRateOutput, builder.scalar(0.0).id());
+  PassContext context;
+  context.options.optimizer = spec;
+  context.options.tuned = true;
+  OptimizerNumbers numbers;
+  const Result<bool> made = passes::add_update(graph, context, numbers);
+  GRADC_CHECK(made.ok(), "a tuned step of one matrix was not made");
+  return numbers;
+}
+
+}  // namespace gradc

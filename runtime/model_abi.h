@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 8
+#define GRADC_RT_ABI_VERSION 9
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -68,7 +68,14 @@ enum gradc_rt_tensor_kind {
                             hands from one batch to the next; zeros at first */
   GRADC_RT_STEP = 14,    /* "step/...": what the entry of one step reads, gives and keeps; in memory
                             once that entry is prepared */
-  GRADC_RT_TENSOR_KIND_COUNT = 15
+  GRADC_RT_INPUT_GRADIENT = 15,  /* "input_gradient/<name>", of an input's type: what the loss, or
+                                    what is made of the outputs, changes by */
+  GRADC_RT_OUTPUT_GRADIENT = 16, /* "output_gradient/<name>", of an output's type: given by a host
+                                    that has a loss of its own */
+  GRADC_RT_NUMBER = 17, /* "number/<formula>", f64 scalar: the learning rate (NaN: as the schedule
+                           has it), or what the optimizer's rule makes of one of its numbers, where
+                           a host may change it from step to step */
+  GRADC_RT_TENSOR_KIND_COUNT = 18
 };
 
 /* What a metric is of the means of its parts, which stand behind each formula; 0 for 0/0. */
@@ -253,7 +260,30 @@ enum gradc_rt_entry_kind {
                               -> step/output, one step of predict for one example; what later
                               steps need of it stays in the other step/ tensors, zeros at the
                               start of a text */
-  GRADC_RT_ENTRY_COUNT = 7
+  /* For hosts, compiled when they are first called; their tensors of kinds 15 to 17, and gradients,
+   * are in memory once one of them is prepared. */
+  GRADC_RT_TUNED_STEP = 7, /* train_step with the optimizer's numbers read from number/... */
+  GRADC_RT_TUNED_STEP_TAIL = 8,
+  GRADC_RT_APPLY_GRADIENTS = 9, /* gradients -> the update, likewise tuned; adds 1 to
+                                   optimizer/iteration */
+  GRADC_RT_FORWARD = 10,        /* inputs -> outputs, training mode; changes nothing */
+  GRADC_RT_FORWARD_TAIL = 11,
+  /* inputs and targets -> loss and the gradients of parameters, of inputs, of both; training mode.
+   * Those with parameters change states as a training step does, the others nothing. */
+  GRADC_RT_LOSS_TO_PARAMETERS = 12,
+  GRADC_RT_LOSS_TO_PARAMETERS_TAIL = 13,
+  GRADC_RT_LOSS_TO_INPUTS = 14,
+  GRADC_RT_LOSS_TO_INPUTS_TAIL = 15,
+  GRADC_RT_LOSS_TO_ALL = 16,
+  GRADC_RT_LOSS_TO_ALL_TAIL = 17,
+  /* The same from gradients of the outputs: inputs and output gradients -> gradients. */
+  GRADC_RT_OUTPUTS_TO_PARAMETERS = 18,
+  GRADC_RT_OUTPUTS_TO_PARAMETERS_TAIL = 19,
+  GRADC_RT_OUTPUTS_TO_INPUTS = 20,
+  GRADC_RT_OUTPUTS_TO_INPUTS_TAIL = 21,
+  GRADC_RT_OUTPUTS_TO_ALL = 22,
+  GRADC_RT_OUTPUTS_TO_ALL_TAIL = 23,
+  GRADC_RT_ENTRY_COUNT = 24
 };
 
 /* A kernel: compiled code that reads and writes its arguments, each a pointer to dense elements. It
@@ -364,9 +394,10 @@ typedef struct gradc_rt_model {
   int64_t num_facts;
   const gradc_rt_fact* facts; /* distinct names */
   const char* step_remark;    /* language models without the entry of one step: why; else NULL */
-  /* A JIT host compiles entries when they are first needed: called for an entry that is not
-   * compiled, it fills it in place and returns 0, or returns another value with a text in *message
-   * (owned by the host, valid until the next call). NULL in AOT models. */
+  /* A JIT host compiles entries when they are first needed: this fills an entry in place, unless
+   * it is compiled already, and returns 0, or another value with a text in *message (owned by the
+   * host, valid until the next call on the same thread). Instances on several threads may share the
+   * model, so whether an entry is compiled is known after this call only. NULL in AOT models. */
   int64_t (*ensure_entry)(void* user, int64_t kind, const char** message);
   void* user;
 } gradc_rt_model;
