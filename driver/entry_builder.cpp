@@ -109,68 +109,66 @@ bool is_for_hosts(EntryPoint kind) {
 
 namespace {
 
-/// Of a graph with a loss or outputs: what an entry of gradients is made from.
-class GradientSource {
- public:
-  GradientSource(Graph& graph, EntryPoint kind) : graph_(graph), kind_(kind) {}
-
-  void prepare() {
-    if (traits(kind_).from_outputs)
-      add_output_gradients();
-    else
-      keep_loss_only();
-    if (is_for_hosts(kind_) && traits(kind_).parameters)
-      restate();
-    else
-      remove_updates();
+void keep_outputs(Graph& graph, std::string_view prefix, std::string_view other) {
+  for (size_t i = graph.outputs().size(); i-- > 0;) {
+    const std::string& name = graph.outputs()[i].name;
+    if (!name.starts_with(prefix) && !name.starts_with(other)) graph.remove_output(i);
   }
-  /// The outputs in training mode, and no change.
-  void remove_updates() {
-    for (NodeId node : graph_.nodes()) {
-      if (graph_.node(node).op == Op::kUpdate) graph_.erase(node);
-    }
-  }
+}
 
- private:
-  /// No learning rate, no metrics. What stands for parameters is what is differentiated.
-  void keep_loss_only() {
-    for (size_t i = graph_.outputs().size(); i-- > 0;) {
-      const std::string& name = graph_.outputs()[i].name;
-      if (name != "loss" && !name.starts_with(kRestatedOutput)) graph_.remove_output(i);
-    }
+void remove_updates(Graph& graph) {
+  for (NodeId node : graph.nodes()) {
+    if (graph.node(node).op == Op::kUpdate) graph.erase(node);
   }
+}
 
-  void add_output_gradients() {
-    const std::string_view prefix = "output/";
-    Builder builder(graph_);
-    const std::vector<GraphOutput> outputs = graph_.outputs();
-    for (const GraphOutput& output : outputs) {
-      if (!output.name.starts_with(prefix)) continue;
-      const TensorType type = graph_.type(output.value);
-      if (!is_float(type.dtype)) continue;
-      builder.input(InputKind::kInput, type, kOutputGradient + output.name.substr(prefix.size()),
-                    "output_gradient");
-    }
+/// An input for the gradient of each output that can have one.
+void add_output_gradients(Graph& graph) {
+  const std::string_view prefix = "output/";
+  Builder builder(graph);
+  const std::vector<GraphOutput> outputs = graph.outputs();
+  for (const GraphOutput& output : outputs) {
+    const TensorType type = graph.type(output.value);
+    if (!output.name.starts_with(prefix) || !is_float(type.dtype)) continue;
+    builder.input(InputKind::kInput, type, kOutputGradient + output.name.substr(prefix.size()),
+                  "output_gradient");
   }
+}
 
-  /// What stands for parameters in this step becomes their value, as states get theirs: the update
-  /// that follows goes on from there, as a training step does.
-  void restate() {
-    const std::string_view prefix = kRestatedOutput;
-    Builder builder(graph_);
-    builder.set_phase(Phase::kUpdate);
-    const std::vector<GraphOutput> outputs = graph_.outputs();
-    for (const GraphOutput& output : outputs) {
-      if (!output.name.starts_with(prefix)) continue;
-      const auto parameter = graph_.find_input(output.name.substr(prefix.size()));
-      GRADC_CHECK(parameter.has_value(), "{} of nothing", output.name);
-      builder.update(builder.wrap(*parameter), builder.wrap(output.value));
-    }
+/// What stands for parameters in this step becomes their value, as states get theirs: the update
+/// that follows goes on from there, as a training step does.
+void restate(Graph& graph) {
+  const std::string_view prefix = kRestatedOutput;
+  Builder builder(graph);
+  builder.set_phase(Phase::kUpdate);
+  const std::vector<GraphOutput> outputs = graph.outputs();
+  for (const GraphOutput& output : outputs) {
+    if (!output.name.starts_with(prefix)) continue;
+    const auto parameter = graph.find_input(output.name.substr(prefix.size()));
+    GRADC_CHECK(parameter.has_value(), "{} of nothing", output.name);
+    builder.update(builder.wrap(*parameter), builder.wrap(output.value));
   }
+}
 
-  Graph& graph_;
-  const EntryPoint kind_;
-};
+/// What an entry of gradients is made from: the loss or the outputs, and what stands for
+/// parameters, which is what is differentiated. Hosts that take gradients of parameters are about
+/// to make a step.
+void prepare_gradients(Graph& graph, EntryPoint kind) {
+  if (traits(kind).from_outputs)
+    add_output_gradients(graph);
+  else
+    keep_outputs(graph, "loss", kRestatedOutput);
+  if (is_for_hosts(kind) && traits(kind).parameters)
+    restate(graph);
+  else
+    remove_updates(graph);
+}
+
+/// The outputs in training mode, and no change.
+void prepare_forward(Graph& graph) {
+  keep_outputs(graph, "output/", "output/");
+  remove_updates(graph);
+}
 
 /// Where the passes of an entry run: its names, its options, who lowers its kernels.
 struct Stages {
@@ -286,10 +284,10 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
   if (result.graph == nullptr) {
     const ScopedTimer timer(options.times, "graph");
     GRADC_TRY(result.graph, entry_graph(model, kind, batch));
-    GradientSource source(*result.graph, kind);
-    if (traits(kind).pipeline == PipelineKind::kGradients) source.prepare();
-    if (traits(kind).builds == EntryKind::kForward && !traits(kind).from_outputs)
-      source.remove_updates();
+    if (traits(kind).pipeline == PipelineKind::kGradients)
+      prepare_gradients(*result.graph, kind);
+    else if (traits(kind).builds == EntryKind::kForward)
+      prepare_forward(*result.graph);
   }
   // What was differentiated elsewhere has its steps; kernels are named after their rule all the
   // same.

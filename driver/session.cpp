@@ -295,7 +295,9 @@ std::unique_ptr<Session> SessionImpl::make(std::shared_ptr<CompiledModel> model,
       rt::Instance::destroy(instance);
       throw;
     }
-    const uint64_t seed = options.has_seed ? options.seed : model->runtime_model().training.seed;
+    const uint64_t otherwise =
+        weights != nullptr ? weights->instance->seed() : model->runtime_model().training.seed;
+    const uint64_t seed = options.has_seed ? options.seed : otherwise;
     auto session = std::make_unique<SessionImpl>(live, weights, options);
     if (weights == nullptr) {
       SessionStatus started = session->initialize(seed);

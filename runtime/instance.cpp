@@ -77,6 +77,11 @@ size_t pointer_bytes(const gradc_rt_entry& entry) {
   return (static_cast<size_t>(entry.num_arguments) + 1) * sizeof(void*);
 }
 
+/// Entries of hosts are prepared by prepare() alone, which takes memory for their tensors too.
+size_t block_pointer_bytes(const gradc_rt_model& model, int entry) {
+  return entry >= GRADC_RT_TUNED_STEP ? 0 : pointer_bytes(model.entries[entry]);
+}
+
 int64_t statistics_count(const gradc_rt_tensor& tensor) {
   const bool from_data =
       tensor.data != nullptr && tensor.data->standardize == GRADC_RT_STANDARDIZE_FROM_DATA;
@@ -119,7 +124,7 @@ Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads, bo
   layout.statistics_values = take(values * sizeof(double));
   layout.pointers = at;
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e)
-    take(pointer_bytes(model.entries[e]));
+    take(block_pointer_bytes(model, e));
   layout.tensors = at;
   const bool gradients = model.entries[GRADC_RT_GRADIENTS].compiled != 0;
   for (size_t i = 0; i < num_tensors; ++i) {
@@ -152,7 +157,7 @@ void Instance::place(const Layout& layout, char* base) {
   double* values = reinterpret_cast<double*>(base + layout.statistics_values);
   char* next = base + layout.pointers;
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
-    const size_t bytes = pointer_bytes(model_->entries[e]);
+    const size_t bytes = block_pointer_bytes(*model_, e);
     if (bytes > 0) entries_[e].pointers = reinterpret_cast<void**>(next);
     next += align_up(bytes);
   }

@@ -160,7 +160,8 @@ class Session {
   /// size. With `share_weights` its parameters, states and optimizer state are this session's: both
   /// may predict, evaluate and take gradients at the same time as long as none changes them
   /// (gradients of parameters change moving averages). Else they are initial ones. Sessions may end
-  /// in any order; options.cache is as it was.
+  /// in any order; options.cache is as it was, and so is a seed of shared weights that is not
+  /// given.
   virtual std::unique_ptr<Session> another(const SessionOptions& options, bool share_weights,
                                            SessionStatus* status = nullptr) = 0;
 

@@ -178,7 +178,8 @@ Results expand_ftrl(const StepAttrs& a, const StepOperands& o) {
   const Val grown =
       select(greater(square, o.slots[0]), now - before, before * expm1(log1p(relative) * power));
   const Val linear = o.slots[1] + shrunk - grown * o.w;
-  const Val quadratic = now + (o.of("beta") / rate + twice(o.of("l2_regularization_strength")));
+  // One after the other: a sum of two constants alone would be rounded once.
+  const Val quadratic = now + o.of("beta") / rate + twice(o.of("l2_regularization_strength"));
   const bool shrinks = !l1.is_constant() || l1.value() != 0.0;
   const Val clipped = shrinks ? minimum(maximum(linear, negative(l1)), l1) - linear : -linear;
   // Where there never was a gradient there is nothing to divide by, and no step.

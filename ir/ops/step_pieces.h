@@ -21,22 +21,22 @@ inline bool is_nothing(double epsilon) {
   return epsilon < static_cast<double>(std::numeric_limits<float>::min());
 }
 inline Val operator+(Val a, const Num& b) {
-  return b.is_constant() ? a + b.value() : a + b.like(a);
+  return a + b.like(a);
 }
 inline Val operator*(Val a, const Num& b) {
-  return b.is_constant() ? a * b.value() : a * b.like(a);
+  return a * b.like(a);
 }
 inline Val operator/(Val a, const Num& b) {
-  return b.is_constant() ? a / b.value() : a / b.like(a);
+  return a / b.like(a);
 }
 inline Val operator/(const Num& a, Val b) {
-  return a.is_constant() ? a.value() / b : a.like(b) / b;
+  return a.like(b) / b;
 }
 inline Val maximum(Val a, const Num& b) {
-  return b.is_constant() ? maximum(a, b.value()) : maximum(a, b.like(a));
+  return maximum(a, b.like(a));
 }
 inline Val minimum(Val a, const Num& b) {
-  return b.is_constant() ? minimum(a, b.value()) : minimum(a, b.like(a));
+  return minimum(a, b.like(a));
 }
 inline Num rest_of(const Num& share) {
   return share.become(1.0 - share.value(), "1 - " + share.formula());

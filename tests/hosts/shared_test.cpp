@@ -1,5 +1,5 @@
 // One compiled model, several sessions, several threads: what each computes is what it computes
-// alone. ThreadSanitizer runs this program (scripts/test --sanitize=thread builds it).
+// alone. With -DGRADC_SANITIZE=thread this program is what ThreadSanitizer looks at.
 #include "gradc/gradc.h"
 #include "gradc/session.h"
 
