@@ -50,10 +50,13 @@ Val build_constraint(const Component& constraint, Val parameter);
 /// False when a tensor of that rank has not all of its axes.
 bool constraint_fits(const Component& constraint, size_t rank);
 
-/// What a loss or metric expects beside an output: same shape and f32, or one class index per row.
-enum class TargetKind : uint8_t { kSameShape, kClassIndex };
+/// What a loss or metric expects beside an output: same shape and f32, one class index per row, one
+/// class number per example (which need be no index), or a list of labels per example.
+enum class TargetKind : uint8_t { kSameShape, kClassIndex, kLabel, kLabels };
 
 TargetKind loss_target(const Component& loss);
+/// The target's shape for an output that the loss fits, both without the batch axis.
+Ints loss_target_shape(const Component& loss, Ints output);
 
 /// The targets that a loss is defined for; data are checked against it before training starts.
 struct TargetDomain {
@@ -80,6 +83,16 @@ std::optional<int64_t> ignored_class(const Component& loss);
 /// Loss values of the output's shape, which are a mean over the last axis, or without that axis;
 /// `target` is f32 like the output, or i32 class indices without the output's last axis.
 Val build_loss(const Component& loss, Val output, Val target);
+/// Whether a loss is of examples or batches as a whole: then build_whole_loss stands for
+/// build_loss.
+bool is_whole_loss(const Component& loss);
+/// Of batches: values have no batch axis, and the loss of a data set is the mean over its batches.
+bool is_batch_loss(const Component& loss);
+/// Whether the output may have steps that do not count.
+bool loss_takes_mask(const Component& loss);
+/// Values [batch, ...], or without the batch of is_batch_loss; `examples` is bool[batch], `steps`
+/// bool[batch, steps]: what counts; empty: all.
+Val build_whole_loss(const Component& loss, Val output, Val target, Val examples, Val steps);
 /// -log(p) of the target classes; `options` has "from_logits".
 Val sparse_categorical_crossentropy(const Options& options, Val output, Val target);
 /// "reduction": the values of all positions are added up, not averaged.

@@ -1,21 +1,17 @@
-// The loss family: a value for each element or each row of the last axis, which frontend/scores.cpp
-// reduces. Formulas are Keras 3's, in forms that do not overflow.
-//
-// From probabilities, a softmax or sigmoid that ends the network is looked through: the loss then
-// works on its operand, as TensorFlow's Keras does, which is exact where clipped probabilities are
-// not. Other probabilities are clipped to [1e-7, 1 - 1e-7].
+// The loss family: its options and its table. Formulas are in frontend/loss_formulas.cpp, a value
+// for each element or each row of the last axis, which frontend/scores.cpp reduces, and in
+// frontend/whole_losses.h.
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
-#include "frontend/look_through.h"
-#include "ir/op_attrs.h"
+#include "frontend/loss_formulas.h"
+#include "frontend/whole_losses.h"
 #include "support/check.h"
 
 #include <array>
+#include <set>
 
 namespace gradc {
 namespace {
-
-constexpr double kEpsilon = 1e-7;
 
 constexpr OptionDef kReduction = {.name = "reduction",
                                   .type = OptionType::kEnum,
@@ -86,12 +82,66 @@ constexpr OptionDef kFocalOptions[] = {
     kReduction,
 };
 
+constexpr OptionDef kAxis = {.name = "axis",
+                             .type = OptionType::kInts,
+                             .default_json = "null",
+                             .doc = "axes that are summed over, 0 the batch; null: all of them"};
+constexpr OptionDef kDiceOptions[] = {kAxis, kReduction};
+constexpr OptionDef kTverskyOptions[] = {
+    {.name = "alpha",
+     .type = OptionType::kFloat,
+     .default_json = "0.5",
+     .doc = "weight of target (1 - output), as in Keras",
+     .min = 0},
+    {.name = "beta",
+     .type = OptionType::kFloat,
+     .default_json = "0.5",
+     .doc = "weight of (1 - target) output",
+     .min = 0},
+    kAxis,
+    kReduction,
+};
+constexpr OptionDef kMargin = {.name = "margin",
+                               .type = OptionType::kFloat,
+                               .default_json = "1",
+                               .doc = "how much farther what differs has to be",
+                               .min = 0};
+constexpr OptionDef kDistance = {.name = "distance",
+                                 .type = OptionType::kEnum,
+                                 .default_json = "\"l2\"",
+                                 .doc = "of two embeddings; angular: 1 - cosine",
+                                 .choices = "l2 squared_l2 angular"};
+constexpr OptionDef kContrastiveOptions[] = {kMargin, kReduction};
+constexpr OptionDef kSemiHardOptions[] = {kMargin, kDistance, kReduction};
+constexpr OptionDef kHardOptions[] = {kMargin,
+                                      {.name = "soft",
+                                       .type = OptionType::kBool,
+                                       .default_json = "false",
+                                       .doc = "log(1 + exp(difference)), without a margin"},
+                                      kDistance,
+                                      kReduction};
+constexpr OptionDef kCtcOptions[] = {
+    {.name = "max_labels",
+     .type = OptionType::kInt,
+     .default_json = "null",
+     .doc = "labels of a target, behind the last filled up with 0; null: as many as the output has "
+            "steps",
+     .min = 1},
+    {.name = "zero_infinity",
+     .type = OptionType::kBool,
+     .default_json = "false",
+     .doc = "targets with more labels than the steps can say count 0; else the loss is infinite"},
+    kReduction,
+};
+
 constexpr TargetDomain kAnyTarget{};
 constexpr TargetDomain kCountTarget{.min = 0};
 constexpr TargetDomain kSignTarget{.min = -1, .max = 1, .whole = true};
 constexpr TargetDomain kBinaryTarget{.min = 0, .max = 1, .classes = TargetDomain::Classes::kTwo};
 constexpr TargetDomain kDistributionTarget{
     .min = 0, .rows_sum_to_one = true, .classes = TargetDomain::Classes::kLastAxis};
+/// What a share of may be: 0 to 1.
+constexpr TargetDomain kShareTarget{.min = 0, .max = 1};
 /// Class indices: their range is that of the output's last axis.
 constexpr TargetDomain kIndexTarget{.classes = TargetDomain::Classes::kLastAxis};
 
@@ -101,142 +151,14 @@ struct LossDef {
   TargetDomain domain;
   Val (*build)(const Options&, Val output,
                Val target);  ///< any shape [batch, ...]; the rest is averaged
+  /// Instead: of examples or batches as a whole (frontend/whole_losses.h).
+  Val (*build_whole)(const WholeLossArgs&) = nullptr;
+  /// Whether the batch is not an axis of what `build_whole` gives; null: it is.
+  bool (*of_batch)(const Options&) = nullptr;
 };
 
-Val last_axis_sum(Val x) {
-  return reduce_sum(x, {x.rank() - 1});
-}
-
-Val spread_rows(Val rows, Val like) {
-  Ints dims;
-  for (int64_t i = 0; i + 1 < like.rank(); ++i)
-    dims.push_back(i);
-  return broadcast(rows, like.shape(), dims);
-}
-
-Val clip_probability(Val p) {
-  return minimum(maximum(p, kEpsilon), 1.0 - kEpsilon);
-}
-
-Val build_mse(const Options&, Val output, Val target) {
-  const Val error = output - target;
-  return error * error;
-}
-
-Val build_mae(const Options&, Val output, Val target) {
-  return abs(output - target);
-}
-
-Val build_mape(const Options&, Val output, Val target) {
-  return abs((target - output) / maximum(abs(target), kEpsilon)) * 100.0;
-}
-
-Val build_msle(const Options&, Val output, Val target) {
-  const Val error = log1p(maximum(output, kEpsilon)) - log1p(maximum(target, kEpsilon));
-  return error * error;
-}
-
-// log(cosh(x)) = x + softplus(-2 x) - log(2).
-Val build_log_cosh(const Options&, Val output, Val target) {
-  constexpr double kLog2 = 0.693147180559945309417;
-  const Val error = output - target;
-  return error + error.builder().add(Op::kSoftplus, {error * -2.0}) - kLog2;
-}
-
-Val build_poisson(const Options&, Val output, Val target) {
-  return output - target * log(output + kEpsilon);
-}
-
-/// Targets of 0 and 1 as those of -1 and 1.
-Val signs(Val target) {
-  return select(equal(target, 0.0), -1.0, target);
-}
-
-Val build_hinge(const Options&, Val output, Val target) {
-  return relu(1.0 - signs(target) * output);
-}
-
-Val build_squared_hinge(const Options& o, Val output, Val target) {
-  const Val hinge = build_hinge(o, output, target);
-  return hinge * hinge;
-}
-
-Val build_categorical_hinge(const Options&, Val output, Val target) {
-  const Val right = last_axis_sum(target * output);
-  const Val wrong = reduce_max((1.0 - target) * output, {output.rank() - 1});
-  return relu(wrong - right + 1.0);
-}
-
-Val build_kl_divergence(const Options&, Val output, Val target) {
-  const auto clipped = [](Val p) { return minimum(maximum(p, kEpsilon), 1.0); };
-  const Val t = clipped(target);
-  return last_axis_sum(t * log(t / clipped(output)));
-}
-
-/// Rows of length 1; the square is at least 1e-12, as Keras's normalize takes it.
-Val unit_rows(Val x) {
-  return x * spread_rows(rsqrt(maximum(last_axis_sum(x * x), 1e-12)), x);
-}
-
-Val build_cosine_similarity(const Options&, Val output, Val target) {
-  return -last_axis_sum(unit_rows(output) * unit_rows(target));
-}
-
-Val build_huber(const Options& o, Val output, Val target) {
-  const double delta = o.number("delta");
-  const Val error = output - target;
-  const Val size = abs(error);
-  return select(less_equal(size, delta), error * error * 0.5, size * delta - 0.5 * delta * delta);
-}
-
-// From logits x and targets z: max(x, 0) - x z + log1p(exp(-|x|)).
-Val build_binary_crossentropy(const Options& o, Val output, Val target) {
-  const double smoothing = o.number("label_smoothing");
-  if (smoothing > 0) target = target * (1.0 - smoothing) + 0.5 * smoothing;
-  std::optional<Val> logits = output;
-  if (!o.flag("from_logits")) logits = operand_of(output, Op::kSigmoid);
-  if (logits) return output.builder().add(Op::kSigmoidCrossEntropy, {*logits, target});
-  const Val p = clip_probability(output);
-  return -(target * log(p) + (1.0 - target) * log(1.0 - p));
-}
-
-// Lin, Goyal, Girshick, He, Dollar: "Focal loss for dense object detection", 2017.
-Val build_binary_focal(const Options& o, Val output, Val target) {
-  const Val entropy = build_binary_crossentropy(o, output, target);
-  const double smoothing = o.number("label_smoothing");
-  if (smoothing > 0) target = target * (1.0 - smoothing) + 0.5 * smoothing;
-  const Val p = o.flag("from_logits") ? sigmoid(output) : output;
-  const Val right = target * p + (1.0 - target) * (1.0 - p);
-  const Val weight = pow(1.0 - right, o.number("gamma"));
-  if (!o.flag("apply_class_balancing")) return weight * entropy;
-  const double alpha = o.number("alpha");
-  return (target * alpha + (1.0 - target) * (1.0 - alpha)) * (weight * entropy);
-}
-
-/// Log of probabilities whose rows need not sum to 1, as Keras: normalise, clip, log.
-Val log_probabilities(Val output) {
-  return log(clip_probability(output / spread_rows(last_axis_sum(output), output)));
-}
-
-Val build_categorical_crossentropy(const Options& o, Val output, Val target) {
-  const double smoothing = o.number("label_smoothing");
-  const auto classes = static_cast<double>(output.shape().back());
-  if (smoothing > 0) target = target * (1.0 - smoothing) + smoothing / classes;
-  std::optional<Val> logits = output;
-  if (!o.flag("from_logits")) logits = operand_of(output, Op::kSoftmax);
-  if (logits) return output.builder().add(Op::kSoftmaxCrossEntropy, {*logits, target});
-  return -last_axis_sum(target * log_probabilities(output));
-}
-
-Val build_categorical_focal(const Options& o, Val output, Val target) {
-  const double smoothing = o.number("label_smoothing");
-  const auto classes = static_cast<double>(output.shape().back());
-  if (smoothing > 0) target = target * (1.0 - smoothing) + smoothing / classes;
-  if (o.flag("from_logits"))
-    output = output.builder().add(Op::kSoftmax, {output}, make_attrs(AxisAttrs{output.rank() - 1}));
-  const Val p = clip_probability(output / spread_rows(last_axis_sum(output), output));
-  const Val weight = pow(1.0 - p, o.number("gamma")) * o.number("alpha");
-  return -last_axis_sum(weight * (target * log(p)));
+bool always(const Options&) {
+  return true;
 }
 
 constexpr LossDef kLosses[] = {
@@ -315,6 +237,56 @@ constexpr LossDef kLosses[] = {
      TargetKind::kClassIndex,
      kIndexTarget,
      sparse_categorical_crossentropy},
+    {{"dice", "1 - 2 sum(target output) / (sum(target) + sum(output))", kDiceOptions},
+     TargetKind::kSameShape,
+     kShareTarget,
+     nullptr,
+     build_dice,
+     sums_batch},
+    {{"tversky",
+      "1 - i / (i + alpha sum(target (1 - output)) + beta sum((1 - target) output)), with i = "
+      "sum(target output)",
+      kTverskyOptions},
+     TargetKind::kSameShape,
+     kShareTarget,
+     nullptr,
+     build_tversky,
+     sums_batch},
+    {{"contrastive",
+      "target output^2 + (1 - target) max(0, margin - output)^2; outputs are distances of two, "
+      "targets of 1 say that they are alike",
+      kContrastiveOptions},
+     TargetKind::kSameShape,
+     kBinaryTarget,
+     build_contrastive},
+    {{"triplet_semi_hard",
+      "max(0, margin + d(anchor, positive) - d(anchor, negative)) of all pairs of a class in the "
+      "batch, the negative being the nearest of another class that is farther than the positive, "
+      "or else the farthest; outputs are embeddings, targets class numbers",
+      kSemiHardOptions},
+     TargetKind::kLabel,
+     kAnyTarget,
+     nullptr,
+     build_triplet_semi_hard,
+     always},
+    {{"triplet_hard",
+      "max(0, margin + d(anchor, positive) - d(anchor, negative)) of each example of the batch, "
+      "with the farthest of its class and the nearest of another; outputs are embeddings, targets "
+      "class numbers",
+      kHardOptions},
+     TargetKind::kLabel,
+     kAnyTarget,
+     nullptr,
+     build_triplet_hard,
+     always},
+    {{"ctc",
+      "-log p(labels) of logits [steps, classes], of which class 0 is the blank, over all ways to "
+      "say the labels in these steps",
+      kCtcOptions},
+     TargetKind::kLabels,
+     kAnyTarget,
+     nullptr,
+     build_ctc},
 };
 
 const LossDef& loss_def(const Component& loss) {
@@ -326,24 +298,6 @@ const LossDef& loss_def(const Component& loss) {
 }
 
 }  // namespace
-
-Val sparse_categorical_crossentropy(const Options& o, Val output, Val target) {
-  std::optional<Val> logits = output;
-  if (!o.flag("from_logits")) logits = operand_of(output, Op::kSoftmax);
-  if (logits) return output.builder().add(Op::kSparseSoftmaxCrossEntropy, {*logits, target});
-  const Val picked = output.builder().add(Op::kOneHot, {target},
-                                          make_attrs(OneHotAttrs{.depth = output.shape().back()}));
-  return -last_axis_sum(cast(picked, output.dtype()) * log_probabilities(output));
-}
-
-std::optional<Val> operand_of(Val x, Op op) {
-  const Graph& graph = x.builder().graph();
-  const NodeId node = graph.def(x.id());
-  if (!node.valid() || graph.node(node).op != op) return std::nullopt;
-  if (op == Op::kSoftmax && graph.node(node).attrs.as<AxisAttrs>().axis != x.rank() - 1)
-    return std::nullopt;
-  return x.builder().wrap(graph.node(node).operands[0]);
-}
 
 std::span<const ComponentDef* const> loss_components() {
   static const auto list = [] {
@@ -369,8 +323,47 @@ bool loss_of_logits(const Component& loss) {
   return false;
 }
 
+namespace {
+
+/// The axes of a loss are those of the output with its batch, each once.
+bool axes_fit(const Component& loss, const Ints& output, std::string& problem) {
+  if (!loss.options.defines("axis") || !loss.options.has("axis")) return true;
+  const auto rank = static_cast<int64_t>(output.size()) + 1;
+  const Ints& axes = loss.options.ints("axis");
+  std::set<int64_t> seen;
+  for (const int64_t axis : axes) {
+    const bool sound = axis >= -rank && axis < rank && seen.insert((axis + rank) % rank).second;
+    if (sound) continue;
+    problem = fmt::format(
+        "\"axis\" of {} is {}, but an output of shape {} with its batch has the "
+        "axes 0 to {}, each once",
+        loss.def->type, shape_text(axes), shape_text(output), rank - 1);
+    return false;
+  }
+  if (axes.empty()) problem = fmt::format("\"axis\" of {} names no axis", loss.def->type);
+  return !axes.empty();
+}
+
+/// What an output must be for losses that are of none of its positions.
+bool whole_fits(const Component& loss, const Ints& output, std::string& problem) {
+  const TargetKind target = loss_def(loss).target;
+  if (target == TargetKind::kLabel && output.size() != 1) {
+    problem = fmt::format("{} needs an embedding for each example, one axis, got shape {}",
+                          loss.def->type, shape_text(output));
+  } else if (target == TargetKind::kLabels && (output.size() != 2 || output.back() < 2)) {
+    problem = fmt::format(
+        "{} needs logits [steps, classes] with at least 2 classes, the blank among them, got shape "
+        "{}",
+        loss.def->type, shape_text(output));
+  }
+  return problem.empty() && axes_fit(loss, output, problem);
+}
+
+}  // namespace
+
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem) {
   const LossDef& def = loss_def(loss);
+  if (def.build_whole != nullptr) return whole_fits(loss, output, problem);
   const bool classes =
       def.target == TargetKind::kClassIndex || def.base.type.starts_with("categorical_");
   if (classes && output.empty()) {
@@ -394,6 +387,38 @@ std::optional<int64_t> ignored_class(const Component& loss) {
 
 Val build_loss(const Component& loss, Val output, Val target) {
   return loss_def(loss).build(loss.options, output, target);
+}
+
+bool is_whole_loss(const Component& loss) {
+  return loss_def(loss).build_whole != nullptr;
+}
+
+bool is_batch_loss(const Component& loss) {
+  const LossDef& def = loss_def(loss);
+  return def.of_batch != nullptr && def.of_batch(loss.options);
+}
+
+bool loss_takes_mask(const Component& loss) {
+  return !is_whole_loss(loss) || loss_target(loss) == TargetKind::kLabels;
+}
+
+Val build_whole_loss(const Component& loss, Val output, Val target, Val examples, Val steps) {
+  return loss_def(loss).build_whole({loss.options, output, target, examples, steps});
+}
+
+Ints loss_target_shape(const Component& loss, Ints output) {
+  switch (loss_target(loss)) {
+    case TargetKind::kSameShape:
+      return output;
+    case TargetKind::kClassIndex:
+      output.pop_back();
+      return output;
+    case TargetKind::kLabel:
+      return {};
+    case TargetKind::kLabels:
+      return {loss.options.has("max_labels") ? loss.options.integer("max_labels") : output[0]};
+  }
+  GRADC_UNREACHABLE();
 }
 
 bool sums_positions(const Component& loss) {

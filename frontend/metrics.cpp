@@ -352,8 +352,14 @@ Better metric_direction(const ComponentDef& resolved) {
 
 const ComponentDef* resolve_metric(const Component& metric, const Ints& output, TargetKind target,
                                    std::string& problem) {
-  const bool sparse = target == TargetKind::kClassIndex;
   std::string_view type = metric.def->type;
+  if (target == TargetKind::kLabel || target == TargetKind::kLabels) {
+    problem =
+        fmt::format("metric {} compares outputs with targets, but this output's loss takes {}",
+                    type, target == TargetKind::kLabel ? "class numbers" : "lists of labels");
+    return nullptr;
+  }
+  const bool sparse = target == TargetKind::kClassIndex;
   if (type == "accuracy") {
     const bool binary = output.empty() || output.back() == 1;
     type = sparse   ? "sparse_categorical_accuracy"

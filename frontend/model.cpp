@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace gradc {
 
@@ -38,10 +39,8 @@ const std::string& Model::value_name(ModelValue value) const {
 TensorSpec Model::target_spec(const OutputLoss& loss) const {
   TensorSpec target = spec(outputs[loss.output].value);
   if (is_float(target.dtype)) target.dtype = accumulator_dtype(target.dtype);
-  if (loss_target(loss.loss) == TargetKind::kClassIndex) {
-    target.dtype = DType::kI32;
-    target.shape.pop_back();
-  }
+  if (loss_target(loss.loss) != TargetKind::kSameShape) target.dtype = DType::kI32;
+  target.shape = loss_target_shape(loss.loss, std::move(target.shape));
   return target;
 }
 

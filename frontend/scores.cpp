@@ -31,7 +31,12 @@ Val both(Val a, Val b) {
 }  // namespace
 
 OutputScores::OutputScores(const Component& loss, Val output, Val target, Val mask, Val tail)
-    : loss_(loss), output_(output), target_(target), tail_(tail), counted_(mask) {
+    : loss_(loss), output_(output), target_(target), tail_(tail) {
+  if (is_whole_loss(loss)) {
+    steps_ = mask;
+    return;
+  }
+  counted_ = mask;
   if (const auto ignored = ignored_class(loss)) {
     const Val named = output.builder().splat(static_cast<double>(*ignored), target.type());
     const Val valid = not_equal(target, named);
@@ -70,8 +75,21 @@ Val OutputScores::sum(Val values) const {
   return reduce_sum(rows, {0});
 }
 
+Val OutputScores::whole_values() const {
+  const Val examples = tail_.valid() ? greater(tail_, 0.0) : Val();
+  return build_whole_loss(loss_, output_, target_, examples, steps_);
+}
+
+Val OutputScores::batch_loss() const {
+  const Val values = whole_values();
+  if (values.rank() == 0) return values;
+  const Ints axes = axes_from(values, 0);
+  return sums_positions(loss_) ? reduce_sum(values, axes) : reduce_mean(values, axes);
+}
+
 Val OutputScores::loss() const {
-  const Val values = build_loss(loss_, output_, target_);
+  if (is_batch_loss(loss_)) return batch_loss();
+  const Val values = is_whole_loss(loss_) ? whole_values() : build_loss(loss_, output_, target_);
   return sums_positions(loss_) ? sum(values) : mean(values);
 }
 

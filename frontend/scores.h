@@ -29,12 +29,16 @@ class OutputScores {
   /// Over all axes but the last `kept`.
   Val mean(Val values, int64_t kept = 0) const;
   Val sum(Val values) const;
+  /// Of a loss of examples or batches as a whole.
+  Val whole_values() const;
+  Val batch_loss() const;
 
   const Component& loss_;
   Val output_;
   Val target_;  ///< classes that are ignored replaced by one that exists
   Val tail_;
   Val counted_;  ///< bool[batch, positions...]; empty: all
+  Val steps_;    ///< the mask, where it is the loss's own matter
   Val count_;
 };
 

@@ -152,6 +152,12 @@ class TrainingReader {
                              !output_shape(output).empty()
                          ? "for two classes in one unit, use binary_crossentropy"
                          : "");
+    } else if (model_.masked(model_.outputs[output].value) && !loss_takes_mask(*loss)) {
+      sink_
+          .error(DiagKind::kUnsupported, at.place(),
+                 "some steps of output \"{}\" do not count, but {} is of whole examples",
+                 model_.outputs[output].name, loss->written_type)
+          .with_help("end with a layer that drops the mask, like flatten or pooling");
     }
     losses_by_output_.emplace(output, training_.losses.size());
     OutputLoss& added = training_.losses.emplace_back();
@@ -190,9 +196,15 @@ class TrainingReader {
           .with_help("for two classes in one unit, use sigmoid and binary_crossentropy");
       return;
     }
-    if (loss.def->type.find("crossentropy") == std::string_view::npos) return;
     const std::string_view activation = last_activation(output);
     const std::string& name = model_.outputs[output].name;
+    if (loss_target(loss) == TargetKind::kLabels && activation == "softmax") {
+      sink_
+          .warning(DiagKind::kMissingSoftmax, loss.place,
+                   "{} wants logits, but output \"{}\" ends with softmax", loss.def->type, name)
+          .with_help("leave the softmax away");
+    }
+    if (loss.def->type.find("crossentropy") == std::string_view::npos) return;
     const bool from_logits = loss.options.flag("from_logits");
     if (from_logits && (activation == "softmax" || activation == "sigmoid")) {
       sink_

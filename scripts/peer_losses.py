@@ -60,8 +60,77 @@ def focal(kind, **options):
     return {"type": f"{kind}_focal_crossentropy", **options}
 
 
+# ---- of examples or batches as a whole ----------------------------------------------------------------------------------
+def overlap(alpha=None, beta=None, axis=None, reduce=torch.mean):
+    """dice; tversky where alpha and beta are given."""
+    def loss(p, t):
+        total = lambda v: v.sum() if axis is None else v.sum(axis)
+        inside = total(t * p)
+        if alpha is None:
+            return reduce(1 - 2 * inside / (total(t) + total(p) + EPSILON))
+        return reduce(1 - inside / (inside + alpha * total((1 - p) * t) + beta * total(p * (1 - t)) + EPSILON))
+    return loss
+
+
+def contrastive(margin):
+    return lambda p, t: (t * p ** 2 + (1 - t) * torch.relu(margin - p) ** 2).mean()
+
+
+def distances(p, metric):
+    if metric == "angular":
+        p = F.normalize(p, dim=-1)
+        return 1 - p @ p.T
+    squares = ((p[:, None] - p[None]) ** 2).sum(-1)
+    return squares if metric == "squared_l2" else torch.sqrt(squares + torch.eye(len(p), dtype=p.dtype))
+
+
+def semi_hard(margin, metric="l2"):
+    """Pair by pair, as the definition says."""
+    def loss(p, t):
+        d, terms = distances(p, metric), []
+        for a in range(len(p)):
+            others = d[a][t != t[a]]
+            for b in range(len(p)):
+                if b == a or t[b] != t[a]:
+                    continue
+                beyond = others[others > d[a, b]]
+                terms.append(torch.relu(margin + d[a, b] - (beyond.min() if len(beyond) else others.max())))
+        return torch.stack(terms).mean()
+    return loss
+
+
+def hard(margin, metric="l2", soft=False):
+    def loss(p, t):
+        d, terms = distances(p, metric), []
+        for a in range(len(p)):
+            same = (t == t[a]) & (torch.arange(len(p)) != a)
+            if same.any():
+                excess = d[a][same].max() - d[a][t != t[a]].min()
+                terms.append(F.softplus(excess) if soft else torch.relu(excess + margin))
+        return torch.stack(terms).mean()
+    return loss
+
+
 # name -> (gradc loss, function, last activation, target kind), as peer_cases.LOSSES
 KERAS_LOSSES = {
+    "dice": ({"type": "dice"}, overlap(), "sigmoid", "binary"),
+    "dice_examples": ({"type": "dice", "axis": [-1]}, overlap(axis=1), "softmax", "distribution"),
+    "dice_sum": ({"type": "dice", "axis": [0], "reduction": "sum"}, overlap(axis=0, reduce=torch.sum), "sigmoid", "binary"),
+    "tversky": ({"type": "tversky"}, overlap(0.5, 0.5), "sigmoid", "binary"),
+    "tversky_missed": ({"type": "tversky", "alpha": 0.8, "beta": 0.3}, overlap(0.8, 0.3), "softmax", "onehot"),
+    "tversky_classes": ({"type": "tversky", "alpha": 0.2, "beta": 0.9, "axis": [0]}, overlap(0.2, 0.9, 0), "sigmoid", "binary"),
+    "contrastive": ({"type": "contrastive"}, contrastive(1), "softplus", "binary"),
+    "contrastive_near": ({"type": "contrastive", "margin": 0.4}, contrastive(0.4), "sigmoid", "binary"),
+    "contrastive_far": ({"type": "contrastive", "margin": 2.5}, contrastive(2.5), "exponential", "binary"),
+    "triplet_semi_hard": ({"type": "triplet_semi_hard"}, semi_hard(1), "linear", "sparse"),
+    "triplet_semi_hard_squared": ({"type": "triplet_semi_hard", "margin": 0.3, "distance": "squared_l2"},
+                                  semi_hard(0.3, "squared_l2"), "tanh", "sparse"),
+    "triplet_semi_hard_angular": ({"type": "triplet_semi_hard", "margin": 0.2, "distance": "angular"},
+                                  semi_hard(0.2, "angular"), "linear", "sparse"),
+    "triplet_hard": ({"type": "triplet_hard", "margin": 0.7}, hard(0.7), "linear", "sparse"),
+    "triplet_hard_soft": ({"type": "triplet_hard", "soft": True, "distance": "squared_l2"}, hard(0, "squared_l2", True), "tanh",
+                          "sparse"),
+    "triplet_hard_angular": ({"type": "triplet_hard", "distance": "angular"}, hard(1, "angular"), "linear", "sparse"),
     "mape": ({"type": "mape"}, lambda p, t: 100 * ((t - p) / t.abs().clamp(min=EPSILON)).abs().mean(), "linear", "real"),
     "msle": ({"type": "msle"}, log_error, "softplus", "count"),
     "msle_below": ({"type": "mean_squared_logarithmic_error"}, log_error, "linear", "count"),
@@ -160,7 +229,43 @@ def unmasked(make_case, rng, name, ignored, reduction):
                    options, {"d/kernel": (I, CLASSES), "d/bias": (CLASSES,)}, x, labels_of(rng, name, ignored))
 
 
+def ctc(make_case, rng, name, labels, options={}, masked=False, reduce=torch.mean):
+    """Of labels by example; PyTorch's own loss, whose mean divides by numbers of labels, as a sum."""
+    steps, classes = 9, 6
+    x = rng(name).standard_normal((len(labels), steps, I)).astype("f4")
+    lengths = [steps] * len(labels)
+    if masked:
+        lengths = [steps - n % 4 for n in range(len(labels))]
+        for row, length in zip(x, lengths):
+            row[length:] = 0
+    y = np.zeros((len(labels), options.get("max_labels", steps)), "i4")
+    for row, own in zip(y, labels):
+        row[:len(own)] = own
+    layers = [{"type": "dense", "name": "d", "units": classes}]
+    if masked:
+        layers.insert(0, {"type": "masking", "name": "m"})
+
+    def loss(p, t):
+        counts = torch.tensor([len(own) for own in labels])
+        values = F.ctc_loss(torch.log_softmax(p, -1).transpose(0, 1), t, torch.tensor(lengths), counts, reduction="none",
+                            zero_infinity=options.get("zero_infinity", False))
+        return reduce(values)
+
+    model = {"name": name, "inputs": [{"name": "x", "shape": [steps, I]}], "layers": layers,
+             "training": {"loss": {"type": "ctc", **options}, "optimizer": {"type": "sgd"}, "batch_size": len(labels)}}
+    case = make_case(name, model, lambda p, v: v @ p["d/kernel"] + p["d/bias"], loss, x, y,
+                     {"d/kernel": (I, classes), "d/bias": (classes,)})
+    case.entries = ("gradients",)
+    return case
+
+
 def cases(make_case, rng):
+    yield ctc(make_case, rng, "loss_ctc", [[1, 2, 3], [4], [], [5, 5, 1, 1]])
+    yield ctc(make_case, rng, "loss_ctc_sum", [[2, 2, 2, 2, 2], [1, 3, 1, 3, 1], [5, 4]],
+              {"max_labels": 5, "reduction": "sum"}, reduce=torch.sum)
+    yield ctc(make_case, rng, "loss_ctc_zero_infinity", [[3, 3, 3, 3, 3, 3], [1, 2], [4, 4]],
+              {"max_labels": 7, "zero_infinity": True})
+    yield ctc(make_case, rng, "loss_ctc_masked", [[1, 2], [3, 3], [4, 1, 5], [2]], {"max_labels": 3}, masked=True)
     real = rng("masked_loss/targets").standard_normal((B, T, CLASSES)).astype("f4")
     binary = (real > 0).astype("f4")
     yield on_steps(make_case, rng, "masked_loss_mse", {"type": "mse"}, lambda p, t, c: mean_of(((p - t) ** 2).mean(-1), c), real)

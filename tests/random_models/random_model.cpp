@@ -429,6 +429,8 @@ class ModelMaker {
       if (loss.is_string()) loss = {{"type", loss}};
       const ComponentDef* def = find_member(Family::kLoss, loss["type"].get<std::string>());
       if (has_option(*def, "from_logits")) loss["from_logits"] = !output.probabilities;
+      if (has_option(*def, "axis") && !output.probabilities) continue;  // shares of sums
+      if (has_option(*def, "zero_infinity")) loss["zero_infinity"] = true;
       if (random_.chance(0.3)) loss["reduction"] = random_.chance(0.5) ? "sum" : "mean";
       std::string problem;
       const Component component = default_component(Family::kLoss, def->type);
