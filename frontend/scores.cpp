@@ -70,8 +70,21 @@ Val OutputScores::sum(Val values) const {
   return reduce_sum(rows, {0});
 }
 
-Val OutputScores::loss() const {
-  const Val values = build_loss(loss_, output_, target_);
+Val OutputScores::classes() const {
+  if (loss_domain(loss_).classes == TargetDomain::Classes::kTwo)
+    return cast(greater(target_, 0.5), DType::kI32);
+  if (loss_target(loss_) == TargetKind::kClassIndex) return target_;
+  return argmax(target_, target_.rank() - 1);
+}
+
+Val OutputScores::loss(Val sample_weights, Val class_weights) const {
+  Val values = build_loss(loss_, output_, target_);
+  if (class_weights.valid()) {
+    const Val weights = values.builder().add(Op::kGather, {class_weights, classes()});
+    values = values * spread(cast(weights, values.dtype()), values.shape());
+  }
+  if (sample_weights.valid())
+    values = values * spread(cast(sample_weights, values.dtype()), values.shape());
   return sums_positions(loss_) ? sum(values) : mean(values);
 }
 
