@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
@@ -126,6 +127,15 @@ std::vector<bool> meeting_weights(const Model& model) {
       meets[input] = true;
   }
   return meets;
+}
+
+/// Whether the elements of the last axis are things of their own.
+bool has_features(const Model& model, const gradc_rt_tensor& tensor, const SeriesRule& series) {
+  if (series.stride > 0) return tensor.rank == 3;
+  const bool steps = std::ranges::any_of(
+      model.data, [](const DataRule& rule) { return rule.series.stride > 0; });
+  if (steps && tensor.kind == GRADC_RT_TARGET) return tensor.rank == 3;
+  return tensor.rank == 2 || tensor.rank >= 4;
 }
 
 /// Whether the output is the result of a rescaling, which brings what weights make to the scale of
@@ -386,8 +396,9 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
       rule.mean = numbers_.emplace_back(given->mean).data();
       rule.std = numbers_.emplace_back(given->stddev).data();
     } else {
-      // From data: per feature of a vector, per channel of an image, else one pair for all.
-      rule.stat_count = tensor.rank == 2 || tensor.rank >= 4 ? tensor.dims[tensor.rank - 1] : 1;
+      // From data: per feature of a vector or series, per channel of an image, else one for all.
+      rule.stat_count =
+          has_features(model, tensor, given->series) ? tensor.dims[tensor.rank - 1] : 1;
     }
     rule.one_hot_depth = given->one_hot;
     rule.flip_horizontal = given->flip_horizontal ? 1 : 0;
@@ -397,9 +408,21 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
     rule.noise_stddev = given->noise_stddev;
     set_text(rule, *given);
     set_columns(rule, *given);
+    rule.resize_height = given->resize.height;
+    rule.resize_width = given->resize.width;
+    rule.resize_fit = static_cast<int64_t>(given->resize.fit);
+    rule.resize_filter = static_cast<int64_t>(given->resize.filter);
+    rule.series_stride = given->series.stride;
+    rule.series_horizon = given->series.horizon;
   }
   if (is_target) {
-    if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);
+    if (const OutputLoss* loss = loss_of(model, name)) {
+      set_target_domain(model, *loss, rule);
+      set_class_weights(rule, *loss, name);
+    } else if (std::string_view(tensor.name) == kSampleWeightInput) {
+      rule.target_max = std::numeric_limits<double>::infinity();
+      rule.flags = GRADC_RT_TARGET_IS_WEIGHT | GRADC_RT_INPUT_ANY_SCALE;
+    }
   }
   const std::vector<bool> meets = is_target ? std::vector<bool>() : meeting_weights(model);
   for (size_t i = 0; i < model.inputs.size() && !is_target; ++i) {
@@ -407,6 +430,20 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
   }
   set_ranges(rule, tensor, entries);
   tensor.data = &data_rules_.emplace_back(rule);
+}
+
+/// Where they follow from data, the state that they are kept in.
+void ModelTables::set_class_weights(gradc_rt_data& rule, const OutputLoss& loss,
+                                    const std::string& output) {
+  const int64_t state = slot(kClassWeightState + output);
+  if (state < 0 || !loss.class_weights) return;
+  rule.weighted_by = state + 1;
+  if (loss.class_weights->balanced) return;
+  std::vector<gradc_rt_class_weight>& weights = class_weights_.emplace_back();
+  for (const auto& [name, weight] : loss.class_weights->given)
+    weights.push_back({keep(name), weight});
+  rule.num_class_weights = static_cast<int64_t>(weights.size());
+  rule.class_weights = weights.data();
 }
 
 void ModelTables::set_columns(gradc_rt_data& rule, const DataRule& given) {

@@ -80,6 +80,7 @@ class ModelTables {
   void link_scores(const Model& model);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model,
                      std::span<const IndexRanges> entries);
+  void set_class_weights(gradc_rt_data& rule, const OutputLoss& loss, const std::string& output);
   void set_columns(gradc_rt_data& rule, const DataRule& given);
   void set_ranges(gradc_rt_data& rule, const gradc_rt_tensor& tensor,
                   std::span<const IndexRanges> entries);
@@ -94,6 +95,7 @@ class ModelTables {
   std::deque<gradc_rt_initializer> initializers_;
   std::deque<gradc_rt_data> data_rules_;
   std::deque<std::vector<gradc_rt_column>> columns_;
+  std::deque<std::vector<gradc_rt_class_weight>> class_weights_;
   std::deque<std::vector<double>> numbers_;
   std::deque<std::vector<int64_t>> integers_;
   std::unordered_map<std::string_view, int64_t> slots_;  ///< while the tables are made

@@ -2,6 +2,7 @@
 #include "frontend/graph_builder.h"
 
 #include "frontend/batch_check.h"
+#include "frontend/example_weights.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "frontend/scores.h"
@@ -264,21 +265,51 @@ class EntryBuilder {
     return total + part;
   }
 
+  /// One for each loss, and behind them the weights of examples.
+  std::vector<Val> add_targets() {
+    std::vector<Val> targets;
+    for (const OutputLoss& loss : model_.training->losses) {
+      locate(loss.loss.place);
+      const std::string& output = model_.outputs[loss.output].name;
+      targets.push_back(builder_.input(
+          InputKind::kInput, batched(model_.target_spec(loss), request_.batch_size),
+          "target/" + output, value_hint(output + ".target")));
+    }
+    if (model_.training->sample_weight) {
+      sample_weights_ =
+          builder_.input(InputKind::kInput, {DType::kF32, Shape{request_.batch_size}},
+                         kSampleWeightInput, "sample_weight");
+    }
+    return targets;
+  }
+
+  /// As Keras: what is validated and tested is not weighted by its class.
+  Val class_weights(const OutputLoss& loss, const std::string& output) {
+    if (!training() || !loss.class_weights) return {};
+    const int64_t classes = classes_of(model_, loss);
+    const TensorType type{DType::kF32, Shape{classes}};
+    if (const auto known = loss.class_weights->by_number(classes))
+      return builder_.constant(type, *known);
+    InitSpec ones;
+    ones.kind = "ones";
+    return builder_.input(InputKind::kState, type, kClassWeightState + output,
+                          value_hint(output + ".class_weight"), ones);
+  }
+
   void build_losses() {
     const Training& section = *model_.training;
     std::map<size_t, std::unique_ptr<OutputScores>> scores;
     Val total;
     std::vector<std::pair<std::string, Val>> parts;
-    for (const OutputLoss& loss : section.losses) {
+    const std::vector<Val> targets = add_targets();
+    for (size_t i = 0; i < section.losses.size(); ++i) {
+      const OutputLoss& loss = section.losses[i];
       locate(loss.loss.place);
       const ModelOutput& output = model_.outputs[loss.output];
-      const Val target =
-          builder_.input(InputKind::kInput, batched(model_.target_spec(loss), request_.batch_size),
-                         "target/" + output.name, value_hint(output.name + ".target"));
       auto& of_output = scores[loss.output];
-      of_output = std::make_unique<OutputScores>(loss.loss, output_value(output), target,
+      of_output = std::make_unique<OutputScores>(loss.loss, output_value(output), targets[i],
                                                  masks_[output.value], tail_);
-      const Val part = of_output->loss();
+      const Val part = of_output->loss(sample_weights_, class_weights(loss, output.name));
       parts.emplace_back(output.name + "_loss", part);
       const Val weighted = loss.weight == 1.0 ? part : part * loss.weight;
       total = plus(total, weighted);
@@ -397,7 +428,7 @@ class EntryBuilder {
   std::set<ModelValue> outputs_;
   std::map<std::string, Val> parameters_;
   std::map<std::string, Val> states_;  ///< as LayerBuildArgs::update_state says
-  Val tail_, seed_, iteration_;
+  Val tail_, seed_, iteration_, sample_weights_;
   Val penalties_;  ///< on results; empty: none
   int64_t random_stream_ = kFirstRandomStream;
 

@@ -18,6 +18,10 @@ namespace gradc {
 
 /// Begins the name of the f32 number of a batch's positions that count in the scores of an output.
 inline constexpr const char* kCountOutput = "count/";
+/// f32[batch]: what each example weighs in the loss, where the training section says so.
+inline constexpr const char* kSampleWeightInput = "target/sample_weight";
+/// Begins the name of the state f32[classes] with the weights of classes that follow from the data.
+inline constexpr const char* kClassWeightState = "optimizer/class_weight/";
 
 enum class EntryKind : uint8_t {
   kPredict,   ///< outputs, inference mode

@@ -50,9 +50,11 @@ enum gradc_rt_dtype {
 enum gradc_rt_tensor_kind {
   GRADC_RT_PARAMETER = 0, /* "<layer>/<parameter>", trained, initialised from its initializer */
   GRADC_RT_STATE = 1, /* "<layer>/<parameter>", not trained: moving averages, frozen parameters */
-  GRADC_RT_OPTIMIZER_STATE = 2, /* "optimizer/<layer>/<parameter>/<slot>", "optimizer/iteration" */
+  GRADC_RT_OPTIMIZER_STATE = 2, /* "optimizer/<layer>/<parameter>/<slot>", "optimizer/iteration",
+                                   "optimizer/class_weight/<output>" */
   GRADC_RT_INPUT = 3,           /* "input/<name>", first dimension is the batch */
-  GRADC_RT_TARGET = 4,          /* "target/<name>", first dimension is the batch */
+  GRADC_RT_TARGET = 4,          /* "target/<name>", first dimension is the batch; the last may be
+                                   "target/sample_weight" */
   GRADC_RT_OUTPUT = 5,          /* "output/<name>", written by predict */
   GRADC_RT_LOSS = 6,            /* "loss", f32 scalar, mean over what counts in the batch */
   GRADC_RT_METRIC = 7,          /* "metric/<name>", f32 scalar, likewise */
@@ -148,7 +150,8 @@ enum gradc_rt_data_flags {
   GRADC_RT_TARGET_ABOVE_MIN = 4,       /* target_min itself is excluded */
   GRADC_RT_INPUT_ANY_SCALE = 8, /* its scale does not matter: no weights meet the input as it is, or
                                    a rescaling makes the target's */
-  GRADC_RT_TARGET_OF_LOGITS = 16 /* the output is before its softmax or sigmoid */
+  GRADC_RT_TARGET_OF_LOGITS = 16, /* the output is before its softmax or sigmoid */
+  GRADC_RT_TARGET_IS_WEIGHT = 32  /* no target: what each example weighs in the loss */
 };
 
 /* How a text is cut into tokens. */
@@ -184,6 +187,20 @@ typedef struct gradc_rt_column {
   const char* fill_text;
   int64_t flag; /* 1: another value behind, 1 where the cell is missing */
 } gradc_rt_column;
+
+/* What the examples of a class weigh in the loss that is trained on. */
+typedef struct gradc_rt_class_weight {
+  const char* name; /* of the class, or its number */
+  double weight;
+} gradc_rt_class_weight;
+
+enum gradc_rt_resize_fit {
+  GRADC_RT_RESIZE_STRETCH = 0,
+  GRADC_RT_RESIZE_CROP = 1, /* the middle of the image that has the shape */
+  GRADC_RT_RESIZE_PAD = 2   /* zeros beside an image of another shape */
+};
+
+enum gradc_rt_resize_filter { GRADC_RT_RESIZE_BILINEAR = 0, GRADC_RT_RESIZE_NEAREST = 1 };
 
 /* What happens to one input or target between the file and the model, in this order:
  * crop/flip/shift (training only, except the centred crop), x*scale + offset, (x - mean)/std, noise
@@ -228,6 +245,19 @@ typedef struct gradc_rt_data {
   /* Tables: */
   int64_t num_columns; /* 0: all that are neither target nor left out, as numbers */
   const gradc_rt_column* columns;
+  /* Targets of a classification: */
+  int64_t weighted_by; /* n: the n-th tensor, from 1, f32[classes], holds the weights of the classes,
+                          which follow from the data that are trained on; 0: none does */
+  int64_t num_class_weights; /* 0: by how often each class is there; else those, the others 1 */
+  const gradc_rt_class_weight* class_weights;
+  /* Image files: */
+  int64_t resize_height; /* 0: they have the size that is wanted */
+  int64_t resize_width;
+  int64_t resize_fit;    /* gradc_rt_resize_fit */
+  int64_t resize_filter; /* gradc_rt_resize_filter */
+  /* Series, windows over the rows of a table: */
+  int64_t series_stride;  /* rows from window to window; 0: no windows */
+  int64_t series_horizon; /* rows from a window's last one to the target's first */
 } gradc_rt_data;
 
 typedef struct gradc_rt_tensor {
