@@ -424,9 +424,9 @@ void RandomGraphBuilder::make_attention() {
     const TensorType scalar{DType::kI64, {}};
     std::optional<Val> factors;
     if (random_.chance(0.5)) {
-      const std::vector<Val> key = {new_input(InputKind::kInput, scalar),
-                                    new_input(InputKind::kInput, scalar)};
-      factors = try_node(Op::kBernoulli, key,
+      const std::vector<Val> words = {new_input(InputKind::kInput, scalar),
+                                      new_input(InputKind::kInput, scalar)};
+      factors = try_node(Op::kBernoulli, words,
                          make_attrs(BernoulliAttrs{scores.to_vector(), random_.below(1000), 0.75}));
     }
     operands.push_back(factors ? *factors : weights({DType::kF32, scores}));

@@ -62,7 +62,7 @@ std::shared_ptr<Graph> attention_graph(const Case& c) {
     if (c.mask->dtype == DType::kBool) mask = less(mask, b.splat(0.0, mask.type()));
     operands.push_back(mask);
   }
-  if (c.slopes) operands.push_back(input("slopes", {c.heads}));
+  if (c.slopes) operands.push_back(input("slopes", {c.heads}) * 0.0625);  // scores of a few units
   if (c.keep) {
     const TensorType scalar = {DType::kI64, {}};
     const Shape scores = {c.batch, c.heads, c.steps, c.kv_steps};

@@ -72,7 +72,7 @@ TEST(OpInference, NamesQueryKeyValueAndMask) {
       "attention_weights with scores [8x6x5x5] takes a mask of bool or f32, its extents those "
       "or 1, got bool[8x1x5x7]");
   EXPECT_EQ(message(Op::kAttentionWeights, {query, query, query, query}),
-            "attention_weights has 4 operands, expected at most 3");
+            "attention_weights has 4 operands, expected 2 or 3");
   EXPECT_EQ(message(Op::kAttention, {query, query, query},
                     make_attrs(AttentionAttrs{.multiply = DType::kI32})),
             "attention multiplies floats, not i32");
