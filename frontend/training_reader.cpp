@@ -4,6 +4,7 @@
 
 #include "frontend/component_reader.h"
 #include "frontend/example_weights.h"
+#include "frontend/schedule_check.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "support/suggest.h"
@@ -439,7 +440,7 @@ class TrainingReader {
                   "\"{}\" and \"{}\" are both given; at most one clipping is possible", clips[0],
                   clips[1]);
     }
-    check_schedule(*optimizer.options.component("learning_rate"));
+    check_schedule(sink_, *optimizer.options.component("learning_rate"));
     if (!sink_.has_errors()) check_rows();
   }
 
@@ -464,22 +465,6 @@ class TrainingReader {
                              "out");
         return;
       }
-    }
-  }
-
-  void check_schedule(const Component& schedule) {
-    if (schedule.def->type == "warmup")
-      return check_schedule(*schedule.options.component("learning_rate"));
-    if (schedule.def->type != "piecewise_constant_decay") return;
-    const Ints& boundaries = schedule.options.ints("boundaries");
-    const size_t values = schedule.options.numbers("values").size();
-    if (values != boundaries.size() + 1) {
-      sink_.error(DiagKind::kBadValue, schedule.place, "{} boundaries need {} values, got {}",
-                  boundaries.size(), boundaries.size() + 1, values);
-    }
-    if (!std::is_sorted(boundaries.begin(), boundaries.end())) {
-      sink_.error(DiagKind::kBadValue, schedule.place, "boundaries {} do not increase",
-                  shape_text(boundaries));
     }
   }
 
