@@ -80,7 +80,8 @@ std::span<const StepRule* const> all_step_rules() {
   static const std::vector<const StepRule*> all = [] {
     std::vector<const StepRule*> rules;
     for (const std::span<const StepRule> family :
-         {ops::descent_rules(), ops::moment_rules(), ops::factored_rules()}) {
+         {ops::descent_rules(), ops::moment_rules(), ops::factored_rules(),
+          ops::orthogonal_rules()}) {
       for (const StepRule& rule : family)
         rules.push_back(&rule);
     }
