@@ -1,6 +1,7 @@
 #include "driver/model_facts.h"
 
 #include "frontend/layer_def.h"
+#include "frontend/parameter_steps.h"
 #include "ir/attrs.h"
 
 #include <array>
@@ -55,6 +56,8 @@ class FactText {
     } else {
       component(path, layer.component);
     }
+    if (const double rate = rate_multiplier(layer); rate != 1.0)
+      number(in + std::string(kRateMultiplier.name), rate);
     return layer.trainable ? *this : add(in + "trainable", "false");
   }
   std::string take() { return std::move(text_); }

@@ -36,6 +36,7 @@ constexpr ClassName kClasses[] = {
     {"l2", "L2"},
     {"l1_l2", "L1L2"},
     {"auc", "AUC"},
+    {"ctc", "CTC"},
     {"mean_iou", "MeanIoU"},
     {"kl_divergence", "KLDivergence"},
     {"f1_score", "F1Score"},

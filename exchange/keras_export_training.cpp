@@ -10,8 +10,16 @@ namespace {
 // Metrics that Keras does not have.
 constexpr std::string_view kMetricsNotInKeras[] = {"matthews_correlation", "cohen_kappa",
                                                    "perplexity"};
+// Losses that Keras does not have, and those that only Keras 3 has.
+constexpr std::string_view kLossesNotInKeras[] = {"contrastive", "triplet_semi_hard",
+                                                  "triplet_hard"};
+constexpr std::string_view kLossesOfKerasThree[] = {"dice", "tversky", "ctc"};
 // Schedules that Keras does not have.
 constexpr std::string_view kSchedulesNotInKeras[] = {"step_decay", "warmup", "one_cycle"};
+
+constexpr const char* kUndecayed = "exclude_from_weight_decay";
+constexpr const char* kAsAdamw = "exclude_layers";
+constexpr const char* kAccumulated = "gradient_accumulation_steps";
 
 bool is_one_of(std::string_view type, std::span<const std::string_view> list) {
   return std::find(list.begin(), list.end(), type) != list.end();
@@ -23,10 +31,23 @@ class TrainingExport {
       : model_(model), training_(*model.training), form_(form), left_out_(left_out) {}
 
   /// A loss, or one for each output; null where an output has none.
-  Json losses() const {
+  Json losses() {
     Json list = per_output(nullptr);
-    for (const OutputLoss& one : training_.losses)
-      list[one.output] = export_by_name(one.loss, Family::kLoss, form_);
+    for (const OutputLoss& one : training_.losses) {
+      const std::string_view type = one.loss.def->type;
+      if (is_one_of(type, kLossesNotInKeras) ||
+          (form_ != KerasForm::kThree && is_one_of(type, kLossesOfKerasThree))) {
+        leave_out(fmt::format("the loss \"{}\", which {} does not have", type,
+                              is_one_of(type, kLossesNotInKeras) ? "Keras" : "Keras 2"));
+        continue;
+      }
+      Json& loss = list[one.output] = export_by_name(one.loss, Family::kLoss, form_);
+      if (type != "ctc" || !loss.is_object()) continue;
+      if (one.loss.options.flag("zero_infinity"))
+        leave_out("\"zero_infinity\" of ctc, which Keras does not have");
+      for (const char* own : {"max_labels", "zero_infinity"})
+        loss["config"].erase(own);
+    }
     return single() ? list[0] : list;
   }
 
@@ -57,6 +78,7 @@ class TrainingExport {
     Json json = export_component(optimizer, Family::kOptimizer, form_);
     Json& config = json["config"];
     config.erase("epsilon_as");
+    put_common(optimizer, config);
     put_rate(config);
     if (!optimizer.options.defines("epsilon_as")) return json;
     const std::string& as = optimizer.options.text("epsilon_as");
@@ -82,6 +104,28 @@ class TrainingExport {
     for (size_t i = 0; i < model_.outputs.size(); ++i)
       list.push_back(value);
     return list;
+  }
+
+  /// What all optimizers have besides their steps.
+  void put_common(const Component& optimizer, Json& config) {
+    if (optimizer.options.has(kUndecayed))
+      leave_out("\"exclude_from_weight_decay\", which Keras's files do not say");
+    config.erase(kUndecayed);
+    if (optimizer.options.defines(kAsAdamw)) {
+      Json list = Json::array();
+      if (optimizer.options.has(kAsAdamw)) {
+        for (std::string& word : split_words(optimizer.options.text(kAsAdamw)))
+          list.push_back(std::move(word));
+      }
+      config[kAsAdamw] = std::move(list);
+    }
+    if (form_ == KerasForm::kThree) return;
+    if (optimizer.options.has(kAccumulated))
+      leave_out(fmt::format("\"{}\", which Keras 2 does not have", kAccumulated));
+    if (optimizer.options.flag("use_ema"))
+      leave_out("moving averages of the weights as an option of the optimizer");
+    for (const char* key : {kAccumulated, "use_ema", "ema_momentum", "ema_overwrite_frequency"})
+      config.erase(key);
   }
 
   void put_rate(Json& config) {

@@ -196,10 +196,22 @@ class TrainingTranslator {
     if (!at.has("config") || !at.value()["config"].is_object()) return at;
     changed_ = OwnJson(at.value());
     Json& config = (*changed_)["config"];
-    for (const char* key : {"decay", "initial_decay", "schedule_decay", "use_ema"})
-      if (!(std::string_view(key) == "use_ema" && config.contains(key) && config[key] == true))
-        config.erase(key);
+    for (const char* key : {"decay", "initial_decay", "schedule_decay"})
+      config.erase(key);
+    exclude_as_words(config);
     return at.with_value(*changed_);
+  }
+
+  /// Muon's list of what follows AdamW.
+  static void exclude_as_words(Json& config) {
+    constexpr const char* kList = "exclude_layers";
+    if (!config.contains(kList) || !config[kList].is_array()) return;
+    std::string words;
+    for (const Json& word : config[kList]) {
+      if (!word.is_string()) return;
+      words += (words.empty() ? "" : " ") + word.get<std::string>();
+    }
+    config[kList] = words.empty() ? Json(nullptr) : Json(words);
   }
 
   /// Keras 1 and 2: rate / (1 + decay steps).

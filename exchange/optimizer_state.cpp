@@ -1,6 +1,7 @@
 #include "exchange/optimizer_state.h"
 
 #include "frontend/families.h"
+#include "frontend/parameter_steps.h"
 #include "ir/optimizer_spec.h"
 
 #include "exchange/keras_components.h"
@@ -44,8 +45,17 @@ Slots slots_of(const Component& optimizer) {
   return slots;
 }
 
+/// Muon's slots, too, and means of several steps or weights, stand where only their optimizer
+/// knows.
 bool has_state_by_shape(const Component& optimizer) {
-  return optimizer.def->type == "adafactor";
+  return optimizer.def->type == "adafactor" || optimizer.def->type == "muon" ||
+         accumulated_steps(optimizer) > 1 || average_options(optimizer);
+}
+
+std::string what_of(const Component& optimizer) {
+  const bool more = accumulated_steps(optimizer) > 1 || average_options(optimizer);
+  return fmt::format("that of {}{}", optimizer.def->type,
+                     more ? " with accumulated gradients or averaged weights" : "");
 }
 
 double rate_of(const Component& optimizer) {
@@ -183,7 +193,7 @@ std::string what_is_wrong(const std::vector<Place>& list, const std::vector<rt::
 std::string assign_state(const Model& model, StateVariables state, rt::SafetensorsFile* out) {
   if (!model.training) return {};
   const Component& optimizer = model.training->optimizer;
-  if (has_state_by_shape(optimizer)) return "that of adafactor cannot be read";
+  if (has_state_by_shape(optimizer)) return what_of(optimizer) + " cannot be read";
   const std::vector<TrainedParameter> parameters = in_file_order(model);
   const double steps = take_numbers(state.arrays);
   if (!(steps >= 0 && steps <= kMostSteps)) return "its number of steps is none";
@@ -243,7 +253,7 @@ std::vector<WrittenVariable> state_variables(const Model& model, const rt::Safet
   if (!model.training || iteration == nullptr || iteration->count() != 1) return all;
   const Component& optimizer = model.training->optimizer;
   if (has_state_by_shape(optimizer)) {
-    leave_state_out(model, file, "that of adafactor cannot be written", left_out);
+    leave_state_out(model, file, what_of(optimizer) + " cannot be written", left_out);
     return all;
   }
   const bool tfjs = layout == StateLayout::kTfjs;

@@ -5,6 +5,7 @@
 #include "frontend/example_weights.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
+#include "frontend/parameter_steps.h"
 #include "frontend/scores.h"
 #include "ir/builder.h"
 #include "ir/contraction_types.h"
@@ -76,6 +77,7 @@ class EntryBuilder {
       entry.optimizer = make_optimizer_spec(model_.training->optimizer);
       add_constraints();
       mark_rows();
+      mark_steps();
       build_learning_rate();
     }
     return entry;
@@ -407,11 +409,57 @@ class EntryBuilder {
     }
   }
 
+  /// What the optimizer does otherwise for some parameters, and besides its step.
+  void mark_steps() {
+    const Component& optimizer = model_.training->optimizer;
+    locate(optimizer.place);
+    builder_.set_phase(Phase::kUpdate);
+    const StepAttrs usual = make_optimizer_spec(optimizer).step;
+    std::map<double, Val> rates;
+    for (const Layer& layer : model_.layers) {
+      for (const ParameterSpec& spec : layer.parameters) {
+        if (!spec.trainable) continue;
+        const std::string name = layer.name + "/" + spec.name;
+        mark_numbers(name, usual, step_of(optimizer, layer, spec));
+        const double multiplier = rate_multiplier(layer);
+        if (multiplier == 1.0) continue;
+        Val& rate = rates[multiplier];
+        if (!rate.valid()) rate = builder_.scalar(multiplier);
+        graph_->add_output(kRateOutput + name, rate.id());
+      }
+    }
+    const auto mark = [&](const char* name, double value, DType dtype) {
+      graph_->add_output(name, builder_.scalar(value, dtype).id());
+    };
+    if (const int64_t steps = accumulated_steps(optimizer); steps > 1)
+      mark(kAccumulateOutput, static_cast<double>(steps), DType::kF64);
+    if (const auto average = average_options(optimizer)) {
+      mark(kAverageOutput, average->momentum, DType::kF32);
+      if (average->overwrite)
+        mark(kOverwriteOutput, static_cast<double>(*average->overwrite), DType::kF64);
+    }
+    builder_.set_phase(Phase::kForward);
+  }
+
+  void mark_numbers(const std::string& parameter, const StepAttrs& usual, const StepAttrs& own) {
+    if (own == usual) return;
+    const auto mark = [&](std::string_view number) {
+      if (own.number(number) == usual.number(number)) return;
+      graph_->add_output(fmt::format("{}{}/{}", kStepNumberOutput, number, parameter),
+                         builder_.scalar(own.number(number), DType::kF64).id());
+    };
+    for (const StepNumber& number : usual.rule().numbers)
+      mark(number.name);
+    mark("weight_decay");
+  }
+
   void build_learning_rate() {
     const Component& schedule = *model_.training->optimizer.options.component("learning_rate");
     locate(schedule.place);
     builder_.set_phase(Phase::kUpdate);
-    const Val step = cast(iteration(), DType::kF64);
+    Val step = cast(iteration(), DType::kF64);
+    if (const int64_t steps = accumulated_steps(model_.training->optimizer); steps > 1)
+      step = builder_.add(Op::kFloor, {step / static_cast<double>(steps)});
     const Val rate = cast(build_schedule(schedule, step), DType::kF32);
     graph_->set_name_hint(rate.id(), "learning_rate");
     graph_->add_output(kLearningRateOutput, rate.id());

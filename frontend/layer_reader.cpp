@@ -3,6 +3,7 @@
 #include "frontend/component_reader.h"
 #include "frontend/dtype_policy.h"
 #include "frontend/layer_def.h"
+#include "frontend/parameter_steps.h"
 #include "support/suggest.h"
 
 #include <initializer_list>
@@ -27,6 +28,11 @@ bool read_members(DiagnosticSink& sink, const JsonCursor& at,
   }
   if (const auto trainable = reader.get("trainable"))
     layer.trainable = read_bool(sink, *trainable).value_or(true);
+  const bool trains = !inner && layer.def != &raw_op_layer();
+  if (const auto multiplier = trains ? reader.get(kRateMultiplier.name) : std::nullopt) {
+    if (const auto value = read_number(sink, *multiplier, kRateMultiplier))
+      layer.component.options.set(kRateMultiplier.name, *value);
+  }
   if (layer.def == &raw_op_layer()) {
     read_raw_op(reader, layer.component.written_type, layer);
   } else {

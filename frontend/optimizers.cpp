@@ -67,15 +67,46 @@ constexpr OptionDef decay(std::string_view initial) {
           .min = 0};
 }
 
+constexpr OptionDef kUndecayed = {
+    .name = "exclude_from_weight_decay",
+    .type = OptionType::kString,
+    .default_json = "null",
+    .doc = "words, separated by spaces: parameters with one of them in their name do not decay"};
+constexpr OptionDef kAccumulated = {
+    .name = "gradient_accumulation_steps",
+    .type = OptionType::kInt,
+    .default_json = "null",
+    .doc = "the mean gradient of so many steps makes one update; schedules count updates",
+    .min = 1,
+    .max = 1e9};
+constexpr OptionDef kUseEma =
+    flag("use_ema", "false",
+         "moving averages of the weights, which are evaluated and written in the end");
+constexpr OptionDef kEmaMomentum =
+    share("ema_momentum", "0.99", "share of the average that is kept in a step", true);
+constexpr OptionDef kEmaOverwrite = {
+    .name = "ema_overwrite_frequency",
+    .type = OptionType::kInt,
+    .default_json = "null",
+    .doc = "the averages replace the weights every so many updates",
+    .min = 1,
+    .max = 1e9};
+
 constexpr std::string_view kMeanDoc = "share of the mean that is kept";
 constexpr std::string_view kSquareDoc = "share of the mean square that is kept";
 constexpr OptionDef kMomentum = share("momentum", "0", "share of the last step that is kept", true);
 constexpr OptionDef kAmsgrad = flag("amsgrad", "false", "divide by the largest mean square so far");
 
-/// Behind its own options, every optimizer decays weights and clips gradients.
+/// Behind its own options, every optimizer clips gradients, and so on.
+template <class... Own>
+constexpr auto with_common(Own... own) {
+  return std::array{own...,       kUndecayed, kClipNorm,    kClipValue,   kGlobalClipNorm,
+                    kAccumulated, kUseEma,    kEmaMomentum, kEmaOverwrite};
+}
+/// And most do not decay weights unless asked.
 template <class... Own>
 constexpr auto with_decay_and_clips(Own... own) {
-  return std::array{own..., decay("null"), kClipNorm, kClipValue, kGlobalClipNorm};
+  return with_common(own..., decay("null"));
 }
 
 constexpr auto sgd_options(std::string_view momentum, std::string_view nesterov) {
@@ -105,16 +136,9 @@ constexpr auto kRmspropOptions = with_decay_and_clips(
 constexpr auto kAdamOptions =
     with_decay_and_clips(learning_rate("0.001"), share("beta_1", "0.9", kMeanDoc),
                          share("beta_2", "0.999", kSquareDoc), kEpsilon, kEpsilonAs, kAmsgrad);
-constexpr auto kAdamwOptions = std::array{learning_rate("0.001"),
-                                          decay("0.004"),
-                                          share("beta_1", "0.9", kMeanDoc),
-                                          share("beta_2", "0.999", kSquareDoc),
-                                          kEpsilon,
-                                          kEpsilonAs,
-                                          kAmsgrad,
-                                          kClipNorm,
-                                          kClipValue,
-                                          kGlobalClipNorm};
+constexpr auto kAdamwOptions =
+    with_common(learning_rate("0.001"), decay("0.004"), share("beta_1", "0.9", kMeanDoc),
+                share("beta_2", "0.999", kSquareDoc), kEpsilon, kEpsilonAs, kAmsgrad);
 constexpr auto kAdamaxOptions = with_decay_and_clips(
     learning_rate("0.001"), share("beta_1", "0.9", kMeanDoc),
     share("beta_2", "0.999", "share of the largest size that is kept"), kEpsilon, kEpsilonAs);
@@ -152,6 +176,38 @@ constexpr auto kAdafactorOptions = with_decay_and_clips(
 constexpr auto kLambOptions =
     with_decay_and_clips(learning_rate("0.001"), share("beta_1", "0.9", kMeanDoc),
                          share("beta_2", "0.999", kSquareDoc), kEpsilon);
+
+constexpr std::string_view kNewtonSchulzSteps = "ns_steps";
+
+constexpr OptionDef polynomial(std::string_view name, std::string_view initial) {
+  return {.name = name,
+          .type = OptionType::kFloat,
+          .default_json = initial,
+          .doc = "of a s + b s^3 + c s^5, which a Newton-Schulz step makes of a singular value"};
+}
+constexpr auto kMuonOptions = with_common(
+    learning_rate("0.001"), decay("0.1"), share("adam_beta_1", "0.9", kMeanDoc),
+    share("adam_beta_2", "0.999", kSquareDoc), kEpsilon,
+    OptionDef{.name = "exclude_layers",
+              .type = OptionType::kString,
+              .default_json = "null",
+              .doc = "words, separated by spaces: parameters with one of them in their name follow "
+                     "adamw"},
+    flag("exclude_embeddings", "true", "parameters with \"embedding\" in their name follow adamw"),
+    polynomial("muon_a", "3.4445"), polynomial("muon_b", "-4.775"), polynomial("muon_c", "2.0315"),
+    OptionDef{.name = "adam_lr_ratio",
+              .type = OptionType::kFloat,
+              .default_json = "0.1",
+              .doc = "adamw's learning rate is so many times Muon's",
+              .min = 0},
+    share("momentum", "0.95", "share of the sum of gradients that is kept"),
+    OptionDef{.name = kNewtonSchulzSteps,
+              .type = OptionType::kInt,
+              .default_json = "6",
+              .doc = "Newton-Schulz steps",
+              .min = 0,
+              .max = 100},
+    flag("nesterov", "true", "look ahead"));
 
 constexpr OptionDef strength(std::string_view name, std::string_view doc) {
   return {.name = name, .type = OptionType::kFloat, .default_json = "0", .doc = doc, .min = 0};
@@ -193,7 +249,7 @@ bool as_pytorch(const Options& o) {
 StepAttrs step_of(std::string_view rule, const Options& o) {
   StepAttrs step(rule);
   for (const StepNumber& number : step.rule().numbers) {
-    if (!o.defines(number.name)) continue;
+    if (!o.defines(number.name) || number.name == kNewtonSchulzSteps) continue;
     step.set(number.name,
              number.is_flag ? static_cast<double>(o.flag(number.name)) : o.number(number.name));
   }
@@ -224,6 +280,12 @@ StepAttrs make_adam(const Options& o) {
 StepAttrs make_adamax(const Options& o) {
   StepAttrs step = step_of("adamax", o);
   step.set("epsilon_inside", static_cast<double>(as_pytorch(o)));
+  return step;
+}
+
+StepAttrs make_muon(const Options& o) {
+  StepAttrs step = step_of("muon", o);
+  step.set(kNewtonSchulzSteps, static_cast<double>(o.integer(kNewtonSchulzSteps)));
   return step;
 }
 
@@ -261,6 +323,12 @@ constexpr OptimizerDef kOptimizers[] = {
      kRatesOfGradients},
     {{"ftrl", "follow the regularised leader (McMahan et al. 2013)", kFtrlOptions},
      kRatesOfGradients},
+    {{"muon",
+      "matrices: w -= learning_rate sqrt(max(1, rows / columns)) o(m), where o makes all singular "
+      "values nearly 1; other parameters and embeddings: adamw (Jordan et al. 2024)",
+      kMuonOptions},
+     kRatesOfSigns,
+     make_muon},
     {{"lamb", "adam with steps in proportion to the parameter (You et al. 2019)", kLambOptions},
      kRatesOfGradients},
 };

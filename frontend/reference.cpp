@@ -100,7 +100,8 @@ std::string title(Family family, bool plural) {
 std::string layer_reference() {
   std::string out =
       "# Layers\n\nEvery layer also takes `name`, `inputs` (a name or a list of names), "
-      "`trainable` and `dtype` (the model's unless given): " +
+      "`trainable`, `learning_rate_multiplier` (its parameters are trained at so many times the "
+      "optimizer's rate) and `dtype` (the model's unless given): " +
       fmt::format("{}.\n", fmt::join(split_words(kPolicyNames), ", "));
   for (const LayerDef* def : all_layers()) {
     add_component(out, def->base);

@@ -2,6 +2,7 @@
 // of any value, so there only their frame is described.
 #include "frontend/component_reader.h"
 #include "frontend/layer_def.h"
+#include "frontend/parameter_steps.h"
 #include "frontend/reference.h"
 #include "frontend/training_reader.h"
 #include "support/check.h"
@@ -183,6 +184,8 @@ Json table_layers(bool inner) {
       add_frame(layer, inner);
       layer["properties"]["trainable"] = {{"type", "boolean"}};
       if (!inner) {
+        layer["properties"][std::string(kRateMultiplier.name)] =
+            number_schema(kRateMultiplier, "number");
         layer["properties"]["dtype"] = policy_schema();
         for (const NamedInput& input : def->named_inputs)
           layer["properties"][std::string(input.name)] = {{"type", "string"},

@@ -3,7 +3,9 @@
 
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
+#include "frontend/parameter_steps.h"
 #include "ir/optimizer_spec.h"
+#include "ir/step_output.h"
 
 #include <map>
 #include <optional>
@@ -38,12 +40,12 @@ class Names {
 };
 
 void add_parameters(const Model& model, Names& names) {
-  std::optional<StepAttrs> step;
+  const Component* rule = nullptr;
   bool keeps_best = false;
   Place optimizer{.file = model.file};
   if (model.training) {
-    step = make_optimizer_spec(model.training->optimizer).step;
-    for (const SharedSlot& slot : step->rule().shared)
+    rule = &model.training->optimizer;
+    for (const SharedSlot& slot : make_optimizer_spec(*rule).step.rule().shared)
       names.add(slot_name(slot), fmt::format("the optimizer's {}", slot.name),
                 model.training->optimizer.place);
     optimizer = model.training->optimizer.place;
@@ -55,8 +57,12 @@ void add_parameters(const Model& model, Names& names) {
       const std::string what = fmt::format("\"{}\" of layer \"{}\"", parameter.name, layer.name);
       names.add(name, what, layer.place);
       if (keeps_best) names.add("best/" + name, "the best epoch's " + what, layer.place);
-      if (!parameter.trainable || !step) continue;
-      for (const StepSlot& slot : step_slots(*step, {parameter.dtype, Shape(parameter.shape)})) {
+      if (!parameter.trainable || rule == nullptr) continue;
+      const TensorType type{parameter.dtype, Shape(parameter.shape)};
+      std::vector<StepSlot> slots = step_slots(step_of(*rule, layer, parameter), type);
+      if (accumulated_steps(*rule) > 1) slots.push_back({kAccumulatorSlot, type});
+      if (average_options(*rule)) slots.push_back({kAverageSlot, type});
+      for (const StepSlot& slot : slots) {
         names.add(slot_name(name, slot), fmt::format("the optimizer's {} for {}", slot.name, what),
                   optimizer);
       }

@@ -4,9 +4,11 @@
 
 #include "frontend/component_reader.h"
 #include "frontend/example_weights.h"
-#include "frontend/schedule_check.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
+#include "frontend/loss_advice.h"
+#include "frontend/parameter_steps.h"
+#include "frontend/schedule_check.h"
 #include "support/suggest.h"
 
 #include <algorithm>
@@ -109,7 +111,7 @@ class TrainingReader {
     check_optimizer();
     if (sink_.has_errors()) return;
     for (const OutputLoss& loss : training_.losses)
-      warn_of_activation(loss.loss, loss.output);
+      warn_of_activation(model_, loss, sink_);
     warn_of_learning_rate();
     model_.training = std::move(training_);
   }
@@ -172,63 +174,6 @@ class TrainingReader {
     OutputLoss& added = training_.losses.emplace_back();
     added.output = output;
     added.loss = *loss;
-  }
-
-  /// What the output's layer ends with: the type of an activation, "linear" for a layer that takes
-  /// one and has none, or nothing for other layers.
-  std::string_view last_activation(size_t output) const {
-    const ModelValue value = model_.outputs[output].value;
-    const Call* call = model_.call_of(value);
-    if (call == nullptr || value != call->first) return {};
-    const Layer& layer = model_.layers[call->layer];
-    if (layer.component.def == nullptr) return {};
-    if (const ComponentDef* activation =
-            find_member(Family::kActivation, layer.component.def->type))
-      return activation->type;
-    for (const OptionDef& option : layer.component.def->options) {
-      if (option.name != "activation") continue;
-      const Component* activation = layer.component.options.component("activation");
-      return activation == nullptr ? "linear" : activation->def->type;
-    }
-    return {};
-  }
-
-  /// Cross-entropies of logits that are none, or of values that are surely no probabilities: the
-  /// commonest mistakes in a model file, and nothing fails but the training.
-  void warn_of_activation(const Component& loss, size_t output) {
-    const Ints& shape = output_shape(output);
-    if (last_activation(output) == "softmax" && !shape.empty() && shape.back() == 1) {
-      sink_
-          .error(DiagKind::kBadValue, loss.place,
-                 "output \"{}\" is a softmax over one element, which is 1 whatever the input",
-                 model_.outputs[output].name)
-          .with_help("for two classes in one unit, use sigmoid and binary_crossentropy");
-      return;
-    }
-    const std::string_view activation = last_activation(output);
-    const std::string& name = model_.outputs[output].name;
-    if (loss_target(loss) == TargetKind::kLabels && activation == "softmax") {
-      sink_
-          .warning(DiagKind::kMissingSoftmax, loss.place,
-                   "{} wants logits, but output \"{}\" ends with softmax", loss.def->type, name)
-          .with_help("leave the softmax away");
-    }
-    if (loss.def->type.find("crossentropy") == std::string_view::npos) return;
-    const bool from_logits = loss.options.flag("from_logits");
-    if (from_logits && (activation == "softmax" || activation == "sigmoid")) {
-      sink_
-          .warning(DiagKind::kMissingSoftmax, loss.place,
-                   "\"from_logits\" is true, but output \"{}\" ends with {}", name, activation)
-          .with_help(fmt::format("leave \"from_logits\" away, or the {}", activation));
-    } else if (!from_logits && activation == "linear") {
-      const bool binary = loss.def->type == "binary_crossentropy";
-      sink_
-          .warning(DiagKind::kMissingSoftmax, loss.place,
-                   "{} wants probabilities, but output \"{}\" has no activation", loss.def->type,
-                   name)
-          .with_help(fmt::format("\"from_logits\": true, or \"activation\": \"{}\"",
-                                 binary ? "sigmoid" : "softmax"));
-    }
   }
 
   /// What stateful layers carry on belongs to the next part of the same sequence.
@@ -441,6 +386,7 @@ class TrainingReader {
                   clips[1]);
     }
     check_schedule(sink_, *optimizer.options.component("learning_rate"));
+    check_left_out(model_, optimizer, sink_);
     if (!sink_.has_errors()) check_rows();
   }
 
@@ -450,7 +396,9 @@ class TrainingReader {
       for (const ParameterSpec& spec : layer.parameters) {
         if (!spec.by_rows || !spec.trainable) continue;
         const Component& optimizer = training_.optimizer;
-        const std::string_view why = why_not_by_rows(make_optimizer_spec(optimizer).step);
+        const std::string_view why = accumulated_steps(optimizer) > 1
+                                         ? "has the gradients of several steps in one update"
+                                         : why_not_by_rows(step_of(optimizer, layer, spec));
         if (why.empty()) continue;
         Place at = layer.place;
         at.pointer += "/sparse";

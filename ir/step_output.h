@@ -22,4 +22,25 @@ inline constexpr const char* kOutputGradient = "output_gradient/";
 /// Begins the name of an output, before that of an input: its gradient.
 inline constexpr const char* kInputGradient = "input_gradient/";
 
+/// Begins the name of an output, before that of a number of the optimizer's rule, a stroke and that
+/// of a parameter: a constant (f64[]), which this number is for this parameter.
+/// apply_optimizer uses and removes it, and those below.
+inline constexpr const char* kStepNumberOutput = "step_number/";
+
+/// Begins the name of an output, before that of a parameter: its learning rate is so many times the
+/// optimizer's (f32[]).
+inline constexpr const char* kRateOutput = "rate/";
+
+/// The name of an output (f64[]): the mean gradient of so many steps makes one update.
+inline constexpr const char* kAccumulateOutput = "optimizer/accumulate";
+
+/// The names of outputs: parameters have moving averages, of which a step keeps so much (f32[]),
+/// and which replace them in every step of this number (f64[]).
+inline constexpr const char* kAverageOutput = "optimizer/average";
+inline constexpr const char* kOverwriteOutput = "optimizer/overwrite";
+
+/// The states of a parameter for both, as slots of its optimizer are named.
+inline constexpr const char* kAccumulatorSlot = "gradient_accumulator";
+inline constexpr const char* kAverageSlot = "average";
+
 }  // namespace gradc

@@ -81,7 +81,8 @@ std::span<const StepRule* const> all_step_rules() {
   static const std::vector<const StepRule*> all = [] {
     std::vector<const StepRule*> rules;
     for (const std::span<const StepRule> family :
-         {ops::descent_rules(), ops::moment_rules(), ops::factored_rules()}) {
+         {ops::descent_rules(), ops::moment_rules(), ops::factored_rules(),
+          ops::orthogonal_rules()}) {
       for (const StepRule& rule : family)
         rules.push_back(&rule);
     }
@@ -97,8 +98,11 @@ Val Num::like(Val x) const {
 }
 
 Num StepNumbers::of(std::string_view name) const {
-  if (source != nullptr) source->uses(name);
-  return {attrs->number(name), std::string(name), source};
+  const double value = attrs->number(name);
+  const bool own = common != nullptr && common->number(name) != value;
+  if (source == nullptr || own) return value;
+  source->uses(name);
+  return {value, std::string(name), source};
 }
 
 std::vector<StepSlot> step_slots(const StepAttrs& attrs, const TensorType& parameter) {

@@ -6,6 +6,15 @@
 // the parameter's constraint. The outputs "gradient/...", those of ir/step_output.h and the
 // learning rate are used up.
 //
+// Where the gradients of n steps make one update (kAccumulateOutput), the iteration still counts
+// all of them; every step works out the update of its gradients so far, and keeps it in the last of
+// n:
+//
+//   sum = accumulator + g;  w <- select(last, step(w, sum / n), w)
+//   accumulator <- select(last, 0, sum)
+//
+// Moving averages (kAverageOutput) follow the parameters behind all of that.
+//
 // A parameter that is trained by rows (kByRowsOutput) has the gradient of the rows that were looked
 // up in place of its own; these rows and those of its slots make the step, and are put back:
 //
@@ -18,8 +27,10 @@
 // the rule's formula at once: an op with the numbers among its attributes would not be one any
 // more.
 #include "ir/builder.h"
+#include "ir/op_attrs.h"
 #include "ir/step_output.h"
 #include "passes/optimizer_numbers.h"
+#include "passes/optimizer_steps.h"
 #include "passes/passes.h"
 #include "passes/used_rows.h"
 #include "support/check.h"
@@ -40,206 +51,6 @@ namespace gradc::passes {
 namespace {
 
 constexpr std::string_view kGradientPrefix = "gradient/";
-
-struct Trained {
-  std::string name;
-  Val parameter;
-  Val gradient;
-  Val start = {};       ///< the value that the step goes on from
-  Val constraint = {};  ///< a function of the parameter; empty: none
-  bool by_rows = false;
-  Val rows = {};  ///< of which `gradient` is; empty: all
-};
-
-/// A value that is a function of others, as the same function of what `made` has for them.
-Val replayed(Val value, std::unordered_map<uint32_t, Val>& made) {
-  if (const auto found = made.find(value.id().index); found != made.end()) return found->second;
-  Builder& builder = value.builder();
-  const NodeId def = builder.graph().def(value.id());
-  GRADC_CHECK(def.valid(), "a constraint reads more than its parameter");
-  const Node node = builder.graph().node(def);
-  std::vector<Val> operands;
-  for (const ValueId operand : node.operands)
-    operands.push_back(replayed(builder.wrap(operand), made));
-  const Val again = builder.add(node.op, std::move(operands), node.attrs);
-  made.emplace(value.id().index, again);
-  return again;
-}
-
-/// The constraint of a parameter's next value.
-Val constrained(const Trained& one, Val next) {
-  if (!one.constraint.valid()) return next;
-  std::unordered_map<uint32_t, Val> made = {{one.parameter.id().index, next}};
-  return replayed(one.constraint, made);
-}
-
-Val sum_of_squares(Val x) {
-  std::vector<int64_t> axes;
-  for (int axis = 0; axis < x.rank(); ++axis)
-    axes.push_back(axis);
-  const Val squares = x * x;
-  return axes.empty() ? squares : reduce_sum(squares, axes);
-}
-
-Val scaled_by(Val x, Val factor) {
-  return x * broadcast_to(cast(factor, x.dtype()), x.shape());
-}
-
-/// x * norm / max(|x|, norm): unchanged when |x| <= norm (Keras clipnorm).
-Val clipped_by_norm(Val x, const Num& norm) {
-  const Val length = sqrt(sum_of_squares(x));
-  const Val most = norm.like(length);
-  return scaled_by(x, most / maximum(length, most));
-}
-
-/// All gradients by norm * min(1 / |all|, 1 / norm); NaN when the common norm is not finite, as in
-/// Keras.
-void clip_by_global_norm(std::vector<Trained>& all, const Num& norm) {
-  Val sum;
-  for (const Trained& one : all) {
-    const Val part = cast(sum_of_squares(one.gradient), DType::kF32);
-    sum = sum.valid() ? sum + part : part;
-  }
-  const Val length = sqrt(sum);
-  const Num inverse = norm.become(1.0 / norm.value(), "1 / " + norm.formula());
-  const Val scale =
-      norm.like(length) * minimum(1.0 / length, inverse.like(length)) + (length - length);
-  for (Trained& one : all)
-    one.gradient = scaled_by(one.gradient, scale);
-}
-
-/// Where a tuned step reads its numbers: inputs, each made when it is first asked for.
-class NumberInputs final : public NumberSource {
- public:
-  explicit NumberInputs(Builder& builder) : builder_(builder) {}
-
-  void uses(std::string_view name) override {
-    if (std::ranges::find(numbers_.names, name) == numbers_.names.end())
-      numbers_.names.emplace_back(name);
-  }
-  Val read(const std::string& formula, double value) override {
-    const std::string name = kNumberInput + formula;
-    if (const auto found = builder_.graph().find_input(name)) return builder_.wrap(*found);
-    numbers_.inputs.emplace_back(name, value);
-    return builder_.input(InputKind::kInput, {DType::kF64, {}}, name, "number");
-  }
-  /// The rate that is set, or the schedule's where none is; f32[].
-  Val learning_rate(Val scheduled) {
-    const std::string name = std::string(kNumberInput) + kRateNumber;
-    const Val set = cast(builder_.input(InputKind::kInput, {DType::kF64, {}}, name, kRateNumber),
-                         scheduled.dtype());
-    const Graph& graph = builder_.graph();
-    if (graph.node(graph.def(scheduled.id())).op == Op::kConstant) return set;
-    return select(equal(set, set), set, scheduled);
-  }
-  const OptimizerNumbers& read() const { return numbers_; }
-
- private:
-  Builder& builder_;
-  OptimizerNumbers numbers_;
-};
-
-void clip(std::vector<Trained>& all, const OptimizerSpec& spec, NumberSource* source) {
-  const auto number = [&](std::string_view name) {
-    if (source != nullptr) source->uses(name);
-    return Num(spec.number(name), std::string(name), source);
-  };
-  for (Trained& one : all) {
-    if (spec.clip_norm > 0.0) one.gradient = clipped_by_norm(one.gradient, number("clipnorm"));
-    if (spec.clip_value <= 0.0) continue;
-    const Num most = number("clipvalue");
-    const Num least = most.become(-most.value(), "-clipvalue");
-    one.gradient =
-        minimum(maximum(one.gradient, least.like(one.gradient)), most.like(one.gradient));
-  }
-  if (spec.global_clip_norm > 0.0 && !all.empty())
-    clip_by_global_norm(all, number("global_clipnorm"));
-}
-
-Val add_state(Builder& builder, const TensorType& type, std::string name, std::string_view hint,
-              double initial_value) {
-  InitSpec init;
-  init.kind = initial_value == 0.0 ? "zeros" : "constant";
-  init.a = initial_value;
-  return builder.input(InputKind::kState, type, std::move(name), hint, std::move(init));
-}
-
-class StepMaker {
- public:
-  /// `source` is null unless the step is tuned, and then `decays` says whether a decay may be set.
-  StepMaker(Builder& builder, const StepAttrs& step, Val learning_rate, Val iteration,
-            NumberSource* source, bool decays)
-      : builder_(builder), step_(step), attrs_(make_attrs(step)), source_(source) {
-    const StepNumbers numbers = {&step, source};
-    const StepRule& rule = step.rule();
-    std::vector<Val> shared;
-    for (const SharedSlot& slot : rule.shared)
-      shared.push_back(
-          add_state(builder, {DType::kF32, {}}, slot_name(slot), slot.name, slot.initial_value));
-    if (rule.scalars == nullptr) {
-      scalars_ = {learning_rate};
-    } else {
-      const Val number = cast(iteration, DType::kF32) + 1.0;
-      StepScalars made = rule.scalars(step, {numbers, learning_rate, number, shared});
-      GRADC_CHECK(made.shared.size() == shared.size(), "{} gave {} new shared slots for {}",
-                  rule.name, made.shared.size(), shared.size());
-      for (size_t i = 0; i < shared.size(); ++i)
-        builder.update(shared[i], made.shared[i]);
-      scalars_ = std::move(made.operands);
-    }
-    if (!step.decays() && (source == nullptr || !decays)) return;
-    const Num decay = numbers.of("weight_decay");
-    decay_ = learning_rate * decay.like(learning_rate);
-  }
-
-  /// The step on one parameter, and the updates of the parameter and its slots.
-  void make(const Trained& one) {
-    const DType dtype = one.parameter.dtype();
-    const std::string hint = builder_.graph().value(one.parameter.id()).name;
-    StepOperands o;
-    o.attrs = &step_;
-    o.source = source_;
-    o.w = stepped(one, one.start);
-    o.g = one.gradient;
-    std::vector<Val> slots;
-    for (const StepSlot& slot : step_slots(step_, one.parameter.type())) {
-      slots.push_back(add_state(builder_, slot.type, slot_name(one.name, slot),
-                                fmt::format("{}.{}", hint, slot.name), slot.initial_value));
-      o.slots.push_back(stepped(one, slots.back()));
-    }
-    for (const Val scalar : scalars_)
-      o.scalars.push_back(cast(scalar, dtype));
-    const Val decay = decay_.valid() ? cast(decay_, dtype) : Val();
-    const std::vector<Val> results =
-        source_ != nullptr ? expand_step(o, decay) : as_one_op(o, decay, hint + ".next");
-    builder_.update(one.parameter, constrained(one, whole(one, one.parameter, results[0])));
-    for (size_t i = 0; i < slots.size(); ++i)
-      builder_.update(slots[i], whole(one, slots[i], results[i + 1]));
-  }
-
- private:
-  std::vector<Val> as_one_op(const StepOperands& o, Val decay, const std::string& hint) {
-    std::vector<Val> operands = {o.w, o.g};
-    operands.insert(operands.end(), o.slots.begin(), o.slots.end());
-    operands.insert(operands.end(), o.scalars.begin(), o.scalars.end());
-    if (decay.valid()) operands.push_back(decay);
-    return builder_.add_multi(Op::kOptimizerStep, operands, attrs_, hint);
-  }
-  /// What of a parameter or slot the step is made of.
-  Val stepped(const Trained& one, Val held) {
-    return one.rows.valid() ? builder_.add(Op::kGather, {held, one.rows}) : held;
-  }
-  Val whole(const Trained& one, Val held, Val next) {
-    return one.rows.valid() ? builder_.add(Op::kPutRows, {held, one.rows, next}) : next;
-  }
-
-  Builder& builder_;
-  const StepAttrs& step_;
-  const AttrRef attrs_;  ///< the same of all parameters
-  NumberSource* const source_;
-  std::vector<Val> scalars_;  ///< f32[]: the operands that all parameters have in common
-  Val decay_;                 ///< f32[]: the last of them; empty: none
-};
 
 Val find_or_add_iteration(Builder& builder) {
   if (const auto found = builder.graph().find_input(kIterationInput)) return builder.wrap(*found);
@@ -287,18 +98,91 @@ void take_outputs(Builder& builder, std::string_view prefix, std::vector<Trained
   }
 }
 
+/// An output that is there once, removed; empty if it is not there.
+Val take_output(Builder& builder, std::string_view name) {
+  Graph& graph = builder.graph();
+  for (size_t i = 0; i < graph.outputs().size(); ++i) {
+    if (graph.outputs()[i].name != name) continue;
+    const Val value = builder.wrap(graph.outputs()[i].value);
+    graph.remove_output(i);
+    return value;
+  }
+  return {};
+}
+
+double number_of(Val constant) {
+  const Graph& graph = constant.builder().graph();
+  const NodeId node = graph.def(constant.id());
+  GRADC_CHECK(node.valid() && graph.node(node).op == Op::kConstant,
+              "a number of a step is no constant");
+  return graph.node(node).attrs.as<ConstantAttrs>().value->front();
+}
+
+/// The rule with the numbers of each parameter, and their rates.
+void take_numbers(Builder& builder, const OptimizerSpec& spec, std::vector<Trained>& trained) {
+  for (Trained& one : trained)
+    one.step = spec.step;
+  take_outputs(builder, kRateOutput, trained, [](Trained& one, Val rate) { one.rate = rate; });
+  std::vector<StepNumber> numbers(spec.step.rule().numbers.begin(), spec.step.rule().numbers.end());
+  numbers.push_back({"weight_decay"});
+  for (const StepNumber& number : numbers) {
+    take_outputs(builder, fmt::format("{}{}/", kStepNumberOutput, number.name), trained,
+                 [&](Trained& one, Val value) { one.step.set(number.name, number_of(value)); });
+  }
+}
+
+/// The number of updates before this step, f64[] or the iteration itself.
+Val count_updates(Val iteration, Accumulation& accumulation) {
+  if (!accumulation.steps.valid()) return iteration;
+  const Val step = cast(iteration, DType::kF64);
+  const Val updates = step.builder().add(Op::kFloor, {step / accumulation.steps});
+  accumulation.last = greater_equal(step - updates * accumulation.steps, accumulation.steps - 1.0);
+  return updates;
+}
+
+/// Gradients become the means of those that make an update.
+void accumulate(Builder& builder, const Accumulation& accumulation, std::vector<Trained>& all) {
+  if (!accumulation.steps.valid()) return;
+  for (Trained& one : all) {
+    const TensorType type = one.gradient.type();
+    const std::string hint = builder.graph().value(one.parameter.id()).name;
+    const Val held = add_state(builder, type, slot_name(one.name, {kAccumulatorSlot, type}),
+                               fmt::format("{}.{}", hint, kAccumulatorSlot), 0.0);
+    const Val sum = held + one.gradient;
+    builder.update(held, choose(accumulation.last, builder.splat(0.0, type), sum));
+    one.gradient = sum / like(accumulation.steps, type);
+  }
+}
+
+/// As Keras: the first average is the parameter itself.
+Averages take_averages(Builder& builder, Val updates) {
+  Averages averages;
+  const Val momentum = take_output(builder, kAverageOutput);
+  const Val every = take_output(builder, kOverwriteOutput);
+  if (!momentum.valid()) return averages;
+  const Val step = cast(updates, DType::kF64);
+  averages.momentum = select(greater(step, 0.0), momentum, 0.0);
+  if (!every.valid()) return averages;
+  const Val next = step + 1.0;
+  const Val whole = builder.add(Op::kFloor, {next / every}) * every;
+  averages.overwrite = less_equal(next - whole, 0.0);
+  return averages;
+}
+
 /// The gradients of what is trained by rows become those of rows; what has none is not trained.
-Status take_rows(const Graph& graph, const OptimizerSpec& spec, const std::string& file,
+Status take_rows(const Graph& graph, const Accumulation& accumulation, const std::string& file,
                  std::vector<Trained>& trained) {
-  const std::string_view why = why_not_by_rows(spec.step);
   for (Trained& one : trained) {
     if (!one.by_rows) continue;
+    const std::string_view why = accumulation.steps.valid()
+                                     ? "has the gradients of several steps in one update"
+                                     : why_not_by_rows(one.step);
     const Place place = {.file = file,
                          .pointer = graph.location(graph.input_of(one.parameter.id()).loc)};
     if (!why.empty())
       return make_error(DiagKind::kUnsupported, place,
                         "\"{}\" is trained by rows, but the optimizer's rule {} {}", one.name,
-                        spec.step.rule().name, why);
+                        one.step.rule().name, why);
     const std::optional<UsedRows> used = used_rows(one.gradient);
     if (!used || one.constraint.valid() || one.start.id() != one.parameter.id()) {
       Diagnostic error = make_error(
@@ -341,7 +225,12 @@ Result<bool> add_update(Graph& graph, PassContext& context, OptimizerNumbers& nu
   take_outputs(builder, kRestatedOutput, trained,
                [](Trained& one, Val value) { one.start = value; });
   take_outputs(builder, kByRowsOutput, trained, [](Trained& one, Val) { one.by_rows = true; });
-  GRADC_TRY_STATUS(take_rows(graph, spec, context.options.file, trained));
+  take_numbers(builder, spec, trained);
+  Accumulation accumulation{.steps = take_output(builder, kAccumulateOutput), .last = {}};
+  GRADC_TRY_STATUS(take_rows(graph, accumulation, context.options.file, trained));
+  const Val updates = count_updates(iteration, accumulation);
+  const Averages averages = take_averages(builder, updates);
+  accumulate(builder, accumulation, trained);
   std::optional<NumberInputs> source;
   if (context.options.tuned) source.emplace(builder);
   NumberInputs* const tuned = source ? &*source : nullptr;
@@ -349,7 +238,7 @@ Result<bool> add_update(Graph& graph, PassContext& context, OptimizerNumbers& nu
   Val rate = builder.wrap(learning_rate);
   if (tuned != nullptr) rate = tuned->learning_rate(rate);
   const bool all_whole = std::ranges::none_of(trained, &Trained::by_rows);
-  StepMaker steps(builder, spec.step, rate, iteration, tuned, all_whole);
+  StepMaker steps(builder, spec.step, rate, updates, accumulation, averages, tuned, all_whole);
   for (const Trained& one : trained) {
     steps.make(one);
     context.count("parameters updated");

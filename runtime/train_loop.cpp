@@ -1,6 +1,7 @@
 // Epochs, steps, early stopping. Everything that grows is allocated before the first step.
 #include "runtime/train_loop.h"
 
+#include "runtime/averages.h"
 #include "runtime/checkpoint.h"
 #include "runtime/finite.h"
 #include "runtime/shuffle.h"
@@ -120,6 +121,8 @@ class Trainer {
     if (result_.has_weights && options_.early_stopping.enabled &&
         options_.early_stopping.restore_best && state_.has_best) {
       copy_best(false);
+    } else if (result_.has_weights && state_.total_steps > 0) {
+      averages_.overwrite(instance_);  // as Keras: checkpoints hold both, what is written last one
     }
     result_.epochs_done = state_.epoch;
     result_.steps = state_.total_steps;
@@ -148,6 +151,7 @@ class Trainer {
     }
     state_.seed = options_.seed;
     state_.sums.begin(instance_);
+    averages_.find(instance_);
     instance_.set_seed(options_.seed);
     check_.rows = feed_.rows();
     check_.batch_size = batch_;
@@ -348,6 +352,20 @@ class Trainer {
     report.scores = state_.sums.mean(instance_);
     report.seconds = seconds;
     report.examples_per_second = speed(seconds, first_step);
+    averages_.swap(instance_);
+    Status status = judge_epoch(&report);
+    averages_.swap(instance_);
+    if (!status.ok()) return status;
+    result_.scores = report.scores;
+    result_.has_validation = report.has_validation;
+    result_.validation = report.validation;
+    if (options_.on_epoch != nullptr) options_.on_epoch(options_.user, report);
+    return {};
+  }
+
+  // Validates the weights as they would be written, and ends the epoch.
+  Status judge_epoch(EpochReport* out) {
+    EpochReport& report = *out;
     if (validation_ != nullptr) {
       report.has_validation = true;
       evaluate_prepared(instance_, *validation_,
@@ -362,10 +380,6 @@ class Trainer {
     state_.step = 0;
     state_.sums.begin(instance_);
     if (options_.early_stopping.enabled) watch(&report);
-    result_.scores = report.scores;
-    result_.has_validation = report.has_validation;
-    result_.validation = report.validation;
-    if (options_.on_epoch != nullptr) options_.on_epoch(options_.user, report);
     return {};
   }
 
@@ -394,6 +408,7 @@ class Trainer {
   const TrainOptions& options_;
   TrainResult& result_;
   TrainState state_;
+  Averages averages_;
   CheckpointFacts check_{};
   Vec<int64_t> order_;
   Vec<int64_t> validation_order_;

@@ -164,7 +164,8 @@ def torch_training(case, params, update):
         margins.append(0.0 if flipped else min((m for m, _ in closest), default=float("inf")))
         trained = {k: leaf[k].detach() for k in gradients}
         p = {**p, **stepped(trained, gradients, states, step, update, noise, undecided)}
-        history.append({**{k: v.numpy() for k, v in p.items()}, "loss": np.array(losses)})
+        averages = {f"optimizer/{k}/average": s["average"].numpy() for k, s in states.items() if "average" in s}
+        history.append({**{k: v.numpy() for k, v in p.items()}, **averages, "loss": np.array(losses)})
         left_out.append({k: v.copy() for k, v in undecided.items()})
     return history, margins, left_out
 

@@ -336,7 +336,17 @@ def full_size_lenet(name, optimizer, smooth):
 def restricted():
     """Networks with constraints and with spectral normalization, and their optimizers."""
     yield from peer_penalties.constrained(mlp, peer_optimizers.optimizers())
+    yield from ((with_rate(multiplier), {name: peer_optimizers.bound(*rule)}) for multiplier, name, rule in peer_optimizers.FASTER)
     yield from peer_wrappers.training()
+
+
+def with_rate(multiplier):
+    """A network whose last layer, of 4 units, has a learning rate of its own."""
+    def make(optimizer):
+        case = mlp(f"mlp_rate_{multiplier}", [20, 20, 4], "tanh", "mse", 12, optimizer)
+        case.model["layers"][-1]["learning_rate_multiplier"] = multiplier
+        return case
+    return make
 
 
 FULL_SIZE = {

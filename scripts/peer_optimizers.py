@@ -90,6 +90,57 @@ def lamb(p, g, s, t, lr, b1=0.9, b2=0.999, eps=1e-7):
     return p - trust * lr * u
 
 
+def orthogonal(x, steps, a=3.4445, b=-4.7750, c=2.0315):
+    """zeropower_via_newtonschulz5 of keras/src/optimizers/muon.py."""
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.transpose(-1, -2) if tall else x
+    x = x / (torch.sqrt((x * x).sum((-2, -1), keepdim=True)) + 1e-7)
+    for _ in range(steps):
+        square = x @ x.transpose(-1, -2)
+        x = a * x + (b * square + c * square @ square) @ x
+    return x.transpose(-1, -2) if tall else x
+
+
+def muon(p, g, s, t, lr, momentum=0.95, steps=6, nesterov=True, weight_decay=0.1, matrices=True, eps=1e-7):
+    if p.dim() not in (2, 3) or not matrices:
+        p = p - lr * weight_decay * p
+        return adam(p, g, s, t, 0.1 * lr, eps=eps)
+    p = p - lr * weight_decay * p
+    m = s["momentum"] = momentum * s.get("momentum", 0.0) + g
+    return p - lr * orthogonal(g + momentum * m if nesterov else m, steps) * max(1, p.shape[0] / p.shape[1]) ** 0.5
+
+
+def accumulated(p, g, s, t, lr, update, steps, **arguments):
+    """gradient_accumulation_steps: the mean gradient of several steps, and updates count instead of steps."""
+    s["sum"] = s.get("sum", 0.0) + g
+    if t % steps:
+        return p
+    g, s["sum"] = s["sum"] / steps, 0.0
+    return update(p, g, s.setdefault("own", {}), t // steps, lr, **arguments)
+
+
+def averaged(p, g, s, t, lr, update, ema=0.99, overwrite=None, **arguments):
+    """use_ema: the average starts as the parameter after its first step."""
+    p = update(p, g, s.setdefault("own", {}), t, lr, **arguments)
+    kept = ema if t > 1 else 0.0
+    s["average"] = kept * s.get("average", 0.0) + (1 - kept) * p
+    return s["average"].clone() if overwrite and t % overwrite == 0 else p
+
+
+def undecayed(p, g, s, t, lr, update, decays, weight_decay, **arguments):
+    """exclude_from_weight_decay, of kernels or biases."""
+    return update(p - lr * weight_decay * p if decays(p) else p, g, s, t, lr, **arguments)
+
+
+def faster(p, g, s, t, lr, update, multiplier, units, **arguments):
+    """learning_rate_multiplier of the layer that has so many units."""
+    return update(p, g, s, t, lr * (multiplier if p.shape[-1] == units else 1), **arguments)
+
+
+def is_kernel(p):
+    return p.dim() > 1
+
+
 def of_torch(p, g, s, t, lr, make, **arguments):
     """One step of a torch.optim class on one parameter."""
     if "parameter" not in s:
@@ -125,6 +176,25 @@ _RULES = {  # name -> (gradc optimizer, learning rate, update function, its furt
                           "l2_shrinkage_regularization_strength": 0.005, "beta": 0.1, "learning_rate_power": -0.6}, 0.05, ftrl,
                          {"l1": 0.01, "l2": 0.02, "shrinkage": 0.005, "beta": 0.1, "power": -0.6}),
     "lamb": ({"type": "lamb"}, 0.002, lamb, {}),
+    "muon": ({"type": "muon"}, 0.002, muon, {}),
+    "muon_plain": ({"type": "muon", "nesterov": False, "ns_steps": 3, "momentum": 0.8, "weight_decay": 0}, 0.005, muon,
+                   {"nesterov": False, "steps": 3, "momentum": 0.8, "weight_decay": 0}),
+    "muon_excluded": ({"type": "muon", "exclude_layers": "kernel", "epsilon": 1e-5}, 0.01, muon, {"matrices": False, "eps": 1e-5}),
+    "accumulated_sgd": ({"type": "sgd", "gradient_accumulation_steps": 2}, 0.05, accumulated, {"update": sgd, "steps": 2}),
+    "accumulated_nesterov": ({"type": "nesterov", "gradient_accumulation_steps": 3}, 0.02, accumulated,
+                             {"update": sgd, "steps": 3, "momentum": 0.9, "nesterov": True}),
+    "accumulated_adam": ({"type": "adam", "gradient_accumulation_steps": 4}, 0.005, accumulated, {"update": adam, "steps": 4}),
+    "averaged": ({"type": "sgd", "use_ema": True}, 0.05, averaged, {"update": sgd}),
+    "averaged_often": ({"type": "momentum", "use_ema": True, "ema_momentum": 0.8, "ema_overwrite_frequency": 3}, 0.02, averaged,
+                       {"update": sgd, "momentum": 0.9, "ema": 0.8, "overwrite": 3}),
+    "averaged_always": ({"type": "adagrad", "use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 1}, 0.02, averaged,
+                        {"update": adagrad, "ema": 0.5, "overwrite": 1}),
+    "undecayed_bias": ({"type": "adamw", "weight_decay": 0.1, "exclude_from_weight_decay": "bias"}, 0.002, undecayed,
+                       {"update": adam, "decays": is_kernel, "weight_decay": 0.1}),
+    "undecayed_kernel": ({"type": "sgd", "weight_decay": 0.2, "exclude_from_weight_decay": "kernel"}, 0.05, undecayed,
+                         {"update": sgd, "decays": lambda p: not is_kernel(p), "weight_decay": 0.2}),
+    "undecayed_all": ({"type": "lion", "weight_decay": 0.3, "exclude_from_weight_decay": "bias kernel"}, 0.0005, undecayed,
+                      {"update": lion, "decays": lambda p: False, "weight_decay": 0.3}),
     # PyTorch's own classes, with its defaults.
     "torch_sgd": ({"type": "sgd"}, 0.05, of_torch, {"make": torch.optim.SGD}),
     "torch_momentum": ({"type": "sgd", "momentum": 0.9}, 0.02, of_torch,
@@ -149,10 +219,20 @@ _RULES = {  # name -> (gradc optimizer, learning rate, update function, its furt
 }
 
 
-def optimizers(rate_factor=1.0):
-    """name -> (gradc optimizer, update function of parameter, gradient, state, step)."""
-    def bind(update, rate, arguments):
-        return lambda p, g, s, t: update(p, g, s, t, rate, **arguments)
+# multiplier, name, rule as above: the layer of 4 units is trained at another rate.
+FASTER = [
+    (3, "sgd", ({"type": "sgd"}, 0.02, faster, {"update": sgd, "multiplier": 3, "units": 4})),
+    (0.25, "adam", ({"type": "adam"}, 0.004, faster, {"update": adam, "multiplier": 0.25, "units": 4})),
+    (0, "nadam", ({"type": "nadam"}, 0.002, faster, {"update": nadam, "multiplier": 0, "units": 4})),
+]
 
-    return {name: ({**options, "learning_rate": rate * rate_factor}, bind(update, rate * rate_factor, arguments))
+
+def bound(options, rate, update, arguments):
+    """gradc optimizer, update function of parameter, gradient, state, step."""
+    return {**options, "learning_rate": rate}, lambda p, g, s, t: update(p, g, s, t, rate, **arguments)
+
+
+def optimizers(rate_factor=1.0):
+    """The rules as `bound` gives them, by name."""
+    return {name: bound(options, rate * rate_factor, update, arguments)
             for name, (options, rate, update, arguments) in _RULES.items()}

@@ -107,5 +107,6 @@ inline Slots momentum_slots(const StepAttrs&, const TensorType& w) {
 std::span<const StepRule> descent_rules();
 std::span<const StepRule> moment_rules();
 std::span<const StepRule> factored_rules();
+std::span<const StepRule> orthogonal_rules();
 
 }  // namespace gradc::ops

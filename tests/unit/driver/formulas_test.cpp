@@ -391,6 +391,9 @@ TEST(Formulas, OptimizersStayFinite) {
       R"({"type": "lamb", "epsilon": 0})",
       R"({"type": "adafactor"})",
       R"({"type": "adafactor", "epsilon_1": 0, "epsilon_2": 0})",
+      R"({"type": "muon"})",
+      R"({"type": "muon", "epsilon": 0, "exclude_layers": "kernel", "nesterov": false})",
+      R"({"type": "adam", "epsilon": 0, "gradient_accumulation_steps": 3, "use_ema": true})",
       R"({"type": "sgd", "clipnorm": 1})",
       R"({"type": "adam", "global_clipnorm": 1})",
   };

@@ -224,6 +224,7 @@ TEST(KerasRules, StateThatAFormatCannotHaveIsLeftOutWithAWarning) {
   };
   for (const auto& [optimizer, loss, name] :
        {Case{"adafactor", "mean_squared_error", "state.keras"},
+        Case{"muon", "mean_squared_error", "state.keras"},
         Case{"adafactor", "mean_squared_error", "state.h5"},
         Case{"adam", "mean_squared_error", "state.keras"},  // a slot is missing
         Case{"adamw", "mean_squared_error", "state_tfjs/"}, Case{"adam", "huber", "state_tfjs/"}}) {
@@ -249,6 +250,53 @@ TEST(KerasRules, StateThatAFormatCannotHaveIsLeftOutWithAWarning) {
       said = said || one.message.find("the optimizer's state") != std::string::npos;
     EXPECT_TRUE(said);
   }
+}
+
+TEST(KerasRules, LossesAndOptimizersComeBackWithTheirOptions) {
+  struct Case {
+    const char *shape, *loss, *optimizer;
+  };
+  const std::string path = std::string(::testing::TempDir()) + "/training.keras";
+  for (const auto& [shape, loss, optimizer] :
+       {Case{"[5, 4]", R"("ctc")",
+             R"({"type": "adam", "use_ema": true, "ema_momentum": 0.9,
+                 "ema_overwrite_frequency": 7, "gradient_accumulation_steps": 3})"},
+        Case{"[4]", R"({"type": "dice", "axis": [1]})",
+             R"({"type": "muon", "exclude_layers": "y/kernel y/bias", "ns_steps": 3})"},
+        Case{"[4]", R"({"type": "tversky", "alpha": 0.25, "beta": 0.75})",
+             R"({"type": "muon", "exclude_embeddings": false, "nesterov": false})"}}) {
+    SCOPED_TRACE(loss);
+    const Read read = read_text(
+        native(shape, R"({"type": "dense", "name": "y", "units": 3, "activation": "sigmoid"})",
+               fmt::format(R"(, "training": {{"loss": {}, "optimizer": {}}})", loss, optimizer)));
+    ASSERT_TRUE(read.model.ok()) << read.problems;
+    const rt::SafetensorsFile weights = ramps_of(*read.model);
+    Written written;
+    const Status status = write_model(FileFormat::kKeras, *read.model, &weights, path, &written);
+    ASSERT_TRUE(status.ok()) << status.message();
+    EXPECT_TRUE(written.left_out.empty());
+    SourceSet sources;
+    const auto model = read_model(path, sources);
+    ASSERT_TRUE(model.ok()) << problems_of(model, sources);
+    EXPECT_EQ(text_of_model(*model), text_of_model(*read.model));
+  }
+}
+
+TEST(KerasRules, WhatKerasDoesNotHaveOfATrainingIsSaid) {
+  const Read read = read_text(native("[4]", R"({"type": "dense", "name": "y", "units": 3})",
+                                     R"(, "training": {"loss": "triplet_hard", "optimizer":
+      {"type": "adamw", "exclude_from_weight_decay": "bias"}})"));
+  ASSERT_TRUE(read.model.ok()) << read.problems;
+  const rt::SafetensorsFile weights = ramps_of(*read.model);
+  Written written;
+  const std::string path = std::string(::testing::TempDir()) + "/said.keras";
+  const Status status = write_model(FileFormat::kKeras, *read.model, &weights, path, &written);
+  ASSERT_TRUE(status.ok()) << status.message();
+  std::string said;
+  for (const Diagnostic& one : written.left_out)
+    said += one.message + "\n";
+  EXPECT_NE(said.find("the loss \"triplet_hard\""), std::string::npos) << said;
+  EXPECT_NE(said.find("exclude_from_weight_decay"), std::string::npos) << said;
 }
 
 }  // namespace

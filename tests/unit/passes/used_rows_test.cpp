@@ -143,7 +143,7 @@ TEST(UsedRows, AreMovedByTheFormulaOfEveryOptimizerThatGoesRowByRow) {
       }
     }
   }
-  EXPECT_EQ(whole, (std::set<std::string_view>{"adafactor", "lamb"}));
+  EXPECT_EQ(whole, (std::set<std::string_view>{"adafactor", "lamb", "muon"}));
 }
 
 // The norm of what is zero in all other rows is that of the rows.
