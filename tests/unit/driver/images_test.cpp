@@ -51,7 +51,7 @@ class Images : public ::testing::Test {
         const std::string folder =
             scratch_ / (std::string("png/") + part + "/" + std::to_string(int{y[8 + i]}));
         fs::create_directories(folder);
-        char name[16];
+        char name[32];
         std::snprintf(name, sizeof name, "/%05zu.png", i);
         const auto* pixels = reinterpret_cast<const uint8_t*>(x.data()) + 16 + i * 784;
         write_text_file(folder + name, png_bytes(pixels, 28, 28, 1));

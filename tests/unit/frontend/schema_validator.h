@@ -42,6 +42,9 @@ class SchemaValidator {
       return !value.is_number() || value.get<double>() < rule.get<double>();
     if (key == "maxLength")
       return !value.is_string() || value.get<std::string>().size() <= rule.get<size_t>();
+    if (key == "minProperties") return !value.is_object() || value.size() >= rule.get<size_t>();
+    if (key == "minLength")
+      return !value.is_string() || value.get<std::string>().size() >= rule.get<size_t>();
     if (key == "minItems") return !value.is_array() || value.size() >= rule.get<size_t>();
     if (key == "maxItems") return !value.is_array() || value.size() <= rule.get<size_t>();
     if (key == "items")
