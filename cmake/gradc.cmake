@@ -38,6 +38,12 @@ function(gradc_library name)
   target_include_directories(${name} PUBLIC ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
   target_link_libraries(${name} PUBLIC ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
   gradc_compile_options(${name})
+  if("${name}" MATCHES "^gradc_(exchange|driver|tool|images)$")
+    target_compile_options(${name} PRIVATE -O0)
+    target_precompile_headers(${name} PRIVATE <fmt/format.h> <nlohmann/json.hpp> <vector> <string> <map> <set> <optional> <algorithm> <functional> <memory> <span> <deque> <unordered_map>)
+  elseif("${name}" MATCHES "^gradc_(runtime)$")
+    target_compile_options(${name} PRIVATE -O0)
+  endif()
 endfunction()
 
 # gradc_test(NAME libs...): tests/unit/NAME/*.cpp as one gtest program.

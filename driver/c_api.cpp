@@ -24,9 +24,9 @@ struct gradc_session {
 
 namespace {
 
-constexpr std::array<const char*, 10> kKindNames = {
-    "parameter", "state", "optimizer_state", "input",    "target",
-    "output",    "loss",  "metric",          "gradient", "carried"};
+constexpr std::array<const char*, 12> kKindNames = {
+    "parameter", "state",  "optimizer_state", "input",   "target",         "output",
+    "loss",      "metric", "gradient",        "carried", "input_gradient", "output_gradient"};
 
 /// The message into the caller's buffer, always ended.
 void write_error(std::string_view message, char* error, size_t error_size) {
@@ -69,6 +69,13 @@ gradc::SessionOptions options_of(const gradc_options* options) {
   result.checked = options->checked != 0;
   result.cache = options->cache != 0;
   return result;
+}
+
+gradc::GradientOptions gradient_options(int64_t rows, int32_t parameters,
+                                        void* const* input_gradients, size_t num_input_gradients) {
+  return {.parameters = parameters != 0,
+          .inputs = {input_gradients, input_gradients == nullptr ? 0 : num_input_gradients},
+          .rows = rows};
 }
 
 bool any_null(std::initializer_list<const void*> pointers) {
@@ -252,6 +259,80 @@ gradc_status gradc_session_train(gradc_session* session, const gradc_train_optio
     if (losses != nullptr)
       std::copy_n(history.begin(), std::min(num_losses, history.size()), losses);
     return status;
+  });
+}
+
+gradc_status gradc_session_gradients(gradc_session* session, const void* const* inputs,
+                                     size_t num_inputs, const void* const* targets,
+                                     size_t num_targets, int64_t rows, float* loss,
+                                     int32_t parameters, void* const* input_gradients,
+                                     size_t num_input_gradients) {
+  return guarded(session, {inputs, targets}, [&]() -> gradc::SessionStatus {
+    return session->session->gradients(
+        {inputs, num_inputs}, {targets, num_targets}, loss,
+        gradient_options(rows, parameters, input_gradients, num_input_gradients));
+  });
+}
+
+gradc_status gradc_session_apply_gradients(gradc_session* session) {
+  return guarded(session, {}, [&] { return session->session->apply_gradients(); });
+}
+
+gradc_status gradc_session_forward(gradc_session* session, const void* const* inputs,
+                                   size_t num_inputs, int64_t rows, void* const* outputs,
+                                   size_t num_outputs) {
+  return guarded(session, {inputs, outputs}, [&]() -> gradc::SessionStatus {
+    return session->session->forward({inputs, num_inputs}, {outputs, num_outputs}, rows);
+  });
+}
+
+gradc_status gradc_session_backward(gradc_session* session, const void* const* inputs,
+                                    size_t num_inputs, const void* const* output_gradients,
+                                    size_t num_output_gradients, int64_t rows, int32_t parameters,
+                                    void* const* input_gradients, size_t num_input_gradients) {
+  return guarded(session, {inputs, output_gradients}, [&]() -> gradc::SessionStatus {
+    return session->session->backward(
+        {inputs, num_inputs}, {output_gradients, num_output_gradients},
+        gradient_options(rows, parameters, input_gradients, num_input_gradients));
+  });
+}
+
+const char* gradc_session_hyperparameter_name(const gradc_session* session, size_t index) {
+  if (session == nullptr) return nullptr;
+  try {
+    const std::vector<std::string> names = session->session->hyperparameters();
+    return index < names.size() ? session->names.insert(names[index]).first->c_str() : nullptr;
+  } catch (...) {
+    return nullptr;
+  }
+}
+
+gradc_status gradc_session_hyperparameter(gradc_session* session, const char* name, double* value) {
+  return guarded(session, {name, value}, [&] {
+    const std::optional<double> found = session->session->hyperparameter(name);
+    if (!found) {
+      session->error = std::string("error: the optimizer has no number \"") + name + "\" to set\n";
+      return GRADC_INVALID_ARGUMENT;
+    }
+    *value = *found;
+    return GRADC_OK;
+  });
+}
+
+gradc_status gradc_session_set_hyperparameter(gradc_session* session, const char* name,
+                                              double value) {
+  return guarded(session, {name}, [&]() -> gradc::SessionStatus {
+    return session->session->set_hyperparameter(name, value);
+  });
+}
+
+gradc_session* gradc_session_another(gradc_session* session, const gradc_options* options,
+                                     int32_t share_weights, char* error, size_t error_size) {
+  return make_handle(error, error_size, [&](gradc::SessionStatus& status) {
+    if (session == nullptr) status.message = "error: the session is NULL\n";
+    return session == nullptr
+               ? nullptr
+               : session->session->another(options_of(options), share_weights != 0, &status);
   });
 }
 

@@ -70,7 +70,7 @@ class Beside {
 
 Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t batch,
                                                  std::vector<Diagnostic>& warnings,
-                                                 TimeReport* times) {
+                                                 TimeReport* times, bool for_hosts) {
   // The training step knows every parameter, state and optimizer slot; the others add inputs and
   // outputs, for which passes need not have run, and the gradients are those of its parameters.
   const std::vector<EntryPoint> others =
@@ -94,7 +94,10 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
   graphs.insert(graphs.begin(), std::move(entry->graph));
   const std::optional<StepGraph> step = step_entry(model);
   if (step && step->graph != nullptr) graphs.push_back(step->graph);
-  auto tables = std::make_unique<ModelTables>(model, batch, graphs);
+  OptimizerNumbers numbers;
+  if (for_hosts && model.training)
+    numbers = optimizer_numbers(make_optimizer_spec(model.training->optimizer));
+  auto tables = std::make_unique<ModelTables>(model, batch, graphs, for_hosts ? &numbers : nullptr);
   if (step && step->graph == nullptr) tables->set_step_remark(step->problem);
   for (const std::string& name : tables->ambiguous()) {
     return make_error(DiagKind::kDuplicateName, {model.file, "", false},
@@ -219,7 +222,7 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   {
     const ScopedTimer timer(&result->times_, "total");
     GRADC_TRY(result->tables_, make_tables(result->model_, effective_batch(result->model_, options),
-                                           more, &result->times_));
+                                           more, &result->times_, /*for_hosts=*/true));
   }
   std::move(more.begin(), more.end(), std::back_inserter(result->warnings_));
   gradc_rt_model& runtime_model = result->tables_->model();
@@ -237,7 +240,13 @@ int64_t CompiledModel::memory_bytes(int threads) const {
   return static_cast<int64_t>(rt::Instance::memory_bytes(runtime_model(), threads));
 }
 
+rt::Status CompiledModel::create_instance(const rt::InstanceOptions& options, rt::Instance** out) {
+  const std::lock_guard lock(compiling_);
+  return rt::Instance::create(runtime_model(), options, nullptr, 0, out);
+}
+
 Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
+  const std::lock_guard lock(compiling_);
   std::vector<EntryPoint> missing;
   for (EntryPoint kind : kinds) {
     if (tables_->entry(runtime_entry(kind)).compiled == 0 && supports(kind))
@@ -312,8 +321,9 @@ int64_t CompiledModel::ensure_entry(void* self, int64_t kind, const char** messa
   const std::array kinds = {static_cast<EntryPoint>(kind)};
   const Status status = model.compile(kinds);
   if (status.ok()) return 0;
-  model.message_ = status.message();
-  *message = model.message_.c_str();
+  thread_local std::string text;
+  text = status.message();
+  *message = text.c_str();
   return 1;
 }
 

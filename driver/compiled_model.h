@@ -1,6 +1,7 @@
 // A model compiled in this process: the runtime's description of it, with entries that are compiled
 // by JIT when asked for or when first needed. Makes and owns everything from the parsed model to
-// the machine code.
+// the machine code. Instances of it may live on several threads: what compiles is one after
+// another.
 #pragma once
 
 #include "codegen/jit.h"
@@ -10,12 +11,14 @@
 #include "frontend/model.h"
 #include "frontend/native_reader.h"
 #include "passes/step_graph.h"
+#include "runtime/instance.h"
 #include "support/disk_cache.h"
 #include "support/result.h"
 #include "support/source_file.h"
 #include "support/timer.h"
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <span>
 #include <string>
@@ -37,10 +40,12 @@ int64_t effective_batch(const Model& model, const CompileOptions& options);
 /// "training" section.
 std::vector<EntryPoint> entries_of(const Model& model);
 
-/// The runtime's description of a model: tensors and slots of all its entries, nothing compiled.
+/// The runtime's description of a model: tensors and slots of all its entries, of those for hosts
+/// only on request; nothing compiled.
 Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t batch,
                                                  std::vector<Diagnostic>& warnings,
-                                                 TimeReport* times = nullptr);
+                                                 TimeReport* times = nullptr,
+                                                 bool for_hosts = false);
 
 /// Builds, plans and lowers entries into one program, with slots as the tables number them. The
 /// training step goes on from the graph that the tables were made of, which is used up.
@@ -76,7 +81,7 @@ class CompiledModel {
   Result<kernel::Program> lower(std::span<const EntryPoint> kinds) const;
   bool supports(EntryPoint kind) const {
     if (kind == EntryPoint::kStep) return tables_->has_step();
-    return kind == EntryPoint::kPredict || model_.training.has_value();
+    return !needs_training(kind) || model_.training.has_value();
   }
   /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the
   /// clock.
@@ -84,7 +89,13 @@ class CompiledModel {
   /// How many kernels were compiled, how many came from the cache, and so on, over all calls.
   const CompileTimings& code_timings() const { return code_timings_; }
   /// All of it.
-  double compile_milliseconds() const { return times_.milliseconds("total"); }
+  double compile_milliseconds() const {
+    const std::lock_guard lock(compiling_);
+    return times_.milliseconds("total");
+  }
+  const CompileOptions& options() const { return options_; }
+  /// An instance, while none of the entries changes: Instance::create.
+  rt::Status create_instance(const rt::InstanceOptions& options, rt::Instance** out);
 
  private:
   CompiledModel(Model model, const CompileOptions& options)
@@ -96,12 +107,12 @@ class CompiledModel {
 
   Model model_;
   CompileOptions options_;
+  mutable std::mutex compiling_;  ///< held while entries and what follows change
   std::unique_ptr<ModelTables> tables_;
   std::vector<std::unique_ptr<JitProgram>> code_;  ///< they share equal kernels
   std::vector<Diagnostic> warnings_;
   TimeReport times_;
   CompileTimings code_timings_;
-  std::string message_;
   std::string needs_;  ///< of the processor
 };
 

@@ -5,6 +5,7 @@
 #include "driver/step_entry.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
+#include "ir/builder.h"
 #include "ir/step_output.h"
 #include "passes/plan_memory.h"
 #include "passes/recompute.h"
@@ -21,29 +22,73 @@ namespace gradc {
 
 namespace {
 
-constexpr std::array<std::string_view, kNumEntryPoints> kNames = {
-    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients", "step"};
+/// What an entry is made of.
+struct EntryTraits {
+  std::string_view name;
+  EntryKind builds{};
+  PipelineKind pipeline = PipelineKind::kForward;
+  bool tail = false;
+  bool needs_training = true;
+  // Of gradients:
+  bool parameters = true;
+  bool inputs = false;
+  bool from_outputs = false;  ///< given by the host
+};
 
-PipelineKind pipeline_of(EntryPoint kind) {
-  switch (kind) {
-    case EntryPoint::kPredict:
-    case EntryPoint::kEvaluate:
-    case EntryPoint::kEvaluateTail:
-    case EntryPoint::kStep:
-      return PipelineKind::kForward;
-    case EntryPoint::kTrainStep:
-    case EntryPoint::kTrainStepTail:
-      return PipelineKind::kTrainStep;
-    case EntryPoint::kGradients:
-      return PipelineKind::kGradients;
-  }
-  GRADC_UNREACHABLE();
+constexpr EntryTraits gradients_of(std::string_view name, bool from_outputs, bool parameters,
+                                   bool inputs, bool tail) {
+  return {.name = name,
+          .builds = from_outputs ? EntryKind::kForward : EntryKind::kTrain,
+          .pipeline = PipelineKind::kGradients,
+          .tail = tail,
+          .needs_training = !from_outputs,
+          .parameters = parameters,
+          .inputs = inputs,
+          .from_outputs = from_outputs};
+}
+
+/// In the order of EntryPoint.
+constexpr std::array<EntryTraits, kNumEntryPoints> kTraits = {{
+    {.name = "predict", .builds = EntryKind::kPredict, .needs_training = false},
+    {.name = "evaluate", .builds = EntryKind::kEvaluate},
+    {.name = "evaluate_tail", .builds = EntryKind::kEvaluate, .tail = true},
+    {.name = "train_step", .builds = EntryKind::kTrain, .pipeline = PipelineKind::kTrainStep},
+    {.name = "train_step_tail",
+     .builds = EntryKind::kTrain,
+     .pipeline = PipelineKind::kTrainStep,
+     .tail = true},
+    {.name = "gradients", .builds = EntryKind::kTrain, .pipeline = PipelineKind::kGradients},
+    {.name = "step", .builds = EntryKind::kPredict, .needs_training = false},
+    {.name = "tuned_step", .builds = EntryKind::kTrain, .pipeline = PipelineKind::kTrainStep},
+    {.name = "tuned_step_tail",
+     .builds = EntryKind::kTrain,
+     .pipeline = PipelineKind::kTrainStep,
+     .tail = true},
+    {.name = "apply_gradients", .builds = EntryKind::kUpdate, .pipeline = PipelineKind::kUpdate},
+    {.name = "forward", .builds = EntryKind::kForward, .needs_training = false},
+    {.name = "forward_tail", .builds = EntryKind::kForward, .tail = true, .needs_training = false},
+    gradients_of("loss_to_parameters", false, true, false, false),
+    gradients_of("loss_to_parameters_tail", false, true, false, true),
+    gradients_of("loss_to_inputs", false, false, true, false),
+    gradients_of("loss_to_inputs_tail", false, false, true, true),
+    gradients_of("loss_to_all", false, true, true, false),
+    gradients_of("loss_to_all_tail", false, true, true, true),
+    gradients_of("outputs_to_parameters", true, true, false, false),
+    gradients_of("outputs_to_parameters_tail", true, true, false, true),
+    gradients_of("outputs_to_inputs", true, false, true, false),
+    gradients_of("outputs_to_inputs_tail", true, false, true, true),
+    gradients_of("outputs_to_all", true, true, true, false),
+    gradients_of("outputs_to_all_tail", true, true, true, true),
+}};
+
+const EntryTraits& traits(EntryPoint kind) {
+  return kTraits[static_cast<size_t>(kind)];
 }
 
 }  // namespace
 
 std::string_view entry_name(EntryPoint kind) {
-  return kNames[static_cast<size_t>(kind)];
+  return traits(kind).name;
 }
 
 gradc_rt_entry_kind runtime_entry(EntryPoint kind) {
@@ -51,41 +96,78 @@ gradc_rt_entry_kind runtime_entry(EntryPoint kind) {
 }
 
 bool needs_training(EntryPoint kind) {
-  return kind != EntryPoint::kPredict && kind != EntryPoint::kStep;
+  return traits(kind).needs_training;
 }
 
 bool is_tail(EntryPoint kind) {
-  return kind == EntryPoint::kEvaluateTail || kind == EntryPoint::kTrainStepTail;
+  return traits(kind).tail;
+}
+
+bool is_for_hosts(EntryPoint kind) {
+  return kind >= EntryPoint::kTunedStep;
 }
 
 namespace {
 
-EntryKind frontend_kind(EntryPoint kind) {
-  switch (kind) {
-    case EntryPoint::kPredict:
-    case EntryPoint::kStep:
-      return EntryKind::kPredict;
-    case EntryPoint::kEvaluate:
-    case EntryPoint::kEvaluateTail:
-      return EntryKind::kEvaluate;
-    case EntryPoint::kTrainStep:
-    case EntryPoint::kTrainStepTail:
-    case EntryPoint::kGradients:
-      return EntryKind::kTrain;
-  }
-  GRADC_UNREACHABLE();
-}
-
-/// The gradients entry computes the loss and its gradients and changes nothing: no updates, no
-/// learning rate, no metrics. What stands for parameters is what is differentiated.
-void keep_loss_only(Graph& graph) {
+void keep_outputs(Graph& graph, std::string_view prefix, std::string_view other) {
   for (size_t i = graph.outputs().size(); i-- > 0;) {
     const std::string& name = graph.outputs()[i].name;
-    if (name != "loss" && !name.starts_with(kRestatedOutput)) graph.remove_output(i);
+    if (!name.starts_with(prefix) && !name.starts_with(other)) graph.remove_output(i);
   }
+}
+
+void remove_updates(Graph& graph) {
   for (NodeId node : graph.nodes()) {
     if (graph.node(node).op == Op::kUpdate) graph.erase(node);
   }
+}
+
+/// An input for the gradient of each output that can have one.
+void add_output_gradients(Graph& graph) {
+  const std::string_view prefix = "output/";
+  Builder builder(graph);
+  const std::vector<GraphOutput> outputs = graph.outputs();
+  for (const GraphOutput& output : outputs) {
+    const TensorType type = graph.type(output.value);
+    if (!output.name.starts_with(prefix) || !is_float(type.dtype)) continue;
+    builder.input(InputKind::kInput, type, kOutputGradient + output.name.substr(prefix.size()),
+                  "output_gradient");
+  }
+}
+
+/// What stands for parameters in this step becomes their value, as states get theirs: the update
+/// that follows goes on from there, as a training step does.
+void restate(Graph& graph) {
+  const std::string_view prefix = kRestatedOutput;
+  Builder builder(graph);
+  builder.set_phase(Phase::kUpdate);
+  const std::vector<GraphOutput> outputs = graph.outputs();
+  for (const GraphOutput& output : outputs) {
+    if (!output.name.starts_with(prefix)) continue;
+    const auto parameter = graph.find_input(output.name.substr(prefix.size()));
+    GRADC_CHECK(parameter.has_value(), "{} of nothing", output.name);
+    builder.update(builder.wrap(*parameter), builder.wrap(output.value));
+  }
+}
+
+/// What an entry of gradients is made from: the loss or the outputs, and what stands for
+/// parameters, which is what is differentiated. Hosts that take gradients of parameters are about
+/// to make a step.
+void prepare_gradients(Graph& graph, EntryPoint kind) {
+  if (traits(kind).from_outputs)
+    add_output_gradients(graph);
+  else
+    keep_outputs(graph, "loss", kRestatedOutput);
+  if (is_for_hosts(kind) && traits(kind).parameters)
+    restate(graph);
+  else
+    remove_updates(graph);
+}
+
+/// The outputs in training mode, and no change.
+void prepare_forward(Graph& graph) {
+  keep_outputs(graph, "output/", "output/");
+  remove_updates(graph);
 }
 
 /// Where the passes of an entry run: its names, its options, who lowers its kernels.
@@ -180,7 +262,7 @@ Status run_pipeline(StagedEntry& result, PipelineKind kind, PipelineStage from, 
 Result<std::shared_ptr<Graph>> entry_graph(const Model& model, EntryPoint kind, int64_t batch) {
   if (kind != EntryPoint::kStep) {
     GRADC_TRY(EntryGraph built,
-              build_entry_graph(model, {frontend_kind(kind), batch, is_tail(kind)}));
+              build_entry_graph(model, {traits(kind).builds, batch, is_tail(kind)}));
     return std::move(built.graph);
   }
   const std::optional<StepGraph> step = step_entry(model);
@@ -202,16 +284,22 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
   if (result.graph == nullptr) {
     const ScopedTimer timer(options.times, "graph");
     GRADC_TRY(result.graph, entry_graph(model, kind, batch));
-    if (kind == EntryPoint::kGradients) keep_loss_only(*result.graph);
+    if (traits(kind).pipeline == PipelineKind::kGradients)
+      prepare_gradients(*result.graph, kind);
+    else if (traits(kind).builds == EntryKind::kForward)
+      prepare_forward(*result.graph);
   }
   // What was differentiated elsewhere has its steps; kernels are named after their rule all the
   // same.
-  if (pipeline_of(kind) == PipelineKind::kTrainStep)
+  const PipelineKind pipeline = traits(kind).pipeline;
+  if (pipeline == PipelineKind::kTrainStep || pipeline == PipelineKind::kUpdate)
     context.options.optimizer = make_optimizer_spec(model.training->optimizer);
+  context.options.tuned = is_for_hosts(kind);
+  context.options.parameter_gradients = traits(kind).parameters;
+  context.options.input_gradients = traits(kind).inputs;
   const PipelineStage from =
       options.differentiated != nullptr ? PipelineStage::kGradient : PipelineStage::kGraph;
-  GRADC_TRY_STATUS(
-      run_pipeline(result, pipeline_of(kind), from, last, {model.name, context, options}));
+  GRADC_TRY_STATUS(run_pipeline(result, pipeline, from, last, {model.name, context, options}));
   return result;
 }
 

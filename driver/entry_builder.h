@@ -30,7 +30,25 @@ enum class EntryPoint : uint8_t {
   kTrainStep,
   kTrainStepTail,
   kGradients,
-  kStep  ///< of a language model: step_entry.h
+  kStep,  ///< of a language model: step_entry.h
+  // For hosts: model_abi.h
+  kTunedStep,
+  kTunedStepTail,
+  kApplyGradients,
+  kForward,
+  kForwardTail,
+  kLossToParameters,
+  kLossToParametersTail,
+  kLossToInputs,
+  kLossToInputsTail,
+  kLossToAll,
+  kLossToAllTail,
+  kOutputsToParameters,
+  kOutputsToParametersTail,
+  kOutputsToInputs,
+  kOutputsToInputsTail,
+  kOutputsToAll,
+  kOutputsToAllTail
 };
 inline constexpr int kNumEntryPoints = GRADC_RT_ENTRY_COUNT;
 
@@ -40,6 +58,8 @@ gradc_rt_entry_kind runtime_entry(EntryPoint kind);
 /// Needs the model's "training" section.
 bool needs_training(EntryPoint kind);
 bool is_tail(EntryPoint kind);
+/// Called by hosts in this process, and by nobody else.
+bool is_for_hosts(EntryPoint kind);
 
 /// The names of PipelineStage, in order.
 inline constexpr std::array<std::string_view, 6> kStageNames = {"graph", "gradient",  "optimized",

@@ -164,23 +164,16 @@ Status set_given(rt::Instance& instance, const rt::SafetensorsFile& file, const 
   return from_runtime(status);
 }
 
+/// What `run` writes of the entries that it runs.
 bool is_result(int64_t tensor_kind, EntryPoint kind) {
-  switch (kind) {
-    case EntryPoint::kPredict:
-      return tensor_kind == GRADC_RT_OUTPUT;
-    case EntryPoint::kStep:
-      return tensor_kind == GRADC_RT_STEP;
-    case EntryPoint::kEvaluate:
-    case EntryPoint::kEvaluateTail:
-      return tensor_kind == GRADC_RT_LOSS || tensor_kind == GRADC_RT_METRIC;
-    case EntryPoint::kGradients:
-      return tensor_kind == GRADC_RT_LOSS || tensor_kind == GRADC_RT_GRADIENT;
-    case EntryPoint::kTrainStep:
-    case EntryPoint::kTrainStepTail:
-      return tensor_kind == GRADC_RT_PARAMETER || tensor_kind == GRADC_RT_STATE ||
-             tensor_kind == GRADC_RT_OPTIMIZER_STATE || tensor_kind == GRADC_RT_CARRIED;
-  }
-  GRADC_UNREACHABLE();
+  if (kind == EntryPoint::kPredict) return tensor_kind == GRADC_RT_OUTPUT;
+  if (kind == EntryPoint::kEvaluate)
+    return tensor_kind == GRADC_RT_LOSS || tensor_kind == GRADC_RT_METRIC;
+  if (kind == EntryPoint::kGradients)
+    return tensor_kind == GRADC_RT_LOSS || tensor_kind == GRADC_RT_GRADIENT;
+  GRADC_CHECK(kind == EntryPoint::kTrainStep, "run has no entry {}", entry_name(kind));
+  return tensor_kind == GRADC_RT_PARAMETER || tensor_kind == GRADC_RT_STATE ||
+         tensor_kind == GRADC_RT_OPTIMIZER_STATE || tensor_kind == GRADC_RT_CARRIED;
 }
 
 Status write_results(const rt::Instance& instance, const ExactRun& run, EntryPoint kind,

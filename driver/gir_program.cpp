@@ -154,10 +154,8 @@ void GirProgram::describe_slots() {
 }
 
 void GirProgram::finish(const GirFile& file) {
-  static constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kNames = {
-      "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients", "step"};
-  for (const char* name : kNames)
-    entries_.emplace_back().name = name;
+  for (int i = 0; i < kNumEntryPoints; ++i)
+    entries_.emplace_back().name = entry_name(static_cast<EntryPoint>(i)).data();
   flops_ = flops_of(program_, *entry_);
   model_.abi_version = GRADC_RT_ABI_VERSION;
   model_.name = strings_.emplace_back(file.path).c_str();

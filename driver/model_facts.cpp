@@ -4,6 +4,8 @@
 #include "frontend/parameter_steps.h"
 #include "ir/attrs.h"
 
+#include <array>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -139,6 +141,13 @@ std::string rule_text(const DataRule& rule) {
     text.number("missing", static_cast<int>(column.missing)).number("fill", column.fill);
     text.add("fill", column.fill_text).number("flag", column.flag);
   }
+  if (rule.resize.height > 0) {
+    text.list("resize", std::array{rule.resize.height, rule.resize.width});
+    text.number("fit", static_cast<int>(rule.resize.fit));
+    text.number("filter", static_cast<int>(rule.resize.filter));
+  }
+  if (rule.series.stride > 0)
+    text.number("stride", rule.series.stride).number("horizon", rule.series.horizon);
   if (rule.text.split != TextRule::Split::kNone) {
     text.number("text split", static_cast<int>(rule.text.split));
     text.number("lower", rule.text.lower).number("strip", rule.text.strip);
@@ -159,6 +168,11 @@ void add_training(const Model& model, std::vector<ModelFact>& facts) {
   for (const OutputLoss& loss : training.losses) {
     FactText text;
     text.component("", loss.loss).number("weight", loss.weight);
+    if (loss.class_weights) {
+      if (loss.class_weights->balanced) text.add("class_weight", "balanced");
+      for (const auto& [name, weight] : loss.class_weights->given)
+        text.number("weight of " + name, weight);
+    }
     facts.push_back({"loss of " + model.outputs[loss.output].name, text.take()});
   }
   for (const OutputMetric& metric : training.metrics) {
@@ -167,6 +181,7 @@ void add_training(const Model& model, std::vector<ModelFact>& facts) {
     text.add("of", model.outputs[metric.output].name);
     facts.push_back({"metric " + metric.name, text.take()});
   }
+  if (training.sample_weight) facts.push_back({"sample_weight", "true"});
   facts.push_back({"optimizer", FactText().component("", training.optimizer).take()});
 }
 

@@ -1,15 +1,19 @@
 #include "driver/model_tables.h"
 
+#include "driver/entry_builder.h"
 #include "driver/model_facts.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
 #include "frontend/layer_def.h"
+#include "ir/optimizer_spec.h"
+#include "ir/step_output.h"
 #include "passes/index_ranges.h"
 #include "passes/step_graph.h"
 #include "support/check.h"
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <set>
@@ -125,6 +129,15 @@ std::vector<bool> meeting_weights(const Model& model) {
   return meets;
 }
 
+/// Whether the elements of the last axis are things of their own.
+bool has_features(const Model& model, const gradc_rt_tensor& tensor, const SeriesRule& series) {
+  if (series.stride > 0) return tensor.rank == 3;
+  const bool steps = std::ranges::any_of(
+      model.data, [](const DataRule& rule) { return rule.series.stride > 0; });
+  if (steps && tensor.kind == GRADC_RT_TARGET) return tensor.rank == 3;
+  return tensor.rank == 2 || tensor.rank >= 4;
+}
+
 /// Whether the output is the result of a rescaling, which brings what weights make to the scale of
 /// the targets.
 bool is_rescaled(const Model& model, const OutputLoss& loss) {
@@ -197,19 +210,18 @@ HeldNames held_names(const Model& model) {
   return names;
 }
 
-constexpr std::array<const char*, GRADC_RT_ENTRY_COUNT> kEntryNames = {
-    "predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients", "step"};
-
 }  // namespace
 
 ModelTables::ModelTables(const Model& model, int64_t batch,
-                         std::span<const std::shared_ptr<Graph>> graphs) {
+                         std::span<const std::shared_ptr<Graph>> graphs,
+                         const OptimizerNumbers* for_hosts) {
   const HeldNames layers = held_names(model);
   for (const auto& graph : graphs)
     add_inputs(*graph, layers);
   for (const auto& graph : graphs)
     add_outputs(*graph);
-  if (model.training) add_gradients(*graphs.front());
+  if (model.training || for_hosts != nullptr) add_gradients(*graphs.front());
+  if (for_hosts != nullptr) add_for_hosts(*for_hosts);
   tensors_.shrink_to_fit();  // they stay as long as the model does
   sort_by_name();
   std::vector<IndexRanges> ranges;
@@ -220,8 +232,8 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
       add_data_rule(tensor, model, ranges);
   }
   if (model.training) link_scores(model);
-  for (const char* name : kEntryNames)
-    entries_.emplace_back().name = name;
+  for (int i = 0; i < kNumEntryPoints; ++i)
+    entries_.emplace_back().name = entry_name(static_cast<EntryPoint>(i)).data();
   model_.abi_version = GRADC_RT_ABI_VERSION;
   model_.name = keep(model.name);
   model_.batch_size = batch;
@@ -349,6 +361,25 @@ void ModelTables::add_gradients(const Graph& graph) {
   }
 }
 
+/// Inputs and outputs of the entries that hosts alone call.
+void ModelTables::add_for_hosts(const OptimizerNumbers& numbers) {
+  const std::vector<gradc_rt_tensor> known = tensors_;
+  for (const gradc_rt_tensor& tensor : known) {
+    const bool input = tensor.kind == GRADC_RT_INPUT;
+    const auto dtype = static_cast<DType>(tensor.dtype);
+    if ((!input && tensor.kind != GRADC_RT_OUTPUT) || !is_float(dtype)) continue;
+    const std::string_view name = tensor.name;
+    const std::string short_name(name.substr(name.find('/') + 1));
+    const Shape shape(std::vector<int64_t>(tensor.dims, tensor.dims + tensor.rank));
+    add((input ? kInputGradient : kOutputGradient) + short_name,
+        input ? GRADC_RT_INPUT_GRADIENT : GRADC_RT_OUTPUT_GRADIENT, {dtype, shape}, nullptr);
+  }
+  if (numbers.names.empty()) return;
+  add(std::string(kNumberInput) + kRateNumber, GRADC_RT_NUMBER, {DType::kF64, {}}, nullptr);
+  for (const auto& [name, value] : numbers.inputs)
+    add(name, GRADC_RT_NUMBER, {DType::kF64, {}}, nullptr);
+}
+
 void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
                                 std::span<const IndexRanges> entries) {
   const bool is_target = tensor.kind == GRADC_RT_TARGET;
@@ -365,8 +396,9 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
       rule.mean = numbers_.emplace_back(given->mean).data();
       rule.std = numbers_.emplace_back(given->stddev).data();
     } else {
-      // From data: per feature of a vector, per channel of an image, else one pair for all.
-      rule.stat_count = tensor.rank == 2 || tensor.rank >= 4 ? tensor.dims[tensor.rank - 1] : 1;
+      // From data: per feature of a vector or series, per channel of an image, else one for all.
+      rule.stat_count =
+          has_features(model, tensor, given->series) ? tensor.dims[tensor.rank - 1] : 1;
     }
     rule.one_hot_depth = given->one_hot;
     rule.flip_horizontal = given->flip_horizontal ? 1 : 0;
@@ -376,9 +408,21 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
     rule.noise_stddev = given->noise_stddev;
     set_text(rule, *given);
     set_columns(rule, *given);
+    rule.resize_height = given->resize.height;
+    rule.resize_width = given->resize.width;
+    rule.resize_fit = static_cast<int64_t>(given->resize.fit);
+    rule.resize_filter = static_cast<int64_t>(given->resize.filter);
+    rule.series_stride = given->series.stride;
+    rule.series_horizon = given->series.horizon;
   }
   if (is_target) {
-    if (const OutputLoss* loss = loss_of(model, name)) set_target_domain(model, *loss, rule);
+    if (const OutputLoss* loss = loss_of(model, name)) {
+      set_target_domain(model, *loss, rule);
+      set_class_weights(rule, *loss, name);
+    } else if (std::string_view(tensor.name) == kSampleWeightInput) {
+      rule.target_max = std::numeric_limits<double>::infinity();
+      rule.flags = GRADC_RT_TARGET_IS_WEIGHT | GRADC_RT_INPUT_ANY_SCALE;
+    }
   }
   const std::vector<bool> meets = is_target ? std::vector<bool>() : meeting_weights(model);
   for (size_t i = 0; i < model.inputs.size() && !is_target; ++i) {
@@ -386,6 +430,20 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
   }
   set_ranges(rule, tensor, entries);
   tensor.data = &data_rules_.emplace_back(rule);
+}
+
+/// Where they follow from data, the state that they are kept in.
+void ModelTables::set_class_weights(gradc_rt_data& rule, const OutputLoss& loss,
+                                    const std::string& output) {
+  const int64_t state = slot(kClassWeightState + output);
+  if (state < 0 || !loss.class_weights) return;
+  rule.weighted_by = state + 1;
+  if (loss.class_weights->balanced) return;
+  std::vector<gradc_rt_class_weight>& weights = class_weights_.emplace_back();
+  for (const auto& [name, weight] : loss.class_weights->given)
+    weights.push_back({keep(name), weight});
+  rule.num_class_weights = static_cast<int64_t>(weights.size());
+  rule.class_weights = weights.data();
 }
 
 void ModelTables::set_columns(gradc_rt_data& rule, const DataRule& given) {

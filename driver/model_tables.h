@@ -6,6 +6,7 @@
 #include "frontend/model.h"
 #include "ir/graph.h"
 #include "passes/index_ranges.h"
+#include "passes/optimizer_numbers.h"
 #include "runtime/model_abi.h"
 
 #include <cstdint>
@@ -45,7 +46,9 @@ class ModelTables {
  public:
   /// Tensors are the union over the graphs' inputs and outputs, in the order met, and for a model
   /// with training the gradients of the first graph's parameters; batch is the graphs' batch size.
-  ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs);
+  /// `for_hosts` adds what the entries of hosts have: all gradients, and the optimizer's numbers.
+  ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs,
+              const OptimizerNumbers* for_hosts = nullptr);
   ModelTables(const ModelTables&) = delete;
   ModelTables& operator=(const ModelTables&) = delete;
 
@@ -73,9 +76,11 @@ class ModelTables {
   void add_inputs(const Graph& graph, const HeldNames& layers);
   void add_outputs(const Graph& graph);
   void add_gradients(const Graph& graph);
+  void add_for_hosts(const OptimizerNumbers& numbers);
   void link_scores(const Model& model);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model,
                      std::span<const IndexRanges> entries);
+  void set_class_weights(gradc_rt_data& rule, const OutputLoss& loss, const std::string& output);
   void set_columns(gradc_rt_data& rule, const DataRule& given);
   void set_ranges(gradc_rt_data& rule, const gradc_rt_tensor& tensor,
                   std::span<const IndexRanges> entries);
@@ -90,6 +95,7 @@ class ModelTables {
   std::deque<gradc_rt_initializer> initializers_;
   std::deque<gradc_rt_data> data_rules_;
   std::deque<std::vector<gradc_rt_column>> columns_;
+  std::deque<std::vector<gradc_rt_class_weight>> class_weights_;
   std::deque<std::vector<double>> numbers_;
   std::deque<std::vector<int64_t>> integers_;
   std::unordered_map<std::string_view, int64_t> slots_;  ///< while the tables are made

@@ -90,11 +90,13 @@ void check_columns(DiagnosticSink& sink, const JsonCursor& at, const TensorSpec&
                "\"{}\" holds integers ({}), which column \"{}\" gives if it has \"categories\"",
                rule.name, to_string(spec), column.name);
   }
-  const int64_t elements = checked_product(spec.shape).value_or(0);
+  const bool windows = rule.series.stride > 0;
+  const int64_t elements = windows ? spec.shape.size() == 2 ? spec.shape.back() : 1
+                                   : checked_product(spec.shape).value_or(0);
   if (width == elements) return;
   sink.error(DiagKind::kShapeMismatch, at.place(),
-             "the columns give {} values, but \"{}\" is {}, which has {}", width, rule.name,
-             to_string(spec), elements)
+             "the columns give {} values{}, but \"{}\" is {}, which has {}", width,
+             windows ? " a row" : "", rule.name, to_string(spec), elements)
       .with_help(integers ? "each column of categories is one number"
                           : "a column of numbers is one value, one of \"categories\": N is N, "
                             "\"flag\" adds one");

@@ -57,6 +57,8 @@ class RuleReader {
     if (const auto at = reader_.get("reshape")) read_reshape(*at);
     if (const auto at = reader_.get("augment")) read_augment(*at);
     if (const auto at = reader_.get("text")) read_text_rule(*at);
+    if (const auto at = reader_.get("resize")) read_resize(*at, sink_, spec_, rule_);
+    if (const auto at = reader_.get("series")) read_series(*at, sink_, spec_, rule_);
     if (const auto at = reader_.get("columns")) read_columns(*at, sink_, spec_, rule_);
     reader_.finish();
   }

@@ -2,6 +2,7 @@
 #include "frontend/graph_builder.h"
 
 #include "frontend/batch_check.h"
+#include "frontend/example_weights.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "frontend/parameter_steps.h"
@@ -48,18 +49,22 @@ class EntryBuilder {
   Result<EntryGraph> build() {
     DiagnosticSink sink;
     check_batch_size(model_, request_.batch_size, sink);
-    const bool needs_training = request_.kind != EntryKind::kPredict;
+    const bool gives_outputs =
+        request_.kind == EntryKind::kPredict || request_.kind == EntryKind::kForward;
+    const bool needs_training = !gives_outputs;
     if (needs_training && !model_.training) {
       sink.error(DiagKind::kMissingOption, {.file = model_.file},
                  "the model has no \"training\" section, so it has no loss")
           .with_help("add \"training\": {\"loss\": ..., \"optimizer\": ...}");
     }
+    if (request_.kind == EntryKind::kUpdate) refuse_rows(sink);
     if (sink.has_errors()) return Failure(sink.take());
+    if (request_.kind == EntryKind::kUpdate) return build_update();
     add_inputs();
     add_parameters();
     for (const Call& call : model_.calls)
       build_call(call);
-    if (!needs_training) {
+    if (gives_outputs) {
       for (const ModelOutput& output : model_.outputs) {
         graph_->add_output("output/" + output.name, values_[output.value].id());
       }
@@ -79,7 +84,41 @@ class EntryBuilder {
   }
 
  private:
-  bool training() const { return request_.kind == EntryKind::kTrain; }
+  bool training() const {
+    return request_.kind == EntryKind::kTrain || request_.kind == EntryKind::kForward;
+  }
+
+  /// Which rows of a given gradient were looked up nobody knows.
+  void refuse_rows(DiagnosticSink& sink) const {
+    for (const Layer& layer : model_.layers) {
+      for (const ParameterSpec& spec : layer.parameters) {
+        if (!spec.by_rows || !spec.trainable) continue;
+        sink.error(DiagKind::kUnsupported, layer.place,
+                   "\"{}/{}\" is trained by rows: a gradient that is given does not say which",
+                   layer.name, spec.name)
+            .with_help("leave \"sparse\" out");
+      }
+    }
+  }
+
+  EntryGraph build_update() {
+    add_parameters();
+    builder_.set_phase(Phase::kUpdate);
+    const std::vector<GraphInput> held = graph_->inputs();
+    for (const GraphInput& parameter : held) {
+      const TensorType type = graph_->type(parameter.value);
+      if (parameter.kind != InputKind::kParam || !is_float(type.dtype)) continue;
+      const std::string gradient = "gradient/" + parameter.name;
+      const Val given = builder_.input(InputKind::kInput, type, gradient,
+                                       value_hint(parameter.name + ".gradient"));
+      graph_->add_output(gradient, given.id());
+    }
+    add_constraints();
+    mark_steps();
+    builder_.set_phase(Phase::kUpdate);
+    build_learning_rate();
+    return EntryGraph{graph_, make_optimizer_spec(model_.training->optimizer)};
+  }
 
   void locate(const Place& place) { builder_.set_location(place.pointer); }
 
@@ -230,21 +269,50 @@ class EntryBuilder {
     return total + part;
   }
 
+  /// One for each loss, and behind them the weights of examples.
+  std::vector<Val> add_targets() {
+    std::vector<Val> targets;
+    for (const OutputLoss& loss : model_.training->losses) {
+      locate(loss.loss.place);
+      const std::string& output = model_.outputs[loss.output].name;
+      targets.push_back(builder_.input(InputKind::kInput,
+                                       batched(model_.target_spec(loss), request_.batch_size),
+                                       "target/" + output, value_hint(output + ".target")));
+    }
+    if (model_.training->sample_weight) {
+      sample_weights_ = builder_.input(InputKind::kInput, {DType::kF32, Shape{request_.batch_size}},
+                                       kSampleWeightInput, "sample_weight");
+    }
+    return targets;
+  }
+
+  /// As Keras: what is validated and tested is not weighted by its class.
+  Val class_weights(const OutputLoss& loss, const std::string& output) {
+    if (!training() || !loss.class_weights) return {};
+    const int64_t classes = classes_of(model_, loss);
+    const TensorType type{DType::kF32, Shape{classes}};
+    if (const auto known = loss.class_weights->by_number(classes))
+      return builder_.constant(type, *known);
+    InitSpec ones;
+    ones.kind = "ones";
+    return builder_.input(InputKind::kState, type, kClassWeightState + output,
+                          value_hint(output + ".class_weight"), ones);
+  }
+
   void build_losses() {
     const Training& section = *model_.training;
     std::map<size_t, std::unique_ptr<OutputScores>> scores;
     Val total;
     std::vector<std::pair<std::string, Val>> parts;
-    for (const OutputLoss& loss : section.losses) {
+    const std::vector<Val> targets = add_targets();
+    for (size_t i = 0; i < section.losses.size(); ++i) {
+      const OutputLoss& loss = section.losses[i];
       locate(loss.loss.place);
       const ModelOutput& output = model_.outputs[loss.output];
-      const Val target =
-          builder_.input(InputKind::kInput, batched(model_.target_spec(loss), request_.batch_size),
-                         "target/" + output.name, value_hint(output.name + ".target"));
       auto& of_output = scores[loss.output];
-      of_output = std::make_unique<OutputScores>(loss.loss, output_value(output), target,
+      of_output = std::make_unique<OutputScores>(loss.loss, output_value(output), targets[i],
                                                  masks_[output.value], tail_);
-      const Val part = of_output->loss();
+      const Val part = of_output->loss(sample_weights_, class_weights(loss, output.name));
       parts.emplace_back(output.name + "_loss", part);
       const Val weighted = loss.weight == 1.0 ? part : part * loss.weight;
       total = plus(total, weighted);
@@ -354,6 +422,7 @@ class EntryBuilder {
         if (!spec.trainable) continue;
         const std::string name = layer.name + "/" + spec.name;
         mark_numbers(name, usual, step_of(optimizer, layer, spec));
+        if (!decays(optimizer, layer, spec)) mark_number("weight_decay", name, 0.0);
         const double multiplier = rate_multiplier(layer);
         if (multiplier == 1.0) continue;
         Val& rate = rates[multiplier];
@@ -375,15 +444,15 @@ class EntryBuilder {
   }
 
   void mark_numbers(const std::string& parameter, const StepAttrs& usual, const StepAttrs& own) {
-    if (own == usual) return;
-    const auto mark = [&](std::string_view number) {
-      if (own.number(number) == usual.number(number)) return;
-      graph_->add_output(fmt::format("{}{}/{}", kStepNumberOutput, number, parameter),
-                         builder_.scalar(own.number(number), DType::kF64).id());
-    };
-    for (const StepNumber& number : usual.rule().numbers)
-      mark(number.name);
-    mark("weight_decay");
+    for (const StepNumber& number : usual.rule().numbers) {
+      const double value = own.number(number.name);
+      if (value != usual.number(number.name)) mark_number(number.name, parameter, value);
+    }
+  }
+
+  void mark_number(std::string_view number, const std::string& parameter, double value) {
+    graph_->add_output(fmt::format("{}{}/{}", kStepNumberOutput, number, parameter),
+                       builder_.scalar(value, DType::kF64).id());
   }
 
   void build_learning_rate() {
@@ -409,7 +478,7 @@ class EntryBuilder {
   std::set<ModelValue> outputs_;
   std::map<std::string, Val> parameters_;
   std::map<std::string, Val> states_;  ///< as LayerBuildArgs::update_state says
-  Val tail_, seed_, iteration_;
+  Val tail_, seed_, iteration_, sample_weights_;
   Val penalties_;  ///< on results; empty: none
   int64_t random_stream_ = kFirstRandomStream;
 

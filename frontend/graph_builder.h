@@ -18,11 +18,17 @@ namespace gradc {
 
 /// Begins the name of the f32 number of a batch's positions that count in the scores of an output.
 inline constexpr const char* kCountOutput = "count/";
+/// f32[batch]: what each example weighs in the loss, where the training section says so.
+inline constexpr const char* kSampleWeightInput = "target/sample_weight";
+/// Begins the name of the state f32[classes] with the weights of classes that follow from the data.
+inline constexpr const char* kClassWeightState = "optimizer/class_weight/";
 
 enum class EntryKind : uint8_t {
   kPredict,   ///< outputs, inference mode
   kEvaluate,  ///< loss and metrics, inference mode
   kTrain,     ///< loss and metrics in training mode, learning rate, updates of moving averages
+  kForward,   ///< outputs in training mode, updates of moving averages
+  kUpdate,    ///< learning rate, and as each parameter's gradient an input of its name
 };
 
 struct EntryRequest {
@@ -37,8 +43,9 @@ struct EntryGraph {
   OptimizerSpec optimizer;  ///< kTrain only
 };
 
-/// Builds one entry. Errors: a batch size that makes a tensor too large, evaluate or train of a
-/// model without "training". The graph verifies.
+/// Builds one entry. Errors: a batch size that makes a tensor too large, evaluate, train or update
+/// of a model without "training", an update of a parameter that is trained by rows. The graph
+/// verifies.
 Result<EntryGraph> build_entry_graph(const Model& model, const EntryRequest& request);
 
 }  // namespace gradc

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace gradc {
@@ -105,10 +106,21 @@ struct ModelOutput {
   Place place;
 };
 
+/// What the examples of a class weigh in the loss that is trained on.
+struct ClassWeights {
+  bool balanced = false;  ///< by how many there are: data decide
+  /// By class name, or number; others weigh 1.
+  std::vector<std::pair<std::string, double>> given;
+
+  /// The weight of each class, where it is known without the data: all are given by number.
+  std::optional<std::vector<double>> by_number(int64_t classes) const;
+};
+
 struct OutputLoss {
   size_t output = 0;
   Component loss;
   double weight = 1.0;
+  std::optional<ClassWeights> class_weights;
 };
 
 struct OutputMetric {
@@ -135,6 +147,7 @@ struct Training {
   bool shuffle = true;
   double validation_split = 0.0;
   int64_t seed = 0;
+  bool sample_weight = false;  ///< each example comes with what it weighs in the loss
   std::optional<EarlyStopping> early_stopping;
 };
 
@@ -167,6 +180,20 @@ struct ColumnRule {
   }
 };
 
+/// How image files become examples of one size.
+struct ResizeRule {
+  int64_t height = 0;  ///< 0: files have the size that is wanted
+  int64_t width = 0;
+  enum class Fit : uint8_t { kStretch, kCrop, kPad } fit = Fit::kStretch;
+  enum class Filter : uint8_t { kBilinear, kNearest } filter = Filter::kBilinear;
+};
+
+/// Examples are windows over the rows of a table.
+struct SeriesRule {
+  int64_t stride = 0;   ///< rows from window to window; 0: no windows
+  int64_t horizon = 1;  ///< rows from a window's last one to the target's first
+};
+
 /// What happens to one input or target between file and model; order as in runtime/model_abi.h.
 struct DataRule {
   std::string name;  ///< of the input or output
@@ -184,6 +211,8 @@ struct DataRule {
   double noise_stddev = 0.0;
   TextRule text;
   std::vector<ColumnRule> columns;  ///< of a table; empty: all that are left, as numbers
+  ResizeRule resize;
+  SeriesRule series;
   Place place;
 };
 

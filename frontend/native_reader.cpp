@@ -35,6 +35,16 @@ void check_format(ObjectReader& top) {
       .with_help("use the gradc version that wrote the file");
 }
 
+/// The "batch_size" of a training section when it is a sound one, else Keras's default of 32.
+int64_t peek_batch_size(const std::optional<JsonCursor>& training) {
+  constexpr int64_t kDefault = 32;
+  if (!training || !training->has("batch_size")) return kDefault;
+  const Json& value = training->member("batch_size").value();
+  const bool sound =
+      value.is_number_integer() && value.get<int64_t>() >= 1 && value.get<int64_t>() <= (1 << 30);
+  return sound ? value.get<int64_t>() : kDefault;
+}
+
 /// A description with its own layers.
 void read_network(ObjectReader& top, const std::optional<JsonCursor>& training, Model& model) {
   DiagnosticSink& sink = top.sink();

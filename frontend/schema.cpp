@@ -231,6 +231,14 @@ Json table_properties(std::span<const OptionDef> table) {
   return properties;
 }
 
+/// Of one output.
+Json class_weights_schema() {
+  return any_of({Json{{"enum", {"balanced"}}},
+                 Json{{"type", "object"},
+                      {"minProperties", 1},
+                      {"additionalProperties", {{"type", "number"}, {"minimum", 0}}}}});
+}
+
 Json training_schema() {
   const Json loss = reference_to(Family::kLoss);
   const Json metric = reference_to(Family::kMetric);
@@ -242,6 +250,9 @@ Json training_schema() {
                                 {"additionalProperties", {{"type", "number"}, {"minimum", 0}}}};
   properties["metrics"] = any_of({Json{{"type", "string"}}, list_schema(metric),
                                   Json{{"type", "object"}, {"additionalProperties", metrics}}});
+  const Json by_class = class_weights_schema();
+  properties["class_weight"] =
+      any_of({by_class, Json{{"type", "object"}, {"additionalProperties", by_class}}});
   properties["early_stopping"] = strict_object(table_properties(early_stopping_options()));
   return strict_object(std::move(properties), {"optimizer"});
 }
@@ -279,6 +290,12 @@ Json data_rule_schema() {
       strict_object({{"categories", {{"type", "integer"}, {"minimum", 1}, {"maximum", 1000000}}},
                      {"missing", any_of({number, Json{{"type", "string"}, {"minLength", 1}}})},
                      {"flag", {{"type", "boolean"}}}});
+  const Json extent = {{"type", "integer"}, {"minimum", 1}, {"maximum", 65536}};
+  const Json resize = strict_object({{"size", list_schema(extent, 2)},
+                                     {"fit", {{"enum", {"stretch", "crop", "pad"}}}},
+                                     {"filter", {{"enum", {"bilinear", "nearest"}}}}});
+  const Json rows = {{"type", "integer"}, {"minimum", 1}, {"maximum", 1000000000}};
+  const Json series = strict_object({{"stride", rows}, {"horizon", rows}});
   const Json not_zero = any_of({Json{{"type", "number"}, {"exclusiveMinimum", 0}},
                                 Json{{"type", "number"}, {"exclusiveMaximum", 0}}});
   return strict_object(
@@ -290,6 +307,8 @@ Json data_rule_schema() {
        {"reshape", list_schema({{"type", "integer"}, {"minimum", 1}})},
        {"augment", augment},
        {"text", text},
+       {"resize", resize},
+       {"series", series},
        {"columns", {{"type", "object"}, {"minProperties", 1}, {"additionalProperties", column}}}});
 }
 

@@ -87,9 +87,22 @@ Val OutputScores::batch_loss() const {
   return sums_positions(loss_) ? reduce_sum(values, axes) : reduce_mean(values, axes);
 }
 
-Val OutputScores::loss() const {
+Val OutputScores::classes() const {
+  if (loss_domain(loss_).classes == TargetDomain::Classes::kTwo)
+    return cast(greater(target_, 0.5), DType::kI32);
+  if (loss_target(loss_) == TargetKind::kClassIndex) return target_;
+  return argmax(target_, target_.rank() - 1);
+}
+
+Val OutputScores::loss(Val sample_weights, Val class_weights) const {
   if (is_batch_loss(loss_)) return batch_loss();
-  const Val values = is_whole_loss(loss_) ? whole_values() : build_loss(loss_, output_, target_);
+  Val values = is_whole_loss(loss_) ? whole_values() : build_loss(loss_, output_, target_);
+  if (class_weights.valid()) {
+    const Val weights = values.builder().add(Op::kGather, {class_weights, classes()});
+    values = values * spread(cast(weights, values.dtype()), values.shape());
+  }
+  if (sample_weights.valid())
+    values = values * spread(cast(sample_weights, values.dtype()), values.shape());
   return sums_positions(loss_) ? sum(values) : mean(values);
 }
 

@@ -20,7 +20,9 @@ class OutputScores {
   /// may be empty.
   OutputScores(const Component& loss, Val output, Val target, Val mask, Val tail);
 
-  Val loss() const;
+  /// `sample_weights` is f32[batch], `class_weights` f32[classes]; either may be empty. They
+  /// multiply the values of positions; what a mean is divided by stays, as in Keras.
+  Val loss(Val sample_weights, Val class_weights) const;
   MeanOfMetric metric(const OutputMetric& metric) const;
   /// How many positions count, f32; empty where all do but for the tail's.
   Val count() const { return count_; }
@@ -32,6 +34,8 @@ class OutputScores {
   /// Of a loss of examples or batches as a whole.
   Val whole_values() const;
   Val batch_loss() const;
+  /// The class of each position, i32.
+  Val classes() const;
 
   const Component& loss_;
   Val output_;

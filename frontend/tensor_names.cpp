@@ -2,6 +2,7 @@
 #include "frontend/tensor_names.h"
 
 #include "frontend/families.h"
+#include "frontend/graph_builder.h"
 #include "frontend/parameter_steps.h"
 #include "ir/optimizer_spec.h"
 #include "ir/step_output.h"
@@ -79,6 +80,8 @@ void check_tensors(const Model& model, DiagnosticSink& sink) {
   for (const ModelOutput& output : model.outputs)
     names.add("target/" + output.name, fmt::format("the target of \"{}\"", output.name),
               output.place);
+  if (model.training && model.training->sample_weight)
+    names.add(kSampleWeightInput, "the weights of examples", {.file = model.file});
   for (const DataRule& rule : model.data) {
     if (rule.standardize == DataRule::Standardize::kNone) continue;
     for (const char* statistic : {"mean", "std"}) {

@@ -3,6 +3,8 @@
 #include "frontend/training_reader.h"
 
 #include "frontend/component_reader.h"
+#include "frontend/example_weights.h"
+#include "frontend/schedule_check.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "frontend/loss_advice.h"
@@ -49,6 +51,10 @@ constexpr OptionDef kTrainingOptions[] = {
      .default_json = "0",
      .doc = "of initial values, order and dropout",
      .min = 0},
+    {.name = "sample_weight",
+     .type = OptionType::kBool,
+     .default_json = "false",
+     .doc = "data say what each example weighs in the loss"},
 };
 constexpr OptionDef kEarlyStoppingOptions[] = {
     {.name = "monitor",
@@ -88,6 +94,7 @@ class TrainingReader {
     read_losses();
     Options options;
     read_options(reader_, kTrainingOptions, options);
+    read_example_weights(reader_, model_, training_);
     if (const auto metrics = reader_.get("metrics")) read_metrics(*metrics);
     if (const auto stopping = reader_.get("early_stopping")) read_early_stopping(*stopping);
     reader_.finish();
@@ -97,6 +104,8 @@ class TrainingReader {
     training_.shuffle = options.flag("shuffle");
     training_.validation_split = options.number("validation_split");
     training_.seed = options.integer("seed");
+    training_.sample_weight = options.flag("sample_weight");
+    check_sample_weight(sink_, reader_.cursor(), model_, training_);
     if (sink_.has_errors()) return;
     training_.optimizer = *options.component("optimizer");
     check_optimizer();
@@ -376,7 +385,7 @@ class TrainingReader {
                   "\"{}\" and \"{}\" are both given; at most one clipping is possible", clips[0],
                   clips[1]);
     }
-    check_schedule(*optimizer.options.component("learning_rate"));
+    check_schedule(sink_, *optimizer.options.component("learning_rate"));
     check_left_out(model_, optimizer, sink_);
     if (!sink_.has_errors()) check_rows();
   }
@@ -407,22 +416,6 @@ class TrainingReader {
     }
   }
 
-  void check_schedule(const Component& schedule) {
-    if (schedule.def->type == "warmup")
-      return check_schedule(*schedule.options.component("learning_rate"));
-    if (schedule.def->type != "piecewise_constant_decay") return;
-    const Ints& boundaries = schedule.options.ints("boundaries");
-    const size_t values = schedule.options.numbers("values").size();
-    if (values != boundaries.size() + 1) {
-      sink_.error(DiagKind::kBadValue, schedule.place, "{} boundaries need {} values, got {}",
-                  boundaries.size(), boundaries.size() + 1, values);
-    }
-    if (!std::is_sorted(boundaries.begin(), boundaries.end())) {
-      sink_.error(DiagKind::kBadValue, schedule.place, "boundaries {} do not increase",
-                  shape_text(boundaries));
-    }
-  }
-
   ObjectReader reader_;
   DiagnosticSink& sink_;
   Model& model_;
@@ -437,15 +430,6 @@ class TrainingReader {
 
 void read_training(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
   TrainingReader(at, sink, model).run();
-}
-
-int64_t peek_batch_size(const std::optional<JsonCursor>& training) {
-  constexpr int64_t kDefault = 32;
-  if (!training || !training->has("batch_size")) return kDefault;
-  const Json& value = training->member("batch_size").value();
-  const bool sound =
-      value.is_number_integer() && value.get<int64_t>() >= 1 && value.get<int64_t>() <= (1 << 30);
-  return sound ? value.get<int64_t>() : kDefault;
 }
 
 std::span<const OptionDef> training_options() {

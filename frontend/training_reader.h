@@ -12,12 +12,15 @@ void read_training(const JsonCursor& at, DiagnosticSink& sink, Model& model);
 /// Reads the rules for inputs and targets.
 void read_data(const JsonCursor& at, DiagnosticSink& sink, Model& model);
 
-/// "columns" of an input's rule (column_rules.cpp); its "text" is known.
+/// "resize" and "series" of an input's rule (file_rules.cpp).
+void read_resize(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,
+                 DataRule& rule);
+void read_series(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,
+                 DataRule& rule);
+
+/// "columns" of an input's rule (column_rules.cpp); its "text" and "series" are known.
 void read_columns(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,
                   DataRule& rule);
-
-/// The "batch_size" of a training section when it is a sound one, else Keras's default of 32.
-int64_t peek_batch_size(const std::optional<JsonCursor>& training);
 
 /// The option tables of the training section's own members, for the schema.
 std::span<const OptionDef> training_options();

@@ -95,7 +95,7 @@ class ReverseWalk {
   }
 
   void expand(NodeId id) {
-    const std::vector<ValueId> old_results = graph_.node(id).results;
+    const ValueList old_results = graph_.node(id).results;
     // Temporary outputs show which values stand for the results afterwards.
     const size_t first = graph_.outputs().size();
     for (ValueId result : old_results)

@@ -85,14 +85,14 @@ ValueId Graph::add_input(InputKind kind, const TensorType& type, std::string nam
   return id;
 }
 
-NodeId Graph::add_node(Op op, std::vector<ValueId> operands, AttrRef attrs,
+NodeId Graph::add_node(Op op, ValueList operands, AttrRef attrs,
                        std::span<const TensorType> result_types, Phase phase, LocId loc,
                        std::string_view hint, std::shared_ptr<Graph> body) {
   return insert_node(NodeId(), op, std::move(operands), std::move(attrs), result_types, phase, loc,
                      hint, std::move(body));
 }
 
-NodeId Graph::insert_node(NodeId before, Op op, std::vector<ValueId> operands, AttrRef attrs,
+NodeId Graph::insert_node(NodeId before, Op op, ValueList operands, AttrRef attrs,
                           std::span<const TensorType> result_types, Phase phase, LocId loc,
                           std::string_view hint, std::shared_ptr<Graph> body) {
   const NodeId id(nodes_.size());
@@ -136,7 +136,7 @@ void Graph::unlink(NodeId id) {
 namespace {
 
 /// Mostly the first or the last: uses are replaced from the front, nodes erased from the back.
-void remove_use(std::vector<Use>& uses, const Use& use) {
+void remove_use(UseList& uses, const Use& use) {
   if (uses.back() == use) return uses.pop_back();
   uses.erase(std::find(uses.begin(), uses.end(), use));
 }
@@ -152,7 +152,7 @@ void Graph::set_operand(NodeId node, size_t operand, ValueId value) {
 }
 
 void Graph::append_operand(NodeId node, ValueId value) {
-  std::vector<ValueId>& operands = nodes_[node.index].operands;
+  ValueList& operands = nodes_[node.index].operands;
   values_[value.index].uses.push_back({node, static_cast<uint32_t>(operands.size())});
   operands.push_back(value);
 }
@@ -168,11 +168,10 @@ void Graph::replace_all_uses(ValueId from, ValueId to) {
   GRADC_CHECK(type(from) == type(to), "replacing %{} : {} by %{} : {}", value(from).name,
               to_string(type(from)), value(to).name, to_string(type(to)));
   if (from == to) return;
-  const std::vector<Use> uses = std::exchange(values_[from.index].uses, {});
+  const UseList uses = std::exchange(values_[from.index].uses, {});
   for (const Use& use : uses)
     nodes_[use.node.index].operands[use.operand] = to;
-  std::vector<Use>& all = values_[to.index].uses;
-  all.insert(all.end(), uses.begin(), uses.end());
+  values_[to.index].uses.append(uses);
   for (GraphOutput& output : outputs_) {
     if (output.value == from) output.value = to;
   }
@@ -249,6 +248,26 @@ LocId Graph::add_location(std::string text) {
   const auto [it, inserted] = location_ids_.emplace(text, LocId(locations_.size()));
   if (inserted) locations_.push_back({std::move(text)});
   return it->second;
+}
+
+void Graph::take_locations(Graph& other) {
+  GRADC_CHECK(locations_.empty(), "a graph with locations takes those of another");
+  locations_ = std::exchange(other.locations_, {});
+  location_ids_ = std::exchange(other.location_ids_, {});
+}
+
+void Graph::become(Graph&& other) {
+  name_ = std::exchange(other.name_, {});
+  nodes_ = std::exchange(other.nodes_, {});
+  values_ = std::exchange(other.values_, {});
+  inputs_ = std::exchange(other.inputs_, {});
+  outputs_ = std::exchange(other.outputs_, {});
+  locations_ = std::exchange(other.locations_, {});
+  location_ids_ = std::exchange(other.location_ids_, {});
+  names_ = std::exchange(other.names_, {});
+  first_ = std::exchange(other.first_, NodeId());
+  last_ = std::exchange(other.last_, NodeId());
+  num_live_ = std::exchange(other.num_live_, 0);
 }
 
 std::optional<ValueId> Graph::find_input(std::string_view name) const {

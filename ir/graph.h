@@ -14,6 +14,7 @@
 #include "ir/name_table.h"
 #include "ir/type.h"
 #include "support/ids.h"
+#include "support/inline_vector.h"
 
 #include <cstdint>
 #include <memory>
@@ -81,12 +82,16 @@ struct Use {
   bool operator==(const Use&) const = default;
 };
 
+using UseList = InlineVector<Use, 2>;
+/// Operands or results.
+using ValueList = InlineVector<ValueId, 4>;
+
 struct Value {
   TensorType type;
   std::string name;    ///< without '%', unique in the graph
   NodeId def;          ///< invalid for graph inputs
   uint32_t index = 0;  ///< which result of def, or which graph input
-  std::vector<Use> uses;
+  UseList uses;
 };
 
 class Graph;
@@ -95,8 +100,8 @@ struct Node {
   Op op{};
   Phase phase = Phase::kForward;
   AttrRef attrs;
-  std::vector<ValueId> operands;
-  std::vector<ValueId> results;
+  ValueList operands;
+  ValueList results;
   LocId loc;
   std::shared_ptr<Graph> body;  ///< OpDef::body: isolated, one arg for each operand
   NodeId prev, next;
@@ -139,11 +144,11 @@ class Graph {
   ValueId add_input(InputKind kind, const TensorType& type, std::string name, std::string_view hint,
                     InitSpec init = {}, LocId loc = {});
   /// Appends a node; result types must be those of the op's inference (the Builder does this).
-  NodeId add_node(Op op, std::vector<ValueId> operands, AttrRef attrs,
+  NodeId add_node(Op op, ValueList operands, AttrRef attrs,
                   std::span<const TensorType> result_types, Phase phase, LocId loc,
                   std::string_view hint = {}, std::shared_ptr<Graph> body = nullptr);
   /// Like add_node, placed before `before` (at the end when invalid).
-  NodeId insert_node(NodeId before, Op op, std::vector<ValueId> operands, AttrRef attrs,
+  NodeId insert_node(NodeId before, Op op, ValueList operands, AttrRef attrs,
                      std::span<const TensorType> result_types, Phase phase, LocId loc,
                      std::string_view hint = {}, std::shared_ptr<Graph> body = nullptr);
   void set_operand(NodeId node, size_t operand, ValueId value);
@@ -173,6 +178,11 @@ class Graph {
     nodes_[node.index].body = std::move(body);
   }
   LocId add_location(std::string text);
+  /// All of another graph's locations, under the ids that they have there. There must be none here;
+  /// there are none there afterwards.
+  void take_locations(Graph& other);
+  /// Becomes another graph, which is empty afterwards; ids are those of the other.
+  void become(Graph&& other);
 
   // ---- queries --------------------------------------------------------------------------------
   const Node& node(NodeId id) const { return nodes_[id.index]; }

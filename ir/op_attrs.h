@@ -187,14 +187,18 @@ struct BatchNormAttrs {
 };
 
 /// Scores are multiplied by `scale`. Causal: query i sees the keys 0 to i. `multiply` is that of
-/// both products (ir/contraction_types.h).
+/// both products (ir/contraction_types.h). `slopes`, `factors`: there is such an operand
+/// (ir/attention_operands.h).
 struct AttentionAttrs {
   bool causal = false;
   double scale = 1.0;
   std::optional<DType> multiply = {};
-  static constexpr auto kFields =
-      std::tuple{field("causal", &AttentionAttrs::causal), field("scale", &AttentionAttrs::scale),
-                 field("multiply", &AttentionAttrs::multiply)};
+  bool slopes = false;
+  bool factors = false;
+  static constexpr auto kFields = std::tuple{
+      field("causal", &AttentionAttrs::causal), field("scale", &AttentionAttrs::scale),
+      field("multiply", &AttentionAttrs::multiply), field("slopes", &AttentionAttrs::slopes),
+      field("factors", &AttentionAttrs::factors)};
 };
 
 /// What a fused kernel is built around.

@@ -37,4 +37,10 @@ inline constexpr const char* kOverwriteOutput = "optimizer/overwrite";
 inline constexpr const char* kAccumulatorSlot = "gradient_accumulator";
 inline constexpr const char* kAverageSlot = "average";
 
+/// Begins the name of an input, before that of an output: its gradient, given from outside.
+inline constexpr const char* kOutputGradient = "output_gradient/";
+
+/// Begins the name of an output, before that of an input: its gradient.
+inline constexpr const char* kInputGradient = "input_gradient/";
+
 }  // namespace gradc

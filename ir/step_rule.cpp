@@ -1,5 +1,6 @@
 #include "ir/step_rule.h"
 
+#include "ir/element.h"
 #include "ir/op.h"
 #include "ir/ops/step_pieces.h"
 #include "ir/optimizer_spec.h"
@@ -90,6 +91,17 @@ std::span<const StepRule* const> all_step_rules() {
   return all;
 }
 
+Val Num::like(Val x) const {
+  // Rounded here: constants are folded without rounding, and what is read is rounded.
+  if (is_constant()) return x.builder().splat(as_element(value_, x.dtype()), x.type());
+  return broadcast(cast(source_->read(formula_, value_), x.dtype()), x.shape(), {});
+}
+
+Num StepNumbers::of(std::string_view name) const {
+  if (source != nullptr) source->uses(name);
+  return {attrs->number(name), std::string(name), source};
+}
+
 std::vector<StepSlot> step_slots(const StepAttrs& attrs, const TensorType& parameter) {
   const StepRule& rule = attrs.rule();
   return rule.slots == nullptr ? std::vector<StepSlot>{} : rule.slots(attrs, parameter);
@@ -98,6 +110,12 @@ std::vector<StepSlot> step_slots(const StepAttrs& attrs, const TensorType& param
 size_t num_step_scalars(const StepAttrs& attrs) {
   const StepRule& rule = attrs.rule();
   return rule.num_scalars == nullptr ? 1 : rule.num_scalars(attrs);
+}
+
+std::vector<Val> expand_step(StepOperands operands, Val decay) {
+  StepOperands& o = operands;
+  if (decay.valid()) o.w = o.w - o.w * broadcast(decay, o.w.shape(), {});
+  return o.attrs->rule().expand(*o.attrs, o);
 }
 
 namespace {
@@ -117,6 +135,7 @@ std::string_view why_not_by_rows(const StepAttrs& attrs) {
   const TensorType type = {DType::kF32, Shape{3, 2}};
   const auto operand = [&](const TensorType& t) { return b.input(InputKind::kInput, t, "", "x"); };
   StepOperands o;
+  o.attrs = &attrs;
   o.w = operand(type);
   o.g = operand(type);
   for (const StepSlot& slot : step_slots(attrs, type)) {
@@ -137,6 +156,30 @@ std::string slot_name(std::string_view parameter, const StepSlot& slot) {
 }
 std::string slot_name(const SharedSlot& slot) {
   return fmt::format("optimizer/{}", slot.name);
+}
+
+namespace {
+
+/// Where the specification itself keeps a number; null: the rule has it.
+template <class Spec>
+auto* clip_of(Spec& spec, std::string_view name) {
+  if (name == "clipvalue") return &spec.clip_value;
+  if (name == "clipnorm") return &spec.clip_norm;
+  return name == "global_clipnorm" ? &spec.global_clip_norm : nullptr;
+}
+
+}  // namespace
+
+double OptimizerSpec::number(std::string_view name) const {
+  const double* const clip = clip_of(*this, name);
+  return clip != nullptr ? *clip : step.number(name);
+}
+
+void OptimizerSpec::set(std::string_view name, double value) {
+  if (double* const clip = clip_of(*this, name))
+    *clip = value;
+  else
+    step.set(name, value);
 }
 
 namespace attr_detail {

@@ -9,6 +9,7 @@
 
 #include <initializer_list>
 #include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -58,9 +59,50 @@ struct SharedSlot {
   double initial_value = 0.0;
 };
 
+/// Where a step reads its numbers when they may change from step to step.
+class NumberSource {
+ public:
+  virtual ~NumberSource() = default;
+  /// A number that the step follows from.
+  virtual void uses(std::string_view name) = 0;
+  /// f64[]: what a formula of numbers gives, which is `value` for those of the rule's attributes.
+  virtual Val read(const std::string& formula, double value) = 0;
+};
+
+/// A number in a rule's formula as graph, or what arithmetic on the host makes of it ("1 -
+/// beta_1"): a constant, or read from a source, with the same bits.
+class Num {
+ public:
+  Num(double value) : value_(value) {}  // NOLINT(google-explicit-constructor): a constant
+  Num(double value, std::string formula, NumberSource* source)
+      : value_(value), formula_(std::move(formula)), source_(source) {}
+  /// Of constants alone.
+  bool is_constant() const { return source_ == nullptr; }
+  double value() const { return value_; }
+  const std::string& formula() const { return formula_; }
+  /// The same of another formula.
+  Num become(double value, std::string formula) const {
+    return {value, is_constant() ? std::string() : std::move(formula), source_};
+  }
+  /// Repeated to a value's type.
+  Val like(Val x) const;
+
+ private:
+  double value_;
+  std::string formula_;
+  NumberSource* source_ = nullptr;
+};
+
+/// The numbers of a rule as its formula sees them.
+struct StepNumbers {
+  const StepAttrs* attrs = nullptr;
+  NumberSource* source = nullptr;  ///< null: constants
+  Num of(std::string_view name) const;
+};
+
 /// When a step is made: the learning rate, the number of the step from 1, the shared slots (all
 /// f32[]).
-struct StepTime {
+struct StepTime : StepNumbers {
   Val learning_rate;
   Val number;
   std::span<const Val> shared;
@@ -75,7 +117,7 @@ struct StepScalars {
 
 /// The operands of one expansion: w is decayed already, scalars have the parameter's dtype, no
 /// dimensions.
-struct StepOperands {
+struct StepOperands : StepNumbers {
   Val w, g;
   std::vector<Val> slots;
   std::vector<Val> scalars;
@@ -114,6 +156,9 @@ const StepRule* find_step_rule(std::string_view name);
 std::span<const StepRule* const> all_step_rules();
 std::vector<StepSlot> step_slots(const StepAttrs& attrs, const TensorType& parameter);
 size_t num_step_scalars(const StepAttrs& attrs);
+/// A step as graph: the new parameter, then the new slots. `decay` shrinks the parameter first; may
+/// be empty.
+std::vector<Val> expand_step(StepOperands operands, Val decay);
 /// Why the step of a row of a matrix is not made of this row, its gradient and its slots alone, as
 /// the formula says; empty where it is.
 std::string_view why_not_by_rows(const StepAttrs& attrs);

@@ -52,7 +52,7 @@ class Verifier {
   std::vector<VerifierError>& errors_;
   std::vector<NodeId> order_;
   std::vector<char> defined_;                // by ValueId: an input or the result of a node so far
-  std::vector<std::vector<Use>> seen_uses_;  // by ValueId
+  std::vector<UseList> seen_uses_;  // by ValueId
   std::vector<char> updated_;                // by ValueId
   std::set<std::string_view> names_;
 };
@@ -274,8 +274,8 @@ void Verifier::check_uses() {
   };
   for (size_t i = 0; i < graph_.value_capacity(); ++i) {
     const ValueId id(i);
-    std::vector<Use> kept = graph_.value(id).uses;
-    std::vector<Use>& seen = seen_uses_[i];
+    UseList kept = graph_.value(id).uses;
+    UseList& seen = seen_uses_[i];
     std::sort(kept.begin(), kept.end(), before);
     std::sort(seen.begin(), seen.end(), before);
     if (kept == seen) continue;

@@ -22,16 +22,24 @@
 //   g = scatter_add(places, dy)
 //   w.next, slots.next = optimizer_step(gather(w, rows), g, gather(slots, rows))
 //   update w <- put_rows(w, rows, w.next), and the same for the slots
-#include "ir/builder.h"
-#include "ir/op_attrs.h"
+//
+// A tuned step has inputs in place of the optimizer's numbers (optimizer_numbers.h). It is made of
+// the rule's formula at once: an op with the numbers among its attributes would not be one any
+// more.
 #include "ir/step_output.h"
+#include "passes/optimizer_numbers.h"
 #include "passes/passes.h"
+#include "passes/update_steps.h"
 #include "passes/used_rows.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cmath>
 #include <deque>
+#include <limits>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -42,38 +50,6 @@ namespace gradc::passes {
 namespace {
 
 constexpr std::string_view kGradientPrefix = "gradient/";
-
-struct Trained {
-  std::string name;
-  Val parameter;
-  Val gradient;
-  Val start = {};       ///< the value that the step goes on from
-  Val constraint = {};  ///< a function of the parameter; empty: none
-  bool by_rows = false;
-  Val rows = {};        ///< of which `gradient` is; empty: all
-  StepAttrs step = {};  ///< the rule with this parameter's numbers
-  Val rate = {};        ///< what the learning rate is multiplied with, f32[]; empty: 1
-};
-
-/// When the update of several steps is made.
-struct Accumulation {
-  Val steps;  ///< f64[]: their number; empty: every step makes its own
-  Val last;   ///< bool[]: whether this is the last of them
-};
-
-/// Moving averages of the parameters; empty: none.
-struct Averages {
-  Val momentum;   ///< f32[]: 0 in the first step
-  Val overwrite;  ///< bool[]: whether they replace the parameters in this step; may be empty
-};
-
-Val like(Val scalar, const TensorType& type) {
-  return broadcast(cast(scalar, type.dtype), type.shape, {});
-}
-/// A choice for a whole tensor.
-Val choose(Val condition, Val a, Val b) {
-  return select(broadcast(condition, a.shape(), {}), a, b);
-}
 
 /// A value that is a function of others, as the same function of what `made` has for them.
 Val replayed(Val value, std::unordered_map<uint32_t, Val>& made) {
@@ -110,74 +86,117 @@ Val scaled_by(Val x, Val factor) {
 }
 
 /// x * norm / max(|x|, norm): unchanged when |x| <= norm (Keras clipnorm).
-Val clipped_by_norm(Val x, double norm) {
+Val clipped_by_norm(Val x, const Num& norm) {
   const Val length = sqrt(sum_of_squares(x));
-  return scaled_by(x, norm / maximum(length, norm));
+  const Val most = norm.like(length);
+  return scaled_by(x, most / maximum(length, most));
 }
 
 /// All gradients by norm * min(1 / |all|, 1 / norm); NaN when the common norm is not finite, as in
 /// Keras.
-void clip_by_global_norm(std::vector<Trained>& all, double norm) {
+void clip_by_global_norm(std::vector<Trained>& all, const Num& norm) {
   Val sum;
   for (const Trained& one : all) {
     const Val part = cast(sum_of_squares(one.gradient), DType::kF32);
     sum = sum.valid() ? sum + part : part;
   }
   const Val length = sqrt(sum);
-  const Val scale = norm * minimum(1.0 / length, 1.0 / norm) + (length - length);
+  const Num inverse = norm.become(1.0 / norm.value(), "1 / " + norm.formula());
+  const Val scale =
+      norm.like(length) * minimum(1.0 / length, inverse.like(length)) + (length - length);
   for (Trained& one : all)
     one.gradient = scaled_by(one.gradient, scale);
 }
 
-void clip(std::vector<Trained>& all, const OptimizerSpec& spec) {
-  for (Trained& one : all) {
-    if (spec.clip_norm > 0.0) one.gradient = clipped_by_norm(one.gradient, spec.clip_norm);
-    if (spec.clip_value > 0.0)
-      one.gradient = minimum(maximum(one.gradient, -spec.clip_value), spec.clip_value);
-  }
-  if (spec.global_clip_norm > 0.0 && !all.empty()) clip_by_global_norm(all, spec.global_clip_norm);
-}
+/// Where a tuned step reads its numbers: inputs, each made when it is first asked for.
+class NumberInputs final : public NumberSource {
+ public:
+  explicit NumberInputs(Builder& builder) : builder_(builder) {}
 
-Val add_state(Builder& builder, const TensorType& type, std::string name, std::string_view hint,
-              double initial_value) {
-  InitSpec init;
-  init.kind = initial_value == 0.0 ? "zeros" : "constant";
-  init.a = initial_value;
-  return builder.input(InputKind::kState, type, std::move(name), hint, std::move(init));
+  void uses(std::string_view name) override {
+    if (std::ranges::find(numbers_.names, name) == numbers_.names.end())
+      numbers_.names.emplace_back(name);
+  }
+  Val read(const std::string& formula, double value) override {
+    const std::string name = kNumberInput + formula;
+    if (const auto found = builder_.graph().find_input(name)) return builder_.wrap(*found);
+    numbers_.inputs.emplace_back(name, value);
+    return builder_.input(InputKind::kInput, {DType::kF64, {}}, name, "number");
+  }
+  /// The rate that is set, or the schedule's where none is; f32[].
+  Val learning_rate(Val scheduled) {
+    const std::string name = std::string(kNumberInput) + kRateNumber;
+    const Val set = cast(builder_.input(InputKind::kInput, {DType::kF64, {}}, name, kRateNumber),
+                         scheduled.dtype());
+    const Graph& graph = builder_.graph();
+    if (graph.node(graph.def(scheduled.id())).op == Op::kConstant) return set;
+    return select(equal(set, set), set, scheduled);
+  }
+  const OptimizerNumbers& read() const { return numbers_; }
+
+ private:
+  Builder& builder_;
+  OptimizerNumbers numbers_;
+};
+
+void clip(std::vector<Trained>& all, const OptimizerSpec& spec, NumberSource* source) {
+  const auto number = [&](std::string_view name) {
+    if (source != nullptr) source->uses(name);
+    return Num(spec.number(name), std::string(name), source);
+  };
+  for (Trained& one : all) {
+    if (spec.clip_norm > 0.0) one.gradient = clipped_by_norm(one.gradient, number("clipnorm"));
+    if (spec.clip_value <= 0.0) continue;
+    const Num most = number("clipvalue");
+    const Num least = most.become(-most.value(), "-clipvalue");
+    one.gradient =
+        minimum(maximum(one.gradient, least.like(one.gradient)), most.like(one.gradient));
+  }
+  if (spec.global_clip_norm > 0.0 && !all.empty())
+    clip_by_global_norm(all, number("global_clipnorm"));
 }
 
 class StepMaker {
  public:
-  /// `updates` counts updates as the iteration does steps.
+  /// `updates` counts updates as the iteration does steps. `source` is null unless the step is
+  /// tuned, and then `decays` says whether a decay may be set.
   StepMaker(Builder& builder, const StepAttrs& step, Val learning_rate, Val updates,
-            const Accumulation& accumulation, const Averages& averages)
+            const Accumulation& accumulation, const Averages& averages, NumberSource* source,
+            bool decays)
       : builder_(builder),
         learning_rate_(learning_rate),
         updates_(updates),
         accumulation_(accumulation),
-        averages_(averages) {
+        averages_(averages),
+        source_(source),
+        decays_(source != nullptr && decays) {
     for (const SharedSlot& slot : step.rule().shared)
       shared_.push_back(
           add_state(builder, {DType::kF32, {}}, slot_name(slot), slot.name, slot.initial_value));
-    variant(step, {});
+    variant(step, {}, false);
   }
 
   /// The step on one parameter, and the updates of the parameter and its slots.
   void make(const Trained& one) {
     const DType dtype = one.parameter.dtype();
     const std::string hint = builder_.graph().value(one.parameter.id()).name;
-    const Variant& how = variant(one.step, one.rate);
-    std::vector<Val> operands = {stepped(one, one.start), one.gradient};
+    const Variant& how = variant(one.step, one.rate, one.undecayed);
+    StepOperands o;
+    o.attrs = &how.step;
+    o.source = source_;
+    o.w = stepped(one, one.start);
+    o.g = one.gradient;
     std::vector<Val> slots;
     for (const StepSlot& slot : step_slots(one.step, one.parameter.type())) {
       slots.push_back(add_state(builder_, slot.type, slot_name(one.name, slot),
                                 fmt::format("{}.{}", hint, slot.name), slot.initial_value));
-      operands.push_back(stepped(one, slots.back()));
+      o.slots.push_back(stepped(one, slots.back()));
     }
     for (const Val scalar : how.scalars)
-      operands.push_back(cast(scalar, dtype));
+      o.scalars.push_back(cast(scalar, dtype));
+    const Val decay = how.decay.valid() ? cast(how.decay, dtype) : Val();
     const std::vector<Val> results =
-        builder_.add_multi(Op::kOptimizerStep, operands, how.attrs, hint + ".next");
+        source_ != nullptr ? expand_step(o, decay) : as_one_op(o, decay, how.attrs, hint + ".next");
     const Val next = constrained(one, whole(one, one.parameter, results[0]));
     builder_.update(one.parameter, averaged(one, hint, updated(next, one.start)));
     for (size_t i = 0; i < slots.size(); ++i)
@@ -190,27 +209,34 @@ class StepMaker {
     StepAttrs step;
     Val rate;
     AttrRef attrs;
+    bool undecayed;
     std::vector<Val> scalars;  ///< f32[]
+    Val decay;                 ///< f32[]: the last of the step's operands; empty: none
   };
 
-  const Variant& variant(const StepAttrs& step, Val rate) {
+  const Variant& variant(const StepAttrs& step, Val rate, bool undecayed) {
     for (const Variant& known : variants_) {
-      if (known.step == step && known.rate.id() == rate.id()) return known;
+      if (known.step == step && known.rate.id() == rate.id() && known.undecayed == undecayed)
+        return known;
     }
     const Val learning_rate = rate.valid() ? learning_rate_ * rate : learning_rate_;
+    const StepNumbers numbers = {&step, source_};
     const StepRule& rule = step.rule();
     std::vector<Val> scalars = {learning_rate};
     if (rule.scalars != nullptr) {
       const Val number = cast(updates_, DType::kF32) + 1.0;
-      StepScalars made = rule.scalars(step, {learning_rate, number, shared_});
+      StepScalars made = rule.scalars(step, {numbers, learning_rate, number, shared_});
       GRADC_CHECK(made.shared.size() == shared_.size(), "{} gave {} new shared slots for {}",
                   rule.name, made.shared.size(), shared_.size());
       for (size_t i = 0; variants_.empty() && i < shared_.size(); ++i)
         builder_.update(shared_[i], updated(made.shared[i], shared_[i]));
       scalars = std::move(made.operands);
     }
-    if (step.decays()) scalars.push_back(learning_rate * step.number("weight_decay"));
-    return variants_.emplace_back(Variant{step, rate, make_attrs(step), std::move(scalars)});
+    Val decay;
+    if (step.decays() || (decays_ && !undecayed))
+      decay = learning_rate * numbers.of("weight_decay").like(learning_rate);
+    return variants_.emplace_back(
+        Variant{step, rate, make_attrs(step), undecayed, std::move(scalars), decay});
   }
 
   /// The next value, in steps that make no update the one that was held.
@@ -230,6 +256,14 @@ class StepMaker {
     return averages_.overwrite.valid() ? choose(averages_.overwrite, moved, next) : next;
   }
 
+  std::vector<Val> as_one_op(const StepOperands& o, Val decay, const AttrRef& attrs,
+                             const std::string& hint) {
+    std::vector<Val> operands = {o.w, o.g};
+    operands.insert(operands.end(), o.slots.begin(), o.slots.end());
+    operands.insert(operands.end(), o.scalars.begin(), o.scalars.end());
+    if (decay.valid()) operands.push_back(decay);
+    return builder_.add_multi(Op::kOptimizerStep, operands, attrs, hint);
+  }
   /// What of a parameter or slot the step is made of.
   Val stepped(const Trained& one, Val held) {
     return one.rows.valid() ? builder_.add(Op::kGather, {held, one.rows}) : held;
@@ -242,6 +276,8 @@ class StepMaker {
   Val learning_rate_, updates_;
   Accumulation accumulation_;
   Averages averages_;
+  NumberSource* const source_;
+  const bool decays_;  ///< whether a decay may be set where there is none
   std::vector<Val> shared_;
   std::deque<Variant> variants_;  ///< the optimizer's own is the first
 };
@@ -273,94 +309,6 @@ std::vector<Trained> take_gradients(Builder& builder) {
     if (graph.outputs()[i].name.starts_with(kGradientPrefix)) graph.remove_output(i);
   }
   return result;
-}
-
-/// Calls `use` for the outputs of a prefix that belong to a parameter with a gradient, and removes
-/// all of the prefix.
-template <class Use>
-void take_outputs(Builder& builder, std::string_view prefix, std::vector<Trained>& trained,
-                  Use use) {
-  Graph& graph = builder.graph();
-  for (size_t i = graph.outputs().size(); i-- > 0;) {
-    const GraphOutput& output = graph.outputs()[i];
-    if (!output.name.starts_with(prefix)) continue;
-    const std::string_view name = std::string_view(output.name).substr(prefix.size());
-    for (Trained& one : trained) {
-      if (one.name == name) use(one, builder.wrap(output.value));
-    }
-    graph.remove_output(i);
-  }
-}
-
-/// An output that is there once, removed; empty if it is not there.
-Val take_output(Builder& builder, std::string_view name) {
-  Graph& graph = builder.graph();
-  for (size_t i = 0; i < graph.outputs().size(); ++i) {
-    if (graph.outputs()[i].name != name) continue;
-    const Val value = builder.wrap(graph.outputs()[i].value);
-    graph.remove_output(i);
-    return value;
-  }
-  return {};
-}
-
-double number_of(Val constant) {
-  const Graph& graph = constant.builder().graph();
-  const NodeId node = graph.def(constant.id());
-  GRADC_CHECK(node.valid() && graph.node(node).op == Op::kConstant,
-              "a number of a step is no constant");
-  return graph.node(node).attrs.as<ConstantAttrs>().value->front();
-}
-
-/// The rule with the numbers of each parameter, and their rates.
-void take_numbers(Builder& builder, const OptimizerSpec& spec, std::vector<Trained>& trained) {
-  for (Trained& one : trained)
-    one.step = spec.step;
-  take_outputs(builder, kRateOutput, trained, [](Trained& one, Val rate) { one.rate = rate; });
-  std::vector<StepNumber> numbers(spec.step.rule().numbers.begin(), spec.step.rule().numbers.end());
-  numbers.push_back({"weight_decay"});
-  for (const StepNumber& number : numbers) {
-    take_outputs(builder, fmt::format("{}{}/", kStepNumberOutput, number.name), trained,
-                 [&](Trained& one, Val value) { one.step.set(number.name, number_of(value)); });
-  }
-}
-
-/// The number of updates before this step, f64[] or the iteration itself.
-Val count_updates(Val iteration, Accumulation& accumulation) {
-  if (!accumulation.steps.valid()) return iteration;
-  const Val step = cast(iteration, DType::kF64);
-  const Val updates = step.builder().add(Op::kFloor, {step / accumulation.steps});
-  accumulation.last = greater_equal(step - updates * accumulation.steps, accumulation.steps - 1.0);
-  return updates;
-}
-
-/// Gradients become the means of those that make an update.
-void accumulate(Builder& builder, const Accumulation& accumulation, std::vector<Trained>& all) {
-  if (!accumulation.steps.valid()) return;
-  for (Trained& one : all) {
-    const TensorType type = one.gradient.type();
-    const std::string hint = builder.graph().value(one.parameter.id()).name;
-    const Val held = add_state(builder, type, slot_name(one.name, {kAccumulatorSlot, type}),
-                               fmt::format("{}.{}", hint, kAccumulatorSlot), 0.0);
-    const Val sum = held + one.gradient;
-    builder.update(held, choose(accumulation.last, builder.splat(0.0, type), sum));
-    one.gradient = sum / like(accumulation.steps, type);
-  }
-}
-
-/// As Keras: the first average is the parameter itself.
-Averages take_averages(Builder& builder, Val updates) {
-  Averages averages;
-  const Val momentum = take_output(builder, kAverageOutput);
-  const Val every = take_output(builder, kOverwriteOutput);
-  if (!momentum.valid()) return averages;
-  const Val step = cast(updates, DType::kF64);
-  averages.momentum = select(greater(step, 0.0), momentum, 0.0);
-  if (!every.valid()) return averages;
-  const Val next = step + 1.0;
-  const Val whole = builder.add(Op::kFloor, {next / every}) * every;
-  averages.overwrite = less_equal(next - whole, 0.0);
-  return averages;
 }
 
 /// The gradients of what is trained by rows become those of rows; what has none is not trained.
@@ -405,12 +353,8 @@ Result<ValueId> take_learning_rate(Graph& graph, const std::string& file) {
                     kLearningRateOutput);
 }
 
-}  // namespace
-
-Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
-  if (!context.options.optimizer)
-    return make_error(DiagKind::kInvalidUsage, {.file = context.options.file},
-                      "apply_optimizer needs a model that names an optimizer");
+/// The update; `numbers` gets what it reads if it is tuned.
+Result<bool> add_update(Graph& graph, PassContext& context, OptimizerNumbers& numbers) {
   const OptimizerSpec& spec = *context.options.optimizer;
   GRADC_TRY(const ValueId learning_rate, take_learning_rate(graph, context.options.file));
   Builder builder(graph);
@@ -426,17 +370,55 @@ Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
   take_numbers(builder, spec, trained);
   Accumulation accumulation{.steps = take_output(builder, kAccumulateOutput), .last = {}};
   GRADC_TRY_STATUS(take_rows(graph, accumulation, context.options.file, trained));
+  std::optional<NumberInputs> source;
+  if (context.options.tuned) source.emplace(builder);
+  NumberInputs* const tuned = source ? &*source : nullptr;
   const Val updates = count_updates(iteration, accumulation);
   const Averages averages = take_averages(builder, updates);
   accumulate(builder, accumulation, trained);
-  clip(trained, spec);
-  StepMaker steps(builder, spec.step, builder.wrap(learning_rate), updates, accumulation, averages);
+  clip(trained, spec, tuned);
+  Val rate = builder.wrap(learning_rate);
+  if (tuned != nullptr) rate = tuned->learning_rate(rate);
+  const bool all_whole = std::ranges::none_of(trained, &Trained::by_rows);
+  StepMaker steps(builder, spec.step, rate, updates, accumulation, averages, tuned, all_whole);
   for (const Trained& one : trained) {
     steps.make(one);
     context.count("parameters updated");
   }
   builder.update(iteration, iteration + builder.scalar(1.0, DType::kI64));
+  if (tuned != nullptr) numbers = tuned->read();
   return true;
 }
 
+}  // namespace
+
+Result<bool> apply_optimizer(Graph& graph, PassContext& context) {
+  if (!context.options.optimizer)
+    return make_error(DiagKind::kInvalidUsage, {.file = context.options.file},
+                      "apply_optimizer needs a model that names an optimizer");
+  OptimizerNumbers numbers;
+  return add_update(graph, context, numbers);
+}
+
 }  // namespace gradc::passes
+
+namespace gradc {
+
+OptimizerNumbers optimizer_numbers(const OptimizerSpec& spec) {
+  Graph graph("numbers");
+  Builder builder(graph);
+  const TensorType matrix = {DType::kF32, Shape{2, 2}};
+  builder.input(InputKind::kParam, matrix, "w", "w");
+  const Val gradient = builder.input(InputKind::kInput, matrix, "g", "g");
+  graph.add_output("gradient/w", gradient.id());
+  graph.add_output(kLearningRateOutput, builder.scalar(0.0).id());
+  PassContext context;
+  context.options.optimizer = spec;
+  context.options.tuned = true;
+  OptimizerNumbers numbers;
+  const Result<bool> made = passes::add_update(graph, context, numbers);
+  GRADC_CHECK(made.ok(), "a tuned step of one matrix was not made");
+  return numbers;
+}
+
+}  // namespace gradc

@@ -195,7 +195,7 @@ class RowBlocker {
           std::all_of(node.operands.begin(), node.operands.end(), [&](ValueId operand) {
             const NodeId maker = graph_.def(operand);
             if (!maker.valid() || behind_[maker.index] == 0) return !is_inside(operand);
-            const std::vector<Use>& uses = graph_.value(operand).uses;
+            const UseList& uses = graph_.value(operand).uses;
             return is_inside(operand) && region_.at(maker) != Made::kSum &&
                    !graph_.is_output(operand) &&
                    std::all_of(uses.begin(), uses.end(), [&](const Use& use) {
@@ -213,7 +213,7 @@ class RowBlocker {
 
   /// Whether a value leaves the region.
   bool leaves(ValueId value) const {
-    const std::vector<Use>& uses = graph_.value(value).uses;
+    const UseList& uses = graph_.value(value).uses;
     return graph_.is_output(value) || std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
              return !region_.contains(use.node);
            });

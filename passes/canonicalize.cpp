@@ -44,7 +44,7 @@ void erase_if_dead(Graph& graph, NodeId id) {
   for (ValueId result : node.results) {
     if (graph.has_uses(result)) return;
   }
-  const std::vector<ValueId> operands = node.operands;
+  const ValueList operands = node.operands;
   graph.erase(id);
   for (ValueId operand : operands) {
     if (const NodeId producer = graph.def(operand); producer.valid())

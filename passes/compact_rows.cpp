@@ -103,7 +103,7 @@ class RowCompactor {
 
   /// Whether a value is read row by row, and by no part of the loss in another way.
   bool is_read_by_rows(ValueId value) const {
-    const std::vector<Use>& uses = graph_.value(value).uses;
+    const UseList& uses = graph_.value(value).uses;
     const auto reads = std::count_if(uses.begin(), uses.end(), [&](const Use& use) {
       return matters_[use.node.index] != 0 || region_.contains(use.node) ||
              choices_.contains(use.node);
@@ -182,7 +182,7 @@ class RowCompactor {
   /// Whether the one reader of a result takes in whole values too, and passes the gradient on as it
   /// is summed there.
   bool is_summed_behind(const Node& node) const {
-    const std::vector<Use>& uses = graph_.value(node.results[0]).uses;
+    const UseList& uses = graph_.value(node.results[0]).uses;
     NodeId reader;
     for (const Use& use : uses) {
       if (matters_[use.node.index] == 0 && !region_.contains(use.node)) continue;

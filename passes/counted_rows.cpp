@@ -14,7 +14,7 @@ Val first_rows(Val x, Val count) {
 std::optional<FirstRows> find_first_rows(const Graph& graph, ValueId value) {
   const NodeId choice = def_with_op(graph, value, Op::kSelect);
   if (!choice.valid()) return std::nullopt;
-  const std::vector<ValueId>& x = graph.node(choice).operands;
+  const ValueList& x = graph.node(choice).operands;
   const NodeId less = def_with_op(graph, x[0], Op::kLess);
   if (!less.valid() || splat_value(graph, x[2]) != 0.0) return std::nullopt;
   const NodeId row = def_with_op(graph, graph.node(less).operands[0], Op::kIota);

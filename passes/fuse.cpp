@@ -9,8 +9,10 @@
 
 #include <fmt/ranges.h>
 
-#include <set>
+#include <algorithm>
+#include <span>
 #include <utility>
+#include <vector>
 
 namespace gradc::passes {
 namespace {
@@ -20,95 +22,109 @@ const Node& main_node(const Graph& graph, const FusionGroup& group) {
   return graph.node(group.form.anchor.valid() ? group.form.anchor : group.owned.back());
 }
 
+/// Writes the graph of kernels. It is a new one: what it does not name is gone at once, and what
+/// comes after walks over kernels and not over what was fused.
 class Emitter {
  public:
-  explicit Emitter(Graph& graph) : graph_(graph), old_nodes_(graph.nodes()) {
-    for (size_t i = 0; i < graph.value_capacity(); ++i)
-      mapped_.push_back(ValueId(i));
-  }
+  Emitter(Graph& old, const std::vector<FusionGroup>& groups, std::vector<KernelBody> bodies)
+      : old_(old), groups_(groups), bodies_(std::move(bodies)), mapped_(old.value_capacity()) {}
 
-  /// The bodies are made before the graph changes; a loop has none.
-  void run(const std::vector<FusionGroup>& groups, std::vector<std::shared_ptr<Graph>> bodies) {
-    for (size_t i = 0; i < groups.size(); ++i) {
-      if (groups[i].loop) {
-        keep_loop(groups[i].owned[0]);
+  void run() {
+    for (const GraphInput& input : old_.inputs()) {
+      mapped_[input.value.index] =
+          fresh_.add_input(input.kind, old_.type(input.value), input.name,
+                           old_.value(input.value).name, input.init, input.loc);
+    }
+    add_constants();
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      if (groups_[i].loop) {
+        copy(groups_[i].owned[0]);  // its own body is fused on its own
       } else {
-        add_kernel(groups[i], std::move(bodies[i]));
+        add_kernel(groups_[i], bodies_[i]);
       }
     }
-    std::vector<NodeId> updates;
-    std::vector<NodeId> constants;
-    for (NodeId id : old_nodes_) {
-      if (graph_.node(id).op != Op::kUpdate) continue;
-      graph_.set_operand(id, 1, mapped(graph_.node(id).operands[1]));
-      updates.push_back(id);
+    for (NodeId id = old_.first_node(); id.valid(); id = old_.node(id).next) {
+      if (old_.node(id).op == Op::kUpdate) copy(id);
     }
-    for (size_t i = 0; i < graph_.outputs().size(); ++i)
-      graph_.set_output(i, mapped(graph_.outputs()[i].value));
-    erase_old_nodes(constants);
-    std::vector<NodeId> order = constants;
-    order.insert(order.end(), kernels_.begin(), kernels_.end());
-    order.insert(order.end(), updates.begin(), updates.end());
-    graph_.set_order(order);
-    for (const auto& [value, name] : names_)
-      graph_.set_name_hint(value, name);
+    for (const GraphOutput& output : old_.outputs())
+      fresh_.add_output(output.name, mapped(output.value));
+    fresh_.set_name(old_.name());
+    fresh_.take_locations(old_);
+    old_.become(std::move(fresh_));
   }
 
  private:
   ValueId mapped(ValueId value) const {
-    return value.index < mapped_.size() ? mapped_[value.index] : value;
+    const ValueId result = mapped_[value.index];
+    GRADC_CHECK(result.valid(), "%{} is in no kernel", old_.value(value).name);
+    return result;
   }
 
-  void add_kernel(const FusionGroup& group, std::shared_ptr<Graph> body) {
-    const Node& main = main_node(graph_, group);
-    const Phase phase = main.phase;
-    const LocId loc = main.loc;
-    std::vector<ValueId> operands;
+  /// Those of many different numbers that kernels, loops, updates or whoever calls read.
+  void add_constants() {
+    std::vector<char> read(old_.node_capacity(), 0);
+    const auto note = [&](ValueId value) {
+      if (const NodeId def = old_.def(value); def.valid()) read[def.index] = 1;
+    };
+    for (const FusionGroup& group : groups_)
+      std::ranges::for_each(group.inputs, note);
+    for (const GraphOutput& output : old_.outputs())
+      note(output.value);
+    for (NodeId id = old_.last_node(); id.valid(); id = old_.node(id).prev) {
+      if (old_.node(id).op == Op::kUpdate) note(old_.node(id).operands[1]);
+    }
+    for (NodeId id = old_.first_node(); id.valid(); id = old_.node(id).next) {
+      const Node& node = old_.node(id);
+      if (read[id.index] != 0 && node.op == Op::kConstant && !is_splat_constant(node)) copy(id);
+    }
+  }
+
+  void add_kernel(const FusionGroup& group, const KernelBody& body) {
+    const Node& main = main_node(old_, group);
+    ValueList operands;
     for (ValueId input : group.inputs)
       operands.push_back(mapped(input));
-    std::vector<TensorType> types;
-    for (ValueId output : group.outputs)
-      types.push_back(graph_.type(output));
-    KernelAttrs attrs;
-    attrs.label = body->name();
-    attrs.kind = group.form.kind;
-    const NodeId kernel = graph_.add_node(Op::kKernel, std::move(operands), make_attrs(attrs),
-                                          types, phase, loc, {}, std::move(body));
-    kernels_.push_back(kernel);
-    for (size_t i = 0; i < group.outputs.size(); ++i) {
-      const ValueId result = graph_.node(kernel).results[i];
-      mapped_[group.outputs[i].index] = result;
-      names_.emplace_back(result, graph_.value(group.outputs[i]).name);
+    name(fresh_.add_node(Op::kKernel, std::move(operands), body.attrs, types_of(group.outputs),
+                         main.phase, main.loc, name_of(group.outputs), body.graph),
+         group.outputs);
+  }
+
+  void copy(NodeId id) {
+    const Node& node = old_.node(id);
+    ValueList operands;
+    for (ValueId operand : node.operands)
+      operands.push_back(mapped(operand));
+    name(fresh_.add_node(node.op, std::move(operands), node.attrs, types_of(node.results),
+                         node.phase, node.loc, name_of(node.results), node.body),
+         node.results);
+  }
+
+  std::span<const TensorType> types_of(std::span<const ValueId> values) {
+    types_.clear();
+    for (ValueId value : values)
+      types_.push_back(old_.type(value));
+    return types_;
+  }
+
+  std::string_view name_of(std::span<const ValueId> values) const {
+    return values.empty() ? std::string_view() : old_.value(values[0]).name;
+  }
+
+  /// The results of a new node are called, and stand for, what they were.
+  void name(NodeId made, std::span<const ValueId> results) {
+    for (size_t i = 0; i < results.size(); ++i) {
+      const ValueId result = fresh_.node(made).results[i];
+      mapped_[results[i].index] = result;
+      if (i > 0) fresh_.set_name_hint(result, old_.value(results[i]).name);
     }
   }
 
-  /// A loop reads what kernels made; its own body is fused on its own.
-  void keep_loop(NodeId id) {
-    for (size_t i = 0; i < graph_.node(id).operands.size(); ++i)
-      graph_.set_operand(id, i, mapped(graph_.node(id).operands[i]));
-    kernels_.push_back(id);
-    loops_.insert(id);
-  }
-
-  void erase_old_nodes(std::vector<NodeId>& constants) {
-    for (auto it = old_nodes_.rbegin(); it != old_nodes_.rend(); ++it) {
-      const Node& node = graph_.node(*it);
-      if (node.op == Op::kUpdate || loops_.contains(*it)) continue;
-      const bool used = graph_.has_uses(node.results[0]);
-      if (node.op == Op::kConstant && used) {
-        constants.insert(constants.begin(), *it);
-      } else {
-        graph_.erase(*it);
-      }
-    }
-  }
-
-  Graph& graph_;
-  std::vector<NodeId> old_nodes_;
+  Graph& old_;
+  const std::vector<FusionGroup>& groups_;
+  std::vector<KernelBody> bodies_;
+  Graph fresh_;
   std::vector<ValueId> mapped_;  ///< by old ValueId
-  std::vector<NodeId> kernels_;  ///< and loops, in order
-  std::set<NodeId> loops_;
-  std::vector<std::pair<ValueId, std::string>> names_;
+  std::vector<TensorType> types_;
 };
 
 }  // namespace
@@ -135,11 +151,13 @@ Result<bool> fuse(Graph& graph, PassContext& context) {
                       "fuse works on a graph without kernels, this one is partly fused");
   }
   const std::vector<FusionGroup> groups = FusionGroups(graph, context).run();
-  KernelBodies made(graph, step_label(context), context.options.name_bodies);
-  std::vector<std::shared_ptr<Graph>> bodies;
-  for (const FusionGroup& group : groups)
-    bodies.push_back(group.loop ? nullptr : made.find(group));
-  Emitter(graph).run(groups, std::move(bodies));
+  std::vector<KernelBody> bodies;
+  {
+    KernelBodies made(graph, step_label(context), context.options.name_bodies);
+    for (const FusionGroup& group : groups)
+      bodies.push_back(group.loop ? KernelBody() : made.find(group));
+  }
+  Emitter(graph, groups, std::move(bodies)).run();
   context.count("kernels", static_cast<int64_t>(groups.size()));
   if (context.options.verify) {
     const std::vector<std::string> wrong = verify_fused(graph);

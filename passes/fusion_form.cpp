@@ -49,12 +49,12 @@ std::span<const ValueId> joined_parts(const Graph& graph, ValueId output,
                                       std::span<const NodeId> nodes) {
   const NodeId def = graph.def(output);
   if (!def.valid() || graph.node(def).op != Op::kConcat) return {};
-  const std::vector<ValueId>& parts = graph.node(def).operands;
+  const ValueList& parts = graph.node(def).operands;
   const bool equal = std::all_of(parts.begin(), parts.end(), [&](ValueId part) {
     return graph.type(part) == graph.type(parts[0]);
   });
   if (!equal || parts.size() < 2) return {};
-  const std::vector<Use>& uses = graph.value(output).uses;
+  const UseList& uses = graph.value(output).uses;
   const bool read = std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
     return std::find(nodes.begin(), nodes.end(), use.node) != nodes.end();
   });

@@ -57,7 +57,7 @@ void FusionGroups::find_live_nodes() {
     if (live) values_[node.operands[1].index].kept = true;
     for (ValueId result : node.results) {
       live = live || is_kept(result);
-      const std::vector<Use>& uses = graph_.value(result).uses;
+      const UseList& uses = graph_.value(result).uses;
       live = live || std::any_of(uses.begin(), uses.end(),
                                  [&](const Use& use) { return live_[use.node.index] != 0; });
     }
@@ -130,7 +130,7 @@ bool FusionGroups::joins_what_is_made(NodeId id) const {
            def(graph_.node(producer).op).lowering == Lowering::kScalar;
   });
   if (!made) return false;
-  const std::vector<Use>& uses = graph_.value(node.results[0]).uses;
+  const UseList& uses = graph_.value(node.results[0]).uses;
   return is_kept(node.results[0]) || std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
            const Lowering lowering = def(graph_.node(use.node).op).lowering;
            return lowering == Lowering::kMatmul || lowering == Lowering::kConv ||
@@ -193,7 +193,7 @@ bool FusionGroups::cheap_to_repeat(NodeId id) {
 bool FusionGroups::surely_stored(ValueId value) {
   if (graph_.is_input(value) || graph_.is_output(value)) return true;
   if (is_plain_reduction(graph_.node(maker(value)))) return false;
-  const std::vector<Use>& uses = graph_.value(value).uses;
+  const UseList& uses = graph_.value(value).uses;
   return std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
     const Lowering lowering = def(graph_.node(use.node).op).lowering;
     return def(graph_.node(use.node).op).has_open_body() || lowering == Lowering::kReduce ||

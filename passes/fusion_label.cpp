@@ -48,17 +48,7 @@ class Labeller {
   bool has(Op op) const { return ops_[static_cast<size_t>(op)]; }
 
   /// The optimizer's rule; empty when the kernel makes no new parameter.
-  std::string optimizer() const {
-    for (ValueId output : group_.outputs) {
-      for (const Use& use : graph_.value(output).uses) {
-        const Node& user = graph_.node(use.node);
-        if (user.op == Op::kUpdate && use.operand == 1 &&
-            graph_.input_of(user.operands[0]).kind == InputKind::kParam)
-          return rule_;
-      }
-    }
-    return {};
-  }
+  std::string optimizer() const { return makes_parameter(graph_, group_) ? rule_ : std::string(); }
 
   /// The activation that an epilogue holds: the last costly function, or relu.
   std::string activation() const {
@@ -135,6 +125,16 @@ class Labeller {
 };
 
 }  // namespace
+
+bool makes_parameter(const Graph& graph, const FusionGroup& group) {
+  return std::ranges::any_of(group.outputs, [&](ValueId output) {
+    return std::ranges::any_of(graph.value(output).uses, [&](const Use& use) {
+      const Node& user = graph.node(use.node);
+      return user.op == Op::kUpdate && use.operand == 1 &&
+             graph.input_of(user.operands[0]).kind == InputKind::kParam;
+    });
+  });
+}
 
 std::string_view step_label(const PassContext& context) {
   const std::optional<OptimizerSpec>& optimizer = context.options.optimizer;

@@ -13,7 +13,11 @@ namespace gradc {
 /// The optimizer's rule, "step" where it is not known.
 std::string_view step_label(const PassContext& context);
 
-/// `rule` is the optimizer's, for kernels that make new parameters.
+/// Whether a group stores what a parameter becomes.
+bool makes_parameter(const Graph& graph, const FusionGroup& group);
+
+/// `rule` is the optimizer's, for kernels that make new parameters. Follows from the group's ops,
+/// phases, attributes and types, and from makes_parameter.
 std::string kernel_label(const Graph& graph, const FusionGroup& group, std::string_view rule);
 
 }  // namespace gradc

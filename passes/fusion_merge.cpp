@@ -287,7 +287,7 @@ bool FusionGroups::crosses_into_later_phase(const FusionGroup& p, const FusionGr
   const auto contains = [](const auto& list, auto x) {
     return std::find(list.begin(), list.end(), x) != list.end();
   };
-  const auto only_updates = [&](const std::vector<Use>& uses) {
+  const auto only_updates = [&](const UseList& uses) {
     return std::all_of(uses.begin(), uses.end(),
                        [&](const Use& use) { return graph_.node(use.node).op == Op::kUpdate; });
   };
@@ -305,7 +305,7 @@ bool FusionGroups::crosses_into_later_phase(const FusionGroup& p, const FusionGr
   }
   for (ValueId input : both.inputs) {
     if (!maker(input).valid() || graph_.is_output(input)) continue;
-    const std::vector<Use>& uses = graph_.value(input).uses;
+    const UseList& uses = graph_.value(input).uses;
     const bool ends_here =
         std::all_of(uses.begin(), uses.end(), [&](const Use& use) { return is_marked(use.node); });
     if (ends_here) kept_before += bytes(input);

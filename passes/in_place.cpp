@@ -175,7 +175,7 @@ bool carry_can_be_in_place(const Graph& body, size_t carry, const std::vector<in
   if (!writer.valid() || body.node(writer).op != Op::kKernel || yields(next) != 1 ||
       yields(arg) != 0)
     return false;
-  const std::vector<Use>& uses = body.value(arg).uses;
+  const UseList& uses = body.value(arg).uses;
   const bool read_before = std::all_of(uses.begin(), uses.end(), [&](const Use& use) {
     return positions[use.node.index] <= positions[writer.index];
   });
@@ -230,7 +230,7 @@ class Copier {
 };
 
 bool is_updated(const Graph& graph, ValueId input) {
-  const std::vector<Use>& uses = graph.value(input).uses;
+  const UseList& uses = graph.value(input).uses;
   return std::any_of(uses.begin(), uses.end(), [&](const Use& use) {
     return graph.node(use.node).op == Op::kUpdate && use.operand == 0;
   });

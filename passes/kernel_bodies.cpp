@@ -114,11 +114,15 @@ class BodyMaker {
 
 }  // namespace
 
-std::shared_ptr<Graph> KernelBodies::make(const FusionGroup& group, const std::string& label) {
-  return BodyMaker(graph_, group, forms_).run(label);
+KernelBody KernelBodies::make(const FusionGroup& group) {
+  KernelAttrs attrs;
+  attrs.label = kernel_label(graph_, group, rule_);
+  attrs.kind = group.form.kind;
+  return {BodyMaker(graph_, group, forms_).run(attrs.label), make_attrs(attrs)};
 }
 
-/// Writes down which node reads what, and gives a hash of the group.
+/// Writes down which node reads what and all else that the body and the kernel's label follow from,
+/// but for types and attributes; gives a hash of it and of those.
 uint64_t KernelBodies::describe(const FusionGroup& group) {
   uint64_t hash = 0;
   const auto mix = [&hash](uint64_t v) { hash = attr_detail::mix(hash, v); };
@@ -141,10 +145,13 @@ uint64_t KernelBodies::describe(const FusionGroup& group) {
     put_type(input);
   }
   put(group.nodes.size());
+  auto owned = group.owned.begin();
   for (const NodeId id : group.nodes) {
     const Node& node = graph_.node(id);
-    put(static_cast<uint64_t>(node.op));
-    put(id == group.form.anchor ? 1 : 0);
+    const bool is_owned = owned != group.owned.end() && *owned == id;
+    owned += is_owned ? 1 : 0;
+    put(static_cast<uint64_t>(node.op) << 8U | static_cast<uint64_t>(node.phase) << 2U |
+        (is_owned ? 2U : 0U) | (id == group.form.anchor ? 1U : 0U));
     mix(node.attrs.empty() ? 0 : node.attrs.hash());
     put(node.operands.size());
     for (const ValueId operand : node.operands)
@@ -157,12 +164,13 @@ uint64_t KernelBodies::describe(const FusionGroup& group) {
     put(number_[output.index]);
     put_type(output);
   }
+  put(makes_parameter(graph_, group) ? 1 : 0);
   return hash;
 }
 
 /// What the wiring does not say: types and attributes.
 bool KernelBodies::same(const FusionGroup& a, const FusionGroup& b) const {
-  const auto same_types = [&](const std::vector<ValueId>& x, const std::vector<ValueId>& y) {
+  const auto same_types = [&](std::span<const ValueId> x, std::span<const ValueId> y) {
     return std::equal(x.begin(), x.end(), y.begin(), y.end(), [&](ValueId one, ValueId other) {
       return graph_.type(one) == graph_.type(other);
     });
@@ -176,17 +184,15 @@ bool KernelBodies::same(const FusionGroup& a, const FusionGroup& b) const {
                     });
 }
 
-std::shared_ptr<Graph> KernelBodies::find(const FusionGroup& group) {
-  std::string label = kernel_label(graph_, group, rule_);
-  if (named_) return make(group, label);
+KernelBody KernelBodies::find(const FusionGroup& group) {
+  if (named_) return make(group);
   const uint64_t hash = describe(group);
   const auto [first, last] = made_.equal_range(hash);
   for (auto it = first; it != last; ++it) {
     const Made& other = it->second;
-    if (other.wiring == wiring_ && other.body->name() == label && same(group, *other.group))
-      return other.body;
+    if (other.wiring == wiring_ && same(group, *other.group)) return other.body;
   }
-  std::shared_ptr<Graph> body = make(group, label);
+  KernelBody body = make(group);
   made_.emplace(hash, Made{&group, wiring_, body});
   return body;
 }

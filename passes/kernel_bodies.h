@@ -13,6 +13,11 @@
 
 namespace gradc {
 
+struct KernelBody {
+  std::shared_ptr<Graph> graph;
+  AttrRef attrs;  ///< KernelAttrs
+};
+
 class KernelBodies {
  public:
   /// `rule` is the optimizer's, for names. `named`: each kernel has a body of its own, in which
@@ -21,18 +26,18 @@ class KernelBodies {
       : graph_(graph), rule_(rule), named_(named), forms_(graph), number_(graph.value_capacity()) {}
 
   /// The graph and the groups asked about before have not changed since.
-  std::shared_ptr<Graph> find(const FusionGroup& group);
+  KernelBody find(const FusionGroup& group);
 
  private:
   struct Made {
     const FusionGroup* group;
     std::vector<uint32_t> wiring;
-    std::shared_ptr<Graph> body;
+    KernelBody body;
   };
 
   uint64_t describe(const FusionGroup& group);
   bool same(const FusionGroup& a, const FusionGroup& b) const;
-  std::shared_ptr<Graph> make(const FusionGroup& group, const std::string& label);
+  KernelBody make(const FusionGroup& group);
 
   const Graph& graph_;
   std::string rule_;

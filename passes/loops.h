@@ -42,8 +42,8 @@ class LoopView {
   ScanAttrs attrs_;
   size_t carries_;
   size_t captures_;
-  std::vector<ValueId> operands_;
-  std::vector<ValueId> results_;
+  ValueList operands_;
+  ValueList results_;
 };
 
 /// Another loop made of the body of one: what is kept of it, and values of the body that come from

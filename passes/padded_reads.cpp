@@ -78,7 +78,7 @@ bool is_padding_for_convolutions(const Graph& graph, NodeId id) {
     if (reads(use)) return true;
     const Node& user = graph.node(use.node);
     if (user.op != Op::kSlice) continue;
-    const std::vector<Use>& uses = graph.value(user.results[0]).uses;
+    const UseList& uses = graph.value(user.results[0]).uses;
     if (std::any_of(uses.begin(), uses.end(), reads)) return true;
   }
   return false;

@@ -24,8 +24,11 @@ namespace gradc {
 
 /// What passes are told about the compilation; the driver fills it.
 struct PassOptions {
-  std::string file;                            ///< the model's file, for diagnostics
-  std::optional<OptimizerSpec> optimizer;      ///< needed by apply_optimizer
+  std::string file;                        ///< the model's file, for diagnostics
+  std::optional<OptimizerSpec> optimizer;  ///< needed by apply_optimizer
+  bool tuned = false;               ///< apply_optimizer: numbers are inputs (optimizer_numbers.h)
+  bool parameter_gradients = true;  ///< what differentiate gives
+  bool input_gradients = false;
   std::optional<int64_t> memory_budget_bytes;  ///< of the arena
   Recomputation recompute;                     ///< what the pass of that name does
   /// fuse gives each kernel a body of its own, with the names and places of what it is made of:

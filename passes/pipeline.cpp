@@ -52,6 +52,10 @@ constexpr std::array kTrainStep = {kSimplifyModel, kCompactRows, kDifferentiate,
                                    kRecompute,     kStorePadded, kFuse,          kStoreOutputs,
                                    kSkipRows,      kSchedule,    kInPlace,       kPlan};
 
+constexpr std::array kUpdate = {
+    kSimplifyModel, kApplyOptimizer, kExpand,       kSimplifyAll, kPack,     kBlockRows, kRecompute,
+    kStorePadded,   kFuse,           kStoreOutputs, kSkipRows,    kSchedule, kInPlace,   kPlan};
+
 }  // namespace
 
 std::span<const PipelineEntry> pipeline_entries(PipelineKind kind) {
@@ -62,6 +66,8 @@ std::span<const PipelineEntry> pipeline_entries(PipelineKind kind) {
       return kGradients;
     case PipelineKind::kTrainStep:
       return kTrainStep;
+    case PipelineKind::kUpdate:
+      return kUpdate;
   }
   GRADC_UNREACHABLE();
 }

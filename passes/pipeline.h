@@ -13,6 +13,7 @@ enum class PipelineKind : uint8_t {
   kForward,    ///< predict, evaluate: the graph as it is
   kGradients,  ///< loss and gradients as outputs
   kTrainStep,  ///< gradients used by the optimizer
+  kUpdate,     ///< gradients that are given, used by the optimizer
 };
 
 /// How far a pipeline runs, in order; the names are those of `gradc inspect --stage`.

@@ -202,7 +202,7 @@ class RowSkipper {
     }
     if (!count || !is_before(*count, id) || !context_.may_rewrite()) return false;
     for (const ValueId result : node.results) {
-      for (const Use& use : std::vector<Use>(graph_.value(result).uses)) {
+      for (const Use& use : UseList(graph_.value(result).uses)) {
         if (!rows_read(use)) read_first_rows(use, *count);
       }
     }
@@ -235,7 +235,7 @@ class RowSkipper {
     if (!operand) return;  // there was room when it was asked for
     auto body = graph_.node(use.node).body->clone();
     const ValueId input = body->inputs()[use.operand].value;
-    const std::vector<Use> uses = body->value(input).uses;
+    const UseList uses = body->value(input).uses;
     Builder builder(*body);
     builder.set_insertion_point(body->first_node());
     builder.set_phase(graph_.node(use.node).phase);

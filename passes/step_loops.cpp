@@ -1,7 +1,9 @@
 // The rules of ops that look at the steps before: convolutions, attention, loops.
+#include "ir/attention_operands.h"
 #include "ir/graph_copy.h"
 #include "passes/step_values.h"
 
+#include <algorithm>
 #include <limits>
 
 namespace gradc::steps {
@@ -10,6 +12,7 @@ namespace {
 
 constexpr const char* kDiffers = "it joins values whose steps differ";
 constexpr const char* kLater = "it sees later steps";
+constexpr size_t kAttended = 3;  ///< operands of attention: query key value
 
 bool is_zero(const Graph& graph, ValueId id) {
   const NodeId def = graph.def(id);
@@ -19,6 +22,14 @@ bool is_zero(const Graph& graph, ValueId id) {
   if (node.op != Op::kConstant) return false;
   const Dense& value = node.attrs.as<ConstantAttrs>().value;
   return value->size() == 1 && value->front() == 0.0;
+}
+
+/// The sum, extents of 1 repeated.
+Val added(Val a, Val b) {
+  Shape shape = a.shape();
+  for (int axis = 0; axis < shape.rank(); ++axis)
+    shape[axis] = std::max(shape[axis], b.shape()[axis]);
+  return broadcast_to(a, shape) + broadcast_to(cast(b, a.dtype()), shape);
 }
 
 }  // namespace
@@ -51,10 +62,11 @@ const char* StepValues::conv(const Node& node) {
 }
 
 const char* StepValues::attention_of_batches(const Node& node, int axis) {
+  const AttentionOperands at(node.attrs.as<AttentionAttrs>(), kAttended, node.operands.size());
   std::vector<Val> operands;
   for (size_t i = 0; i < node.operands.size(); ++i) {
     const ValueId id = node.operands[i];
-    const bool repeated = i > 2 && of(id).fixed() && shape(id)[axis] == 1;
+    const bool repeated = i > 2 && of(id).fixed() && (at.slopes == i || shape(id)[axis] == 1);
     operands.push_back(repeated ? fixed(id) : operand_at(id, axis));
     if (!operands.back().valid()) return kDiffers;
   }
@@ -62,32 +74,58 @@ const char* StepValues::attention_of_batches(const Node& node, int axis) {
   return nullptr;
 }
 
+/// The slopes' part of the scores of this step, [1.., heads, 1, keys].
+Val StepValues::slopes_so_far(Val slopes, int rank) {
+  Shape row(std::vector<int64_t>(static_cast<size_t>(rank), 1));
+  row[rank - 1] = steps_;
+  const TensorType index = {DType::kI32, row};
+  const Val behind = gradc::broadcast(position(), row, {}) - iota(builder_, index, rank - 1);
+  row[rank - 3] = slopes.shape()[0];
+  const Val distances = broadcast_to(cast(abs(behind), slopes.dtype()), row);
+  return -(gradc::broadcast(slopes, row, {rank - 3}) * distances);
+}
+
 const char* StepValues::seen_so_far(const Node& node, Val& mask) {
+  const AttentionOperands operands(node.attrs.as<AttentionAttrs>(), kAttended,
+                                   node.operands.size());
   const int keys = shape(node.operands[1]).rank() - 1, queries = keys - 1;
   Shape row(std::vector<int64_t>(static_cast<size_t>(keys) + 1, 1));
   row[keys] = steps_;
-  const Val so_far =
+  mask =
       less_equal(iota(builder_, {DType::kI32, row}, keys), gradc::broadcast(position(), row, {}));
-  mask = so_far;
-  if (node.operands.size() < 4) return nullptr;
-  const ValueId id = node.operands[3];
-  const Val1& given = of(id);
-  const bool every_query = shape(id)[queries] != 1;
+  const auto see = [&](Val own) {
+    Shape both = own.shape();
+    for (int axis = 0; axis <= keys; ++axis)
+      both[axis] = std::max({both[axis], mask.shape()[axis], row[axis]});
+    own = broadcast_to(own, both);
+    const Val seen = broadcast_to(mask, both);
+    mask = own.dtype() == DType::kBool
+               ? logical_and(own, seen)
+               : select(seen, own, -std::numeric_limits<double>::infinity());
+  };
   Val own;
-  if (given.fixed()) {
-    own = every_query ? at(id, queries) : fixed(id);
-  } else if (given.stepwise() && given.axis == queries) {
-    own = given.val;
-  } else if (given.stepwise() && given.axis == keys && !every_query) {
-    own = cached(given.val, keys);
+  if (operands.mask) {
+    const ValueId id = node.operands[*operands.mask];
+    const Val1& given = of(id);
+    const bool every_query = shape(id)[queries] != 1;
+    if (given.fixed()) {
+      own = every_query ? at(id, queries) : fixed(id);
+    } else if (given.stepwise() && given.axis == queries) {
+      own = given.val;
+    } else if (given.stepwise() && given.axis == keys && !every_query) {
+      own = cached(given.val, keys);
+    }
+    if (!own.valid()) return kDiffers;
   }
-  if (!own.valid()) return kDiffers;
-  Shape both = own.shape();
-  both[keys] = steps_;
-  own = broadcast_to(own, both);
-  const Val seen = broadcast_to(so_far, both);
-  mask = own.dtype() == DType::kBool ? logical_and(own, seen)
-                                     : select(seen, own, -std::numeric_limits<double>::infinity());
+  if (operands.slopes) {
+    const ValueId id = node.operands[*operands.slopes];
+    if (!of(id).fixed()) return kDiffers;
+    const Val slopes = slopes_so_far(fixed(id), keys + 1);
+    if (own.valid() && own.dtype() == DType::kBool) see(own);
+    const bool adds = own.valid() && own.dtype() != DType::kBool;
+    own = adds ? added(own, slopes) : slopes;
+  }
+  if (own.valid()) see(own);
   return nullptr;
 }
 
@@ -99,7 +137,8 @@ const char* StepValues::attention(const Node& node) {
   if (query.stepwise() && query.axis < axis - 1) return attention_of_batches(node, query.axis);
   if (!query.stepwise() || query.axis != axis) return kDiffers;
   AttentionAttrs attrs = node.attrs.as<AttentionAttrs>();
-  if (key.fixed() && value.fixed() && !attrs.causal && node.operands.size() == 3) {
+  if (attrs.factors) return "it multiplies its weights";
+  if (key.fixed() && value.fixed() && !attrs.causal && node.operands.size() == kAttended) {
     set(node, axis,
         add(node, {query.val, fixed(node.operands[1]), fixed(node.operands[2])}, node.attrs));
     return nullptr;
@@ -110,7 +149,7 @@ const char* StepValues::attention(const Node& node) {
   if (!attrs.causal) return kLater;
   Val mask;
   if (const char* problem = seen_so_far(node, mask); problem != nullptr) return problem;
-  attrs.causal = false;
+  attrs.causal = attrs.slopes = false;
   const Val keys = cached(key.val, axis), values = cached(value.val, axis);
   set(node, axis, add(node, {query.val, keys, values, mask}, make_attrs(attrs)));
   return nullptr;

@@ -69,6 +69,7 @@ class StepValues {
   const char* attention_of_batches(const Node& node, int axis);
   /// What is added to the scores of this step, or tells the keys seen; all keys so far.
   const char* seen_so_far(const Node& node, Val& mask);
+  Val slopes_so_far(Val slopes, int rank);
 
   const Shape& shape(ValueId id) const { return window_.type(id).shape; }
   /// A fixed value, copied.

@@ -66,7 +66,7 @@ class Padder {
 
   void run() {
     const Node producer = graph_.node(graph_.def(value_));
-    const std::vector<Use> uses = graph_.value(value_).uses;
+    const UseList uses = graph_.value(value_).uses;
     carry(producer, producer.next);
     padded_ = builder_.add(Op::kPad, {builder_.wrap(value_)},
                            make_attrs(PadAttrs{padding_.low, padding_.high, {}, 0.0}),

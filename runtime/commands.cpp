@@ -3,6 +3,7 @@
 #include "runtime/commands.h"
 
 #include "runtime/checkpoint.h"
+#include "runtime/class_counts.h"
 #include "runtime/data_warnings.h"
 #include "runtime/epoch_log.h"
 #include "runtime/known_data.h"
@@ -110,6 +111,12 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
   if (!set.train.present) {
     return error("%s: has test data only, training data was expected", command.data.spec.c_str());
   }
+  if (set.train.unweighted) {
+    return error(
+        "%s: the model is trained with weights of examples, the data have none: an array "
+        "\"sample_weight\" (or w_train), or a column named by :weight=, was expected",
+        command.data.spec.c_str());
+  }
   Status problems = check_part(model, set.train, TargetNeed::kRequired);
   for (const DataPart* part : {&set.validation, &set.test}) {
     if (!part->present) continue;
@@ -126,6 +133,9 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
     return error("%s: the part that is trained on is shorter than one window",
                  command.data.spec.c_str());
   }
+  Str class_weights;
+  GRADC_RT_TRY(set_class_weights(instance, set, rows, &class_weights));
+  if (!command.quiet && !class_weights.empty()) fprintf(stderr, "%s\n", class_weights.c_str());
   GRADC_RT_TRY(
       data->train.prepare_training(instance, set.train, trained, !statistics_known(instance)));
   if (rows < set.train.rows) {

@@ -31,6 +31,21 @@ void CsvLoader::read_number(const CsvReader& reader, size_t column, double* out)
   }
 }
 
+void CsvLoader::read_cell(const CsvReader& reader, size_t column, const ColumnUse& use) {
+  const CsvField& field = reader.fields()[column];
+  if (use.use == CellUse::kNumber) {
+    read_number(reader, column, &tables_[use.table].row[use.place]);
+  } else if (use.use == CellUse::kFeature) {
+    FeatureTable& table = features_[use.table];
+    table.rule.read(use.place, field, reader.line(), table.row.data(), &troubles_[column]);
+  } else if (use.use == CellUse::kClass) {
+    const int32_t id = classes_[use.table].texts.number(field, reader.line());
+    classes_[use.table].ids.append(reinterpret_cast<const uint8_t*>(&id), sizeof id);
+  } else if (use.use == CellUse::kText) {
+    texts_[use.table].texts.add(field.text, field.size);
+  }
+}
+
 void CsvLoader::read_row(const CsvReader& reader) {
   const Vec<CsvField>& fields = reader.fields();
   if (fields.size() != header_.size()) {
@@ -39,20 +54,10 @@ void CsvLoader::read_row(const CsvReader& reader) {
     return;
   }
   ++rows_;
-  for (size_t c = 0; c < fields.size(); ++c) {
-    const ColumnUse& use = uses_[c];
-    if (use.use == CellUse::kNumber) {
-      read_number(reader, c, &tables_[use.table].row[use.place]);
-    } else if (use.use == CellUse::kFeature) {
-      FeatureTable& table = features_[use.table];
-      table.rule.read(use.place, fields[c], reader.line(), table.row.data(), &troubles_[c]);
-    } else if (use.use == CellUse::kClass) {
-      const int32_t id = classes_[use.table].texts.number(fields[c], reader.line());
-      classes_[use.table].ids.append(reinterpret_cast<const uint8_t*>(&id), sizeof id);
-    } else if (use.use == CellUse::kText) {
-      texts_[use.table].texts.add(fields[c].text, fields[c].size);
-    }
-  }
+  for (size_t c = 0; c < fields.size(); ++c)
+    read_cell(reader, c, uses_[c]);
+  for (size_t c = 0; c < also_.size(); ++c)
+    read_cell(reader, c, also_[c]);
   for (NumberTable& table : tables_) {
     table.values.append(reinterpret_cast<const uint8_t*>(table.row.data()),
                         table.row.size() * sizeof(double));
@@ -96,12 +101,13 @@ void CsvLoader::finish_texts(TextColumn& column) {
   array.dims.push(static_cast<int64_t>(rows_));
   array.dims.push(tensor.dims[1]);
   array.data = column.texts.rows(table, static_cast<size_t>(tensor.dims[1]));
-  give(static_cast<Array&&>(array));
+  give(column.tensor, static_cast<Array&&>(array));
   (*meanings_)[column.tensor].tokens = static_cast<Vec<Str>&&>(table);
 }
 
 // An array of all rows, or one for each part.
-void CsvLoader::give(Array array) {
+void CsvLoader::give(size_t tensor, Array array) {
+  if (series_.steps > 0) return give_examples(tensor, array);
   if (parts_.empty()) {
     arrays_->push(static_cast<Array&&>(array));
     return;
@@ -113,6 +119,23 @@ void CsvLoader::give(Array array) {
     if (part.rows() > 0) arrays_->push(static_cast<Array&&>(part));
 }
 
+// Of a series: overlapping windows of the rows.
+void CsvLoader::give_examples(size_t tensor, const Array& rows) {
+  const bool target = model_.tensors[tensor].kind == GRADC_RT_TARGET;
+  if (target && series_.ahead == 0) return;
+  Vec<int64_t> dims;  // of an example
+  const bool weight = is_sample_weight(model_.tensors[tensor]);
+  const size_t length = weight ? 1 : target ? ahead_of(tensor) : series_.steps;
+  if (!target || length > 1) dims.push(static_cast<int64_t>(length));
+  if (rows.row_elements() > 1) dims.push(static_cast<int64_t>(rows.row_elements()));
+  for (size_t p = 0; p < 3; ++p) {
+    if (examples_[p].count == 0) continue;
+    Array part = series_array(series_, examples_[p], rows, target, {dims.data(), dims.size()});
+    if (p > 0) part.name = format("%s_%s", rows.name.c_str(), p == 1 ? "val" : "test");
+    arrays_->push(static_cast<Array&&>(part));
+  }
+}
+
 void CsvLoader::give_numbers(size_t tensor, size_t columns, const Str& source, Bytes values) {
   Array array;
   array.name = Str(model_.tensors[tensor].name);
@@ -121,13 +144,25 @@ void CsvLoader::give_numbers(size_t tensor, size_t columns, const Str& source, B
   array.dims.push(static_cast<int64_t>(rows_));
   if (columns != 1) array.dims.push(static_cast<int64_t>(columns));
   array.data = static_cast<Bytes&&>(values);
-  give(static_cast<Array&&>(array));
+  give(tensor, static_cast<Array&&>(array));
+}
+
+// The examples of a series, part by part; *train: rows of the training part.
+Status CsvLoader::draw_examples(size_t* train) {
+  if (options_.split.any() && !loading_.whole)
+    return split_series(path_, series_, options_.split, rows_, examples_, train);
+  examples_[0].count = series_.count(rows_);
+  if (examples_[0].count > 0) return {};
+  return error("%s: has %zu rows, one example of the series needs %zu", path_, rows_,
+               series_.span());
 }
 
 // Which rows are of which part, and which are trained on.
 Status CsvLoader::draw_rows() {
   size_t train = rows_;
-  if (options_.split.any() && !loading_.whole) {
+  if (series_.steps > 0) {
+    GRADC_RT_TRY(draw_examples(&train));
+  } else if (options_.split.any() && !loading_.whole) {
     Vec<int32_t> classes;
     if (classes_.size() == 1) {
       classes.append(reinterpret_cast<const int32_t*>(classes_[0].ids.data()), rows_);
@@ -177,7 +212,7 @@ Status CsvLoader::finish() {
                                       known_ != nullptr ? &(*known_)[tensor].classes : nullptr,
                                       classes, &array, &(*meanings_)[tensor].classes);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
-    if (problems.ok()) give(static_cast<Array&&>(array));
+    if (problems.ok()) give(tensor, static_cast<Array&&>(array));
   }
   for (FeatureTable& table : features_) {
     if (!sound) break;  // what a wrong cell became is nothing to go on with
@@ -215,9 +250,13 @@ Status CsvLoader::run(const char* text) {
   GRADC_RT_TRY(assign_csv_roles(path_, options_, header_, &roles_));
   uses_.resize(header_.size());
   troubles_.resize(header_.size());
+  GRADC_RT_TRY(find_series());
   Status plan = plan_targets();
+  const Status weights = plan_weights();
+  if (!weights.ok()) add_problem(plan, "%s", weights.text.c_str());
   const Status inputs = plan_inputs();
   if (!inputs.ok()) add_problem(plan, "%s", inputs.text.c_str());
+  if (plan.ok()) plan = plan_series();
   if (!plan.ok()) return plan;
   if (options_.header == CsvHeader::kNone) read_row(reader);
   Status status = read_rows(reader);

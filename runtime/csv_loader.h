@@ -5,6 +5,7 @@
 #include "runtime/csv_classes.h"
 #include "runtime/csv_features.h"
 #include "runtime/csv_options.h"
+#include "runtime/csv_series.h"
 #include "runtime/dataset.h"
 #include "runtime/tokens.h"
 
@@ -59,21 +60,30 @@ class CsvLoader {
   Status order_targets(const Vec<size_t>& targets);
   bool is_known_target(const Str& name) const;
   Status plan_targets();
+  Status plan_weights();
   Status plan_inputs();
   Status plan_rest(size_t input);
   Status plan_named(size_t input);
   Status plan_rule(size_t input);
   const gradc_rt_data* column_rule(size_t input) const;
+  Status find_series();
+  Status plan_series();
+  size_t ahead_of(size_t target) const;
+  bool is_input_column(size_t column) const;
+  ColumnUse& use_of(size_t column);
   void add_numbers(size_t tensor, Vec<size_t> columns);
   void add_classes(size_t tensor, size_t column);
   Status add_input(size_t tensor, Vec<size_t> columns);
   Status read_rows(CsvReader& reader);
   void read_row(const CsvReader& reader);
+  void read_cell(const CsvReader& reader, size_t column, const ColumnUse& use);
   void read_number(const CsvReader& reader, size_t column, double* out);
   Status tell_troubles() const;
   Status finish();
   Status draw_rows();
-  void give(Array array);
+  Status draw_examples(size_t* train);
+  void give(size_t tensor, Array array);
+  void give_examples(size_t tensor, const Array& rows);
   void give_numbers(size_t tensor, size_t columns, const Str& source, Bytes values);
   Status finish_features(FeatureTable& table);
   void finish_texts(TextColumn& column);
@@ -88,6 +98,7 @@ class CsvLoader {
   Vec<Str> header_;
   CsvRoles roles_;
   Vec<ColumnUse> uses_;
+  Vec<ColumnUse> also_;  // of a series: what a target's column is besides
   Vec<NumberTable> tables_;
   Vec<FeatureTable> features_;
   Vec<ClassColumn> classes_;
@@ -95,6 +106,8 @@ class CsvLoader {
   Vec<CsvTrouble> troubles_;  // of each column
   CsvTrouble ragged_;
   size_t rows_ = 0;
+  SeriesWindows series_;  // steps > 0: examples are windows over the rows
+  SeriesPart examples_[3];
   Vec<RowPart> parts_;    // of each row, if the table is split
   Vec<uint8_t> trained_;  // of each row: what data mean is learned from it
 };

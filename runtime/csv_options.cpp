@@ -155,6 +155,9 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
     } else if (item.starts_with("drop=")) {
       for (Str& name : split(value))
         out->dropped.push(static_cast<Str&&>(name));
+    } else if (item.starts_with("weight=")) {
+      if (!out->weights.empty()) return error("%s: weight= is given twice", path);
+      out->weights.push(value.clone());
     } else if (item.starts_with("sep=")) {
       out->has_separator = true;
       if (!parse_separator(value, &out->separator)) {
@@ -171,8 +174,9 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
       GRADC_RT_TRY(parse_number_option(path, item, out, &known));
       if (known) continue;
       return error(
-          "%s: unknown option \"%s\", expected target=COLUMN[,COLUMN], drop=COLUMN, sep=;, "
-          "quote=none, header=none, skip=ROWS, validation=FRACTION, test=FRACTION, fold=K/N or "
+          "%s: unknown option \"%s\", expected target=COLUMN[,COLUMN], drop=COLUMN, "
+          "weight=COLUMN, sep=;, quote=none, header=none, skip=ROWS, validation=FRACTION, "
+          "test=FRACTION, fold=K/N or "
           "seed=NUMBER",
           path, shown(item).c_str());
     }
@@ -229,14 +233,15 @@ Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<S
         add_problem(problems, "%s: %s= names column \"%s\" twice", path, option,
                     shown(name).c_str());
       } else if (given != nullptr) {
-        add_problem(problems, "%s: column \"%s\" is named by target= and by drop=", path,
-                    shown(name).c_str());
+        add_problem(problems, "%s: column \"%s\" is named by %s= and by %s=", path,
+                    shown(name).c_str(), given, option);
       }
       given = option;
       if (places != nullptr) places->push(found->place);
     }
   };
   assign(options.targets, "target", &out->targets);
+  assign(options.weights, "weight", &out->weights);
   assign(options.dropped, "drop", nullptr);
   for (const char* given : role)
     out->used.push(given != nullptr);

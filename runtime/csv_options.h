@@ -18,6 +18,7 @@ struct CsvOptions {
   CsvSplit split;
   Vec<Str> targets;
   Vec<Str> dropped;
+  Vec<Str> weights;  // at most one
 };
 
 Status parse_csv_options(const char* path, const char* text, CsvOptions* out);
@@ -27,13 +28,15 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out);
 Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptions& options,
                        Vec<Str>* names);
 
-/// Which columns are targets, in the order of the option, and which are left out.
+/// Which columns are targets, in the order of the option, which is the weights of examples, and
+/// which are left out.
 struct CsvRoles {
   Vec<size_t> targets;
-  Vec<bool> used;  // for each column: named by target= or drop=
+  Vec<size_t> weights;
+  Vec<bool> used;  // for each column: named by target=, weight= or drop=
 };
 
-/// Unknown names, names said twice, and columns that are target and dropped, all at once.
+/// Unknown names, names said twice, and columns that are two things, all at once.
 Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<Str>& header,
                         CsvRoles* out);
 

@@ -3,18 +3,80 @@
 #include "runtime/text.h"
 #include "runtime/weights.h"
 
+#include <algorithm>
+
 namespace gradc::rt {
 
 Vec<size_t> CsvLoader::tensors_of(int64_t kind) const {
   Vec<size_t> list;
   for (int64_t i = 0; i < model_.num_tensors; ++i)
-    if (model_.tensors[i].kind == kind) list.push(static_cast<size_t>(i));
+    if (model_.tensors[i].kind == kind && !is_sample_weight(model_.tensors[i]))
+      list.push(static_cast<size_t>(i));
   return list;
+}
+
+// The input whose examples are windows over the rows.
+Status CsvLoader::find_series() {
+  const Vec<size_t> inputs = tensors_of(GRADC_RT_INPUT);
+  for (const size_t input : inputs) {
+    const gradc_rt_tensor& tensor = model_.tensors[input];
+    if (tensor.data == nullptr || tensor.data->series_stride == 0) continue;
+    if (inputs.size() > 1) {
+      return error("%s: %s is a series, which is the only input that a table can be read for",
+                   path_, tensor.name);
+    }
+    series_.steps = static_cast<size_t>(tensor.dims[1]);
+    series_.stride = static_cast<size_t>(tensor.data->series_stride);
+    series_.horizon = static_cast<size_t>(tensor.data->series_horizon);
+    also_.resize(header_.size());
+  }
+  return {};
+}
+
+// Rows that a target of the series is long.
+size_t CsvLoader::ahead_of(size_t target) const {
+  const gradc_rt_tensor& tensor = model_.tensors[target];
+  size_t elements = 1;
+  for (int64_t d = 1; d < tensor.rank; ++d)
+    elements *= static_cast<size_t>(tensor.dims[d]);
+  const bool rows = tensor.data != nullptr && tensor.data->one_hot_depth > 0;
+  if (rows) elements /= static_cast<size_t>(tensor.data->one_hot_depth);
+  const size_t columns = (*meanings_)[target].columns.size();
+  return columns > 0 && elements % columns == 0 ? elements / columns : 0;
+}
+
+// How many rows the targets reach ahead; predictions are of all rows, the last ones among them.
+Status CsvLoader::plan_series() {
+  if (series_.steps == 0 || loading_.whole || roles_.targets.empty()) return {};
+  for (const size_t target : tensors_of(GRADC_RT_TARGET)) {
+    const size_t ahead = ahead_of(target);
+    if (ahead == 0) {
+      return error("%s: %s %s is no number of rows of %zu columns (target=)", path_,
+                   model_.tensors[target].name, tensor_type_text(model_.tensors[target]).c_str(),
+                   (*meanings_)[target].columns.size());
+    }
+    series_.ahead = std::max(series_.ahead, ahead);
+  }
+  return {};
+}
+
+// What came before in a target's column is an input of a series.
+bool CsvLoader::is_input_column(size_t column) const {
+  if (!roles_.used[column]) return true;
+  bool target = false;
+  for (const size_t one : roles_.targets)
+    target = target || one == column;
+  return target && series_.steps > 0;
+}
+
+ColumnUse& CsvLoader::use_of(size_t column) {
+  const bool second = series_.steps > 0 && uses_[column].use != CellUse::kSkipped;
+  return second ? also_[column] : uses_[column];
 }
 
 void CsvLoader::add_numbers(size_t tensor, Vec<size_t> columns) {
   for (size_t i = 0; i < columns.size(); ++i)
-    uses_[columns[i]] = {CellUse::kNumber, tables_.size(), i};
+    use_of(columns[i]) = {CellUse::kNumber, tables_.size(), i};
   NumberTable& table = tables_.push({});
   table.tensor = tensor;
   table.row.resize(columns.size());
@@ -22,7 +84,7 @@ void CsvLoader::add_numbers(size_t tensor, Vec<size_t> columns) {
 }
 
 void CsvLoader::add_classes(size_t tensor, size_t column) {
-  uses_[column] = {CellUse::kClass, classes_.size(), 0};
+  use_of(column) = {CellUse::kClass, classes_.size(), 0};
   ClassColumn& classes = classes_.push({});
   classes.tensor = tensor;
   classes.column = column;
@@ -107,17 +169,32 @@ Status CsvLoader::plan_targets() {
   return {};
 }
 
+Status CsvLoader::plan_weights() {
+  if (roles_.weights.empty()) return {};
+  for (int64_t i = 0; i < model_.num_tensors; ++i) {
+    if (!is_sample_weight(model_.tensors[i])) continue;
+    const size_t tensor = static_cast<size_t>(i);
+    (*meanings_)[tensor].columns.push(header_[roles_.weights[0]].clone());
+    add_numbers(tensor, roles_.weights.clone());
+    return {};
+  }
+  return error(
+      "%s: weight=%s: the model's examples have no weights (\"sample_weight\": true in its "
+      "\"training\" gives them some)",
+      path_, shown(header_[roles_.weights[0]]).c_str());
+}
+
 // All columns that are left.
 Status CsvLoader::plan_rest(size_t input) {
   Vec<size_t> features;
   Vec<Str> names;
   for (size_t c = 0; c < header_.size(); ++c) {
-    if (roles_.used[c] || is_known_target(header_[c])) continue;
+    if (!is_input_column(c) || is_known_target(header_[c])) continue;
     features.push(c);
     names.push(header_[c].clone());
   }
   if (features.empty()) {
-    return error("%s: no column is left for %s: all are named by target= or drop=", path_,
+    return error("%s: no column is left for %s: all are named by target=, weight= or drop=", path_,
                  model_.tensors[input].name);
   }
   const Vec<Str>* trained = known_ != nullptr ? &(*known_)[input].columns : nullptr;
@@ -145,7 +222,8 @@ Status CsvLoader::plan_named(size_t input) {
                  shown_list(header_).c_str());
   }
   if (roles_.used[column]) {
-    return error("%s: column \"%s\" is an input, and named by target= or drop=", path_, name);
+    return error("%s: column \"%s\" is an input, and named by target=, weight= or drop=", path_,
+                 name);
   }
   Vec<size_t> one;
   one.push(column);
@@ -172,10 +250,11 @@ Status CsvLoader::plan_rule(size_t input) {
     columns.push(c);
     if (c == header_.size()) {
       missing.push(names.back().clone());
-    } else if (roles_.used[c] || uses_[c].use != CellUse::kSkipped) {
-      add_problem(problems, "%s: column \"%s\" is one of %s, and %s", path_,
-                  shown(names.back()).c_str(), model_.tensors[input].name,
-                  roles_.used[c] ? "named by target= or drop=" : "of another input too");
+    } else if (!is_input_column(c) || (series_.steps == 0 && uses_[c].use != CellUse::kSkipped)) {
+      add_problem(
+          problems, "%s: column \"%s\" is one of %s, and %s", path_, shown(names.back()).c_str(),
+          model_.tensors[input].name,
+          !is_input_column(c) ? "named by target=, weight= or drop=" : "of another input too");
     }
   }
   if (!missing.empty()) {
@@ -195,7 +274,7 @@ Status CsvLoader::plan_rule(size_t input) {
   if (rule.text_split != GRADC_RT_TEXT_NONE)
     return add_input(input, static_cast<Vec<size_t>&&>(columns));
   for (size_t i = 0; i < columns.size(); ++i)
-    uses_[columns[i]] = {CellUse::kFeature, features_.size(), i};
+    use_of(columns[i]) = {CellUse::kFeature, features_.size(), i};
   const bool integers = !is_float(static_cast<Dtype>(model_.tensors[input].dtype));
   FeatureTable& table = features_.push({input, FeatureRows(rule, integers), {}, {}});
   table.row.resize(table.rule.width());

@@ -1,6 +1,7 @@
 // Warnings of legal data.
 #include "runtime/data_warnings.h"
 
+#include "runtime/class_counts.h"
 #include "runtime/csv_features.h"
 #include "runtime/number.h"
 #include "runtime/text.h"
@@ -45,7 +46,7 @@ Sizes measure(const gradc_rt_tensor& tensor, const Array& array, size_t rows) {
   double largest = 0;
   for (size_t r = 0; r < rows; r += step, ++sampled) {
     for (size_t e = 0; e < elements; ++e) {
-      const double raw = load_f64(array.data.data(), array.dtype, r * elements + e);
+      const double raw = load_f64(array.data.data(), array.dtype, r * array.step() + e);
       const double x = data != nullptr ? raw * data->scale + data->offset : raw;
       sizes.rms[e % groups] += x * x;
       sizes.bytes = sizes.bytes && x >= 0 && x <= 255 && x == std::floor(x);
@@ -95,36 +96,6 @@ void warn_of_scale(const gradc_rt_tensor& tensor, const Array& array, const Tens
 
 // ---- classes ----------------------------------------------------------------------------------
 
-struct Rows {
-  const Array* array = nullptr;
-  size_t first = 0;
-  size_t count = 0;
-};
-
-/// How often each class is met; rows of numbers count as the class of their largest.
-Vec<double> count_classes(const gradc_rt_tensor& tensor, const Rows& rows) {
-  const size_t classes = static_cast<size_t>(tensor.data->classes);
-  const size_t elements = rows.array->row_elements();
-  size_t expected = 1;
-  for (int64_t d = 1; d < tensor.rank; ++d)
-    expected *= static_cast<size_t>(tensor.dims[d]);
-  const bool spread = tensor.data->one_hot_depth > 0 && elements == expected;
-  const size_t width = spread ? classes : 1;
-  Vec<double> counts(classes);
-  const size_t first = rows.first * rows.array->step();
-  for (size_t i = first; i < first + rows.array->stored(rows.count); i += width) {
-    double best = load_f64(rows.array->data.data(), rows.array->dtype, i);
-    size_t chosen = spread ? 0 : static_cast<size_t>(std::max(0.0, std::round(best)));
-    for (size_t k = 1; k < width; ++k) {
-      const double value = load_f64(rows.array->data.data(), rows.array->dtype, i + k);
-      if (value > best) chosen = k;
-      best = std::max(best, value);
-    }
-    if (chosen < classes) counts[chosen] += 1;
-  }
-  return counts;
-}
-
 /// Classes that `from` has and `in` should have some examples of, and has not.
 Str missing_classes(const Vec<double>& from, const Vec<double>& in, const TensorMeaning& meaning) {
   double total = 0;
@@ -141,7 +112,7 @@ Str missing_classes(const Vec<double>& from, const Vec<double>& in, const Tensor
   return names.empty() ? Str() : shown_list(names);
 }
 
-void warn_of_classes(const gradc_rt_tensor& tensor, const Rows& train, const Rows& validation,
+void warn_of_classes(const gradc_rt_tensor& tensor, const ClassRows& train, const ClassRows& validation,
                      const TensorMeaning& meaning, const Warnings& warnings) {
   const gradc_rt_data* data = tensor.data;
   if (data == nullptr || data->classes < 2 || data->classes > kMostClasses) return;
@@ -169,7 +140,7 @@ void warn_of_sums(const gradc_rt_tensor& tensor, const Array& array, int64_t row
   if (data == nullptr || (data->flags & GRADC_RT_TARGET_ROWS_SUM_TO_ONE) == 0) return;
   const size_t elements = array.row_elements();
   const size_t width = static_cast<size_t>(tensor.dims[tensor.rank - 1]);
-  if (array.source.empty() || elements % width != 0 || data->scale != 1 || data->offset != 0)
+  if (array.source.empty() || array.row_step > 0 || elements % width != 0 || data->scale != 1 || data->offset != 0)
     return;
   for (size_t i = 0; i < static_cast<size_t>(rows) * elements; i += width) {
     double sum = 0;
@@ -201,12 +172,12 @@ void warn_of_data(const gradc_rt_model& model, const DataSet& set, int64_t train
     for (int64_t d = 1; d < tensor.rank; ++d)
       expected *= static_cast<size_t>(tensor.dims[d]);
     if (elements == expected) warn_of_sums(tensor, array, train_rows, warnings);
-    const Rows train{&array, 0, static_cast<size_t>(train_rows)};
+    const ClassRows train{&array, 0, static_cast<size_t>(train_rows)};
     if (split) {
-      const Rows rest{&array, train.count, static_cast<size_t>(set.train.rows - train_rows)};
+      const ClassRows rest{&array, train.count, static_cast<size_t>(set.train.rows - train_rows)};
       warn_of_classes(tensor, train, rest, set.meanings[t], warnings);
     } else if (set.validation.present) {
-      const Rows part{&set.validation.arrays[t], 0, static_cast<size_t>(set.validation.rows)};
+      const ClassRows part{&set.validation.arrays[t], 0, static_cast<size_t>(set.validation.rows)};
       warn_of_classes(tensor, train, part, set.meanings[t], warnings);
     }
   }

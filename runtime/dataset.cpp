@@ -13,8 +13,15 @@ namespace {
 int64_t count_kind(const gradc_rt_model& model, int64_t kind) {
   int64_t count = 0;
   for (int64_t i = 0; i < model.num_tensors; ++i)
-    count += model.tensors[i].kind == kind ? 1 : 0;
+    count += model.tensors[i].kind == kind && !is_sample_weight(model.tensors[i]) ? 1 : 0;
   return count;
+}
+
+// What an array is called by that is the only one of its kind; 0: there are several.
+char letter_of(const gradc_rt_model& model, const gradc_rt_tensor& tensor) {
+  if (is_sample_weight(tensor)) return 'w';
+  if (count_kind(model, tensor.kind) != 1) return '\0';
+  return tensor.kind == GRADC_RT_INPUT ? 'x' : 'y';
 }
 
 struct PartNames {
@@ -41,8 +48,7 @@ Vec<Str> candidates(const gradc_rt_model& model, const gradc_rt_tensor& tensor,
     names.push(format("%s/%s", suffix, own));
   }
   if (part.plain) names.push(Str(own));
-  if (count_kind(model, tensor.kind) == 1) {
-    const char letter = tensor.kind == GRADC_RT_INPUT ? 'x' : 'y';
+  if (const char letter = letter_of(model, tensor); letter != '\0') {
     for (const char* suffix : {part.part, part.other})
       names.push(format("%c_%s", letter, suffix));
     if (part.plain) names.push(format("%c", letter));
@@ -70,9 +76,8 @@ struct Supply {
 Status missing_array(const gradc_rt_model& model, const gradc_rt_tensor& tensor,
                      const PartNames& part, const Supply& supply) {
   const Vec<Str> wanted = candidates(model, tensor, part);
-  const bool single = count_kind(model, tensor.kind) == 1;
-  const char letter = tensor.kind == GRADC_RT_INPUT ? 'x' : 'y';
-  const Str other = single ? format(" or \"%c_%s\"", letter, part.part) : Str();
+  const char letter = letter_of(model, tensor);
+  const Str other = letter != '\0' ? format(" or \"%c_%s\"", letter, part.part) : Str();
   const bool table =
       strstr(supply.where, ".csv") != nullptr || strstr(supply.where, ".tsv") != nullptr;
   const bool column = tensor.kind == GRADC_RT_TARGET && table;
@@ -106,6 +111,20 @@ void check_rows(const gradc_rt_model& model, DataPart* part, Status& problems) {
   }
 }
 
+// Examples that come without weights weigh 1.
+void give_ones(const gradc_rt_model& model, DataPart* part) {
+  for (int64_t i = 0; i < model.num_tensors; ++i) {
+    if (!is_sample_weight(model.tensors[i])) continue;
+    Array& array = part->arrays[static_cast<size_t>(i)];
+    array.source = Str("weights of 1");
+    array.dtype = Dtype::kU8;
+    array.dims.push(part->rows);
+    array.data.resize(static_cast<size_t>(part->rows));
+    for (uint8_t& one : array.data)
+      one = 1;
+  }
+}
+
 // Finds a part's arrays. A part may be absent, all of it; whatever else is not whole is a problem.
 void assign_part(const gradc_rt_model& model, const Supply& supply, const PartNames& names,
                  TargetNeed need, DataPart* part, Status& problems) {
@@ -124,6 +143,8 @@ void assign_part(const gradc_rt_model& model, const Supply& supply, const PartNa
       present.appendf("%s\"%s\"", present.empty() ? "" : ", ", shown(found->name).c_str());
       part->arrays[static_cast<size_t>(i)] = static_cast<Array&&>(*found);
       found->name = Str();  // taken
+    } else if (is_sample_weight(tensor)) {
+      part->unweighted = true;
     } else if (tensor.kind == GRADC_RT_INPUT || need == TargetNeed::kRequired) {
       add_problem(missing, "%s", missing_array(model, tensor, names, supply).text.c_str());
     }
@@ -135,6 +156,7 @@ void assign_part(const gradc_rt_model& model, const Supply& supply, const PartNa
     add_problem(problems, "%s", missing.text.c_str());
   }
   check_rows(model, part, problems);
+  if (part->unweighted && need == TargetNeed::kRequired) give_ones(model, part);
   part->present = true;
 }
 
@@ -269,7 +291,7 @@ Status load_dataset(const gradc_rt_model& model, const DataSource& source, Targe
   load_named(source.targets, "target/", &arrays, problems);
   if (!source.spec.empty()) {
     const Loading loading{model,   known,          held_out,     need == TargetNeed::kOptional,
-                          &arrays, &out->meanings, &out->unknown};
+                          &arrays, &out->meanings, &out->unknown, source.images};
     const Status one = load_wanted(loading, source, need, &choice);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }

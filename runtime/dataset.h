@@ -2,11 +2,13 @@
 // inputs and targets.
 //
 //   DIR                       IDX files with MNIST's names (train-images..., t10k-labels..., .gz or
-//                             not), CIFAR's binary files, or .npy files
-//   FILE.npz, .safetensors    arrays named as the inputs and targets, or x_train y_train x_val ...
+//                             not), CIFAR's binary files, .npy files, or a folder of images for
+//                             each class
+//   FILE.npz, .safetensors    arrays named as the inputs and targets, or x_train y_train w_train
+//                             x_val ...
 //   FILE.npy, FILE.idx[.gz]   one array, for a model with one input and no targets needed (predict)
-//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... sep=; header=none skip=N
-//                             validation=F test=F fold=K/N seed=S; .tsv is one with sep=tab
+//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... weight=COLUMN sep=;
+//                             header=none skip=N validation=F test=F fold=K/N seed=S; .tsv is one with sep=tab
 //   FILE:chars, bytes, words  windows of the input's length, the target shifted by one; :stride=N
 //   FILE:u16, u32, tokens     likewise, of numbers: little-endian, or a .npy
 #pragma once
@@ -23,16 +25,20 @@ struct NamedFile {
   Str path;
 };
 
+struct ImageReader;  // image_folder.h
+
 struct DataSource {
   Str spec;  // empty: only the named files
   Vec<NamedFile> inputs;
   Vec<NamedFile> targets;
+  const ImageReader* images = nullptr;  // reads image files; null: nothing does
 };
 
 /// One part of a data set: for every input and target of the model, in the order of model.tensors,
 /// its array (other tensors' and absent targets' entries have no dims).
 struct DataPart {
   bool present = false;
+  bool unweighted = false;  // the model takes weights of examples, the data have none: all are 1
   Vec<Array> arrays;
   int64_t rows = 0;
   int64_t draws = 0;  // rows that an epoch of training draws; 0: every row once
@@ -80,6 +86,12 @@ inline bool is_fed(const gradc_rt_tensor& tensor) {
   return tensor.kind == GRADC_RT_INPUT || tensor.kind == GRADC_RT_TARGET;
 }
 
+/// Is it fed with what each example weighs in the loss?
+inline bool is_sample_weight(const gradc_rt_tensor& tensor) {
+  return tensor.kind == GRADC_RT_TARGET && tensor.data != nullptr &&
+         (tensor.data->flags & GRADC_RT_TARGET_IS_WEIGHT) != 0;
+}
+
 /// Reads "NAME=FILE".
 Status parse_named_file(const char* text, const char* option, NamedFile* out);
 
@@ -92,6 +104,7 @@ struct Loading {
   Vec<Array>* arrays;
   Vec<TensorMeaning>* meanings;  // one for each tensor
   Vec<Str>* unknown;             // as in DataSet
+  const ImageReader* images;     // may be null
 
   /// Of `rows` examples those that are trained on.
   size_t training_rows(size_t rows, bool has_validation = false) const;
@@ -105,5 +118,7 @@ bool is_table_spec(const Str& spec, Str* path, Str* options);
 Status load_csv(const Loading& loading, const char* path, const char* options);
 /// `options`: the unit, then "stride=N".
 Status load_text(const Loading& loading, const char* path, const char* options);
+/// A folder of image files, a folder for each class in it.
+Status load_images(const Loading& loading, const char* path);
 
 }  // namespace gradc::rt

@@ -210,6 +210,12 @@ Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& arra
   Transform transform;
   GRADC_RT_TRY(
       resolve_transform(instance, tensor, array, skip, elements, taken.fit_statistics, &transform));
+  if (transform.count > 1 && column->row_step % static_cast<size_t>(transform.count) != 0) {
+    return error(
+        "%s: %s is standardized value by value, and its examples overlap: one mean and deviation "
+        "for all, or one for each column, was expected",
+        array.source.c_str(), description.name);
+  }
   make_fill(transform, column);
   const size_t element_bytes = dtype_bytes(array.dtype);
   const bool as_is = array.dtype == column->dtype && array.dtype != Dtype::kBool &&

@@ -21,10 +21,49 @@ size_t align_up(size_t bytes) {
   return (bytes + kAlign - 1) / kAlign * kAlign;
 }
 
-/// Not in the block unless the entry that needs it is compiled before: tensors of the step wait for
-/// prepare() always, as only a program that generates has them.
-bool comes_later(const gradc_rt_tensor& tensor, bool gradients) {
-  return tensor.kind == GRADC_RT_STEP || (tensor.kind == GRADC_RT_GRADIENT && !gradients);
+/// Parameters, states and optimizer state: what another instance may have.
+bool is_weight(const gradc_rt_tensor& tensor) {
+  return tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
+         tensor.kind == GRADC_RT_OPTIMIZER_STATE;
+}
+
+/// Not in the block: gradients, unless the entry that gives them is compiled before; tensors of the
+/// step and of hosts' entries always wait for prepare(), as only some programs have them; weights
+/// of another instance.
+bool is_elsewhere(const gradc_rt_tensor& tensor, bool gradients, bool shares) {
+  switch (tensor.kind) {
+    case GRADC_RT_GRADIENT:
+      return !gradients;
+    case GRADC_RT_STEP:
+    case GRADC_RT_INPUT_GRADIENT:
+    case GRADC_RT_OUTPUT_GRADIENT:
+    case GRADC_RT_NUMBER:
+      return true;
+    default:
+      return shares && is_weight(tensor);
+  }
+}
+
+/// Whether an entry has tensors of a kind that is_elsewhere.
+bool has_tensors(gradc_rt_entry_kind entry, gradc_rt_tensor_kind kind) {
+  const bool of_gradients =
+      entry >= GRADC_RT_LOSS_TO_PARAMETERS && entry <= GRADC_RT_OUTPUTS_TO_ALL_TAIL;
+  const int pair = of_gradients ? (entry - GRADC_RT_LOSS_TO_PARAMETERS) / 2 : -1;  // with its tail
+  switch (kind) {
+    case GRADC_RT_GRADIENT:
+      return entry == GRADC_RT_GRADIENTS || entry == GRADC_RT_APPLY_GRADIENTS ||
+             (of_gradients && pair % 3 != 1);
+    case GRADC_RT_INPUT_GRADIENT:
+      return of_gradients && pair % 3 != 0;
+    case GRADC_RT_OUTPUT_GRADIENT:
+      return of_gradients && entry >= GRADC_RT_OUTPUTS_TO_PARAMETERS;
+    case GRADC_RT_NUMBER:
+      return entry >= GRADC_RT_TUNED_STEP && entry <= GRADC_RT_APPLY_GRADIENTS;
+    case GRADC_RT_STEP:
+      return entry == GRADC_RT_STEP_ENTRY;
+    default:
+      return false;
+  }
 }
 
 int32_t resolve_threads(int32_t threads) {
@@ -36,6 +75,11 @@ int32_t resolve_threads(int32_t threads) {
 size_t pointer_bytes(const gradc_rt_entry& entry) {
   if (entry.compiled == 0) return 0;
   return (static_cast<size_t>(entry.num_arguments) + 1) * sizeof(void*);
+}
+
+/// Entries of hosts are prepared by prepare() alone, which takes memory for their tensors too.
+size_t block_pointer_bytes(const gradc_rt_model& model, int entry) {
+  return entry >= GRADC_RT_TUNED_STEP ? 0 : pointer_bytes(model.entries[entry]);
 }
 
 int64_t statistics_count(const gradc_rt_tensor& tensor) {
@@ -60,7 +104,7 @@ struct Instance::Layout {
   size_t total = 0;
 };
 
-Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads) {
+Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads, bool shares) {
   Layout layout;
   size_t at = 0;
   const auto take = [&at](size_t bytes) {
@@ -80,11 +124,11 @@ Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads) {
   layout.statistics_values = take(values * sizeof(double));
   layout.pointers = at;
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e)
-    take(pointer_bytes(model.entries[e]));
+    take(block_pointer_bytes(model, e));
   layout.tensors = at;
   const bool gradients = model.entries[GRADC_RT_GRADIENTS].compiled != 0;
   for (size_t i = 0; i < num_tensors; ++i) {
-    if (!comes_later(model.tensors[i], gradients))
+    if (!is_elsewhere(model.tensors[i], gradients, shares))
       take(static_cast<size_t>(model.tensors[i].bytes));
   }
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
@@ -102,7 +146,8 @@ Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads) {
 }
 
 size_t Instance::memory_bytes(const gradc_rt_model& model, int32_t threads) {
-  return plan(model, resolve_threads(threads)).total + kAlign - 1;  // the caller's may be unaligned
+  return plan(model, resolve_threads(threads), false).total + kAlign -
+         1;  // the caller's may be unaligned
 }
 
 void Instance::place(const Layout& layout, char* base) {
@@ -112,7 +157,7 @@ void Instance::place(const Layout& layout, char* base) {
   double* values = reinterpret_cast<double*>(base + layout.statistics_values);
   char* next = base + layout.pointers;
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
-    const size_t bytes = pointer_bytes(model_->entries[e]);
+    const size_t bytes = block_pointer_bytes(*model_, e);
     if (bytes > 0) entries_[e].pointers = reinterpret_cast<void**>(next);
     next += align_up(bytes);
   }
@@ -124,7 +169,7 @@ void Instance::place(const Layout& layout, char* base) {
     statistics->mean = values;
     statistics->std = values + statistics->count;
     values += 2 * statistics->count;
-    if (comes_later(tensor(i), gradients)) continue;
+    if (is_elsewhere(tensor(i), gradients, shares_)) continue;
     slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = next;
     next += align_up(static_cast<size_t>(tensor(i).bytes));
   }
@@ -162,7 +207,7 @@ Status Instance::create(const gradc_rt_model& model, const InstanceOptions& opti
   }
   GRADC_RT_TRY(check_processor(model));
   const int32_t threads = resolve_threads(options.threads);
-  const Layout layout = plan(model, threads);
+  const Layout layout = plan(model, threads, options.weights_of != nullptr);
   const size_t need = layout.total + kAlign - 1;
   void* owned = nullptr;
   if (memory == nullptr) {
@@ -179,7 +224,9 @@ Status Instance::create(const gradc_rt_model& model, const InstanceOptions& opti
   Instance* instance = new (static_cast<void*>(base)) Instance;
   instance->model_ = &model;
   instance->owned_block_ = owned;
+  instance->shares_ = options.weights_of != nullptr;
   instance->place(layout, base);
+  if (options.weights_of != nullptr) instance->share(*options.weights_of);
   Status status = instance->pool_.start(threads);
   if (!status.ok()) {
     destroy(instance);
@@ -195,8 +242,8 @@ void Instance::destroy(Instance* instance) {
   void* block = instance->owned_block_;
   free(instance->owned_arena_);
   free(instance->owned_scratch_);
-  free(instance->owned_gradients_);
-  free(instance->owned_steps_);
+  for (void* owned : instance->owned_tensors_)
+    free(owned);
   for (PreparedEntry& entry : instance->entries_)
     free(entry.owned);
   instance->~Instance();
@@ -204,7 +251,18 @@ void Instance::destroy(Instance* instance) {
 }
 
 bool Instance::has_entry(gradc_rt_entry_kind entry) const {
-  return model_->entries[entry].compiled != 0 || model_->ensure_entry != nullptr;
+  return model_->ensure_entry != nullptr || model_->entries[entry].compiled != 0;
+}
+
+/// What has a value of its own for every instance stays apart: the seed, carried states.
+void Instance::share(const Instance& other) {
+  for (size_t i = 0; i < num_tensors(); ++i) {
+    if (!is_weight(tensor(i))) continue;
+    const int64_t index = other.find(tensor(i).name);
+    if (index < 0) continue;
+    void* const memory = other.data(static_cast<size_t>(index));
+    slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = memory;
+  }
 }
 
 Status Instance::grow(const gradc_rt_entry& entry) {
@@ -231,7 +289,7 @@ Status Instance::grow(const gradc_rt_entry& entry) {
   return {};
 }
 
-Status Instance::grow_tensors(gradc_rt_tensor_kind kind, void** owned) {
+Status Instance::ensure_tensors(gradc_rt_tensor_kind kind) {
   size_t bytes = 0;
   for (size_t i = 0; i < num_tensors(); ++i) {
     if (tensor(i).kind != kind) continue;
@@ -241,11 +299,13 @@ Status Instance::grow_tensors(gradc_rt_tensor_kind kind, void** owned) {
   if (bytes == 0) return {};
   char* next = static_cast<char*>(allocate(bytes));
   if (next == nullptr) {
-    return error("out of memory: the %s need %zu bytes",
-                 kind == GRADC_RT_STEP ? "states of a step" : "gradients", bytes);
+    const char* const what = kind == GRADC_RT_STEP     ? "states of a step"
+                             : kind == GRADC_RT_NUMBER ? "numbers of the optimizer"
+                                                       : "gradients";
+    return error("out of memory: the %s need %zu bytes", what, bytes);
   }
   memset(next, 0, bytes);
-  *owned = next;
+  owned_tensors_[kind] = next;
   ++places_;
   for (size_t i = 0; i < num_tensors(); ++i) {
     if (tensor(i).kind != kind) continue;
@@ -257,11 +317,12 @@ Status Instance::grow_tensors(gradc_rt_tensor_kind kind, void** owned) {
 
 Status Instance::prepare(gradc_rt_entry_kind kind) {
   const gradc_rt_entry& entry = model_->entries[kind];
-  if (entry.compiled == 0) {
-    if (model_->ensure_entry == nullptr) {
+  if (model_->ensure_entry == nullptr) {
+    if (entry.compiled == 0) {
       return error("model \"%s\" was compiled without its entry %s", model_->name,
                    entry.name != nullptr ? entry.name : "?");
     }
+  } else {
     const char* message = nullptr;
     if (model_->ensure_entry(model_->user, kind, &message) != 0) {
       return error("%s", message != nullptr ? message : "the entry could not be compiled");
@@ -269,8 +330,10 @@ Status Instance::prepare(gradc_rt_entry_kind kind) {
     if (entry.compiled == 0) return internal_error("entry %s was not compiled", entry.name);
   }
   GRADC_RT_TRY(grow(entry));
-  if (kind == GRADC_RT_GRADIENTS) GRADC_RT_TRY(grow_tensors(GRADC_RT_GRADIENT, &owned_gradients_));
-  if (kind == GRADC_RT_STEP_ENTRY) GRADC_RT_TRY(grow_tensors(GRADC_RT_STEP, &owned_steps_));
+  for (int tensors = 0; tensors < GRADC_RT_TENSOR_KIND_COUNT; ++tensors) {
+    const auto later = static_cast<gradc_rt_tensor_kind>(tensors);
+    if (has_tensors(kind, later)) GRADC_RT_TRY(ensure_tensors(later));
+  }
   PreparedEntry& prepared = entries_[kind];
   if (prepared.pointers == nullptr) {
     prepared.owned = malloc(pointer_bytes(entry));

@@ -12,8 +12,13 @@
 
 namespace gradc::rt {
 
+class Instance;
+
 struct InstanceOptions {
   int32_t threads = 1;  // 0 = as many as there are processors
+  /// Of the same model, for any batch size: its parameters, states and optimizer state are this
+  /// instance's too. It must live longer.
+  const Instance* weights_of = nullptr;
 };
 
 /// Mean and standard deviation of one input, computed from training data
@@ -32,8 +37,6 @@ struct WeightsReader {
   Status (*read)(const void* self, const char* path, SafetensorsFile* out) = nullptr;
   const void* self = nullptr;
 };
-
-class Instance;
 
 /// Who writes an instance's weights in formats that the core does not know.
 struct WeightsWriter {
@@ -59,6 +62,8 @@ class Instance {
   /// before the loop.
   Status prepare(gradc_rt_entry_kind entry);
   bool has_entry(gradc_rt_entry_kind entry) const;
+  /// Takes memory for the tensors of a kind that only some entries have, unless they have theirs.
+  Status ensure_tensors(gradc_rt_tensor_kind kind);
   bool is_prepared(gradc_rt_entry_kind entry) const { return entries_[entry].pointers != nullptr; }
 
   /// Runs a prepared entry on all threads. Never fails, never allocates.
@@ -72,6 +77,14 @@ class Instance {
   /// ops; what earlier data meant is forgotten.
   Status initialize(uint64_t seed);
   void set_seed(uint64_t seed);
+  /// Whether training steps read the optimizer's numbers from its tensors: a host has set one.
+  void set_tuned(bool tuned) { tuned_ = tuned; }
+  gradc_rt_entry_kind step_entry() const {
+    return tuned_ ? GRADC_RT_TUNED_STEP : GRADC_RT_TRAIN_STEP;
+  }
+  gradc_rt_entry_kind tail_entry() const {
+    return tuned_ ? GRADC_RT_TUNED_STEP_TAIL : GRADC_RT_TRAIN_STEP_TAIL;
+  }
   /// Stateful layers begin anew: what they carry from batch to batch becomes zeros.
   void reset_carried();
   uint64_t seed() const { return seed_; }
@@ -132,11 +145,11 @@ class Instance {
     void* owned = nullptr;      // added by prepare()
   };
   Instance() = default;
-  static Layout plan(const gradc_rt_model& model, int32_t threads);
+  static Layout plan(const gradc_rt_model& model, int32_t threads, bool shares);
   void place(const Layout& layout, char* base);
   Status grow(const gradc_rt_entry& entry);
   void* const* pointers_of(gradc_rt_entry_kind entry);
-  Status grow_tensors(gradc_rt_tensor_kind kind, void** owned);
+  void share(const Instance& other);
 
   const gradc_rt_model* model_ = nullptr;
   ThreadPool pool_;
@@ -153,13 +166,14 @@ class Instance {
   size_t block_bytes_ = 0;
   uint64_t seed_ = 0;
   bool checked_ = false;
+  bool shares_ = false;  // weights of another
+  bool tuned_ = false;
   WeightsReader weights_reader_;
   WeightsWriter weights_writer_;
   void* owned_block_ = nullptr;  // freed by destroy(); NULL when the caller gave the memory
   void* owned_arena_ = nullptr;  // an arena that prepare() had to add
   void* owned_scratch_ = nullptr;
-  void* owned_gradients_ = nullptr;
-  void* owned_steps_ = nullptr;
+  void* owned_tensors_[GRADC_RT_TENSOR_KIND_COUNT] = {};  // that ensure_tensors() had to add
   char error_text_[kErrorTextBytes] = {};
 };
 

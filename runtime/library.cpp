@@ -1,6 +1,7 @@
 // The C ABI of compiled libraries over Instance.
 #include "runtime/library.h"
 
+#include "runtime/batch_buffers.h"
 #include "runtime/checked.h"
 #include "runtime/feed.h"
 #include "runtime/instance.h"
@@ -62,41 +63,6 @@ int call(const gradc_rt_handle* handle, Work&& work) {
   return fail(&instance, GRADC_RT_OUT_OF_MEMORY, text);
 }
 
-// Whole batches run on the caller's buffers; smaller ones on the instance's own, where rows can be
-// repeated.
-void bind_all(Instance& instance, gradc_rt_tensor_kind kind, const void* const* buffers,
-              bool whole) {
-  for (int64_t n = 0; n < instance.count_of(kind); ++n) {
-    const size_t index = static_cast<size_t>(instance.nth(kind, n));
-    // Compiled code only reads inputs and targets; the slot table has one type for all.
-    instance.bind(index, whole ? const_cast<void*>(buffers[n]) : nullptr);
-  }
-}
-
-void copy_rows(Instance& instance, gradc_rt_tensor_kind kind, const void* const* buffers,
-               int64_t rows) {
-  const int64_t batch = instance.model().batch_size;
-  for (int64_t n = 0; n < instance.count_of(kind); ++n) {
-    const size_t index = static_cast<size_t>(instance.nth(kind, n));
-    const size_t row_bytes = static_cast<size_t>(instance.tensor(index).bytes / batch);
-    char* own = static_cast<char*>(instance.data(index));
-    for (int64_t row = 0; row < batch; ++row) {
-      memcpy(own + static_cast<size_t>(row) * row_bytes,
-             static_cast<const char*>(buffers[n]) + static_cast<size_t>(row % rows) * row_bytes,
-             row_bytes);
-    }
-  }
-}
-
-void unbind_all(Instance& instance) {
-  for (size_t i = 0; i < instance.num_tensors(); ++i) {
-    const int64_t kind = instance.tensor(i).kind;
-    if (kind == GRADC_RT_INPUT || kind == GRADC_RT_TARGET || kind == GRADC_RT_OUTPUT) {
-      instance.bind(i, nullptr);
-    }
-  }
-}
-
 int check_call(Instance& instance, gradc_rt_entry_kind entry, int64_t rows) {
   if (rows < 1 || rows > instance.model().batch_size) {
     char text[128];
@@ -115,13 +81,6 @@ int check_values(Instance& instance, gradc_rt_tensor_kind kind, const void* cons
   if (!instance.checked()) return GRADC_RT_OK;
   const Status status = check_rows(instance, kind, buffers, rows);
   return status.ok() ? GRADC_RT_OK : fail(&instance, GRADC_RT_BAD_VALUE, status.text.c_str());
-}
-
-bool any_null(const void* const* buffers, int64_t count) {
-  for (int64_t i = 0; i < count; ++i) {
-    if (buffers == nullptr || buffers[i] == nullptr) return true;
-  }
-  return false;
 }
 
 int run_supervised(Instance& instance, const void* const* inputs, const void* const* targets,
@@ -207,11 +166,7 @@ int run_predict(Instance& instance, const void* const* inputs, int64_t rows, voi
   bind_all(instance, GRADC_RT_OUTPUT, const_cast<const void* const*>(outputs), whole);
   if (!whole) copy_rows(instance, GRADC_RT_INPUT, inputs, rows);
   instance.run(GRADC_RT_PREDICT);
-  for (int64_t n = 0; !whole && n < num_outputs; ++n) {
-    const size_t index = static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, n));
-    memcpy(outputs[n], instance.data(index),
-           static_cast<size_t>(instance.tensor(index).bytes / batch * rows));
-  }
+  if (!whole) give_rows(instance, GRADC_RT_OUTPUT, outputs, rows);
   unbind_all(instance);
   return GRADC_RT_OK;
 }
@@ -325,8 +280,8 @@ int gradc_rt_set_checked(gradc_rt_handle* handle, int checked) {
 int gradc_rt_train_step(gradc_rt_handle* handle, const void* const* inputs,
                         const void* const* targets, int64_t rows, float* loss) {
   return call(handle, [&](Instance& instance) {
-    const int status = run_supervised(instance, inputs, targets, rows, GRADC_RT_TRAIN_STEP,
-                                      GRADC_RT_TRAIN_STEP_TAIL);
+    const int status = run_supervised(instance, inputs, targets, rows, instance.step_entry(),
+                                      instance.tail_entry());
     if (status == GRADC_RT_OK && loss != nullptr) *loss = loss_of(instance);
     return status;
   });

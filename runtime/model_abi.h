@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 8
+#define GRADC_RT_ABI_VERSION 9
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -50,9 +50,11 @@ enum gradc_rt_dtype {
 enum gradc_rt_tensor_kind {
   GRADC_RT_PARAMETER = 0, /* "<layer>/<parameter>", trained, initialised from its initializer */
   GRADC_RT_STATE = 1, /* "<layer>/<parameter>", not trained: moving averages, frozen parameters */
-  GRADC_RT_OPTIMIZER_STATE = 2, /* "optimizer/<layer>/<parameter>/<slot>", "optimizer/iteration" */
+  GRADC_RT_OPTIMIZER_STATE = 2, /* "optimizer/<layer>/<parameter>/<slot>", "optimizer/iteration",
+                                   "optimizer/class_weight/<output>" */
   GRADC_RT_INPUT = 3,           /* "input/<name>", first dimension is the batch */
-  GRADC_RT_TARGET = 4,          /* "target/<name>", first dimension is the batch */
+  GRADC_RT_TARGET = 4,          /* "target/<name>", first dimension is the batch; the last may be
+                                   "target/sample_weight" */
   GRADC_RT_OUTPUT = 5,          /* "output/<name>", written by predict */
   GRADC_RT_LOSS = 6,            /* "loss", f32 scalar, mean over what counts in the batch */
   GRADC_RT_METRIC = 7,          /* "metric/<name>", f32 scalar, likewise */
@@ -68,7 +70,14 @@ enum gradc_rt_tensor_kind {
                             hands from one batch to the next; zeros at first */
   GRADC_RT_STEP = 14,    /* "step/...": what the entry of one step reads, gives and keeps; in memory
                             once that entry is prepared */
-  GRADC_RT_TENSOR_KIND_COUNT = 15
+  GRADC_RT_INPUT_GRADIENT = 15,  /* "input_gradient/<name>", of an input's type: what the loss, or
+                                    what is made of the outputs, changes by */
+  GRADC_RT_OUTPUT_GRADIENT = 16, /* "output_gradient/<name>", of an output's type: given by a host
+                                    that has a loss of its own */
+  GRADC_RT_NUMBER = 17, /* "number/<formula>", f64 scalar: the learning rate (NaN: as the schedule
+                           has it), or what the optimizer's rule makes of one of its numbers, where
+                           a host may change it from step to step */
+  GRADC_RT_TENSOR_KIND_COUNT = 18
 };
 
 /* What a metric is of the means of its parts, which stand behind each formula; 0 for 0/0. */
@@ -141,7 +150,8 @@ enum gradc_rt_data_flags {
   GRADC_RT_TARGET_ABOVE_MIN = 4,       /* target_min itself is excluded */
   GRADC_RT_INPUT_ANY_SCALE = 8, /* its scale does not matter: no weights meet the input as it is, or
                                    a rescaling makes the target's */
-  GRADC_RT_TARGET_OF_LOGITS = 16 /* the output is before its softmax or sigmoid */
+  GRADC_RT_TARGET_OF_LOGITS = 16, /* the output is before its softmax or sigmoid */
+  GRADC_RT_TARGET_IS_WEIGHT = 32  /* no target: what each example weighs in the loss */
 };
 
 /* How a text is cut into tokens. */
@@ -177,6 +187,20 @@ typedef struct gradc_rt_column {
   const char* fill_text;
   int64_t flag; /* 1: another value behind, 1 where the cell is missing */
 } gradc_rt_column;
+
+/* What the examples of a class weigh in the loss that is trained on. */
+typedef struct gradc_rt_class_weight {
+  const char* name; /* of the class, or its number */
+  double weight;
+} gradc_rt_class_weight;
+
+enum gradc_rt_resize_fit {
+  GRADC_RT_RESIZE_STRETCH = 0,
+  GRADC_RT_RESIZE_CROP = 1, /* the middle of the image that has the shape */
+  GRADC_RT_RESIZE_PAD = 2   /* zeros beside an image of another shape */
+};
+
+enum gradc_rt_resize_filter { GRADC_RT_RESIZE_BILINEAR = 0, GRADC_RT_RESIZE_NEAREST = 1 };
 
 /* What happens to one input or target between the file and the model, in this order:
  * crop/flip/shift (training only, except the centred crop), x*scale + offset, (x - mean)/std, noise
@@ -221,6 +245,19 @@ typedef struct gradc_rt_data {
   /* Tables: */
   int64_t num_columns; /* 0: all that are neither target nor left out, as numbers */
   const gradc_rt_column* columns;
+  /* Targets of a classification: */
+  int64_t weighted_by; /* n: the n-th tensor, from 1, f32[classes], holds the weights of the classes,
+                          which follow from the data that are trained on; 0: none does */
+  int64_t num_class_weights; /* 0: by how often each class is there; else those, the others 1 */
+  const gradc_rt_class_weight* class_weights;
+  /* Image files: */
+  int64_t resize_height; /* 0: they have the size that is wanted */
+  int64_t resize_width;
+  int64_t resize_fit;    /* gradc_rt_resize_fit */
+  int64_t resize_filter; /* gradc_rt_resize_filter */
+  /* Series, windows over the rows of a table: */
+  int64_t series_stride;  /* rows from window to window; 0: no windows */
+  int64_t series_horizon; /* rows from a window's last one to the target's first */
 } gradc_rt_data;
 
 typedef struct gradc_rt_tensor {
@@ -253,7 +290,30 @@ enum gradc_rt_entry_kind {
                               -> step/output, one step of predict for one example; what later
                               steps need of it stays in the other step/ tensors, zeros at the
                               start of a text */
-  GRADC_RT_ENTRY_COUNT = 7
+  /* For hosts, compiled when they are first called; their tensors of kinds 15 to 17, and gradients,
+   * are in memory once one of them is prepared. */
+  GRADC_RT_TUNED_STEP = 7, /* train_step with the optimizer's numbers read from number/... */
+  GRADC_RT_TUNED_STEP_TAIL = 8,
+  GRADC_RT_APPLY_GRADIENTS = 9, /* gradients -> the update, likewise tuned; adds 1 to
+                                   optimizer/iteration */
+  GRADC_RT_FORWARD = 10,        /* inputs -> outputs, training mode; changes nothing */
+  GRADC_RT_FORWARD_TAIL = 11,
+  /* inputs and targets -> loss and the gradients of parameters, of inputs, of both; training mode.
+   * Those with parameters change states as a training step does, the others nothing. */
+  GRADC_RT_LOSS_TO_PARAMETERS = 12,
+  GRADC_RT_LOSS_TO_PARAMETERS_TAIL = 13,
+  GRADC_RT_LOSS_TO_INPUTS = 14,
+  GRADC_RT_LOSS_TO_INPUTS_TAIL = 15,
+  GRADC_RT_LOSS_TO_ALL = 16,
+  GRADC_RT_LOSS_TO_ALL_TAIL = 17,
+  /* The same from gradients of the outputs: inputs and output gradients -> gradients. */
+  GRADC_RT_OUTPUTS_TO_PARAMETERS = 18,
+  GRADC_RT_OUTPUTS_TO_PARAMETERS_TAIL = 19,
+  GRADC_RT_OUTPUTS_TO_INPUTS = 20,
+  GRADC_RT_OUTPUTS_TO_INPUTS_TAIL = 21,
+  GRADC_RT_OUTPUTS_TO_ALL = 22,
+  GRADC_RT_OUTPUTS_TO_ALL_TAIL = 23,
+  GRADC_RT_ENTRY_COUNT = 24
 };
 
 /* A kernel: compiled code that reads and writes its arguments, each a pointer to dense elements. It
@@ -364,9 +424,10 @@ typedef struct gradc_rt_model {
   int64_t num_facts;
   const gradc_rt_fact* facts; /* distinct names */
   const char* step_remark;    /* language models without the entry of one step: why; else NULL */
-  /* A JIT host compiles entries when they are first needed: called for an entry that is not
-   * compiled, it fills it in place and returns 0, or returns another value with a text in *message
-   * (owned by the host, valid until the next call). NULL in AOT models. */
+  /* A JIT host compiles entries when they are first needed: this fills an entry in place, unless
+   * it is compiled already, and returns 0, or another value with a text in *message (owned by the
+   * host, valid until the next call on the same thread). Instances on several threads may share the
+   * model, so whether an entry is compiled is known after this call only. NULL in AOT models. */
   int64_t (*ensure_entry)(void* user, int64_t kind, const char** message);
   void* user;
 } gradc_rt_model;

@@ -142,7 +142,7 @@ class Trainer {
     steps_ = batches_of(feed_.rows(), batch_);
     order_.resize(static_cast<size_t>(feed_.rows()));
     GRADC_RT_TRY(
-        prepare_entries(instance_, feed_.rows(), GRADC_RT_TRAIN_STEP, GRADC_RT_TRAIN_STEP_TAIL));
+        prepare_entries(instance_, feed_.rows(), instance_.step_entry(), instance_.tail_entry()));
     if (validation_ != nullptr) {
       GRADC_RT_TRY(prepare_entries(instance_, validation_->rows(), GRADC_RT_EVALUATE,
                                    GRADC_RT_EVALUATE_TAIL));
@@ -308,7 +308,7 @@ class Trainer {
     const int64_t valid = valid_rows(feed_.rows(), batch_, state_.step);
     const BatchRequest request{order_.data() + state_.step * batch_, valid, true, options_.seed,
                                state_.epoch};
-    run_batch(instance_, feed_, request, GRADC_RT_TRAIN_STEP, GRADC_RT_TRAIN_STEP_TAIL);
+    run_batch(instance_, feed_, request, instance_.step_entry(), instance_.tail_entry());
     state_.sums.add(instance_, valid);
     ++state_.step;
     ++state_.total_steps;

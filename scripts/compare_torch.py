@@ -82,7 +82,8 @@ def run_gradc(gradc, case, entry, tensors, directory, steps=None):
 
 
 def inputs_of(case, params, entry="gradients"):
-    target = {} if entry == "predict" else {f"target/{case.target}": case.y}
+    target = case.y if isinstance(case.y, dict) else {f"target/{case.target}": case.y}
+    target = {} if entry == "predict" else target
     arrays = case.x if isinstance(case.x, dict) else {"x": case.x}
     return {**{f"input/{k}": v for k, v in arrays.items()}, **target, **params}
 

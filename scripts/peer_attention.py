@@ -247,15 +247,19 @@ def masked_value(make_case, rng, function, **options):
     return case_of(make_case, rng, name, layers, forward, params, x)
 
 
-def raw_op(make_case, rng, name, shape, seen, mask=None, **attributes):
-    """The op itself behind a projection of the query, with a mask that is added."""
+def raw_op(make_case, rng, name, shape, seen, mask=None, factors=None, **attributes):
+    """The op itself behind a projection of the query, with a mask that is added, and factors of the weights, those of
+    dropout."""
     inputs = {"query": shape, "key": seen, "value": (*seen[:-1], 2)} | ({"mask": mask} if mask else {})
-    x = drawn(rng, name, **inputs)
+    x = drawn(rng, name, **inputs | ({"factors": factors} if factors else {}))
     if mask:
         x["mask"][0, ..., 1:] = -1e30
+    if factors:
+        x["factors"] = np.where(x["factors"] > -0.6, 1 / 0.75, 0).astype("f4")
+        attributes["factors"] = True
+    more = (["mask"] if mask else []) + (["factors"] if factors else [])
     layers = [{"type": "dense", "name": "d", "units": shape[-1], "inputs": "query"},
-              {"type": "op.attention", "name": "a", "inputs": ["d", "key", "value"] + (["mask"] if mask else []),
-               "attributes": attributes}]
+              {"type": "op.attention", "name": "a", "inputs": ["d", "key", "value"] + more, "attributes": attributes}]
 
     def forward(p, x):
         q = x["query"] @ p["d/kernel"] + p["d/bias"]
@@ -263,7 +267,8 @@ def raw_op(make_case, rng, name, shape, seen, mask=None, **attributes):
         scores = q @ k.transpose(-1, -2) * attributes.get("scale", 1.0)
         if mask:
             scores = scores + x["mask"]
-        return weights_of(scores, seen_keys(shape[1], seen[1], attributes.get("causal"), None)) @ v
+        weights = weights_of(scores, seen_keys(shape[1], seen[1], attributes.get("causal"), None))
+        return (weights * x["factors"] if factors else weights) @ v
 
     return case_of(make_case, rng, name, layers, forward, {"d/kernel": (shape[-1],) * 2, "d/bias": (shape[-1],)}, x)
 
@@ -396,6 +401,7 @@ def cases(make_case, rng):
     yield masked_case(make_case, rng, "attention_alibi_masked_all", by_formula, type="multi_head_attention", num_heads=2,
                       key_dim=2, **slopes)
     yield heads("alibi_long", num_heads=2, key_dim=4, inputs={"query": (100, 4), "value": (100, 4)}, **slopes, **causal)
+    yield heads("alibi_long_all", num_heads=3, key_dim=2, inputs={"query": (70, 4), "value": (133, 4)}, **slopes)
     yield axes_case(make_case, rng, "attention_axes_one", (3, 4, D), attention_axes=2)
     yield axes_case(make_case, rng, "attention_axes_first", (3, 4, D), attention_axes=[1], use_causal_mask=True)
     yield axes_case(make_case, rng, "attention_axes_two", (2, 3, 4, D), attention_axes=[-2, 2])
@@ -426,6 +432,8 @@ def cases(make_case, rng):
     yield heads("long_group", **group, num_query_heads=4, num_key_value_heads=2, inputs={"query": (99, 4), "value": (129, 4)},
                 **causal)
     yield raw_op(make_case, rng, "attention_long_op", (3, 65, 2), (3, 130, 2), (3, 1, 130), scale=0.5)
+    yield raw_op(make_case, rng, "attention_op_dropped", (4, T, 3), (2, S, 3), (4, T, S), (4, T, S), scale=0.5)
+    yield raw_op(make_case, rng, "attention_long_dropped", (2, 67, 2), (1, 131, 2), None, (2, 67, 131), causal=True)
     yield from rms_cases(make_case, rng)
     yield from position_cases(make_case, rng)
     yield transformer(make_case, rng, False)

@@ -13,6 +13,7 @@ import peer_attention
 import peer_conv_lstm
 import peer_images
 import peer_losses
+import peer_weights
 import peer_norm
 import peer_optimizers
 import peer_penalties
@@ -359,6 +360,7 @@ def sequence_cases():
     yield from peer_conv_lstm.cases(Case, rng)
     yield from peer_attention.cases(Case, rng)
     yield from peer_losses.cases(Case, rng)
+    yield from peer_weights.cases(Case, rng)
     yield from peer_tied.cases(Case, rng)
     yield from peer_results.cases(Case, rng)
     yield from peer_spatial.cases(Case, rng)

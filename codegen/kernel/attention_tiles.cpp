@@ -61,18 +61,19 @@ AttentionShape::AttentionShape(const Graph& body, const Node& node)
   group = query[query.rank() - 3] / kv_heads;
   width = query.back();
   value_width = body.type(node.operands[2]).shape.back();
-  dtype = body.type(node.operands[0]).dtype;
-  multiply = attrs.multiply.value_or(dtype);
+  const DType given = body.type(node.operands[0]).dtype;
+  dtype = accumulator_dtype(given);
+  multiply = attrs.multiply.value_or(given);
 }
 
-AttentionKernel::AttentionKernel(Unit& unit, const Node& node, size_t mask,
+AttentionKernel::AttentionKernel(Unit& unit, const Node& node, size_t fixed,
                                  const std::string& suffix)
     : unit_(unit),
       node_(node),
       shape_(unit.body(), node),
+      at_(shape_.attrs, fixed, node.operands.size()),
       frame_(unit.frame(suffix)),
       e_(kernel_, unit.body()) {
-  if (node.operands.size() > mask) mask_ = node.operands[mask];
   kernel_.name = frame_.kernel.name;
   kernel_.flops = node_flops(unit.body(), node);
 }
@@ -216,8 +217,8 @@ Affine AttentionKernel::query_at(const Affine& step, int64_t width, const Affine
   return sum(times(sum(times(head, shape_.queries.steps), step), width), column);
 }
 
-ExprId AttentionKernel::mask_at(const Affine& query, const Affine& key) {
-  const Shape& shape = unit_.body().type(mask_).shape;
+ExprId AttentionKernel::of_score(size_t index, const Affine& query, const Affine& key) {
+  const Shape& shape = unit_.body().type(node_.operands[index]).shape;
   std::vector<Affine> axes = leading_;
   axes.push_back(sum(times(kv_, shape_.group), member_));
   axes.push_back(query);
@@ -227,22 +228,51 @@ ExprId AttentionKernel::mask_at(const Affine& query, const Affine& key) {
     at = times(at, shape[axis]);
     if (shape[axis] != 1) at.add(axes[static_cast<size_t>(axis)]);
   }
-  return e_.value(mask_, {at, {}});
+  return e_.value(node_.operands[index], {at, {}});
 }
 
 ExprId AttentionKernel::score(ExprId product, const Affine& query, const Affine& key) {
   KernelBuilder& b = e_.builder();
   const ExprId unseen = number(-std::numeric_limits<double>::infinity());
   ExprId result = op(ScalarOp::kMul, product, number(shape_.attrs.scale));
+  if (at_.slopes) {
+    const ExprId slope = operand(*at_.slopes, sum(times(kv_, shape_.group), member_));
+    const ExprId behind = b.cast(b.index(sum(query, times(key, -1)), DType::kI32), shape_.dtype);
+    const ExprId lost = op(ScalarOp::kMul, slope, op(ScalarOp::kAbs, behind));
+    result = op(ScalarOp::kSub, result, lost);
+  }
   if (shape_.attrs.causal) {
     const Index beyond{sum(key, times(query, -1)), {}};
     const ExprId seen = e_.in_range(beyond, -kFar, 0);
     if (seen.valid()) result = b.scalar(ScalarOp::kSelect, shape_.dtype, seen, result, unseen);
   }
-  if (!mask_.valid()) return result;
-  const ExprId mask = mask_at(query, key);
-  if (unit_.body().type(mask_).dtype != DType::kBool) return op(ScalarOp::kAdd, result, mask);
+  if (!at_.mask) return result;
+  const ExprId mask = of_score(*at_.mask, query, key);
+  if (unit_.body().type(node_.operands[*at_.mask]).dtype != DType::kBool)
+    return op(ScalarOp::kAdd, result, b.cast(mask, shape_.dtype));
   return b.scalar(ScalarOp::kSelect, shape_.dtype, mask, result, unseen);
+}
+
+/// The keys of a group of four are unrolled: where they are drawn, they are the words of one block
+/// of random bits.
+void AttentionKernel::multiply_factors(const Affine& first, const Affine& key, int64_t count,
+                                       BufferId out) {
+  constexpr int64_t kWords = 4;
+  const auto one = [&](const Affine& j, const Affine& i) {
+    const ExprId factor = of_score(*at_.factors, sum(first, i), sum(key, j));
+    store(out, tile_at(j, i),
+          op(ScalarOp::kMul, load(tile_, tile_at(j, i)), e_.builder().cast(factor, shape_.dtype)));
+  };
+  vector("i", rows_, [&](const Affine& i) {
+    loop("group", count / kWords, LoopKind::kSerial, [&](const Affine& group) {
+      loop("word", kWords, LoopKind::kUnroll,
+           [&](const Affine& word) { one(sum(times(group, kWords), word), i); });
+    });
+    const int64_t done = count / kWords * kWords;
+    if (done == count) return;
+    loop("rest", count - done, LoopKind::kUnroll,
+         [&](const Affine& word) { one(sum(Affine::constant(done), word), i); });
+  });
 }
 
 void AttentionKernel::transpose_queries(size_t index, int64_t width, const Affine& first,

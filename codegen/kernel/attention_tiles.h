@@ -6,7 +6,7 @@
 
 #include "codegen/kernel/emitter.h"
 #include "codegen/kernel/lower_unit.h"
-#include "ir/op_attrs.h"
+#include "ir/attention_operands.h"
 
 #include <functional>
 #include <memory>
@@ -36,7 +36,7 @@ struct AttentionShape {
   int64_t value_width = 1;
   StepBlocks queries;
   StepBlocks keys;
-  DType dtype = DType::kF32;
+  DType dtype = DType::kF32;     ///< in which everything is computed
   DType multiply = DType::kF32;  ///< of the products' operands
 
   AttentionShape(const Graph& body, const Node& node);
@@ -45,8 +45,8 @@ struct AttentionShape {
 /// One kernel of attention while it is made.
 class AttentionKernel {
  public:
-  /// `mask`: which operand the mask is, if the node has so many.
-  AttentionKernel(Unit& unit, const Node& node, size_t mask, const std::string& suffix);
+  /// Mask, slopes and factors stand behind `fixed` operands.
+  AttentionKernel(Unit& unit, const Node& node, size_t fixed, const std::string& suffix);
 
  protected:
   using Body = std::function<void(const Affine&)>;
@@ -78,8 +78,10 @@ class AttentionKernel {
   // ---- values
   BufferId local(const std::string& name, int64_t elements);
   ExprId load(BufferId buffer, const Affine& at) { return e_.builder().load(buffer, at); }
+  /// The value is rounded to the buffer's type.
   void store(BufferId buffer, const Affine& at, ExprId value, bool add = false) {
-    e_.block().push_back(Store{buffer, at, {}, value, add});
+    const ExprId stored = e_.builder().cast(value, kernel_.buffer(buffer).dtype);
+    e_.block().push_back(Store{buffer, at, {}, stored, add});
   }
   ExprId number(double value) { return e_.builder().constant(value, shape_.dtype); }
   ExprId op(ScalarOp op, ExprId a, ExprId b = {}) {
@@ -88,11 +90,16 @@ class AttentionKernel {
   /// Position of a step of the current head of queries, or keys, in rows of a width.
   Affine query_at(const Affine& step, int64_t width, const Affine& column) const;
   Affine key_at(const Affine& step, int64_t width, const Affine& column) const;
+  /// In the type in which everything is computed.
   ExprId operand(size_t index, const Affine& at) {
-    return e_.value(node_.operands[index], {at, {}});
+    return e_.builder().cast(e_.value(node_.operands[index], {at, {}}), shape_.dtype);
   }
-  /// A product as a score: scaled, and -infinity where the query does not see the key.
+  /// A product as a score: scaled, less the slope's part, and -infinity where the query does not
+  /// see the key.
   ExprId score(ExprId product, const Affine& query, const Affine& key);
+  bool has_factors() const { return at_.factors.has_value(); }
+  /// tile_ times the factors of the block's queries, from `first` on, and `count` keys, to `out`.
+  void multiply_factors(const Affine& first, const Affine& key, int64_t count, BufferId out);
   /// [rows][width] of an operand from query `first`, as [width][rows].
   void transpose_queries(size_t index, int64_t width, const Affine& first, int64_t rows,
                          BufferId out);
@@ -106,7 +113,7 @@ class AttentionKernel {
   Unit& unit_;
   const Node& node_;
   AttentionShape shape_;
-  ValueId mask_;
+  AttentionOperands at_;
   Unit::Frame frame_;
   Kernel kernel_;
   Emitter e_;
@@ -118,7 +125,8 @@ class AttentionKernel {
 
  private:
   Affine flat_key_head() const;
-  ExprId mask_at(const Affine& query, const Affine& key);
+  /// An operand of the rank of the scores, at one of them.
+  ExprId of_score(size_t index, const Affine& query, const Affine& key);
 };
 
 /// x * factor.

@@ -13,14 +13,14 @@ Status lower_attention_grad(Unit& unit, const Node& node);
 
 namespace {
 
-constexpr size_t kMask = 3;
+constexpr size_t kOperands = 3;
 constexpr double kLowestScore = -3e38;  // lower ones are those of keys not seen
 
 class ForwardKernel : public AttentionKernel {
  public:
   /// A kernel for all whole blocks of queries, or for the rest.
   ForwardKernel(Unit& unit, const Node& node, bool rest)
-      : AttentionKernel(unit, node, kMask, rest ? ".rest" : ""), rest_(rest) {
+      : AttentionKernel(unit, node, kOperands, rest ? ".rest" : ""), rest_(rest) {
     rows_ = rest ? shape_.queries.rest() : shape_.queries.size;
   }
 
@@ -52,6 +52,7 @@ class ForwardKernel : public AttentionKernel {
     each_key_block(first, rows_, [&](const Affine& key, int64_t count) {
       scores(first, key, count);
       exponentials(count);
+      if (has_factors()) multiply_factors(first, key, count, tile_);
       products(key, count);
     });
     finish_rows(first);

@@ -5,6 +5,9 @@
 #include "codegen/kernel/attention_tiles.h"
 #include "ir/op.h"
 
+#include <array>
+#include <string>
+
 namespace gradc::kernel {
 
 Status lower_attention_grad(Unit& unit, const Node& node);
@@ -14,16 +17,16 @@ namespace {
 constexpr size_t kDResult = 3;
 constexpr size_t kLogSum = 4;
 constexpr size_t kDelta = 5;
-constexpr size_t kMask = 6;
+constexpr size_t kOperands = 6;
 
 class BackwardKernel : public AttentionKernel {
  public:
-  BackwardKernel(Unit& unit, const Node& node) : AttentionKernel(unit, node, kMask, "") {}
+  BackwardKernel(Unit& unit, const Node& node) : AttentionKernel(unit, node, kOperands, "") {}
 
   Status run() {
     dquery_ = result(0, BufferRole::kOut);
-    dkey_ = result(1, BufferRole::kInOut);
-    dvalue_ = result(2, BufferRole::kInOut);
+    dkey_ = sums_of(1);
+    dvalue_ = sums_of(2);
     kernel_.buffers = frame_.kernel.buffers;
     for (const auto& [value, buffer] : frame_.kernel.bindings)
       e_.bind_buffer(value, buffer);
@@ -31,6 +34,7 @@ class BackwardKernel : public AttentionKernel {
     queries_ = local("queries", shape_.width * rows);
     dresult_ = local("dresult", shape_.value_width * rows);
     tile_ = local("tile", shape_.keys.size * rows);
+    kept_ = has_factors() ? local("kept", shape_.keys.size * rows) : tile_;
     sums_ = local("sums", shape_.width * rows);
     share(1, 1, [&](const Affine&) {
       const int64_t steps = shape_.keys.steps;
@@ -43,11 +47,31 @@ class BackwardKernel : public AttentionKernel {
              [&](const Affine& at) { block(times(at, queries.size), queries.size); });
         if (queries.rest() > 0) block(Affine::constant(queries.rest_first()), queries.rest());
       });
+      round_sums(1, dkey_, shape_.width);
+      round_sums(2, dvalue_, shape_.value_width);
     });
     return finish();
   }
 
  private:
+  bool is_rounded() const { return unit_.body().type(node_.operands[0]).dtype != shape_.dtype; }
+
+  /// Where a result is added up: its own place, or numbers of the type in which sums are made.
+  BufferId sums_of(size_t index) {
+    if (!is_rounded()) return result(index, BufferRole::kInOut);
+    rounded_[index] = result(index, BufferRole::kOut);
+    const Shape& shape = unit_.body().type(node_.results[index]).shape;
+    return frame_.add("sums" + std::to_string(index), shape_.dtype, shape, BufferRole::kInOut,
+                      unit_.temporary(shape_.dtype, shape));
+  }
+  void round_sums(size_t index, BufferId sums, int64_t width) {
+    if (!is_rounded()) return;
+    const Affine first = key_at({}, width, {});
+    vector("x", shape_.keys.steps * width, [&](const Affine& x) {
+      store(rounded_[index], sum(first, x), load(sums, sum(first, x)));
+    });
+  }
+
   void block(const Affine& first, int64_t rows) {
     rows_ = rows;
     transpose_queries(0, shape_.width, first, rows, queries_);
@@ -55,9 +79,10 @@ class BackwardKernel : public AttentionKernel {
     fill(sums_, {}, shape_.width * rows, 0.0);
     each_key_block(first, rows, [&](const Affine& key, int64_t count) {
       weights(first, key, count);
-      add_to_keys(dvalue_, kDResult, shape_.value_width, first, key, count);
+      if (has_factors()) multiply_factors(first, key, count, kept_);
+      add_to_keys(dvalue_, kept_, kDResult, shape_.value_width, first, key, count);
       scores_gradient(first, key, count);
-      add_to_keys(dkey_, 0, shape_.width, first, key, count);
+      add_to_keys(dkey_, tile_, 0, shape_.width, first, key, count);
       add_to_queries(key, count);
     });
     loop("i", rows, LoopKind::kSerial, [&](const Affine& i) {
@@ -86,18 +111,22 @@ class BackwardKernel : public AttentionKernel {
         [&](const Affine& i, const Affine& d) { return load(dresult_, tile_at(d, i)); },
         [&](const Affine& j, const Affine& i, ExprId product) {
           const ExprId delta = of_row(kDelta, sum(first, i));
+          const ExprId weight = load(tile_, tile_at(j, i));
           const ExprId of =
-              op(ScalarOp::kMul, load(tile_, tile_at(j, i)), op(ScalarOp::kSub, product, delta));
+              has_factors()
+                  ? op(ScalarOp::kSub, op(ScalarOp::kMul, load(kept_, tile_at(j, i)), product),
+                       op(ScalarOp::kMul, weight, delta))
+                  : op(ScalarOp::kMul, weight, op(ScalarOp::kSub, product, delta));
           store(tile_, tile_at(j, i), op(ScalarOp::kMul, of, number(shape_.attrs.scale)));
         });
   }
 
-  /// Adds tile x rows of an operand of queries to the gradient of the keys, or values.
-  void add_to_keys(BufferId out, size_t index, int64_t width, const Affine& first,
+  /// Adds a tile x rows of an operand of queries to the gradient of the keys, or values.
+  void add_to_keys(BufferId out, BufferId tile, size_t index, int64_t width, const Affine& first,
                    const Affine& key, int64_t count) {
     contract(
         count, width, rows_,
-        [&](const Affine& j, const Affine& i) { return load(tile_, tile_at(j, i)); },
+        [&](const Affine& j, const Affine& i) { return load(tile, tile_at(j, i)); },
         [&](const Affine& d, const Affine& i) {
           return operand(index, query_at(sum(first, i), width, d));
         },
@@ -119,7 +148,9 @@ class BackwardKernel : public AttentionKernel {
   }
 
   BufferId dquery_, dkey_, dvalue_;
+  std::array<BufferId, 3> rounded_;  ///< results that are sums rounded
   BufferId dresult_, sums_;
+  BufferId kept_;  ///< the tile of weights times factors
 };
 
 }  // namespace

@@ -307,8 +307,8 @@ class Unfused {
     return append(part.lowered(), arguments, node.results);
   }
 
-  Status append(LoweredUnit& part, const std::vector<ValueId>& arguments,
-                const std::vector<ValueId>& results) {
+  Status append(LoweredUnit& part, std::span<const ValueId> arguments,
+                std::span<const ValueId> results) {
     LoweredUnit& all = unit_.lowered();
     const size_t temporaries = all.temporaries.size();
     const size_t constants = all.constants.size();

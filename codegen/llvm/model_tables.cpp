@@ -155,6 +155,15 @@ class TableEmitter {
     return array(list, "columns");
   }
 
+  llvm::Constant* class_weights(const gradc_rt_data& data) {
+    std::vector<llvm::Constant*> list;
+    for (int64_t i = 0; i < data.num_class_weights; ++i) {
+      const gradc_rt_class_weight& one = data.class_weights[i];
+      list.push_back(Fields(module_).pointer(text(one.name)).number(one.weight).finish());
+    }
+    return array(list, "class_weights");
+  }
+
   llvm::Constant* preprocessing(const gradc_rt_data* data) {
     if (data == nullptr) return nullptr;
     return global(Fields(module_)
@@ -188,6 +197,15 @@ class TableEmitter {
                       .integer(data->mask_token_id)
                       .integer(data->num_columns)
                       .pointer(columns(*data))
+                      .integer(data->weighted_by)
+                      .integer(data->num_class_weights)
+                      .pointer(class_weights(*data))
+                      .integer(data->resize_height)
+                      .integer(data->resize_width)
+                      .integer(data->resize_fit)
+                      .integer(data->resize_filter)
+                      .integer(data->series_stride)
+                      .integer(data->series_horizon)
                       .finish(),
                   "preprocessing");
   }

@@ -52,9 +52,8 @@ bool infer_over_axes(LayerInferArgs& a, bool infer_steps(LayerInferArgs&));
 /// The same of LayerDef::build.
 Val build_over_axes(const LayerBuildArgs& a, Val build_steps(const LayerBuildArgs&));
 
-/// What ALiBi adds to the scores [.., heads, queries, keys] of a query and a key, minus infinity
-/// where `seen` (bool, or empty) says so.
-Val with_alibi(Val query, Val key, bool causal, Val seen);
+/// The slopes of ALiBi, one for each head.
+Val alibi(Builder& builder, int64_t heads, DType dtype);
 
 /// What the graph makes on the way must be in range.
 bool in_range(LayerInferArgs& a, const Ints& shape);
@@ -67,10 +66,14 @@ inline constexpr size_t key_input(size_t inputs) {
   return inputs > 2 ? 2 : value_input(inputs);
 }
 
-/// The attention op on [batch, heads, steps, width], some of its weights dropped in training;
-/// `seen` is bool of the rank of the scores, or empty. Null or where the weights go, before
+/// What a call of attention looks at: values [batch, heads, steps, width].
+struct Attended {
+  Val query, key, value;
+  Val seen;    ///< bool of the rank of the scores, or empty
+  Val slopes;  ///< of the heads, or empty
+};
+/// The attention op, some of its weights dropped in training. Null or where the weights go, before
 /// dropout.
-Val attended(const LayerBuildArgs& a, Val query, Val key, Val value, AttentionAttrs attrs, Val seen,
-             Val* weights);
+Val attended(const LayerBuildArgs& a, const Attended& of, AttentionAttrs attrs, Val* weights);
 
 }  // namespace gradc::layers

@@ -219,12 +219,11 @@ Val build_heads(const LayerBuildArgs& a, const Heads& heads) {
   }
   const AttentionAttrs attrs{.causal = options.flag("use_causal_mask"),
                              .scale = 1.0 / std::sqrt(static_cast<double>(heads.key_width))};
-  Val seen = seen_keys(a);
-  if (options.flag("use_alibi")) seen = with_alibi(query, key, attrs.causal, seen);
+  Attended of{query, key, value, seen_keys(a), {}};
+  if (options.flag("use_alibi")) of.slopes = alibi(a.builder, heads.query, query.dtype());
   Val scores;
   const bool gives = options.flag("return_attention_scores");
-  const Val result = transpose(
-      attended(a, query, key, value, attrs, seen, gives ? &scores : nullptr), {0, 2, 1, 3});
+  const Val result = transpose(attended(a, of, attrs, gives ? &scores : nullptr), {0, 2, 1, 3});
   if (gives) a.give(kScores, scores);
   const int64_t steps = result.shape()[1];
   const int64_t width = heads.query * heads.value_width;
@@ -267,23 +266,27 @@ bool in_range(LayerInferArgs& a, const Ints& shape) {
   return a.mismatch("makes values of shape {}, which are too many", shape_text(shape));
 }
 
-Val attended(const LayerBuildArgs& a, Val query, Val key, Val value, AttentionAttrs attrs, Val seen,
-             Val* weights) {
+Val attended(const LayerBuildArgs& a, const Attended& of, AttentionAttrs attrs, Val* weights) {
   attrs.multiply = a.layer.policy.short_float;
-  const Shape scores = {a.batch(), query.shape()[1], query.shape()[2], key.shape()[2]};
+  attrs.slopes = of.slopes.valid();
+  const Shape scores = {a.batch(), of.query.shape()[1], of.query.shape()[2], of.key.shape()[2]};
   const Val kept = keep_mask(a, a.options().number("dropout"), scores.to_vector());
-  const bool whole = !kept.valid() && weights == nullptr;
-  std::vector<Val> operands = {query, key};
-  if (whole) operands.push_back(value);
-  if (seen.valid()) operands.push_back(seen);
-  if (whole) return a.builder.add(Op::kAttention, operands, make_attrs(attrs));
+  std::vector<Val> operands = {of.query, of.key};
+  if (weights == nullptr) operands.push_back(of.value);
+  if (of.seen.valid()) operands.push_back(of.seen);
+  if (of.slopes.valid()) operands.push_back(of.slopes);
+  if (weights == nullptr) {
+    attrs.factors = kept.valid();
+    if (kept.valid()) operands.push_back(kept);
+    return a.builder.add(Op::kAttention, operands, make_attrs(attrs));
+  }
   Val shares = a.builder.add(Op::kAttentionWeights, operands, make_attrs(attrs));
-  if (weights != nullptr) *weights = shares;
+  *weights = shares;
   if (kept.valid()) shares = shares * kept;
-  const int64_t kv_heads = value.shape()[1];
+  const int64_t kv_heads = of.value.shape()[1];
   const int64_t rows = scores[1] / kv_heads * scores[2];
-  const Val result = matmul(reshape(shares, Shape{a.batch(), kv_heads, rows, scores[3]}), value);
-  return reshape(result, Shape{a.batch(), scores[1], scores[2], value.shape()[3]});
+  const Val result = matmul(reshape(shares, Shape{a.batch(), kv_heads, rows, scores[3]}), of.value);
+  return reshape(result, Shape{a.batch(), scores[1], scores[2], of.value.shape()[3]});
 }
 
 constexpr NamedInput kAttentionMask[] = {{"attention_mask",

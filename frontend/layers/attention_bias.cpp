@@ -2,9 +2,7 @@
 // that lies between query and key.
 #include "frontend/layers/attend.h"
 
-#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <vector>
 
 namespace gradc::layers {
@@ -26,25 +24,8 @@ std::vector<double> alibi_slopes(int64_t heads) {
 
 }  // namespace
 
-/// A query that sees no later key gets the same weights whatever is added to all of its scores, so
-/// one row serves all queries: nothing of the extent of the scores is made.
-Val with_alibi(Val query, Val key, bool causal, Val seen) {
-  Builder& builder = query.builder();
-  const int64_t keys = key.shape()[2];
-  const Shape shape = {1, query.shape()[1], causal ? 1 : query.shape()[2], keys};
-  const auto index = [&](int axis) {
-    return cast(iota(builder, {DType::kI32, shape}, axis), query.dtype());
-  };
-  const Val behind =
-      causal ? index(3) - static_cast<double>(keys - 1) : neg(abs(index(3) - index(2)));
-  const Val slopes = builder.constant({query.dtype(), Shape{shape[1]}}, alibi_slopes(shape[1]));
-  const Val bias = behind * broadcast(slopes, shape, {1});
-  if (!seen.valid()) return bias;
-  Shape both = shape;
-  for (int axis = 0; axis < both.rank(); ++axis)
-    both[axis] = std::max(both[axis], seen.shape()[axis]);
-  return select(broadcast_to(seen, both), broadcast_to(bias, both),
-                -std::numeric_limits<double>::infinity());
+Val alibi(Builder& builder, int64_t heads, DType dtype) {
+  return builder.constant({dtype, Shape{heads}}, alibi_slopes(heads));
 }
 
 }  // namespace gradc::layers

@@ -134,8 +134,8 @@ Val build_attention(const LayerBuildArgs& a) {
     const Val shares = a.builder.add(Op::kAttentionWeights, operands, make_attrs(own));
     return mixed_values(a, reshape(shares, Shape{a.batch(), query.shape()[1], key.shape()[2]}));
   }
-  const Val result =
-      attended(a, with_head(query), key, with_head(a.in(value)), attrs, seen, nullptr);
+  const Attended of{with_head(query), key, with_head(a.in(value)), seen, {}};
+  const Val result = attended(a, of, attrs, nullptr);
   return of_counted(a, reshape(result, Shape{a.batch(), result.shape()[2], result.shape()[3]}));
 }
 

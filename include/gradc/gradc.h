@@ -39,7 +39,7 @@ typedef struct gradc_options {
 typedef struct gradc_tensor_info {
   const char* name;  /* lives as long as the session */
   const char* kind;  /* parameter, state, optimizer_state, input, target, output, loss, metric,
-                        gradient,  carried */
+                        gradient, carried, input_gradient, output_gradient */
   const char* dtype; /* f32, i32, ... */
   int32_t rank;
   const int64_t* shape; /* rank extents; inputs, targets and outputs: with the batch first */
@@ -87,6 +87,54 @@ GRADC_API gradc_status gradc_session_predict(gradc_session* session, const void*
                                              size_t num_inputs, int64_t rows, void* const* outputs,
                                              size_t num_outputs);
 
+/* Training by hand. gradients and apply_gradients after it are a step, to the last bit; between
+ * them the host may read and change the gradients, which are in the session's memory
+ * (gradc_session_memory of "gradient/<parameter>"). What these calls run is compiled when they are
+ * first made.
+ *
+ * Loss (may be NULL) and its gradients, in training mode, for rows as step takes them. parameters
+ * != 0: of all parameters; moving averages and carried states then change as in a step.
+ * input_gradients gets those of the inputs of floating point, in their order; NULL with
+ * num_input_gradients 0: not asked for. */
+GRADC_API gradc_status gradc_session_gradients(gradc_session* session, const void* const* inputs,
+                                               size_t num_inputs, const void* const* targets,
+                                               size_t num_targets, int64_t rows, float* loss,
+                                               int32_t parameters, void* const* input_gradients,
+                                               size_t num_input_gradients);
+/* The optimizer's step from the gradients in the session's memory, whoever put them there. */
+GRADC_API gradc_status gradc_session_apply_gradients(gradc_session* session);
+/* Outputs in training mode of at most a batch, for a loss of the host's own; changes nothing, and
+ * backward on the same rows draws the same. */
+GRADC_API gradc_status gradc_session_forward(gradc_session* session, const void* const* inputs,
+                                             size_t num_inputs, int64_t rows, void* const* outputs,
+                                             size_t num_outputs);
+/* The gradients of what a host makes of the outputs, from its gradients of the outputs of floating
+ * point, in order; else as gradc_session_gradients. */
+GRADC_API gradc_status gradc_session_backward(gradc_session* session, const void* const* inputs,
+                                              size_t num_inputs,
+                                              const void* const* output_gradients,
+                                              size_t num_output_gradients, int64_t rows,
+                                              int32_t parameters, void* const* input_gradients,
+                                              size_t num_input_gradients);
+
+/* The optimizer's numbers that may change while training goes on: "learning_rate", then others as
+ * its options are named. NULL beyond the last; the text lives as long as the session. */
+GRADC_API const char* gradc_session_hyperparameter_name(const gradc_session* session, size_t index);
+/* What the next step takes. */
+GRADC_API gradc_status gradc_session_hyperparameter(gradc_session* session, const char* name,
+                                                    double* value);
+/* From the next step on. A learning rate takes the place of its schedule; NaN gives it back. */
+GRADC_API gradc_status gradc_session_set_hyperparameter(gradc_session* session, const char* name,
+                                                        double value);
+
+/* Another session of the same model and code, for another thread, or of another batch size; with
+ * share_weights its parameters, states and optimizer state are those of `session`, which then only
+ * one of them may change at a time, and while none reads. They may be destroyed in any order.
+ * options may be NULL. On failure NULL, with the text in error. */
+GRADC_API gradc_session* gradc_session_another(gradc_session* session, const gradc_options* options,
+                                               int32_t share_weights, char* error,
+                                               size_t error_size);
+
 /* What the command's train takes; all zero but data is the plainest. */
 typedef struct gradc_train_options {
   const char* data; /* as --data of the command */
@@ -117,8 +165,8 @@ GRADC_API gradc_status gradc_session_get(gradc_session* session, const char* nam
                                          size_t bytes);
 GRADC_API gradc_status gradc_session_set(gradc_session* session, const char* name, const void* data,
                                          size_t bytes);
-/* The memory of a parameter or state, to read or write in place between calls, as long as the
- * session lives; NULL for an unknown name. *bytes may be NULL. */
+/* The memory of a parameter, of a state, or of a parameter's gradient, to read or write in place
+ * between calls, as long as the session lives; NULL for an unknown name. *bytes may be NULL. */
 GRADC_API void* gradc_session_memory(gradc_session* session, const char* name, size_t* bytes);
 GRADC_API gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed);
 /* Stateful layers begin anew: what they carry from batch to batch becomes zeros. */

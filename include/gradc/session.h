@@ -11,16 +11,18 @@
 //
 // Buffers hold what the network is given: the model's "data" section (scale, one_hot, ...) is for
 // files, train() applies it and step() does not.
-// A Session is used by one caller at a time; several sessions live side by side and share nothing.
-// Nothing here ends the process: running out of memory or of threads is a status, and no exception
-// leaves a function that gives one. In a child of fork() a session with threads of its own says
-// that it cannot be used. After warm_up() a step, an evaluation and a prediction allocate nothing
-// and copy nothing but what they compute.
+// A Session is used by one caller at a time; several sessions live side by side, each on a thread
+// of its own. They share nothing, unless another() made one of the other. Nothing here ends the
+// process: running out of memory or of threads is a status, and no exception leaves a function that
+// gives one. In a child of fork() a session with threads of its own says that it cannot be used.
+// After warm_up() a step, an evaluation and a prediction allocate nothing and copy nothing but what
+// they compute.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -52,7 +54,9 @@ enum class TensorKind : uint8_t {
   kLoss,
   kMetric,
   kGradient,
-  kCarried,  ///< what a stateful layer hands from one batch to the next
+  kCarried,         ///< what a stateful layer hands from one batch to the next
+  kInputGradient,   ///< of each input of floating point: what gradients() and backward() write
+  kOutputGradient,  ///< of each output of floating point: what backward() reads
 };
 
 /// One named tensor of a model. Dense, row-major, channels-last; names are Keras's
@@ -76,6 +80,17 @@ struct TrainOptions {
   bool resume = false;             ///< go on from the checkpoint if it exists, with the same bits
   bool overwrite = false;  ///< start anew and replace an existing checkpoint; else that is refused
   std::string log{};       ///< one JSON object per epoch and line; empty: none
+};
+
+/// Which gradients gradients() and backward() give, and of how many rows.
+struct GradientOptions {
+  /// Of all parameters, into the session's memory: tensor_memory("gradient/<parameter>"). Moving
+  /// averages and carried states then change as in step().
+  bool parameters = true;
+  /// Of the inputs of floating point, in the order of tensors(), into these buffers of `rows` rows;
+  /// empty: not asked for. If nothing else is, nothing of the session changes.
+  std::span<void* const> inputs{};
+  int64_t rows = 0;  ///< 1 to batch_size(); 0: a whole batch
 };
 
 class Session {
@@ -105,9 +120,54 @@ class Session {
   virtual SessionStatus step(std::span<const void* const> inputs,
                              std::span<const void* const> targets, float* loss = nullptr,
                              int64_t rows = 0) = 0;
-  /// Checked: step, evaluate and predict first look at every value they are given; a label or index
-  /// outside its range, a NaN or an infinity is an error that names tensor and row, and nothing
-  /// changes. Reads all buffers once more.
+
+  // ---- training by hand -------------------------------------------------------------------------
+  // gradients() and apply_gradients() after it are step(), to the last bit; between them the host
+  // may read the gradients, clip them, add or average those of several sessions. What these calls
+  // run is compiled when they are first made.
+
+  /// Loss (may be null) and its gradients, in training mode, for rows as step() takes them.
+  virtual SessionStatus gradients(std::span<const void* const> inputs,
+                                  std::span<const void* const> targets, float* loss = nullptr,
+                                  const GradientOptions& options = {}) = 0;
+  /// The optimizer's step from the gradients of the parameters that are in the session's memory, as
+  /// gradients() or backward() left them or the host put them there: clipping, weight decay,
+  /// constraints, schedule, and one more optimizer/iteration.
+  virtual SessionStatus apply_gradients() = 0;
+  /// Outputs in training mode (dropout drawn, normalised by the batch) of at most a batch, for a
+  /// loss of the host's own. Changes nothing: backward() on the same rows draws the same.
+  virtual SessionStatus forward(std::span<const void* const> inputs, std::span<void* const> outputs,
+                                int64_t rows = 0) = 0;
+  /// The gradients of what a host makes of the outputs, from its gradients of the outputs of
+  /// floating point, in order. The model's loss, its regularizers among it, is left out; a
+  /// "training" section is needed for apply_gradients() only.
+  virtual SessionStatus backward(std::span<const void* const> inputs,
+                                 std::span<const void* const> output_gradients,
+                                 const GradientOptions& options = {}) = 0;
+
+  /// The optimizer's numbers that may change while training goes on, as its options are named:
+  /// "learning_rate" first. A number whose part of the rule the model leaves out (clipping that is
+  /// off, momentum of 0) is not among them.
+  virtual std::vector<std::string> hyperparameters() const = 0;
+  /// What the next step takes; nothing for an unknown name.
+  virtual std::optional<double> hyperparameter(const std::string& name) const = 0;
+  /// From the next step on, train() included, until it is set again; no file keeps it. A learning
+  /// rate takes the place of its schedule; NaN gives it back. The first call of any has the step
+  /// compiled once more, reading its numbers; values alone make no new code.
+  virtual SessionStatus set_hyperparameter(const std::string& name, double value) = 0;
+
+  /// Another session of the same model and the same code, for another thread, or of another batch
+  /// size. With `share_weights` its parameters, states and optimizer state are this session's: both
+  /// may predict, evaluate and take gradients at the same time as long as none changes them
+  /// (gradients of parameters change moving averages). Else they are initial ones. Sessions may end
+  /// in any order; options.cache is as it was, and so is a seed of shared weights that is not
+  /// given.
+  virtual std::unique_ptr<Session> another(const SessionOptions& options, bool share_weights,
+                                           SessionStatus* status = nullptr) = 0;
+
+  /// Checked: step, gradients, forward, backward, evaluate and predict first look at every value
+  /// they are given; a label or index outside its range, a NaN or an infinity is an error that
+  /// names tensor and row, and nothing changes. Reads all buffers once more.
   virtual void set_checked(bool checked) = 0;
   /// Loss and metrics (in the order of tensors()) of any number of rows, in inference mode and in
   /// batches; metrics are those of all rows together, not means of batches.
@@ -123,8 +183,8 @@ class Session {
   virtual SessionStatus train(const TrainOptions& options,
                               std::vector<double>* history = nullptr) = 0;
 
-  /// The memory of a parameter or state, to read or write in place between calls; empty for an
-  /// unknown name.
+  /// The memory of a parameter, of a state, or of a parameter's gradient, to read or write in place
+  /// between calls; empty for an unknown name.
   virtual std::span<std::byte> tensor_memory(const std::string& name) = 0;
   /// The same as floats, for f32 tensors; empty for other types or an unknown name.
   virtual std::span<float> parameter(const std::string& name) = 0;

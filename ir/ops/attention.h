@@ -2,11 +2,13 @@
 // products and samples.
 #pragma once
 
+#include "ir/attention_operands.h"
 #include "ir/ops/common.h"
 
 #include <functional>
 #include <limits>
 #include <optional>
+#include <span>
 #include <vector>
 
 namespace gradc::ops {
@@ -30,10 +32,10 @@ Shape scores_shape(const Shape& query, const Shape& key);
 // ---- inference ----------------------------------------------------------------------------------
 
 Status check_query_key(const InferArgs& args);
-/// The mask is the operand behind `operands` others, if there is one more.
-Status check_mask(const InferArgs& args, size_t operands);
-/// Query, key and value, and a mask behind `operands` others: the type of the result.
-Result<TensorType> infer_attended(const InferArgs& args, size_t operands);
+/// Mask, slopes and factors behind `fixed` operands.
+Status check_extras(const InferArgs& args, size_t fixed);
+/// Query, key and value, and what there is behind `fixed` operands: the type of the result.
+Result<TensorType> infer_attended(const InferArgs& args, size_t fixed);
 
 /// Leading axes and, where query and key have as many of them, heads are apart; queries too. Keys
 /// meet; an operand number `values` has the result's width.
@@ -43,12 +45,13 @@ OperandAxes attention_axes(const AxesArgs& a, size_t values);
 
 /// One query of the reference.
 struct QueryRow {
-  int64_t row = 0;             ///< counts queries
-  int64_t kv = 0;              ///< counts heads of keys
-  std::vector<double> scores;  ///< of every key; -infinity where it is not seen
+  int64_t row = 0;              ///< counts queries
+  int64_t kv = 0;               ///< counts heads of keys
+  std::vector<double> scores;   ///< of every key; -infinity where it is not seen
+  std::vector<double> factors;  ///< of every key's weight
 };
-/// Calls visit for every query of operands 0 and 1.
-void for_each_query(const EvalArgs& e, const Tensor* mask,
+/// Calls visit for every query of operands 0 and 1, others standing behind `fixed` operands.
+void for_each_query(const EvalArgs& e, size_t fixed,
                     const std::function<void(const QueryRow&)>& visit);
 
 // ---- in terms of other ops ----------------------------------------------------------------------
@@ -59,15 +62,27 @@ Val grouped(Val x, int64_t kv_heads);
 Val product(Val a, Val b, MatmulAttrs flags, const AttentionAttrs& attrs);
 /// One number per row of the last axis, repeated along it.
 Val along_rows(Val rows, Val like);
-/// Scores of all queries and keys; an invalid mask is none.
-Val masked_scores(Builder& builder, Val query, Val key, Val mask, const AttentionAttrs& attrs);
-/// A mask's gradient, from that of the scores.
-Val mask_gradient(Val scores, const Shape& mask);
+
+/// The operands that not every call has.
+struct Extras {
+  AttentionOperands at;
+  Val mask, slopes, factors;  ///< invalid: there is none
+
+  Extras(std::span<const Val> operands, const AttentionAttrs& attrs, size_t fixed);
+};
+/// Scores of all queries and keys, of the type in which they are added up.
+Val scores_of(Val query, Val key, const Extras& extras, const AttentionAttrs& attrs);
+/// A mask, or factors, as one number for every score.
+Val repeated(Val mask, const Shape& scores);
+/// The gradient of a mask, or of factors, from that of what they are added to or multiply.
+Val mask_gradient(Val scores, const TensorType& mask);
+/// Those of mask and slopes, where they are needed, from that of the scores.
+void give_score_gradients(const GradArgs& g, const Extras& extras, Val scores, Grads& grads);
 
 // ---- samples ------------------------------------------------------------------------------------
 
-/// Queries and keys, values of a width (0: none), and the mask: plain, of other lengths, with
-/// grouped heads, under every kind of mask.
+/// Queries and keys, values of a width (0: none, and no factors), and what may stand behind them:
+/// plain, of other lengths, with grouped heads, under every kind of mask, slopes and factors.
 Samples attention_samples_with(int64_t value_width);
 
 }  // namespace gradc::ops

@@ -37,18 +37,18 @@ Result<Types> infer_step(const InferArgs& args) {
   return results;
 }
 
-std::vector<Val> expand_step(const ExpandArgs& e) {
+std::vector<Val> expand_op(const ExpandArgs& e) {
   const auto& attrs = e.attr<StepAttrs>();
   const size_t slots = step_slots(attrs, e.in(0).type()).size();
   StepOperands o;
+  o.attrs = &attrs;
   o.w = e.in(0);
   o.g = e.in(1);
   const auto first = e.operands.begin() + 2;
   const auto scalars = first + static_cast<std::ptrdiff_t>(slots);
   o.slots.assign(first, scalars);
   o.scalars.assign(scalars, scalars + static_cast<std::ptrdiff_t>(num_step_scalars(attrs)));
-  if (attrs.decays()) o.w = o.w - o.w * broadcast(e.operands.back(), o.w.shape(), {});
-  return attrs.rule().expand(attrs, o);
+  return expand_step(std::move(o), attrs.decays() ? e.operands.back() : Val());
 }
 
 void eval_step(const EvalArgs& e) {
@@ -103,7 +103,7 @@ constinit const OpDef kOptimizerStep{
     .infer = infer_step,
     .eval = eval_step,
     .no_grad = "optimizer steps are outside the differentiated graph",
-    .expand = expand_step,
+    .expand = expand_op,
     .lowering = Lowering::kComposite,
     .samples = step_samples,
 };

@@ -222,7 +222,7 @@ void ScanGradient::choose_what_to_save() {
     if (!def.valid()) {
       saved_[value.index] = body_.arg_index(value) < carries_;
     } else if (operand_bytes[value.index] < joint_->type(value).bytes()) {
-      const std::vector<ValueId>& operands = joint_->node(def).operands;
+      const ValueList& operands = joint_->node(def).operands;
       todo.insert(todo.end(), operands.begin(), operands.end());
     } else {
       saved_[value.index] = true;

@@ -104,7 +104,7 @@ void SumPlanner::use(const std::vector<ValueId>& totals) {
     if (kind == StepSum::kInLoop) sums_.in_loop.push_back(value);
     if (kind == StepSum::kStacked) sums_.stacked.insert(value);
     if (kind == StepSum::kInLoop || kind == StepSum::kStacked) continue;
-    const std::vector<ValueId>& operands = graph_.node(graph_.def(value)).operands;
+    const ValueList& operands = graph_.node(graph_.def(value)).operands;
     (kind == StepSum::kCall ? sums_.stacked : used).insert(operands.begin(), operands.end());
   }
   std::erase_if(sums_.kinds, [&](const auto& sum) { return !used.contains(sum.first); });

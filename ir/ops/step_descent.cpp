@@ -23,7 +23,7 @@ Settings sgd_settings() {
 constexpr StepNumber kMomentumNumbers[] = {{"momentum", 0.9}, {"nesterov", 0, true}};
 
 Results expand_momentum(const StepAttrs& a, const StepOperands& o) {
-  const double momentum = a.number("momentum");
+  const Num momentum = o.of("momentum");
   const Val step = o.like_w(0) * o.g;
   const Val velocity = o.slots[0] * momentum - step;
   return {o.w + (a.flag("nesterov") ? velocity * momentum - step : velocity), velocity};
@@ -49,7 +49,7 @@ Slots adagrad_slots(const StepAttrs& a, const TensorType& w) {
   return {{"accumulator", w, a.number("initial_accumulator_value")}};
 }
 Results expand_adagrad(const StepAttrs& a, const StepOperands& o) {
-  const double epsilon = a.number("epsilon");
+  const Num epsilon = o.of("epsilon");
   const Val sum = o.slots[0] + o.g * o.g;
   return {o.w - ratio(o.like_w(0) * o.g, root(sum, epsilon, a.flag("epsilon_outside")), epsilon),
           sum};
@@ -71,12 +71,12 @@ constexpr StepNumber kAdadeltaNumbers[] = {{"rho", 0.95}, {"epsilon", 1e-7}};
 Slots adadelta_slots(const StepAttrs&, const TensorType& w) {
   return {{"accumulated_grad", w}, {"accumulated_delta_var", w}};
 }
-Results expand_adadelta(const StepAttrs& a, const StepOperands& o) {
-  const double rho = a.number("rho");
-  const double epsilon = a.number("epsilon");
-  const Val squares = o.slots[0] * rho + o.g * o.g * (1.0 - rho);
+Results expand_adadelta(const StepAttrs&, const StepOperands& o) {
+  const Num rho = o.of("rho");
+  const Num epsilon = o.of("epsilon");
+  const Val squares = o.slots[0] * rho + o.g * o.g * rest_of(rho);
   const Val delta = ratio(sqrt(o.slots[1] + epsilon) * o.g, sqrt(squares + epsilon), epsilon);
-  const Val deltas = o.slots[1] * rho + delta * delta * (1.0 - rho);
+  const Val deltas = o.slots[1] * rho + delta * delta * rest_of(rho);
   return {o.w - o.like_w(0) * delta, squares, deltas};
 }
 void eval_adadelta(const StepAttrs& a, const StepValues& v) {
@@ -107,19 +107,19 @@ Slots rmsprop_slots(const StepAttrs& a, const TensorType& w) {
   return slots;
 }
 Results expand_rmsprop(const StepAttrs& a, const StepOperands& o) {
-  const double rho = a.number("rho");
-  const double epsilon = a.number("epsilon");
-  const Val squares = o.slots[0] * rho + o.g * o.g * (1.0 - rho);
+  const Num rho = o.of("rho");
+  const Num epsilon = o.of("epsilon");
+  const Val squares = o.slots[0] * rho + o.g * o.g * rest_of(rho);
   Results results = {Val(), squares};
   Val variance = squares;
   if (a.flag("centered")) {
-    const Val mean = o.slots[1] * rho + o.g * (1.0 - rho);
+    const Val mean = o.slots[1] * rho + o.g * rest_of(rho);
     variance = maximum(squares - mean * mean, 0.0);  // below 0 by rounding only
     results.push_back(mean);
   }
   Val step = ratio(o.like_w(0) * o.g, root(variance, epsilon, a.flag("epsilon_outside")), epsilon);
   if (a.flag("momentum")) {
-    step = o.slots.back() * a.number("momentum") + step;
+    step = o.slots.back() * o.of("momentum") + step;
     results.push_back(step);
   }
   results[0] = o.w - step;
@@ -165,10 +165,10 @@ Slots ftrl_slots(const StepAttrs& a, const TensorType& w) {
   return {{"accumulator", w, a.number("initial_accumulator_value")}, {"linear", w}};
 }
 Results expand_ftrl(const StepAttrs& a, const StepOperands& o) {
-  const double l1 = a.number("l1_regularization_strength");
+  const Num l1 = o.of("l1_regularization_strength");
   const double power = -a.number("learning_rate_power");
   const Val rate = o.like_w(0);
-  const Val shrunk = o.g + o.w * (2.0 * a.number("l2_shrinkage_regularization_strength"));
+  const Val shrunk = o.g + o.w * twice(o.of("l2_shrinkage_regularization_strength"));
   const Val square = o.g * o.g;
   const Val sum = o.slots[0] + square;
   const Val now = pow(sum, power) / rate;
@@ -178,9 +178,10 @@ Results expand_ftrl(const StepAttrs& a, const StepOperands& o) {
   const Val grown =
       select(greater(square, o.slots[0]), now - before, before * expm1(log1p(relative) * power));
   const Val linear = o.slots[1] + shrunk - grown * o.w;
-  const Val quadratic =
-      now + (a.number("beta") / rate + 2.0 * a.number("l2_regularization_strength"));
-  const Val clipped = l1 == 0.0 ? -linear : minimum(maximum(linear, -l1), l1) - linear;
+  // One after the other: a sum of two constants alone would be rounded once.
+  const Val quadratic = now + o.of("beta") / rate + twice(o.of("l2_regularization_strength"));
+  const bool shrinks = !l1.is_constant() || l1.value() != 0.0;
+  const Val clipped = shrinks ? minimum(maximum(linear, negative(l1)), l1) - linear : -linear;
   // Where there never was a gradient there is nothing to divide by, and no step.
   const Val w = select(greater(quadratic, 0.0), clipped / quadratic, o.w);
   return {w, sum, linear};

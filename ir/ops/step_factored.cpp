@@ -45,13 +45,13 @@ Val mean_of_squares(Val x) {
     axes.push_back(axis);
   return axes.empty() ? x * x : reduce_mean(x * x, axes);
 }
-Results expand_adafactor(const StepAttrs& a, const StepOperands& o) {
+Results expand_adafactor(const StepAttrs&, const StepOperands& o) {
   const Val kept = o.scalars[1];
   const auto moving = [&](Val old, Val fresh) {
     const Val share = broadcast(kept, old.shape(), {});
     return old * share + fresh * (1.0 - share);
   };
-  const Val squares = o.g * o.g + a.number("epsilon_1");
+  const Val squares = o.g * o.g + o.of("epsilon_1");
   const int rank = o.w.rank();
   Results results = {Val()};
   Val size;  // the root of the second moment
@@ -74,9 +74,9 @@ Results expand_adafactor(const StepAttrs& a, const StepOperands& o) {
     size = broadcast(sqrt(share), o.w.shape(), row_axes) *
            broadcast(sqrt(c), o.w.shape(), column_axes);
   }
-  const Val u = ratio(o.g, size, a.number("epsilon_1"));
-  const Val length = maximum(sqrt(mean_of_squares(u)) / a.number("clip_threshold"), 1.0);
-  const Val rate = maximum(sqrt(mean_of_squares(o.w)), a.number("epsilon_2")) * o.scalars[0];
+  const Val u = ratio(o.g, size, o.of("epsilon_1"));
+  const Val length = maximum(sqrt(mean_of_squares(u)) / o.of("clip_threshold"), 1.0);
+  const Val rate = maximum(sqrt(mean_of_squares(o.w)), o.of("epsilon_2")) * o.scalars[0];
   results[0] = o.w - u * broadcast(rate / length, o.w.shape(), {});
   return results;
 }
@@ -143,9 +143,9 @@ Slots lamb_slots(const StepAttrs&, const TensorType& w) {
   return {{"momentum", w}, {"velocity", w}};
 }
 /// The rate, and what corrects the bias of both moments.
-StepScalars lamb_scalars(const StepAttrs& a, const StepTime& t) {
-  return {.operands = {t.learning_rate, 1.0 / bias(a.number("beta_1"), t.number),
-                       1.0 / bias(a.number("beta_2"), t.number)},
+StepScalars lamb_scalars(const StepAttrs&, const StepTime& t) {
+  return {.operands = {t.learning_rate, 1.0 / bias(t.of("beta_1"), t.number),
+                       1.0 / bias(t.of("beta_2"), t.number)},
           .shared = {}};
 }
 size_t three_scalars(const StepAttrs&) {
@@ -157,10 +157,10 @@ Val sum_of_squares(Val x) {
     axes.push_back(axis);
   return axes.empty() ? x * x : reduce_sum(x * x, axes);
 }
-Results expand_lamb(const StepAttrs& a, const StepOperands& o) {
-  const double epsilon = a.number("epsilon");
-  const Val m = o.slots[0] + (o.g - o.slots[0]) * (1.0 - a.number("beta_1"));
-  const Val v = o.slots[1] + (o.g * o.g - o.slots[1]) * (1.0 - a.number("beta_2"));
+Results expand_lamb(const StepAttrs&, const StepOperands& o) {
+  const Num epsilon = o.of("epsilon");
+  const Val m = o.slots[0] + (o.g - o.slots[0]) * rest_of(o.of("beta_1"));
+  const Val v = o.slots[1] + (o.g * o.g - o.slots[1]) * rest_of(o.of("beta_2"));
   const Val u = ratio(m * o.like_w(1), sqrt(v * o.like_w(2)) + epsilon, epsilon);
   const Val size = sqrt(sum_of_squares(o.w));
   const Val length = sqrt(sum_of_squares(u));

@@ -30,22 +30,22 @@ size_t num_adam_scalars(const StepAttrs& a) {
 /// The rate corrected for the bias of both moments; epsilon on the scale of the uncorrected root,
 /// where epsilon belongs beside the corrected one.
 StepScalars adam_scalars(const StepAttrs& a, const StepTime& t) {
-  const Val second = sqrt(bias(a.number("beta_2"), t.number));
+  const Val second = sqrt(bias(t.of("beta_2"), t.number));
   StepScalars s;
-  s.operands = {t.learning_rate * second / bias(a.number("beta_1"), t.number)};
-  if (a.flag("corrected_epsilon")) s.operands.push_back(second * a.number("epsilon"));
+  s.operands = {t.learning_rate * second / bias(t.of("beta_1"), t.number)};
+  if (a.flag("corrected_epsilon")) s.operands.push_back(second * t.of("epsilon"));
   return s;
 }
 Results expand_adam(const StepAttrs& a, const StepOperands& o) {
-  const Val m = o.slots[0] + (o.g - o.slots[0]) * (1.0 - a.number("beta_1"));
-  const Val v = o.slots[1] + (o.g * o.g - o.slots[1]) * (1.0 - a.number("beta_2"));
+  const Val m = o.slots[0] + (o.g - o.slots[0]) * rest_of(o.of("beta_1"));
+  const Val v = o.slots[1] + (o.g * o.g - o.slots[1]) * rest_of(o.of("beta_2"));
   Results results = {Val(), m, v};
   Val second = v;
   if (a.flag("amsgrad")) {
     second = maximum(o.slots[2], v);
     results.push_back(second);
   }
-  const double epsilon = a.number("epsilon");
+  const Num epsilon = o.of("epsilon");
   const Val size =
       a.flag("corrected_epsilon") ? sqrt(second) + o.like_w(1) : sqrt(second) + epsilon;
   results[0] = o.w - ratio(o.like_w(0) * m, size, epsilon);
@@ -79,14 +79,14 @@ constexpr StepNumber kAdamaxNumbers[] = {
 Slots adamax_slots(const StepAttrs&, const TensorType& w) {
   return {{"momentum", w}, {"norm", w}};
 }
-StepScalars adamax_scalars(const StepAttrs& a, const StepTime& t) {
-  return {.operands = {t.learning_rate / bias(a.number("beta_1"), t.number)}, .shared = {}};
+StepScalars adamax_scalars(const StepAttrs&, const StepTime& t) {
+  return {.operands = {t.learning_rate / bias(t.of("beta_1"), t.number)}, .shared = {}};
 }
 Results expand_adamax(const StepAttrs& a, const StepOperands& o) {
   const bool inside = a.flag("epsilon_inside");
-  const double epsilon = a.number("epsilon");
-  const Val m = o.slots[0] + (o.g - o.slots[0]) * (1.0 - a.number("beta_1"));
-  const Val u = maximum(o.slots[1] * a.number("beta_2"), inside ? abs(o.g) + epsilon : abs(o.g));
+  const Num epsilon = o.of("epsilon");
+  const Val m = o.slots[0] + (o.g - o.slots[0]) * rest_of(o.of("beta_1"));
+  const Val u = maximum(o.slots[1] * o.of("beta_2"), inside ? abs(o.g) + epsilon : abs(o.g));
   return {o.w - ratio(o.like_w(0) * m, inside ? u : u + epsilon, epsilon), m, u};
 }
 void eval_adamax(const StepAttrs& a, const StepValues& v) {
@@ -109,22 +109,22 @@ constexpr StepNumber kNadamNumbers[] = {{"beta_1", 0.9}, {"beta_2", 0.999}, {"ep
 constexpr SharedSlot kNadamShared[] = {{"u_product", 1.0}};
 
 /// Nadam's momentum at step t: beta_1 (1 - 0.96^t / 2). Its product over all steps is shared.
-StepScalars nadam_scalars(const StepAttrs& a, const StepTime& t) {
+StepScalars nadam_scalars(const StepAttrs&, const StepTime& t) {
   const auto momentum = [&](Val number) {
-    return (1.0 - power(0.96, number) * 0.5) * a.number("beta_1");
+    return (1.0 - power(0.96, number) * 0.5) * t.of("beta_1");
   };
   const Val now = momentum(t.number);
   const Val next = momentum(t.number + 1.0);
   const Val product = t.shared[0] * now;
-  const Val second = sqrt(bias(a.number("beta_2"), t.number));
+  const Val second = sqrt(bias(t.of("beta_2"), t.number));
   return {.operands = {t.learning_rate * next / (1.0 - product * next),
                        t.learning_rate * (1.0 - now) / (1.0 - product), 1.0 / second},
           .shared = {product}};
 }
-Results expand_nadam(const StepAttrs& a, const StepOperands& o) {
-  const double epsilon = a.number("epsilon");
-  const Val m = o.slots[0] + (o.g - o.slots[0]) * (1.0 - a.number("beta_1"));
-  const Val v = o.slots[1] + (o.g * o.g - o.slots[1]) * (1.0 - a.number("beta_2"));
+Results expand_nadam(const StepAttrs&, const StepOperands& o) {
+  const Num epsilon = o.of("epsilon");
+  const Val m = o.slots[0] + (o.g - o.slots[0]) * rest_of(o.of("beta_1"));
+  const Val v = o.slots[1] + (o.g * o.g - o.slots[1]) * rest_of(o.of("beta_2"));
   const Val ahead = o.like_w(0) * m + o.like_w(1) * o.g;
   return {o.w - ratio(ahead, sqrt(v) * o.like_w(2) + epsilon, epsilon), m, v};
 }
@@ -146,11 +146,11 @@ size_t three_scalars(const StepAttrs&) {
 
 constexpr StepNumber kLionNumbers[] = {{"beta_1", 0.9}, {"beta_2", 0.99}};
 
-Results expand_lion(const StepAttrs& a, const StepOperands& o) {
-  const double beta_1 = a.number("beta_1");
-  const double beta_2 = a.number("beta_2");
-  return {o.w - o.like_w(0) * sign(o.slots[0] * beta_1 + o.g * (1.0 - beta_1)),
-          o.slots[0] * beta_2 + o.g * (1.0 - beta_2)};
+Results expand_lion(const StepAttrs&, const StepOperands& o) {
+  const Num beta_1 = o.of("beta_1");
+  const Num beta_2 = o.of("beta_2");
+  return {o.w - o.like_w(0) * sign(o.slots[0] * beta_1 + o.g * rest_of(beta_1)),
+          o.slots[0] * beta_2 + o.g * rest_of(beta_2)};
 }
 void eval_lion(const StepAttrs& a, const StepValues& v) {
   for_each_element(v, [&](double& w, double g, auto& s) {

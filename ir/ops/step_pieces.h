@@ -20,11 +20,47 @@ using Results = std::vector<Val>;
 inline bool is_nothing(double epsilon) {
   return epsilon < static_cast<double>(std::numeric_limits<float>::min());
 }
-inline Val ratio(Val numerator, Val denominator, double epsilon) {
-  const Val quotient = numerator / denominator;
-  return is_nothing(epsilon) ? select(greater(denominator, 0.0), quotient, 0.0) : quotient;
+inline Val operator+(Val a, const Num& b) {
+  return a + b.like(a);
 }
-inline Val root(Val x, double epsilon, bool outside) {
+inline Val operator*(Val a, const Num& b) {
+  return a * b.like(a);
+}
+inline Val operator/(Val a, const Num& b) {
+  return a / b.like(a);
+}
+inline Val operator/(const Num& a, Val b) {
+  return a.like(b) / b;
+}
+inline Val maximum(Val a, const Num& b) {
+  return maximum(a, b.like(a));
+}
+inline Val minimum(Val a, const Num& b) {
+  return minimum(a, b.like(a));
+}
+inline Num rest_of(const Num& share) {
+  return share.become(1.0 - share.value(), "1 - " + share.formula());
+}
+inline Num twice(const Num& x) {
+  return x.become(2.0 * x.value(), "2 " + x.formula());
+}
+inline Num negative(const Num& x) {
+  return x.become(-x.value(), "-" + x.formula());
+}
+inline Num logarithm(const Num& x) {
+  return x.become(std::log(x.value()), "log(" + x.formula() + ")");
+}
+
+/// An epsilon that is read may be nothing.
+inline Val ratio(Val numerator, Val denominator, const Num& epsilon) {
+  const Val quotient = numerator / denominator;
+  if (!epsilon.is_constant()) {
+    const Val nothing = equal(denominator, 0.0);
+    return select(nothing, quotient.builder().splat(0.0, quotient.type()), quotient);
+  }
+  return is_nothing(epsilon.value()) ? select(greater(denominator, 0.0), quotient, 0.0) : quotient;
+}
+inline Val root(Val x, const Num& epsilon, bool outside) {
   return outside ? sqrt(x) + epsilon : sqrt(x + epsilon);
 }
 
@@ -33,9 +69,9 @@ inline Val root(Val x, double epsilon, bool outside) {
 inline Val power(double beta, Val number) {
   return exp(number * std::log(beta));
 }
-inline Val bias(double beta, Val number) {
-  if (beta == 0.0) return number.builder().scalar(1.0);
-  return -expm1(number * std::log(beta));
+inline Val bias(const Num& beta, Val number) {
+  if (beta.is_constant() && beta.value() == 0.0) return number.builder().scalar(1.0);
+  return -expm1(number * logarithm(beta));
 }
 
 // ---- pieces of evaluations ----------------------------------------------------------------------

@@ -79,13 +79,15 @@ constexpr const char* kRecurrence = R"(graph @recurrence {
 )";
 
 /// Attention in tiles: several blocks and a rest, of queries and of keys, causal and masked, with
-/// grouped heads.
+/// grouped heads, dropped weights and slopes.
 constexpr const char* kLongAttention =
     R"({"name": "long_attention", "inputs": [{"name": "x", "shape": [131, 6]}], "layers": [
     {"type": "masking", "mask_value": 0.25, "name": "seen"},
-    {"type": "multi_head_attention", "num_heads": 3, "key_dim": 5, "use_causal_mask": true, "name": "first"},
+    {"type": "multi_head_attention", "num_heads": 3, "key_dim": 5, "use_causal_mask": true, "name": "first",
+     "dropout": 0.25},
     {"type": "add", "inputs": ["seen", "first"], "name": "sum"},
-    {"type": "group_query_attention", "head_dim": 7, "num_query_heads": 4, "num_key_value_heads": 2},
+    {"type": "group_query_attention", "head_dim": 7, "num_query_heads": 4, "num_key_value_heads": 2,
+     "use_alibi": true, "dropout": 0.1},
     {"type": "gru", "units": 3}],
     "training": {"loss": "mean_squared_error", "optimizer": "adam", "batch_size": 4}})";
 

@@ -128,6 +128,87 @@ def mistakes_are_told():
     expect_error("the model was closed", lambda: model.predict(x))
 
 
+def gradients_are_pytorchs():
+    """Of parameters and inputs, of the model's loss and of one made here; and that a step is both halves."""
+    try:
+        import torch
+    except ImportError:
+        print("skipped: gradients_are_pytorchs, there is no torch")
+        return
+    text = {"inputs": [{"name": "x", "shape": [5]}],
+            "layers": [{"type": "dense", "units": 7, "activation": "tanh", "name": "a"}, {"type": "batch_norm", "name": "n"},
+                       {"type": "dense", "units": 3, "name": "y"}],
+            "training": {"loss": {"type": "categorical_crossentropy", "from_logits": True}, "batch_size": 16,
+                         "optimizer": {"type": "adam", "epsilon_as": "pytorch", "epsilon": 1e-8, "learning_rate": 0.01}}}
+    random = np.random.default_rng(3)
+    x = random.standard_normal((16, 5)).astype(np.float32)
+    y = np.eye(3, dtype=np.float32)[random.integers(0, 3, 16)]
+    for rows in (16, 11):
+        ours = gradc.parse(text, seed=1)
+        net = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Tanh(), torch.nn.BatchNorm1d(7, eps=1e-3), torch.nn.Linear(7, 3))
+        with torch.no_grad():
+            net[0].weight.copy_(torch.from_numpy(ours["a/kernel"].T.copy()))
+            net[3].weight.copy_(torch.from_numpy(ours["y/kernel"].T.copy()))
+            net[0].bias.zero_(), net[3].bias.zero_()
+        pairs = [("a/kernel", net[0].weight), ("a/bias", net[0].bias), ("n/gamma", net[2].weight),
+                 ("n/beta", net[2].bias), ("y/kernel", net[3].weight), ("y/bias", net[3].bias)]
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
+
+        def agree(what, dx, given, close=2e-6):
+            for name, parameter in pairs:
+                theirs = parameter.grad.numpy().T if parameter.grad.ndim == 2 else parameter.grad.numpy()
+                assert np.abs(ours["gradient/" + name] - theirs).max() < close, (what, name)
+            assert np.abs(dx - given.grad.numpy()).max() < close, what
+
+        for step in range(4):
+            given = torch.from_numpy(x[:rows]).clone().requires_grad_()
+            optimizer.zero_grad()
+            if step % 2 == 0:  # the model's loss
+                expected = torch.nn.functional.cross_entropy(net(given), torch.from_numpy(y[:rows]))
+                expected.backward()
+                loss, dx = ours.gradients(x[:rows], y[:rows], inputs=True)
+                assert abs(loss - expected.item()) < 1e-5
+            else:  # one of our own: cubes of the outputs
+                out = ours.forward(x[:rows])
+                theirs = net(given)
+                assert np.abs(out - theirs.detach().numpy()).max() < 1e-4
+                (theirs ** 3).mean().backward()
+                dx = ours.backward(x[:rows], 3 * out ** 2 / out.size, inputs=True)
+            agree(step, dx, given, 2e-6 * 10 ** step)  # weights part by rounding
+            optimizer.step()
+            ours.apply_gradients()
+            if step == 1:  # half way, another rate
+                ours.learning_rate = 0.003
+                optimizer.param_groups[0]["lr"] = 0.003
+        assert abs(ours.learning_rate - 0.003) < 1e-12
+        for name, parameter in pairs:
+            if name in ("a/bias",):  # shifts that the normalisation takes away: their gradients are rounding
+                continue
+            theirs = parameter.detach().numpy().T if parameter.ndim == 2 else parameter.detach().numpy()
+            assert np.abs(ours[name] - theirs).max() < 2e-3, name
+        variance = net[2].running_var.numpy()
+        assert variance.shape == ours["n/moving_variance"].shape
+
+
+def numbers_and_shared_weights():
+    x, y = np.ones((8, 3), np.float32), np.ones((8, 2), np.float32)
+    model, other = gradc.parse(CLASSES, seed=1), gradc.parse(DENSE, seed=1)
+    assert model.learning_rate == 0.05 and model.hyperparameters["beta_1"] == 0.9
+    expect_error("beta_1 is 2", lambda: model.set_hyperparameter("beta_1", 2))
+    expect_error('no number "momentum"', lambda: other.set_hyperparameter("momentum", 0.5))
+    same = other.another(share_weights=True, batch_size=4)
+    assert same.batch_size == 4 and same["y/kernel"].ctypes.data == other["y/kernel"].ctypes.data
+    loss = other.gradients(x, y)
+    assert np.abs(other["gradient/y/bias"]).max() > 0
+    other["gradient/y/kernel"][...] = 0
+    before = other["y/kernel"].copy()
+    other.apply_gradients()
+    assert (same["y/kernel"] == before).all() and (same["y/bias"] != 0).all()
+    assert other.gradients(x, y) < loss
+    other.close()
+    assert same.predict(x).shape == (8, 2)
+
+
 def the_page_runs():
     """What docs/python.md shows, on Debian's dataset-fashion-mnist where it is installed."""
     with open(os.path.join(sys.argv[2], "docs", "python.md"), encoding="utf-8") as page:
@@ -144,6 +225,7 @@ def the_page_runs():
 
 
 assert gradc.version().startswith("0.1.")
-for test in (steps_equal_numpy, metrics_are_of_all_rows, weights_go_to_files, mistakes_are_told, the_page_runs):
+for test in (steps_equal_numpy, metrics_are_of_all_rows, gradients_are_pytorchs, numbers_and_shared_weights,
+             weights_go_to_files, mistakes_are_told, the_page_runs):
     test()
     print("ok", test.__name__)

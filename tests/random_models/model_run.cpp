@@ -22,21 +22,13 @@ bool lasts(int64_t kind) {
 }
 
 bool is_result(int64_t tensor, EntryPoint entry) {
-  switch (entry) {
-    case EntryPoint::kPredict:
-      return tensor == GRADC_RT_OUTPUT;
-    case EntryPoint::kStep:
-      return tensor == GRADC_RT_STEP;
-    case EntryPoint::kEvaluate:
-    case EntryPoint::kEvaluateTail:
-      return tensor == GRADC_RT_LOSS || tensor == GRADC_RT_METRIC;
-    case EntryPoint::kTrainStep:
-    case EntryPoint::kTrainStepTail:
-      return tensor == GRADC_RT_LOSS || lasts(tensor);
-    case EntryPoint::kGradients:
-      return tensor == GRADC_RT_LOSS || tensor == GRADC_RT_GRADIENT;
-  }
-  GRADC_UNREACHABLE();
+  if (entry == EntryPoint::kPredict) return tensor == GRADC_RT_OUTPUT;
+  if (entry == EntryPoint::kStep) return tensor == GRADC_RT_STEP;
+  if (tensor == GRADC_RT_LOSS) return true;
+  if (entry == EntryPoint::kEvaluate || entry == EntryPoint::kEvaluateTail)
+    return tensor == GRADC_RT_METRIC;
+  if (entry == EntryPoint::kGradients) return tensor == GRADC_RT_GRADIENT;
+  return lasts(tensor);
 }
 
 /// Targets: classes, rows with one 1, or shares between 0 and 1; inputs around 0.

@@ -241,7 +241,7 @@ std::optional<Val> RandomGraphBuilder::try_node(Op op, std::vector<Val> operands
 bool RandomGraphBuilder::depends_on_inputs(ValueId value) const {
   const NodeId id = graph_->def(value);
   if (!id.valid()) return true;
-  const std::vector<ValueId>& operands = graph_->node(id).operands;
+  const ValueList& operands = graph_->node(id).operands;
   return std::any_of(operands.begin(), operands.end(),
                      [&](ValueId operand) { return depends_on_inputs(operand); });
 }

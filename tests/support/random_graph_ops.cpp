@@ -416,9 +416,22 @@ void RandomGraphBuilder::make_attention() {
   }
   const bool tiles = scores.num_elements() % 2 == 0;
   const Op whole = tiles ? Op::kAttentionTiles : Op::kAttention;
-  try_node(weighs ? Op::kAttentionWeights : whole, std::move(operands),
-           make_attrs(AttentionAttrs{.causal = random_.chance(0.5),
-                                     .scale = random_.chance(0.5) ? 0.5 : 1.0}));
+  AttentionAttrs attrs{.causal = random_.chance(0.5), .scale = random_.chance(0.5) ? 0.5 : 1.0};
+  attrs.slopes = random_.chance(0.3);
+  if (attrs.slopes) operands.push_back(weights({DType::kF32, Shape{shape[heads]}}));
+  attrs.factors = !weighs && random_.chance(0.4);
+  if (attrs.factors) {
+    const TensorType scalar{DType::kI64, {}};
+    std::optional<Val> factors;
+    if (random_.chance(0.5)) {
+      const std::vector<Val> words = {new_input(InputKind::kInput, scalar),
+                                      new_input(InputKind::kInput, scalar)};
+      factors = try_node(Op::kBernoulli, words,
+                         make_attrs(BernoulliAttrs{scores.to_vector(), random_.below(1000), 0.75}));
+    }
+    operands.push_back(factors ? *factors : weights({DType::kF32, scores}));
+  }
+  try_node(weighs ? Op::kAttentionWeights : whole, std::move(operands), make_attrs(attrs));
 }
 
 }  // namespace gradc::testing

@@ -89,7 +89,7 @@ struct SmallModel {
     tensors[1].data = &data;
     const char* const names[GRADC_RT_ENTRY_COUNT] = {"run", "a", "b", "c", "d", "e", "f"};
     for (int i = 0; i < GRADC_RT_ENTRY_COUNT; ++i)
-      entries[i].name = names[i];
+      entries[i].name = names[i] != nullptr ? names[i] : "other";
     model.abi_version = GRADC_RT_ABI_VERSION;
     model.name = "small";
     model.batch_size = 33;

@@ -48,8 +48,12 @@ TEST(OpInference, NamesQueryKeyValueAndMask) {
   const TensorType query = f32({8, 6, 5, 4});
   EXPECT_EQ(message(Op::kAttention, {query, f32({8, 2, 7, 4}), f32({8, 2, 7, 3})}), "ok");
   const TensorType half = {DType::kF16, {1, 2, 3}};
-  EXPECT_EQ(message(Op::kAttentionTiles, {half, half, half}),
-            "attention_tiles takes f32 or f64, got f16[1x2x3]");
+  EXPECT_EQ(message(Op::kAttentionTiles, {half, half, half}), "ok");
+  const TensorType short_rows = {DType::kF16, {1, 2}};
+  EXPECT_EQ(
+      message(Op::kAttentionTilesGrad, {half, half, half, half, short_rows, short_rows}),
+      "attention_tiles_grad takes dresult f16[1x2x3], log_sum and delta f32[1x2], got f16[1x2x3], "
+      "f16[1x2] and f16[1x2]");
   const TensorType one = f32({1, 2, 3});
   const TensorType rows = f32({1, 2});
   EXPECT_EQ(message(Op::kAttentionTilesGrad, {one, one, one, one, rows, rows}), "ok");
@@ -68,7 +72,7 @@ TEST(OpInference, NamesQueryKeyValueAndMask) {
       "attention_weights with scores [8x6x5x5] takes a mask of bool or f32, its extents those "
       "or 1, got bool[8x1x5x7]");
   EXPECT_EQ(message(Op::kAttentionWeights, {query, query, query, query}),
-            "attention_weights has 4 operands, expected at most 3");
+            "attention_weights has 4 operands, expected 2 or 3");
   EXPECT_EQ(message(Op::kAttention, {query, query, query},
                     make_attrs(AttentionAttrs{.multiply = DType::kI32})),
             "attention multiplies floats, not i32");

@@ -237,7 +237,8 @@ FakeModel::FakeModel(const FakeModelOptions& options) : options_(options) {
   tensors_[kX].data = &input_data_;
   tensors_[kY].data = &target_data_;
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e)
-    entries_[e] = entry_of(kNames[e], static_cast<size_t>(e), options.batch);
+    entries_[e] = entry_of(kNames[e] != nullptr ? kNames[e] : "of_hosts", static_cast<size_t>(e),
+                           options.batch);
   for (gradc_rt_entry& entry : entries_) {
     if (options.lazy) entry.compiled = 0;
   }

@@ -18,9 +18,12 @@ import os
 import sys
 import time
 from collections import OrderedDict
-from ctypes import byref, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint64, c_void_p
+from ctypes import byref, c_double, c_float, c_size_t, c_void_p
 
 import numpy as np
+
+from . import _library
+from ._library import DTYPES, Options, TensorInfo, TrainOptions, lib
 
 __all__ = ["Error", "Model", "load", "parse", "version"]
 
@@ -29,77 +32,9 @@ class Error(RuntimeError):
     """What gradc says of what it was given."""
 
 
-class _Options(ctypes.Structure):
-    _fields_ = [("batch_size", c_int64), ("threads", c_int32), ("has_seed", c_int32),
-                ("seed", c_uint64), ("checked", c_int32), ("cache", c_int32)]
-
-
-class _TensorInfo(ctypes.Structure):
-    _fields_ = [("name", c_char_p), ("kind", c_char_p), ("dtype", c_char_p), ("rank", c_int32),
-                ("shape", ctypes.POINTER(c_int64)), ("bytes", c_int64)]
-
-
-class _TrainOptions(ctypes.Structure):
-    _fields_ = [("data", c_char_p), ("epochs", c_int64), ("validation_split", c_double),
-                ("has_validation_split", c_int32), ("resume", c_int32), ("overwrite", c_int32),
-                ("weights", c_char_p), ("out", c_char_p), ("checkpoint", c_char_p),
-                ("log", c_char_p)]
-
-
-_DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i8": np.int8, "i32": np.int32,
-           "i64": np.int64, "u8": np.uint8, "u16": np.uint16, "u32": np.uint32, "bool": np.bool_}
-
-_FUNCTIONS = {
-    "gradc_version": (c_char_p, []),
-    "gradc_session_load": (c_void_p, [c_char_p, c_void_p, c_char_p, c_size_t]),
-    "gradc_session_parse": (c_void_p, [c_char_p, c_void_p, c_char_p, c_size_t]),
-    "gradc_session_destroy": (None, [c_void_p]),
-    "gradc_last_error": (c_char_p, [c_void_p]),
-    "gradc_session_warm_up": (c_int32, [c_void_p]),
-    "gradc_session_batch_size": (c_int64, [c_void_p]),
-    "gradc_session_num_tensors": (c_size_t, [c_void_p]),
-    "gradc_session_tensor": (c_int32, [c_void_p, c_size_t, c_void_p]),
-    "gradc_session_step": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int64,
-                                     c_void_p]),
-    "gradc_session_evaluate": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int64,
-                                         c_void_p, c_void_p, c_size_t]),
-    "gradc_session_predict": (c_int32, [c_void_p, c_void_p, c_size_t, c_int64, c_void_p, c_size_t]),
-    "gradc_session_train": (c_int32, [c_void_p, c_void_p, c_void_p, c_size_t, c_void_p]),
-    "gradc_session_memory": (c_void_p, [c_void_p, c_char_p, c_void_p]),
-    "gradc_session_initialize": (c_int32, [c_void_p, c_uint64]),
-    "gradc_session_reset_states": (c_int32, [c_void_p]),
-    "gradc_session_save": (c_int32, [c_void_p, c_char_p, c_int32]),
-    "gradc_session_load_weights": (c_int32, [c_void_p, c_char_p]),
-    "gradc_session_load_weights_only": (c_int32, [c_void_p, c_char_p]),
-    "gradc_session_evaluate_data": (c_int32, [c_void_p, c_char_p, c_void_p, c_void_p, c_size_t]),
-    "gradc_session_predict_data": (c_int32, [c_void_p, c_char_p, c_char_p]),
-    "gradc_session_class_name": (c_char_p, [c_void_p, c_size_t, c_size_t]),
-    "gradc_session_column_name": (c_char_p, [c_void_p, c_size_t, c_size_t]),
-}
-
-_library = None
-
-
-def _lib():
-    """libgradc: $GRADC_LIBRARY, else beside this module, else where the loader looks."""
-    global _library
-    if _library is None:
-        beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libgradc.so")
-        name = os.environ.get("GRADC_LIBRARY") or (beside if os.path.exists(beside) else "libgradc.so.0")
-        try:
-            library = ctypes.CDLL(name)
-        except OSError as problem:
-            raise ImportError(f"libgradc was not found ({problem}); set GRADC_LIBRARY to its path") from None
-        for function, (result, arguments) in _FUNCTIONS.items():
-            getattr(library, function).restype = result
-            getattr(library, function).argtypes = arguments
-        _library = library
-    return _library
-
-
 def version():
     """The version of libgradc."""
-    return _lib().gradc_version().decode()
+    return lib().gradc_version().decode()
 
 
 def _path(path):
@@ -126,13 +61,15 @@ class Model:
     def __init__(self, handle):
         self._handle = handle
         self._tensors = []
-        for index in range(_lib().gradc_session_num_tensors(handle)):
-            info = _TensorInfo()
-            self._check(_lib().gradc_session_tensor(handle, index, byref(info)))
+        for index in range(lib().gradc_session_num_tensors(handle)):
+            info = TensorInfo()
+            self._check(lib().gradc_session_tensor(handle, index, byref(info)))
             self._tensors.append(Tensor(info))
         self._inputs = self._of("input")
         self._targets = self._of("target")
         self._outputs = self._of("output")
+        self._input_gradients = self._of("input_gradient")
+        self._output_gradients = self._of("output_gradient")
         self._metrics = [t.name.split("/", 1)[-1] for t in self._of("metric")]
 
     def __del__(self):
@@ -147,8 +84,8 @@ class Model:
     def close(self):
         """Frees the model now; arrays of its weights must not be used any more."""
         handle, self._handle = getattr(self, "_handle", None), None
-        if handle and _library is not None:
-            _library.gradc_session_destroy(handle)
+        if handle and _library is not None and _library.loaded is not None:
+            _library.loaded.gradc_session_destroy(handle)
 
     # ---- what the model is ------------------------------------------------------------------
 
@@ -159,7 +96,7 @@ class Model:
 
     @property
     def batch_size(self):
-        return _lib().gradc_session_batch_size(self._live())
+        return lib().gradc_session_batch_size(self._live())
 
     @property
     def metrics_names(self):
@@ -175,14 +112,14 @@ class Model:
         """The memory of a parameter or state as an array: writing to it changes the model."""
         tensor = next((t for t in self._tensors if t.name == name), None)
         count = c_size_t()
-        memory = _lib().gradc_session_memory(self._live(), name.encode(), byref(count))
+        memory = lib().gradc_session_memory(self._live(), name.encode(), byref(count))
         if tensor is None or not memory:
             raise KeyError(name)
         raw = (ctypes.c_uint8 * count.value).from_address(memory)
         raw.model = self  # keeps the memory alive
-        if tensor.dtype not in _DTYPES:
+        if tensor.dtype not in DTYPES:
             return np.frombuffer(raw, np.uint8)
-        return np.frombuffer(raw, _DTYPES[tensor.dtype]).reshape(tensor.shape)
+        return np.frombuffer(raw, DTYPES[tensor.dtype]).reshape(tensor.shape)
 
     def __setitem__(self, name, value):
         array = self[name]
@@ -193,11 +130,11 @@ class Model:
 
     def classes(self, output=0):
         """What the numbers of an output stand for, as the training data or the weights file told."""
-        return self._names(_lib().gradc_session_class_name, output)
+        return self._names(lib().gradc_session_class_name, output)
 
     def columns(self, input=0):
         """The columns of an input from a table, likewise."""
-        return self._names(_lib().gradc_session_column_name, input)
+        return self._names(lib().gradc_session_column_name, input)
 
     # ---- training ---------------------------------------------------------------------------
 
@@ -206,7 +143,7 @@ class Model:
         inputs, rows = self._arrays(self._inputs, x, "input")
         targets, _ = self._arrays(self._targets, y, "target", rows)
         loss = c_float()
-        self._check(_lib().gradc_session_step(self._live(), _pointers(inputs), len(inputs),
+        self._check(lib().gradc_session_step(self._live(), _pointers(inputs), len(inputs),
                                               _pointers(targets), len(targets), rows, byref(loss)))
         return loss.value
 
@@ -247,25 +184,103 @@ class Model:
         """Trains from files as the command `gradc train` does; the training losses by epoch."""
         def text(path):
             return None if path is None else _path(path)
-        options = _TrainOptions(text(data), epochs, validation_split or 0.0, validation_split is not None,
+        options = TrainOptions(text(data), epochs, validation_split or 0.0, validation_split is not None,
                                 resume, overwrite, text(weights), text(out), text(checkpoint), text(log))
         losses = (c_double * 100000)()
         done = c_size_t()
-        self._check(_lib().gradc_session_train(self._live(), byref(options), losses, len(losses), byref(done)))
+        self._check(lib().gradc_session_train(self._live(), byref(options), losses, len(losses), byref(done)))
         return list(losses[:min(done.value, len(losses))])
+
+    # ---- training by hand ------------------------------------------------------------------
+
+    def gradients(self, x, y, inputs=False, parameters=True):
+        """The loss, in training mode, for at most a batch, and its gradients: those of parameters
+        are then model["gradient/<parameter>"], to read or change in place, until the next call;
+        apply_gradients() makes a step of them. With `inputs` the gradients of the inputs are given
+        too, (loss, gradients): an array, or a dict by name where there are several."""
+        given, rows = self._arrays(self._inputs, x, "input")
+        targets, _ = self._arrays(self._targets, y, "target", rows)
+        loss = c_float()
+        buffers = self._buffers(self._input_gradients, rows) if inputs else []
+        self._check(lib().gradc_session_gradients(
+            self._live(), _pointers(given), len(given), _pointers(targets), len(targets), rows,
+            byref(loss), parameters, _pointers(buffers) if buffers else None, len(buffers)))
+        return (loss.value, _by_name(self._input_gradients, buffers)) if inputs else loss.value
+
+    def apply_gradients(self):
+        """The optimizer's step from model["gradient/<parameter>"]: after gradients() it is what
+        step() does, to the last bit."""
+        self._check(lib().gradc_session_apply_gradients(self._live()))
+
+    def forward(self, x):
+        """Outputs in training mode for at most a batch, for a loss of your own; changes nothing."""
+        given, rows = self._arrays(self._inputs, x, "input")
+        outputs = self._buffers(self._outputs, rows)
+        self._check(lib().gradc_session_forward(self._live(), _pointers(given), len(given), rows,
+                                                 _pointers(outputs), len(outputs)))
+        return _by_name(self._outputs, outputs)
+
+    def backward(self, x, output_gradients, inputs=False, parameters=True):
+        """The gradients of what you make of the outputs, from its gradients with respect to the
+        outputs of forward(x): of parameters as by gradients(), and with `inputs` those of the inputs
+        as the result."""
+        given, rows = self._arrays(self._inputs, x, "input")
+        seeds, _ = self._arrays(self._output_gradients, output_gradients, "gradient of the output", rows)
+        buffers = self._buffers(self._input_gradients, rows) if inputs else []
+        self._check(lib().gradc_session_backward(
+            self._live(), _pointers(given), len(given), _pointers(seeds), len(seeds), rows,
+            parameters, _pointers(buffers) if buffers else None, len(buffers)))
+        return _by_name(self._input_gradients, buffers) if inputs else None
+
+    @property
+    def hyperparameters(self):
+        """The optimizer's numbers that can be set, by name: what the next step takes. A copy;
+        set_hyperparameter() changes them."""
+        values = OrderedDict()
+        while True:
+            name = lib().gradc_session_hyperparameter_name(self._live(), len(values))
+            if name is None:
+                return dict(values)
+            value = c_double()
+            self._check(lib().gradc_session_hyperparameter(self._live(), name, byref(value)))
+            values[name.decode()] = value.value
+
+    def set_hyperparameter(self, name, value):
+        """From the next step on, until it is set again. A learning rate takes the place of its
+        schedule; None gives it back."""
+        number = float("nan") if value is None else float(value)
+        self._check(lib().gradc_session_set_hyperparameter(self._live(), name.encode(), number))
+
+    @property
+    def learning_rate(self):
+        return self.hyperparameters["learning_rate"]
+
+    @learning_rate.setter
+    def learning_rate(self, value):
+        self.set_hyperparameter("learning_rate", value)
+
+    def another(self, share_weights=False, batch_size=None, threads=1, seed=None, checked=True):
+        """Another model of the same compiled code, for a thread of its own or another batch size; with
+        `share_weights` both have the same weights, which only one may change at a time, and while no
+        other reads them."""
+        options = _options(batch_size, threads, seed, checked, False)
+        message = ctypes.create_string_buffer(65536)
+        handle = lib().gradc_session_another(self._live(), byref(options), share_weights, message,
+                                              len(message))
+        if not handle:
+            raise Error(message.value.decode(errors="replace").strip())
+        return Model(handle)
 
     # ---- use --------------------------------------------------------------------------------
 
     def predict(self, x):
         """Outputs for any number of rows: an array, or a dict by name where there are several."""
         inputs, rows = self._arrays(self._inputs, x, "input")
-        outputs = [np.empty((rows,) + t.shape[1:], _DTYPES.get(t.dtype, np.uint8)) for t in self._outputs]
+        outputs = self._buffers(self._outputs, rows)
         if rows > 0:
-            self._check(_lib().gradc_session_predict(self._live(), _pointers(inputs), len(inputs), rows,
+            self._check(lib().gradc_session_predict(self._live(), _pointers(inputs), len(inputs), rows,
                                                      _pointers(outputs), len(outputs)))
-        if len(outputs) == 1:
-            return outputs[0]
-        return {t.name.split("/", 1)[-1]: array for t, array in zip(self._outputs, outputs)}
+        return _by_name(self._outputs, outputs)
 
     def evaluate(self, x, y):
         """Loss and metrics over all rows, as a dict by name."""
@@ -275,7 +290,7 @@ class Model:
             raise Error("there are no rows to evaluate")
         loss = c_float()
         metrics = (c_float * len(self._metrics))()
-        self._check(_lib().gradc_session_evaluate(self._live(), _pointers(inputs), len(inputs),
+        self._check(lib().gradc_session_evaluate(self._live(), _pointers(inputs), len(inputs),
                                                   _pointers(targets), len(targets), rows, byref(loss),
                                                   metrics if self._metrics else None, len(self._metrics)))
         return dict(zip(self.metrics_names, [loss.value] + list(metrics)))
@@ -284,33 +299,33 @@ class Model:
         """Loss and metrics over a data set, as `gradc eval` gives them."""
         loss = c_double()
         metrics = (c_double * len(self._metrics))()
-        self._check(_lib().gradc_session_evaluate_data(self._live(), _path(data), byref(loss), metrics,
+        self._check(lib().gradc_session_evaluate_data(self._live(), _path(data), byref(loss), metrics,
                                                        len(self._metrics)))
         return dict(zip(self.metrics_names, [loss.value] + list(metrics)))
 
     def predict_data(self, data, out):
         """Outputs for a data set into a .npy, .safetensors or .csv file, as `gradc predict`."""
-        self._check(_lib().gradc_session_predict_data(self._live(), _path(data), _path(out)))
+        self._check(lib().gradc_session_predict_data(self._live(), _path(data), _path(out)))
 
     def save(self, path, with_optimizer=False):
         """Weights as safetensors; with the optimizer's state training can go on later."""
-        self._check(_lib().gradc_session_save(self._live(), _path(path), with_optimizer))
+        self._check(lib().gradc_session_save(self._live(), _path(path), with_optimizer))
 
     def load_weights(self, path, with_optimizer=True):
-        load = _lib().gradc_session_load_weights if with_optimizer else _lib().gradc_session_load_weights_only
+        load = lib().gradc_session_load_weights if with_optimizer else lib().gradc_session_load_weights_only
         self._check(load(self._live(), _path(path)))
 
     def initialize(self, seed):
         """All parameters and states get their initial values."""
-        self._check(_lib().gradc_session_initialize(self._live(), seed))
+        self._check(lib().gradc_session_initialize(self._live(), seed))
 
     def reset_states(self):
         """Stateful layers begin anew."""
-        self._check(_lib().gradc_session_reset_states(self._live()))
+        self._check(lib().gradc_session_reset_states(self._live()))
 
     def warm_up(self):
         """Compiles everything now, not at its first use."""
-        self._check(_lib().gradc_session_warm_up(self._live()))
+        self._check(lib().gradc_session_warm_up(self._live()))
 
     # ---- within -----------------------------------------------------------------------------
 
@@ -321,10 +336,14 @@ class Model:
 
     def _check(self, status):
         if status != 0:
-            raise Error(_lib().gradc_last_error(self._handle).decode(errors="replace").strip())
+            raise Error(lib().gradc_last_error(self._handle).decode(errors="replace").strip())
 
     def _of(self, kind):
         return [t for t in self._tensors if t.kind == kind]
+
+    def _buffers(self, tensors, rows):
+        """An array of so many rows for each."""
+        return [np.empty((rows,) + t.shape[1:], DTYPES.get(t.dtype, np.uint8)) for t in tensors]
 
     def _names(self, function, index):
         names = []
@@ -351,25 +370,25 @@ class Model:
             raise Error(f"{len(given)} {what}s were given, the model has {len(tensors)}: {', '.join(names)}")
         arrays = []
         for tensor, name, value in zip(tensors, names, given):
-            if tensor.dtype not in _DTYPES:
+            if tensor.dtype not in DTYPES:
                 raise Error(f'the {what} "{name}" is {tensor.dtype}, which numpy has not')
             value = np.asarray(value)
             wanted = tensor.shape[1:]
             if value.ndim == 0 or value.shape[1:] != wanted and not _same_but_ones(value.shape[1:], wanted):
                 raise Error(f'the {what} "{name}" has the shape {value.shape}, expected {(None,) + wanted}')
-            kind = np.dtype(_DTYPES[tensor.dtype]).kind
+            kind = np.dtype(DTYPES[tensor.dtype]).kind
             if value.dtype.kind == "f" and kind in "iub" and not np.array_equal(value, np.trunc(value)):
                 raise Error(f'the {what} "{name}" has values that are no whole numbers, {tensor.dtype} is expected')
             if value.dtype.kind in "OSUc":
                 raise Error(f'the {what} "{name}" is of type {value.dtype}, {tensor.dtype} is expected')
             if kind in "iu" and value.size and value.dtype.kind in "iuf":
-                limits = np.iinfo(_DTYPES[tensor.dtype])
+                limits = np.iinfo(DTYPES[tensor.dtype])
                 if value.min() < limits.min or value.max() > limits.max:
                     raise Error(f'the {what} "{name}" has values that {tensor.dtype} does not have')
             if rows is not None and value.shape[0] != rows:
                 raise Error(f'the {what} "{name}" has {value.shape[0]} rows, others have {rows}')
             rows = value.shape[0]
-            arrays.append(np.ascontiguousarray(value.reshape((rows,) + wanted), _DTYPES[tensor.dtype]))
+            arrays.append(np.ascontiguousarray(value.reshape((rows,) + wanted), DTYPES[tensor.dtype]))
         return arrays, rows
 
 
@@ -382,8 +401,19 @@ def _pointers(arrays):
     return (c_void_p * len(arrays))(*[a.ctypes.data for a in arrays])
 
 
+def _by_name(tensors, arrays):
+    """The only array, or a dict."""
+    if len(arrays) == 1:
+        return arrays[0]
+    return {t.name.split("/", 1)[-1]: array for t, array in zip(tensors, arrays)}
+
+
+def _options(batch_size, threads, seed, checked, cache):
+    return Options(batch_size or 0, threads, seed is not None, seed or 0, checked, cache)
+
+
 def _make(function, text, batch_size, threads, seed, checked, cache):
-    options = _Options(batch_size or 0, threads, seed is not None, seed or 0, checked, cache)
+    options = _options(batch_size, threads, seed, checked, cache)
     message = ctypes.create_string_buffer(65536)
     handle = function(text, byref(options), message, len(message))
     if not handle:
@@ -394,7 +424,7 @@ def _make(function, text, batch_size, threads, seed, checked, cache):
 def load(path, batch_size=None, threads=1, seed=None, checked=True, cache=True):
     """Reads a model file. threads: 0 takes one per core. checked: labels out of range, NaN and
     infinity in what is given are errors. cache: compiled code is kept for other processes."""
-    return _make(_lib().gradc_session_load, _path(path), batch_size, threads, seed, checked, cache)
+    return _make(lib().gradc_session_load, _path(path), batch_size, threads, seed, checked, cache)
 
 
 def parse(json, batch_size=None, threads=1, seed=None, checked=True, cache=True):
@@ -403,4 +433,4 @@ def parse(json, batch_size=None, threads=1, seed=None, checked=True, cache=True)
         import json as module
         json = module.dumps(json)
     text = json.encode() if isinstance(json, str) else json
-    return _make(_lib().gradc_session_parse, text, batch_size, threads, seed, checked, cache)
+    return _make(lib().gradc_session_parse, text, batch_size, threads, seed, checked, cache)

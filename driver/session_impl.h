@@ -1,0 +1,196 @@
+// A Session over a CompiledModel and an Instance of the runtime. What every host does is in
+// session.cpp, gradients and the optimizer's numbers in session_gradients.cpp.
+#pragma once
+
+#include "driver/compiled_model.h"
+#include "driver/foreign_weights.h"
+#include "driver/hyperparameters.h"
+#include "driver/runtime_status.h"
+#include "gradc/session.h"
+#include "runtime/instance.h"
+#include "runtime/library.h"
+#include "support/diagnostic_render.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <exception>
+#include <memory>
+#include <new>
+#include <span>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace gradc {
+
+inline SessionStatus failed(std::string message) {
+  return {std::move(message)};
+}
+
+inline SessionStatus from_status(const rt::Status& status) {
+  if (status.ok()) return {};
+  return failed(fmt::format("error: {}\n", status.text.c_str()));
+}
+
+/// What ran out or broke on the way, as a status: nothing is thrown at a host. The texts are short
+/// enough to need no memory.
+template <class Work>
+SessionStatus protect(Work&& work) {
+  try {
+    return work();
+  } catch (const std::bad_alloc&) {
+    return {"out of memory"};
+  } catch (const std::exception& failure) {
+    try {
+      return failed(fmt::format("internal error: {}\n", failure.what()));
+    } catch (...) {
+      return {"internal error"};
+    }
+  }
+}
+
+/// An instance with the model that its code is of, which sessions may share.
+struct LiveModel {
+  LiveModel(std::shared_ptr<CompiledModel> compiled, rt::Instance* made)
+      : model(std::move(compiled)), instance(made) {}
+  ~LiveModel() { rt::Instance::destroy(instance); }
+  LiveModel(const LiveModel&) = delete;
+  LiveModel& operator=(const LiveModel&) = delete;
+
+  std::shared_ptr<CompiledModel> model;
+  rt::Instance* instance;
+};
+
+class SessionImpl final : public Session {
+ public:
+  /// `weights` is whose parameters and states these are; null: its own.
+  SessionImpl(std::shared_ptr<LiveModel> live, std::shared_ptr<LiveModel> weights,
+              const SessionOptions& options);
+
+  /// A session of a compiled model; its weights are initial ones, or those of `weights`.
+  static std::unique_ptr<Session> make(std::shared_ptr<CompiledModel> model,
+                                       std::shared_ptr<LiveModel> weights,
+                                       const SessionOptions& options, SessionStatus* status);
+
+  SessionStatus warm_up() override;
+  int64_t batch_size() const override { return model_.batch_size(); }
+  double compile_milliseconds() const override { return model_.compile_milliseconds(); }
+  std::vector<TensorInfo> tensors() const override;
+
+  SessionStatus step(std::span<const void* const> inputs, std::span<const void* const> targets,
+                     float* loss, int64_t rows) override;
+  SessionStatus evaluate(std::span<const void* const> inputs, std::span<const void* const> targets,
+                         float* loss, std::span<float> metrics, int64_t rows) override;
+  SessionStatus predict(std::span<const void* const> inputs, std::span<void* const> outputs,
+                        int64_t rows) override;
+  SessionStatus train(const TrainOptions& options, std::vector<double>* history) override;
+
+  SessionStatus gradients(std::span<const void* const> inputs, std::span<const void* const> targets,
+                          float* loss, const GradientOptions& options) override;
+  SessionStatus forward(std::span<const void* const> inputs, std::span<void* const> outputs,
+                        int64_t rows) override;
+  SessionStatus backward(std::span<const void* const> inputs,
+                         std::span<const void* const> output_gradients,
+                         const GradientOptions& options) override;
+  SessionStatus apply_gradients() override;
+  std::vector<std::string> hyperparameters() const override { return numbers_.names(); }
+  std::optional<double> hyperparameter(const std::string& name) const override;
+  SessionStatus set_hyperparameter(const std::string& name, double value) override;
+  std::unique_ptr<Session> another(const SessionOptions& options, bool share_weights,
+                                   SessionStatus* status) override;
+
+  std::span<std::byte> tensor_memory(const std::string& name) override;
+  std::span<float> parameter(const std::string& name) override;
+  SessionStatus initialize(uint64_t seed) override;
+  SessionStatus reset_states() override;
+  SessionStatus save(const std::string& path, bool with_optimizer) override;
+  SessionStatus load_weights(const std::string& path, bool with_optimizer) override;
+  void set_checked(bool checked) override { instance_.set_checked(checked); }
+
+  std::vector<std::string> classes(const std::string& output) const override;
+  std::vector<std::string> columns(const std::string& input) const override;
+  std::vector<std::string> characters(const std::string& input) const override;
+  SessionStatus evaluate_data(const std::string& data, double* loss,
+                              std::span<double> metrics) override;
+  SessionStatus predict_data(const std::string& data, const std::string& out) override;
+
+ private:
+  /// Calls work(), which gives a status, unless the session cannot be used.
+  template <class Work>
+  SessionStatus use(Work&& work) {
+    return protect([&]() -> SessionStatus {
+      if (!instance_.usable()) return failed("error: " + std::string(kForked) + "\n");
+      return work();
+    });
+  }
+
+  /// Calls run(first, count) for each batch of the rows; one batch even of a number that the
+  /// library refuses.
+  template <class Run>
+  SessionStatus in_batches(int64_t rows, Run&& run) const {
+    SessionStatus status;
+    int64_t first = 0;
+    do {
+      const int64_t count = std::min(rows - first, batch_size());
+      status = run(first, count);
+      first += count;
+    } while (status.ok() && first < rows);
+    return status;
+  }
+
+  /// The caller's buffers from a row on.
+  template <class Pointer>
+  std::vector<Pointer> at_row(gradc_rt_tensor_kind kind, std::span<const Pointer> buffers,
+                              int64_t row) const {
+    using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>,
+                                    const std::byte, std::byte>;
+    std::vector<Pointer> moved(buffers.begin(), buffers.end());
+    for (size_t i = 0; row > 0 && i < moved.size(); ++i) {
+      const int64_t index = instance_.nth(kind, static_cast<int64_t>(i));
+      const int64_t bytes = instance_.tensor(static_cast<size_t>(index)).bytes / batch_size();
+      moved[i] = static_cast<Byte*>(moved[i]) + row * bytes;
+    }
+    return moved;
+  }
+
+  std::vector<std::string> names_of(gradc_rt_tensor_kind kind, const std::string& name,
+                                    rt::Vec<rt::Str> rt::TensorMeaning::* list) const;
+  SessionStatus prepare(EntryPoint kind);
+  /// Checks the caller's lists and makes the entry ready to run.
+  SessionStatus prepare(EntryPoint kind, std::span<const void* const> inputs,
+                        std::span<const void* const> targets);
+  SessionStatus check_lists(EntryPoint kind, std::span<const void* const> inputs,
+                            std::span<const void* const> targets) const;
+  SessionStatus check_count(gradc_rt_tensor_kind kind, const char* what, size_t given) const;
+  /// The gradients that the options ask for, by the entry for parameters alone, for inputs alone
+  /// (two further), or for both (four further).
+  SessionStatus run_gradients(EntryPoint to_parameters, std::span<const void* const> inputs,
+                              std::span<const void* const> targets,
+                              std::span<const void* const> output_gradients,
+                              const GradientOptions& options);
+  /// The optimizer's numbers are where the entries that read them expect them.
+  SessionStatus write_numbers();
+
+  /// The library's functions on the same instance: what a compiled library exports.
+  gradc_rt_handle* handle() const { return reinterpret_cast<gradc_rt_handle*>(&instance_); }
+  SessionStatus from_library(int status) const {
+    if (status == GRADC_RT_OK) return {};
+    return failed(fmt::format("error: {}\n", gradc_rt_last_error(handle())));
+  }
+
+  static constexpr const char* kForked =
+      "the session belongs to the process that forked this one: its threads are there; make "
+      "another";
+
+  std::shared_ptr<LiveModel> live_;
+  std::shared_ptr<LiveModel> weights_;
+  CompiledModel& model_;
+  rt::Instance& instance_;
+  ForeignWeights foreign_;
+  Hyperparameters numbers_;
+  SessionOptions options_;
+};
+
+}  // namespace gradc
