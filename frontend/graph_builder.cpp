@@ -114,6 +114,8 @@ class EntryBuilder {
       graph_->add_output(gradient, given.id());
     }
     add_constraints();
+    mark_steps();
+    builder_.set_phase(Phase::kUpdate);
     build_learning_rate();
     return EntryGraph{graph_, make_optimizer_spec(model_.training->optimizer)};
   }
@@ -273,14 +275,13 @@ class EntryBuilder {
     for (const OutputLoss& loss : model_.training->losses) {
       locate(loss.loss.place);
       const std::string& output = model_.outputs[loss.output].name;
-      targets.push_back(builder_.input(
-          InputKind::kInput, batched(model_.target_spec(loss), request_.batch_size),
-          "target/" + output, value_hint(output + ".target")));
+      targets.push_back(builder_.input(InputKind::kInput,
+                                       batched(model_.target_spec(loss), request_.batch_size),
+                                       "target/" + output, value_hint(output + ".target")));
     }
     if (model_.training->sample_weight) {
-      sample_weights_ =
-          builder_.input(InputKind::kInput, {DType::kF32, Shape{request_.batch_size}},
-                         kSampleWeightInput, "sample_weight");
+      sample_weights_ = builder_.input(InputKind::kInput, {DType::kF32, Shape{request_.batch_size}},
+                                       kSampleWeightInput, "sample_weight");
     }
     return targets;
   }
@@ -421,6 +422,7 @@ class EntryBuilder {
         if (!spec.trainable) continue;
         const std::string name = layer.name + "/" + spec.name;
         mark_numbers(name, usual, step_of(optimizer, layer, spec));
+        if (!decays(optimizer, layer, spec)) mark_number("weight_decay", name, 0.0);
         const double multiplier = rate_multiplier(layer);
         if (multiplier == 1.0) continue;
         Val& rate = rates[multiplier];
@@ -442,15 +444,15 @@ class EntryBuilder {
   }
 
   void mark_numbers(const std::string& parameter, const StepAttrs& usual, const StepAttrs& own) {
-    if (own == usual) return;
-    const auto mark = [&](std::string_view number) {
-      if (own.number(number) == usual.number(number)) return;
-      graph_->add_output(fmt::format("{}{}/{}", kStepNumberOutput, number, parameter),
-                         builder_.scalar(own.number(number), DType::kF64).id());
-    };
-    for (const StepNumber& number : usual.rule().numbers)
-      mark(number.name);
-    mark("weight_decay");
+    for (const StepNumber& number : usual.rule().numbers) {
+      const double value = own.number(number.name);
+      if (value != usual.number(number.name)) mark_number(number.name, parameter, value);
+    }
+  }
+
+  void mark_number(std::string_view number, const std::string& parameter, double value) {
+    graph_->add_output(fmt::format("{}{}/{}", kStepNumberOutput, number, parameter),
+                       builder_.scalar(value, DType::kF64).id());
   }
 
   void build_learning_rate() {

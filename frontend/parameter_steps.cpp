@@ -43,12 +43,16 @@ double rate_multiplier(const Layer& layer) {
 StepAttrs step_of(const Component& optimizer, const Layer& layer, const ParameterSpec& parameter) {
   StepAttrs step = make_optimizer_spec(optimizer).step;
   const std::string name = full_name(layer, parameter);
-  if (names_it(words_of(optimizer, kNoDecay), name)) step.set("weight_decay", 0.0);
+  if (!decays(optimizer, layer, parameter)) step.set("weight_decay", 0.0);
   if (optimizer.options.defines(kNoMatrix)) {
     const bool table = optimizer.options.flag("exclude_embeddings") && is_embedding(name);
     if (table || names_it(words_of(optimizer, kNoMatrix), name)) step.set("as_matrix", 0.0);
   }
   return step;
+}
+
+bool decays(const Component& optimizer, const Layer& layer, const ParameterSpec& parameter) {
+  return !names_it(words_of(optimizer, kNoDecay), full_name(layer, parameter));
 }
 
 int64_t accumulated_steps(const Component& optimizer) {

@@ -20,6 +20,9 @@ double rate_multiplier(const Layer& layer);
 /// matrices, where the optimizer's options leave it out.
 StepAttrs step_of(const Component& optimizer, const Layer& layer, const ParameterSpec& parameter);
 
+/// Whether "exclude_from_weight_decay" lets a parameter decay, if others do.
+bool decays(const Component& optimizer, const Layer& layer, const ParameterSpec& parameter);
+
 /// How many steps make one update; 1: each makes its own.
 int64_t accumulated_steps(const Component& optimizer);
 

@@ -16,12 +16,6 @@ inline constexpr const char* kRestatedOutput = "restated/";
 /// moves the rows that the step looks up, and no others. apply_optimizer uses and removes it.
 inline constexpr const char* kByRowsOutput = "by_rows/";
 
-/// Begins the name of an input, before that of an output: its gradient, given from outside.
-inline constexpr const char* kOutputGradient = "output_gradient/";
-
-/// Begins the name of an output, before that of an input: its gradient.
-inline constexpr const char* kInputGradient = "input_gradient/";
-
 /// Begins the name of an output, before that of a number of the optimizer's rule, a stroke and that
 /// of a parameter: a constant (f64[]), which this number is for this parameter.
 /// apply_optimizer uses and removes it, and those below.
@@ -42,5 +36,11 @@ inline constexpr const char* kOverwriteOutput = "optimizer/overwrite";
 /// The states of a parameter for both, as slots of its optimizer are named.
 inline constexpr const char* kAccumulatorSlot = "gradient_accumulator";
 inline constexpr const char* kAverageSlot = "average";
+
+/// Begins the name of an input, before that of an output: its gradient, given from outside.
+inline constexpr const char* kOutputGradient = "output_gradient/";
+
+/// Begins the name of an output, before that of an input: its gradient.
+inline constexpr const char* kInputGradient = "input_gradient/";
 
 }  // namespace gradc

@@ -98,11 +98,8 @@ Val Num::like(Val x) const {
 }
 
 Num StepNumbers::of(std::string_view name) const {
-  const double value = attrs->number(name);
-  const bool own = common != nullptr && common->number(name) != value;
-  if (source == nullptr || own) return value;
-  source->uses(name);
-  return {value, std::string(name), source};
+  if (source != nullptr) source->uses(name);
+  return {attrs->number(name), std::string(name), source};
 }
 
 std::vector<StepSlot> step_slots(const StepAttrs& attrs, const TensorType& parameter) {

@@ -97,9 +97,6 @@ class Num {
 struct StepNumbers {
   const StepAttrs* attrs = nullptr;
   NumberSource* source = nullptr;  ///< null: constants
-  /// What the source's numbers are for all parameters: those that `attrs` has otherwise are
-  /// constants.
-  const StepAttrs* common = nullptr;
   Num of(std::string_view name) const;
 };
 

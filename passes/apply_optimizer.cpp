@@ -26,12 +26,10 @@
 // A tuned step has inputs in place of the optimizer's numbers (optimizer_numbers.h). It is made of
 // the rule's formula at once: an op with the numbers among its attributes would not be one any
 // more.
-#include "ir/builder.h"
-#include "ir/op_attrs.h"
 #include "ir/step_output.h"
 #include "passes/optimizer_numbers.h"
-#include "passes/optimizer_steps.h"
 #include "passes/passes.h"
+#include "passes/update_steps.h"
 #include "passes/used_rows.h"
 #include "support/check.h"
 
@@ -39,6 +37,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <deque>
 #include <limits>
 #include <optional>
 #include <string>
@@ -51,6 +50,237 @@ namespace gradc::passes {
 namespace {
 
 constexpr std::string_view kGradientPrefix = "gradient/";
+
+/// A value that is a function of others, as the same function of what `made` has for them.
+Val replayed(Val value, std::unordered_map<uint32_t, Val>& made) {
+  if (const auto found = made.find(value.id().index); found != made.end()) return found->second;
+  Builder& builder = value.builder();
+  const NodeId def = builder.graph().def(value.id());
+  GRADC_CHECK(def.valid(), "a constraint reads more than its parameter");
+  const Node node = builder.graph().node(def);
+  std::vector<Val> operands;
+  for (const ValueId operand : node.operands)
+    operands.push_back(replayed(builder.wrap(operand), made));
+  const Val again = builder.add(node.op, std::move(operands), node.attrs);
+  made.emplace(value.id().index, again);
+  return again;
+}
+
+/// The constraint of a parameter's next value.
+Val constrained(const Trained& one, Val next) {
+  if (!one.constraint.valid()) return next;
+  std::unordered_map<uint32_t, Val> made = {{one.parameter.id().index, next}};
+  return replayed(one.constraint, made);
+}
+
+Val sum_of_squares(Val x) {
+  std::vector<int64_t> axes;
+  for (int axis = 0; axis < x.rank(); ++axis)
+    axes.push_back(axis);
+  const Val squares = x * x;
+  return axes.empty() ? squares : reduce_sum(squares, axes);
+}
+
+Val scaled_by(Val x, Val factor) {
+  return x * broadcast_to(cast(factor, x.dtype()), x.shape());
+}
+
+/// x * norm / max(|x|, norm): unchanged when |x| <= norm (Keras clipnorm).
+Val clipped_by_norm(Val x, const Num& norm) {
+  const Val length = sqrt(sum_of_squares(x));
+  const Val most = norm.like(length);
+  return scaled_by(x, most / maximum(length, most));
+}
+
+/// All gradients by norm * min(1 / |all|, 1 / norm); NaN when the common norm is not finite, as in
+/// Keras.
+void clip_by_global_norm(std::vector<Trained>& all, const Num& norm) {
+  Val sum;
+  for (const Trained& one : all) {
+    const Val part = cast(sum_of_squares(one.gradient), DType::kF32);
+    sum = sum.valid() ? sum + part : part;
+  }
+  const Val length = sqrt(sum);
+  const Num inverse = norm.become(1.0 / norm.value(), "1 / " + norm.formula());
+  const Val scale =
+      norm.like(length) * minimum(1.0 / length, inverse.like(length)) + (length - length);
+  for (Trained& one : all)
+    one.gradient = scaled_by(one.gradient, scale);
+}
+
+/// Where a tuned step reads its numbers: inputs, each made when it is first asked for.
+class NumberInputs final : public NumberSource {
+ public:
+  explicit NumberInputs(Builder& builder) : builder_(builder) {}
+
+  void uses(std::string_view name) override {
+    if (std::ranges::find(numbers_.names, name) == numbers_.names.end())
+      numbers_.names.emplace_back(name);
+  }
+  Val read(const std::string& formula, double value) override {
+    const std::string name = kNumberInput + formula;
+    if (const auto found = builder_.graph().find_input(name)) return builder_.wrap(*found);
+    numbers_.inputs.emplace_back(name, value);
+    return builder_.input(InputKind::kInput, {DType::kF64, {}}, name, "number");
+  }
+  /// The rate that is set, or the schedule's where none is; f32[].
+  Val learning_rate(Val scheduled) {
+    const std::string name = std::string(kNumberInput) + kRateNumber;
+    const Val set = cast(builder_.input(InputKind::kInput, {DType::kF64, {}}, name, kRateNumber),
+                         scheduled.dtype());
+    const Graph& graph = builder_.graph();
+    if (graph.node(graph.def(scheduled.id())).op == Op::kConstant) return set;
+    return select(equal(set, set), set, scheduled);
+  }
+  const OptimizerNumbers& read() const { return numbers_; }
+
+ private:
+  Builder& builder_;
+  OptimizerNumbers numbers_;
+};
+
+void clip(std::vector<Trained>& all, const OptimizerSpec& spec, NumberSource* source) {
+  const auto number = [&](std::string_view name) {
+    if (source != nullptr) source->uses(name);
+    return Num(spec.number(name), std::string(name), source);
+  };
+  for (Trained& one : all) {
+    if (spec.clip_norm > 0.0) one.gradient = clipped_by_norm(one.gradient, number("clipnorm"));
+    if (spec.clip_value <= 0.0) continue;
+    const Num most = number("clipvalue");
+    const Num least = most.become(-most.value(), "-clipvalue");
+    one.gradient =
+        minimum(maximum(one.gradient, least.like(one.gradient)), most.like(one.gradient));
+  }
+  if (spec.global_clip_norm > 0.0 && !all.empty())
+    clip_by_global_norm(all, number("global_clipnorm"));
+}
+
+class StepMaker {
+ public:
+  /// `updates` counts updates as the iteration does steps. `source` is null unless the step is
+  /// tuned, and then `decays` says whether a decay may be set.
+  StepMaker(Builder& builder, const StepAttrs& step, Val learning_rate, Val updates,
+            const Accumulation& accumulation, const Averages& averages, NumberSource* source,
+            bool decays)
+      : builder_(builder),
+        learning_rate_(learning_rate),
+        updates_(updates),
+        accumulation_(accumulation),
+        averages_(averages),
+        source_(source),
+        decays_(source != nullptr && decays) {
+    for (const SharedSlot& slot : step.rule().shared)
+      shared_.push_back(
+          add_state(builder, {DType::kF32, {}}, slot_name(slot), slot.name, slot.initial_value));
+    variant(step, {}, false);
+  }
+
+  /// The step on one parameter, and the updates of the parameter and its slots.
+  void make(const Trained& one) {
+    const DType dtype = one.parameter.dtype();
+    const std::string hint = builder_.graph().value(one.parameter.id()).name;
+    const Variant& how = variant(one.step, one.rate, one.undecayed);
+    StepOperands o;
+    o.attrs = &how.step;
+    o.source = source_;
+    o.w = stepped(one, one.start);
+    o.g = one.gradient;
+    std::vector<Val> slots;
+    for (const StepSlot& slot : step_slots(one.step, one.parameter.type())) {
+      slots.push_back(add_state(builder_, slot.type, slot_name(one.name, slot),
+                                fmt::format("{}.{}", hint, slot.name), slot.initial_value));
+      o.slots.push_back(stepped(one, slots.back()));
+    }
+    for (const Val scalar : how.scalars)
+      o.scalars.push_back(cast(scalar, dtype));
+    const Val decay = how.decay.valid() ? cast(how.decay, dtype) : Val();
+    const std::vector<Val> results =
+        source_ != nullptr ? expand_step(o, decay) : as_one_op(o, decay, how.attrs, hint + ".next");
+    const Val next = constrained(one, whole(one, one.parameter, results[0]));
+    builder_.update(one.parameter, averaged(one, hint, updated(next, one.start)));
+    for (size_t i = 0; i < slots.size(); ++i)
+      builder_.update(slots[i], updated(whole(one, slots[i], results[i + 1]), slots[i]));
+  }
+
+ private:
+  /// What parameters of the same numbers and rate have in common.
+  struct Variant {
+    StepAttrs step;
+    Val rate;
+    AttrRef attrs;
+    bool undecayed;
+    std::vector<Val> scalars;  ///< f32[]
+    Val decay;                 ///< f32[]: the last of the step's operands; empty: none
+  };
+
+  const Variant& variant(const StepAttrs& step, Val rate, bool undecayed) {
+    for (const Variant& known : variants_) {
+      if (known.step == step && known.rate.id() == rate.id() && known.undecayed == undecayed)
+        return known;
+    }
+    const Val learning_rate = rate.valid() ? learning_rate_ * rate : learning_rate_;
+    const StepNumbers numbers = {&step, source_};
+    const StepRule& rule = step.rule();
+    std::vector<Val> scalars = {learning_rate};
+    if (rule.scalars != nullptr) {
+      const Val number = cast(updates_, DType::kF32) + 1.0;
+      StepScalars made = rule.scalars(step, {numbers, learning_rate, number, shared_});
+      GRADC_CHECK(made.shared.size() == shared_.size(), "{} gave {} new shared slots for {}",
+                  rule.name, made.shared.size(), shared_.size());
+      for (size_t i = 0; variants_.empty() && i < shared_.size(); ++i)
+        builder_.update(shared_[i], updated(made.shared[i], shared_[i]));
+      scalars = std::move(made.operands);
+    }
+    Val decay;
+    if (step.decays() || (decays_ && !undecayed))
+      decay = learning_rate * numbers.of("weight_decay").like(learning_rate);
+    return variants_.emplace_back(
+        Variant{step, rate, make_attrs(step), undecayed, std::move(scalars), decay});
+  }
+
+  /// The next value, in steps that make no update the one that was held.
+  Val updated(Val next, Val held) {
+    return accumulation_.last.valid() ? choose(accumulation_.last, next, held) : next;
+  }
+
+  /// A parameter's next value beside its average, or replaced by it.
+  Val averaged(const Trained& one, const std::string& hint, Val next) {
+    if (!averages_.momentum.valid()) return next;
+    const TensorType type = one.parameter.type();
+    const Val average = add_state(builder_, type, slot_name(one.name, {kAverageSlot, type}),
+                                  fmt::format("{}.{}", hint, kAverageSlot), 0.0);
+    const Val kept = like(averages_.momentum, type);
+    const Val moved = average * kept + next * (1.0 - kept);
+    builder_.update(average, moved);
+    return averages_.overwrite.valid() ? choose(averages_.overwrite, moved, next) : next;
+  }
+
+  std::vector<Val> as_one_op(const StepOperands& o, Val decay, const AttrRef& attrs,
+                             const std::string& hint) {
+    std::vector<Val> operands = {o.w, o.g};
+    operands.insert(operands.end(), o.slots.begin(), o.slots.end());
+    operands.insert(operands.end(), o.scalars.begin(), o.scalars.end());
+    if (decay.valid()) operands.push_back(decay);
+    return builder_.add_multi(Op::kOptimizerStep, operands, attrs, hint);
+  }
+  /// What of a parameter or slot the step is made of.
+  Val stepped(const Trained& one, Val held) {
+    return one.rows.valid() ? builder_.add(Op::kGather, {held, one.rows}) : held;
+  }
+  Val whole(const Trained& one, Val held, Val next) {
+    return one.rows.valid() ? builder_.add(Op::kPutRows, {held, one.rows, next}) : next;
+  }
+
+  Builder& builder_;
+  Val learning_rate_, updates_;
+  Accumulation accumulation_;
+  Averages averages_;
+  NumberSource* const source_;
+  const bool decays_;  ///< whether a decay may be set where there is none
+  std::vector<Val> shared_;
+  std::deque<Variant> variants_;  ///< the optimizer's own is the first
+};
 
 Val find_or_add_iteration(Builder& builder) {
   if (const auto found = builder.graph().find_input(kIterationInput)) return builder.wrap(*found);
@@ -79,94 +309,6 @@ std::vector<Trained> take_gradients(Builder& builder) {
     if (graph.outputs()[i].name.starts_with(kGradientPrefix)) graph.remove_output(i);
   }
   return result;
-}
-
-/// Calls `use` for the outputs of a prefix that belong to a parameter with a gradient, and removes
-/// all of the prefix.
-template <class Use>
-void take_outputs(Builder& builder, std::string_view prefix, std::vector<Trained>& trained,
-                  Use use) {
-  Graph& graph = builder.graph();
-  for (size_t i = graph.outputs().size(); i-- > 0;) {
-    const GraphOutput& output = graph.outputs()[i];
-    if (!output.name.starts_with(prefix)) continue;
-    const std::string_view name = std::string_view(output.name).substr(prefix.size());
-    for (Trained& one : trained) {
-      if (one.name == name) use(one, builder.wrap(output.value));
-    }
-    graph.remove_output(i);
-  }
-}
-
-/// An output that is there once, removed; empty if it is not there.
-Val take_output(Builder& builder, std::string_view name) {
-  Graph& graph = builder.graph();
-  for (size_t i = 0; i < graph.outputs().size(); ++i) {
-    if (graph.outputs()[i].name != name) continue;
-    const Val value = builder.wrap(graph.outputs()[i].value);
-    graph.remove_output(i);
-    return value;
-  }
-  return {};
-}
-
-double number_of(Val constant) {
-  const Graph& graph = constant.builder().graph();
-  const NodeId node = graph.def(constant.id());
-  GRADC_CHECK(node.valid() && graph.node(node).op == Op::kConstant,
-              "a number of a step is no constant");
-  return graph.node(node).attrs.as<ConstantAttrs>().value->front();
-}
-
-/// The rule with the numbers of each parameter, and their rates.
-void take_numbers(Builder& builder, const OptimizerSpec& spec, std::vector<Trained>& trained) {
-  for (Trained& one : trained)
-    one.step = spec.step;
-  take_outputs(builder, kRateOutput, trained, [](Trained& one, Val rate) { one.rate = rate; });
-  std::vector<StepNumber> numbers(spec.step.rule().numbers.begin(), spec.step.rule().numbers.end());
-  numbers.push_back({"weight_decay"});
-  for (const StepNumber& number : numbers) {
-    take_outputs(builder, fmt::format("{}{}/", kStepNumberOutput, number.name), trained,
-                 [&](Trained& one, Val value) { one.step.set(number.name, number_of(value)); });
-  }
-}
-
-/// The number of updates before this step, f64[] or the iteration itself.
-Val count_updates(Val iteration, Accumulation& accumulation) {
-  if (!accumulation.steps.valid()) return iteration;
-  const Val step = cast(iteration, DType::kF64);
-  const Val updates = step.builder().add(Op::kFloor, {step / accumulation.steps});
-  accumulation.last = greater_equal(step - updates * accumulation.steps, accumulation.steps - 1.0);
-  return updates;
-}
-
-/// Gradients become the means of those that make an update.
-void accumulate(Builder& builder, const Accumulation& accumulation, std::vector<Trained>& all) {
-  if (!accumulation.steps.valid()) return;
-  for (Trained& one : all) {
-    const TensorType type = one.gradient.type();
-    const std::string hint = builder.graph().value(one.parameter.id()).name;
-    const Val held = add_state(builder, type, slot_name(one.name, {kAccumulatorSlot, type}),
-                               fmt::format("{}.{}", hint, kAccumulatorSlot), 0.0);
-    const Val sum = held + one.gradient;
-    builder.update(held, choose(accumulation.last, builder.splat(0.0, type), sum));
-    one.gradient = sum / like(accumulation.steps, type);
-  }
-}
-
-/// As Keras: the first average is the parameter itself.
-Averages take_averages(Builder& builder, Val updates) {
-  Averages averages;
-  const Val momentum = take_output(builder, kAverageOutput);
-  const Val every = take_output(builder, kOverwriteOutput);
-  if (!momentum.valid()) return averages;
-  const Val step = cast(updates, DType::kF64);
-  averages.momentum = select(greater(step, 0.0), momentum, 0.0);
-  if (!every.valid()) return averages;
-  const Val next = step + 1.0;
-  const Val whole = builder.add(Op::kFloor, {next / every}) * every;
-  averages.overwrite = less_equal(next - whole, 0.0);
-  return averages;
 }
 
 /// The gradients of what is trained by rows become those of rows; what has none is not trained.
@@ -228,12 +370,12 @@ Result<bool> add_update(Graph& graph, PassContext& context, OptimizerNumbers& nu
   take_numbers(builder, spec, trained);
   Accumulation accumulation{.steps = take_output(builder, kAccumulateOutput), .last = {}};
   GRADC_TRY_STATUS(take_rows(graph, accumulation, context.options.file, trained));
-  const Val updates = count_updates(iteration, accumulation);
-  const Averages averages = take_averages(builder, updates);
-  accumulate(builder, accumulation, trained);
   std::optional<NumberInputs> source;
   if (context.options.tuned) source.emplace(builder);
   NumberInputs* const tuned = source ? &*source : nullptr;
+  const Val updates = count_updates(iteration, accumulation);
+  const Averages averages = take_averages(builder, updates);
+  accumulate(builder, accumulation, trained);
   clip(trained, spec, tuned);
   Val rate = builder.wrap(learning_rate);
   if (tuned != nullptr) rate = tuned->learning_rate(rate);
