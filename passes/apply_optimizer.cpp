@@ -18,6 +18,7 @@
 // the rule's formula at once: an op with the numbers among its attributes would not be one any
 // more.
 #include "ir/builder.h"
+#include "ir/element.h"
 #include "ir/step_output.h"
 #include "passes/optimizer_numbers.h"
 #include "passes/passes.h"
@@ -189,7 +190,10 @@ class StepMaker {
     }
     if (!step.decays() && (source == nullptr || !decays)) return;
     const Num decay = numbers.of("weight_decay");
-    decay_ = learning_rate * decay.like(learning_rate);
+    // A constant is rounded here: folded with a constant rate it would be rounded only behind the
+    // product, and a number that is read is rounded before it.
+    const Num rounded = decay.is_constant() ? Num(as_element(decay.value(), DType::kF32)) : decay;
+    decay_ = learning_rate * rounded.like(learning_rate);
   }
 
   /// The step on one parameter, and the updates of the parameter and its slots.
