@@ -1,6 +1,5 @@
 #include "ir/step_rule.h"
 
-#include "ir/element.h"
 #include "ir/op.h"
 #include "ir/ops/step_pieces.h"
 #include "ir/optimizer_spec.h"
@@ -92,8 +91,7 @@ std::span<const StepRule* const> all_step_rules() {
 }
 
 Val Num::like(Val x) const {
-  // Rounded here: constants are folded without rounding, and what is read is rounded.
-  if (is_constant()) return x.builder().splat(as_element(value_, x.dtype()), x.type());
+  if (is_constant()) return x.builder().splat(value_, x.type());
   return broadcast(cast(source_->read(formula_, value_), x.dtype()), x.shape(), {});
 }
 

@@ -26,6 +26,7 @@
 // A tuned step has inputs in place of the optimizer's numbers (optimizer_numbers.h). It is made of
 // the rule's formula at once: an op with the numbers among its attributes would not be one any
 // more.
+#include "ir/element.h"
 #include "ir/step_output.h"
 #include "passes/optimizer_numbers.h"
 #include "passes/passes.h"
@@ -233,8 +234,13 @@ class StepMaker {
       scalars = std::move(made.operands);
     }
     Val decay;
-    if (step.decays() || (decays_ && !undecayed))
-      decay = learning_rate * numbers.of("weight_decay").like(learning_rate);
+    if (step.decays() || (decays_ && !undecayed)) {
+      // A constant is rounded here: folded with a constant rate it would be rounded only behind the
+      // product, and a number that is read is rounded before it.
+      const Num given = numbers.of("weight_decay");
+      const Num rounded = given.is_constant() ? Num(as_element(given.value(), DType::kF32)) : given;
+      decay = learning_rate * rounded.like(learning_rate);
+    }
     return variants_.emplace_back(
         Variant{step, rate, make_attrs(step), undecayed, std::move(scalars), decay});
   }

@@ -322,7 +322,7 @@ Status Instance::prepare(gradc_rt_entry_kind kind) {
       return error("model \"%s\" was compiled without its entry %s", model_->name,
                    entry.name != nullptr ? entry.name : "?");
     }
-  } else {
+  } else if (!is_prepared(kind)) {
     const char* message = nullptr;
     if (model_->ensure_entry(model_->user, kind, &message) != 0) {
       return error("%s", message != nullptr ? message : "the entry could not be compiled");

@@ -171,15 +171,15 @@ Results expand_ftrl(const StepAttrs& a, const StepOperands& o) {
   const Val shrunk = o.g + o.w * twice(o.of("l2_shrinkage_regularization_strength"));
   const Val square = o.g * o.g;
   const Val sum = o.slots[0] + square;
-  const Val now = pow(sum, power) / rate;
+  const Val powered = pow(sum, power);
+  const Val now = powered / rate;
   // sum^p - old^p; where they are nearly equal, as old^p ((1 + g^2 / old)^p - 1).
   const Val before = pow(o.slots[0], power) / rate;
   const Val relative = square / maximum(o.slots[0], 1e-37);
   const Val grown =
       select(greater(square, o.slots[0]), now - before, before * expm1(log1p(relative) * power));
   const Val linear = o.slots[1] + shrunk - grown * o.w;
-  // One after the other: a sum of two constants alone would be rounded once.
-  const Val quadratic = now + o.of("beta") / rate + twice(o.of("l2_regularization_strength"));
+  const Val quadratic = (powered + o.of("beta")) / rate + twice(o.of("l2_regularization_strength"));
   const bool shrinks = !l1.is_constant() || l1.value() != 0.0;
   const Val clipped = shrinks ? minimum(maximum(linear, negative(l1)), l1) - linear : -linear;
   // Where there never was a gradient there is nothing to divide by, and no step.
