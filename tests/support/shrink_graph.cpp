@@ -68,7 +68,7 @@ class Shrinker {
     for (size_t i = 0; i < best_->outputs().size(); ++i) {
       const NodeId def = best_->def(best_->outputs()[i].value);
       if (!def.valid()) continue;
-      for (ValueId operand : std::vector<ValueId>(best_->node(def).operands)) {
+      for (ValueId operand : ValueList(best_->node(def).operands)) {
         const bool kept = attempt([&](Graph& g) {
           g.set_output(i, operand);
           return true;
