@@ -253,8 +253,8 @@ ExprId AttentionKernel::score(ExprId product, const Affine& query, const Affine&
   return b.scalar(ScalarOp::kSelect, shape_.dtype, mask, result, unseen);
 }
 
-/// The keys of a group of four are unrolled: where they are drawn, they are the words of one block
-/// of random bits.
+/// By four keys, unrolled: of a multiple of four keys, where they are drawn, these are the words of
+/// one block of random bits.
 void AttentionKernel::multiply_factors(const Affine& first, const Affine& key, int64_t count,
                                        BufferId out) {
   constexpr int64_t kWords = 4;
