@@ -36,7 +36,7 @@ size_t num_muon_scalars(const StepAttrs&) {
 }
 /// The rate of matrices, and Adam's, corrected for the bias of both moments.
 StepScalars muon_scalars(const StepAttrs& a, const StepTime& t) {
-  const Val adam = t.learning_rate * a.number("adam_lr_ratio");
+  const Val adam = t.learning_rate * t.of("adam_lr_ratio");
   const Val second = sqrt(bias(a.number("adam_beta_2"), t.number));
   return {.operands = {t.learning_rate, adam * second / bias(a.number("adam_beta_1"), t.number)},
           .shared = {}};

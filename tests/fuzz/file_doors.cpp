@@ -1,4 +1,5 @@
 // Doors to the formats of data files, each given the bytes of one file.
+#include "exchange/h5_file.h"
 #include "runtime/array.h"
 #include "runtime/json.h"
 #include "runtime/safetensors.h"
@@ -72,6 +73,47 @@ void safetensors_door(std::string_view bytes) {
   if (!status.ok()) return;
   for (const rt::Array& array : file.arrays)
     check_array(array);
+}
+
+namespace {
+
+/// Looks at all that an HDF5 file holds, as far as it does not end.
+class H5Visit {
+ public:
+  explicit H5Visit(const exchange::H5File& file) : file_(file) {}
+
+  void object(const std::string& path) {
+    if (left_-- <= 0) return;
+    for (const char* name : {"text", "fixed", "weight_names", "layer_names"}) {
+      if (!file_.has_attribute(path, name)) continue;
+      const auto texts = file_.strings(path, name);
+      require(texts.ok() || !texts.message().empty(), "a failure says nothing");
+    }
+    if (!file_.is_group(path)) {
+      const auto data = file_.dataset(path);
+      require(data.ok() || !data.message().empty(), "a failure says nothing");
+      if (data.ok()) check_array(*data);
+      return;
+    }
+    const auto members = file_.members(path);
+    require(members.ok() || !members.message().empty(), "a failure says nothing");
+    if (!members.ok()) return;
+    for (const std::string& name : *members)
+      object(path.empty() ? name : path + "/" + name);
+  }
+
+ private:
+  const exchange::H5File& file_;
+  int left_ = 500;  ///< a group may lie in itself
+};
+
+}  // namespace
+
+void h5_door(std::string_view bytes) {
+  const rt::Bytes copy = bytes_of(bytes);
+  const auto file = exchange::H5File::open_image("input", copy);
+  require(file.ok() || !file.message().empty(), "a failure says nothing");
+  if (file.ok()) H5Visit(**file).object("");
 }
 
 /// The core's reader of strings and integers agrees with the JSON library on what it takes.
