@@ -140,7 +140,7 @@ TEST(ApplyOptimizer, MomentumPlainAndNesterovWithDecay) {
                                                         {"nesterov", static_cast<double>(nesterov)},
                                                         {"weight_decay", 0.01}})};
     expect_follows(spec, [nesterov](double& w, std::vector<double>& slots, double g, int) {
-      w -= w * 0.01 * kRate;
+      w -= w * static_cast<double>(0.01F) * kRate;  // decay and rate are f32
       slots[0] = slots[0] * 0.8 - g * kRate;
       w += nesterov ? slots[0] * 0.8 - g * kRate : slots[0];
     });
@@ -188,7 +188,7 @@ TEST(ApplyOptimizer, AdamWithMaximum) {
 
 TEST(ApplyOptimizer, AdamwDecaysByThePlainRate) {
   expect_follows(adam(0.004), [](double& w, std::vector<double>& s, double g, int t) {
-    w -= w * 0.004 * kRate;
+    w -= w * static_cast<double>(0.004F) * kRate;
     adam_reference(w, s, g, t);
   });
 }
@@ -208,7 +208,7 @@ TEST(ApplyOptimizer, EpsilonWherePyTorchAddsIt) {
   spec.step.set("epsilon", 1e-2);
   spec.step.set("corrected_epsilon", 1);
   expect_follows(spec, [](double& w, std::vector<double>& s, double g, int t) {
-    w *= 1 - kRate * 0.004;
+    w *= 1 - kRate * static_cast<double>(0.004F);
     s[0] = 0.9 * s[0] + (1 - 0.9) * g;
     s[1] = 0.999 * s[1] + (1 - 0.999) * g * g;
     s[2] = std::max(s[2], s[1]);

@@ -155,7 +155,7 @@ TEST_F(Features, ProblemsSayWhatHelps) {
               "column \"size\" is empty in all rows that are trained on: it has no median");
   expect_part(problem("age,size,y\n1,1,1\n"), "has no \"kind\", which input/x takes");
   expect_part(load("age,kind,size,y\n1,a,1,1\n", ":target=y:drop=age").text.c_str(),
-              "column \"age\" is one of input/x, and named by target= or drop=");
+              "column \"age\" is one of input/x, and named by target=, weight= or drop=");
 }
 
 // ---- parts ------------------------------------------------------------------------------------
