@@ -49,7 +49,8 @@ Seeds given_seeds(const Graph& graph) {
   return seeds;
 }
 
-Result<Seeds> find_seeds(Graph& graph, Builder& builder, const std::string& file) {
+/// Without the seed of a loss, which is a node that only a graph with something to derive gets.
+Result<Seeds> find_seeds(const Graph& graph, const std::string& file) {
   Seeds given = given_seeds(graph);
   if (given.given) return given;
   const auto loss = graph.find_output("loss");
@@ -61,7 +62,7 @@ Result<Seeds> find_seeds(Graph& graph, Builder& builder, const std::string& file
     return make_error(DiagKind::kNotDifferentiable, {.file = file},
                       "the loss has type {}; only a floating-point scalar can be differentiated",
                       to_string(type));
-  return Seeds{{*loss}, {builder.splat(1.0, type).id()}};
+  return Seeds{{*loss}, {}};
 }
 
 /// A graph input that gets a gradient.
@@ -92,10 +93,7 @@ std::vector<Wanted> wanted_gradients(const Graph& graph, const PassOptions& opti
 
 Result<bool> differentiate(Graph& graph, PassContext& context) {
   const std::string& file = context.options.file;
-  Builder builder(graph);
-  builder.set_phase(Phase::kBackward);
-  builder.set_location("gradient of /training/loss");
-  GRADC_TRY(const Seeds seeds, find_seeds(graph, builder, file));
+  GRADC_TRY(Seeds seeds, find_seeds(graph, file));
   const std::vector<Wanted> wanted = wanted_gradients(graph, context.options);
   if (wanted.empty()) return false;
   std::unordered_set<std::string_view> outputs_before;
@@ -107,6 +105,13 @@ Result<bool> differentiate(Graph& graph, PassContext& context) {
     if (outputs_before.contains(one.name))
       return make_error(DiagKind::kInvalidUsage, {.file = file},
                         "graph @{} already has an output \"{}\"", graph.name(), one.name);
+  }
+  Builder builder(graph);
+  builder.set_phase(Phase::kBackward);
+  builder.set_location("gradient of /training/loss");
+  if (!seeds.given) {
+    const TensorType type = graph.type(seeds.outputs[0]);
+    seeds.gradients = {builder.splat(1.0, type).id()};
   }
   GRADC_TRY(std::vector<ValueId> gradients,
             add_gradients(graph, seeds.outputs, seeds.gradients, wrt, file));
