@@ -4,10 +4,10 @@
 #include "frontend/parameter_steps.h"
 #include "ir/attrs.h"
 
-#include <array>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <array>
 
 namespace gradc {
 

@@ -117,7 +117,8 @@ std::string layer_reference() {
   out += "\n# Training\n";
   add_options(out, training_options());
   out +=
-      "\nBesides: `loss`, or `losses` and `loss_weights` by output; `metrics`; `class_weight`; `early_stopping`:\n";
+      "\nBesides: `loss`, or `losses` and `loss_weights` by output; `metrics`; `class_weight`; "
+      "`early_stopping`:\n";
   add_options(out, early_stopping_options());
   return out;
 }

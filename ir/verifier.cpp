@@ -51,9 +51,9 @@ class Verifier {
   bool is_body_;
   std::vector<VerifierError>& errors_;
   std::vector<NodeId> order_;
-  std::vector<char> defined_;                // by ValueId: an input or the result of a node so far
+  std::vector<char> defined_;       // by ValueId: an input or the result of a node so far
   std::vector<UseList> seen_uses_;  // by ValueId
-  std::vector<char> updated_;                // by ValueId
+  std::vector<char> updated_;       // by ValueId
   std::set<std::string_view> names_;
 };
 

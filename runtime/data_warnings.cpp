@@ -112,8 +112,9 @@ Str missing_classes(const Vec<double>& from, const Vec<double>& in, const Tensor
   return names.empty() ? Str() : shown_list(names);
 }
 
-void warn_of_classes(const gradc_rt_tensor& tensor, const ClassRows& train, const ClassRows& validation,
-                     const TensorMeaning& meaning, const Warnings& warnings) {
+void warn_of_classes(const gradc_rt_tensor& tensor, const ClassRows& train,
+                     const ClassRows& validation, const TensorMeaning& meaning,
+                     const Warnings& warnings) {
   const gradc_rt_data* data = tensor.data;
   if (data == nullptr || data->classes < 2 || data->classes > kMostClasses) return;
   if (train.array->source.empty() || validation.array->source.empty()) return;
@@ -140,7 +141,8 @@ void warn_of_sums(const gradc_rt_tensor& tensor, const Array& array, int64_t row
   if (data == nullptr || (data->flags & GRADC_RT_TARGET_ROWS_SUM_TO_ONE) == 0) return;
   const size_t elements = array.row_elements();
   const size_t width = static_cast<size_t>(tensor.dims[tensor.rank - 1]);
-  if (array.source.empty() || array.row_step > 0 || elements % width != 0 || data->scale != 1 || data->offset != 0)
+  if (array.source.empty() || array.row_step > 0 || elements % width != 0 || data->scale != 1 ||
+      data->offset != 0)
     return;
   for (size_t i = 0; i < static_cast<size_t>(rows) * elements; i += width) {
     double sum = 0;

@@ -290,7 +290,7 @@ Status load_dataset(const gradc_rt_model& model, const DataSource& source, Targe
   load_named(source.inputs, "input/", &arrays, problems);
   load_named(source.targets, "target/", &arrays, problems);
   if (!source.spec.empty()) {
-    const Loading loading{model,   known,          held_out,     need == TargetNeed::kOptional,
+    const Loading loading{model,   known,          held_out,      need == TargetNeed::kOptional,
                           &arrays, &out->meanings, &out->unknown, source.images};
     const Status one = load_wanted(loading, source, need, &choice);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());

@@ -8,7 +8,8 @@
 //                             x_val ...
 //   FILE.npy, FILE.idx[.gz]   one array, for a model with one input and no targets needed (predict)
 //   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... weight=COLUMN sep=;
-//                             header=none skip=N validation=F test=F fold=K/N seed=S; .tsv is one with sep=tab
+//                             header=none skip=N validation=F test=F fold=K/N seed=S; .tsv is one
+//                             with sep=tab
 //   FILE:chars, bytes, words  windows of the input's length, the target shifted by one; :stride=N
 //   FILE:u16, u32, tokens     likewise, of numbers: little-endian, or a .npy
 #pragma once

@@ -246,8 +246,9 @@ typedef struct gradc_rt_data {
   int64_t num_columns; /* 0: all that are neither target nor left out, as numbers */
   const gradc_rt_column* columns;
   /* Targets of a classification: */
-  int64_t weighted_by; /* n: the n-th tensor, from 1, f32[classes], holds the weights of the classes,
-                          which follow from the data that are trained on; 0: none does */
+  /* n: the n-th tensor, from 1, f32[classes], holds the weights of the classes, which follow from
+   * the data that are trained on; 0: none does */
+  int64_t weighted_by;
   int64_t num_class_weights; /* 0: by how often each class is there; else those, the others 1 */
   const gradc_rt_class_weight* class_weights;
   /* Image files: */

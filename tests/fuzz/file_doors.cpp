@@ -1,10 +1,11 @@
 // Doors to the formats of data files, each given the bytes of one file.
-#include "exchange/h5_file.h"
 #include "runtime/array.h"
 #include "runtime/json.h"
 #include "runtime/safetensors.h"
 #include "support/json.h"
 #include "tests/fuzz/door.h"
+
+#include "exchange/h5_file.h"
 
 #include <algorithm>
 #include <string>
