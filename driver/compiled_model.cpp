@@ -160,9 +160,9 @@ Status finish_entries(const Model& model, std::vector<StagedEntry> entries,
 }
 
 /// What a program follows from in the options, beside the target (which jit_load knows) and what is
-/// in the graphs. All members: a new one does not compile until it stands here.
+/// in the graphs and slots. All members: a new one does not compile until it stands here.
 void put_options(ByteWriter& out, const CompileOptions& options) {
-  [[maybe_unused]] const auto& [batch_size, target, cache, memory_budget] = options;
+  [[maybe_unused]] const auto& [batch_size, target, cache, memory_budget, for_hosts] = options;
   out.put(static_cast<uint64_t>(memory_budget.value_or(-1)));
 }
 
@@ -222,7 +222,7 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   {
     const ScopedTimer timer(&result->times_, "total");
     GRADC_TRY(result->tables_, make_tables(result->model_, effective_batch(result->model_, options),
-                                           more, &result->times_, /*for_hosts=*/true));
+                                           more, &result->times_, options.for_hosts));
   }
   std::move(more.begin(), more.end(), std::back_inserter(result->warnings_));
   gradc_rt_model& runtime_model = result->tables_->model();

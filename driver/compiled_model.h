@@ -31,6 +31,8 @@ struct CompileOptions {
   TargetInfo target = TargetInfo::host();
   std::optional<DiskCache> cache{};  ///< where compiled entries are kept between processes
   std::optional<int64_t> memory_budget_bytes{};  ///< of each entry's arena: BuildOptions
+  /// With the tensors of the entries that only hosts call; a command, which calls none, holds none.
+  bool for_hosts = false;
 };
 
 /// The batch size of the options, else the model's, else 1.
@@ -81,6 +83,7 @@ class CompiledModel {
   Result<kernel::Program> lower(std::span<const EntryPoint> kinds) const;
   bool supports(EntryPoint kind) const {
     if (kind == EntryPoint::kStep) return tables_->has_step();
+    if (is_for_hosts(kind) && !options_.for_hosts) return false;
     return !needs_training(kind) || model_.training.has_value();
   }
   /// Per stage: graph, passes, lower, LLVM (summed over its threads), linking; and the total on the

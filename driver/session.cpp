@@ -324,6 +324,7 @@ std::unique_ptr<Session> make_session(const SessionOptions& options, SessionStat
     CompileOptions compile;
     compile.batch_size = options.batch_size;
     if (options.cache) compile.cache = DiskCache::of_user();
+    compile.for_hosts = true;
     Result<std::unique_ptr<CompiledModel>> model = open(compile, sources);
     if (!model.ok()) return failed(render_diagnostics(model.diagnostics(), sources));
     compiled = model.take();
