@@ -3,6 +3,7 @@
 #include "codegen/jit.h"
 #include "codegen/kernel/kernel.h"
 #include "codegen/kernel/program.h"
+#include "runtime/kernel_call.h"
 #include "runtime/thread_pool.h"
 
 #include <fmt/format.h>
@@ -41,10 +42,10 @@ Kernel sum_kernel(int64_t n) {
 }
 
 struct Job {
-  gradc_rt_kernel_fn kernel = nullptr;
-  int64_t elements = 0;  ///< of one array
-  int64_t repeats = 1;
-  std::vector<std::vector<float>>* memory = nullptr;  ///< by thread
+  const gradc_rt_kernel& kernel;
+  int64_t elements;  ///< of one array
+  int64_t repeats;
+  std::vector<std::vector<float>>* memory;  ///< by thread
 };
 
 void run_job(void* context, const gradc_rt_thread* thread) {
@@ -55,7 +56,7 @@ void run_job(void* context, const gradc_rt_thread* thread) {
   const std::array<void*, 3> arguments = {base, base + job.elements + kGap,
                                           base + 2 * (job.elements + kGap)};
   for (int64_t i = 0; i < job.repeats; ++i)
-    job.kernel(arguments.data(), 0, 1, nullptr);
+    rt::call_kernel(job.kernel, arguments.data(), 0, 1, nullptr);
 }
 
 }  // namespace
@@ -75,8 +76,8 @@ Result<std::vector<BandwidthPoint>> measure_bandwidth(const TargetInfo& target, 
   std::vector<BandwidthPoint> points;
   for (size_t s = 0; s < kSizes.size(); ++s) {
     constexpr int64_t kBytesPerSample = 64 << 20;
-    Job job{code->kernels()[s].fn, kSizes[s] / 12,
-            std::max<int64_t>(1, kBytesPerSample / kSizes[s]), &memory};
+    Job job{code->kernels()[s], kSizes[s] / 12, std::max<int64_t>(1, kBytesPerSample / kSizes[s]),
+            &memory};
     double best = 0.0;
     for (int sample = 0; sample < 6; ++sample) {
       const auto begin = std::chrono::steady_clock::now();

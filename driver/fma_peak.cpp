@@ -3,6 +3,7 @@
 #include "codegen/jit.h"
 #include "codegen/kernel/kernel.h"
 #include "codegen/kernel/program.h"
+#include "runtime/kernel_call.h"
 #include "runtime/thread_pool.h"
 #include "support/check.h"
 
@@ -83,10 +84,10 @@ Result<double> measure_peak(const TargetInfo& target, int threads, DType dtype) 
     d.scratch.assign(static_cast<size_t>(code->kernel_scratch()[0] / 4 + 64), 0.0F);
   }
   struct Shared {
-    gradc_rt_kernel_fn function;
+    const gradc_rt_kernel& kernel;
     ThreadData* data;
     int calls;
-  } shared{code->kernels()[0].fn, data.data(), calls};
+  } shared{code->kernels()[0], data.data(), calls};
   rt::ThreadPool pool;
   const rt::Status started = pool.start(threads);
   if (!started.ok()) return make_error(DiagKind::kInvalidUsage, {}, "{}", started.text.c_str());
@@ -101,7 +102,7 @@ Result<double> measure_peak(const TargetInfo& target, int threads, DType dtype) 
           const auto aligned = (reinterpret_cast<uintptr_t>(d.scratch.data()) + 63) / 64 * 64;
           // Alone in its own world: every thread runs the whole kernel.
           for (int call = 0; call < s.calls; ++call)
-            s.function(arguments.data(), 0, 1, reinterpret_cast<void*>(aligned));
+            rt::call_kernel(s.kernel, arguments.data(), 0, 1, reinterpret_cast<void*>(aligned));
         },
         &shared);
     const double seconds =

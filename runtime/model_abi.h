@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 9
+#define GRADC_RT_ABI_VERSION 10
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one
@@ -322,9 +322,17 @@ enum gradc_rt_entry_kind {
 typedef void (*gradc_rt_kernel_fn)(void* const* arguments, int32_t thread, int32_t threads,
                                    void* scratch);
 
+/* No pool has more threads than this. */
+enum { GRADC_RT_MAX_THREADS = 256 };
+
+/* So many arguments are passed as parameters, a kernel of more is given their address. */
+enum { GRADC_RT_MAX_PARAMETERS = 20 };
+
 typedef struct gradc_rt_kernel {
   gradc_rt_kernel_fn fn;
-  int64_t parallel; /* 0: thread 0 runs it, the others pass by */
+  int64_t parallel;   /* 0: thread 0 runs it, the others pass by */
+  int64_t parameters; /* 0: fn is called as its type says; n: with n pointers to elements for
+                         `arguments`, whatever its type says (runtime/kernel_call.h) */
 } gradc_rt_kernel;
 
 /* Where an argument lives, but for what loops add: offset bytes into a base. */

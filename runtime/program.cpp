@@ -1,5 +1,7 @@
 #include "runtime/program.h"
 
+#include "runtime/kernel_call.h"
+
 #include <cstddef>
 #include <ctime>
 
@@ -86,7 +88,7 @@ class Walker {
       arguments = frame_;
     }
     clock_.begin();
-    kernel.fn(arguments, thread_.index, thread_.count, thread_.scratch);
+    call_kernel(kernel, arguments, thread_.index, thread_.count, thread_.scratch);
     clock_.called(&step - entry_.steps);
   }
 

@@ -14,7 +14,7 @@ namespace gradc::rt {
 
 class ThreadPool {
  public:
-  static constexpr int32_t kMaxThreads = 256;
+  static constexpr int32_t kMaxThreads = GRADC_RT_MAX_THREADS;
   using Job = void (*)(void* context, const gradc_rt_thread* thread);
 
   ThreadPool() = default;

@@ -2,6 +2,7 @@
 #include "codegen/llvm/emitter.h"
 #include "codegen/llvm/loop_facts.h"
 #include "codegen/llvm/open_sums.h"
+#include "runtime/model_abi.h"
 #include "support/check.h"
 
 #include <algorithm>
@@ -85,16 +86,20 @@ void Emitter::vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* hig
 
 std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(int64_t count, int64_t grain) {
   const int64_t units = (count + grain - 1) / grain;
-  llvm::Value* t = ir_.CreateSExt(thread_index_, ir_.getInt64Ty());
-  llvm::Value* threads = ir_.CreateSExt(thread_count_, ir_.getInt64Ty());
+  // A division of short numbers is one instruction; of long ones LLVM tests first whether they are.
+  const bool is_short = units < INT32_MAX / GRADC_RT_MAX_THREADS;
+  llvm::Type* type = is_short ? ir_.getInt32Ty() : ir_.getInt64Ty();
+  llvm::Value* t = ir_.CreateSExt(thread_index_, type);
+  llvm::Value* threads = ir_.CreateSExt(thread_count_, type);
   const auto bound = [&](llvm::Value* index) {
-    llvm::Value* unit = ir_.CreateUDiv(ir_.CreateNSWMul(index, i64(units)), threads);
+    llvm::Value* all = ir_.CreateNSWMul(index, llvm::ConstantInt::get(type, units));
+    llvm::Value* unit = ir_.CreateZExt(ir_.CreateUDiv(all, threads), ir_.getInt64Ty());
     llvm::Value* element = ir_.CreateNSWMul(unit, i64(grain));
     if (units * grain == count) return element;
     return static_cast<llvm::Value*>(
         ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, element, i64(count)));
   };
-  return {bound(t), bound(ir_.CreateNSWAdd(t, i64(1)))};
+  return {bound(t), bound(ir_.CreateNSWAdd(t, llvm::ConstantInt::get(type, 1)))};
 }
 
 std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(llvm::Value* count, int64_t grain) {

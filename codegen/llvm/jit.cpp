@@ -55,7 +55,9 @@ class KernelMaker {
       if (store_.find(texts[k]) != nullptr) continue;
       numbers_.push_back(k);
       symbols_.push_back(cg::kernel_symbol(program_, k, kPrefix));
-      names_.push_back({texts[k], symbols_.back(), program_.kernels[k].is_parallel()});
+      const kernel::Kernel& kernel = program_.kernels[k];
+      names_.push_back(
+          {texts[k], symbols_.back(), kernel.is_parallel(), cg::kernel_parameters(kernel)});
     }
     if (numbers_.empty()) return Ok{};
     const int64_t wanted = options_.threads > 0 ? options_.threads : target_.cores;

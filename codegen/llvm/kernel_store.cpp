@@ -139,7 +139,7 @@ Status KernelStore::link(const std::string& name, std::span<const std::string> o
     throw;
   }
   for (size_t i = 0; i < kernels.size(); ++i) {
-    const gradc_rt_kernel row{functions[i], kernels[i].parallel ? 1 : 0};
+    const gradc_rt_kernel row{functions[i], kernels[i].parallel ? 1 : 0, kernels[i].parameters};
     kernels_.try_emplace(kernels[i].text, LinkedKernel{row, kernels[i], bundle});
   }
   code_.push_back(std::move(code));

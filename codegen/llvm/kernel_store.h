@@ -22,7 +22,8 @@ struct KernelName {
   std::string text;    ///< canonical (kernel_printer.h): what the code follows from
   std::string symbol;  ///< in its objects
   bool parallel = false;
-  int64_t scratch = 0;  ///< bytes per thread
+  int64_t parameters = 0;  ///< gradc_rt_kernel
+  int64_t scratch = 0;     ///< bytes per thread
 };
 
 struct LinkedKernel {

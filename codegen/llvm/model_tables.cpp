@@ -2,6 +2,7 @@
 // constants in the header's order; rows of integers alone are copied as they are.
 #include "codegen/llvm/model_tables.h"
 
+#include "codegen/llvm/program_module.h"
 #include "codegen/llvm/types.h"
 #include "support/check.h"
 
@@ -240,6 +241,7 @@ class TableEmitter {
       list.push_back(Fields(module_)
                          .pointer(kernels_[k])
                          .integer(program_.kernels[k].is_parallel() ? 1 : 0)
+                         .integer(kernel_parameters(program_.kernels[k]))
                          .finish());
     }
     return array(list, "kernels");

@@ -62,7 +62,9 @@ bool get_kernels(ByteReader& in, ProgramImage& image) {
     KernelName& kernel = image.kernels.emplace_back();
     uint64_t parallel = 0;
     if (!in.get(kernel.text) || !in.get(kernel.symbol) || !in.get(parallel) ||
-        !in.get(kernel.scratch) || !in.get(number) || number >= bundles.size())
+        !in.get(kernel.parameters) || !in.get(kernel.scratch) || !in.get(number) ||
+        kernel.parameters < 0 || kernel.parameters > GRADC_RT_MAX_PARAMETERS ||
+        number >= bundles.size())
       return false;
     kernel.parallel = parallel != 0;
     image.bundles.push_back(bundles[number]);
@@ -148,6 +150,7 @@ void store_image(const DiskCache& cache, const std::string& key, const ProgramIm
     out.put(kernel.text);
     out.put(kernel.symbol);
     out.put(uint64_t{kernel.parallel ? 1U : 0U});
+    out.put(static_cast<uint64_t>(kernel.parameters));
     out.put(static_cast<uint64_t>(kernel.scratch));
     out.put(numbers.at(image.bundles[k]));
   }

@@ -2,6 +2,7 @@
 #include "codegen/llvm/program_module.h"
 
 #include "codegen/llvm/emitter.h"
+#include "runtime/model_abi.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
@@ -70,7 +71,7 @@ void bind_locals(Emitter& em, const kernel::Kernel& kernel) {
   }
 }
 
-/// The function that everybody calls.
+/// What is called in place of a kernel of many arguments.
 void emit_thunk(llvm::Module& module, llvm::Function* kernel, size_t num_arguments,
                 const std::string& name, bool is_internal) {
   llvm::LLVMContext& context = module.getContext();
@@ -116,12 +117,19 @@ std::string kernel_symbol(const kernel::Program& program, size_t index, std::str
   return fmt::format("{}k{}_{}", prefix, index, symbol_text(program.kernels[index].name));
 }
 
+int64_t kernel_parameters(const kernel::Kernel& kernel) {
+  const auto count = static_cast<int64_t>(kernel.num_arguments());
+  return count <= GRADC_RT_MAX_PARAMETERS ? count : 0;
+}
+
 int64_t emit_kernel(llvm::Module& module, const kernel::Kernel& kernel, const std::string& name,
                     const TargetInfo& target, bool is_internal) {
   const size_t count = kernel.num_arguments();
-  auto* function =
-      llvm::Function::Create(kernel_type(module.getContext(), count),
-                             llvm::GlobalValue::InternalLinkage, name + "_body", module);
+  const bool is_called = kernel_parameters(kernel) != 0;
+  const auto linkage = is_called && !is_internal ? llvm::GlobalValue::ExternalLinkage
+                                                 : llvm::GlobalValue::InternalLinkage;
+  auto* function = llvm::Function::Create(kernel_type(module.getContext(), count), linkage,
+                                          is_called ? name : name + "_body", module);
   set_attributes(*function, target);
   set_argument_attributes(*function, kernel);
   Emitter em(function, kernel, target);
@@ -134,7 +142,7 @@ int64_t emit_kernel(llvm::Module& module, const kernel::Kernel& kernel, const st
   em.set_first_thread_stores(kernel.is_parallel());
   em.emit_block(kernel.body);
   em.ir().CreateRetVoid();
-  emit_thunk(module, function, count, name, is_internal);
+  if (!is_called) emit_thunk(module, function, count, name, is_internal);
   return em.scratch_bytes();
 }
 

@@ -18,9 +18,13 @@ std::string symbol_text(std::string_view text);
 /// The symbol of a program's kernel: the prefix of all its symbols, number and name.
 std::string kernel_symbol(const kernel::Program& program, size_t index, std::string_view prefix);
 
-/// Emits one kernel: a function of gradc_rt_kernel_fn (runtime/model_abi.h) of that name, which
-/// loads the pointers and calls the kernel proper, a function of the module whose parameters know
-/// what may overlap. Returns the bytes of per-thread scratch it needs.
+/// gradc_rt_kernel::parameters (runtime/model_abi.h) of a kernel.
+int64_t kernel_parameters(const kernel::Kernel& kernel);
+
+/// Emits one kernel: a function of that name whose parameters are its arguments and know what may
+/// overlap, then thread, threads and scratch. A kernel of too many arguments is a function of the
+/// module, and that of its name loads the pointers and calls it. Returns the bytes of per-thread
+/// scratch it needs.
 int64_t emit_kernel(llvm::Module& module, const kernel::Kernel& kernel, const std::string& name,
                     const TargetInfo& target, bool is_internal);
 

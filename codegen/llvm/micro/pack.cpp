@@ -2,6 +2,7 @@
 #include "codegen/llvm/micro/pack.h"
 
 #include "codegen/llvm/micro/environment.h"
+#include "codegen/llvm/micro/transpose.h"
 
 #include <llvm/IR/Intrinsics.h>
 
@@ -16,28 +17,6 @@ namespace {
 
 int64_t round_up(int64_t value, int64_t unit) {
   return (value + unit - 1) / unit * unit;
-}
-
-/// A square of vectors, transposed in registers: log2(lanes) rounds of two-input shuffles.
-std::vector<llvm::Value*> transpose(Builder& ir, std::vector<llvm::Value*> rows) {
-  const auto lanes = static_cast<int>(rows.size());
-  for (int step = lanes / 2; step > 0; step /= 2) {
-    std::vector<int> low;
-    std::vector<int> high;
-    for (int lane = 0; lane < lanes; ++lane) {
-      low.push_back((lane & step) != 0 ? lanes + lane - step : lane);
-      high.push_back((lane & step) != 0 ? lanes + lane : lane + step);
-    }
-    for (int i = 0; i < lanes; ++i) {
-      if ((i & step) != 0) continue;
-      llvm::Value*& a = rows[static_cast<size_t>(i)];
-      llvm::Value*& b = rows[static_cast<size_t>(i + step)];
-      llvm::Value* first = ir.CreateShuffleVector(a, b, low);
-      b = ir.CreateShuffleVector(a, b, high);
-      a = first;
-    }
-  }
-  return rows;
 }
 
 }  // namespace
@@ -390,8 +369,9 @@ void Packer::transpose_group(llvm::Value* to, llvm::Value* column, int64_t colum
   Builder& ir = em_.ir();
   const int64_t numbers = plan_.pairs() ? 2 : 1;  // of a word
   const llvm::Align align(static_cast<uint64_t>(plan_.word_bytes()));
-  const auto group = [&](llvm::Value* step) {
+  const auto group = [&](llvm::Value* step, llvm::Value* left) {
     llvm::Value* begin = element(to, ir.CreateNSWMul(step, em_.i64(plan_.nr())));
+    if (calls_transposer(columns)) return call_transposer(begin, column, columns, left);
     const std::vector<llvm::Value*> square = columns_along_k(column, columns);
     if (em_.lanes().width == 1) {
       for (int64_t j = 0; j < plan_.lanes; ++j)
@@ -415,9 +395,38 @@ void Packer::transpose_group(llvm::Value* to, llvm::Value* column, int64_t colum
                      static_cast<unsigned>(numbers * plan_.lanes), [&](llvm::Value* at) {
                        llvm::Value* done = ir.CreateNSWSub(at, low);
                        if (plan_.pairs()) done = ir.CreateLShr(done, 1);
-                       group(ir.CreateNSWAdd(first, done));
+                       group(ir.CreateNSWAdd(first, done), ir.CreateNSWSub(end, at));
                      });
   });
+}
+
+/// Whether a square of B's source, on the present lanes, is words that lie in memory as they are
+/// multiplied.
+bool Packer::calls_transposer(int64_t columns) const {
+  const kernel::Expr& e = plan_.exprs[plan_.b.index];
+  const bool plain = e.kind == kernel::ExprKind::kLoad && !e.args[0].valid() &&
+                     e.dtype == (plan_.type == TileType::kF64 ? DType::kF64 : DType::kF32);
+  if (plan_.pairs() || !plain || em_.lanes().width == 1) return false;
+  return em_.target().has_masked_memory || (em_.lanes().mask == nullptr && columns == plan_.lanes);
+}
+
+void Packer::call_transposer(llvm::Value* to, llvm::Value* column, int64_t columns,
+                             llvm::Value* left) {
+  Builder& ir = em_.ir();
+  const kernel::Expr& load = plan_.exprs[plan_.b.index];
+  em_.bind_var(plan_.n.var, column, 0, {0, plan_.columns - 1});
+  std::vector<llvm::Value*> arguments = {to, em_.i64(plan_.nr()),
+                                         em_.address(load.buffer, load.index),
+                                         em_.i64(load.index.coefficient(plan_.n.var))};
+  const bool edge = em_.lanes().mask != nullptr || columns < plan_.lanes;
+  if (edge) {
+    arguments.push_back(em_.i32(columns));
+    arguments.push_back(em_.lanes().mask != nullptr ? ir.CreateTrunc(left, ir.getInt32Ty())
+                                                    : em_.i32(plan_.lanes));
+  }
+  ir.CreateCall(transposer(*em_.function(), word_type(em_.context(), plan_),
+                           static_cast<unsigned>(plan_.lanes), edge),
+                arguments);
 }
 
 /// A vector along k of each of the columns from `column` on; columns behind the last are zero.

@@ -54,6 +54,8 @@ class Packer {
   llvm::Value* along_k(kernel::ExprId source);
   void store_words(llvm::Value* pairs, llvm::Value* to, llvm::Value* left);
   std::vector<llvm::Value*> columns_along_k(llvm::Value* column, int64_t columns);
+  bool calls_transposer(int64_t columns) const;
+  void call_transposer(llvm::Value* to, llvm::Value* column, int64_t columns, llvm::Value* left);
   llvm::Value* padding(kernel::ExprId source) const;
   void panel_row(llvm::Value* to, llvm::Value* panel, int64_t columns);
   void panels_in_order(llvm::Value* to, llvm::Value* first, llvm::Value* last,

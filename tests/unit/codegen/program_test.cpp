@@ -308,6 +308,63 @@ TEST(Program, WhatWasCompiledBeforeIsNotCompiledAgain) {
   EXPECT_EQ(y[5], 6.25F);
 }
 
+/// out[i] = the sum of count - 1 arguments, each times its number.
+Program sum_of_arguments(int64_t count) {
+  Program program;
+  program.name = "many";
+  Kernel& k = program.kernels.emplace_back();
+  k.name = "sum";
+  KernelBuilder b(k);
+  auto loop = std::make_unique<For>();
+  loop->var = b.var("i");
+  loop->end = kWidth;
+  loop->kind = LoopKind::kParallel;
+  const Affine at = Affine::variable(loop->var);
+  ExprId sum = b.constant(0.0);
+  Entry entry{"many", {}, 0};
+  std::vector<Address> arguments;
+  for (int64_t i = 0; i < count; ++i) {
+    const bool last = i + 1 == count;
+    const BufferId buffer = b.buffer("a" + std::to_string(i), DType::kF32, {kWidth},
+                                     last ? BufferRole::kOut : BufferRole::kIn);
+    entry.slots.push_back({"s" + std::to_string(i), f32({kWidth})});
+    arguments.push_back(Address::slot(static_cast<uint32_t>(i)));
+    if (last) {
+      loop->body.push_back(Store{buffer, at, {}, sum});
+      break;
+    }
+    const ExprId scaled = b.scalar(ScalarOp::kMul, DType::kF32, b.load(buffer, at),
+                                   b.constant(static_cast<double>(i + 1)));
+    sum = b.scalar(ScalarOp::kAdd, DType::kF32, sum, scaled);
+  }
+  k.body.push_back(std::move(loop));
+  entry.steps.emplace_back(call_of(0, std::move(arguments)));
+  place_barriers(program, entry);
+  program.entries.push_back(entry);
+  return program;
+}
+
+TEST(Program, KernelsOfAnyNumberOfArgumentsAreCalled) {
+  constexpr int64_t kMost = GRADC_RT_MAX_PARAMETERS;
+  for (const int64_t count : {int64_t{2}, int64_t{7}, kMost - 1, kMost, kMost + 1, int64_t{60}}) {
+    const auto code = jit_compile(sum_of_arguments(count), TargetInfo::host());
+    ASSERT_TRUE(code.ok()) << code.message();
+    EXPECT_EQ((*code)->kernels()[0].parameters, count <= kMost ? count : 0);
+    std::vector<std::vector<float>> memory;
+    std::vector<void*> slots;
+    float expected = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      memory.emplace_back(kWidth, static_cast<float>(3 * i + 1));
+      if (i + 1 < count) expected += static_cast<float>((3 * i + 1) * (i + 1));
+    }
+    for (std::vector<float>& m : memory)
+      slots.push_back(m.data());
+    test::run_threads((*code)->entries()[0], slots, 2);
+    for (const float x : memory.back())
+      ASSERT_EQ(x, expected) << count << " arguments";
+  }
+}
+
 TEST(Program, ConstantsHaveTheBitsOfTheirType) {
   const auto bits = [](DType dtype, double value) {
     const std::vector<std::byte> bytes = constant_bytes({dtype, {value}});

@@ -136,9 +136,9 @@ void gradient(void* const* arguments, int32_t thread, int32_t threads, void*) {
 
 enum Kernel { kErrors, kLossOf, kTailLossOf, kUpdate, kTailUpdate, kPredict, kGradient };
 constexpr gradc_rt_kernel kKernels[] = {
-    {errors, 1},        {loss_and_metric<false>, 0}, {loss_and_metric<true>, 0},
-    {update<false>, 1}, {update<true>, 1},           {prediction, 1},
-    {gradient, 1}};
+    {errors, 1, 0},        {loss_and_metric<false>, 0, 0}, {loss_and_metric<true>, 0, 0},
+    {update<false>, 1, 0}, {update<true>, 1, 0},           {prediction, 1, 0},
+    {gradient, 1, 0}};
 
 constexpr gradc_rt_step call_of(Kernel kernel, int64_t barriers) {
   return {GRADC_RT_CALL, barriers, kernel, 0, kArguments, 0, 0, 0, 0};
