@@ -25,9 +25,10 @@ struct KernelSelection {
   std::span<const std::string> symbols;  ///< of each number
 };
 
-/// By so many threads, which take the objects in turn: there are more objects than threads, as what
-/// a kernel costs is known only roughly before. Adds what it took to `timings`; `verify`: checks
-/// the LLVM IR before it is optimised.
+/// By so many threads. There are more objects than threads, and which kernels are in one depends on
+/// when threads were done, as what a kernel costs is known only roughly before; the code of a
+/// kernel does not. Adds what it took to `timings`; `verify`: checks the LLVM IR before it is
+/// optimised.
 Result<CompiledKernels> compile_kernels(const KernelSelection& kernels, const TargetInfo& target,
                                         size_t threads, bool verify, CompileTimings& timings);
 
