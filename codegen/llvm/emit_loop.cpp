@@ -6,6 +6,7 @@
 #include "support/check.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace gradc::cg {
 
@@ -59,7 +60,8 @@ unsigned Emitter::vector_width(const Block& body) const {
 }
 
 void Emitter::vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* high, Interval range,
-                           unsigned width, const std::function<void(llvm::Value*)>& body,
+                           unsigned width, int64_t multiple,
+                           const std::function<void(llvm::Value*)>& body,
                            const std::function<void()>& before_single) {
   const auto at = [&](const Lanes& lanes, llvm::Value* iv) {
     with(lanes, [&] {
@@ -67,6 +69,8 @@ void Emitter::vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* hig
       body(iv);
     });
   };
+  if (multiple % width == 0)
+    return loop(low, high, width, false, [&](llvm::Value* iv) { at({width, var}, iv); }, "v");
   llvm::Value* count = ir_.CreateNSWSub(high, low);
   llvm::Value* whole = ir_.CreateAnd(count, i64(-static_cast<int64_t>(width)));
   llvm::Value* middle = ir_.CreateNSWAdd(low, whole);
@@ -183,8 +187,9 @@ void Emitter::emit_parallel(const For& loop_stmt) {
   low = ir_.CreateNSWAdd(low, i64(loop_stmt.begin));
   high = ir_.CreateNSWAdd(high, i64(loop_stmt.begin));
   first_thread_stores_ = false;
+  // Shares begin at multiples of the grain, and so does what is behind the last.
   if (vector)
-    emit_vector(loop_stmt, low, high);
+    emit_vector(loop_stmt, low, high, loop_stmt.below.valid() ? 1 : std::gcd(count, grain));
   else
     emit_serial(loop_stmt, low, high);
   first_thread_stores_ = true;
@@ -201,7 +206,7 @@ void Emitter::emit(const For& loop_stmt) {
     case LoopKind::kParallelVector:
       return emit_parallel(loop_stmt);
     case LoopKind::kVector:
-      return emit_vector(loop_stmt, low, high);
+      return emit_vector(loop_stmt, low, high, 1);
     case LoopKind::kUnroll:
       if (loop_stmt.below.valid() || loop_stmt.end - loop_stmt.begin > kFullUnrollLimit)
         return emit_serial(loop_stmt, low, high);

@@ -30,8 +30,8 @@ class VectorLoop {
         sums_(em, facts_.accumulated),
         native_(static_cast<unsigned>(em.target().lanes(facts_.has_double ? 8 : 4))) {}
 
-  /// All of [low, high), in no order that matters.
-  void emit_plain(llvm::Value* low, llvm::Value* high) {
+  /// All of [low, high), so many that `multiple` divides them, in no order that matters.
+  void emit_plain(llvm::Value* low, llvm::Value* high, int64_t multiple) {
     const int64_t count = loop_.end - loop_.begin;
     unsigned width = native_;
     if (count < width) width = std::bit_ceil(static_cast<unsigned>(count));
@@ -39,20 +39,28 @@ class VectorLoop {
     while (unroll < most_registers() && count >= int64_t{2} * unroll * width)
       unroll *= 2;
     const unsigned wide = unroll * width;
-    Builder& ir = em_.ir();
-    llvm::Value* length = ir.CreateNSWSub(high, low);
-    llvm::Value* rest = ir.CreateNSWAdd(low, ir.CreateAnd(length, em_.i64(-int64_t{wide})));
     sums_.start(1, wide, false);
-    sums_.bind();
-    em_.loop(low, rest, wide, false, [&](llvm::Value* iv) { at({wide, loop_.var}, iv); }, "v");
-    if (unroll > 1) sums_.narrow(width);
-    em_.vector_range(
-        loop_.var, rest, high, range(), width,
-        [&](llvm::Value*) {
-          sums_.bind();
-          em_.emit_block(loop_.body);
-        },
-        [&] { sums_.narrow(1); });
+    if (unroll > 1) {
+      sums_.bind();
+      llvm::Value* rest = high;
+      if (multiple % wide != 0) {
+        Builder& ir = em_.ir();
+        llvm::Value* length = ir.CreateNSWSub(high, low);
+        rest = ir.CreateNSWAdd(low, ir.CreateAnd(length, em_.i64(-int64_t{wide})));
+      }
+      em_.loop(low, rest, wide, false, [&](llvm::Value* iv) { at({wide, loop_.var}, iv); }, "v");
+      sums_.narrow(width);
+      low = rest;
+    }
+    if (low != high) {
+      em_.vector_range(
+          loop_.var, low, high, range(), width, multiple,
+          [&](llvm::Value*) {
+            sums_.bind();
+            em_.emit_block(loop_.body);
+          },
+          [&] { sums_.narrow(1); });
+    }
     sums_.finish();
   }
 
@@ -189,12 +197,13 @@ class VectorLoop {
 
 }  // namespace
 
-void Emitter::emit_vector(const For& loop_stmt, llvm::Value* low, llvm::Value* high) {
+void Emitter::emit_vector(const For& loop_stmt, llvm::Value* low, llvm::Value* high,
+                          int64_t multiple) {
   VectorLoop vector(*this, loop_stmt);
   if (loop_stmt.sums == kernel::SumOrder::kLanes)
     vector.emit_lanes();
   else
-    vector.emit_plain(low, high);
+    vector.emit_plain(low, high, multiple);
 }
 
 }  // namespace gradc::cg

@@ -131,9 +131,9 @@ class Emitter {
   }
   /// Runs `body` once for all of [low, high), as vectors over `var`: whole vectors of `width`
   /// first, then the rest under a mask (or lane by lane where masked memory is dear, after
-  /// `before_single`).
+  /// `before_single`). `multiple` divides high - low: there may be no rest.
   void vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* high, Interval range,
-                    unsigned width, const std::function<void(llvm::Value*)>& body,
+                    unsigned width, int64_t multiple, const std::function<void(llvm::Value*)>& body,
                     const std::function<void()>& before_single = {});
   /// This thread's part [low, high) of `count` pieces, split at multiples of `grain`.
   std::pair<llvm::Value*, llvm::Value*> thread_range(int64_t count, int64_t grain);
@@ -178,7 +178,7 @@ class Emitter {
   void emit_serial(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
   void emit_parallel(const kernel::For& loop);
   void emit_parallel_nest(const std::vector<const kernel::For*>& nest);
-  void emit_vector(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
+  void emit_vector(const kernel::For& loop, llvm::Value* low, llvm::Value* high, int64_t multiple);
   llvm::Value* load_slot(const LocalValue& local);
   void store_slot(llvm::Value* value, const LocalValue& local);
   llvm::Value* combine(kernel::AccumulateOp op, llvm::Value* a, llvm::Value* b);

@@ -7,6 +7,7 @@
 #include <llvm/IR/Intrinsics.h>
 
 #include <algorithm>
+#include <numeric>
 
 namespace gradc::cg {
 
@@ -140,20 +141,28 @@ void Packer::for_steps(const FlatRange& steps, const std::function<void(llvm::Va
 
 /// Rows [low, high) at one step of k.
 void Packer::copy_run(VarId var, int64_t extent, llvm::Value* low, llvm::Value* high,
-                      llvm::Value* to) {
+                      int64_t multiple, llvm::Value* to) {
   int64_t unroll = 4;
   while (unroll > 1 && extent % (unroll * plan_.lanes) != 0 && extent < 8 * unroll * plan_.lanes)
     unroll /= 2;
   const auto width = static_cast<unsigned>(unroll * plan_.lanes);
-  em_.vector_range(var, low, high, {0, extent - 1}, width, [&](llvm::Value* at) {
+  em_.vector_range(var, low, high, {0, extent - 1}, width, multiple, [&](llvm::Value* at) {
     llvm::Value* offset = em_.ir().CreateNSWSub(at, low);
     em_.masked_store(words(plan_.a), element(to, offset), plan_.word_bytes());
   });
 }
 
+/// What divides the number of steps in a run of the innermost k: blocks begin at multiples of kc.
+int64_t Packer::steps_multiple() const {
+  if (plan_.k_below.valid() || plan_.pairs()) return 1;
+  const int64_t extent = plan_.k.back().extent;
+  return plan_.k_blocks() > 1 ? std::gcd(extent, plan_.kc) : extent;
+}
+
 /// Words [low, high) of the innermost k of one row.
 void Packer::copy_steps(llvm::Value* low, llvm::Value* high, llvm::Value* to) {
-  if (!plan_.pairs()) return copy_run(plan_.k.back().var, plan_.inner_k, low, high, to);
+  if (!plan_.pairs())
+    return copy_run(plan_.k.back().var, plan_.inner_k, low, high, steps_multiple(), to);
   Builder& ir = em_.ir();
   int64_t width = 8 * plan_.lanes;
   while (width > plan_.lanes / 2 && plan_.inner_k % width != 0 && plan_.inner_k < 4 * width)
@@ -162,7 +171,7 @@ void Packer::copy_steps(llvm::Value* low, llvm::Value* high, llvm::Value* to) {
   llvm::Value* end = ir.CreateBinaryIntrinsic(
       llvm::Intrinsic::smin, ir.CreateNSWMul(high, em_.i64(2)), em_.i64(plan_.inner_k));
   em_.vector_range(plan_.k.back().var, begin, end, {0, plan_.inner_k - 1},
-                   static_cast<unsigned>(width), [&](llvm::Value* at) {
+                   static_cast<unsigned>(width), steps_multiple(), [&](llvm::Value* at) {
                      llvm::Value* pairs = along_k(plan_.a);
                      llvm::Value* offset = ir.CreateLShr(ir.CreateNSWSub(at, begin), 1);
                      store_words(pairs, element(to, offset), ir.CreateNSWSub(end, at));
@@ -299,7 +308,9 @@ void Packer::pack_a(llvm::Value* to, const FlatRange& rows, const FlatRange& ste
     llvm::Value* begin =
         element(to, ir.CreateNSWMul(ir.CreateNSWSub(step, steps.low), em_.i64(stride)));
     for_runs(plan_.m, rows, [&](VarId var, llvm::Value* low, llvm::Value* high, llvm::Value* flat) {
-      copy_run(var, plan_.m.back().extent, low, high,
+      // Shares of rows begin at multiples of mr.
+      const int64_t extent = plan_.m.back().extent;
+      copy_run(var, extent, low, high, rows.whole ? extent : std::gcd(extent, plan_.mr),
                element(begin, ir.CreateNSWSub(flat, rows.low)));
     });
   });
@@ -392,7 +403,8 @@ void Packer::transpose_group(llvm::Value* to, llvm::Value* column, int64_t colum
                                      em_.i64(plan_.inner_k));
     }
     em_.vector_range(var, low, end, {0, plan_.inner_k - 1},
-                     static_cast<unsigned>(numbers * plan_.lanes), [&](llvm::Value* at) {
+                     static_cast<unsigned>(numbers * plan_.lanes), steps_multiple(),
+                     [&](llvm::Value* at) {
                        llvm::Value* done = ir.CreateNSWSub(at, low);
                        if (plan_.pairs()) done = ir.CreateLShr(done, 1);
                        group(ir.CreateNSWAdd(first, done), ir.CreateNSWSub(end, at));

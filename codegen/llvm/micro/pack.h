@@ -42,8 +42,9 @@ class Packer {
   void for_each(const Dims& dims, const FlatRange& range,
                 const std::function<void(llvm::Value* flat)>& body);
   void for_steps(const FlatRange& steps, const std::function<void(llvm::Value* step)>& body);
+  int64_t steps_multiple() const;
   void copy_run(kernel::VarId var, int64_t extent, llvm::Value* low, llvm::Value* high,
-                llvm::Value* to);
+                int64_t multiple, llvm::Value* to);
   void tile_rows(llvm::Value* to, llvm::Value* tile, int64_t rows);
   void tiles_of_k(llvm::Value* to, const FlatRange& rows, const FlatRange& steps);
   void copy_steps(llvm::Value* low, llvm::Value* high, llvm::Value* to);
