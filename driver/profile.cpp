@@ -43,17 +43,6 @@ class Times {
   std::vector<rt::ThreadTimes> threads_;
 };
 
-/// Every argument once, what is read and written twice.
-int64_t bytes_of(const kernel::Kernel& kernel) {
-  int64_t bytes = 0;
-  for (size_t i = 0; i < kernel.num_arguments(); ++i) {
-    const kernel::Buffer& b = kernel.buffers[i];
-    const int64_t size = b.shape.num_elements() * dtype_bytes(b.dtype);
-    bytes += b.role == kernel::BufferRole::kInOut ? 2 * size : size;
-  }
-  return bytes;
-}
-
 void add_rates(ProfileRow& row, double peak_gflops, const std::vector<BandwidthPoint>& bandwidth,
                int threads) {
   if (row.milliseconds <= 0.0) return;
@@ -69,6 +58,16 @@ void add_rates(ProfileRow& row, double peak_gflops, const std::vector<BandwidthP
 }
 
 }  // namespace
+
+int64_t argument_bytes(const kernel::Kernel& kernel) {
+  int64_t bytes = 0;
+  for (size_t i = 0; i < kernel.num_arguments(); ++i) {
+    const kernel::Buffer& b = kernel.buffers[i];
+    const int64_t size = b.shape.num_elements() * dtype_bytes(b.dtype);
+    bytes += b.role == kernel::BufferRole::kInOut ? 2 * size : size;
+  }
+  return bytes;
+}
 
 Profile profile_entry(rt::Instance& instance, gradc_rt_entry_kind kind,
                       const kernel::Program& program, const kernel::Entry& entry, double seconds,
@@ -104,7 +103,7 @@ Profile profile_entry(rt::Instance& instance, gradc_rt_entry_kind kind,
     row.calls += count;
     row.milliseconds += static_cast<double>(longest) * 1e-6 * per_step;
     row.flops += kernel.flops * count;
-    row.bytes += bytes_of(kernel) * count;
+    row.bytes += argument_bytes(kernel) * count;
     total += static_cast<double>(longest) * 1e-6 * per_step;
   }
   for (const rt::ThreadTimes& thread : times.threads()) {

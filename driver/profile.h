@@ -34,6 +34,9 @@ struct Profile {
   std::vector<BandwidthPoint> bandwidth;
 };
 
+/// What one call reads and writes: every argument once, what is read and written twice.
+int64_t argument_bytes(const kernel::Kernel& kernel);
+
 /// Runs the prepared entry for about that long with a clock around each kernel. `entry`: its steps.
 Profile profile_entry(rt::Instance& instance, gradc_rt_entry_kind kind,
                       const kernel::Program& program, const kernel::Entry& entry, double seconds,

@@ -2,6 +2,7 @@
 
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
+#include "ir/location.h"
 #include "passes/index_ranges.h"
 
 #include <fmt/format.h>
@@ -38,9 +39,12 @@ bool gives_what_it_reads(const Model& model, const Graph& graph) {
 
 /// "layer "pool" (global_average_pooling1d)", of a location in the model's file.
 std::string layer_at(const Model& model, const std::string& location) {
+  const LocationParts at = location_parts(location);
   const Call* found = nullptr;
   for (const Call& call : model.calls) {
-    if (location.starts_with(call.place.pointer) && !call.place.pointer.empty()) found = &call;
+    const bool is_it =
+        at.call.empty() ? at.pointer.starts_with(call.place.pointer) : at.call == call.name;
+    if (is_it && !call.place.pointer.empty()) found = &call;
   }
   if (found == nullptr) return location.empty() ? "the model" : location;
   return fmt::format("layer \"{}\" ({})", found->name,

@@ -2,6 +2,7 @@
 #include "frontend/graph_builder.h"
 
 #include "frontend/batch_check.h"
+#include "frontend/call_locations.h"
 #include "frontend/example_weights.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
@@ -41,7 +42,8 @@ class EntryBuilder {
       : model_(model),
         request_(request),
         graph_(std::make_shared<Graph>(value_hint(model.name))),
-        builder_(*graph_) {
+        builder_(*graph_),
+        locations_(call_locations(model)) {
     for (const ModelOutput& output : model.outputs)
       outputs_.insert(output.value);
   }
@@ -175,7 +177,7 @@ class EntryBuilder {
 
   void build_call(const Call& call) {
     const Layer& layer = model_.layers[call.layer];
-    locate(call.place);
+    builder_.set_location(locations_[static_cast<size_t>(&call - model_.calls.data())]);
     std::vector<Val> inputs;
     for (const ModelValue value : call.inputs)
       inputs.push_back(value_as(value, layer.seen(model_.spec(value).dtype)));
@@ -476,6 +478,7 @@ class EntryBuilder {
   std::vector<Val> masks_;   ///< by ModelValue: which steps count; empty: all
   std::map<std::pair<ModelValue, DType>, Val> casts_;  ///< of values_
   std::set<ModelValue> outputs_;
+  std::vector<std::string> locations_;  ///< by call
   std::map<std::string, Val> parameters_;
   std::map<std::string, Val> states_;  ///< as LayerBuildArgs::update_state says
   Val tail_, seed_, iteration_, sample_weights_;

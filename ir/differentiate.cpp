@@ -6,6 +6,7 @@
 
 #include "ir/builder.h"
 #include "ir/expand.h"
+#include "ir/location.h"
 #include "ir/op.h"
 #include "support/check.h"
 
@@ -156,9 +157,9 @@ class ReverseWalk {
   void refuse(const Node& node) {
     const OpDef& entry = def(node.op);
     const std::string& where = graph_.location(node.loc);
-    const bool is_pointer = !where.empty() && where.front() == '/';
+    const LocationParts parts = location_parts(where);
     sink_.error(DiagKind::kNotDifferentiable,
-                {.file = file_, .pointer = is_pointer ? where : std::string()},
+                {.file = file_, .pointer = std::string(parts.is_gradient ? "" : parts.pointer)},
                 "the loss cannot be differentiated through \"{}\"{}: {}", entry.name,
                 where.empty() ? "" : " (" + where + ")",
                 entry.no_grad.empty() ? "it has no gradient" : entry.no_grad);

@@ -54,30 +54,44 @@ llvm::Value* Emitter::read_local(kernel::LocalId id) {
   return local.value;
 }
 
-std::pair<llvm::Value*, int64_t> Emitter::affine_parts(const Affine& index) {
+Terms Emitter::terms_of(const Affine& index) const {
   auto terms = index.terms;
   std::sort(terms.begin(), terms.end(), [this](const auto& a, const auto& b) {
     return vars_[a.first.index].depth < vars_[b.first.index].depth;
   });
-  llvm::Value* sum = nullptr;
-  int64_t constant = index.offset;
+  Terms result{{}, index.offset};
   for (const auto& [id, coefficient] : terms) {
     const VarValue& value = vars_[id.index];
     GRADC_CHECK(value.depth > 0, "{}: loop variable '{}' used outside its loop", kernel_.name,
                 kernel_.vars[id.index]);
-    constant += value.offset * coefficient;
-    if (value.base == nullptr) continue;
-    llvm::Value* term =
-        coefficient == 1 ? value.base : ir_.CreateNSWMul(value.base, i64(coefficient));
+    result.constant += value.offset * coefficient;
+    if (value.base != nullptr) result.dynamic.emplace_back(value.base, coefficient);
+  }
+  return result;
+}
+
+llvm::Value* Emitter::dynamic_sum(const Terms& terms) {
+  llvm::Value* sum = nullptr;
+  for (const auto& [base, coefficient] : terms.dynamic) {
+    llvm::Value* term = coefficient == 1 ? base : ir_.CreateNSWMul(base, i64(coefficient));
     sum = sum == nullptr ? term : ir_.CreateNSWAdd(sum, term);
   }
-  return {sum, constant};
+  return sum;
+}
+
+llvm::Value* Emitter::sum_of(const Terms& terms) {
+  llvm::Value* sum = dynamic_sum(terms);
+  if (sum == nullptr) return i64(terms.constant);
+  return terms.constant == 0 ? sum : ir_.CreateNSWAdd(sum, i64(terms.constant));
+}
+
+std::pair<llvm::Value*, int64_t> Emitter::affine_parts(const Affine& index) {
+  const Terms terms = terms_of(index);
+  return {dynamic_sum(terms), terms.constant};
 }
 
 llvm::Value* Emitter::affine(const Affine& index) {
-  const auto [dynamic, constant] = affine_parts(index);
-  if (dynamic == nullptr) return i64(constant);
-  return constant == 0 ? dynamic : ir_.CreateNSWAdd(dynamic, i64(constant));
+  return sum_of(terms_of(index));
 }
 
 llvm::Value* Emitter::eval_index(const Affine& index, DType dtype) {

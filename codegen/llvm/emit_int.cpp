@@ -1,8 +1,10 @@
-// Integer expressions: ranges, floor division, and index arithmetic in 32-bit lanes where the
-// ranges of the loop variables prove that it cannot overflow (64-bit lanes are twice as many
-// registers, and have no cheap multiplication).
+// Integer expressions: ranges, known low bits, floor division, and index arithmetic in 32-bit lanes
+// where the ranges of the loop variables prove that it cannot overflow (64-bit lanes are twice as
+// many registers, and have no cheap multiplication).
 #include "codegen/llvm/emitter.h"
 #include "support/check.h"
+
+#include <llvm/IR/Intrinsics.h>
 
 #include <algorithm>
 
@@ -81,6 +83,40 @@ Interval Emitter::range_of(ExprId id) const {
       return kUnknown;
   }
   GRADC_UNREACHABLE();
+}
+
+unsigned Emitter::zero_bits(const llvm::Value* x) const {
+  constexpr unsigned kMost = 6;
+  if (const auto* constant = llvm::dyn_cast<llvm::ConstantInt>(x))
+    return std::min(kMost, constant->getValue().countr_zero());
+  if (const auto known = zero_bits_.find(x); known != zero_bits_.end()) return known->second;
+  const auto* made = llvm::dyn_cast<llvm::Instruction>(x);
+  if (made == nullptr) return 0;
+  const auto of = [&](unsigned operand) { return zero_bits(made->getOperand(operand)); };
+  switch (made->getOpcode()) {
+    case llvm::Instruction::Add:
+    case llvm::Instruction::Sub:
+      return std::min(of(0), of(1));
+    case llvm::Instruction::Mul:
+      return std::min(kMost, of(0) + of(1));
+    case llvm::Instruction::And:
+      return std::max(of(0), of(1));
+    case llvm::Instruction::Call: {
+      const auto* call = llvm::cast<llvm::CallInst>(made);
+      const bool chooses = call->getIntrinsicID() == llvm::Intrinsic::smin ||
+                           call->getIntrinsicID() == llvm::Intrinsic::smax;
+      return chooses ? std::min(of(0), of(1)) : 0;
+    }
+    default:
+      return 0;
+  }
+}
+
+std::optional<int64_t> Emitter::remainder(const Terms& terms, int64_t divisor) const {
+  for (const auto& [base, coefficient] : terms.dynamic) {
+    if (((coefficient << zero_bits(base)) & (divisor - 1)) != 0) return std::nullopt;
+  }
+  return terms.constant & (divisor - 1);
 }
 
 bool Emitter::is_narrow(ExprId id) const {

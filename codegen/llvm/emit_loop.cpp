@@ -47,6 +47,7 @@ void Emitter::loop(llvm::Value* low, llvm::Value* high, int64_t step, bool known
   ir_.SetInsertPoint(header);
   llvm::PHINode* iv = ir_.CreatePHI(ir_.getInt64Ty(), 2, name);
   iv->addIncoming(low, preheader);
+  know_zero_bits(iv, std::min(zero_bits(low), zero_bits(i64(step))));
   body(iv);
   llvm::Value* next = ir_.CreateNSWAdd(iv, i64(step));
   iv->addIncoming(next, ir_.GetInsertBlock());
@@ -88,6 +89,13 @@ void Emitter::vector_range(kernel::VarId var, llvm::Value* low, llvm::Value* hig
   });
 }
 
+/// Where a piece begins, or all pieces end; there nothing runs whose low bits would matter.
+llvm::Value* Emitter::at_most(llvm::Value* begin, llvm::Value* count) {
+  llvm::Value* bound = ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, begin, count);
+  know_zero_bits(bound, zero_bits(begin));
+  return bound;
+}
+
 std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(int64_t count, int64_t grain) {
   const int64_t units = (count + grain - 1) / grain;
   // A division of short numbers is one instruction; of long ones LLVM tests first whether they are.
@@ -99,9 +107,7 @@ std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(int64_t count, int64
     llvm::Value* all = ir_.CreateNSWMul(index, llvm::ConstantInt::get(type, units));
     llvm::Value* unit = ir_.CreateZExt(ir_.CreateUDiv(all, threads), ir_.getInt64Ty());
     llvm::Value* element = ir_.CreateNSWMul(unit, i64(grain));
-    if (units * grain == count) return element;
-    return static_cast<llvm::Value*>(
-        ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, element, i64(count)));
+    return units * grain == count ? element : at_most(element, i64(count));
   };
   return {bound(t), bound(ir_.CreateNSWAdd(t, llvm::ConstantInt::get(type, 1)))};
 }
@@ -114,8 +120,7 @@ std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(llvm::Value* count, 
   llvm::Value* threads = ir_.CreateSExt(thread_count_, ir_.getInt64Ty());
   const auto bound = [&](llvm::Value* index) {
     llvm::Value* unit = ir_.CreateUDiv(ir_.CreateNSWMul(index, units), threads);
-    llvm::Value* element = ir_.CreateNSWMul(unit, i64(grain));
-    return ir_.CreateBinaryIntrinsic(llvm::Intrinsic::smin, element, count);
+    return at_most(ir_.CreateNSWMul(unit, i64(grain)), count);
   };
   return {bound(t), bound(ir_.CreateNSWAdd(t, i64(1)))};
 }

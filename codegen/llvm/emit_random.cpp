@@ -1,88 +1,171 @@
 // Philox 4x32-10 in lanes: the random number of an element is a pure function of (seed, iteration,
-// stream, element); ir/philox.h is the definition this must equal bit for bit.
+// stream, element); ir/philox.h is the definition this must equal bit for bit. A block of four
+// words serves four elements in a row: where lanes are such elements, there is a block for four
+// lanes; where they are four apart or more, a block serves the next three elements too, if those
+// are drawn in the same basic block (unrolled loops).
 #include "codegen/llvm/emitter.h"
+
+#include <llvm/ADT/SmallVector.h>
 
 #include <algorithm>
 #include <array>
+#include <optional>
 
 namespace gradc::cg {
 
 namespace {
 
 constexpr int kRounds = 10;
-constexpr uint32_t kMultiplier0 = 0xD2511F53U;
-constexpr uint32_t kMultiplier1 = 0xCD9E8D57U;
-constexpr uint32_t kWeyl0 = 0x9E3779B9U;
-constexpr uint32_t kWeyl1 = 0xBB67AE85U;
+constexpr int64_t kWords = kRandomWords;
+constexpr uint64_t kMultiplier0 = 0xD2511F53U;
+constexpr uint64_t kMultiplier1 = 0xCD9E8D57U;
+constexpr uint64_t kWeyl0 = 0x9E3779B9U;
+constexpr uint64_t kWeyl1 = 0xBB67AE85U;
 
-/// Emits the rounds on four counter words and two of the key, each scalar or in lanes.
+using Words = RandomWords;
+
+/// Emits the rounds on four counter words and two of the key, each scalar or in lanes. Words are
+/// the low halves of 64 bits, as multiplications take and give them; what stands in the high halves
+/// does not matter.
 class Philox {
  public:
   explicit Philox(Builder& ir) : ir_(ir) {}
 
-  std::array<llvm::Value*, 4> run(std::array<llvm::Value*, 4> c, std::array<llvm::Value*, 2> key) {
+  Words run(Words c, std::array<llvm::Value*, 2> key) {
     for (int round = 0; round < kRounds; ++round) {
-      const auto [low0, high0] = multiply(c[0], kMultiplier0);
-      const auto [low1, high1] = multiply(c[2], kMultiplier1);
-      c = {mix(high1, c[1], key[0]), low1, mix(high0, c[3], key[1]), low0};
-      key[0] = ir_.CreateAdd(key[0], splat(ir_, ir_.getInt32(kWeyl0), lanes_of(key[0])));
-      key[1] = ir_.CreateAdd(key[1], splat(ir_, ir_.getInt32(kWeyl1), lanes_of(key[1])));
+      llvm::Value* left = multiply(c[0], kMultiplier0);
+      llvm::Value* right = multiply(c[2], kMultiplier1);
+      c = {mix(high(right), c[1], key[0]), right, mix(high(left), c[3], key[1]), left};
+      key[0] = ir_.CreateAdd(key[0], constant(key[0], kWeyl0));
+      key[1] = ir_.CreateAdd(key[1], constant(key[1], kWeyl1));
     }
     return c;
   }
 
+  llvm::Value* low(llvm::Value* x) { return ir_.CreateAnd(x, constant(x, UINT32_MAX)); }
+  llvm::Value* high(llvm::Value* x) { return ir_.CreateLShr(x, constant(x, 32)); }
+
+  llvm::Value* exclusive_or(llvm::Value* a, llvm::Value* b) {
+    const unsigned lanes = std::max(lanes_of(a), lanes_of(b));
+    return ir_.CreateXor(splat(ir_, a, lanes), splat(ir_, b, lanes));
+  }
+
  private:
-  std::pair<llvm::Value*, llvm::Value*> multiply(llvm::Value* x, uint32_t factor) {
-    const unsigned lanes = lanes_of(x);
-    llvm::Type* wide = with_lanes(ir_.getInt64Ty(), lanes);
-    llvm::Type* narrow = with_lanes(ir_.getInt32Ty(), lanes);
-    llvm::Value* product =
-        ir_.CreateMul(ir_.CreateZExt(x, wide), llvm::ConstantInt::get(wide, factor));
-    llvm::Value* high = ir_.CreateLShr(product, llvm::ConstantInt::get(wide, 32));
-    return {ir_.CreateTrunc(product, narrow), ir_.CreateTrunc(high, narrow)};
+  static llvm::Constant* constant(llvm::Value* like, uint64_t x) {
+    return llvm::ConstantInt::get(like->getType(), x);
+  }
+
+  llvm::Value* multiply(llvm::Value* x, uint64_t factor) {
+    return ir_.CreateMul(low(x), constant(x, factor));
   }
 
   llvm::Value* mix(llvm::Value* a, llvm::Value* b, llvm::Value* key) {
-    const unsigned lanes = std::max({lanes_of(a), lanes_of(b), lanes_of(key)});
-    llvm::Value* x = ir_.CreateXor(splat(ir_, a, lanes), splat(ir_, b, lanes));
-    return ir_.CreateXor(x, splat(ir_, key, lanes));
+    return exclusive_or(exclusive_or(a, b), key);
   }
 
   Builder& ir_;
 };
 
+/// The words of blocks in lanes as 32-bit words in a row, those of a block side by side.
+llvm::Value* in_a_row(Builder& ir, const Words& words) {
+  Philox philox(ir);
+  const unsigned blocks = lanes_of(words[0]);
+  const auto pair = [&](llvm::Value* first, llvm::Value* second) {
+    llvm::Value* above = ir.CreateShl(second, llvm::ConstantInt::get(second->getType(), 32));
+    return ir.CreateOr(philox.low(first), above);
+  };
+  llvm::Value* left = pair(words[0], words[1]);
+  llvm::Value* right = pair(words[2], words[3]);
+  llvm::Value* all = nullptr;
+  if (blocks == 1) {
+    all = ir.CreateInsertElement(splat(ir, left, 2), right, uint64_t{1});
+  } else {
+    llvm::SmallVector<int, 32> order;
+    for (unsigned block = 0; block < blocks; ++block) {
+      order.push_back(static_cast<int>(block));
+      order.push_back(static_cast<int>(blocks + block));
+    }
+    all = ir.CreateShuffleVector(left, right, order);
+  }
+  return ir.CreateBitCast(all, with_lanes(ir.getInt32Ty(), blocks * unsigned{kWords}));
+}
+
+/// first, first + each, ...
+llvm::Value* in_lanes(Builder& ir, llvm::Value* first, unsigned lanes, int64_t each) {
+  if (lanes == 1) return first;
+  llvm::Type* type = with_lanes(ir.getInt64Ty(), lanes);
+  llvm::Value* offsets =
+      ir.CreateMul(iota(ir.getInt64Ty(), lanes), llvm::ConstantInt::getSigned(type, each));
+  return ir.CreateAdd(splat(ir, first, lanes), offsets);
+}
+
+/// The words of blocks, of one generator.
+Words words_of(Builder& ir, const Draw& draw, llvm::Value* block) {
+  Philox philox(ir);
+  llvm::Value* highs = philox.exclusive_or(philox.high(draw.iteration), philox.high(draw.stream));
+  highs = philox.exclusive_or(philox.high(block), highs);
+  return philox.run({block, draw.iteration, draw.stream, highs},
+                    {draw.seed, philox.high(draw.seed)});
+}
+
+llvm::Value* narrow(Builder& ir, llvm::Value* word) {
+  return ir.CreateTrunc(word, with_lanes(ir.getInt32Ty(), lanes_of(word)));
+}
+
+/// Of elements anywhere: a block each.
+llvm::Value* bits_anywhere(Builder& ir, const Draw& draw, llvm::Value* element) {
+  const unsigned lanes =
+      std::max({lanes_of(element), lanes_of(draw.seed), lanes_of(draw.iteration)});
+  element = splat(ir, element, lanes);
+  const auto constant = [&](int64_t x) {
+    return llvm::ConstantInt::getSigned(element->getType(), x);
+  };
+  const Words words = words_of(ir, draw, ir.CreateLShr(element, constant(2)));
+  llvm::Value* which = ir.CreateAnd(element, constant(kWords - 1));
+  llvm::Value* bits = words.back();
+  for (int64_t i = kWords - 2; i >= 0; --i)
+    bits =
+        ir.CreateSelect(ir.CreateICmpEQ(which, constant(i)), words[static_cast<size_t>(i)], bits);
+  return narrow(ir, bits);
+}
+
 }  // namespace
 
-llvm::Value* Emitter::eval_random(const kernel::Expr& e) {
-  const auto low = [&](llvm::Value* x) {
-    return ir_.CreateTrunc(x, with_lanes(ir_.getInt32Ty(), lanes_of(x)));
-  };
-  const auto high = [&](llvm::Value* x) { return low(ir_.CreateLShr(x, 32)); };
+llvm::Value* Emitter::random_bits(const kernel::Expr& e) {
   const auto wide = [&](llvm::Value* x) {
     return ir_.CreateSExt(x, with_lanes(ir_.getInt64Ty(), lanes_of(x)));
   };
-  llvm::Value* seed = wide(eval(e.args[0]));
-  llvm::Value* iteration = wide(eval(e.args[1]));
-  llvm::Value* element = wide(eval(e.args[2]));
-  const auto stream = static_cast<uint64_t>(e.imm);
-  // Under a guard in a vector loop, seed and iteration are in lanes too.
-  const unsigned lanes = std::max({lanes_of(seed), lanes_of(iteration), lanes_of(element)});
-  llvm::Value* block = ir_.CreateLShr(element, 2);
-  const auto stream_high = ir_.getInt32(static_cast<uint32_t>(stream >> 32U));
-  llvm::Value* mixed_high =
-      ir_.CreateXor(high(iteration), splat(ir_, stream_high, lanes_of(iteration)));
-  const std::array<llvm::Value*, 4> words = Philox(ir_).run(
-      {low(block), low(iteration), ir_.getInt32(static_cast<uint32_t>(stream)),
-       ir_.CreateXor(splat(ir_, high(block), lanes), splat(ir_, mixed_high, lanes))},
-      {low(seed), high(seed)});
-  llvm::Value* word = splat(ir_, ir_.CreateAnd(low(element), 3), lanes);
-  llvm::Value* bits = splat(ir_, words[3], lanes);
-  for (int64_t i = 2; i >= 0; --i) {
-    llvm::Value* here = ir_.CreateICmpEQ(word, splat(ir_, i32(i), lanes));
-    bits = ir_.CreateSelect(here, splat(ir_, words[static_cast<size_t>(i)], lanes), bits);
+  const kernel::Expr& element = expr(e.args[2]);
+  const Draw draw{wide(eval(e.args[0])), wide(eval(e.args[1])), i64(e.imm)};
+  // Under a guard in a vector loop, seed and iteration are in lanes.
+  const bool in_step = element.kind == kernel::ExprKind::kIndex && lanes_of(draw.seed) == 1 &&
+                       lanes_of(draw.iteration) == 1;
+  if (!in_step) return bits_anywhere(ir_, draw, wide(eval(e.args[2])));
+  const int64_t step = lanes_.width > 1 ? element.index.coefficient(lanes_.var) : 0;
+  Terms at = terms_of(element.index);
+  const std::optional<int64_t> word = remainder(at, kWords);
+  if (word && step % kWords == 0) {
+    at.constant -= *word;
+    const unsigned lanes = step == 0 ? 1 : lanes_.width;
+    const DrawnBlocks wanted{ir_.GetInsertBlock(), draw, at, step, lanes, {}};
+    if (!drawn_.serves(wanted)) {
+      drawn_ = wanted;
+      llvm::Value* first = ir_.CreateLShr(sum_of(at), 2);
+      drawn_.words = words_of(ir_, draw, in_lanes(ir_, first, lanes, step / kWords));
+    }
+    return narrow(ir_, drawn_.words[static_cast<size_t>(*word)]);
   }
-  llvm::Value* top = ir_.CreateLShr(bits, 8);
-  llvm::Value* number = ir_.CreateSIToFP(top, with_lanes(ir_.getFloatTy(), lanes));
+  const unsigned blocks = lanes_.width / unsigned{kWords};
+  if (word == 0 && step == 1 && lanes_.width == blocks * kWords) {
+    llvm::Value* first = ir_.CreateLShr(sum_of(at), 2);
+    return in_a_row(ir_, words_of(ir_, draw, in_lanes(ir_, first, blocks, 1)));
+  }
+  return bits_anywhere(ir_, draw, wide(eval(e.args[2])));
+}
+
+llvm::Value* Emitter::eval_random(const kernel::Expr& e) {
+  llvm::Value* top = ir_.CreateLShr(random_bits(e), 8);
+  llvm::Value* number = ir_.CreateSIToFP(top, with_lanes(ir_.getFloatTy(), lanes_of(top)));
   return ir_.CreateFMul(number, llvm::ConstantFP::get(number->getType(), 0x1p-24));
 }
 

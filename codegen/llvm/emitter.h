@@ -11,10 +11,14 @@
 #include "codegen/llvm/types.h"
 #include "codegen/target_info.h"
 
+#include <llvm/ADT/DenseMap.h>
 #include <llvm/IR/Instructions.h>
 #include <llvm/IR/Module.h>
 
+#include <array>
 #include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace gradc::cg {
@@ -48,6 +52,39 @@ struct LocalValue {
   llvm::Value* value = nullptr;  ///< immutable
   llvm::Value* slot = nullptr;   ///< accumulator: its place on the stack
   llvm::Type* type = nullptr;    ///< of what stands there
+};
+
+/// base * coefficient, summed, and a constant: an affine form in terms of emitted values.
+struct Terms {
+  std::vector<std::pair<llvm::Value*, int64_t>> dynamic;
+  int64_t constant = 0;
+  bool operator==(const Terms&) const = default;
+};
+
+constexpr int64_t kRandomWords = 4;  ///< of a Philox block
+using RandomWords = std::array<llvm::Value*, kRandomWords>;
+
+/// Whose random numbers: i64 each, scalar or in lanes.
+struct Draw {
+  llvm::Value* seed = nullptr;
+  llvm::Value* iteration = nullptr;
+  llvm::Value* stream = nullptr;
+  bool operator==(const Draw&) const = default;
+};
+
+/// The blocks of random words drawn last (emit_random.cpp): of the element `first`, which begins a
+/// block, and in further lanes of those `step` apart.
+struct DrawnBlocks {
+  llvm::BasicBlock* where = nullptr;
+  Draw draw;
+  Terms first;
+  int64_t step = 0;
+  unsigned lanes = 1;
+  RandomWords words{};
+  bool serves(const DrawnBlocks& wanted) const {
+    return where == wanted.where && draw == wanted.draw && first == wanted.first &&
+           step == wanted.step && lanes == wanted.lanes;
+  }
 };
 
 class Emitter {
@@ -98,6 +135,10 @@ class Emitter {
   Interval range_of(const kernel::Affine& affine) const;
   /// Lane 0's value of an affine index (i64).
   llvm::Value* affine(const kernel::Affine& index);
+  /// The number of low bits of an emitted integer that are known to be zero, at most 6, where
+  /// something depends on it.
+  unsigned zero_bits(const llvm::Value* x) const;
+  void know_zero_bits(const llvm::Value* x, unsigned bits) { zero_bits_[x] = bits; }
 
   // ---- memory (emit_memory.cpp)
   llvm::Value* load(kernel::BufferId buffer, const kernel::Affine& index, kernel::ExprId dynamic);
@@ -157,13 +198,20 @@ class Emitter {
   llvm::Value* eval_cast(llvm::Value* x, DType from, DType to);
   llvm::Value* eval_guard(const kernel::Expr& e);
   llvm::Value* eval_random(const kernel::Expr& e);
+  llvm::Value* random_bits(const kernel::Expr& e);
   llvm::Value* eval_index(const kernel::Affine& index, DType dtype);
   llvm::Value* eval_narrow(kernel::ExprId id);
   bool is_narrow(kernel::ExprId id) const;
   bool widens(kernel::ExprId id) const;
   llvm::Value* widen(llvm::Value* narrow);
   llvm::Value* divide_floor(llvm::Value* x, int64_t divisor, bool modulo, bool non_negative);
+  /// Lane 0's, outer variables first.
+  Terms terms_of(const kernel::Affine& index) const;
+  llvm::Value* dynamic_sum(const Terms& terms);  ///< null: nothing but the constant
+  llvm::Value* sum_of(const Terms& terms);
   std::pair<llvm::Value*, int64_t> affine_parts(const kernel::Affine& index);
+  /// terms mod a power of two, where it is known.
+  std::optional<int64_t> remainder(const Terms& terms, int64_t divisor) const;
   llvm::Value* lane_pointers(kernel::BufferId buffer, const kernel::Affine& index,
                              llvm::Value* dynamic);
   llvm::Value* lane_mask();
@@ -179,6 +227,7 @@ class Emitter {
   void emit_parallel(const kernel::For& loop);
   void emit_parallel_nest(const std::vector<const kernel::For*>& nest);
   void emit_vector(const kernel::For& loop, llvm::Value* low, llvm::Value* high, int64_t multiple);
+  llvm::Value* at_most(llvm::Value* begin, llvm::Value* count);
   llvm::Value* load_slot(const LocalValue& local);
   void store_slot(llvm::Value* value, const LocalValue& local);
   llvm::Value* combine(kernel::AccumulateOp op, llvm::Value* a, llvm::Value* b);
@@ -199,6 +248,8 @@ class Emitter {
   llvm::Value* scratch_ = nullptr;
   int64_t scratch_bytes_ = 0;
   int depth_ = 0;
+  llvm::DenseMap<const llvm::Value*, unsigned> zero_bits_;  ///< of loop variables and arguments
+  DrawnBlocks drawn_;
   llvm::Value* holds_ = nullptr;      ///< a scalar condition that is true where code is emitted
   bool first_thread_stores_ = false;  ///< stores belong to thread 0 (outside parallel statements)
 };

@@ -3,8 +3,9 @@
 #include "codegen/object_writer.h"
 #include "driver/compiled_model.h"
 #include "driver/gir_file.h"
-#include "driver/html_report.h"
 #include "driver/output.h"
+#include "driver/report/html_report.h"
+#include "driver/report/layer_dot.h"
 #include "ir/dot.h"
 #include "ir/graph_json.h"
 #include "ir/parser.h"
@@ -33,6 +34,9 @@ struct InspectCommandLine {
   std::string output;
   int64_t batch_size = 0;
   bool remarks = false;
+  std::string profile;
+  bool measure = false;
+  int threads = 1;
   std::string triple, cpu, features;
   std::optional<int64_t> memory_budget;
 };
@@ -87,6 +91,47 @@ Diagnostic not_a_graph(const InspectCommandLine& options, const std::string& sta
                     "the stage \"{}\" is text; --format {} shows graphs", stage, options.format);
 }
 
+/// The times of a page, where there shall be some.
+Result<std::optional<ReportProfile>> profile_of(const InspectCommandLine& options, EntryPoint kind,
+                                                SourceSet& sources) {
+  std::optional<ReportProfile> profile;
+  if (options.profile.empty() && !options.measure) return profile;
+  if (kind != EntryPoint::kTrainStep)
+    return make_error(DiagKind::kInvalidUsage, {},
+                      "times are those of train_step, the page is of {}", entry_name(kind));
+  if (options.measure) {
+    BenchOptions bench;
+    bench.model = options.file;
+    bench.given = given_of_model();
+    bench.seconds = 1.0;
+    bench.batch_size = options.batch_size;
+    bench.threads = options.threads;
+    bench.cpu = options.cpu;
+    bench.memory_budget_bytes = options.memory_budget;
+    bench.profile = true;
+    GRADC_TRY(const BenchResult result, run_bench(bench, sources));
+    profile = report_profile(result);
+  } else {
+    GRADC_TRY(profile, read_report_profile(options.profile));
+  }
+  return profile;
+}
+
+Result<std::string> page_of(const InspectCommandLine& options, const Model& model, EntryPoint kind,
+                            int64_t batch, const TargetInfo& target, SourceSet& sources) {
+  ReportOptions report;
+  report.entry = kind;
+  report.batch = batch;
+  report.target = target;
+  report.memory_budget_bytes = options.memory_budget;
+  GRADC_TRY(report.profile, profile_of(options, kind, sources));
+  if (report.profile && report.profile->batch_size != batch)
+    return make_error(DiagKind::kInvalidUsage, {options.profile, "", false},
+                      "the profile is of batches of {}, the page of {}", report.profile->batch_size,
+                      batch);
+  return html_report(model, report);
+}
+
 Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& sources) {
   GRADC_TRY(const Model model, exchange::read_model(options.file, sources, given_of_model()));
   report(model.warnings);
@@ -102,7 +147,8 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
               build_staged(model, kind, batch, PipelineStage::kOptimized, BuildOptions{}));
     return print_remarks(*staged.graph, options);
   }
-  if (options.format == "html") return html_report(model, kind, batch, target);
+  if (options.format == "html") return page_of(options, model, kind, batch, target, sources);
+  if (options.format == "dot" && options.stage.empty()) return layers_to_dot(model);
   const std::string stage = options.stage.empty() ? "optimized" : options.stage;
   for (size_t i = 0; i < kStageNames.size(); ++i) {
     if (kStageNames[i] != stage) continue;
@@ -195,7 +241,7 @@ void register_inspect(CLI::App& app, Selection& selection) {
   command->footer(
       "Examples:\n"
       "  gradc inspect examples/fashion_mnist_mlp.json --stage fused\n"
-      "  gradc inspect examples/fashion_mnist_mlp.json --format html -o model.html\n"
+      "  gradc inspect examples/fashion_mnist_mlp.json --format html --measure -o model.html\n"
       "  gradc inspect examples/fashion_mnist_mlp.json --stage asm --entry predict --cpu "
       "x86-64-v3");
   command->add_option("FILE", options->file, "a model's JSON, or a graph in text form (.gir)")
@@ -207,8 +253,8 @@ void register_inspect(CLI::App& app, Selection& selection) {
       "primitives, simplified; fused; scheduled; planned: with memory; kernels; llvm; asm. A "
       ".gir is carried on from the stage that it holds (default: shown as it is)");
   add_choice(*command, "--format", options->format, {"text", "dot", "json", "html"},
-             "text (default; graphs read back), dot (Graphviz), json, or html: one page with "
-             "everything");
+             "text (default; graphs read back); dot (Graphviz): a model's layers, or the ops of "
+             "the stage that --stage names; json; html: one page with everything");
   add_choice(*command, "--entry", options->entry,
              {"predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients",
               "step"},
@@ -222,6 +268,14 @@ void register_inspect(CLI::App& app, Selection& selection) {
           "why each two neighbouring kernels were not fused (text or json); a .gir file must "
           "be of the stage optimized")
       ->excludes("--stage");
+  CLI::Option* profile = command->add_option(
+      "--profile", options->profile,
+      "html: show the times in this file, which bench --profile --json wrote for this model");
+  command
+      ->add_flag("--measure", options->measure,
+                 "html: show times, measured now as bench --profile does")
+      ->excludes(profile);
+  add_threads(*command, options->threads);
   command->add_option("--target", options->triple,
                       "kernels, llvm, asm: target triple (default: this machine)");
   command->add_option("--cpu", options->cpu, "target CPU as LLVM names it");

@@ -23,6 +23,7 @@ constexpr int64_t kShortSum = 160;
 /// Sums of up to this many terms are unrolled as a whole in small tiles. In large ones LLVM would
 /// keep what rows of a window share, and spill the sums.
 constexpr int64_t kUnrolledDepth = 9;
+constexpr int64_t kRandomCost = 80;    // instructions
 constexpr int64_t kLineElements = 16;  // floats
 
 class TileEmitter {
@@ -39,6 +40,8 @@ class TileEmitter {
         vector_(with_lanes(word_, lanes_)),
         align_(static_cast<uint64_t>(plan.word_bytes())) {
     em_.use_exprs(&plan.exprs);
+    // Tiles begin at whole vectors of columns.
+    em_.know_zero_bits(argument(TileArguments::kColumn), em_.zero_bits(em_.i64(plan.lanes)));
   }
 
   void emit() {
@@ -392,6 +395,7 @@ class TileEmitter {
     if (!id.valid()) return 0;
     const kernel::Expr& e = plan_.exprs[id.index];
     int64_t cost = e.kind == kernel::ExprKind::kConst || e.kind == kernel::ExprKind::kLocal ? 0 : 1;
+    if (e.kind == kernel::ExprKind::kRandom) cost = kRandomCost;
     for (const kernel::ExprId arg : e.args)
       cost += expr_cost(arg);
     return cost;

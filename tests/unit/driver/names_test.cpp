@@ -2,7 +2,6 @@
 // never a symbol, a macro or a file that belongs to somebody else.
 #include "driver/aot.h"
 #include "driver/c_names.h"
-#include "driver/html_report.h"
 #include "frontend/native_reader.h"
 #include "tests/unit/driver/command.h"
 
