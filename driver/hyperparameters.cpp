@@ -60,9 +60,10 @@ const OptionDef* Hyperparameters::option(std::string_view name) const {
   return found == options.end() ? nullptr : &*found;
 }
 
-std::optional<double> Hyperparameters::value(std::string_view name, int64_t iteration) const {
+std::optional<double> Hyperparameters::value(std::string_view name, int64_t iteration,
+                                             double rate_factor) const {
   if (std::ranges::find(names_, name) == names_.end()) return std::nullopt;
-  if (name == kRate) return rate_ ? *rate_ : scheduled_rate(iteration);
+  if (name == kRate) return rate_ ? *rate_ : scheduled_rate(iteration) * rate_factor;
   return spec_.number(name);
 }
 
@@ -105,7 +106,7 @@ void Hyperparameters::write(rt::Instance& instance) const {
     std::memcpy(instance.data(static_cast<size_t>(index)), &value, sizeof value);
   };
   const Component& schedule = *optimizer_->options.component(kRate);
-  const bool constant = schedule.def->type == "constant";
+  const bool constant = schedule.def->type == "constant" && instance.find(kRateFactorInput) < 0;
   const double rate = rate_      ? *rate_
                       : constant ? scheduled_rate(0)
                                  : std::numeric_limits<double>::quiet_NaN();

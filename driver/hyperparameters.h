@@ -20,8 +20,9 @@ class Hyperparameters {
   explicit Hyperparameters(const Model& model);
   /// "learning_rate", then the options of the model's optimizer that can change; none without one.
   const std::vector<std::string>& names() const { return names_; }
-  /// The value of the next step, which is number `iteration` from 0; nothing for an unknown name.
-  std::optional<double> value(std::string_view name, int64_t iteration) const;
+  /// The value of the next step, which is number `iteration` from 0 and multiplies its scheduled
+  /// rate by `rate_factor`; nothing for an unknown name.
+  std::optional<double> value(std::string_view name, int64_t iteration, double rate_factor) const;
   /// Errors: an unknown name, a value that the option does not allow. NaN gives a learning rate
   /// back to its schedule.
   Status set(std::string_view name, double value);

@@ -463,6 +463,17 @@ void ModelTables::set_training(const Model& model) {
     out.mode = in.early_stopping->larger_is_better ? 1 : -1;
     out.restore_best_weights = in.early_stopping->restore_best_weights ? 1 : 0;
   }
+  if (const auto& plateau = in.reduce_on_plateau) {
+    const double highest = highest_rate(*in.optimizer.options.component("learning_rate"));
+    out.reduce_on_plateau = 1;
+    out.plateau_monitor = keep(plateau->monitor);
+    out.plateau_factor = plateau->factor;
+    out.plateau_patience = plateau->patience;
+    out.plateau_min_delta = plateau->min_delta;
+    out.plateau_mode = plateau->larger_is_better ? 1 : -1;
+    out.plateau_cooldown = plateau->cooldown;
+    out.plateau_least = highest > 0 ? std::min(plateau->min_learning_rate / highest, 1.0) : 0;
+  }
 }
 
 }  // namespace gradc

@@ -2,6 +2,7 @@
 // numbers; and sessions of one compiled model.
 #include "driver/session_impl.h"
 #include "runtime/host_calls.h"
+#include "runtime/monitor.h"
 
 namespace gradc {
 
@@ -98,7 +99,7 @@ SessionStatus SessionImpl::apply_gradients() {
 }
 
 std::optional<double> SessionImpl::hyperparameter(const std::string& name) const {
-  return numbers_.value(name, instance_.iteration());
+  return numbers_.value(name, instance_.iteration(), rt::rate_factor(instance_));
 }
 
 SessionStatus SessionImpl::set_hyperparameter(const std::string& name, double value) {

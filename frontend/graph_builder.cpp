@@ -464,7 +464,14 @@ class EntryBuilder {
     Val step = cast(iteration(), DType::kF64);
     if (const int64_t steps = accumulated_steps(model_.training->optimizer); steps > 1)
       step = builder_.add(Op::kFloor, {step / static_cast<double>(steps)});
-    const Val rate = cast(build_schedule(schedule, step), DType::kF32);
+    Val scheduled = build_schedule(schedule, step);
+    if (model_.training->reduce_on_plateau) {
+      InitSpec one;
+      one.kind = "ones";
+      scheduled = scheduled * builder_.input(InputKind::kState, {DType::kF64, {}}, kRateFactorInput,
+                                             "rate_factor", one);
+    }
+    const Val rate = cast(scheduled, DType::kF32);
     graph_->set_name_hint(rate.id(), "learning_rate");
     graph_->add_output(kLearningRateOutput, rate.id());
     builder_.set_phase(Phase::kForward);

@@ -138,6 +138,17 @@ struct EarlyStopping {
   bool restore_best_weights = false;
 };
 
+/// The rate falls where training no longer gets better.
+struct ReduceOnPlateau {
+  std::string monitor = "val_loss";
+  double factor = 0.1;
+  int64_t patience = 10;
+  double min_delta = 1e-4;
+  int64_t cooldown = 0;
+  double min_learning_rate = 0.0;
+  bool larger_is_better = false;
+};
+
 struct Training {
   std::vector<OutputLoss> losses;
   Component optimizer;
@@ -149,6 +160,7 @@ struct Training {
   int64_t seed = 0;
   bool sample_weight = false;  ///< each example comes with what it weighs in the loss
   std::optional<EarlyStopping> early_stopping;
+  std::optional<ReduceOnPlateau> reduce_on_plateau;
 };
 
 /// How the texts of an input become numbers: Keras's TextVectorization.

@@ -3,6 +3,7 @@
 
 #include "frontend/layer_def.h"
 #include "frontend/training_reader.h"
+#include "frontend/watch_reader.h"
 #include "support/check.h"
 
 #include <fmt/ranges.h>
@@ -120,6 +121,8 @@ std::string layer_reference() {
       "\nBesides: `loss`, or `losses` and `loss_weights` by output; `metrics`; `class_weight`; "
       "`early_stopping`:\n";
   add_options(out, early_stopping_options());
+  out += "\nand `reduce_on_plateau`:\n";
+  add_options(out, reduce_on_plateau_options());
   return out;
 }
 

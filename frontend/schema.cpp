@@ -5,6 +5,7 @@
 #include "frontend/parameter_steps.h"
 #include "frontend/reference.h"
 #include "frontend/training_reader.h"
+#include "frontend/watch_reader.h"
 #include "support/check.h"
 
 namespace gradc {
@@ -254,6 +255,7 @@ Json training_schema() {
   properties["class_weight"] =
       any_of({by_class, Json{{"type", "object"}, {"additionalProperties", by_class}}});
   properties["early_stopping"] = strict_object(table_properties(early_stopping_options()));
+  properties["reduce_on_plateau"] = strict_object(table_properties(reduce_on_plateau_options()));
   return strict_object(std::move(properties), {"optimizer"});
 }
 

@@ -9,6 +9,7 @@
 #include "frontend/loss_advice.h"
 #include "frontend/parameter_steps.h"
 #include "frontend/schedule_check.h"
+#include "frontend/watch_reader.h"
 #include "support/suggest.h"
 
 #include <algorithm>
@@ -56,32 +57,6 @@ constexpr OptionDef kTrainingOptions[] = {
      .default_json = "false",
      .doc = "data say what each example weighs in the loss"},
 };
-constexpr OptionDef kEarlyStoppingOptions[] = {
-    {.name = "monitor",
-     .type = OptionType::kString,
-     .default_json = "\"val_loss\"",
-     .doc = "what is watched"},
-    {.name = "patience",
-     .type = OptionType::kInt,
-     .default_json = "0",
-     .doc = "epochs without improvement before stopping",
-     .min = 0,
-     .max = 1e9},
-    {.name = "min_delta",
-     .type = OptionType::kFloat,
-     .default_json = "0",
-     .doc = "least change that counts",
-     .min = 0},
-    {.name = "mode",
-     .type = OptionType::kEnum,
-     .default_json = "\"auto\"",
-     .doc = "which direction is better; auto: as the metric says, smaller for losses",
-     .choices = "auto min max"},
-    {.name = "restore_best_weights",
-     .type = OptionType::kBool,
-     .default_json = "false",
-     .doc = "end with the best epoch's weights"},
-};
 
 class TrainingReader {
  public:
@@ -96,7 +71,10 @@ class TrainingReader {
     read_options(reader_, kTrainingOptions, options);
     read_example_weights(reader_, model_, training_);
     if (const auto metrics = reader_.get("metrics")) read_metrics(*metrics);
-    if (const auto stopping = reader_.get("early_stopping")) read_early_stopping(*stopping);
+    if (const auto stopping = reader_.get("early_stopping"))
+      training_.early_stopping = read_early_stopping(*stopping, sink_, monitors());
+    if (const auto plateau = reader_.get("reduce_on_plateau"))
+      training_.reduce_on_plateau = read_reduce_on_plateau(*plateau, sink_, monitors());
     reader_.finish();
     check_shuffle(options);
     training_.batch_size = options.integer("batch_size");
@@ -322,51 +300,17 @@ class TrainingReader {
     training_.metrics.push_back(std::move(entry));
   }
 
-  void read_early_stopping(const JsonCursor& at) {
-    ObjectReader reader(sink_, at, "\"early_stopping\"");
-    Options options;
-    read_options(reader, kEarlyStoppingOptions, options);
-    reader.finish();
-    EarlyStopping& stopping = training_.early_stopping.emplace();
-    stopping.monitor = options.text("monitor");
-    stopping.patience = options.integer("patience");
-    stopping.min_delta = options.number("min_delta");
-    stopping.restore_best_weights = options.flag("restore_best_weights");
-    const std::optional<Better> better = better_of(stopping.monitor);
-    if (!better && !sink_.has_errors()) {
-      sink_
-          .error(DiagKind::kUnknownReference, at.member("monitor").place(),
-                 "early stopping monitors \"{}\", which is no loss or metric of this model",
-                 stopping.monitor)
-          .with_help(suggestion(stopping.monitor, monitors()));
-    }
-    const std::string& mode = options.text("mode");
-    stopping.larger_is_better = mode == "auto" ? better == Better::kLarger : mode == "max";
-  }
-
-  std::vector<std::string> monitors() const {
-    std::vector<std::string> names = {"loss"};
+  /// Losses and metrics by their names in the log.
+  Monitors monitors() const {
+    Monitors monitors;
+    monitors.add("loss", Better::kSmaller);
     if (training_.losses.size() > 1) {
       for (const OutputLoss& loss : training_.losses)
-        names.push_back(model_.outputs[loss.output].name + "_loss");
+        monitors.add(model_.outputs[loss.output].name + "_loss", Better::kSmaller);
     }
     for (const OutputMetric& metric : training_.metrics)
-      names.push_back(metric.name);
-    const size_t count = names.size();
-    for (size_t i = 0; i < count; ++i)
-      names.push_back("val_" + names[i]);
-    return names;
-  }
-
-  /// Of what a monitor names: losses are better when smaller, metrics as their table says.
-  std::optional<Better> better_of(std::string_view monitor) const {
-    for (const OutputMetric& metric : training_.metrics) {
-      if (monitor == metric.name || monitor == "val_" + metric.name)
-        return metric_direction(*metric.resolved);
-    }
-    const std::vector<std::string> names = monitors();
-    if (std::find(names.begin(), names.end(), monitor) == names.end()) return std::nullopt;
-    return Better::kSmaller;
+      monitors.add(metric.name, metric_direction(*metric.resolved));
+    return monitors;
   }
 
   void check_optimizer() {
@@ -434,9 +378,6 @@ void read_training(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
 
 std::span<const OptionDef> training_options() {
   return kTrainingOptions;
-}
-std::span<const OptionDef> early_stopping_options() {
-  return kEarlyStoppingOptions;
 }
 
 }  // namespace gradc

@@ -22,8 +22,7 @@ void read_series(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& s
 void read_columns(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,
                   DataRule& rule);
 
-/// The option tables of the training section's own members, for the schema.
+/// The option table of the training section's own members, for the schema.
 std::span<const OptionDef> training_options();
-std::span<const OptionDef> early_stopping_options();
 
 }  // namespace gradc

@@ -12,6 +12,8 @@ namespace gradc {
 inline constexpr const char* kLearningRateOutput = "optimizer/learning_rate";
 /// The state (i64[]) that counts finished steps; apply_optimizer adds 1 to it.
 inline constexpr const char* kIterationInput = "optimizer/iteration";
+/// What the scheduled rate is multiplied by, f64[]: the training loop makes it smaller.
+inline constexpr const char* kRateFactorInput = "optimizer/rate_factor";
 /// Begins the name of an input (f64[]) that a tuned step has in place of a number of the optimizer;
 /// behind it stands what it is of the rule's numbers ("1 - beta_1").
 inline constexpr const char* kNumberInput = "number/";

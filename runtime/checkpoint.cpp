@@ -7,7 +7,7 @@
 namespace gradc::rt {
 namespace {
 
-constexpr char kFormat[] = "gradc-checkpoint/4";
+constexpr char kFormat[] = "gradc-checkpoint/5";
 
 void put(Vec<Metadata>* list, const char* key, Str value) {
   list->push({Str(key), static_cast<Str&&>(value)});
@@ -48,6 +48,10 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   put(&list, "best_epoch", integer_text(state.best_epoch));
   put(&list, "wait", integer_text(state.wait));
   put(&list, "finished", integer_text(state.finished ? 1 : 0));
+  put(&list, "plateau_has_best", integer_text(state.plateau.has_best ? 1 : 0));
+  put(&list, "plateau_best", number_text(state.plateau.best));
+  put(&list, "plateau_wait", integer_text(state.plateau.wait));
+  put(&list, "plateau_cooldown", integer_text(state.plateau.cooldown));
   return list;
 }
 
@@ -114,6 +118,10 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
   state->best_epoch = reader.integer("best_epoch");
   state->wait = reader.integer("wait");
   state->finished = reader.integer("finished") != 0;
+  state->plateau.has_best = reader.integer("plateau_has_best") != 0;
+  state->plateau.best = reader.number("plateau_best");
+  state->plateau.wait = reader.integer("plateau_wait");
+  state->plateau.cooldown = reader.integer("plateau_cooldown");
   GRADC_RT_TRY(reader.status());
   const int64_t steps = (facts.rows + facts.batch_size - 1) / facts.batch_size;
   if (state->epoch < 0 || state->step < 0 || state->step >= steps) {

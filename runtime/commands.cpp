@@ -185,6 +185,17 @@ Status check_scores(const char* what, const Scores& scores) {
                std::isnan(scores.loss) ? "NaN" : "infinite");
 }
 
+/// What watches validation data is off where there are none.
+void leave_out(const TrainCommand& command, const char* who, const char* monitor, bool* enabled) {
+  const char* name = monitor_or_default(monitor);
+  if (!*enabled || strncmp(name, "val_", 4) != 0) return;
+  if (!command.quiet) {
+    warn(command.warnings, WarningKind::kEarlyStopping,
+         "%s is off: it monitors %s and there is no validation data", who, name);
+  }
+  *enabled = false;
+}
+
 TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& defaults,
                           bool has_validation, Observer* observer) {
   TrainOptions options;
@@ -194,15 +205,14 @@ TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& 
   options.early_stopping = {
       defaults.early_stopping != 0, defaults.monitor, defaults.patience,
       defaults.min_delta,           defaults.mode,    defaults.restore_best_weights != 0};
-  const bool wants_validation =
-      defaults.monitor == nullptr || strncmp(defaults.monitor, "val_", 4) == 0;
-  if (options.early_stopping.enabled && wants_validation && !has_validation) {
-    if (!command.quiet) {
-      warn(command.warnings, WarningKind::kEarlyStopping,
-           "early stopping is off: it monitors %s and there is no validation data",
-           defaults.monitor != nullptr ? defaults.monitor : "val_loss");
-    }
-    options.early_stopping.enabled = false;
+  options.plateau = {defaults.reduce_on_plateau != 0, defaults.plateau_monitor,
+                     defaults.plateau_factor,         defaults.plateau_patience,
+                     defaults.plateau_min_delta,      defaults.plateau_mode,
+                     defaults.plateau_cooldown,       defaults.plateau_least};
+  if (!has_validation) {
+    leave_out(command, "early stopping", options.early_stopping.monitor,
+              &options.early_stopping.enabled);
+    leave_out(command, "\"reduce_on_plateau\"", options.plateau.monitor, &options.plateau.enabled);
   }
   options.checkpoint = command.checkpoint;
   options.resume = command.resume;

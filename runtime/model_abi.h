@@ -405,6 +405,14 @@ typedef struct gradc_rt_training {
   double min_delta;
   int64_t mode;                 /* -1 = smaller is better, 1 = larger */
   int64_t restore_best_weights; /* 0/1 */
+  int64_t reduce_on_plateau;    /* 0/1: a step multiplies its rate by optimizer/rate_factor */
+  const char* plateau_monitor;
+  double plateau_factor;
+  int64_t plateau_patience;
+  double plateau_min_delta;
+  int64_t plateau_mode;
+  int64_t plateau_cooldown; /* epochs */
+  double plateau_least;     /* of optimizer/rate_factor */
 } gradc_rt_training;
 
 /* Something that the numbers of a training step follow from: "layer hidden", "optimizer". The value

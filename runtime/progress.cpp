@@ -70,6 +70,10 @@ Str epoch_json(const Instance& instance, const EpochReport& report) {
   append_json_number(line, report.seconds);
   line.append(",\"examples_per_second\":");
   append_json_number(line, report.examples_per_second);
+  if (report.reduced_to > 0) {
+    line.append(",\"rate_factor\":");
+    append_json_number(line, report.reduced_to);
+  }
   line.push('}');
   return line;
 }
@@ -132,6 +136,8 @@ void Progress::epoch(const EpochReport& report) {
   append_scores(line, instance_, report.scores, "");
   if (report.has_validation) append_scores(line, instance_, report.validation, "val_");
   line.appendf("  %.2f s  %s", report.seconds, speed_text(report.examples_per_second).c_str());
+  if (report.reduced_to > 0)
+    line.appendf("  learning rate times %g from now on", report.reduced_to);
   if (report.stopping) line.append("  stopping early");
   fprintf(out_, "%s\n", line.c_str());
   fflush(out_);

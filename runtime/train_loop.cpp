@@ -18,26 +18,6 @@ double now_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-bool monitored_value(const Instance& instance, const char* monitor, const EpochReport& report,
-                     double* value) {
-  const bool validation = strncmp(monitor, "val_", 4) == 0;
-  if (validation && !report.has_validation) return false;
-  const char* name = validation ? monitor + 4 : monitor;
-  const Scores& scores = validation ? report.validation : report.scores;
-  if (strcmp(name, "loss") == 0) {
-    *value = scores.loss;
-    return true;
-  }
-  for (int64_t m = 0; m < scores.metric_count; ++m) {
-    const int64_t index = instance.nth(GRADC_RT_METRIC, m);
-    if (strcmp(short_name(instance.tensor(static_cast<size_t>(index))), name) == 0) {
-      *value = scores.metric[m];
-      return true;
-    }
-  }
-  return false;
-}
-
 namespace {
 
 struct GatherCall {
@@ -164,7 +144,7 @@ class Trainer {
         bytes += is_weight(i) ? static_cast<size_t>(instance_.tensor(i).bytes) : 0;
       best_.resize(bytes);
     }
-    return check_monitor();
+    return check_monitors();
   }
 
   void note_data() {
@@ -196,28 +176,16 @@ class Trainer {
   }
 
   // A monitor that does not exist is found before hours of training, not after.
-  Status check_monitor() {
-    if (!options_.early_stopping.enabled) return {};
-    EpochReport report{};
-    report.has_validation = validation_ != nullptr;
-    report.scores = report.validation = ScoreSums{}.mean(instance_);
-    double value = 0;
-    if (monitored_value(instance_, monitor(), report, &value)) return {};
-    Str names("\"loss\"");
-    for (int64_t m = 0; m < report.scores.metric_count; ++m) {
-      const size_t index = static_cast<size_t>(instance_.nth(GRADC_RT_METRIC, m));
-      names.appendf(", \"%s\"", short_name(instance_.tensor(index)));
-    }
-    return error("early stopping monitors \"%s\", there is %s%s", monitor(), names.c_str(),
-                 report.has_validation ? " and each with \"val_\""
-                                       : " and no validation data for \"val_...\"");
+  Status check_monitors() {
+    const bool validates = validation_ != nullptr;
+    if (options_.early_stopping.enabled)
+      GRADC_RT_TRY(check_monitor(instance_, "early stopping", monitor(), validates));
+    if (!options_.plateau.enabled) return {};
+    return check_monitor(instance_, "\"reduce_on_plateau\"",
+                         monitor_or_default(options_.plateau.monitor), validates);
   }
 
-  const char* monitor() const {
-    const char* name = options_.early_stopping.monitor;
-    return name != nullptr && name[0] != '\0' ? name : "val_loss";
-  }
-  bool larger_is_better() const { return options_.early_stopping.mode > 0; }
+  const char* monitor() const { return monitor_or_default(options_.early_stopping.monitor); }
   bool is_weight(size_t index) const {
     const int64_t kind = instance_.tensor(index).kind;
     return kind == GRADC_RT_PARAMETER || kind == GRADC_RT_STATE;
@@ -380,15 +348,16 @@ class Trainer {
     state_.step = 0;
     state_.sums.begin(instance_);
     if (options_.early_stopping.enabled) watch(&report);
+    if (options_.plateau.enabled) reduce_on_plateau(&report);
     return {};
   }
 
   void watch(EpochReport* report) {
     double value = 0;
     monitored_value(instance_, monitor(), *report, &value);
-    const double gain = larger_is_better() ? value - state_.best : state_.best - value;
-    // Keras: an improvement is more than min_delta better than the best.
-    report->improved = !state_.has_best || gain > options_.early_stopping.min_delta;
+    report->improved =
+        !state_.has_best || improves(value, state_.best, options_.early_stopping.mode,
+                                     options_.early_stopping.min_delta);
     if (report->improved) {
       state_.has_best = true;
       state_.best = value;
@@ -400,6 +369,13 @@ class Trainer {
     state_.wait += 1;
     state_.finished = state_.wait >= options_.early_stopping.patience;
     report->stopping = state_.finished;
+  }
+
+  void reduce_on_plateau(EpochReport* report) {
+    double value = 0;
+    monitored_value(instance_, monitor_or_default(options_.plateau.monitor), *report, &value);
+    if (passes_plateau(options_.plateau, value, &state_.plateau))
+      report->reduced_to = reduce_rate(instance_, options_.plateau);
   }
 
   Instance& instance_;

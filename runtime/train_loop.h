@@ -4,6 +4,7 @@
 
 #include "runtime/feed.h"
 #include "runtime/instance.h"
+#include "runtime/monitor.h"
 
 namespace gradc::rt {
 
@@ -63,8 +64,9 @@ struct EpochReport {
   Scores validation;
   double seconds;
   double examples_per_second;
-  bool improved;  // the monitored value did (early stopping only)
-  bool stopping;  // early stopping ends training here
+  bool improved;      // the monitored value did (early stopping only)
+  bool stopping;      // early stopping ends training here
+  double reduced_to;  // what the rate is multiplied by from now on (a plateau's end); 0: as before
 };
 
 struct BeginReport {
@@ -87,6 +89,7 @@ struct TrainOptions {
   uint64_t seed = 0;
   bool shuffle = true;
   EarlyStopping early_stopping;
+  ReduceOnPlateau plateau;
   const char* checkpoint = nullptr;  // written after each epoch, and when stopped
   bool resume = false;               // continue from `checkpoint` if the file exists
   void* user = nullptr;
@@ -123,6 +126,7 @@ struct TrainState {
   int64_t best_epoch = 0;
   int64_t wait = 0;
   bool finished = false;  // early stopping ended training
+  PlateauState plateau;
 };
 
 /// Runs training on prepared parameters (initialised, loaded, or resumed from options.checkpoint).
@@ -134,11 +138,6 @@ Status evaluate(Instance& instance, const Feed& feed, Scores* scores);
 
 /// Runs predict over all rows; outputs[i] becomes the i-th output as an array of `rows` rows.
 Status predict(Instance& instance, const Feed& feed, Vec<Array>* outputs);
-
-/// The value a monitor names ("loss", "val_loss", "accuracy", "val_accuracy") in an epoch; false if
-/// there is no such.
-bool monitored_value(const Instance& instance, const char* monitor, const EpochReport& report,
-                     double* value);
 
 /// Seconds of the monotonic clock.
 double now_seconds();

@@ -113,7 +113,7 @@ bool is_known(const Instance& instance, const Str& name, bool with_optimizer) {
     return true;
   constexpr size_t kPrefix = sizeof "optimizer/" - 1;
   if (with_optimizer || !name.starts_with("optimizer/")) return false;
-  if (name == "optimizer/iteration") return true;
+  if (name == "optimizer/iteration" || name == "optimizer/rate_factor") return true;
   const size_t slash = static_cast<size_t>(strrchr(name.c_str(), '/') - name.c_str());
   return slash > kPrefix && is_weight_name(instance, name.part(kPrefix, slash - kPrefix));
 }

@@ -308,6 +308,14 @@ class TableEmitter {
         .number(t.min_delta)
         .integer(t.mode)
         .integer(t.restore_best_weights)
+        .integer(t.reduce_on_plateau)
+        .pointer(text(t.plateau_monitor))
+        .number(t.plateau_factor)
+        .integer(t.plateau_patience)
+        .number(t.plateau_min_delta)
+        .integer(t.plateau_mode)
+        .integer(t.plateau_cooldown)
+        .number(t.plateau_least)
         .finish();
   }
 

@@ -227,6 +227,27 @@ TEST(NativeReader, EarlyStoppingKnowsWhichDirectionIsBetter) {
             std::string::npos);
 }
 
+TEST(NativeReader, ReduceOnPlateau) {
+  const auto read = [](const std::string& plateau) {
+    return parse_model(with_training(R"({"type": "dense", "units": 3})",
+                                     R"({"loss": {"type": "categorical_crossentropy",
+        "from_logits": true}, "optimizer": "sgd", "metrics": ["accuracy"], "reduce_on_plateau": {)" +
+                                         plateau + "}}"));
+  };
+  const auto model = read(
+      R"("monitor": "val_accuracy", "factor": 0.2, "patience": 4, "min_learning_rate": 0.001)");
+  ASSERT_TRUE(model.ok());
+  const ReduceOnPlateau& plateau = *model.value().training->reduce_on_plateau;
+  EXPECT_TRUE(plateau.larger_is_better);
+  EXPECT_EQ(plateau.factor, 0.2);
+  EXPECT_EQ(plateau.patience, 4);
+  EXPECT_EQ(plateau.min_delta, 1e-4);  // Keras's
+  EXPECT_EQ(plateau.min_learning_rate, 0.001);
+  for (const char* wrong : {R"("factor": 1)", R"("factor": 0)", R"("patience": 0)",
+                            R"("monitor": "val_acuracy")", R"("cooldown": -1)", R"("min_lr": 0)"})
+    EXPECT_FALSE(read(wrong).ok()) << wrong;
+}
+
 TEST(NativeReader, DataSection) {
   const auto model = parse_model(
       R"({"inputs": [{"name": "x", "shape": [4, 4, 2]}], "layers": [{"type": "flatten"}, {"type": "dense", "units": 3, "name": "y"}],
