@@ -1,6 +1,7 @@
 #include "runtime/monitor.h"
 
 #include "runtime/train_loop.h"
+#include "runtime/weights.h"
 
 #include <cstring>
 

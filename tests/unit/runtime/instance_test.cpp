@@ -27,7 +27,7 @@ TEST(Abi, TablesAreMadeOfEightByteFields) {
   static_assert(sizeof(gradc_rt_step) == 9 * 8);
   static_assert(sizeof(gradc_rt_argument) == 2 * 8);
   static_assert(sizeof(gradc_rt_training) == 18 * 8);
-  static_assert(sizeof(gradc_rt_model) == (7 + 10 + 10) * 8);
+  static_assert(sizeof(gradc_rt_model) == (7 + 18 + 10) * 8);
 }
 
 TEST(Instance, LivesInTheCallersMemory) {
