@@ -165,7 +165,7 @@ TEST(RandomBits, LayersThatDifferInTheirStreamsShareTheirKernels) {
         "  %m{0} = mul %s{0}, %u{0} : f32[24x40]\n  %h{1} = tanh %m{0} : f32[24x40]\n",
         i, i + 1, 5 + i);
   }
-  text += fmt::format("  return %h{}\n}}", kLayers);
+  text += fmt::format("  return y=%h{}\n}}", kLayers);
   const auto reference = parse_graph(text, "layers");
   const auto graph = parse_graph(text, "layers");
   ASSERT_TRUE(graph.ok()) << graph.message();
