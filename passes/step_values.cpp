@@ -185,13 +185,19 @@ void StepValues::keep(Val state, Val next) {
 }
 
 Val StepValues::cached(Val step, int axis) {
-  const Shape all = with_extent(step.shape(), axis, steps_);
-  const Val before = state(step.type().with(all));
-  const Val index = iota(builder_, {DType::kI32, all}, axis);
-  const Val here = equal(index, gradc::broadcast(position(), all, {}));
-  const Val next = select(here, broadcast_to(step, all), before);
+  // Steps come first in the state, so that this one is a row of it and the others stay where they
+  // are.
+  std::vector<int64_t> first = {axis}, back;
+  for (int64_t i = 0; i < step.rank(); ++i) {
+    if (i != axis) first.push_back(i);
+    back.push_back(i < axis ? i + 1 : i == axis ? 0 : i);
+  }
+  const Val row = gradc::transpose(step, first);
+  const Val before = state(step.type().with(with_extent(row.shape(), 0, steps_)));
+  const Val index = gradc::reshape(position(), Shape{1});
+  const Val next = builder_.add(Op::kPutRows, {before, index, row});
   keep(before, next);
-  return next;
+  return gradc::transpose(next, back);
 }
 
 // ---- results ------------------------------------------------------------------------------------

@@ -83,7 +83,8 @@ class StepValues {
   int common_axis(const Node& node) const;
   bool all_fixed_but(const Node& node, size_t operand) const;
 
-  /// The steps up to this one, the others zeros or what was there: kept in a state.
+  /// The steps up to this one, the others zeros or what was there: kept in a state, of which a step
+  /// writes its own row.
   Val cached(Val step, int axis);
   /// What the steps before have left, zeros at first; `next` by keep().
   Val state(const TensorType& type);

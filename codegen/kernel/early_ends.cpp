@@ -130,7 +130,8 @@ class EarlyEnds {
         return;
       }
     }
-    for (const ExprId arg : std::array<ExprId, 3>(e.args))
+    const auto args = e.args;
+    for (const ExprId arg : args)
       choose(arg, var, known);
   }
 

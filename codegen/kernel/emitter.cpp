@@ -56,7 +56,7 @@ int Emitter::level(ExprId expr) {
   // An array of the kernel's own is written by the statements around: it cannot be read earlier.
   if (e.kind == ExprKind::kLoad && kernel_.buffer(e.buffer).role == BufferRole::kLocal)
     result = std::max(result, depth());
-  const std::array<ExprId, 3> args = e.args;
+  const auto args = e.args;
   for (const ExprId arg : args)
     result = std::max(result, level(arg));
   expr_levels_[expr.index] = result;
@@ -98,6 +98,11 @@ ExprId Emitter::fail(const std::string& why) {
 // ------------------------------------------------------------------------------------
 
 void Emitter::bind_buffer(ValueId value, BufferId buffer) {
+  const NodeId def_id = body_.def(value);
+  if (def_id.valid() && body_.node(def_id).op == Op::kRandomUniform) {
+    streams_[value] = buffer;
+    return;
+  }
   bindings_[value] = Binding{buffer, {}, {}, 0};
 }
 
@@ -223,13 +228,16 @@ ExprId Emitter::source(const Node& node, const Index& at) {
     return builder_.cast(index_expr(q), type.dtype);
   }
   if (node.op != Op::kRandomUniform) return fail("an unknown source");
+  const auto bound = streams_.find(node.results[0]);
+  if (bound == streams_.end()) return fail("the stream of random numbers is not bound");
   // The seed exists whatever guards this element.
   const ExprId condition = std::exchange(condition_, ExprId());
   const ExprId seed = value(node.operands[0], constant_index(0));
   const ExprId iteration = value(node.operands[1], constant_index(0));
+  const ExprId stream = load(bound->second, constant_index(0));
   condition_ = condition;
   return builder_.random(hoisted(seed, depth(), "seed"), hoisted(iteration, depth(), "iteration"),
-                         index_expr(at), node.attrs.as<RandomAttrs>().stream);
+                         index_expr(at), hoisted(stream, depth(), "stream"));
 }
 
 ExprId Emitter::gather(const Node& node, const Index& at) {

@@ -45,6 +45,7 @@ class Emitter {
 
   // ---- what body values stand for
   // ----------------------------------------------------------------
+  /// The value is in a buffer; of random numbers, which are drawn where they are used, the stream.
   void bind_buffer(ValueId value, BufferId buffer);
   /// The value at position `at` is in a local of the current scope; other positions are a failure.
   void bind_local(ValueId value, LocalId local, const Index& at);
@@ -123,6 +124,7 @@ class Emitter {
   std::vector<int> local_levels_;
   std::vector<int> expr_levels_;
   std::unordered_map<ValueId, Binding> bindings_;
+  std::unordered_map<ValueId, BufferId> streams_;
   std::unordered_map<ValueId, std::vector<Memo>> memo_;
   std::unordered_map<ValueId, std::set<int64_t>> cuts_;
   ExprId condition_;  ///< guards every load while valid

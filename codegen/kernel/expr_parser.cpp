@@ -256,7 +256,7 @@ bool ExprParser::call(Expr& out) {
     return arguments(out, count) && (!number || (expect(",") && integer(out.imm))) && expect(")");
   };
   if (name.text == "guard") return whole(ExprKind::kGuard, 3, false);
-  if (name.text == "random") return whole(ExprKind::kRandom, 3, true);
+  if (name.text == "random") return whole(ExprKind::kRandom, 4, false);
   const bool div = name.text == "floor_div";
   if (div || name.text == "floor_mod") {
     if (!whole(div ? ExprKind::kFloorDiv : ExprKind::kFloorMod, 1, true)) return false;

@@ -163,12 +163,11 @@ ExprId KernelBuilder::guard(ExprId condition, ExprId then, ExprId otherwise) {
   return add(std::move(e));
 }
 
-ExprId KernelBuilder::random(ExprId seed, ExprId iteration, ExprId element, int64_t stream) {
+ExprId KernelBuilder::random(ExprId seed, ExprId iteration, ExprId element, ExprId stream) {
   Expr e;
   e.kind = ExprKind::kRandom;
   e.dtype = DType::kF32;
-  e.args = {seed, iteration, element};
-  e.imm = stream;
+  e.args = {seed, iteration, element, stream};
   return add(std::move(e));
 }
 

@@ -68,7 +68,7 @@ enum class ExprKind : uint8_t {
   kFloorMod,  ///< args[0] mod imm, in [0, imm)
   kGuard,   ///< args[0] (bool) ? args[1] : args[2]; args[1] is not evaluated where args[0] is false
   kRandom,  ///< uniform [0, 1): Philox word `args[2]` (element index) for seed args[0], iteration
-            ///< args[1], stream imm
+            ///< args[1], stream args[3]
 };
 
 struct Expr {
@@ -77,7 +77,7 @@ struct Expr {
   ScalarOp op = ScalarOp::kNone;
   BufferId buffer;
   LocalId local;
-  std::array<ExprId, 3> args;
+  std::array<ExprId, 4> args;
   double value = 0.0;
   int64_t imm = 0;
   Affine index;
@@ -221,7 +221,7 @@ class KernelBuilder {
   ExprId floor_div(ExprId x, int64_t divisor);
   ExprId floor_mod(ExprId x, int64_t divisor);
   ExprId guard(ExprId condition, ExprId then, ExprId otherwise);
-  ExprId random(ExprId seed, ExprId iteration, ExprId element, int64_t stream);
+  ExprId random(ExprId seed, ExprId iteration, ExprId element, ExprId stream);
 
   const Expr& at(ExprId id) const { return kernel_.exprs[id.index]; }
 

@@ -196,7 +196,7 @@ class Machine {
         const auto word = [&](size_t i) {
           return static_cast<uint64_t>(static_cast<int64_t>(eval(e.args[i])));
         };
-        return random_uniform(random_bits(word(0), word(1), static_cast<uint64_t>(e.imm), word(2)));
+        return random_uniform(random_bits(word(0), word(1), word(3), word(2)));
       }
     }
     GRADC_UNREACHABLE();

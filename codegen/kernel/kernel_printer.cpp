@@ -153,7 +153,7 @@ class Printer {
       if (i > 0) write(", ");
       expr(e.args[i]);
     }
-    if (e.imm != 0 || e.kind == ExprKind::kRandom) write(", {}", e.imm);
+    if (e.imm != 0) write(", {}", e.imm);
     write(")");
   }
 

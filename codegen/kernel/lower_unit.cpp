@@ -23,6 +23,14 @@ UnitRef Unit::temporary(DType dtype, const Shape& shape) {
   return {UnitRef::Kind::kTemporary, lowered_.temporaries.size() - 1};
 }
 
+namespace {
+
+Dense one_element(int64_t number) {
+  return std::make_shared<const std::vector<double>>(1, static_cast<double>(number));
+}
+
+}  // namespace
+
 BufferId Unit::Frame::find(UnitRef ref) const {
   const auto it = std::find(refs.begin(), refs.end(), ref);
   GRADC_CHECK(it != refs.end(), "{}: no such buffer", kernel.name);
@@ -64,17 +72,26 @@ Unit::Frame Unit::frame(const std::string& suffix) {
     result.kernel.buffers[o].may_alias = true;
   }
   lowered_.constants.clear();
+  const auto add_constant = [&](const char* name, const TensorType& type, Dense elements) {
+    lowered_.constants.emplace_back(type.dtype, std::move(elements));
+    const size_t number = lowered_.constants.size();
+    return result.add(fmt::format("{}{}", name, number), type.dtype, type.shape, BufferRole::kIn,
+                      {UnitRef::Kind::kConstant, number - 1});
+  };
+  std::unordered_map<int64_t, BufferId> streams;
   for (const NodeId id : body_.nodes()) {
     const Node& node = body_.node(id);
-    if (node.op != Op::kConstant) continue;
-    const auto& attrs = node.attrs.as<ConstantAttrs>();
-    if (attrs.value->size() == 1) continue;
-    const TensorType& type = body_.type(node.results[0]);
-    lowered_.constants.emplace_back(type.dtype, attrs.value);
-    result.bind(
-        node.results[0],
-        result.add(fmt::format("constant{}", lowered_.constants.size()), type.dtype, type.shape,
-                   BufferRole::kIn, {UnitRef::Kind::kConstant, lowered_.constants.size() - 1}));
+    if (node.op == Op::kConstant) {
+      const auto& attrs = node.attrs.as<ConstantAttrs>();
+      if (attrs.value->size() == 1) continue;
+      result.bind(node.results[0],
+                  add_constant("constant", body_.type(node.results[0]), attrs.value));
+    } else if (node.op == Op::kRandomUniform) {
+      const int64_t stream = node.attrs.as<RandomAttrs>().stream;
+      const auto [buffer, is_new] = streams.try_emplace(stream);
+      if (is_new) buffer->second = add_constant("stream", {DType::kI64, {}}, one_element(stream));
+      result.bind(node.results[0], buffer->second);
+    }
   }
   return result;
 }

@@ -58,8 +58,9 @@ class Unit {
 
   UnitRef temporary(DType dtype, const Shape& shape);
 
-  /// All operands, results and dense constants of the body as kernel arguments; what a kernel does
-  /// not use is dropped when the call is added.
+  /// All operands, results and dense constants of the body as kernel arguments, and the streams of
+  /// its random numbers, so that bodies that differ in these alone have one kernel; what a kernel
+  /// does not use is dropped when the call is added.
   struct Frame {
     KernelFrame kernel;
     std::vector<UnitRef> refs;  // by buffer

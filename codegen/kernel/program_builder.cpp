@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <bit>
+
 namespace gradc::kernel {
 
 uint32_t ProgramBuilder::kernel(Kernel kernel) {
@@ -20,12 +22,14 @@ uint32_t ProgramBuilder::kernel(Kernel kernel) {
 }
 
 int64_t ProgramBuilder::constant(DType dtype, const Dense& elements, int64_t count) {
-  const auto key = std::tuple{dtype, elements.get(), count};
+  const bool is_one = elements->size() == 1;
+  const auto key = std::tuple{dtype, is_one ? nullptr : static_cast<const void*>(elements.get()),
+                              is_one ? std::bit_cast<uint64_t>(elements->front()) : 0, count};
   const auto [it, is_new] =
       constants_.try_emplace(key, static_cast<int64_t>(program_.constants.size()));
   if (is_new) {
     ConstantData data{dtype, *elements};
-    if (elements->size() == 1) data.elements.assign(static_cast<size_t>(count), (*elements)[0]);
+    if (is_one) data.elements.assign(static_cast<size_t>(count), (*elements)[0]);
     program_.constants.push_back(std::move(data));
     alive_.push_back(elements);
   }

@@ -20,7 +20,8 @@ class ProgramBuilder {
 
   /// The number of a kernel that is equal up to names; this one if there is none yet.
   uint32_t kernel(Kernel kernel);
-  /// The number of a constant: these elements, or the one element `count` times.
+  /// The number of a constant: these elements, or the one element `count` times. One element is the
+  /// same constant wherever it comes from.
   int64_t constant(DType dtype, const Dense& elements, int64_t count);
   /// Places the entry's barriers and adds it.
   void add(Entry entry);
@@ -32,7 +33,7 @@ class ProgramBuilder {
   Program program_;
   std::unordered_map<std::string, uint32_t> kernels_;
   std::unordered_set<std::string> names_;
-  std::map<std::tuple<DType, const void*, int64_t>, int64_t> constants_;
+  std::map<std::tuple<DType, const void*, uint64_t, int64_t>, int64_t> constants_;
   std::vector<Dense> alive_;
 };
 

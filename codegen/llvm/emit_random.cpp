@@ -114,8 +114,8 @@ llvm::Value* narrow(Builder& ir, llvm::Value* word) {
 
 /// Of elements anywhere: a block each.
 llvm::Value* bits_anywhere(Builder& ir, const Draw& draw, llvm::Value* element) {
-  const unsigned lanes =
-      std::max({lanes_of(element), lanes_of(draw.seed), lanes_of(draw.iteration)});
+  const unsigned lanes = std::max(
+      {lanes_of(element), lanes_of(draw.seed), lanes_of(draw.iteration), lanes_of(draw.stream)});
   element = splat(ir, element, lanes);
   const auto constant = [&](int64_t x) {
     return llvm::ConstantInt::getSigned(element->getType(), x);
@@ -136,10 +136,10 @@ llvm::Value* Emitter::random_bits(const kernel::Expr& e) {
     return ir_.CreateSExt(x, with_lanes(ir_.getInt64Ty(), lanes_of(x)));
   };
   const kernel::Expr& element = expr(e.args[2]);
-  const Draw draw{wide(eval(e.args[0])), wide(eval(e.args[1])), i64(e.imm)};
-  // Under a guard in a vector loop, seed and iteration are in lanes.
+  const Draw draw{wide(eval(e.args[0])), wide(eval(e.args[1])), wide(eval(e.args[3]))};
+  // Under a guard in a vector loop, they are in lanes.
   const bool in_step = element.kind == kernel::ExprKind::kIndex && lanes_of(draw.seed) == 1 &&
-                       lanes_of(draw.iteration) == 1;
+                       lanes_of(draw.iteration) == 1 && lanes_of(draw.stream) == 1;
   if (!in_step) return bits_anywhere(ir_, draw, wide(eval(e.args[2])));
   const int64_t step = lanes_.width > 1 ? element.index.coefficient(lanes_.var) : 0;
   Terms at = terms_of(element.index);

@@ -26,7 +26,7 @@ constexpr const char* kEverything =
     }
     unroll u in -1..2 {
       if (f64((u)) < w[0]) {
-        y[8*i + f(idx[i])] += select((%acc == nan), %acc, random(%seed, 3:i64, (2*u + 1), -7))
+        y[8*i + f(idx[i])] += select((%acc == nan), %acc, random(%seed, 3:i64, (2*u + 1), -7:i64))
       }
     }
     s[0] = (floor_div((i + 1), 3) + floor_mod(i64(idx[i]), 2))

@@ -153,6 +153,34 @@ TEST(RandomBits, ReadByAContractionAreThoseOfTheOperand) {
   }
 }
 
+TEST(RandomBits, LayersThatDifferInTheirStreamsShareTheirKernels) {
+  std::string text =
+      "graph @layers {\n  input %seed : i64[]\n  input %iteration : i64[]\n"
+      "  input %h0 : f32[24x40]\n  input %w : f32[40x40]\nforward:\n";
+  constexpr int kLayers = 3;
+  for (int i = 0; i < kLayers; ++i) {
+    text += fmt::format(
+        "  %s{0} = matmul %h{0}, %w : f32[24x40]\n"
+        "  %u{0} = random_uniform %seed, %iteration {{shape=[24, 40], stream={2}}} : f32[24x40]\n"
+        "  %m{0} = mul %s{0}, %u{0} : f32[24x40]\n  %h{1} = tanh %m{0} : f32[24x40]\n",
+        i, i + 1, 5 + i);
+  }
+  text += fmt::format("  return y=%h{}\n}}", kLayers);
+  const auto reference = parse_graph(text, "layers");
+  const auto graph = parse_graph(text, "layers");
+  ASSERT_TRUE(graph.ok()) << graph.message();
+  PassContext context;
+  ASSERT_TRUE(run_passes(**graph, kPlanned, context).ok());
+  const test::LoweredRun run =
+      test::expect_same(**reference, **graph, *context.plan, inputs_of(**graph),
+                        TargetInfo::generic_avx512(), {1e-9, 1e-9});
+  EXPECT_EQ(run.program.kernels.size(), 1U) << run.text;
+  EXPECT_EQ(run.program.entries[0].steps.size(), size_t{kLayers});
+  ASSERT_EQ(run.program.constants.size(), size_t{kLayers});
+  for (size_t i = 0; i < kLayers; ++i)
+    EXPECT_EQ(run.program.constants[i].elements, std::vector<double>{5.0 + static_cast<double>(i)});
+}
+
 TEST(RandomBits, OfElementsBeyond32BitsUseTheWholeIndex) {
   constexpr int64_t kWidth = int64_t{1} << 36;
   for (const int64_t first : {kWidth / 2 - 8, kWidth / 2 - 7, kWidth - 40}) {

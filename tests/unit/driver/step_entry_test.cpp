@@ -3,6 +3,7 @@
 #include "driver/step_entry.h"
 
 #include "driver/compiled_model.h"
+#include "passes/pass_manager.h"
 #include "runtime/instance.h"
 #include "runtime/token_steps.h"
 #include "tests/unit/frontend/model_text.h"
@@ -141,6 +142,22 @@ TEST(StepEntry, AttentionKeepsKeysAndValues) {
       {"type": "dense", "units": 8, "activation": "gelu"}, )" +
                       kAttention.substr(0, kAttention.find("\"a\"")) + "\"b\"" +
                       kAttention.substr(kAttention.find("\"a\"") + 3) + "}"));
+}
+
+TEST(StepEntry, AStepWritesItsRowOfTheCachesInPlace) {
+  const Result<Model> model = parse_model(text_of(kAttention + "}"));
+  ASSERT_TRUE(model.ok()) << model.message();
+  const std::optional<StepGraph> step = step_entry(*model);
+  ASSERT_TRUE(step.has_value());
+  ASSERT_NE(step->graph, nullptr) << step->problem;
+  PassContext context;
+  const Status status = run_passes(*step->graph,
+                                   "expand_composites,(canonicalize,constant_fold,cse,dce)*,fuse,"
+                                   "schedule,in_place",
+                                   context);
+  ASSERT_TRUE(status.ok()) << status.message();
+  EXPECT_EQ(context.statistics.get("in_place: updates in place"), 2);  // keys, values
+  EXPECT_EQ(context.statistics.get("in_place: updates by a copy"), 0);
 }
 
 TEST(StepEntry, PositionsFollowTheIndex) {
