@@ -6,7 +6,10 @@
 #include "support/suggest.h"
 
 #include <map>
+#include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace gradc {
 namespace {
@@ -257,11 +260,7 @@ class RuleReader {
 
 }  // namespace
 
-void read_data(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
-  if (!at.value().is_object()) {
-    report_wrong_type(sink, at, "an object with one rule per input or target");
-    return;
-  }
+void read_data(std::span<const JsonCursor> sections, DiagnosticSink& sink, Model& model) {
   std::vector<std::string> names;
   std::map<std::string, std::pair<TensorSpec, bool>> specs;  // and whether it is a target
   for (const ModelInput& input : model.inputs) {
@@ -275,20 +274,33 @@ void read_data(const JsonCursor& at, DiagnosticSink& sink, Model& model) {
     specs.emplace(model.outputs[loss.output].name, std::pair(model.target_spec(loss), true));
   }
   const NameIndex known(std::move(names));
-  for (const auto& [name, value] : at.value().items()) {
-    const JsonCursor member = at.member(name, value);
-    const auto found = specs.find(name);
-    if (found == specs.end()) {
+  std::vector<std::pair<std::string, JsonCursor>> rules;
+  for (const JsonCursor& section : sections) {
+    if (!section.value().is_object()) {
+      report_wrong_type(sink, section, "an object with one rule per input or target");
+      continue;
+    }
+    for (const auto& [name, value] : section.value().items()) {
+      const JsonCursor member = section.member(name, value);
+      std::erase_if(rules, [&key = name](const auto& rule) { return rule.first == key; });
+      if (specs.contains(name)) {
+        rules.emplace_back(name, member);
+        continue;
+      }
+      if (&section != &sections.back()) continue;  // told of its own file, with its own targets
       sink.error(DiagKind::kUnknownReference, member.key_place(),
                  "no input or target is named \"{}\"", name)
           .with_help(known.suggestion(name));
       if (!value.is_object()) report_wrong_type(sink, member, "an object");
-      continue;
     }
+  }
+  model.data.clear();
+  for (const auto& [name, member] : rules) {
+    const auto& [spec, is_target] = specs.at(name);
     DataRule rule;
     rule.name = name;
-    rule.is_target = found->second.second;
-    RuleReader(member, sink, found->second.first, rule).run();
+    rule.is_target = is_target;
+    RuleReader(member, sink, spec, rule).run();
     model.data.push_back(std::move(rule));
   }
 }

@@ -10,6 +10,7 @@
 #include "support/json.h"
 
 #include <algorithm>
+#include <deque>
 #include <filesystem>
 #include <iterator>
 #include <map>
@@ -138,18 +139,19 @@ class FileReader {
   Result<Model> read(SourceFile text) {
     const SourceFile& file = sources_.add(std::move(text));
     open_.push_back(std::filesystem::path(file.path()).lexically_normal().string());
-    auto json = parse_json(file);
-    if (!json) return std::move(json).failure();
-    JsonCursor root(**json, file.path());
+    auto parsed = parse_json(file);
+    if (!parsed) return std::move(parsed).failure();
+    OwnJson& json = documents_.emplace_back(parsed.take());
+    JsonCursor root(*json, file.path());
     DiagnosticSink sink;
-    std::optional<Translation> native;
+    std::optional<Translation>& native = translations_.emplace_back();
     if (dialects_ != nullptr) native = dialects_->translate(root, shapes_, sink);
     if (sink.has_errors()) return Failure(distinct(sink.take()));
     if (native) {
       assumed_ = std::move(native->assumed);
       root = JsonCursor(*native->json, file.path(), {}, &native->places);
     }
-    values_ = set_values(std::move(values_), native ? *native->json : **json, file.path(), sink);
+    values_ = set_values(std::move(values_), native ? *native->json : *json, file.path(), sink);
     if (sink.has_errors()) return Failure(sink.take());
     ObjectReader top(sink, root, "the model");
     Model model;
@@ -174,6 +176,7 @@ class FileReader {
   void read_members(ObjectReader& top, bool translated, Model& model) {
     DiagnosticSink& sink = top.sink();
     model.file = top.cursor().file();
+    if (const auto schema = top.get("$schema")) read_string(sink, *schema);  // editors read it
     check_format(top);
     const auto name = top.get("name");
     const auto training = top.get("training");
@@ -191,10 +194,10 @@ class FileReader {
     if (training) {
       if (!translated) assumed_.clear();
       model.training.reset();
-      model.data.clear();
       read_training(*training, sink, model);
     }
-    if (data && (!training || model.training)) read_data(*data, sink, model);
+    if (data) data_.push_back(*data);
+    if (!data_.empty() && (!training || model.training)) read_data(data_, sink, model);
     if (!sink.has_errors()) check_tensor_names(model, sink);
     top.finish();
   }
@@ -255,6 +258,9 @@ class FileReader {
   SetValues values_;  ///< that no file has taken yet
   std::vector<std::string> open_;
   std::vector<Diagnostic> assumed_;
+  std::deque<OwnJson> documents_;  ///< of the files, the outermost first
+  std::deque<std::optional<Translation>> translations_;
+  std::vector<JsonCursor> data_;  ///< sections in them, the outermost last
 };
 
 }  // namespace

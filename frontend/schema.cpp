@@ -336,6 +336,7 @@ Json model_schema() {
   definitions["layer"] = layer_schema();
   definitions["inner_layer"] = Json{{"anyOf", table_layers(/*inner=*/true)}};
   Json properties = {
+      {"$schema", text("where this schema is, for editors")},
       {"format", {{"enum", {"gradc/1"}}}},
       {"dtype", policy_schema()},
       {"name", text("name of the model")},

@@ -4,13 +4,16 @@
 #include "frontend/json_reader.h"
 #include "frontend/model.h"
 
+#include <span>
+
 namespace gradc {
 
 /// Reads losses, optimizer, metrics and the loop's options; the model's outputs must be known.
 void read_training(const JsonCursor& at, DiagnosticSink& sink, Model& model);
 
-/// Reads the rules for inputs and targets.
-void read_data(const JsonCursor& at, DiagnosticSink& sink, Model& model);
+/// Reads the rules for inputs and targets, of the "data" sections of files around each other, the
+/// outermost last: its rules stand for those of the same name before.
+void read_data(std::span<const JsonCursor> sections, DiagnosticSink& sink, Model& model);
 
 /// "resize" and "series" of an input's rule (file_rules.cpp).
 void read_resize(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,

@@ -30,10 +30,8 @@ std::string escaped_json(const Json& json) {
 std::string escaped_text(std::string_view text) {
   std::string out;
   for (const char c : text) {
-    if (c == '<') {
-      out += "&lt;";
-    } else if (c == '&') {
-      out += "&amp;";
+    if (c == '<' || c == '>' || c == '&' || c == '\'' || c == '"') {
+      out += fmt::format("&#{};", static_cast<unsigned>(c));
     } else {
       out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
     }

@@ -18,6 +18,7 @@
 #include "exchange/read_model.h"
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <memory>
@@ -30,7 +31,7 @@ struct InspectCommandLine {
   std::string file;
   std::string stage;
   std::string format = "text";
-  std::string entry = "train_step";
+  std::string entry;  ///< empty: train_step, or predict of a model without training
   std::string output;
   int64_t batch_size = 0;
   bool remarks = false;
@@ -65,15 +66,22 @@ Result<TargetInfo> target_of(const InspectCommandLine& options) {
                           options.features);
 }
 
-EntryPoint entry_of(const InspectCommandLine& options, const Model& model) {
-  for (int i = 0; i < kNumEntryPoints; ++i) {
-    const auto kind = static_cast<EntryPoint>(i);
-    if (entry_name(kind) != options.entry) continue;
-    // A model without training has one entry only; asking for the default shows that.
-    if (needs_training(kind) && !model.training) return EntryPoint::kPredict;
-    return kind;
-  }
-  GRADC_UNREACHABLE();
+std::vector<std::string> entry_names() {
+  std::vector<std::string> names;
+  for (int i = 0; i < kNumEntryPoints; ++i)
+    names.emplace_back(entry_name(static_cast<EntryPoint>(i)));
+  return names;
+}
+
+Result<EntryPoint> entry_of(const InspectCommandLine& options, const Model& model) {
+  if (options.entry.empty()) return model.training ? EntryPoint::kTrainStep : EntryPoint::kPredict;
+  const std::vector<std::string> names = entry_names();
+  const auto found = std::find(names.begin(), names.end(), options.entry);
+  const auto kind = static_cast<EntryPoint>(found - names.begin());
+  if (!needs_training(kind) || model.training) return kind;
+  return make_error(DiagKind::kMissingOption, {options.file, "", false},
+                    "the model has no \"training\" section, so it has no entry \"{}\"",
+                    options.entry);
 }
 
 /// The stages behind the graph's.
@@ -135,7 +143,7 @@ Result<std::string> page_of(const InspectCommandLine& options, const Model& mode
 Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& sources) {
   GRADC_TRY(const Model model, exchange::read_model(options.file, sources, given_of_model()));
   report(model.warnings);
-  const EntryPoint kind = entry_of(options, model);
+  GRADC_TRY(const EntryPoint kind, entry_of(options, model));
   CompileOptions compile;
   compile.batch_size = options.batch_size;
   compile.memory_budget_bytes = options.memory_budget;
@@ -165,7 +173,7 @@ Result<std::string> inspect_model(const InspectCommandLine& options, SourceSet& 
     return not_a_graph(options, stage);
   }
   std::vector<Diagnostic> warnings;
-  GRADC_TRY(const auto tables, make_tables(model, batch, warnings));
+  GRADC_TRY(const auto tables, make_tables(model, batch, warnings, nullptr, is_for_hosts(kind)));
   const std::array kinds = {kind};
   GRADC_TRY(const kernel::Program program, lower_entries(model, kinds, *tables, compile, nullptr));
   return print_code(program, stage, target);
@@ -255,11 +263,10 @@ void register_inspect(CLI::App& app, Selection& selection) {
   add_choice(*command, "--format", options->format, {"text", "dot", "json", "html"},
              "text (default; graphs read back); dot (Graphviz): a model's layers, or the ops of "
              "the stage that --stage names; json; html: one page with everything");
-  add_choice(*command, "--entry", options->entry,
-             {"predict", "evaluate", "evaluate_tail", "train_step", "train_step_tail", "gradients",
-              "step"},
-             "which entry (default train_step; predict for a model without training); step: "
-             "of a language model, what generate runs for each token");
+  add_choice(*command, "--entry", options->entry, entry_names(),
+             "which entry (default train_step; predict for a model without training); step: of a "
+             "language model, what generate runs for each token; those behind it are for hosts "
+             "(docs/architecture.md)");
   add_batch_size(*command, options->batch_size);
   add_memory_budget(*command, options->memory_budget);
   command

@@ -4,8 +4,10 @@
 #include "ir/parser.h"
 #include "ir/printer.h"
 #include "passes/pass_manager.h"
+#include "passes/passes.h"
 #include "passes/pipeline.h"
 #include "tools/gradc/command.h"
+#include "tools/gradc/describe.h"
 
 #include <array>
 #include <cstdio>
@@ -29,6 +31,13 @@ struct OptOptions {
   std::vector<std::string> print_after;
   std::vector<std::string> debug_counters;
 };
+
+std::vector<std::string> pass_names() {
+  std::vector<std::string> names;
+  for (const PassInfo& pass : all_passes())
+    names.emplace_back(pass.name);
+  return names;
+}
 
 Result<std::string> optimise(const OptOptions& options, TimeReport& times) {
   GRADC_TRY(const SourceFile source, read_source_file(options.file));
@@ -142,8 +151,11 @@ void register_opt(CLI::App& app, Selection& selection) {
       "  gradc opt step.gir --passes=\"expand_composites,(canonicalize,cse,dce)*,fuse\" "
       "--print-changed");
   command->add_option("FILE", options->file, "the graph");
-  command->add_option("--passes", options->passes,
-                      "passes by name: canonicalize,cse,dce or (cse,dce)*; help: lists them");
+  const std::vector<std::string> passes = pass_names();
+  offer_choices(
+      command->add_option("--passes", options->passes,
+                          "passes by name: canonicalize,cse,dce or (cse,dce)*; help: lists them"),
+      passes);
   command->add_flag("--print-pipeline", options->print_pipeline,
                     "show the steps of --passes, or else the pipelines of a model's entries with "
                     "their reasons; nothing is run");
@@ -152,9 +164,12 @@ void register_opt(CLI::App& app, Selection& selection) {
   command->add_flag("--print-changed", options->print_changed,
                     "show what each pass changed, on stderr");
   command->add_flag("--verify-each", options->verify_each, "verify after each pass");
-  command->add_option("--print-after", options->print_after,
-                      "show the graph after these passes; all: after each");
-  command->add_option("--stop-after", options->stop_after, "stop after the first run of this pass");
+  offer_choices(command->add_option("--print-after", options->print_after,
+                                    "show the graph after these passes; all: after each"),
+                passes);
+  offer_choices(command->add_option("--stop-after", options->stop_after,
+                                    "stop after the first run of this pass"),
+                passes);
   command->add_option("--debug-counter", options->debug_counters,
                       "let only rewrites FIRST-LAST of a pass happen: cse:0-3");
   command->add_option("--dump", options->dump, "write the graph after each pass into this folder")

@@ -22,12 +22,13 @@ void add(CLI::App& app, Selection& selection, const char* name, const char* help
          std::vector<std::string> (*names)()) {
   auto word = std::make_shared<std::string>();
   CLI::App* command = app.add_subcommand(name, help);
-  command->add_option("NAME", *word, "this one only")
-      ->check(CLI::Validator(
-          [one, names](std::string& given) {
-            return one(given).empty() ? check_choice(given, names()) : std::string();
-          },
-          "", ""));
+  CLI::Option* option = command->add_option("NAME", *word, "this one only");
+  option->check(CLI::Validator(
+      [one, names](std::string& given) {
+        return one(given).empty() ? check_choice(given, names()) : std::string();
+      },
+      "", ""));
+  offer_choices(option, names());
   command->callback([=, &selection] {
     selection.run = [=] { return print(word->empty() ? all() : one(*word)); };
   });

@@ -11,9 +11,11 @@ namespace gradc::tool {
 
 namespace {
 
+const std::vector<std::string> kEntries = {"predict", "loss", "gradients", "train_step"};
+
 void require_entry(std::string& entry) {
   if (entry.empty()) throw CLI::RequiredError("--entry");
-  const std::string problem = check_choice(entry, {"predict", "loss", "gradients", "train_step"});
+  const std::string problem = check_choice(entry, kEntries);
   if (!problem.empty()) throw CLI::ValidationError("--entry", problem);
 }
 
@@ -34,8 +36,9 @@ void register_run(CLI::App& app, Selection& selection) {
       "The batch size is that of the given tensors.");
   command->add_option("MODEL", options->model, "the model's JSON, or a graph in text form (.gir)")
       ->required();
-  command->add_option("--entry", options->entry,
-                      "predict, loss, gradients or train_step; of a .gir of kernels, one by name");
+  offer_choices(command->add_option("--entry", options->entry,
+                                    "which entry; of a .gir of kernels, one by name"),
+                kEntries);
   command
       ->add_option("--in", options->in,
                    "tensors by name: input/NAME, target/NAME, <layer>/<parameter>, optimizer/...")

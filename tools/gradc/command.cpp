@@ -4,6 +4,7 @@
 #include "support/diagnostic_render.h"
 #include "support/numbers.h"
 #include "support/utf8.h"
+#include "tools/gradc/describe.h"
 
 #include "exchange/read_model.h"
 
@@ -64,17 +65,19 @@ rt::Warnings& silenced_warnings() {
 }
 
 void add_no_warn(CLI::App& command) {
-  command
-      .add_option_function<std::vector<std::string>>(
-          "--no-warn",
-          [](const std::vector<std::string>& names) {
-            for (const std::string& name : names) {
-              if (silenced_warnings().silence(name.c_str())) continue;
-              throw CLI::ValidationError("--no-warn " + name,
-                                         std::string("the kinds are ") + rt::kWarningNames);
-            }
-          },
-          "leave out warnings of a kind (repeatable)")
+  std::vector<std::string> kinds;
+  for (int i = 0; i < rt::kNumWarningKinds; ++i)
+    kinds.emplace_back(rt::warning_name(static_cast<rt::WarningKind>(i)));
+  CLI::Option* option = command.add_option_function<std::vector<std::string>>(
+      "--no-warn",
+      [kinds](const std::vector<std::string>& names) {
+        for (const std::string& name : names) {
+          if (silenced_warnings().silence(name.c_str())) continue;
+          throw CLI::ValidationError("--no-warn", check_choice(name, kinds));
+        }
+      },
+      "leave out warnings of a kind (repeatable)");
+  offer_choices(option, kinds)
       ->type_name("KIND")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

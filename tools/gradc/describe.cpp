@@ -43,18 +43,26 @@ OptionDescription describe(const CLI::Option& option) {
 
 CommandDescription describe(const CLI::App& app) {
   CommandDescription described;
-  described.name = app.get_parent() == nullptr
-                       ? app.get_name()
-                       : app.get_parent()->get_name() + " " + app.get_name();
+  described.name = app.get_name();
+  for (const CLI::App* above = app.get_parent(); above != nullptr; above = above->get_parent())
+    described.name = above->get_name() + " " + described.name;
   described.help = app.get_description();
   described.footer = app.get_footer();
   for (const CLI::Option* option : app.get_options({})) {
+    if (option->get_group().empty()) continue;  // for tests
     (option->get_positional() ? described.arguments : described.options)
         .push_back(describe(*option));
   }
   for (const CLI::App* command : app.get_subcommands({}))
     described.commands.push_back(describe(*command));
   return described;
+}
+
+std::vector<std::string> command_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({}))
+    names.push_back(command->get_name());
+  return names;
 }
 
 std::string check_choice(std::string_view word, const std::vector<std::string>& choices) {
@@ -70,6 +78,10 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string&
   CLI::Option* option = command.add_option(name, value, help);
   option->check(
       CLI::Validator([choices](std::string& word) { return check_choice(word, choices); }, "", ""));
+  return offer_choices(option, std::move(choices));
+}
+
+CLI::Option* offer_choices(CLI::Option* option, std::vector<std::string> choices) {
   choices_of_options()[option] = std::move(choices);
   return option;
 }

@@ -13,7 +13,7 @@ namespace gradc::tool {
 struct OptionDescription {
   std::vector<std::string> names;    ///< with their dashes; of an argument one, without
   std::string value;                 ///< placeholder; empty for a flag
-  std::vector<std::string> choices;  ///< the only values; empty: any
+  std::vector<std::string> choices;  ///< the values there are; empty: any
   std::string help;
   bool required = false;
 };
@@ -30,11 +30,15 @@ struct CommandDescription {
 };
 
 CommandDescription describe(const CLI::App& app);
+/// Of its sub-commands.
+std::vector<std::string> command_names(const CLI::App& app);
 
 /// An option or argument (by its name) whose values are a few words; another word is answered by
 /// the nearest, or by all.
 CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string& value,
                         std::vector<std::string> choices, const std::string& help);
+/// For an option that checks its values itself: what completion offers, and help lists.
+CLI::Option* offer_choices(CLI::Option* option, std::vector<std::string> choices);
 /// What is wrong with a word that should be one of these; empty if nothing is.
 std::string check_choice(std::string_view word, const std::vector<std::string>& choices);
 

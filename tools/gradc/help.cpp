@@ -11,7 +11,8 @@
 namespace gradc::tool {
 namespace {
 
-constexpr size_t kColumn = 28;  ///< where help begins
+constexpr size_t kColumn = 28;      ///< where help begins
+constexpr size_t kMostListed = 30;  ///< choices that help lists
 
 /// "-o, --out VALUE".
 std::string left_side(const OptionDescription& option) {
@@ -21,7 +22,7 @@ std::string left_side(const OptionDescription& option) {
 }
 
 std::string right_side(const OptionDescription& option) {
-  if (option.choices.empty() || option.choices.size() > 12) return option.help;
+  if (option.choices.empty() || option.choices.size() > kMostListed) return option.help;
   return fmt::format("{}{}one of {}", option.help, option.help.empty() ? "" : "; ",
                      fmt::join(option.choices, ", "));
 }
@@ -47,6 +48,29 @@ void add_wrapped(std::string& out, std::string_view text, size_t indent, size_t 
     first = false;
   }
   out += "\n";
+}
+
+/// Lines of examples and what is said of them; a command that is too long for the width goes on in
+/// the next line as a shell reads it.
+void add_footer(std::string& out, std::string_view footer, size_t width) {
+  for (size_t begin = 0; begin < footer.size();) {
+    const size_t end = std::min(footer.find('\n', begin), footer.size());
+    const std::string_view line = footer.substr(begin, end - begin);
+    begin = end + 1;
+    const size_t indent = std::min(line.find_first_not_of(' '), line.size());
+    const std::string_view text = line.substr(indent);
+    out += std::string(indent, ' ');
+    if (indent == 0 || line.size() <= width) {
+      add_wrapped(out, text, indent, width);
+      continue;
+    }
+    std::string wrapped;
+    add_wrapped(wrapped, text, indent + 4, width - 2);
+    wrapped.pop_back();
+    for (const char c : wrapped)
+      out += c == '\n' ? std::string(" \\\n") : std::string(1, c);
+    out += "\n";
+  }
 }
 
 void add_row(std::string& out, const std::string& left, std::string_view right, size_t width) {
@@ -114,7 +138,8 @@ std::string help_text(const CommandDescription& command, size_t width) {
     for (const CommandDescription& one : command.commands)
       add_row(out, std::string(one.word()), one.help, width);
   }
-  if (!command.footer.empty()) out += "\n" + command.footer + "\n";
+  if (!command.footer.empty()) out += "\n";
+  add_footer(out, command.footer, width);
   return out;
 }
 
@@ -139,8 +164,10 @@ std::string man_page(const CommandDescription& command) {
   if (!command.commands.empty()) {
     out += ".SH SEE ALSO\n";
     for (const CommandDescription& one : command.commands) {
-      out += fmt::format("\\fBgradc\\-{}\\fR(1){}\n", roff(one.word()),
-                         &one == &command.commands.back() ? "" : ",");
+      std::string page = one.name;
+      std::ranges::replace(page, ' ', '-');
+      out +=
+          fmt::format("\\fB{}\\fR(1){}\n", roff(page), &one == &command.commands.back() ? "" : ",");
     }
   } else {
     out += ".SH SEE ALSO\n\\fBgradc\\fR(1)\n";

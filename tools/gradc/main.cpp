@@ -52,26 +52,40 @@ std::string failure_text(const CLI::App* app, const CLI::Error& error) {
     command += " " + used->get_name();
     last = used;
   }
+  std::string problem = gradc::printable_lines(error.what());
+  // "--batch-size: 1 required INT missing"
+  if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ArgumentMismatch) &&
+      problem.ends_with(" missing"))
+    problem = problem.substr(0, problem.find(": ")) + ": a value was expected";
   const bool extra = error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ExtrasError) &&
                      last->remaining_size() > 0;
   return fmt::format("{}: {}\nrun \"{} --help\" for its options\n", command,
-                     extra ? unexpected_text(*last) : gradc::printable_lines(error.what()),
-                     command);
+                     extra ? unexpected_text(*last) : problem, command);
 }
 
-/// What to say when the first word is no command; empty if it is one, or an option.
+/// What to say when a word that should be a command is none; empty if all are.
 std::string unknown_command(const CLI::App& app, int argc, char** argv) {
-  const std::string word = argc > 1 ? argv[1] : "";
-  if (word == "-h" || word == "--help" || word == "--version") return {};
-  std::vector<std::string> names;
-  for (const CLI::App* command : app.get_subcommands({}))
-    names.push_back(command->get_name());
-  if (std::find(names.begin(), names.end(), word) != names.end()) return {};
-  if (word.empty()) return app.help();
-  const auto near = gradc::nearest_name(word, names);
-  return fmt::format(
-      "gradc: there is no command \"{}\"; {}\n", gradc::printable(word, 80),
-      near ? fmt::format("did you mean \"{}\"?", *near) : "\"gradc --help\" lists them");
+  const CLI::App* at = &app;
+  std::string path = "gradc";
+  for (int i = 1;; ++i) {
+    const std::vector<std::string> names = gradc::tool::command_names(*at);
+    const std::string word = i < argc ? argv[i] : "";
+    if (names.empty() || word == "-h" || word == "--help") return {};
+    if (at == &app && word == "--version") return {};
+    if (word.empty()) return at->help();
+    if (std::find(names.begin(), names.end(), word) != names.end()) {
+      at = at->get_subcommand(word);
+      path += " " + word;
+      continue;
+    }
+    const bool is_option = word.starts_with('-');
+    const auto near = gradc::nearest_name(
+        word, is_option ? std::vector<std::string>{"--help", "--version"} : names);
+    return fmt::format("{}: there is no {} \"{}\"; {}\n", path, is_option ? "option" : "command",
+                       gradc::printable(word, 80),
+                       near ? fmt::format("did you mean \"{}\"?", *near)
+                            : fmt::format("\"{} --help\" lists them", path));
+  }
 }
 
 /// Whether all that was printed arrived (a full disk shows only now).
@@ -89,6 +103,7 @@ int run(int argc, char** argv) {
   app.formatter_fn([](const CLI::App* of, const std::string&, CLI::AppFormatMode) {
     return help_text(describe(*of), terminal_width());
   });
+  app.set_help_flag("-h,--help", "print this and exit");
   app.set_version_flag("--version", [] { return gradc::version_text(); });
   Selection selection;
   register_train(app, selection);

@@ -2,6 +2,7 @@
 #include "frontend/layer_def.h"
 #include "tests/unit/frontend/model_text.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -314,6 +315,43 @@ TEST(NativeReader, ModelOfAnotherFile) {
   ASSERT_FALSE(lost.ok());
   EXPECT_EQ(lost.diagnostics()[0].kind, DiagKind::kFileNotFound);
   EXPECT_EQ(lost.diagnostics()[0].place.pointer, "/model");
+  std::filesystem::remove_all(folder);
+}
+
+TEST(NativeReader, AFileAroundAnotherHasItsDataToo) {
+  const auto folder = std::filesystem::temp_directory_path() / "gradc_overlay_test";
+  std::filesystem::create_directories(folder);
+  std::ofstream(folder / "net.json")
+      << R"({"$schema": "model.schema.json", "inputs": [{"name": "x", "shape": [8]}],
+             "layers": [{"type": "dense", "units": 3, "name": "y"}],
+             "training": {"loss": "mse", "optimizer": "sgd"},
+             "data": {"x": {"scale": 0.5}, "y": {"standardize": true}}})";
+  const auto rules = [&](const std::string& rest) {
+    std::ofstream(folder / "over.json") << R"({"model": "net.json")" << rest << "}";
+    SourceSet sources;
+    const auto model = read_model_file((folder / "over.json").string(), sources);
+    EXPECT_TRUE(model.ok()) << rest << model.message();
+    std::string text;
+    for (size_t i = 0; model.ok() && i < model->data.size(); ++i) {
+      const DataRule& rule = model->data[i];
+      text += fmt::format("{}{}{}:{} ", rule.name, rule.is_target ? "'" : "",
+                          rule.standardize != DataRule::Standardize::kNone ? "s" : "", rule.scale);
+    }
+    return text;
+  };
+  EXPECT_EQ(rules(""), "x:0.5 y's:1 ");
+  EXPECT_EQ(rules(R"(, "training": {"loss": "mae", "optimizer": "adam"})"), "x:0.5 y's:1 ");
+  EXPECT_EQ(rules(R"(, "data": {"x": {"scale": 2}})"), "y's:1 x:2 ");
+  EXPECT_EQ(rules(R"(, "$schema": "s", "data": {"y": {}})"), "x:0.5 y':1 ");
+  // A rule of its own that fits nothing is told, in its own file; so is one that fits no more.
+  const auto problem = [&](const std::string& rest) {
+    std::ofstream(folder / "over.json") << R"({"model": "net.json")" << rest << "}";
+    SourceSet sources;
+    const auto model = read_model_file((folder / "over.json").string(), sources);
+    return model.ok() ? std::string() : model.diagnostics()[0].place.file + model.message();
+  };
+  EXPECT_NE(problem(R"(, "data": {"z": {}})").find("over.json"), std::string::npos);
+  EXPECT_NE(problem(R"(, "$schema": 3)").find("over.json"), std::string::npos);
   std::filesystem::remove_all(folder);
 }
 
