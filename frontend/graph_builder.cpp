@@ -60,6 +60,10 @@ class EntryBuilder {
     if (request_.kind == EntryKind::kUpdate) refuse_rows(sink);
     if (sink.has_errors()) return Failure(sink.take());
     if (request_.kind == EntryKind::kUpdate) return build_update();
+    if (request_.kind == EntryKind::kRate) {
+      build_learning_rate();
+      return EntryGraph{graph_, {}};
+    }
     add_inputs();
     add_parameters();
     for (const Call& call : model_.calls)

@@ -35,6 +35,10 @@ CommandDescription describe(const CLI::App& app);
 /// the nearest, or by all.
 CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string& value,
                         std::vector<std::string> choices, const std::string& help);
+/// The same for several words, with commas between them or the option repeated.
+CLI::Option* add_choices(CLI::App& command, const std::string& name,
+                         std::vector<std::string>& values, std::vector<std::string> choices,
+                         const std::string& help);
 /// What is wrong with a word that should be one of these; empty if nothing is.
 std::string check_choice(std::string_view word, const std::vector<std::string>& choices);
 
