@@ -73,8 +73,10 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
                                                  TimeReport* times, bool for_hosts) {
   // The training step knows every parameter, state and optimizer slot; the others add inputs and
   // outputs, for which passes need not have run, and the gradients are those of its parameters.
+  // Without a training section hosts may still train by a loss of their own.
   const std::vector<EntryPoint> others =
       model.training ? std::vector{EntryPoint::kEvaluateTail, EntryPoint::kPredict}
+      : for_hosts    ? std::vector{EntryPoint::kForwardTail}
                      : std::vector<EntryPoint>{};
   TimeReport times_of_others;
   Beside building([&] { return graphs_of(model, others, batch, times_of_others); });

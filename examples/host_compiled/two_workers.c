@@ -72,9 +72,12 @@ int main(void) {
   static Worker workers[kWorkers];
   for (int w = 0; w < kWorkers; ++w) {
     workers[w].random = 7U + (unsigned)w;
-    if (regression_100_create(NULL, 0, 1, &workers[w].model) != REGRESSION_100_OK ||
-        regression_100_init(workers[w].model, 1) != REGRESSION_100_OK)
+    int status = regression_100_create(NULL, 0, 1, &workers[w].model);
+    if (status == REGRESSION_100_OK) status = regression_100_init(workers[w].model, 1);
+    if (status != REGRESSION_100_OK) {
+      fprintf(stderr, "%s\n", regression_100_status_text(status));
       return 1;
+    }
   }
   float first = 0.0F, last = 0.0F;
   for (int step = 0; step < kSteps; ++step) {
