@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
@@ -30,6 +31,11 @@ class AotCompilation {
     const auto begin = std::chrono::steady_clock::now();
     symbol_ = c_identifier(model_.name);
     GRADC_TRY_STATUS(check_places());
+    if (options_.hosts != HostCalls{} && options_.emit == EmitKind::kExecutable) {
+      return make_error(DiagKind::kInvalidUsage, {},
+                        "a program is no library: hosts call no entries of it")
+          .with_help("emit static, shared or obj");
+    }
     GRADC_TRY_STATUS(compile());
     result_.compile_milliseconds =
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin).count();
@@ -86,11 +92,32 @@ class AotCompilation {
     return Ok{};
   }
 
+  /// The entries for hosts. One that follows no schedule needs none of its rate.
+  Result<std::vector<EntryPoint>> host_entries() const {
+    std::vector<EntryPoint> kinds = entries_for(options_.hosts);
+    if (!model_.training && (options_.hosts.gradients || options_.hosts.numbers)) {
+      return make_error(DiagKind::kMissingOption, {.file = model_.file},
+                        "the model has no \"training\" section, so it has no loss and no "
+                        "optimizer for hosts to call")
+          .with_help("add \"training\", or ask for losses of the host's own and for inputs alone");
+    }
+    if (!model_.training) std::erase_if(kinds, needs_training);
+    const gradc_rt_model& model = tables_->model();
+    if (model.num_hyperparameters > 0 && !std::isnan(model.hyperparameters[0].value))
+      std::erase(kinds, EntryPoint::kLearningRate);
+    return kinds;
+  }
+
   Status compile() {
     std::vector<Diagnostic> warnings;
-    GRADC_TRY(tables_, make_tables(model_, effective_batch(model_, options_.compile), warnings));
+    const bool for_hosts = options_.hosts != HostCalls{};
+    GRADC_TRY(tables_, make_tables(model_, effective_batch(model_, options_.compile), warnings,
+                                   nullptr, for_hosts));
     std::vector<EntryPoint> kinds = entries_of(model_);
     std::erase(kinds, EntryPoint::kGradients);  // for comparisons by `gradc run`; a binary trains
+    GRADC_TRY(const std::vector<EntryPoint> by_hand, host_entries());
+    for (const EntryPoint kind : by_hand)
+      kinds.push_back(kind);
     if (options_.emit == EmitKind::kExecutable && tables_->has_step())
       kinds.push_back(EntryPoint::kStep);  // only programs generate
     GRADC_TRY(const kernel::Program program,
@@ -252,6 +279,30 @@ class AotCompilation {
 };
 
 }  // namespace
+
+std::vector<EntryPoint> entries_for(const HostCalls& calls) {
+  std::vector<EntryPoint> kinds;
+  const auto add = [&](bool wanted, std::initializer_list<EntryPoint> more) {
+    for (const EntryPoint kind : more) {
+      if (wanted) kinds.push_back(kind);
+    }
+  };
+  const bool gradients = calls.gradients, losses = calls.losses;
+  const bool either = calls.inputs && !gradients && !losses;
+  add(calls.numbers, {EntryPoint::kTunedStep, EntryPoint::kTunedStepTail});
+  add(calls.numbers || gradients || losses, {EntryPoint::kLearningRate});
+  add(gradients || losses, {EntryPoint::kApplyGradients});
+  add(losses || either, {EntryPoint::kForward, EntryPoint::kForwardTail});
+  add(gradients, {EntryPoint::kLossToParameters, EntryPoint::kLossToParametersTail});
+  add(calls.inputs && (gradients || either),
+      {EntryPoint::kLossToInputs, EntryPoint::kLossToInputsTail});
+  add(calls.inputs && gradients, {EntryPoint::kLossToAll, EntryPoint::kLossToAllTail});
+  add(losses, {EntryPoint::kOutputsToParameters, EntryPoint::kOutputsToParametersTail});
+  add(calls.inputs && (losses || either),
+      {EntryPoint::kOutputsToInputs, EntryPoint::kOutputsToInputsTail});
+  add(calls.inputs && losses, {EntryPoint::kOutputsToAll, EntryPoint::kOutputsToAllTail});
+  return kinds;
+}
 
 Result<AotResult> compile_to_files(const Model& model, const AotOptions& options) {
   return AotCompilation(model, options).run();

@@ -7,14 +7,28 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace gradc {
 
 enum class EmitKind : uint8_t { kExecutable, kStatic, kShared, kObject, kAssembly, kLlvm };
 
+/// What a library has for hosts that train by hand, beside train_step, evaluate and predict.
+struct HostCalls {
+  bool gradients = false;  ///< of parameters from the model's loss; apply_gradients
+  bool losses = false;     ///< of the host's own: forward and backward; apply_gradients
+  bool inputs = false;   ///< gradients of inputs, by whichever of these there are, or else by both
+  bool numbers = false;  ///< set_hyperparameter
+  bool operator==(const HostCalls&) const = default;
+};
+
+/// The entries behind them.
+std::vector<EntryPoint> entries_for(const HostCalls& calls);
+
 struct AotOptions {
   std::string output;
   EmitKind emit = EmitKind::kExecutable;
+  HostCalls hosts{};
   CompileOptions compile{};
 };
 

@@ -25,7 +25,7 @@ struct Function {
   const char* doc;
 };
 
-constexpr std::array<Function, 20> kFunctions = {{
+constexpr std::array<Function, 29> kFunctions = {{
     {"memory_bytes", "size_t", "int32_t threads", "gradc_rt_memory_bytes", true, "threads",
      "Bytes that @_create needs when memory is given. threads: 0 = one per processor."},
     {"check_processor", "int", "char* text, size_t bytes", "gradc_rt_check_processor", true,
@@ -39,6 +39,8 @@ constexpr std::array<Function, 20> kFunctions = {{
      "Parameters are zero\n"
      " * until init or load. Nothing is allocated after create, except by save and load. Instances "
      "share nothing."},
+    {"create_with", "int", "const @_options* options, @** out", "gradc_rt_create_with", true,
+     "options, out", "The same with all that can be said of it: see @_options."},
     {"destroy", "void", "@* handle", "gradc_rt_destroy", false, "handle",
      "Ends an instance; memory that the caller gave stays his."},
     {"init", "int", "@* handle, uint64_t seed", "gradc_rt_init", false, "handle, seed",
@@ -67,6 +69,53 @@ constexpr std::array<Function, 20> kFunctions = {{
     {"predict", "int", "@* handle, const void* const* inputs, int64_t rows, void* const* outputs",
      "gradc_rt_predict", false, "handle, inputs, rows, outputs",
      "Outputs in inference mode, in the order below."},
+    {"gradients", "int",
+     "@* handle, const void* const* inputs, const void* const* targets, int64_t rows, float* "
+     "loss, int parameters, void* const* input_gradients",
+     "gradc_rt_gradients", false,
+     "handle, inputs, targets, rows, loss, parameters, input_gradients",
+     "Training by hand: gradients, and apply_gradients after it, are a train_step, to the last "
+     "bit; between them the\n"
+     " * gradients of parameters, @_tensor_memory of \"gradient/<parameter>\", may be read and "
+     "changed.\n"
+     " * Loss (may be NULL) and its gradients, in training mode. parameters != 0: of all "
+     "parameters; moving averages and\n"
+     " * carried states then change as in a step. input_gradients gets those of the inputs of "
+     "floating point, in their\n"
+     " * order; NULL: not asked for. This call and the six below are #_NO_ENTRY where the library "
+     "was compiled without\n"
+     " * what they run (#_HAS_...)."},
+    {"apply_gradients", "int", "@* handle", "gradc_rt_apply_gradients", false, "handle",
+     "The optimizer's step from the gradients in memory, whoever put them there."},
+    {"forward", "int", "@* handle, const void* const* inputs, int64_t rows, void* const* outputs",
+     "gradc_rt_forward", false, "handle, inputs, rows, outputs",
+     "Outputs in training mode, for a loss of the caller's own; changes nothing, and backward on "
+     "the same rows draws\n"
+     " * the same."},
+    {"backward", "int",
+     "@* handle, const void* const* inputs, const void* const* output_gradients, int64_t rows, "
+     "int parameters, void* const* input_gradients",
+     "gradc_rt_backward", false,
+     "handle, inputs, output_gradients, rows, parameters, input_gradients",
+     "Gradients of what the caller makes of the outputs, from its gradients of the outputs of "
+     "floating point, in\n"
+     " * order; else as gradients."},
+    {"hyperparameter_name", "const char*", "int64_t index", "gradc_rt_hyperparameter_name", true,
+     "index",
+     "The optimizer's numbers that may be set: \"learning_rate\", then others; NULL beyond the "
+     "last."},
+    {"hyperparameter", "int", "@* handle, const char* name, double* value",
+     "gradc_rt_get_hyperparameter", false, "handle, name, value", "What the next step takes."},
+    {"set_hyperparameter", "int", "@* handle, const char* name, double value",
+     "gradc_rt_set_hyperparameter", false, "handle, name, value",
+     "From the next step on, until it is set again; no file keeps it. A learning rate takes the "
+     "place of its schedule;\n"
+     " * NaN gives it back."},
+    {"tensor_memory", "void*", "@* handle, const char* name, size_t* bytes",
+     "gradc_rt_tensor_memory", false, "handle, name, bytes",
+     "The memory of a parameter, of a state, or of a parameter's gradient, to read or write in "
+     "place between calls; NULL\n"
+     " * for an unknown name, and for gradients that no call gives. *bytes may be NULL."},
     {"get_parameter", "int", "const @* handle, const char* name, void* data, size_t bytes",
      "gradc_rt_get_parameter", false, "handle, name, data, bytes",
      "Copies a parameter or state out by name; bytes must be its size."},
@@ -98,6 +147,26 @@ constexpr std::array<Function, 20> kFunctions = {{
     {"last_error", "const char*", "const @* handle", "gradc_rt_last_error", false, "handle",
      "The text of the instance's last failed call, with names and sizes."},
 }};
+
+/// gradc_rt_options as a caller sees it; @ is the model.
+constexpr const char* kOptions =
+    R"(/* All zero is what @_create makes of no memory and 0 threads. */
+typedef struct @_options {
+  void* memory; /* NULL: allocated; else @_memory_bytes of it */
+  size_t bytes;
+  int32_t threads; /* 0: one per processor */
+  /* Its parameters, states and optimizer state are the new instance's too; it must live longer. One of
+   * them at a time may change these, and while none reads. NULL: its own. */
+  const @* weights_of;
+  /* The caller's threads in place of threads of its own: calls work(argument, i) for each i from 0 to
+   * threads - 1, on threads that run at the same time, since they wait for each other, and returns when
+   * all have returned. */
+  void (*run)(void* user, void (*work)(void* argument, int32_t thread), void* argument, int32_t threads);
+  void* user;
+} @_options;
+
+)";
+static_assert(sizeof(gradc_rt_options) == 6 * sizeof(void*));
 
 constexpr std::array<const char*, GRADC_RT_STATUS_COUNT> kStatuses = {
     "OK",           "INVALID_ARGUMENT", "MEMORY_TOO_SMALL", "CANNOT_CREATE",
@@ -142,15 +211,56 @@ int64_t bytes_of(const gradc_rt_model& model, int64_t kind) {
   return bytes;
 }
 
-/// A function's parameter list. A parameter that is called as the model's type is would hide it.
+/// Which calls of hosts there are.
+struct HostCall {
+  const char* macro;  ///< after NAME_HAS_
+  const char* what;
+  gradc_rt_entry_kind entry;
+};
+constexpr std::array<HostCall, 4> kHostCalls = {{
+    {"GRADIENTS", "gradients and apply_gradients", GRADC_RT_LOSS_TO_PARAMETERS},
+    {"OWN_LOSSES", "forward, backward and apply_gradients", GRADC_RT_OUTPUTS_TO_PARAMETERS},
+    {"INPUT_GRADIENTS", "gradients of inputs", GRADC_RT_LOSS_TO_INPUTS},
+    {"HYPERPARAMETERS", "set_hyperparameter", GRADC_RT_TUNED_STEP},
+}};
+
+bool has_call(const gradc_rt_model& model, const HostCall& call) {
+  const bool from_outputs = call.entry == GRADC_RT_LOSS_TO_INPUTS &&
+                            model.entries[GRADC_RT_OUTPUTS_TO_INPUTS].num_steps > 0;
+  return from_outputs || model.entries[call.entry].num_steps > 0;
+}
+
+/// What hosts that train by hand may call, and in which order their buffers are.
+std::string host_lines(const gradc_rt_model& model) {
+  std::string calls;
+  for (const HostCall& call : kHostCalls) {
+    if (has_call(model, call)) calls += (calls.empty() ? "" : "; ") + std::string(call.what);
+  }
+  if (calls.empty()) return " * for hosts that train by hand: nothing (gradc compile --entries)\n";
+  std::string text = " * for hosts that train by hand: " + calls + "\n";
+  text +=
+      " * gradients of inputs, in order:\n" + tensor_lines(model, {GRADC_RT_INPUT_GRADIENT}, true);
+  text += " * gradients of outputs, in order:\n" +
+          tensor_lines(model, {GRADC_RT_OUTPUT_GRADIENT}, true);
+  text +=
+      " * gradients of parameters, by name:\n" + tensor_lines(model, {GRADC_RT_GRADIENT}, false);
+  text += " * numbers of the optimizer, by name:\n";
+  for (int64_t i = 0; i < model.num_hyperparameters; ++i)
+    text += fmt::format(" *   {}\n", model.hyperparameters[i].name);
+  return model.num_hyperparameters > 0 ? text : text + " *   none\n";
+}
+
+/// A parameter or member that is called as the model's type is would hide it.
+std::string without_own_name(const std::string& text, const std::string& symbol) {
+  return std::regex_replace(text, std::regex("\\b" + symbol + "\\b"), symbol + "_");
+}
+
 std::string parameters_of(const Function& function, const std::string& symbol) {
-  const std::string text =
-      std::regex_replace(function.parameters, std::regex("\\b" + symbol + "\\b"), symbol + "_");
-  return replace_all(text, "@", symbol);
+  return replace_all(without_own_name(function.parameters, symbol), "@", symbol);
 }
 
 std::string arguments_of(const Function& function, const std::string& symbol) {
-  return std::regex_replace(function.arguments, std::regex("\\b" + symbol + "\\b"), symbol + "_");
+  return without_own_name(function.arguments, symbol);
 }
 
 /// What the header says of itself before any code. Nothing of the model's text can leave it.
@@ -182,6 +292,7 @@ std::string opening_comment(const gradc_rt_model& model, const std::string& symb
       tensor_lines(model,
                    {GRADC_RT_PARAMETER, GRADC_RT_STATE, GRADC_RT_OPTIMIZER_STATE, GRADC_RT_CARRIED},
                    false);
+  text += host_lines(model);
   return text + fmt::format(
                     " *\n * Every function that returns int gives 0 (OK) or a status code; "
                     "{}_status_text says what it means. A handle is\n"
@@ -213,7 +324,11 @@ std::string generated_header(const gradc_rt_model& model, const std::string& sym
   for (size_t status = 0; status < kStatuses.size(); ++status)
     text += fmt::format("  {}_{} = {}{}\n", macro, kStatuses[status], status,
                         status + 1 < kStatuses.size() ? "," : "");
-  text += fmt::format("}};\n\ntypedef struct {0} {0};\n\n", symbol);
+  text += "};\n\n";
+  for (const HostCall& call : kHostCalls)
+    text += fmt::format("#define {}_HAS_{} {}\n", macro, call.macro, has_call(model, call) ? 1 : 0);
+  text += fmt::format("\ntypedef struct {0} {0};\n\n", symbol);
+  text += replace_all(without_own_name(kOptions, symbol), "@", symbol);
   for (const Function& function : kFunctions) {
     const std::string doc = replace_all(replace_all(function.doc, "#", macro), "@", symbol);
     text += fmt::format("/* {} */\n{} {}_{}({});\n\n", doc, function.result, symbol,
@@ -228,7 +343,7 @@ std::string generated_wrappers(const std::string& symbol) {
   std::string text = fmt::format(
       "#include <stddef.h>\n#include <stdint.h>\n"
       "typedef struct gradc_rt_model gradc_rt_model;\ntypedef struct {0} {0};\n"
-      "extern const gradc_rt_model {0}_model;\n",
+      "typedef struct {0}_options {0}_options;\nextern const gradc_rt_model {0}_model;\n",
       symbol);
   for (const Function& function : kFunctions) {
     const std::string parameters = parameters_of(function, symbol);

@@ -27,8 +27,8 @@ double milliseconds_since(Clock::time_point begin) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begin).count();
 }
 
-/// Inputs and float targets uniform in [0, 1), integer targets and inputs below the smallest class
-/// count that is safe; of targets that may be ignored this share is.
+}  // namespace
+
 void fill_batch(rt::Instance& instance, double ignored) {
   std::mt19937_64 random(1);
   std::uniform_real_distribution<double> uniform(0.0, 1.0);
@@ -54,6 +54,8 @@ void fill_batch(rt::Instance& instance, double ignored) {
     }
   }
 }
+
+namespace {
 
 int64_t bytes_of(const gradc_rt_model& model, std::initializer_list<int64_t> kinds) {
   int64_t bytes = 0;

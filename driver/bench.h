@@ -61,6 +61,11 @@ struct BenchResult {
   std::optional<Profile> profile;
 };
 
+/// A batch of synthetic data: inputs and float targets uniform in [0, 1), integer targets and
+/// inputs below the smallest class count that is safe; of targets that may be ignored this share
+/// is.
+void fill_batch(rt::Instance& instance, double ignored);
+
 Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources);
 
 }  // namespace gradc

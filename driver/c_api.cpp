@@ -1,120 +1,18 @@
-// The C ABI: handles over Session.
+// The C ABI: handles over Session. Training is in c_api_training.cpp.
+#include "driver/c_handle.h"
 #include "driver/version.h"
-#include "gradc/gradc.h"
-#include "gradc/session.h"
 
-#include <algorithm>
 #include <array>
-#include <cstring>
-#include <initializer_list>
-#include <memory>
-#include <new>
-#include <set>
-#include <string>
-#include <string_view>
-#include <type_traits>
-#include <vector>
 
-struct gradc_session {
-  std::unique_ptr<gradc::Session> session;
-  std::vector<gradc::TensorInfo> tensors;
-  mutable std::set<std::string> names;  ///< what queries gave: their texts live on
-  std::string error;
-};
+using gradc::c_door::guarded;
+using gradc::c_door::make_handle;
+using gradc::c_door::options_of;
 
 namespace {
 
 constexpr std::array<const char*, 12> kKindNames = {
     "parameter", "state",  "optimizer_state", "input",   "target",         "output",
     "loss",      "metric", "gradient",        "carried", "input_gradient", "output_gradient"};
-
-/// The message into the caller's buffer, always ended.
-void write_error(std::string_view message, char* error, size_t error_size) {
-  if (error == nullptr || error_size == 0) return;
-  const size_t count = std::min(message.size(), error_size - 1);
-  std::memcpy(error, message.data(), count);
-  error[count] = '\0';
-}
-
-/// Calls make(status), which gives a session or nothing. No exception leaves it.
-template <class Make>
-gradc_session* make_handle(char* error, size_t error_size, Make&& make) noexcept {
-  write_error("", error, error_size);
-  try {
-    gradc::SessionStatus status;
-    std::unique_ptr<gradc::Session> session = make(status);
-    write_error(status.message, error, error_size);
-    if (session == nullptr) return nullptr;
-    auto handle = std::make_unique<gradc_session>();
-    handle->tensors = session->tensors();
-    handle->session = std::move(session);
-    return handle.release();
-  } catch (const std::bad_alloc&) {
-    write_error("error: out of memory\n", error, error_size);
-  } catch (const std::exception& failure) {
-    write_error(failure.what(), error, error_size);
-  } catch (...) {
-    write_error("error: an unknown exception\n", error, error_size);
-  }
-  return nullptr;
-}
-
-gradc::SessionOptions options_of(const gradc_options* options) {
-  gradc::SessionOptions result;
-  if (options == nullptr) return result;
-  result.batch_size = options->batch_size;
-  result.threads = options->threads;
-  result.seed = options->seed;
-  result.has_seed = options->has_seed != 0;
-  result.checked = options->checked != 0;
-  result.cache = options->cache != 0;
-  return result;
-}
-
-gradc::GradientOptions gradient_options(int64_t rows, int32_t parameters,
-                                        void* const* input_gradients, size_t num_input_gradients) {
-  return {.parameters = parameters != 0,
-          .inputs = {input_gradients, input_gradients == nullptr ? 0 : num_input_gradients},
-          .rows = rows};
-}
-
-bool any_null(std::initializer_list<const void*> pointers) {
-  return std::find(pointers.begin(), pointers.end(), nullptr) != pointers.end();
-}
-
-/// Calls work(), which gives a SessionStatus or a gradc_status; its message is the handle's last
-/// error. No exception leaves it.
-template <class Work>
-gradc_status guarded(gradc_session* handle, std::initializer_list<const void*> arguments,
-                     Work&& work) noexcept {
-  if (handle == nullptr) return GRADC_INVALID_ARGUMENT;
-  const auto keep = [handle](const char* text) noexcept {
-    try {
-      handle->error = text;
-    } catch (...) {
-      handle->error.assign("out of memory", 13);  // short enough to need none
-    }
-    return GRADC_ERROR;
-  };
-  try {
-    if (any_null(arguments)) {
-      handle->error = "error: an argument is NULL\n";
-      return GRADC_INVALID_ARGUMENT;
-    }
-    if constexpr (std::is_same_v<decltype(work()), gradc_status>) {
-      return work();
-    } else {
-      handle->error = work().message;
-      return handle->error.empty() ? GRADC_OK : GRADC_ERROR;
-    }
-  } catch (const std::bad_alloc&) {
-    return keep("out of memory");
-  } catch (const std::exception& failure) {
-    return keep(failure.what());
-  } catch (...) {
-    return keep("an unknown exception");
-  }
-}
 
 /// The bytes of a tensor, or empty with the reason kept as the last error.
 std::span<std::byte> memory_of(gradc_session* handle, const char* name, size_t bytes) {
@@ -235,104 +133,6 @@ gradc_status gradc_session_predict(gradc_session* session, const void* const* in
                                    size_t num_outputs) {
   return guarded(session, {inputs, outputs}, [&]() -> gradc::SessionStatus {
     return session->session->predict({inputs, num_inputs}, {outputs, num_outputs}, rows);
-  });
-}
-
-gradc_status gradc_session_train(gradc_session* session, const gradc_train_options* options,
-                                 double* losses, size_t num_losses, size_t* epochs) {
-  if (epochs != nullptr) *epochs = 0;
-  return guarded(session, {options}, [&]() -> gradc::SessionStatus {
-    const auto text = [](const char* given) { return std::string(given == nullptr ? "" : given); };
-    gradc::TrainOptions train;
-    train.data = text(options->data);
-    train.epochs = options->epochs;
-    if (options->has_validation_split != 0) train.validation_split = options->validation_split;
-    train.weights = text(options->weights);
-    train.out = text(options->out);
-    train.checkpoint = text(options->checkpoint);
-    train.resume = options->resume != 0;
-    train.overwrite = options->overwrite != 0;
-    train.log = text(options->log);
-    std::vector<double> history;
-    gradc::SessionStatus status = session->session->train(train, &history);
-    if (epochs != nullptr) *epochs = history.size();
-    if (losses != nullptr)
-      std::copy_n(history.begin(), std::min(num_losses, history.size()), losses);
-    return status;
-  });
-}
-
-gradc_status gradc_session_gradients(gradc_session* session, const void* const* inputs,
-                                     size_t num_inputs, const void* const* targets,
-                                     size_t num_targets, int64_t rows, float* loss,
-                                     int32_t parameters, void* const* input_gradients,
-                                     size_t num_input_gradients) {
-  return guarded(session, {inputs, targets}, [&]() -> gradc::SessionStatus {
-    return session->session->gradients(
-        {inputs, num_inputs}, {targets, num_targets}, loss,
-        gradient_options(rows, parameters, input_gradients, num_input_gradients));
-  });
-}
-
-gradc_status gradc_session_apply_gradients(gradc_session* session) {
-  return guarded(session, {}, [&] { return session->session->apply_gradients(); });
-}
-
-gradc_status gradc_session_forward(gradc_session* session, const void* const* inputs,
-                                   size_t num_inputs, int64_t rows, void* const* outputs,
-                                   size_t num_outputs) {
-  return guarded(session, {inputs, outputs}, [&]() -> gradc::SessionStatus {
-    return session->session->forward({inputs, num_inputs}, {outputs, num_outputs}, rows);
-  });
-}
-
-gradc_status gradc_session_backward(gradc_session* session, const void* const* inputs,
-                                    size_t num_inputs, const void* const* output_gradients,
-                                    size_t num_output_gradients, int64_t rows, int32_t parameters,
-                                    void* const* input_gradients, size_t num_input_gradients) {
-  return guarded(session, {inputs, output_gradients}, [&]() -> gradc::SessionStatus {
-    return session->session->backward(
-        {inputs, num_inputs}, {output_gradients, num_output_gradients},
-        gradient_options(rows, parameters, input_gradients, num_input_gradients));
-  });
-}
-
-const char* gradc_session_hyperparameter_name(const gradc_session* session, size_t index) {
-  if (session == nullptr) return nullptr;
-  try {
-    const std::vector<std::string> names = session->session->hyperparameters();
-    return index < names.size() ? session->names.insert(names[index]).first->c_str() : nullptr;
-  } catch (...) {
-    return nullptr;
-  }
-}
-
-gradc_status gradc_session_hyperparameter(gradc_session* session, const char* name, double* value) {
-  return guarded(session, {name, value}, [&] {
-    const std::optional<double> found = session->session->hyperparameter(name);
-    if (!found) {
-      session->error = std::string("error: the optimizer has no number \"") + name + "\" to set\n";
-      return GRADC_INVALID_ARGUMENT;
-    }
-    *value = *found;
-    return GRADC_OK;
-  });
-}
-
-gradc_status gradc_session_set_hyperparameter(gradc_session* session, const char* name,
-                                              double value) {
-  return guarded(session, {name}, [&]() -> gradc::SessionStatus {
-    return session->session->set_hyperparameter(name, value);
-  });
-}
-
-gradc_session* gradc_session_another(gradc_session* session, const gradc_options* options,
-                                     int32_t share_weights, char* error, size_t error_size) {
-  return make_handle(error, error_size, [&](gradc::SessionStatus& status) {
-    if (session == nullptr) status.message = "error: the session is NULL\n";
-    return session == nullptr
-               ? nullptr
-               : session->session->another(options_of(options), share_weights != 0, &status);
   });
 }
 

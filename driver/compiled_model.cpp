@@ -73,8 +73,10 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
                                                  TimeReport* times, bool for_hosts) {
   // The training step knows every parameter, state and optimizer slot; the others add inputs and
   // outputs, for which passes need not have run, and the gradients are those of its parameters.
+  // Without a training section hosts may still train by a loss of their own.
   const std::vector<EntryPoint> others =
       model.training ? std::vector{EntryPoint::kEvaluateTail, EntryPoint::kPredict}
+      : for_hosts    ? std::vector{EntryPoint::kForwardTail}
                      : std::vector<EntryPoint>{};
   TimeReport times_of_others;
   Beside building([&] { return graphs_of(model, others, batch, times_of_others); });
@@ -94,9 +96,8 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
   graphs.insert(graphs.begin(), std::move(entry->graph));
   const std::optional<StepGraph> step = step_entry(model);
   if (step && step->graph != nullptr) graphs.push_back(step->graph);
-  OptimizerNumbers numbers;
-  if (for_hosts && model.training)
-    numbers = optimizer_numbers(make_optimizer_spec(model.training->optimizer));
+  NumberTables numbers;
+  if (for_hosts) numbers = number_tables(model);
   auto tables = std::make_unique<ModelTables>(model, batch, graphs, for_hosts ? &numbers : nullptr);
   if (step && step->graph == nullptr) tables->set_step_remark(step->problem);
   for (const std::string& name : tables->ambiguous()) {
@@ -298,6 +299,7 @@ void CompiledModel::take_code(std::unique_ptr<JitProgram> code) {
 }
 
 Result<kernel::Program> CompiledModel::lower(std::span<const EntryPoint> kinds) const {
+  const std::lock_guard lock(compiling_);
   return lower_entries(model_, kinds, *tables_, options_, nullptr);
 }
 

@@ -79,6 +79,7 @@ constexpr std::array<EntryTraits, kNumEntryPoints> kTraits = {{
     gradients_of("outputs_to_inputs_tail", true, false, true, true),
     gradients_of("outputs_to_all", true, true, true, false),
     gradients_of("outputs_to_all_tail", true, true, true, true),
+    {.name = "learning_rate", .builds = EntryKind::kRate},
 }};
 
 const EntryTraits& traits(EntryPoint kind) {
@@ -168,6 +169,15 @@ void prepare_gradients(Graph& graph, EntryPoint kind) {
 void prepare_forward(Graph& graph) {
   keep_outputs(graph, "output/", "output/");
   remove_updates(graph);
+}
+
+/// The learning rate as hosts read it.
+void prepare_rate(Graph& graph) {
+  Builder builder(graph);
+  builder.set_phase(Phase::kUpdate);
+  const Val rate = builder.wrap(graph.outputs().front().value);
+  graph.remove_output(0);
+  graph.add_output(kScheduledRate, cast(rate, DType::kF64).id());
 }
 
 /// Where the passes of an entry run: its names, its options, who lowers its kernels.
@@ -288,6 +298,8 @@ Result<StagedEntry> build_staged(const Model& model, EntryPoint kind, int64_t ba
       prepare_gradients(*result.graph, kind);
     else if (traits(kind).builds == EntryKind::kForward)
       prepare_forward(*result.graph);
+    else if (traits(kind).builds == EntryKind::kRate)
+      prepare_rate(*result.graph);
   }
   // What was differentiated elsewhere has its steps; kernels are named after their rule all the
   // same.

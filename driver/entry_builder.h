@@ -48,9 +48,13 @@ enum class EntryPoint : uint8_t {
   kOutputsToInputs,
   kOutputsToInputsTail,
   kOutputsToAll,
-  kOutputsToAllTail
+  kOutputsToAllTail,
+  kLearningRate
 };
 inline constexpr int kNumEntryPoints = GRADC_RT_ENTRY_COUNT;
+
+/// What the entry kLearningRate gives, f64[].
+inline constexpr const char* kScheduledRate = "number/scheduled_rate";
 
 /// "predict", "train_step_tail", ...
 std::string_view entry_name(EntryPoint kind);
@@ -58,7 +62,7 @@ gradc_rt_entry_kind runtime_entry(EntryPoint kind);
 /// Needs the model's "training" section.
 bool needs_training(EntryPoint kind);
 bool is_tail(EntryPoint kind);
-/// Called by hosts in this process, and by nobody else.
+/// Called by hosts, and by nobody else.
 bool is_for_hosts(EntryPoint kind);
 
 /// The names of PipelineStage, in order.

@@ -171,7 +171,7 @@ HeldNames held_names(const Model& model) {
 
 ModelTables::ModelTables(const Model& model, int64_t batch,
                          std::span<const std::shared_ptr<Graph>> graphs,
-                         const OptimizerNumbers* for_hosts) {
+                         const NumberTables* for_hosts) {
   const HeldNames layers = held_names(model);
   for (const auto& graph : graphs)
     add_inputs(*graph, layers);
@@ -203,6 +203,10 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
     facts_.push_back({keep(fact.name), keep(fact.value)});
   model_.num_facts = static_cast<int64_t>(facts_.size());
   model_.facts = facts_.data();
+  model_.num_hyperparameters = static_cast<int64_t>(hyperparameters_.size());
+  model_.hyperparameters = hyperparameters_.data();
+  model_.num_numbers = static_cast<int64_t>(read_numbers_.size());
+  model_.numbers = read_numbers_.data();
 }
 
 const char* TextPool::keep(std::string_view text) {
@@ -319,7 +323,7 @@ void ModelTables::add_gradients(const Graph& graph) {
 }
 
 /// Inputs and outputs of the entries that hosts alone call.
-void ModelTables::add_for_hosts(const OptimizerNumbers& numbers) {
+void ModelTables::add_for_hosts(const NumberTables& numbers) {
   const std::vector<gradc_rt_tensor> known = tensors_;
   for (const gradc_rt_tensor& tensor : known) {
     const bool input = tensor.kind == GRADC_RT_INPUT;
@@ -331,10 +335,17 @@ void ModelTables::add_for_hosts(const OptimizerNumbers& numbers) {
     add((input ? kInputGradient : kOutputGradient) + short_name,
         input ? GRADC_RT_INPUT_GRADIENT : GRADC_RT_OUTPUT_GRADIENT, {dtype, shape}, nullptr);
   }
-  if (numbers.names.empty()) return;
-  add(std::string(kNumberInput) + kRateNumber, GRADC_RT_NUMBER, {DType::kF64, {}}, nullptr);
-  for (const auto& [name, value] : numbers.inputs)
-    add(name, GRADC_RT_NUMBER, {DType::kF64, {}}, nullptr);
+  const TensorType scalar = {DType::kF64, {}};
+  for (const NumberTables::Setting& setting : numbers.settings) {
+    hyperparameters_.push_back(setting.row);
+    hyperparameters_.back().name = keep(setting.name);
+  }
+  for (const NumberTables::Input& input : numbers.inputs) {
+    read_numbers_.push_back(input.row);
+    read_numbers_.back().tensor = static_cast<int64_t>(tensors_.size());
+    add(input.name, GRADC_RT_NUMBER, scalar, nullptr);
+  }
+  if (!hyperparameters_.empty()) add(kScheduledRate, GRADC_RT_NUMBER, scalar, nullptr);
 }
 
 void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,

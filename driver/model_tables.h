@@ -3,10 +3,10 @@
 // the table.
 #pragma once
 
+#include "driver/number_tables.h"
 #include "frontend/model.h"
 #include "ir/graph.h"
 #include "passes/index_ranges.h"
-#include "passes/optimizer_numbers.h"
 #include "runtime/model_abi.h"
 
 #include <cstdint>
@@ -48,7 +48,7 @@ class ModelTables {
   /// with training the gradients of the first graph's parameters; batch is the graphs' batch size.
   /// `for_hosts` adds what the entries of hosts have: all gradients, and the optimizer's numbers.
   ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs,
-              const OptimizerNumbers* for_hosts = nullptr);
+              const NumberTables* for_hosts = nullptr);
   ModelTables(const ModelTables&) = delete;
   ModelTables& operator=(const ModelTables&) = delete;
 
@@ -76,7 +76,7 @@ class ModelTables {
   void add_inputs(const Graph& graph, const HeldNames& layers);
   void add_outputs(const Graph& graph);
   void add_gradients(const Graph& graph);
-  void add_for_hosts(const OptimizerNumbers& numbers);
+  void add_for_hosts(const NumberTables& numbers);
   void link_scores(const Model& model);
   void add_data_rule(gradc_rt_tensor& tensor, const Model& model,
                      std::span<const IndexRanges> entries);
@@ -91,6 +91,8 @@ class ModelTables {
   std::vector<gradc_rt_tensor> tensors_;
   std::vector<gradc_rt_entry> entries_;
   std::vector<gradc_rt_fact> facts_;
+  std::vector<gradc_rt_hyperparameter> hyperparameters_;
+  std::vector<gradc_rt_number> read_numbers_;
   TextPool texts_;
   std::deque<gradc_rt_initializer> initializers_;
   std::deque<gradc_rt_data> data_rules_;

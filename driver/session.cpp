@@ -18,10 +18,6 @@ constexpr std::array<gradc_rt_tensor_kind, 12> kKinds = {
     GRADC_RT_LOSS,      GRADC_RT_METRIC,         GRADC_RT_GRADIENT,
     GRADC_RT_CARRIED,   GRADC_RT_INPUT_GRADIENT, GRADC_RT_OUTPUT_GRADIENT};
 
-const char* or_null(const std::string& text) {
-  return text.empty() ? nullptr : text.c_str();
-}
-
 }  // namespace
 
 SessionImpl::SessionImpl(std::shared_ptr<LiveModel> live, std::shared_ptr<LiveModel> weights,
@@ -31,7 +27,6 @@ SessionImpl::SessionImpl(std::shared_ptr<LiveModel> live, std::shared_ptr<LiveMo
       model_(*live_->model),
       instance_(*live_->instance),
       foreign_{model_},
-      numbers_(model_.model()),
       options_(options) {
   instance_.set_checked(options.checked);
   instance_.set_weights_reader(weights_reader(foreign_));
@@ -71,7 +66,7 @@ std::vector<TensorInfo> SessionImpl::tensors() const {
 SessionStatus SessionImpl::step(std::span<const void* const> inputs,
                                 std::span<const void* const> targets, float* loss, int64_t rows) {
   return use([&]() -> SessionStatus {
-    rows = rows == 0 ? batch_size() : rows;
+    rows = rows_of(rows);
     const gradc_rt_entry_kind entry =
         rows == batch_size() ? instance_.step_entry() : instance_.tail_entry();
     const SessionStatus status = prepare(static_cast<EntryPoint>(entry), inputs, targets);
@@ -89,7 +84,7 @@ SessionStatus SessionImpl::evaluate(std::span<const void* const> inputs,
           !status.ok())
         return status;
     }
-    rows = rows == 0 ? batch_size() : rows;
+    rows = rows_of(rows);
     rt::ScoreSums sums;
     sums.begin(instance_);
     const SessionStatus status = in_batches(rows, [&](int64_t first, int64_t count) {
@@ -120,7 +115,7 @@ SessionStatus SessionImpl::predict(std::span<const void* const> inputs,
     SessionStatus status = check_count(GRADC_RT_OUTPUT, "outputs", outputs.size());
     if (status.ok()) status = prepare(EntryPoint::kPredict, inputs, {});
     if (!status.ok()) return status;
-    return in_batches(rows == 0 ? batch_size() : rows, [&](int64_t first, int64_t count) {
+    return in_batches(rows_of(rows), [&](int64_t first, int64_t count) {
       const auto in = at_row(GRADC_RT_INPUT, inputs, first);
       const auto out = at_row(GRADC_RT_OUTPUT, outputs, first);
       return from_library(gradc_rt_predict(handle(), in.data(), count, out.data()));
@@ -128,41 +123,11 @@ SessionStatus SessionImpl::predict(std::span<const void* const> inputs,
   });
 }
 
-SessionStatus SessionImpl::train(const TrainOptions& options, std::vector<double>* history) {
-  return use([&]() -> SessionStatus {
-    rt::TrainCommand command;
-    command.data.spec = rt::Str(options.data.c_str());
-    command.epochs = options.epochs > 0 ? options.epochs : -1;
-    command.validation_split = options.validation_split;
-    command.has_seed = true;
-    command.seed = instance_.seed();
-    command.weights = or_null(options.weights);
-    command.out = or_null(options.out);
-    command.checkpoint = or_null(options.checkpoint);
-    command.resume = options.resume;
-    command.overwrite = options.overwrite;
-    command.log = or_null(options.log);
-    command.quiet = true;
-    command.handle_signals = false;
-    command.user = history;
-    command.on_epoch = [](void* user, const rt::EpochReport& report) {
-      if (user != nullptr) static_cast<std::vector<double>*>(user)->push_back(report.scores.loss);
-    };
-    rt::TrainResult result;
-    return from_status(rt::run_train(instance_, command, &result));
-  });
-}
-
 std::span<std::byte> SessionImpl::tensor_memory(const std::string& name) {
-  const int64_t index = instance_.find(name.c_str());
-  if (index < 0) return {};
-  const gradc_rt_tensor& tensor = instance_.tensor(static_cast<size_t>(index));
-  const bool lasting = tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
-                       tensor.kind == GRADC_RT_OPTIMIZER_STATE || tensor.kind == GRADC_RT_CARRIED;
-  const bool gradient = tensor.kind == GRADC_RT_GRADIENT;
-  if (!lasting && !(gradient && instance_.ensure_tensors(GRADC_RT_GRADIENT).ok())) return {};
-  return {static_cast<std::byte*>(instance_.data(static_cast<size_t>(index))),
-          static_cast<size_t>(tensor.bytes)};
+  size_t bytes = 0;
+  auto* const memory =
+      static_cast<std::byte*>(gradc_rt_tensor_memory(handle(), name.c_str(), &bytes));
+  return {memory, bytes};
 }
 
 std::span<float> SessionImpl::parameter(const std::string& name) {
@@ -282,19 +247,14 @@ std::unique_ptr<Session> SessionImpl::make(std::shared_ptr<CompiledModel> model,
                                            const SessionOptions& options, SessionStatus* status) {
   std::unique_ptr<Session> result;
   SessionStatus made = protect([&]() -> SessionStatus {
+    const auto live = std::make_shared<LiveModel>(model, options.run);
     rt::InstanceOptions instance_options;
     instance_options.threads = options.threads;
+    instance_options.host_threads = live->host_threads();
     if (weights != nullptr) instance_options.weights_of = weights->instance;
-    rt::Instance* instance = nullptr;
-    const rt::Status created = model->create_instance(instance_options, &instance);
+    const rt::Status created = model->create_instance(instance_options, &live->instance);
     if (!created.ok()) return from_status(created);
-    std::shared_ptr<LiveModel> live;
-    try {
-      live = std::make_shared<LiveModel>(model, instance);
-    } catch (...) {
-      rt::Instance::destroy(instance);
-      throw;
-    }
+    rt::Instance* const instance = live->instance;
     const uint64_t otherwise =
         weights != nullptr ? weights->instance->seed() : model->runtime_model().training.seed;
     const uint64_t seed = options.has_seed ? options.seed : otherwise;
@@ -323,6 +283,12 @@ std::unique_ptr<Session> make_session(const SessionOptions& options, SessionStat
     SourceSet sources;
     CompileOptions compile;
     compile.batch_size = options.batch_size;
+    auto target = TargetInfo::host_as(options.cpu);
+    if (!target.ok()) return failed(render_diagnostics(target.diagnostics(), sources));
+    compile.target = target.take();
+    if (options.memory_budget < 0)
+      return failed(fmt::format("error: the memory budget is {} bytes\n", options.memory_budget));
+    if (options.memory_budget > 0) compile.memory_budget_bytes = options.memory_budget;
     if (options.cache) compile.cache = DiskCache::of_user();
     compile.for_hosts = true;
     Result<std::unique_ptr<CompiledModel>> model = open(compile, sources);

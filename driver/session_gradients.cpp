@@ -1,42 +1,13 @@
 // What a host trains by itself with: gradients, losses of its own, the optimizer's step and
 // numbers; and sessions of one compiled model.
 #include "driver/session_impl.h"
-#include "runtime/host_calls.h"
-#include "runtime/monitor.h"
 
 namespace gradc {
 
-namespace {
-
-/// The entry behind one of gradients of parameters: its tail is between them.
-EntryPoint behind(EntryPoint to_parameters, int further) {
-  return static_cast<EntryPoint>(static_cast<int>(to_parameters) + further);
-}
-constexpr int kToInputs = 2, kToAll = 4;
-
-}  // namespace
-
-SessionStatus SessionImpl::run_gradients(EntryPoint to_parameters,
-                                         std::span<const void* const> inputs,
-                                         std::span<const void* const> targets,
-                                         std::span<const void* const> output_gradients,
-                                         const GradientOptions& options) {
-  if (!options.parameters && options.inputs.empty())
-    return failed("error: gradients of nothing are asked for\n");
-  if (!options.inputs.empty()) {
-    SessionStatus status = check_count(GRADC_RT_INPUT_GRADIENT, "buffers for gradients of inputs",
-                                       options.inputs.size());
-    if (!status.ok()) return status;
-  }
-  const int further = options.inputs.empty() ? 0 : options.parameters ? kToAll : kToInputs;
-  const EntryPoint entry = behind(to_parameters, further);
-  rt::HostBatch batch;
-  batch.inputs = inputs.data();
-  batch.targets = targets.data();
-  batch.output_gradients = output_gradients.data();
-  batch.input_gradients = options.inputs.data();
-  batch.rows = options.rows == 0 ? batch_size() : options.rows;
-  return from_status(rt::run_host_batch(instance_, runtime_entry(entry), batch));
+SessionStatus SessionImpl::check_gradients(const GradientOptions& options) const {
+  if (options.inputs.empty()) return {};
+  return check_count(GRADC_RT_INPUT_GRADIENT, "buffers for gradients of inputs",
+                     options.inputs.size());
 }
 
 SessionStatus SessionImpl::gradients(std::span<const void* const> inputs,
@@ -44,12 +15,11 @@ SessionStatus SessionImpl::gradients(std::span<const void* const> inputs,
                                      const GradientOptions& options) {
   return use([&]() -> SessionStatus {
     SessionStatus status = check_lists(EntryPoint::kLossToParameters, inputs, targets);
-    if (status.ok())
-      status = run_gradients(EntryPoint::kLossToParameters, inputs, targets, {}, options);
-    if (!status.ok() || loss == nullptr) return status;
-    const int64_t index = instance_.nth(GRADC_RT_LOSS, 0);
-    *loss = static_cast<float>(instance_.scalar(static_cast<size_t>(index)));
-    return status;
+    if (status.ok()) status = check_gradients(options);
+    if (!status.ok()) return status;
+    return from_library(gradc_rt_gradients(handle(), inputs.data(), targets.data(),
+                                           rows_of(options.rows), loss, options.parameters,
+                                           asked_for(options.inputs)));
   });
 }
 
@@ -59,11 +29,7 @@ SessionStatus SessionImpl::forward(std::span<const void* const> inputs,
     SessionStatus status = check_lists(EntryPoint::kForward, inputs, {});
     if (status.ok()) status = check_count(GRADC_RT_OUTPUT, "outputs", outputs.size());
     if (!status.ok()) return status;
-    rt::HostBatch batch;
-    batch.inputs = inputs.data();
-    batch.outputs = outputs.data();
-    batch.rows = rows == 0 ? batch_size() : rows;
-    return from_status(rt::run_host_batch(instance_, GRADC_RT_FORWARD, batch));
+    return from_library(gradc_rt_forward(handle(), inputs.data(), rows_of(rows), outputs.data()));
   });
 }
 
@@ -75,40 +41,39 @@ SessionStatus SessionImpl::backward(std::span<const void* const> inputs,
     if (status.ok())
       status =
           check_count(GRADC_RT_OUTPUT_GRADIENT, "gradients of outputs", output_gradients.size());
+    if (status.ok()) status = check_gradients(options);
     if (!status.ok()) return status;
-    return run_gradients(EntryPoint::kOutputsToParameters, inputs, {}, output_gradients, options);
+    return from_library(gradc_rt_backward(handle(), inputs.data(), output_gradients.data(),
+                                          rows_of(options.rows), options.parameters,
+                                          asked_for(options.inputs)));
   });
-}
-
-SessionStatus SessionImpl::write_numbers() {
-  const rt::Status status = instance_.ensure_tensors(GRADC_RT_NUMBER);
-  if (status.ok()) numbers_.write(instance_);
-  return from_status(status);
 }
 
 SessionStatus SessionImpl::apply_gradients() {
   return use([&]() -> SessionStatus {
-    SessionStatus status;
-    if (!instance_.is_prepared(GRADC_RT_APPLY_GRADIENTS)) {
-      status = prepare(EntryPoint::kApplyGradients);
-      if (status.ok()) status = write_numbers();
-    }
-    if (status.ok()) instance_.run(GRADC_RT_APPLY_GRADIENTS);
-    return status;
+    SessionStatus status = prepare(EntryPoint::kApplyGradients);
+    return status.ok() ? from_library(gradc_rt_apply_gradients(handle())) : status;
   });
 }
 
+std::vector<std::string> SessionImpl::hyperparameters() const {
+  std::vector<std::string> names;
+  const gradc_rt_model& model = instance_.model();
+  for (int64_t i = 0; const char* name = gradc_rt_hyperparameter_name(&model, i); ++i)
+    names.emplace_back(name);
+  return names;
+}
+
 std::optional<double> SessionImpl::hyperparameter(const std::string& name) const {
-  return numbers_.value(name, instance_.iteration(), rt::rate_factor(instance_));
+  double value = 0.0;
+  if (gradc_rt_get_hyperparameter(handle(), name.c_str(), &value) != GRADC_RT_OK)
+    return std::nullopt;
+  return value;
 }
 
 SessionStatus SessionImpl::set_hyperparameter(const std::string& name, double value) {
   return use([&]() -> SessionStatus {
-    const Status set = numbers_.set(name, value);
-    if (!set.ok()) return failed(render_diagnostics(set.diagnostics(), SourceSet()));
-    SessionStatus status = write_numbers();
-    if (status.ok()) instance_.set_tuned(true);
-    return status;
+    return from_library(gradc_rt_set_hyperparameter(handle(), name.c_str(), value));
   });
 }
 

@@ -1,10 +1,10 @@
 // A Session over a CompiledModel and an Instance of the runtime. What every host does is in
-// session.cpp, gradients and the optimizer's numbers in session_gradients.cpp.
+// session.cpp, gradients and the optimizer's numbers in session_gradients.cpp, training from files
+// in session_train.cpp, what a session says of its code in session_report.cpp.
 #pragma once
 
 #include "driver/compiled_model.h"
 #include "driver/foreign_weights.h"
-#include "driver/hyperparameters.h"
 #include "driver/runtime_status.h"
 #include "gradc/session.h"
 #include "runtime/instance.h"
@@ -25,13 +25,29 @@
 
 namespace gradc {
 
-inline SessionStatus failed(std::string message) {
-  return {std::move(message)};
+inline SessionStatus failed(std::string message, SessionCode code = SessionCode::kError) {
+  return {std::move(message), code};
+}
+
+inline SessionCode code_of(rt::Code code) {
+  switch (code) {
+    case rt::Code::kOk:
+      return SessionCode::kOk;
+    case rt::Code::kUserError:
+    case rt::Code::kUsage:
+    case rt::Code::kStopped:
+      return SessionCode::kError;
+    case rt::Code::kOutOfMemory:
+      return SessionCode::kOutOfMemory;
+    case rt::Code::kInternal:
+      return SessionCode::kInternal;
+  }
+  return SessionCode::kInternal;
 }
 
 inline SessionStatus from_status(const rt::Status& status) {
   if (status.ok()) return {};
-  return failed(fmt::format("error: {}\n", status.text.c_str()));
+  return failed(fmt::format("error: {}\n", status.text.c_str()), code_of(status.code));
 }
 
 /// What ran out or broke on the way, as a status: nothing is thrown at a host. The texts are short
@@ -41,26 +57,38 @@ SessionStatus protect(Work&& work) {
   try {
     return work();
   } catch (const std::bad_alloc&) {
-    return {"out of memory"};
+    return failed("out of memory", SessionCode::kOutOfMemory);
   } catch (const std::exception& failure) {
     try {
-      return failed(fmt::format("internal error: {}\n", failure.what()));
+      return failed(fmt::format("internal error: {}\n", failure.what()), SessionCode::kInternal);
     } catch (...) {
-      return {"internal error"};
+      return failed("internal error", SessionCode::kInternal);
     }
   }
 }
 
-/// An instance with the model that its code is of, which sessions may share.
+/// An instance with the model that its code is of, which sessions may share, and the threads that
+/// run it.
 struct LiveModel {
-  LiveModel(std::shared_ptr<CompiledModel> compiled, rt::Instance* made)
-      : model(std::move(compiled)), instance(made) {}
+  explicit LiveModel(std::shared_ptr<CompiledModel> compiled, RunOnThreads threads)
+      : model(std::move(compiled)), run(std::move(threads)) {}
   ~LiveModel() { rt::Instance::destroy(instance); }
   LiveModel(const LiveModel&) = delete;
   LiveModel& operator=(const LiveModel&) = delete;
 
+  /// The host's threads as the runtime calls them; none where there are none.
+  rt::HostThreads host_threads() {
+    if (!run) return {};
+    return {[](void* user, void (*work)(void*, int32_t), void* argument, int32_t threads) {
+              static_cast<LiveModel*>(user)->run(
+                  threads, [work, argument](int thread) { work(argument, thread); });
+            },
+            this};
+  }
+
   std::shared_ptr<CompiledModel> model;
-  rt::Instance* instance;
+  RunOnThreads run;
+  rt::Instance* instance = nullptr;
 };
 
 class SessionImpl final : public Session {
@@ -95,7 +123,10 @@ class SessionImpl final : public Session {
                          std::span<const void* const> output_gradients,
                          const GradientOptions& options) override;
   SessionStatus apply_gradients() override;
-  std::vector<std::string> hyperparameters() const override { return numbers_.names(); }
+  std::string dump(const std::string& stage, const std::string& entry,
+                   SessionStatus* status) override;
+  std::string profile(double seconds, SessionStatus* status) override;
+  std::vector<std::string> hyperparameters() const override;
   std::optional<double> hyperparameter(const std::string& name) const override;
   SessionStatus set_hyperparameter(const std::string& name, double value) override;
   std::unique_ptr<Session> another(const SessionOptions& options, bool share_weights,
@@ -121,7 +152,8 @@ class SessionImpl final : public Session {
   template <class Work>
   SessionStatus use(Work&& work) {
     return protect([&]() -> SessionStatus {
-      if (!instance_.usable()) return failed("error: " + std::string(kForked) + "\n");
+      if (!instance_.usable())
+        return failed("error: " + std::string(kForked) + "\n", SessionCode::kAfterFork);
       return work();
     });
   }
@@ -164,20 +196,22 @@ class SessionImpl final : public Session {
   SessionStatus check_lists(EntryPoint kind, std::span<const void* const> inputs,
                             std::span<const void* const> targets) const;
   SessionStatus check_count(gradc_rt_tensor_kind kind, const char* what, size_t given) const;
-  /// The gradients that the options ask for, by the entry for parameters alone, for inputs alone
-  /// (two further), or for both (four further).
-  SessionStatus run_gradients(EntryPoint to_parameters, std::span<const void* const> inputs,
-                              std::span<const void* const> targets,
-                              std::span<const void* const> output_gradients,
-                              const GradientOptions& options);
-  /// The optimizer's numbers are where the entries that read them expect them.
-  SessionStatus write_numbers();
+  SessionStatus check_gradients(const GradientOptions& options) const;
+  int64_t rows_of(int64_t rows) const { return rows == 0 ? batch_size() : rows; }
+  /// No buffers: not asked for.
+  static void* const* asked_for(std::span<void* const> buffers) {
+    return buffers.empty() ? nullptr : buffers.data();
+  }
 
   /// The library's functions on the same instance: what a compiled library exports.
   gradc_rt_handle* handle() const { return reinterpret_cast<gradc_rt_handle*>(&instance_); }
   SessionStatus from_library(int status) const {
     if (status == GRADC_RT_OK) return {};
-    return failed(fmt::format("error: {}\n", gradc_rt_last_error(handle())));
+    const SessionCode code = status == GRADC_RT_OUT_OF_MEMORY ? SessionCode::kOutOfMemory
+                             : status == GRADC_RT_INTERNAL    ? SessionCode::kInternal
+                             : status == GRADC_RT_AFTER_FORK  ? SessionCode::kAfterFork
+                                                              : SessionCode::kError;
+    return failed(fmt::format("error: {}\n", gradc_rt_last_error(handle())), code);
   }
 
   static constexpr const char* kForked =
@@ -189,7 +223,6 @@ class SessionImpl final : public Session {
   CompiledModel& model_;
   rt::Instance& instance_;
   ForeignWeights foreign_;
-  Hyperparameters numbers_;
   SessionOptions options_;
 };
 

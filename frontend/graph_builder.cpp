@@ -62,6 +62,10 @@ class EntryBuilder {
     if (request_.kind == EntryKind::kUpdate) refuse_rows(sink);
     if (sink.has_errors()) return Failure(sink.take());
     if (request_.kind == EntryKind::kUpdate) return build_update();
+    if (request_.kind == EntryKind::kRate) {
+      build_learning_rate();
+      return EntryGraph{graph_, {}};
+    }
     add_inputs();
     add_parameters();
     for (const Call& call : model_.calls)
@@ -461,17 +465,8 @@ class EntryBuilder {
     const Component& schedule = *model_.training->optimizer.options.component("learning_rate");
     locate(schedule.place);
     builder_.set_phase(Phase::kUpdate);
-    Val step = cast(iteration(), DType::kF64);
-    if (const int64_t steps = accumulated_steps(model_.training->optimizer); steps > 1)
-      step = builder_.add(Op::kFloor, {step / static_cast<double>(steps)});
-    Val scheduled = build_schedule(schedule, step);
-    if (model_.training->reduce_on_plateau) {
-      InitSpec one;
-      one.kind = "ones";
-      scheduled = scheduled * builder_.input(InputKind::kState, {DType::kF64, {}}, kRateFactorInput,
-                                             "rate_factor", one);
-    }
-    const Val rate = cast(scheduled, DType::kF32);
+    const Val rate =
+        cast(rate_of_step(*model_.training, cast(iteration(), DType::kF64)), DType::kF32);
     graph_->set_name_hint(rate.id(), "learning_rate");
     graph_->add_output(kLearningRateOutput, rate.id());
     builder_.set_phase(Phase::kForward);

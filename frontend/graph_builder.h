@@ -29,6 +29,7 @@ enum class EntryKind : uint8_t {
   kTrain,     ///< loss and metrics in training mode, learning rate, updates of moving averages
   kForward,   ///< outputs in training mode, updates of moving averages
   kUpdate,    ///< learning rate, and as each parameter's gradient an input of its name
+  kRate,      ///< learning rate alone
 };
 
 struct EntryRequest {
@@ -43,8 +44,8 @@ struct EntryGraph {
   OptimizerSpec optimizer;  ///< kTrain only
 };
 
-/// Builds one entry. Errors: a batch size that makes a tensor too large, evaluate, train or update
-/// of a model without "training", an update of a parameter that is trained by rows. The graph
+/// Builds one entry. Errors: a batch size that makes a tensor too large, evaluate, train, update or
+/// rate of a model without "training", an update of a parameter that is trained by rows. The graph
 /// verifies.
 Result<EntryGraph> build_entry_graph(const Model& model, const EntryRequest& request);
 

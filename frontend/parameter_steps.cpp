@@ -1,6 +1,7 @@
 #include "frontend/parameter_steps.h"
 
 #include "frontend/families.h"
+#include "ir/optimizer_spec.h"
 
 #include <algorithm>
 #include <cctype>
@@ -58,6 +59,19 @@ bool decays(const Component& optimizer, const Layer& layer, const ParameterSpec&
 int64_t accumulated_steps(const Component& optimizer) {
   constexpr const char* kSteps = "gradient_accumulation_steps";
   return optimizer.options.has(kSteps) ? optimizer.options.integer(kSteps) : 1;
+}
+
+Val rate_of_step(const Training& training, Val iteration) {
+  Builder& builder = iteration.builder();
+  const int64_t steps = accumulated_steps(training.optimizer);
+  const Val update =
+      steps > 1 ? builder.add(Op::kFloor, {iteration / static_cast<double>(steps)}) : iteration;
+  const Val rate = build_schedule(*training.optimizer.options.component("learning_rate"), update);
+  if (!training.reduce_on_plateau) return rate;
+  InitSpec one;
+  one.kind = "ones";
+  return rate *
+         builder.input(InputKind::kState, {DType::kF64, {}}, kRateFactorInput, "rate_factor", one);
 }
 
 std::optional<AverageOptions> average_options(const Component& optimizer) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "frontend/model.h"
+#include "ir/builder.h"
 #include "ir/step_rule.h"
 
 #include <optional>
@@ -25,6 +26,10 @@ bool decays(const Component& optimizer, const Layer& layer, const ParameterSpec&
 
 /// How many steps make one update; 1: each makes its own.
 int64_t accumulated_steps(const Component& optimizer);
+
+/// The rate of the step of that number (f64[]) as the schedule has it, f64[]: of the update that it
+/// belongs to, times what a plateau made of it.
+Val rate_of_step(const Training& training, Val iteration);
 
 /// Moving averages of the parameters ("use_ema").
 struct AverageOptions {

@@ -31,8 +31,10 @@ struct Observer {
 
 bool observe_step(void* user, const StepReport& report) {
   Observer* observer = static_cast<Observer*>(user);
-  if (!observer->command->quiet) observer->progress->step(report);
-  return !observer->signals->noted();
+  const TrainCommand& command = *observer->command;
+  if (!command.quiet) observer->progress->step(report);
+  const bool goes_on = command.on_step == nullptr || command.on_step(command.user, report);
+  return goes_on && !observer->signals->noted();
 }
 
 Status observe_begin(void* user, const BeginReport& report) {
@@ -54,14 +56,12 @@ Status observe_begin(void* user, const BeginReport& report) {
   return {};
 }
 
-void observe_epoch(void* user, const EpochReport& report) {
+bool observe_epoch(void* user, const EpochReport& report) {
   Observer* observer = static_cast<Observer*>(user);
-  if (!observer->command->quiet) observer->progress->epoch(report);
-  if (observer->command->log != nullptr)
-    observer->log.write(epoch_json(*observer->instance, report));
-  if (observer->command->on_epoch != nullptr) {
-    observer->command->on_epoch(observer->command->user, report);
-  }
+  const TrainCommand& command = *observer->command;
+  if (!command.quiet) observer->progress->epoch(report);
+  if (command.log != nullptr) observer->log.write(epoch_json(*observer->instance, report));
+  return command.on_epoch == nullptr || command.on_epoch(command.user, report);
 }
 
 struct TrainData {

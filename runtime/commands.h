@@ -26,7 +26,9 @@ struct TrainCommand {
   bool quiet = false;          // no progress, no results (library use)
   Warnings warnings;           // those that are silenced
   bool handle_signals = true;  // SIGINT, SIGTERM and SIGHUP stop after the step; files are written
-  void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
+  /// Of a host, after every step and epoch; false stops training as a signal does. May be NULL.
+  bool (*on_step)(void* user, const StepReport& report) = nullptr;
+  bool (*on_epoch)(void* user, const EpochReport& report) = nullptr;
   void* user = nullptr;
 };
 

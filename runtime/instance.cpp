@@ -1,9 +1,9 @@
-// Memory layout of an instance, in one block: the object, slot tables, statistics, the pointers of
-// entries' arguments, tensors, arena, scratch; each part aligned to GRADC_RT_ALIGNMENT. Gradient
-// tensors are placed only when the model has a gradients entry.
+// Memory layout of an instance, in one block: the object, slot tables, statistics, the optimizer's
+// numbers, the pointers of entries' arguments, tensors, arena, scratch; each part aligned to
+// GRADC_RT_ALIGNMENT. Tensors that only some entries have are placed when one of those is there.
 #include "runtime/instance.h"
 
-#include "runtime/initializers.h"
+#include "runtime/hyperparameters.h"
 #include "runtime/processor.h"
 #include "runtime/program.h"
 
@@ -27,24 +27,7 @@ bool is_weight(const gradc_rt_tensor& tensor) {
          tensor.kind == GRADC_RT_OPTIMIZER_STATE;
 }
 
-/// Not in the block: gradients, unless the entry that gives them is compiled before; tensors of the
-/// step and of hosts' entries always wait for prepare(), as only some programs have them; weights
-/// of another instance.
-bool is_elsewhere(const gradc_rt_tensor& tensor, bool gradients, bool shares) {
-  switch (tensor.kind) {
-    case GRADC_RT_GRADIENT:
-      return !gradients;
-    case GRADC_RT_STEP:
-    case GRADC_RT_INPUT_GRADIENT:
-    case GRADC_RT_OUTPUT_GRADIENT:
-    case GRADC_RT_NUMBER:
-      return true;
-    default:
-      return shares && is_weight(tensor);
-  }
-}
-
-/// Whether an entry has tensors of a kind that is_elsewhere.
+/// Whether an entry has tensors of a kind that not all have.
 bool has_tensors(gradc_rt_entry_kind entry, gradc_rt_tensor_kind kind) {
   const bool of_gradients =
       entry >= GRADC_RT_LOSS_TO_PARAMETERS && entry <= GRADC_RT_OUTPUTS_TO_ALL_TAIL;
@@ -58,11 +41,42 @@ bool has_tensors(gradc_rt_entry_kind entry, gradc_rt_tensor_kind kind) {
     case GRADC_RT_OUTPUT_GRADIENT:
       return of_gradients && entry >= GRADC_RT_OUTPUTS_TO_PARAMETERS;
     case GRADC_RT_NUMBER:
-      return entry >= GRADC_RT_TUNED_STEP && entry <= GRADC_RT_APPLY_GRADIENTS;
+      return entry == GRADC_RT_LEARNING_RATE ||
+             (entry >= GRADC_RT_TUNED_STEP && entry <= GRADC_RT_APPLY_GRADIENTS);
     case GRADC_RT_STEP:
       return entry == GRADC_RT_STEP_ENTRY;
     default:
       return false;
+  }
+}
+
+/// A host compiles its entries when it calls them: prepare() takes memory for them then. The
+/// entries of a compiled library are all there, and nothing is taken later.
+bool comes_later(const gradc_rt_model& model, gradc_rt_entry_kind entry) {
+  return model.ensure_entry != nullptr && entry >= GRADC_RT_TUNED_STEP;
+}
+
+/// Not in the block: weights of another instance; tensors that only some entries have, unless one
+/// of those is compiled before. Those of the step always wait for prepare(), for only programs that
+/// generate have them.
+bool is_elsewhere(const gradc_rt_model& model, const gradc_rt_tensor& tensor, bool shares) {
+  const auto kind = static_cast<gradc_rt_tensor_kind>(tensor.kind);
+  switch (kind) {
+    case GRADC_RT_STEP:
+      return true;
+    case GRADC_RT_GRADIENT:
+    case GRADC_RT_INPUT_GRADIENT:
+    case GRADC_RT_OUTPUT_GRADIENT:
+    case GRADC_RT_NUMBER:
+      for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
+        const auto entry = static_cast<gradc_rt_entry_kind>(e);
+        if (model.entries[e].compiled != 0 && !comes_later(model, entry) &&
+            has_tensors(entry, kind))
+          return false;
+      }
+      return true;
+    default:
+      return shares && is_weight(tensor);
   }
 }
 
@@ -77,9 +91,10 @@ size_t pointer_bytes(const gradc_rt_entry& entry) {
   return (static_cast<size_t>(entry.num_arguments) + 1) * sizeof(void*);
 }
 
-/// Entries of hosts are prepared by prepare() alone, which takes memory for their tensors too.
 size_t block_pointer_bytes(const gradc_rt_model& model, int entry) {
-  return entry >= GRADC_RT_TUNED_STEP ? 0 : pointer_bytes(model.entries[entry]);
+  return comes_later(model, static_cast<gradc_rt_entry_kind>(entry))
+             ? 0
+             : pointer_bytes(model.entries[entry]);
 }
 
 int64_t statistics_count(const gradc_rt_tensor& tensor) {
@@ -95,6 +110,7 @@ struct Instance::Layout {
   size_t own_slots = 0;
   size_t statistics = 0;
   size_t statistics_values = 0;
+  size_t hyperparameters = 0;
   size_t pointers = 0;
   size_t tensors = 0;
   size_t arena = 0;
@@ -122,13 +138,13 @@ Instance::Layout Instance::plan(const gradc_rt_model& model, int32_t threads, bo
   for (size_t i = 0; i < num_tensors; ++i)
     values += 2 * static_cast<size_t>(statistics_count(model.tensors[i]));
   layout.statistics_values = take(values * sizeof(double));
+  layout.hyperparameters = take(static_cast<size_t>(model.num_hyperparameters) * sizeof(double));
   layout.pointers = at;
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e)
     take(block_pointer_bytes(model, e));
   layout.tensors = at;
-  const bool gradients = model.entries[GRADC_RT_GRADIENTS].compiled != 0;
   for (size_t i = 0; i < num_tensors; ++i) {
-    if (!is_elsewhere(model.tensors[i], gradients, shares))
+    if (!is_elsewhere(model, model.tensors[i], shares))
       take(static_cast<size_t>(model.tensors[i].bytes));
   }
   for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
@@ -161,18 +177,23 @@ void Instance::place(const Layout& layout, char* base) {
     if (bytes > 0) entries_[e].pointers = reinterpret_cast<void**>(next);
     next += align_up(bytes);
   }
+  hyperparameters_ = reinterpret_cast<double*>(base + layout.hyperparameters);
+  for (int64_t i = 0; i < model_->num_hyperparameters; ++i)
+    hyperparameters_[i] = model_->hyperparameters[i].value;
   next = base + layout.tensors;
-  const bool gradients = model_->entries[GRADC_RT_GRADIENTS].compiled != 0;
+  bool has_numbers = false;
   for (size_t i = 0; i < num_tensors(); ++i) {
     DataStatistics* statistics = new (static_cast<void*>(&statistics_[i])) DataStatistics;
     statistics->count = statistics_count(tensor(i));
     statistics->mean = values;
     statistics->std = values + statistics->count;
     values += 2 * statistics->count;
-    if (is_elsewhere(tensor(i), gradients, shares_)) continue;
+    if (is_elsewhere(*model_, tensor(i), shares_)) continue;
     slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = next;
     next += align_up(static_cast<size_t>(tensor(i).bytes));
+    has_numbers = has_numbers || tensor(i).kind == GRADC_RT_NUMBER;
   }
+  if (has_numbers) write_numbers(*this);
   arena_ = base + layout.arena;
   arena_bytes_ = layout.arena_bytes;
   scratch_ = base + layout.scratch;
@@ -227,7 +248,9 @@ Status Instance::create(const gradc_rt_model& model, const InstanceOptions& opti
   instance->shares_ = options.weights_of != nullptr;
   instance->place(layout, base);
   if (options.weights_of != nullptr) instance->share(*options.weights_of);
-  Status status = instance->pool_.start(threads);
+  Status status = options.host_threads.run != nullptr
+                      ? instance->pool_.start(threads, options.host_threads)
+                      : instance->pool_.start(threads);
   if (!status.ok()) {
     destroy(instance);
     return status;
@@ -312,7 +335,16 @@ Status Instance::ensure_tensors(gradc_rt_tensor_kind kind) {
     slots_[tensor(i).slot] = own_slots_[tensor(i).slot] = next;
     next += align_up(static_cast<size_t>(tensor(i).bytes));
   }
+  if (kind == GRADC_RT_NUMBER) write_numbers(*this);
   return {};
+}
+
+bool Instance::has_tensors_of(gradc_rt_tensor_kind kind) const {
+  for (int e = 0; e < GRADC_RT_ENTRY_COUNT; ++e) {
+    const auto entry = static_cast<gradc_rt_entry_kind>(e);
+    if (has_tensors(entry, kind) && has_entry(entry)) return true;
+  }
+  return false;
 }
 
 Status Instance::prepare(gradc_rt_entry_kind kind) {
@@ -393,101 +425,6 @@ void Instance::run_timed(gradc_rt_entry_kind entry, ThreadTimes* times) {
         run_steps_timed(*it->entry, it->pointers, *thread, it->times);
       },
       &call);
-}
-
-void Instance::reset_carried() {
-  for (size_t i = 0; i < num_tensors(); ++i) {
-    if (tensor(i).kind == GRADC_RT_CARRIED)
-      memset(data(i), 0, static_cast<size_t>(tensor(i).bytes));
-  }
-}
-
-namespace {
-
-struct InitializeCall {
-  Instance* instance;
-  uint64_t seed;
-  Status status[ThreadPool::kMaxThreads];
-};
-
-bool has_initial_value(const gradc_rt_tensor& tensor) {
-  return tensor.kind == GRADC_RT_PARAMETER || tensor.kind == GRADC_RT_STATE ||
-         tensor.kind == GRADC_RT_OPTIMIZER_STATE || tensor.kind == GRADC_RT_CARRIED;
-}
-
-void initialize_job(void* context, const gradc_rt_thread* thread) {
-  InitializeCall* call = static_cast<InitializeCall*>(context);
-  Status& status = call->status[thread->index];
-  for (size_t i = 0; i < call->instance->num_tensors() && status.ok(); ++i) {
-    const gradc_rt_tensor& tensor = call->instance->tensor(i);
-    if (!has_initial_value(tensor)) continue;
-    status =
-        initialize_part(tensor, call->seed, call->instance->data(i), thread->index, thread->count);
-  }
-}
-
-}  // namespace
-
-Status Instance::initialize(uint64_t seed) {
-  set_seed(seed);
-  set_meanings({});
-  for (size_t i = 0; i < num_tensors(); ++i)
-    statistics_[i].known = false;
-  for (size_t i = 0; i < num_tensors(); ++i) {
-    if (has_initial_value(tensor(i))) memset(data(i), 0, static_cast<size_t>(tensor(i).bytes));
-  }
-  InitializeCall call{this, seed, {}};
-  pool_.run(initialize_job, &call);
-  for (Status& status : call.status) {
-    if (!status.ok()) return static_cast<Status&&>(status);
-  }
-  return {};
-}
-
-void Instance::set_seed(uint64_t seed) {
-  seed_ = seed;
-  const int64_t index = nth(GRADC_RT_SEED, 0);
-  if (index >= 0) memcpy(data(static_cast<size_t>(index)), &seed, sizeof seed);
-}
-
-int64_t Instance::find(const char* name) const {
-  for (size_t i = 0; i < num_tensors(); ++i) {
-    if (strcmp(tensor(i).name, name) == 0) return static_cast<int64_t>(i);
-  }
-  return -1;
-}
-
-int64_t Instance::nth(gradc_rt_tensor_kind kind, int64_t n) const {
-  for (size_t i = 0; i < num_tensors(); ++i) {
-    if (tensor(i).kind == kind && n-- == 0) return static_cast<int64_t>(i);
-  }
-  return -1;
-}
-
-int64_t Instance::count_of(gradc_rt_tensor_kind kind) const {
-  int64_t count = 0;
-  for (size_t i = 0; i < num_tensors(); ++i)
-    count += tensor(i).kind == kind ? 1 : 0;
-  return count;
-}
-
-void Instance::bind(size_t index, void* memory) {
-  const int64_t slot = tensor(index).slot;
-  void* const place = memory != nullptr ? memory : own_slots_[slot];
-  if (slots_[slot] == place) return;
-  slots_[slot] = place;
-  ++places_;
-}
-
-double Instance::scalar(size_t index) const {
-  return load_f64(data(index), static_cast<Dtype>(tensor(index).dtype), 0);
-}
-
-int64_t Instance::iteration() const {
-  const int64_t index = find("optimizer/iteration");
-  if (index < 0) return 0;
-  const size_t i = static_cast<size_t>(index);
-  return load_i64(data(i), static_cast<Dtype>(tensor(i).dtype), 0);
 }
 
 }  // namespace gradc::rt

@@ -16,6 +16,8 @@ class Instance;
 
 struct InstanceOptions {
   int32_t threads = 1;  // 0 = as many as there are processors
+  /// The caller's threads, in place of threads of its own.
+  HostThreads host_threads{};
   /// Of the same model, for any batch size: its parameters, states and optimizer state are this
   /// instance's too. It must live longer.
   const Instance* weights_of = nullptr;
@@ -50,7 +52,7 @@ struct WeightsWriter {
 class Instance {
  public:
   /// Bytes of memory that create() needs for a model whose entries are all compiled (AOT); for a
-  /// lazily compiled model the arena is added later by prepare().
+  /// lazily compiled model the arena is added later by prepare(), and what hosts' entries have.
   static size_t memory_bytes(const gradc_rt_model& model, int32_t threads);
   /// Makes an instance in `memory` (of `bytes`, any alignment) or, with memory == NULL, in a block
   /// of its own. All tensors are zero until initialize() or a load. Does not compile anything.
@@ -64,6 +66,8 @@ class Instance {
   bool has_entry(gradc_rt_entry_kind entry) const;
   /// Takes memory for the tensors of a kind that only some entries have, unless they have theirs.
   Status ensure_tensors(gradc_rt_tensor_kind kind);
+  /// Whether any entry that there is, or can be, has tensors of such a kind.
+  bool has_tensors_of(gradc_rt_tensor_kind kind) const;
   bool is_prepared(gradc_rt_entry_kind entry) const { return entries_[entry].pointers != nullptr; }
 
   /// Runs a prepared entry on all threads. Never fails, never allocates.
@@ -105,6 +109,8 @@ class Instance {
   void bind(size_t index, void* memory);
   /// The scalar in a loss or metric tensor.
   double scalar(size_t index) const;
+  /// What the optimizer's numbers are, by the model's order; NaN: a learning rate of the schedule.
+  double* hyperparameters() { return hyperparameters_; }
   /// optimizer/iteration, or 0 if the model keeps none.
   int64_t iteration() const;
 
@@ -158,6 +164,7 @@ class Instance {
   void** slots_ = nullptr;
   void** own_slots_ = nullptr;
   DataStatistics* statistics_ = nullptr;
+  double* hyperparameters_ = nullptr;
   Vec<TensorMeaning> meanings_;
   char* arena_ = nullptr;
   size_t arena_bytes_ = 0;

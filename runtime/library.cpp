@@ -4,22 +4,13 @@
 #include "runtime/batch_buffers.h"
 #include "runtime/checked.h"
 #include "runtime/feed.h"
-#include "runtime/instance.h"
-#include "runtime/memory.h"
+#include "runtime/library_call.h"
 #include "runtime/processor.h"
 #include "runtime/weights.h"
 
 #include <cstdio>
 
 namespace gradc::rt {
-namespace {
-
-Instance* from(gradc_rt_handle* handle) {
-  return reinterpret_cast<Instance*>(handle);
-}
-const Instance* from(const gradc_rt_handle* handle) {
-  return reinterpret_cast<const Instance*>(handle);
-}
 
 int fail(const Instance* instance, int status, const char* text) {
   // The text is the handle's own scratch: writing it does not change what the handle means.
@@ -43,37 +34,18 @@ int status_of(const Status& status, int otherwise) {
   return GRADC_RT_INTERNAL;
 }
 
-// Runs work(instance), a status code, unless the handle cannot be used; memory that runs out in it
-// is a status code too.
-template <class Work>
-int call(const gradc_rt_handle* handle, Work&& work) {
-  if (handle == nullptr) return GRADC_RT_INVALID_ARGUMENT;
-  Instance& instance = *from(const_cast<gradc_rt_handle*>(handle));
-  if (!instance.usable()) {
-    return fail(&instance, GRADC_RT_AFTER_FORK,
-                "the instance belongs to the process that forked this one: its threads are there");
-  }
-  int result = GRADC_RT_OK;
-  const Status status = survive([&] {
-    result = work(instance);
-    return Status{};
-  });
-  if (status.ok()) return result;
-  const char* text = status.text.empty() ? "out of memory" : status.text.c_str();
-  return fail(&instance, GRADC_RT_OUT_OF_MEMORY, text);
+int check_entry(Instance& instance, gradc_rt_entry_kind entry) {
+  if (instance.is_prepared(entry)) return GRADC_RT_OK;
+  return told(instance, instance.prepare(entry), GRADC_RT_NO_ENTRY);
 }
 
-int check_call(Instance& instance, gradc_rt_entry_kind entry, int64_t rows) {
-  if (rows < 1 || rows > instance.model().batch_size) {
-    char text[128];
-    snprintf(text, sizeof text, "rows is %lld, expected 1 to the batch size %lld",
-             static_cast<long long>(rows), static_cast<long long>(instance.model().batch_size));
-    return fail(&instance, GRADC_RT_INVALID_ARGUMENT, text);
-  }
-  if (instance.is_prepared(entry)) return GRADC_RT_OK;
-  const Status status = instance.prepare(entry);
-  return status.ok() ? GRADC_RT_OK
-                     : fail(&instance, status_of(status, GRADC_RT_NO_ENTRY), status.text.c_str());
+int check_count(Instance& instance, int64_t rows) {
+  if (rows >= 1 && rows <= instance.model().batch_size) return GRADC_RT_OK;
+  return fail(
+      &instance, GRADC_RT_INVALID_ARGUMENT,
+      format("rows is %lld, expected 1 to the batch size %lld", static_cast<long long>(rows),
+             static_cast<long long>(instance.model().batch_size))
+          .c_str());
 }
 
 int check_values(Instance& instance, gradc_rt_tensor_kind kind, const void* const* buffers,
@@ -81,6 +53,18 @@ int check_values(Instance& instance, gradc_rt_tensor_kind kind, const void* cons
   if (!instance.checked()) return GRADC_RT_OK;
   const Status status = check_rows(instance, kind, buffers, rows);
   return status.ok() ? GRADC_RT_OK : fail(&instance, GRADC_RT_BAD_VALUE, status.text.c_str());
+}
+
+float loss_of(const Instance& instance) {
+  const int64_t index = instance.nth(GRADC_RT_LOSS, 0);
+  return index < 0 ? 0.0f : static_cast<float>(instance.scalar(static_cast<size_t>(index)));
+}
+
+namespace {
+
+int check_call(Instance& instance, gradc_rt_entry_kind entry, int64_t rows) {
+  const int status = check_count(instance, rows);
+  return status == GRADC_RT_OK ? check_entry(instance, entry) : status;
 }
 
 int run_supervised(Instance& instance, const void* const* inputs, const void* const* targets,
@@ -106,11 +90,6 @@ int run_supervised(Instance& instance, const void* const* inputs, const void* co
   instance.run(whole ? entry : tail);
   unbind_all(instance);
   return GRADC_RT_OK;
-}
-
-float loss_of(const Instance& instance) {
-  const int64_t index = instance.nth(GRADC_RT_LOSS, 0);
-  return index < 0 ? 0.0f : static_cast<float>(instance.scalar(static_cast<size_t>(index)));
 }
 
 // The meaning of the target of that output, or of that input; null where nothing is known.
@@ -172,8 +151,7 @@ int run_predict(Instance& instance, const void* const* inputs, int64_t rows, voi
 }
 
 int file_status(Instance& instance, const Status& status) {
-  return status.ok() ? GRADC_RT_OK
-                     : fail(&instance, status_of(status, GRADC_RT_FILE_ERROR), status.text.c_str());
+  return told(instance, status, GRADC_RT_FILE_ERROR);
 }
 
 }  // namespace
@@ -237,17 +215,36 @@ size_t gradc_rt_memory_bytes(const gradc_rt_model* model, int32_t threads) {
 
 int gradc_rt_create(const gradc_rt_model* model, void* memory, size_t bytes, int32_t threads,
                     gradc_rt_handle** out) {
+  gradc_rt_options options = {};
+  options.memory = memory;
+  options.bytes = bytes;
+  options.threads = threads;
+  return gradc_rt_create_with(model, &options, out);
+}
+
+int gradc_rt_create_with(const gradc_rt_model* model, const gradc_rt_options* options,
+                         gradc_rt_handle** out) {
   if (out == nullptr) return GRADC_RT_INVALID_ARGUMENT;
   *out = nullptr;
-  if (threads < 0 || threads > ThreadPool::kMaxThreads) return GRADC_RT_INVALID_ARGUMENT;
-  if (memory != nullptr && bytes < Instance::memory_bytes(*model, threads)) {
+  if (options == nullptr || options->threads < 0 || options->threads > ThreadPool::kMaxThreads)
+    return GRADC_RT_INVALID_ARGUMENT;
+  const Instance* weights = from(options->weights_of);
+  if (weights != nullptr && &weights->model() != model) return GRADC_RT_INVALID_ARGUMENT;
+  if (options->memory != nullptr &&
+      options->bytes < Instance::memory_bytes(*model, options->threads)) {
     return GRADC_RT_MEMORY_TOO_SMALL;
   }
   const int fits = gradc_rt_check_processor(model, nullptr, 0);
   if (fits != GRADC_RT_OK) return fits;
+  InstanceOptions of_instance;
+  of_instance.threads = options->threads;
+  of_instance.host_threads = {options->run, options->user};
+  of_instance.weights_of = weights;
   Instance* instance = nullptr;
-  const Status status =
-      survive([&] { return Instance::create(*model, {threads}, memory, bytes, &instance); });
+  const Status status = survive([&] {
+    return Instance::create(*model, of_instance, options->memory, options->bytes, &instance);
+  });
+  if (instance != nullptr && weights != nullptr) instance->set_seed(weights->seed());
   *out = reinterpret_cast<gradc_rt_handle*>(instance);
   return status_of(status, GRADC_RT_CANNOT_CREATE);
 }
@@ -258,9 +255,7 @@ void gradc_rt_destroy(gradc_rt_handle* handle) {
 
 int gradc_rt_init(gradc_rt_handle* handle, uint64_t seed) {
   return call(handle, [&](Instance& instance) {
-    const Status status = instance.initialize(seed);
-    return status.ok() ? GRADC_RT_OK
-                       : fail(&instance, status_of(status, GRADC_RT_INTERNAL), status.text.c_str());
+    return told(instance, instance.initialize(seed), GRADC_RT_INTERNAL);
   });
 }
 

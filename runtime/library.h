@@ -46,6 +46,24 @@ size_t gradc_rt_memory_bytes(const gradc_rt_model* model, int32_t threads);
 /* memory may be NULL: then it is allocated. Parameters are zero until init or load. */
 int gradc_rt_create(const gradc_rt_model* model, void* memory, size_t bytes, int32_t threads,
                     gradc_rt_handle** out);
+
+/* All zero is what create() makes of no memory and 0 threads. */
+typedef struct gradc_rt_options {
+  void* memory; /* NULL: allocated */
+  size_t bytes;
+  int32_t threads; /* 0: one per processor */
+  /* A handle of the same model, which must live longer: its parameters, states and optimizer state
+   * are the new one's too. One of them at a time may change these, and while none reads. */
+  const gradc_rt_handle* weights_of;
+  /* The caller's threads, in place of threads of its own: calls work(argument, i) for each i from 0
+   * to threads - 1, on threads that run at the same time, since they wait for each other, and
+   * returns when all have returned. NULL: its own. */
+  void (*run)(void* user, void (*work)(void* argument, int32_t thread), void* argument,
+              int32_t threads);
+  void* user;
+} gradc_rt_options;
+int gradc_rt_create_with(const gradc_rt_model* model, const gradc_rt_options* options,
+                         gradc_rt_handle** out);
 void gradc_rt_destroy(gradc_rt_handle* handle);
 
 /* Sets parameters and state to their initial values. */
@@ -71,6 +89,41 @@ int gradc_rt_evaluate(gradc_rt_handle* handle, const void* const* inputs,
 /* Outputs of `rows` examples: outputs[i] gets `rows` rows. */
 int gradc_rt_predict(gradc_rt_handle* handle, const void* const* inputs, int64_t rows,
                      void* const* outputs);
+
+/* Training by hand. gradients and apply_gradients after it are a train_step, to the last bit;
+ * between them the gradients, at tensor_memory of "gradient/<parameter>", may be read and changed.
+ * All of these are NO_ENTRY where the model was compiled without what they run.
+ *
+ * Loss (may be NULL) and its gradients, in training mode. parameters != 0: of all parameters;
+ * moving averages and carried states then change as in a step. input_gradients gets those of the
+ * inputs of floating point, in their order; NULL: not asked for. */
+int gradc_rt_gradients(gradc_rt_handle* handle, const void* const* inputs,
+                       const void* const* targets, int64_t rows, float* loss, int parameters,
+                       void* const* input_gradients);
+/* The optimizer's step from the gradients in memory, whoever put them there. */
+int gradc_rt_apply_gradients(gradc_rt_handle* handle);
+/* Outputs in training mode, for a loss of the caller's own; changes nothing, and backward on the
+ * same rows draws the same. */
+int gradc_rt_forward(gradc_rt_handle* handle, const void* const* inputs, int64_t rows,
+                     void* const* outputs);
+/* Gradients of what the caller makes of the outputs, from its gradients of the outputs of floating
+ * point, in order; else as gradients. */
+int gradc_rt_backward(gradc_rt_handle* handle, const void* const* inputs,
+                      const void* const* output_gradients, int64_t rows, int parameters,
+                      void* const* input_gradients);
+
+/* The optimizer's numbers that may be set: "learning_rate", then others; NULL beyond the last. */
+const char* gradc_rt_hyperparameter_name(const gradc_rt_model* model, int64_t index);
+/* What the next step takes. */
+int gradc_rt_get_hyperparameter(gradc_rt_handle* handle, const char* name, double* value);
+/* From the next step on, until it is set again. A learning rate takes the place of its schedule;
+ * NaN gives it back. */
+int gradc_rt_set_hyperparameter(gradc_rt_handle* handle, const char* name, double value);
+
+/* The memory of a parameter, of a state, or of a parameter's gradient, to read or write in place
+ * between calls; NULL for an unknown name, and for gradients that no entry gives. *bytes may be
+ * NULL. */
+void* gradc_rt_tensor_memory(gradc_rt_handle* handle, const char* name, size_t* bytes);
 
 /* Copies a parameter, state or optimizer state by name; bytes must be exactly its size. */
 int gradc_rt_get_parameter(const gradc_rt_handle* handle, const char* name, void* data,

@@ -76,7 +76,7 @@ enum gradc_rt_tensor_kind {
                                     that has a loss of its own */
   GRADC_RT_NUMBER = 17, /* "number/<formula>", f64 scalar: the learning rate (NaN: as the schedule
                            has it), or what the optimizer's rule makes of one of its numbers, where
-                           a host may change it from step to step */
+                           a host may change it from step to step; "number/scheduled_rate" */
   GRADC_RT_TENSOR_KIND_COUNT = 18
 };
 
@@ -291,8 +291,9 @@ enum gradc_rt_entry_kind {
                               -> step/output, one step of predict for one example; what later
                               steps need of it stays in the other step/ tensors, zeros at the
                               start of a text */
-  /* For hosts, compiled when they are first called; their tensors of kinds 15 to 17, and gradients,
-   * are in memory once one of them is prepared. */
+  /* For hosts, compiled when they are first called, or ahead of time on request; their tensors of
+   * kinds 15 to 17, and gradients, are in memory once one of them is prepared, ahead of time at
+   * once. */
   GRADC_RT_TUNED_STEP = 7, /* train_step with the optimizer's numbers read from number/... */
   GRADC_RT_TUNED_STEP_TAIL = 8,
   GRADC_RT_APPLY_GRADIENTS = 9, /* gradients -> the update, likewise tuned; adds 1 to
@@ -314,7 +315,8 @@ enum gradc_rt_entry_kind {
   GRADC_RT_OUTPUTS_TO_INPUTS_TAIL = 21,
   GRADC_RT_OUTPUTS_TO_ALL = 22,
   GRADC_RT_OUTPUTS_TO_ALL_TAIL = 23,
-  GRADC_RT_ENTRY_COUNT = 24
+  GRADC_RT_LEARNING_RATE = 24, /* optimizer/iteration -> number/scheduled_rate, the next step's */
+  GRADC_RT_ENTRY_COUNT = 25
 };
 
 /* A kernel: compiled code that reads and writes its arguments, each a pointer to dense elements. It
@@ -423,6 +425,40 @@ typedef struct gradc_rt_fact {
   const char* value;
 } gradc_rt_fact;
 
+enum gradc_rt_hyperparameter_flags {
+  GRADC_RT_ABOVE_MIN = 1, /* min itself is not allowed */
+  GRADC_RT_BELOW_MAX = 2
+};
+
+/* A number of the optimizer that hosts may set. */
+typedef struct gradc_rt_hyperparameter {
+  const char* name; /* "learning_rate", the first, then as the options are called */
+  double value;     /* the model's; NaN: a learning rate that follows from a schedule */
+  double min;
+  double max;
+  int64_t flags; /* gradc_rt_hyperparameter_flags */
+} gradc_rt_hyperparameter;
+
+/* What an optimizer's rule is made of instead of a number, worked out when the number is set. */
+enum gradc_rt_number_step {
+  GRADC_RT_NUMBER_AS_IT_IS = 0,
+  GRADC_RT_NUMBER_REST = 1, /* 1 - x */
+  GRADC_RT_NUMBER_TWICE = 2,
+  GRADC_RT_NUMBER_NEGATIVE = 3,
+  GRADC_RT_NUMBER_LOGARITHM = 4,
+  GRADC_RT_NUMBER_INVERSE = 5
+};
+
+#define GRADC_RT_MAX_NUMBER_STEPS 4
+
+/* How a tensor GRADC_RT_NUMBER follows from a hyperparameter. */
+typedef struct gradc_rt_number {
+  int64_t tensor;
+  int64_t hyperparameter; /* -1: none, it is `value` */
+  double value;
+  int64_t steps[GRADC_RT_MAX_NUMBER_STEPS]; /* gradc_rt_number_step, one after the other */
+} gradc_rt_number;
+
 typedef struct gradc_rt_model {
   int64_t abi_version; /* GRADC_RT_ABI_VERSION */
   const char* name;
@@ -447,6 +483,10 @@ typedef struct gradc_rt_model {
    * model, so whether an entry is compiled is known after this call only. NULL in AOT models. */
   int64_t (*ensure_entry)(void* user, int64_t kind, const char** message);
   void* user;
+  int64_t num_hyperparameters; /* 0: no entry for hosts reads one */
+  const gradc_rt_hyperparameter* hyperparameters;
+  int64_t num_numbers;
+  const gradc_rt_number* numbers;
 } gradc_rt_model;
 
 #ifdef __cplusplus

@@ -56,7 +56,9 @@ int64_t table_bytes(const gradc_rt_model& model) {
     bytes += rows<gradc_rt_fact>(1) + text_bytes(model.facts[i].name);
     bytes += text_bytes(model.facts[i].value);
   }
-  return bytes;
+  for (int64_t i = 0; i < model.num_hyperparameters; ++i)
+    bytes += rows<gradc_rt_hyperparameter>(1) + text_bytes(model.hyperparameters[i].name);
+  return bytes + rows<gradc_rt_number>(model.num_numbers);
 }
 
 }  // namespace gradc::rt

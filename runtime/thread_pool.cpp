@@ -82,8 +82,19 @@ void wake_all(std::atomic<uint32_t>* word) {
 
 }  // namespace
 
+Status ThreadPool::start(int32_t count, const HostThreads& host) {
+  stop();
+  host_ = host;
+  count_ = count < 1 ? 1 : (count > kMaxThreads ? kMaxThreads : count);
+  max_spin_ = count_ <= available_processors() ? kSpinLimit : 0;
+  spin_limit_.store(max_spin_);
+  arrived_.store(0);
+  return {};
+}
+
 Status ThreadPool::start(int32_t count) {
   stop();
+  host_ = {};
   count_ = count < 1 ? 1 : (count > kMaxThreads ? kMaxThreads : count);
   owner_ = static_cast<int32_t>(getpid());
   // Spinning helps only if every thread can have a core of its own.
@@ -107,11 +118,11 @@ Status ThreadPool::start(int32_t count) {
 }
 
 bool ThreadPool::usable() const {
-  return count_ == 1 || owner_ == static_cast<int32_t>(getpid());
+  return count_ == 1 || host_.run != nullptr || owner_ == static_cast<int32_t>(getpid());
 }
 
 void ThreadPool::stop() {
-  if (count_ > 1 && usable()) {
+  if (count_ > 1 && host_.run == nullptr && usable()) {
     stopping_.store(true);
     publish(generation_, generation_.load() + 1);
     for (int32_t i = 1; i < count_; ++i)
@@ -178,7 +189,20 @@ void* ThreadPool::worker_main(void* argument) {
   }
 }
 
+void ThreadPool::host_work(void* argument, int32_t thread) {
+  ThreadPool* pool = static_cast<ThreadPool*>(argument);
+  const FlushSubnormals flush;
+  const gradc_rt_thread view = pool->thread_view(thread, pool->count_);
+  pool->job_(pool->context_, &view);
+}
+
 void ThreadPool::run(Job job, void* context) {
+  if (host_.run != nullptr) {
+    job_ = job;
+    context_ = context;
+    host_.run(host_.user, host_work, this, count_);
+    return;
+  }
   const FlushSubnormals flush;
   const gradc_rt_thread thread = thread_view(0, count_);
   if (count_ == 1) {

@@ -1,6 +1,7 @@
 // The thread pool: N threads that run one function together and meet at barriers. Thread 0 is the
-// caller. Waiting spins for a bounded time, then sleeps in the kernel (futex), so that occupied
-// cores cost little. After create() nothing is allocated. One caller at a time.
+// caller, or all are the host's. Waiting spins for a bounded time, then sleeps in the kernel
+// (futex), so that occupied cores cost little. After create() nothing is allocated. One caller at a
+// time.
 #pragma once
 
 #include "runtime/model_abi.h"
@@ -11,6 +12,15 @@
 #include <pthread.h>
 
 namespace gradc::rt {
+
+/// Threads that a host has already. run(user, work, argument, threads) calls work(argument, i) for
+/// each i from 0 to threads - 1, on threads that run at the same time, since they wait for each
+/// other, and returns when all have returned. null: none.
+struct HostThreads {
+  void (*run)(void* user, void (*work)(void* argument, int32_t thread), void* argument,
+              int32_t threads) = nullptr;
+  void* user = nullptr;
+};
 
 class ThreadPool {
  public:
@@ -24,9 +34,11 @@ class ThreadPool {
 
   /// Starts count - 1 workers; count is clamped to [1, kMaxThreads].
   Status start(int32_t count);
+  /// Has the host's threads instead, count at a time.
+  Status start(int32_t count, const HostThreads& host);
   /// Ends and joins the workers; start() may follow.
   void stop();
-  /// False in a child of fork(): the workers did not come along.
+  /// False in a child of fork(): the workers did not come along. The host's threads are his matter.
   bool usable() const;
   /// Runs job(context, thread) once on every thread and returns when all have finished.
   void run(Job job, void* context);
@@ -47,6 +59,7 @@ class ThreadPool {
 
   static void* worker_main(void* worker);
   static void barrier_entry(void* pool);
+  static void host_work(void* pool, int32_t thread);
   gradc_rt_thread thread_view(int32_t index, int32_t count) {
     return {index, count, barrier_entry, this,
             scratch_ + static_cast<size_t>(index) * scratch_stride_};
@@ -62,6 +75,7 @@ class ThreadPool {
   alignas(64) std::atomic<int32_t> sleepers_{0};
   std::atomic<int32_t> spin_limit_{0};
   std::atomic<bool> stopping_{false};
+  HostThreads host_;
   Job job_ = nullptr;
   void* context_ = nullptr;
   int32_t count_ = 1;

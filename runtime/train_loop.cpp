@@ -327,7 +327,8 @@ class Trainer {
     result_.scores = report.scores;
     result_.has_validation = report.has_validation;
     result_.validation = report.validation;
-    if (options_.on_epoch != nullptr) options_.on_epoch(options_.user, report);
+    if (options_.on_epoch != nullptr && !options_.on_epoch(options_.user, report))
+      stop_after_epoch_ = true;
     return {};
   }
 

@@ -95,7 +95,8 @@ struct TrainOptions {
   void* user = nullptr;
   /// After every step; false stops training (with a checkpoint, if there is a path). May be NULL.
   bool (*on_step)(void* user, const StepReport& report) = nullptr;
-  void (*on_epoch)(void* user, const EpochReport& report) = nullptr;
+  /// After every epoch; false stops likewise.
+  bool (*on_epoch)(void* user, const EpochReport& report) = nullptr;
   /// Once, when all is checked and the first step is next; a failure ends training. May be NULL.
   Status (*on_begin)(void* user, const BeginReport& report) = nullptr;
 };

@@ -1,5 +1,5 @@
 // Every field of the tables is eight bytes wide, so a struct is a list of i64, double and pointer
-// constants in the header's order; rows of integers alone are copied as they are.
+// constants in the header's order; rows without pointers are copied as they are.
 #include "codegen/llvm/model_tables.h"
 
 #include "codegen/llvm/program_module.h"
@@ -66,7 +66,11 @@ class TableEmitter {
         .pointer(facts(model))
         .pointer(text(model.step_remark))
         .pointer(nullptr)
-        .pointer(nullptr);
+        .pointer(nullptr)
+        .integer(model.num_hyperparameters)
+        .pointer(hyperparameters(model))
+        .integer(model.num_numbers)
+        .pointer(rows(model.numbers, model.num_numbers, "formulas"));
     llvm::Constant* value = fields.finish();
     auto* table = new llvm::GlobalVariable(module_, value->getType(), /*isConstant=*/true,
                                            llvm::GlobalValue::ExternalLinkage, value, name);
@@ -93,7 +97,7 @@ class TableEmitter {
                   "numbers");
   }
 
-  /// Rows of int64_t fields.
+  /// Rows of fields without pointers, as they are in memory.
   template <class Row>
   llvm::Constant* rows(const Row* first, int64_t count, const char* name) {
     static_assert(sizeof(Row) % sizeof(int64_t) == 0);
@@ -294,6 +298,21 @@ class TableEmitter {
       list.push_back(Fields(module_).pointer(text(fact.name)).pointer(text(fact.value)).finish());
     }
     return array(list, "facts");
+  }
+
+  llvm::Constant* hyperparameters(const gradc_rt_model& model) {
+    std::vector<llvm::Constant*> list;
+    for (int64_t i = 0; i < model.num_hyperparameters; ++i) {
+      const gradc_rt_hyperparameter& one = model.hyperparameters[i];
+      list.push_back(Fields(module_)
+                         .pointer(text(one.name))
+                         .number(one.value)
+                         .number(one.min)
+                         .number(one.max)
+                         .integer(one.flags)
+                         .finish());
+    }
+    return array(list, "hyperparameters");
   }
 
   llvm::Constant* training(const gradc_rt_training& t) {

@@ -24,7 +24,10 @@ typedef struct gradc_session gradc_session;
 typedef enum gradc_status {
   GRADC_OK = 0,
   GRADC_ERROR = 1, /* a diagnosed error in what was given: gradc_last_error has the text */
-  GRADC_INVALID_ARGUMENT = 2 /* a null pointer, an unknown name, another size */
+  GRADC_INVALID_ARGUMENT = 2, /* a null pointer, an unknown name, another size */
+  GRADC_OUT_OF_MEMORY = 3,    /* nothing has changed; the call can be made again */
+  GRADC_INTERNAL = 4,         /* a defect of gradc's own, to be reported */
+  GRADC_AFTER_FORK = 5        /* the session belongs to the process that forked this one */
 } gradc_status;
 
 typedef struct gradc_options {
@@ -34,6 +37,16 @@ typedef struct gradc_options {
   uint64_t seed;
   int32_t checked; /* 1: see gradc_session_set_checked */
   int32_t cache;   /* 1: keep compiled code between processes, where the command does */
+  const char*
+      cpu; /* use no instructions beyond this CPU's, as LLVM names it; NULL: all there are */
+  int64_t
+      memory_budget; /* bytes that the arena of each entry may have; 0: as many as are fastest */
+  /* The host's own threads in place of the session's: calls work(argument, i) for each i from 0 to
+   * threads - 1, on threads that run at the same time, since they wait for each other within a
+   * step, and returns when all have returned. NULL: the session's own. */
+  void (*run)(void* user, void (*work)(void* argument, int32_t thread), void* argument,
+              int32_t threads);
+  void* run_user;
 } gradc_options;
 
 typedef struct gradc_tensor_info {
@@ -135,6 +148,30 @@ GRADC_API gradc_session* gradc_session_another(gradc_session* session, const gra
                                                int32_t share_weights, char* error,
                                                size_t error_size);
 
+/* Training up to the end of a step, or of an epoch; numbers are means over the epoch. */
+typedef struct gradc_train_report {
+  int64_t epoch;  /* from 1 */
+  int64_t epochs; /* planned */
+  int64_t step;   /* of a step: in its epoch, from 1; of an epoch: over all of them */
+  double loss;
+  const double* metrics; /* until the callback returns */
+  size_t num_metrics;
+  int32_t has_validation; /* epochs only */
+  double validation_loss;
+  const double* validation_metrics; /* as many */
+  double seconds;                   /* of this epoch */
+  double examples_per_second;
+} gradc_train_report;
+
+/* A stage of an entry on its way to machine code, as `gradc inspect` prints it: graph, gradient,
+ * optimized, fused, scheduled, planned, kernels, llvm or asm; entry NULL: train_step. NULL on
+ * failure, with the reason as the last error. The text lives until the next dump or profile. */
+GRADC_API const char* gradc_session_dump(gradc_session* session, const char* stage,
+                                         const char* entry);
+/* What each kernel of the training step takes, measured for about so many seconds on weights and
+ * data of its own, as a table. Otherwise as dump. */
+GRADC_API const char* gradc_session_profile(gradc_session* session, double seconds);
+
 /* What the command's train takes; all zero but data is the plainest. */
 typedef struct gradc_train_options {
   const char* data; /* as --data of the command */
@@ -147,6 +184,11 @@ typedef struct gradc_train_options {
   const char* out;
   const char* checkpoint;
   const char* log;
+  /* After every step and every epoch; 0 ends training there, in order: files are written, and that
+   * is no error. The session must not be used in them. These may be NULL. */
+  int32_t (*on_step)(void* user, const gradc_train_report* report);
+  int32_t (*on_epoch)(void* user, const gradc_train_report* report);
+  void* user;
 } gradc_train_options;
 
 /* Trains as the command does, from files. losses may be NULL; else it gets the training losses of

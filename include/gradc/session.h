@@ -21,6 +21,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -29,11 +30,26 @@
 
 namespace gradc {
 
+/// What kind of thing went wrong: whether another input, another call, or nothing can help.
+enum class SessionCode : uint8_t {
+  kOk,
+  kError,        ///< a diagnosed error in what was given: model, data, files, buffers
+  kOutOfMemory,  ///< nothing has changed; the call can be made again
+  kInternal,     ///< a defect of gradc's own, to be reported
+  kAfterFork,    ///< the session belongs to the process that forked this one
+};
+
 /// What went wrong, rendered as the command would print it; ok() when nothing did.
 struct SessionStatus {
   std::string message;
-  bool ok() const { return message.empty(); }
+  SessionCode code = SessionCode::kOk;
+  bool ok() const { return code == SessionCode::kOk; }
 };
+
+/// The host's own threads: calls work(i) for each i from 0 to threads - 1, on threads that run at
+/// the same time, since they wait for each other within a step, and returns when all have returned.
+/// It must not throw.
+using RunOnThreads = std::function<void(int threads, const std::function<void(int thread)>& work)>;
 
 struct SessionOptions {
   int64_t batch_size = 0;  ///< 0: the model's own
@@ -42,6 +58,12 @@ struct SessionOptions {
   bool has_seed = false;   ///< false: the model's own seed
   bool checked = false;    ///< see Session::set_checked
   bool cache = false;      ///< keep compiled code between processes, where the command does
+  /// Use no instructions beyond this CPU's, as LLVM names it ("x86-64-v3"); empty: all there are.
+  std::string cpu{};
+  /// Bytes that the arena of each entry may have; where it is not enough for a training step, parts
+  /// of the forward pass are computed again. 0: as many as are fastest.
+  int64_t memory_budget = 0;
+  RunOnThreads run{};  ///< in place of threads of the session's own
 };
 
 enum class TensorKind : uint8_t {
@@ -69,6 +91,20 @@ struct TensorInfo {
   int64_t bytes = 0;
 };
 
+/// Training up to the end of a step, or of an epoch; numbers are means over the epoch.
+struct TrainReport {
+  int64_t epoch = 0;   ///< from 1
+  int64_t epochs = 0;  ///< planned
+  int64_t step = 0;    ///< of a step: in its epoch, from 1; of an epoch: over all of them
+  double loss = 0.0;
+  std::vector<double> metrics{};  ///< in the order of tensors()
+  bool has_validation = false;    ///< epochs only
+  double validation_loss = 0.0;
+  std::vector<double> validation_metrics{};
+  double seconds = 0.0;  ///< of this epoch
+  double examples_per_second = 0.0;
+};
+
 struct TrainOptions {
   std::string data;    ///< as --data of the command: a folder of IDX files, .npz, .safetensors,
                        ///< file.csv:target=COLUMN
@@ -80,6 +116,11 @@ struct TrainOptions {
   bool resume = false;             ///< go on from the checkpoint if it exists, with the same bits
   bool overwrite = false;  ///< start anew and replace an existing checkpoint; else that is refused
   std::string log{};       ///< one JSON object per epoch and line; empty: none
+  /// After every step and every epoch; false ends training there, in order: files are written, and
+  /// that is no error. Empty: not asked. The session must not be used in them, and nothing thrown.
+  std::function<bool(const TrainReport&)> on_step{};
+  std::function<bool(const TrainReport&)> on_epoch{};
+  std::vector<TrainReport>* history = nullptr;  ///< gets every epoch's report; may be null
 };
 
 /// Which gradients gradients() and backward() give, and of how many rows.
@@ -160,10 +201,20 @@ class Session {
   /// size. With `share_weights` its parameters, states and optimizer state are this session's: both
   /// may predict, evaluate and take gradients at the same time as long as none changes them
   /// (gradients of parameters change moving averages). Else they are initial ones. Sessions may end
-  /// in any order; options.cache is as it was, and so is a seed of shared weights that is not
-  /// given.
+  /// in any order; options.cache, cpu and memory_budget are as they were, and so is a seed of
+  /// shared weights that is not given.
   virtual std::unique_ptr<Session> another(const SessionOptions& options, bool share_weights,
                                            SessionStatus* status = nullptr) = 0;
+
+  /// A stage of an entry on its way to machine code, as `gradc inspect` prints it: graph, gradient,
+  /// optimized, fused, scheduled, planned, kernels, llvm or asm; of train_step, evaluate, predict,
+  /// gradients and what else inspect knows. Made anew; empty on failure.
+  virtual std::string dump(const std::string& stage, const std::string& entry = "train_step",
+                           SessionStatus* status = nullptr) = 0;
+  /// What each kernel of the training step takes, measured for about that long, as `gradc bench
+  /// --profile` prints it. On weights and data of its own: nothing of the session changes. Empty on
+  /// failure.
+  virtual std::string profile(double seconds = 1.0, SessionStatus* status = nullptr) = 0;
 
   /// Checked: step, gradients, forward, backward, evaluate and predict first look at every value
   /// they are given; a label or index outside its range, a NaN or an infinity is an error that

@@ -110,10 +110,11 @@ class Caller {
   }
 
   void check(gradc_status status) {
-    require(status == GRADC_OK || status == GRADC_ERROR || status == GRADC_INVALID_ARGUMENT,
-            "a status of the list");
+    require(status == GRADC_OK || status == GRADC_ERROR || status == GRADC_INVALID_ARGUMENT ||
+                status == GRADC_OUT_OF_MEMORY,
+            "a status of the list, and none of a defect");
     require(session_ != nullptr || status == GRADC_INVALID_ARGUMENT, "no session, no success");
-    if (status == GRADC_ERROR)
+    if (status != GRADC_OK && session_ != nullptr)
       require(gradc_last_error(session_)[0] != '\0', "an error says what it is");
   }
 

@@ -305,6 +305,29 @@ TEST(HostGradients, NeedNoTrainingSection) {
   EXPECT_TRUE(session->hyperparameters().empty());
 }
 
+/// Dropout, moving averages and smaller batches too.
+TEST(HostGradients, NeedNoTrainingSectionForLayersThatTrainingChanges) {
+  const auto session = session_of(
+      R"({"inputs": [{"name": "x", "shape": [3]}],
+    "layers": [{"type": "batch_norm"}, {"type": "dropout", "rate": 0.5}, {"type": "dense", "units": 2, "name": "y"}]})",
+      {.batch_size = 4});
+  ASSERT_NE(session, nullptr);
+  const float x[] = {1, 2, 3, -1, 0, 1, 2, 2, -2, 0, 1, 0}, dy[] = {1, 2, 1, 0, -1, 1, 0, 1};
+  float out[8] = {}, again[8] = {}, dx[12] = {};
+  const std::vector<const void*> inputs = {x}, seeds = {dy};
+  std::vector<void*> outputs = {out}, twice = {again}, into = {dx};
+  for (const int64_t rows : {4, 3}) {
+    const std::vector<float> mean(session->parameter("batch_norm/moving_mean").begin(),
+                                  session->parameter("batch_norm/moving_mean").end());
+    expect_ok(session->forward(inputs, outputs, rows));
+    expect_ok(session->forward(inputs, twice, rows));
+    EXPECT_TRUE(std::equal(out, out + 2 * rows, again));
+    expect_ok(session->backward(inputs, seeds, {.inputs = into, .rows = rows}));
+    const auto moved = session->parameter("batch_norm/moving_mean");
+    EXPECT_FALSE(std::equal(mean.begin(), mean.end(), moved.begin())) << rows;
+  }
+}
+
 TEST(HostGradients, MistakesAreTexts) {
   const auto session = session_of(kSmooth);
   const Batch batch;

@@ -209,6 +209,42 @@ def numbers_and_shared_weights():
     assert same.predict(x).shape == (8, 2)
 
 
+def training_is_heard_of():
+    with tempfile.TemporaryDirectory() as folder:
+        table = os.path.join(folder, "t.csv")
+        with open(table, "w", encoding="ascii") as file:
+            file.write("a,b,c,p,q\n")
+            for row in range(40):
+                file.write(",".join(f"{np.sin(row + 2 * column):.6f}" for column in range(5)) + "\n")
+        data, heard, steps = table + ":target=p,q", [], []
+
+        def hear(epoch, logs):
+            heard.append((epoch, dict(logs)))
+            return epoch < 2
+
+        out = os.path.join(folder, "w.safetensors")
+        model = gradc.parse(DENSE, seed=1, cpu="x86-64-v3", memory_budget=1 << 20)
+        losses = model.train(data, epochs=5, validation_split=0.2, out=out, callback=hear,
+                             on_step=lambda step, logs: steps.append((step, logs["loss"])))
+        assert [epoch for epoch, _ in heard] == [1, 2] and len(losses) == 2
+        assert [step for step, _ in steps] == [1, 2, 3, 4] * 2 and steps[-1][1] == losses[-1]
+        assert set(heard[0][1]) == {"loss", "mae", "val_loss", "val_mae"} and os.path.exists(out)
+
+        def fail(epoch, logs):
+            raise KeyError("of the host's own")
+
+        try:
+            model.train(data, epochs=5, callback=fail)
+        except KeyError:
+            pass
+        else:
+            raise AssertionError("no exception of the callback")
+    expect_error("no-such-cpu", lambda: gradc.parse(DENSE, cpu="no-such-cpu"))
+    assert "kernel @" in model.dump("fused") and "return" in model.dump("graph", "predict")
+    expect_error("it is one of graph", lambda: model.dump("fussed"))
+    assert "kernel" in model.profile(0.05)
+
+
 def the_page_runs():
     """What docs/python.md shows, on Debian's dataset-fashion-mnist where it is installed."""
     with open(os.path.join(sys.argv[2], "docs", "python.md"), encoding="utf-8") as page:
@@ -226,6 +262,6 @@ def the_page_runs():
 
 assert gradc.version().startswith("0.1.")
 for test in (steps_equal_numpy, metrics_are_of_all_rows, gradients_are_pytorchs, numbers_and_shared_weights,
-             weights_go_to_files, mistakes_are_told, the_page_runs):
+             training_is_heard_of, weights_go_to_files, mistakes_are_told, the_page_runs):
     test()
     print("ok", test.__name__)

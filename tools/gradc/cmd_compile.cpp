@@ -19,8 +19,28 @@ constexpr std::pair<const char*, EmitKind> kEmitKinds[] = {
     {"exe", EmitKind::kExecutable}, {"static", EmitKind::kStatic}, {"shared", EmitKind::kShared},
     {"obj", EmitKind::kObject},     {"asm", EmitKind::kAssembly},  {"llvm", EmitKind::kLlvm}};
 
+/// Words of --entries; "all" is what the model can have of them.
+constexpr std::pair<const char*, bool HostCalls::*> kHostCalls[] = {
+    {"gradients", &HostCalls::gradients},
+    {"losses", &HostCalls::losses},
+    {"inputs", &HostCalls::inputs},
+    {"numbers", &HostCalls::numbers}};
+
+HostCalls host_calls(const std::vector<std::string>& words, bool trains) {
+  HostCalls calls;
+  for (const std::string& word : words) {
+    if (word == "all")
+      calls = {.gradients = trains, .losses = true, .inputs = true, .numbers = trains};
+    for (const auto& [name, call] : kHostCalls) {
+      if (word == name) calls.*call = true;
+    }
+  }
+  return calls;
+}
+
 struct CompileCommandLine {
   std::string model, output, triple, cpu, features;
+  std::vector<std::string> entries;
   std::string emit = "exe";
   CompileOptions compile{};
 };
@@ -34,6 +54,7 @@ Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources)
   for (const auto& [name, kind] : kEmitKinds) {
     if (options.emit == name) aot.emit = kind;
   }
+  aot.hosts = host_calls(options.entries, model.training.has_value());
   aot.compile = options.compile;
   GRADC_TRY(aot.compile.target, TargetInfo::from(options.triple, options.cpu, options.features));
   return compile_to_files(model, aot);
@@ -79,6 +100,13 @@ void register_compile(CLI::App& app, Selection& selection) {
   add_choice(*command, "--emit", options->emit, std::move(kinds),
              "exe (default): a program that trains, evaluates and predicts; static, shared, obj: "
              "with a C header beside it; asm; llvm");
+  add_choices(*command, "--entries", options->entries,
+              {"gradients", "losses", "inputs", "numbers", "all"},
+              "of a library, what hosts that train by hand call: gradients (of parameters, and "
+              "apply_gradients), losses (of their own: forward, backward, apply_gradients), inputs "
+              "(gradients "
+              "of inputs, of these), numbers (set_hyperparameter), all; separated by commas "
+              "(default: none)");
   add_batch_size(*command, options->compile.batch_size);
   add_memory_budget(*command, options->compile.memory_budget_bytes);
   command->add_option("--target", options->triple,

@@ -73,9 +73,9 @@ std::string check_choice(std::string_view word, const std::vector<std::string>& 
                           : fmt::format("it is one of {}", fmt::join(choices, ", ")));
 }
 
-CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string& value,
-                        std::vector<std::string> choices, const std::string& help) {
-  CLI::Option* option = command.add_option(name, value, help);
+namespace {
+
+CLI::Option* choose_from(CLI::Option* option, std::vector<std::string> choices) {
   option->check(
       CLI::Validator([choices](std::string& word) { return check_choice(word, choices); }, "", ""));
   return offer_choices(option, std::move(choices));
@@ -84,6 +84,20 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string&
 CLI::Option* offer_choices(CLI::Option* option, std::vector<std::string> choices) {
   choices_of_options()[option] = std::move(choices);
   return option;
+}
+
+}  // namespace
+
+CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string& value,
+                        std::vector<std::string> choices, const std::string& help) {
+  return choose_from(command.add_option(name, value, help), std::move(choices));
+}
+
+CLI::Option* add_choices(CLI::App& command, const std::string& name,
+                         std::vector<std::string>& values, std::vector<std::string> choices,
+                         const std::string& help) {
+  CLI::Option* option = command.add_option(name, values, help);
+  return choose_from(option->delimiter(',')->allow_extra_args(false), std::move(choices));
 }
 
 }  // namespace gradc::tool

@@ -39,6 +39,10 @@ CLI::Option* add_choice(CLI::App& command, const std::string& name, std::string&
                         std::vector<std::string> choices, const std::string& help);
 /// For an option that checks its values itself: what completion offers, and help lists.
 CLI::Option* offer_choices(CLI::Option* option, std::vector<std::string> choices);
+/// The same for several words, with commas between them or the option repeated.
+CLI::Option* add_choices(CLI::App& command, const std::string& name,
+                         std::vector<std::string>& values, std::vector<std::string> choices,
+                         const std::string& help);
 /// What is wrong with a word that should be one of these; empty if nothing is.
 std::string check_choice(std::string_view word, const std::vector<std::string>& choices);
 

@@ -219,7 +219,8 @@ TEST(Hosts, WhatTheSystemRefusesIsAStatus) {
         const rlimit bound{limit, limit};
         if (setrlimit(RLIMIT_AS, &bound) != 0) return 9;
         char error[300] = "";
-        gradc_options options = {0, threads, 0, 0, 0, 0};
+        gradc_options options = {};
+        options.threads = threads;
         gradc_session* session = gradc_session_parse(text.c_str(), &options, error, sizeof error);
         if (session == nullptr) return error[0] != '\0' ? 1 : 8;
         const gradc_status status =

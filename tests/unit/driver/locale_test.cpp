@@ -102,7 +102,9 @@ TEST_F(LocaleHosts, CxxTrainsSavesAndResumesTheSame) {
 std::string c_abi_in(const Scratch& folder, const std::string& locale) {
   const Locale scope(locale);
   char error[4096] = "";
-  gradc_options options = {0, 1, 1, 7, 0, 0};
+  gradc_options options = {};
+  options.threads = options.has_seed = 1;
+  options.seed = 7;
   gradc_session* session =
       gradc_session_load((folder / "m.json").c_str(), &options, error, sizeof error);
   if (session == nullptr) return std::string("load: ") + error;

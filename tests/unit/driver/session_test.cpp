@@ -203,8 +203,10 @@ TEST(CApi, StepsReadsAndReportsAsTheCppApi) {
   char error[256] = "";
   EXPECT_EQ(gradc_session_parse("[]", nullptr, error, sizeof error), nullptr);
   EXPECT_GT(std::strlen(error), 0U);
-  const gradc_options options = {
-      .batch_size = 16, .threads = 1, .has_seed = 1, .seed = 3, .checked = 0, .cache = 0};
+  gradc_options options = {};
+  options.batch_size = 16;
+  options.threads = options.has_seed = 1;
+  options.seed = 3;
   gradc_session* session = gradc_session_parse(kModel, &options, error, sizeof error);
   ASSERT_NE(session, nullptr) << error;
   float loss = 0, same = 0;

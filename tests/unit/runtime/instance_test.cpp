@@ -27,7 +27,9 @@ TEST(Abi, TablesAreMadeOfEightByteFields) {
   static_assert(sizeof(gradc_rt_step) == 9 * 8);
   static_assert(sizeof(gradc_rt_argument) == 2 * 8);
   static_assert(sizeof(gradc_rt_training) == 18 * 8);
-  static_assert(sizeof(gradc_rt_model) == (7 + 18 + 10) * 8);
+  static_assert(sizeof(gradc_rt_hyperparameter) == 5 * 8);
+  static_assert(sizeof(gradc_rt_number) == (3 + GRADC_RT_MAX_NUMBER_STEPS) * 8);
+  static_assert(sizeof(gradc_rt_model) == (7 + 18 + 14) * 8);
 }
 
 TEST(Instance, LivesInTheCallersMemory) {

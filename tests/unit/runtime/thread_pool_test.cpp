@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
 #include <vector>
 
 namespace gradc::rt {
@@ -48,6 +49,34 @@ TEST(ThreadPool, TwoThreads) {
 }
 TEST(ThreadPool, ManyMoreThreadsThanCores) {
   check_relay(16, 50, 10);
+}
+
+/// Threads of a host, made for each run.
+void run_on_threads(void* runs, void (*work)(void*, int32_t), void* argument, int32_t threads) {
+  ++*static_cast<int*>(runs);
+  std::vector<std::thread> all;
+  for (int32_t i = 0; i < threads; ++i)
+    all.emplace_back([=] { work(argument, i); });
+  for (std::thread& one : all)
+    one.join();
+}
+
+TEST(ThreadPool, ThreadsOfAHostMeetAtBarriers) {
+  ThreadPool pool;
+  int runs = 0;
+  ASSERT_TRUE(pool.start(3, {run_on_threads, &runs}).ok());
+  ASSERT_EQ(pool.count(), 3);
+  Relay relay{std::vector<int>(3), 100};
+  for (int run = 0; run < 10; ++run)
+    pool.run(relay_job, &relay);
+  EXPECT_EQ(runs, 10);
+  EXPECT_EQ(relay.values, (std::vector<int>(3, 1000)));
+  // Threads of its own again.
+  ASSERT_TRUE(pool.start(2).ok());
+  Relay own{std::vector<int>(2), 10};
+  pool.run(relay_job, &own);
+  EXPECT_EQ(runs, 10);
+  EXPECT_EQ(own.values, (std::vector<int>(2, 10)));
 }
 
 TEST(ThreadPool, OversubscribedPoolsDoNotCollapse) {

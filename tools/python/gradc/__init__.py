@@ -23,7 +23,7 @@ from ctypes import byref, c_double, c_float, c_size_t, c_void_p
 import numpy as np
 
 from . import _library
-from ._library import DTYPES, Options, TensorInfo, TrainOptions, lib
+from ._library import CALLBACK, DTYPES, Options, TensorInfo, TrainOptions, lib
 
 __all__ = ["Error", "Model", "load", "parse", "version"]
 
@@ -180,16 +180,47 @@ class Model:
         return dict(history)
 
     def train(self, data, epochs=0, validation_split=None, weights=None, out=None, checkpoint=None,
-              resume=False, overwrite=False, log=None):
-        """Trains from files as the command `gradc train` does; the training losses by epoch."""
+              resume=False, overwrite=False, log=None, callback=None, on_step=None):
+        """Trains from files as the command `gradc train` does; the training losses by epoch.
+        `callback(epoch, logs)` is called after each epoch (from 1) and `on_step(step, logs)` after
+        each step; training ends in order, with its files written, when one gives False."""
         def text(path):
             return None if path is None else _path(path)
+        raised = []
+        losses = []
+
+        def heard(report, number, call):
+            try:
+                return call is None or call(number, self._logs(report)) is not False
+            except BaseException as problem:  # nothing may leave a callback of C
+                raised.append(problem)
+                return False
+
+        @CALLBACK
+        def after_epoch(_, report):
+            losses.append(report.contents.loss)
+            return heard(report.contents, report.contents.epoch, callback)
+
+        @CALLBACK
+        def after_step(_, report):
+            return heard(report.contents, report.contents.step, on_step)
+
         options = TrainOptions(text(data), epochs, validation_split or 0.0, validation_split is not None,
-                                resume, overwrite, text(weights), text(out), text(checkpoint), text(log))
-        losses = (c_double * 100000)()
-        done = c_size_t()
-        self._check(lib().gradc_session_train(self._live(), byref(options), losses, len(losses), byref(done)))
-        return list(losses[:min(done.value, len(losses))])
+                                resume, overwrite, text(weights), text(out), text(checkpoint), text(log),
+                                after_step if on_step is not None else CALLBACK(), after_epoch)
+        status = lib().gradc_session_train(self._live(), byref(options), None, 0, None)
+        if raised:
+            raise raised[0]
+        self._check(status)
+        return losses
+
+    def _logs(self, report):
+        """What a report says, by name."""
+        logs = OrderedDict(zip(self.metrics_names, [report.loss] + report.metrics[:report.num_metrics]))
+        if report.has_validation:
+            values = [report.validation_loss] + report.validation_metrics[:report.num_metrics]
+            logs.update(("val_" + name, value) for name, value in zip(self.metrics_names, values))
+        return logs
 
     # ---- training by hand ------------------------------------------------------------------
 
@@ -270,6 +301,23 @@ class Model:
         if not handle:
             raise Error(message.value.decode(errors="replace").strip())
         return Model(handle)
+
+    # ---- what it is compiled to ---------------------------------------------------------------
+
+    def dump(self, stage="optimized", entry="train_step"):
+        """A stage of an entry on its way to machine code, as `gradc inspect` prints it: graph,
+        gradient, optimized, fused, scheduled, planned, kernels, llvm or asm."""
+        return self._text(lib().gradc_session_dump(self._live(), stage.encode(), entry.encode()))
+
+    def profile(self, seconds=1.0):
+        """A table of what each kernel of the training step takes, measured on data and weights of
+        its own."""
+        return self._text(lib().gradc_session_profile(self._live(), seconds))
+
+    def _text(self, text):
+        if text is None:
+            raise Error(lib().gradc_last_error(self._handle).decode(errors="replace").strip())
+        return text.decode(errors="replace")
 
     # ---- use --------------------------------------------------------------------------------
 
@@ -408,12 +456,13 @@ def _by_name(tensors, arrays):
     return {t.name.split("/", 1)[-1]: array for t, array in zip(tensors, arrays)}
 
 
-def _options(batch_size, threads, seed, checked, cache):
-    return Options(batch_size or 0, threads, seed is not None, seed or 0, checked, cache)
+def _options(batch_size, threads, seed, checked, cache, cpu=None, memory_budget=0):
+    return Options(batch_size or 0, threads, seed is not None, seed or 0, checked, cache,
+                   None if cpu is None else cpu.encode(), memory_budget)
 
 
-def _make(function, text, batch_size, threads, seed, checked, cache):
-    options = _options(batch_size, threads, seed, checked, cache)
+def _make(function, text, *given):
+    options = _options(*given)
     message = ctypes.create_string_buffer(65536)
     handle = function(text, byref(options), message, len(message))
     if not handle:
@@ -421,16 +470,22 @@ def _make(function, text, batch_size, threads, seed, checked, cache):
     return Model(handle)
 
 
-def load(path, batch_size=None, threads=1, seed=None, checked=True, cache=True):
+def load(path, batch_size=None, threads=1, seed=None, checked=True, cache=True, cpu=None,
+         memory_budget=0):
     """Reads a model file. threads: 0 takes one per core. checked: labels out of range, NaN and
-    infinity in what is given are errors. cache: compiled code is kept for other processes."""
-    return _make(lib().gradc_session_load, _path(path), batch_size, threads, seed, checked, cache)
+    infinity in what is given are errors. cache: compiled code is kept for other processes. cpu: no
+    instructions beyond this CPU's, as LLVM names it. memory_budget: bytes that the arena of each
+    entry may have; 0 sets none."""
+    return _make(lib().gradc_session_load, _path(path), batch_size, threads, seed, checked, cache, cpu,
+                 memory_budget)
 
 
-def parse(json, batch_size=None, threads=1, seed=None, checked=True, cache=True):
+def parse(json, batch_size=None, threads=1, seed=None, checked=True, cache=True, cpu=None,
+          memory_budget=0):
     """The same of a model's JSON as text or as a dict."""
     if not isinstance(json, (str, bytes)):
         import json as module
         json = module.dumps(json)
     text = json.encode() if isinstance(json, str) else json
-    return _make(lib().gradc_session_parse, text, batch_size, threads, seed, checked, cache)
+    return _make(lib().gradc_session_parse, text, batch_size, threads, seed, checked, cache, cpu,
+                 memory_budget)

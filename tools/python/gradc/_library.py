@@ -9,7 +9,19 @@ import numpy as np
 
 class Options(ctypes.Structure):
     _fields_ = [("batch_size", c_int64), ("threads", c_int32), ("has_seed", c_int32),
-                ("seed", c_uint64), ("checked", c_int32), ("cache", c_int32)]
+                ("seed", c_uint64), ("checked", c_int32), ("cache", c_int32), ("cpu", c_char_p),
+                ("memory_budget", c_int64), ("run", c_void_p), ("run_user", c_void_p)]
+
+
+class TrainReport(ctypes.Structure):
+    _fields_ = [("epoch", c_int64), ("epochs", c_int64), ("step", c_int64), ("loss", c_double),
+                ("metrics", ctypes.POINTER(c_double)), ("num_metrics", c_size_t),
+                ("has_validation", c_int32), ("validation_loss", c_double),
+                ("validation_metrics", ctypes.POINTER(c_double)), ("seconds", c_double),
+                ("examples_per_second", c_double)]
+
+
+CALLBACK = ctypes.CFUNCTYPE(c_int32, c_void_p, ctypes.POINTER(TrainReport))
 
 
 class TensorInfo(ctypes.Structure):
@@ -21,7 +33,8 @@ class TrainOptions(ctypes.Structure):
     _fields_ = [("data", c_char_p), ("epochs", c_int64), ("validation_split", c_double),
                 ("has_validation_split", c_int32), ("resume", c_int32), ("overwrite", c_int32),
                 ("weights", c_char_p), ("out", c_char_p), ("checkpoint", c_char_p),
-                ("log", c_char_p)]
+                ("log", c_char_p), ("on_step", CALLBACK), ("on_epoch", CALLBACK),
+                ("user", c_void_p)]
 
 
 DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i8": np.int8, "i32": np.int32,
@@ -53,6 +66,8 @@ FUNCTIONS = {
     "gradc_session_hyperparameter": (c_int32, [c_void_p, c_char_p, c_void_p]),
     "gradc_session_set_hyperparameter": (c_int32, [c_void_p, c_char_p, c_double]),
     "gradc_session_another": (c_void_p, [c_void_p, c_void_p, c_int32, c_char_p, c_size_t]),
+    "gradc_session_dump": (c_char_p, [c_void_p, c_char_p, c_char_p]),
+    "gradc_session_profile": (c_char_p, [c_void_p, c_double]),
     "gradc_session_memory": (c_void_p, [c_void_p, c_char_p, c_void_p]),
     "gradc_session_initialize": (c_int32, [c_void_p, c_uint64]),
     "gradc_session_reset_states": (c_int32, [c_void_p]),
