@@ -15,7 +15,7 @@ namespace gradc {
 
 namespace {
 
-gradc_rt_number_step step_of(NumberStep step) {
+gradc_rt_number_step table_step(NumberStep step) {
   switch (step) {
     case NumberStep::kRest:
       return GRADC_RT_NUMBER_REST;
@@ -85,7 +85,7 @@ NumberTables number_tables(const Model& model) {
     const auto found =
         std::ranges::find(tables.settings, formula.name, &NumberTables::Setting::name);
     row.hyperparameter = found == tables.settings.end() ? -1 : found - tables.settings.begin();
-    std::ranges::transform(formula.steps, row.steps, step_of);
+    std::ranges::transform(formula.steps, row.steps, table_step);
     tables.inputs.push_back({input, row});
   }
   return tables;
