@@ -73,17 +73,17 @@ std::string check_choice(std::string_view word, const std::vector<std::string>& 
                           : fmt::format("it is one of {}", fmt::join(choices, ", ")));
 }
 
+CLI::Option* offer_choices(CLI::Option* option, std::vector<std::string> choices) {
+  choices_of_options()[option] = std::move(choices);
+  return option;
+}
+
 namespace {
 
 CLI::Option* choose_from(CLI::Option* option, std::vector<std::string> choices) {
   option->check(
       CLI::Validator([choices](std::string& word) { return check_choice(word, choices); }, "", ""));
   return offer_choices(option, std::move(choices));
-}
-
-CLI::Option* offer_choices(CLI::Option* option, std::vector<std::string> choices) {
-  choices_of_options()[option] = std::move(choices);
-  return option;
 }
 
 }  // namespace
