@@ -192,8 +192,9 @@ TEST(Manners, HelpKeepsTheWidthOfTheTerminal) {
 TEST(Manners, EveryChoiceIsOfferedAndListed) {
   const std::string bash = gradc("completion bash").output;
   for (const char* part :
-       {"'inspect:--entry') words='predict evaluate", "outputs_to_all_tail'", "'opt:--stop-after')",
-        "'run:--engine') words='jit interpreter'", "'compile:--emit') words='exe",
+       {"'inspect:--entry') words='predict evaluate", "outputs_to_all_tail learning_rate'",
+        "'opt:--stop-after')", "'run:--engine') words='jit interpreter'",
+        "'compile:--emit') words='exe",
         "'convert:--no-warn') words=", "'new series:'-*) words=", "'ops:'*) words='"})
     EXPECT_NE(bash.find(part), std::string::npos) << part;
   EXPECT_EQ(bash.find("--break-after"), std::string::npos);  // for tests
