@@ -79,11 +79,11 @@ TEST_F(Plateau, EndsAtTheLeastRate) {
       model_text(
           "0.05",
           R"(, "reduce_on_plateau": {"monitor": "loss", "factor": 0.1, "patience": 1, "min_delta": 100,
-          "min_learning_rate": 0.02})"));
+          "min_learning_rate": 0.025})"));
   const Outcome done = train("--log " + (scratch_ / "log"));
   ASSERT_EQ(done.code, 0) << done.output;
   const std::string log = read_file(scratch_ / "log");
-  const size_t first = log.find("\"rate_factor\":0.4}");
+  const size_t first = log.find("\"rate_factor\":0.5}");
   ASSERT_NE(first, std::string::npos) << log;
   EXPECT_EQ(log.find("rate_factor", first + 1), std::string::npos) << log;
 }
