@@ -7,4 +7,5 @@ import sys
 if importlib.util.find_spec("numpy") is None:
     print("skipped: there is no numpy")
     sys.exit(77)
-runpy.run_path(sys.argv[1], run_name="__main__")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
