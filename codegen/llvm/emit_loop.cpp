@@ -104,7 +104,8 @@ std::pair<llvm::Value*, llvm::Value*> Emitter::thread_range(int64_t count, int64
   llvm::Value* t = ir_.CreateSExt(thread_index_, type);
   llvm::Value* threads = ir_.CreateSExt(thread_count_, type);
   const auto bound = [&](llvm::Value* index) {
-    llvm::Value* all = ir_.CreateNSWMul(index, llvm::ConstantInt::get(type, units));
+    llvm::Value* all =
+        ir_.CreateNSWMul(index, llvm::ConstantInt::get(type, static_cast<uint64_t>(units)));
     llvm::Value* unit = ir_.CreateZExt(ir_.CreateUDiv(all, threads), ir_.getInt64Ty());
     llvm::Value* element = ir_.CreateNSWMul(unit, i64(grain));
     return units * grain == count ? element : at_most(element, i64(count));
