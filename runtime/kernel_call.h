@@ -9,6 +9,14 @@
 #include <cstddef>
 #include <utility>
 
+// Clang's function sanitizer looks for a type before the first instruction of what is called, where
+// compiled kernels have none, and at the start of a page no memory.
+#if defined(__clang__)
+#define GRADC_RT_CALLS_KERNELS __attribute__((no_sanitize("function")))
+#else
+#define GRADC_RT_CALLS_KERNELS
+#endif
+
 namespace gradc::rt {
 
 namespace kernel_call {
@@ -20,16 +28,17 @@ template <size_t>
 using Pointer = void*;
 
 template <size_t... I>
-void with_parameters(gradc_rt_kernel_fn fn, void* const* arguments, int32_t thread, int32_t threads,
-                     void* scratch, std::index_sequence<I...>) {
+GRADC_RT_CALLS_KERNELS void with_parameters(gradc_rt_kernel_fn fn, void* const* arguments,
+                                            int32_t thread, int32_t threads, void* scratch,
+                                            std::index_sequence<I...>) {
   using Kernel = void (*)(Pointer<I>..., int32_t, int32_t, void*);
   const auto code = reinterpret_cast<Kernel>(reinterpret_cast<void (*)()>(fn));
   code(arguments[I]..., thread, threads, scratch);
 }
 
 template <size_t Parameters>
-void call(const gradc_rt_kernel& kernel, void* const* arguments, int32_t thread, int32_t threads,
-          void* scratch) {
+GRADC_RT_CALLS_KERNELS void call(const gradc_rt_kernel& kernel, void* const* arguments,
+                                 int32_t thread, int32_t threads, void* scratch) {
   if constexpr (Parameters == 0)
     kernel.fn(arguments, thread, threads, scratch);
   else
@@ -55,3 +64,5 @@ inline void call_kernel(const gradc_rt_kernel& kernel, void* const* arguments, i
 }
 
 }  // namespace gradc::rt
+
+#undef GRADC_RT_CALLS_KERNELS
