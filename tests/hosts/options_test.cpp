@@ -286,7 +286,7 @@ TEST(Options, ASessionShowsItsCode) {
   EXPECT_TRUE(session->dump("fused", "train", &status).empty());
   EXPECT_NE(status.message.find("has no entry \"train\"; it has predict"), std::string::npos)
       << status.message;
-  // What is measured is not this session.
+  // Profiling changes nothing of what is trained.
   trained(*session);
   const std::vector<float> before(session->parameter("y/kernel").begin(),
                                   session->parameter("y/kernel").end());
