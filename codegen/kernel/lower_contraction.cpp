@@ -234,9 +234,8 @@ bool channels_collide(const Contraction& c) {
 }
 
 /// Guards cost more than a copy when a big contraction reads every element several times; in a
-/// nest each costs as much as its product, and the copy as much as a few of both. Depthwise windows
-/// whose rows of channels fall into one another's sets of the first cache are read from a copy
-/// where they do not.
+/// nest each costs as much as its product, and the copy as much as a few of both. Rows of channels
+/// that fall into one another's sets of the first cache are read from a copy where they do not.
 bool wants_copy(const ContractionSet& set) {
   constexpr int64_t kManyTaps = 16;
   constexpr int64_t kFewTerms = 128;
@@ -245,8 +244,9 @@ bool wants_copy(const ContractionSet& set) {
   for (const Contraction& c : set.parts) {
     if (c.empty) continue;
     const int64_t terms = size_of(c, DimClass::kK);
-    const bool few = terms < kManyTaps && !(is_depthwise(c) && channels_collide(c));
-    if (is_dot(c) || (prefers_nest(c) && (few || terms > kFewTerms))) return false;
+    const bool fits = terms >= kManyTaps && terms <= kFewTerms;
+    const bool collides = runs_along_channels(c) && channels_collide(c);
+    if (is_dot(c) || (prefers_nest(c) && !fits && !collides)) return false;
     guarded = guarded || !c.guards.empty();
     products += size_of(c, DimClass::kBatch) * size_of(c, DimClass::kM) * size_of(c, DimClass::kN) *
                 size_of(c, DimClass::kK);
@@ -304,8 +304,8 @@ Status lower_contraction(Unit& unit, const Node& node) {
     refine(part, emitter, body, copy.has_value(), whole, nest && sums_in_groups(part));
     if (part.empty) {
       GRADC_TRY_STATUS(lower_as_zero(unit, part, joins));
-    } else if (const size_t outer = piece_dims(part); nest && !dot && !copy && outer > 0) {
-      GRADC_TRY_STATUS(lower_in_pieces(unit, part, outer));
+    } else if (const size_t outer = piece_dims(part); nest && !dot && outer > 0) {
+      GRADC_TRY_STATUS(lower_in_pieces(unit, part, copy, outer));
     } else if (nest) {
       GRADC_TRY_STATUS(lower_as_nest(unit, part, copy, dot, joins));
     } else if (chunks > 1) {

@@ -36,7 +36,8 @@ void bind_sum(const Contraction& c, NestCursor& at, size_t space, LocalId sum);
 Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Copy>& copy, bool dot,
                      bool joins);
 /// Sums of images, or of their rows, which threads share, then their sum.
-Status lower_in_pieces(Unit& unit, const Contraction& part, size_t outer);
+Status lower_in_pieces(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
+                       size_t outer);
 /// Over how many of the outermost dimensions of k pieces of their own are worth it; 0: no pieces.
 size_t piece_dims(const Contraction& c);
 /// A phase without any tap: the epilogue of zero.

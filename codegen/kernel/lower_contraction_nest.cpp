@@ -150,9 +150,12 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
   return add_sums(unit, frame, c, std::move(nest), beside, stored, joins);
 }
 
-Status lower_in_pieces(Unit& unit, const Contraction& c, size_t outer) {
-  const int64_t size = unit.body().type(c.y).num_elements();
-  const DType dtype = c.types.accumulate();
+Status lower_in_pieces(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
+                       size_t outer) {
+  const int64_t size = unit.body().type(part.y).num_elements();
+  const DType dtype = part.types.accumulate();
+  Unit::Frame frame = unit.frame(".partial");
+  const Contraction c = with_copy(part, copy, frame);
   const size_t space = kFirstGuard + c.guards.size();
   Nest nest = nest_of(c);
   set_order(nest, false, true);
@@ -176,7 +179,6 @@ Status lower_in_pieces(Unit& unit, const Contraction& c, size_t outer) {
   }
   const int64_t count = step / size;
   const UnitRef partial = unit.temporary(dtype, Shape{count, size});
-  Unit::Frame frame = unit.frame(".partial");
   const BufferId out = frame.add("partial", dtype, Shape{count, size}, BufferRole::kOut, partial);
   nest.rows_share = true;
   const auto beside = take_beside(c, nest, 1);

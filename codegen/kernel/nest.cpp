@@ -20,6 +20,8 @@ constexpr int64_t kGrainWork = 512;         // element steps worth a thread
 constexpr int64_t kKeptBytes = 256 * 1024;  // row temporaries per thread
 constexpr int64_t kUnrollExtent = 4;
 constexpr int64_t kUnrollTaps = 7;
+constexpr int64_t kManySums = 6;        // side by side: steps of a row read the same elements
+constexpr int64_t kUnrolledSums = 128;  // of all steps
 
 /// Computed by a polynomial, not by one instruction.
 bool is_function(ScalarOp op) {
@@ -284,7 +286,11 @@ class Emission {
   LoopKind reduce_kind(size_t d) const {
     if (order_.vector == d) return LoopKind::kVector;
     const bool taps = nest_.rows_share && d == order_.reduces.back();  // of a row of a window
-    const int64_t most = taps ? kUnrollTaps : kUnrollExtent;
+    const auto sums = static_cast<int64_t>(nest_.stages.size() == 1 ? nest_.stages[0].size() : 0);
+    const bool shares = sums >= kManySums && d == order_.reduces.back();
+    const int64_t most = shares ? std::min(kSumGroup, kUnrolledSums / sums)
+                         : taps ? kUnrollTaps
+                                : kUnrollExtent;
     return dims_[d].extent <= most ? LoopKind::kUnroll : LoopKind::kSerial;
   }
 

@@ -6,6 +6,7 @@
 #include <llvm/IR/Constants.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace gradc::cg {
 
@@ -154,6 +155,18 @@ llvm::Value* Emitter::lane_mask() {
   return llvm::Constant::getAllOnesValue(with_lanes(ir_.getInt1Ty(), lanes_.width));
 }
 
+/// Whether a guard under which all lanes are or none is a register of neighbours, or else is zeros,
+/// in code that is better off without a branch: what is loaded can be zeros.
+bool Emitter::is_row_or_zeros(const Expr& guard) const {
+  const Expr& row = expr(guard.args[1]);
+  const Expr& otherwise = expr(guard.args[2]);
+  const bool is_row = row.kind == ExprKind::kLoad && !row.args[0].valid() &&
+                      row.index.coefficient(lanes_.var) == 1 && lanes_.width > 1 &&
+                      lanes_.width * dtype_bytes(kernel_.buffer(row.buffer).dtype) <= kZeroBytes;
+  return is_branchless_ && is_row && !lanes_.guarded && otherwise.kind == ExprKind::kConst &&
+         otherwise.value == 0 && !std::signbit(otherwise.value);
+}
+
 llvm::Value* Emitter::eval_guard(const Expr& e) {
   llvm::Value* condition = eval(e.args[0]);
   if (condition == holds_) return eval(e.args[1]);
@@ -176,6 +189,10 @@ llvm::Value* Emitter::eval_guard(const Expr& e) {
     llvm::Value* no = eval(e.args[2]);
     const unsigned width = std::max(lanes_of(yes), lanes_of(no));
     return ir_.CreateSelect(condition, splat(ir_, yes, width), splat(ir_, no, width));
+  }
+  if (is_row_or_zeros(e)) {
+    const Expr& row = expr(e.args[1]);
+    return load_or_zeros(row.buffer, row.index, condition);
   }
   auto* then_block = llvm::BasicBlock::Create(context(), "guarded", function_);
   auto* else_block = llvm::BasicBlock::Create(context(), "otherwise", function_);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 namespace gradc::cg {
 
@@ -17,6 +18,7 @@ using kernel::LoopKind;
 namespace {
 
 constexpr int64_t kFullUnrollLimit = 16;
+constexpr int64_t kManySums = 6;
 /// Threads' pieces of a parallel vector loop begin at multiples of this.
 constexpr int64_t kPieceUnit = 64;
 
@@ -201,6 +203,20 @@ void Emitter::emit_parallel(const For& loop_stmt) {
   first_thread_stores_ = true;
 }
 
+void Emitter::emit_unrolled(const For& loop_stmt) {
+  // Many sums of one step share what it loads, and the next steps load most of it again: it stays
+  // in registers where no branch stands between.
+  const auto sums = std::count_if(loop_stmt.body.begin(), loop_stmt.body.end(), [](const auto& s) {
+    return std::holds_alternative<kernel::Accumulate>(s);
+  });
+  const bool outside = std::exchange(is_branchless_, is_branchless_ || sums >= kManySums);
+  for (int64_t i = loop_stmt.begin; i < loop_stmt.end; ++i) {
+    bind_var(loop_stmt.var, nullptr, i, {i, i});
+    emit_block(loop_stmt.body);
+  }
+  is_branchless_ = outside;
+}
+
 void Emitter::emit(const For& loop_stmt) {
   if (loop_stmt.begin >= loop_stmt.end) return;
   llvm::Value* low = i64(loop_stmt.begin);
@@ -216,11 +232,7 @@ void Emitter::emit(const For& loop_stmt) {
     case LoopKind::kUnroll:
       if (loop_stmt.below.valid() || loop_stmt.end - loop_stmt.begin > kFullUnrollLimit)
         return emit_serial(loop_stmt, low, high);
-      for (int64_t i = loop_stmt.begin; i < loop_stmt.end; ++i) {
-        bind_var(loop_stmt.var, nullptr, i, {i, i});
-        emit_block(loop_stmt.body);
-      }
-      return;
+      return emit_unrolled(loop_stmt);
   }
   GRADC_UNREACHABLE();
 }

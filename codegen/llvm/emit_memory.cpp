@@ -97,6 +97,22 @@ llvm::Value* Emitter::load(BufferId buffer, const Affine& index, ExprId dynamic)
   return from_memory(reversed(ir_, value), dtype);
 }
 
+llvm::Value* Emitter::load_or_zeros(BufferId buffer, const Affine& index, llvm::Value* condition) {
+  const DType dtype = kernel_.buffer(buffer).dtype;
+  llvm::Type* type = with_lanes(memory_type(context(), dtype), lanes_.width);
+  llvm::Module& module = *function_->getParent();
+  llvm::GlobalVariable* zeros = module.getNamedGlobal("zeros");
+  if (zeros == nullptr) {
+    auto* bytes = llvm::ArrayType::get(ir_.getInt8Ty(), kZeroBytes);
+    zeros = new llvm::GlobalVariable(module, bytes, /*isConstant=*/true,
+                                     llvm::GlobalValue::PrivateLinkage,
+                                     llvm::Constant::getNullValue(bytes), "zeros");
+    zeros->setAlignment(llvm::Align(kZeroBytes));
+  }
+  llvm::Value* pointer = ir_.CreateSelect(condition, address(buffer, index), zeros);
+  return from_memory(masked_load(type, pointer, dtype_bytes(dtype)), dtype);
+}
+
 void Emitter::store(BufferId buffer, const Affine& index, ExprId dynamic, llvm::Value* value) {
   const DType dtype = kernel_.buffer(buffer).dtype;
   const int64_t align = dtype_bytes(dtype);

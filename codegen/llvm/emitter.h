@@ -142,6 +142,10 @@ class Emitter {
 
   // ---- memory (emit_memory.cpp)
   llvm::Value* load(kernel::BufferId buffer, const kernel::Affine& index, kernel::ExprId dynamic);
+  /// Neighbouring elements, of at most kZeroBytes, where the condition, one for all lanes, holds;
+  /// else zeros.
+  llvm::Value* load_or_zeros(kernel::BufferId buffer, const kernel::Affine& index,
+                             llvm::Value* condition);
   void store(kernel::BufferId buffer, const kernel::Affine& index, kernel::ExprId dynamic,
              llvm::Value* value);
   /// Address of lane 0's element.
@@ -196,6 +200,8 @@ class Emitter {
   llvm::Value* eval_compare(const kernel::Expr& e);
   llvm::Value* cast_to_short(llvm::Value* x, DType from, DType to);
   llvm::Value* eval_cast(llvm::Value* x, DType from, DType to);
+  static constexpr int64_t kZeroBytes = 64;  ///< of a module: the widest register
+  bool is_row_or_zeros(const kernel::Expr& guard) const;
   llvm::Value* eval_guard(const kernel::Expr& e);
   llvm::Value* eval_random(const kernel::Expr& e);
   llvm::Value* random_bits(const kernel::Expr& e);
@@ -226,6 +232,7 @@ class Emitter {
   void emit_serial(const kernel::For& loop, llvm::Value* low, llvm::Value* high);
   void emit_parallel(const kernel::For& loop);
   void emit_parallel_nest(const std::vector<const kernel::For*>& nest);
+  void emit_unrolled(const kernel::For& loop);
   void emit_vector(const kernel::For& loop, llvm::Value* low, llvm::Value* high, int64_t multiple);
   llvm::Value* at_most(llvm::Value* begin, llvm::Value* count);
   llvm::Value* load_slot(const LocalValue& local);
@@ -251,6 +258,7 @@ class Emitter {
   llvm::DenseMap<const llvm::Value*, unsigned> zero_bits_;  ///< of loop variables and arguments
   DrawnBlocks drawn_;
   llvm::Value* holds_ = nullptr;      ///< a scalar condition that is true where code is emitted
+  bool is_branchless_ = false;        ///< guarded loads are better done than branched around
   bool first_thread_stores_ = false;  ///< stores belong to thread 0 (outside parallel statements)
 };
 
