@@ -5,6 +5,7 @@
 
 #include "exchange/array_axes.h"
 #include "exchange/flattened_image.h"
+#include "exchange/torch_layout.h"
 #include <fmt/ranges.h>
 
 #include <algorithm>
@@ -52,202 +53,72 @@ bool before(const std::string& a, const std::string& b) {
   return a.size() - i < b.size() - j;
 }
 
-/// The layers of nn.LSTM and its like are modules of their own: "rnn.weight_ih_l1" is "weight_ih"
-/// of "rnn.l1".
-std::pair<std::string, std::string> split_name(const std::string& name) {
-  const size_t dot = name.rfind('.');
-  std::string module = dot == std::string::npos ? "" : name.substr(0, dot);
-  std::string end = dot == std::string::npos ? name : name.substr(dot + 1);
-  size_t digits = end.size();
-  while (digits > 0 && is_digit(end[digits - 1]))
-    --digits;
-  if (digits < end.size() && digits >= 2 && end.compare(digits - 2, 2, "_l") == 0) {
-    module += (module.empty() ? "l" : ".l") + end.substr(digits);
-    end.resize(digits - 2);
+/// The module "out_proj" of an nn.MultiheadAttention is a part of it.
+void join_projections(std::vector<Module>& modules) {
+  for (Module& module : modules) {
+    if (module.tensors.count("in_proj_weight") + module.tensors.count("q_proj_weight") == 0)
+      continue;
+    const std::string name = (module.name.empty() ? "" : module.name + ".") + "out_proj";
+    const auto output = std::find_if(modules.begin(), modules.end(),
+                                     [&](const Module& one) { return one.name == name; });
+    if (output == modules.end()) continue;
+    for (const auto& [end, array] : std::exchange(output->tensors, {}))
+      module.tensors["out_proj." + end] = array;
   }
-  return {module, end};
+  std::erase_if(modules, [](const Module& module) { return module.tensors.empty(); });
 }
 
 std::vector<Module> modules_of(rt::SafetensorsFile& file) {
   std::vector<Module> modules;
   for (rt::Array& array : file.arrays) {
-    const auto [module, end] = split_name({array.name.c_str(), array.name.size()});
+    const auto [module, end] = split_torch_name({array.name.c_str(), array.name.size()});
     if (end == "num_batches_tracked") continue;
     auto found = std::find_if(modules.begin(), modules.end(),
                               [&](const Module& one) { return one.name == module; });
     if (found == modules.end()) found = modules.insert(modules.end(), {module, {}});
     found->tensors[end] = &array;
   }
+  join_projections(modules);
   std::sort(modules.begin(), modules.end(),
             [](const Module& a, const Module& b) { return before(a.name, b.name); });
   return modules;
 }
 
-/// What a rule sees of one parameter.
-struct Ask {
-  const Layer& layer;
-  const ParameterSpec& spec;
-  const Module& module;
-  const Ints& image;  ///< of a layer behind a flattened image: its shape, channels last
-  std::set<const rt::Array*>& used;
-
-  const rt::Array* find(const char* name) const {
-    const auto found = module.tensors.find(name);
-    if (found == module.tensors.end()) return nullptr;
-    used.insert(found->second);
-    return found->second;
-  }
-};
-
-/// In f32, whatever it was.
-rt::Array copy_of(const rt::Array& array) {
-  if (array.dtype == rt::Dtype::kF32) return array.clone();
-  rt::Array copy;
-  copy.name = array.name.clone();
-  copy.dims = array.dims.clone();
-  copy.data.resize(array.count() * sizeof(float));
-  for (size_t i = 0; i < array.count(); ++i)
-    rt::store_f64(copy.data.data(), copy.dtype, i, rt::load_f64(array.data.data(), array.dtype, i));
-  return copy;
+/// What the module of a layer is called where nothing says it.
+std::string dotted(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '.');
+  return name;
 }
 
-using Found = std::optional<rt::Array>;
-
-Found plain(const Ask& ask, const char* name) {
-  const rt::Array* array = ask.find(name);
-  return array == nullptr ? Found() : Found(copy_of(*array));
+/// The flattened image before a layer, empty for none; nothing, and a problem, where PyTorch cannot
+/// have the layer or the order of its elements cannot be told.
+std::optional<Ints> image_before(const Model& model, size_t index,
+                                 std::vector<Diagnostic>& problems, const std::string& path) {
+  const Layer& layer = model.layers[index];
+  const auto refuse = [&](std::string_view why) {
+    problems.push_back(
+        make_error(DiagKind::kInvalidData, {.file = path}, "layer \"{}\" {}", layer.name, why));
+    return std::nullopt;
+  };
+  if (const std::string why = torch_refusal(layer); !why.empty()) return refuse(why);
+  Flattened before = flattened_before(model, index);
+  if (before.unclear)
+    return refuse(
+        "stands behind a flattened image in a way in which the order of PyTorch's elements cannot "
+        "be told");
+  return std::move(before.image);
 }
 
-/// PyTorch flattens with channels first: the first axis, as channels last have it.
-void order_rows(const Ints& image, rt::Array& array) {
-  if (image.size() < 2 || array.dims.empty()) return;
-  const Ints dims(array.dims.begin(), array.dims.end());
-  const int64_t channels = image.back();
-  if (channels == 0 || dims[0] == 0 || dims[0] % channels != 0) return;
-  const auto row = static_cast<int64_t>(array.count()) / dims[0];
-  reshape(array, {channels, dims[0] / channels, row});
-  transpose(array, {1, 0, 2});
-  reshape(array, dims);
-}
-
-Found dense_kernel(const Ask& ask) {
-  Found kernel = plain(ask, "weight");
-  if (!kernel || kernel->dims.size() != 2) return kernel;
-  transpose(*kernel, {1, 0});
-  order_rows(ask.image, *kernel);
-  return kernel;
-}
-
-/// One number for each element of the last axis.
-Found per_element(const Ask& ask, const char* name) {
-  Found values = plain(ask, name);
-  if (values) order_rows(ask.image, *values);
-  return values;
-}
-
-/// [out, in, spatial...] -> [spatial..., in, out]; of transposed ones [in, out, spatial...].
-Found conv_kernel(const Ask& ask) {
-  Found kernel = plain(ask, "weight");
-  if (!kernel || kernel->dims.size() < 3) return kernel;
-  Ints perm;
-  for (size_t axis = 2; axis < kernel->dims.size(); ++axis)
-    perm.push_back(static_cast<int64_t>(axis));
-  perm.push_back(1);
-  perm.push_back(0);
-  transpose(*kernel, perm);
-  return kernel;
-}
-
-/// [channels multiplier, 1, spatial...] -> [spatial..., channels, multiplier].
-Found depthwise_kernel(const Ask& ask) {
-  Found kernel = plain(ask, "weight");
-  const size_t rank = ask.spec.shape.size();
-  if (!kernel || kernel->dims.size() != rank || kernel->dims[1] != 1) return kernel;
-  Ints dims = {ask.spec.shape[rank - 2], ask.spec.shape[rank - 1]};
-  Ints perm;
-  for (size_t axis = 2; axis < rank; ++axis) {
-    dims.push_back(kernel->dims[axis]);
-    perm.push_back(static_cast<int64_t>(axis));
-  }
-  if (dims[0] * dims[1] != kernel->dims[0]) return kernel;
-  reshape(*kernel, dims);
-  perm.push_back(0);
-  perm.push_back(1);
-  transpose(*kernel, perm);
-  return kernel;
-}
-
-/// A GRU's gates are r, z, n there and z, r, h here, blocks of the last axis.
-void order_gates(const Ask& ask, rt::Array& array) {
-  if (ask.layer.component.def->type != "gru" || array.dims.empty() || array.dims.back() % 3 != 0)
+/// More of a parameter: behind what there is, or added to it.
+void append(rt::Array& all, const rt::Array& part, bool sums) {
+  if (!sums || all.data.size() == 0) {
+    all.data.append(part.data.data(), part.data.size());
     return;
-  const size_t block = static_cast<size_t>(array.dims.back() / 3) * sizeof(float);
-  if (block == 0) return;
-  for (size_t row = 0; row + 3 * block <= array.data.size(); row += 3 * block)
-    std::swap_ranges(array.data.data() + row, array.data.data() + row + block,
-                     array.data.data() + row + block);
-}
-
-Found gate_kernel(const Ask& ask, const char* name) {
-  Found kernel = plain(ask, name);
-  if (!kernel || kernel->dims.size() != 2) return kernel;
-  transpose(*kernel, {1, 0});
-  order_gates(ask, *kernel);
-  return kernel;
-}
-
-/// Two biases: their sum, or one behind the other where the layer has both.
-Found gate_bias(const Ask& ask) {
-  Found input = plain(ask, "bias_ih");
-  Found state = plain(ask, "bias_hh");
-  if (!input || !state || input->count() != state->count()) return {};
-  order_gates(ask, *input);
-  order_gates(ask, *state);
-  input->name = rt::format("%s, %s", input->name.c_str(), state->name.c_str());
-  if (ask.spec.shape.size() == 2) {
-    const int64_t width = input->dims[0];
-    input->data.append(state->data.data(), state->data.size());
-    reshape(*input, {2, width});
-    return input;
   }
-  for (size_t i = 0; i < input->count(); ++i)
-    rt::store_f64(input->data.data(), rt::Dtype::kF32, i,
-                  rt::load_f64(input->data.data(), rt::Dtype::kF32, i) +
-                      rt::load_f64(state->data.data(), rt::Dtype::kF32, i));
-  return input;
-}
-
-struct Rule {
-  std::string_view type;  ///< of layers whose type begins so
-  std::string_view parameter;
-  Found (*take)(const Ask&);
-};
-
-constexpr Rule kRules[] = {
-    {"dense", "kernel", dense_kernel},
-    {"depthwise_conv", "kernel", depthwise_kernel},
-    {"conv", "kernel", conv_kernel},
-    {"embedding", "embeddings", [](const Ask& ask) { return plain(ask, "weight"); }},
-    {"", "gamma", [](const Ask& ask) { return per_element(ask, "weight"); }},
-    {"rms_normalization", "scale", [](const Ask& ask) { return per_element(ask, "weight"); }},
-    {"", "beta", [](const Ask& ask) { return per_element(ask, "bias"); }},
-    {"", "moving_mean", [](const Ask& ask) { return per_element(ask, "running_mean"); }},
-    {"", "moving_variance", [](const Ask& ask) { return per_element(ask, "running_var"); }},
-    {"lstm", "bias", gate_bias},
-    {"gru", "bias", gate_bias},
-    {"simple_rnn", "bias", gate_bias},
-    {"", "bias", [](const Ask& ask) { return plain(ask, "bias"); }},
-    {"", "kernel", [](const Ask& ask) { return gate_kernel(ask, "weight_ih"); }},
-    {"", "recurrent_kernel", [](const Ask& ask) { return gate_kernel(ask, "weight_hh"); }},
-};
-
-const Rule* find_rule(const Layer& layer, const ParameterSpec& spec) {
-  if (layer.component.def == nullptr) return nullptr;
-  for (const Rule& rule : kRules) {
-    if (layer.component.def->type.starts_with(rule.type) && rule.parameter == spec.name)
-      return &rule;
-  }
-  return nullptr;
+  for (size_t i = 0; i < part.count(); ++i)
+    rt::store_f64(all.data.data(), all.dtype, i,
+                  rt::load_f64(all.data.data(), all.dtype, i) +
+                      rt::load_f64(part.data.data(), part.dtype, i));
 }
 
 class TorchAssignment {
@@ -260,7 +131,8 @@ class TorchAssignment {
     }
   }
 
-  Status run(const ModuleMap& map, rt::SafetensorsFile* out) {
+  Status run(const ModuleMap& given, rt::SafetensorsFile* out) {
+    const ModuleMap map = given.empty() ? by_name() : given;
     if (map.empty() && layers_.size() != modules_.size()) return other_count();
     for (size_t i = 0; i < layers_.size(); ++i) {
       const Layer& layer = model_.layers[layers_[i]];
@@ -277,6 +149,20 @@ class TorchAssignment {
   void problem(fmt::format_string<Args...> format, Args&&... args) {
     problems_.push_back(make_error(DiagKind::kInvalidData, {.file = path_}, "{}",
                                    fmt::format(format, std::forward<Args>(args)...)));
+  }
+
+  /// The modules that are called as the layers are, if all are; else empty.
+  ModuleMap by_name() const {
+    ModuleMap map;
+    for (const size_t i : layers_) {
+      const std::string name = dotted(model_.layers[i].name);
+      const auto module = std::find_if(modules_.begin(), modules_.end(), [&](const Module& one) {
+        return one.name == name || one.name == name + ".l0";
+      });
+      if (module == modules_.end()) return {};
+      map[model_.layers[i].name] = module->name;
+    }
+    return map;
   }
 
   /// Layers of the map that the model lacks, and tensors that nothing took.
@@ -328,45 +214,46 @@ class TorchAssignment {
 
   void take(size_t index, const Module& module, rt::SafetensorsFile* out) {
     const Layer& layer = model_.layers[index];
-    const Options& options = layer.component.options;
-    if (layer.component.def != nullptr && layer.component.def->type == "gru" &&
-        !options.flag("reset_after")) {
-      problem(
-          "layer \"{}\" resets before the product, and PyTorch's GRU behind it; "
-          "\"reset_after\": true takes its weights",
-          layer.name);
-      return;
-    }
-    const Flattened before = flattened_before(model_, index);
-    if (before.unclear) {
-      problem(
-          "layer \"{}\" stands behind a flattened image in a way in which the order of PyTorch's "
-          "elements cannot be told",
-          layer.name);
-      return;
-    }
+    const std::optional<Ints> image = image_before(model_, index, problems_, path_);
+    if (!image) return;
     for (const ParameterSpec& spec : layer.parameters) {
-      if (spec.carried) continue;
-      const std::string name = layer.name + "/" + spec.name;
-      const Rule* rule = find_rule(layer, spec);
-      Found array =
-          rule == nullptr ? Found() : rule->take({layer, spec, module, before.image, used_});
-      if (!array) {
-        problem("the module \"{}\" has nothing that is \"{}\"", printable(module.name, 80), name);
-        continue;
-      }
-      const Ints dims(array->dims.begin(), array->dims.end());
-      const std::string theirs(array->name.c_str(), array->name.size());
-      if (dims != spec.shape) {
-        problem("\"{}\" is [{}] as gradc keeps it, but \"{}\" is [{}]", printable(theirs, 80),
-                fmt::join(dims, ", "), name, fmt::join(spec.shape, ", "));
-        continue;
-      }
-      report_->push_back(fmt::format("{} <- {}", name, printable(theirs, 80)));
-      array->source = array->name.clone();
-      array->name = rt::Str(name.c_str(), name.size());
-      out->arrays.push(std::move(*array));
+      if (!spec.carried) take(layer, spec, torch_layout(layer, spec, *image), module, out);
     }
+  }
+
+  void take(const Layer& layer, const ParameterSpec& spec, const TorchLayout& layout,
+            const Module& module, rt::SafetensorsFile* out) {
+    const std::string name = layer.name + "/" + spec.name;
+    rt::Array all;
+    std::string theirs;
+    for (const TorchPart& part : layout.parts) {
+      const auto found = module.tensors.find(part.end);
+      if (found == module.tensors.end()) {
+        theirs.clear();
+        break;
+      }
+      const rt::Array& tensor = *found->second;
+      used_.insert(&tensor);
+      theirs +=
+          (theirs.empty() ? "" : ", ") + printable({tensor.name.c_str(), tensor.name.size()}, 80);
+      const Ints dims(tensor.dims.begin(), tensor.dims.end());
+      if (dims != part.dims) {
+        problem("\"{}\" is [{}], and what \"{}\" is made of [{}]",
+                printable({tensor.name.c_str(), tensor.name.size()}, 80), fmt::join(dims, ", "),
+                name, fmt::join(part.dims, ", "));
+        return;
+      }
+      append(all, take_part(part, tensor), layout.sums);
+    }
+    if (theirs.empty()) {
+      problem("the module \"{}\" has nothing that is \"{}\"", printable(module.name, 80), name);
+      return;
+    }
+    report_->push_back(fmt::format("{} <- {}", name, theirs));
+    reshape(all, spec.shape);
+    all.source = rt::Str(theirs.c_str(), theirs.size());
+    all.name = rt::Str(name.c_str(), name.size());
+    out->arrays.push(std::move(all));
   }
 
   const Model& model_;
@@ -378,6 +265,101 @@ class TorchAssignment {
   std::vector<Diagnostic> problems_;
 };
 
+/// The tensors of modules, made of parameters.
+class TorchExport {
+ public:
+  TorchExport(const Model& model, const std::string& path, const rt::SafetensorsFile& file,
+              const ModuleMap& map, rt::SafetensorsFile* out, std::vector<std::string>* report)
+      : model_(model), path_(path), file_(file), map_(map), out_(*out), report_(*report) {}
+
+  Status run() {
+    std::map<std::string, std::string> layer_of;  // by module
+    for (size_t i = 0; i < model_.layers.size(); ++i) {
+      const Layer& layer = model_.layers[i];
+      if (layer.parameters.empty()) continue;
+      const std::string module = module_of(layer);
+      const auto [other, is_new] = layer_of.emplace(module, layer.name);
+      if (!is_new) {
+        problem("\"{}\" and \"{}\" are both to be the module \"{}\"", other->second, layer.name,
+                printable(module, 80));
+        continue;
+      }
+      const std::optional<Ints> image = image_before(model_, i, problems_, path_);
+      if (!image) continue;
+      for (const ParameterSpec& spec : layer.parameters) {
+        if (!spec.carried) put(layer, spec, torch_layout(layer, spec, *image), module);
+      }
+    }
+    for (const auto& [name, module] : map_) {
+      const bool known =
+          std::any_of(layer_of.begin(), layer_of.end(),
+                      [&, &wanted = name](const auto& one) { return one.second == wanted; });
+      if (!known)
+        problem("the map names \"{}\", which is no layer with parameters", printable(name, 80));
+    }
+    if (!problems_.empty()) return Failure(std::move(problems_));
+    return Ok{};
+  }
+
+ private:
+  template <class... Args>
+  void problem(fmt::format_string<Args...> format, Args&&... args) {
+    problems_.push_back(make_error(DiagKind::kInvalidData, {.file = path_}, "{}",
+                                   fmt::format(format, std::forward<Args>(args)...)));
+  }
+
+  std::string module_of(const Layer& layer) {
+    if (map_.empty()) return dotted(layer.name);
+    const auto entry = map_.find(layer.name);
+    if (entry != map_.end()) return entry->second;
+    problem("the map names no module for layer \"{}\"", layer.name);
+    return layer.name;
+  }
+
+  void put(const Layer& layer, const ParameterSpec& spec, const TorchLayout& layout,
+           const std::string& module) {
+    const std::string name = layer.name + "/" + spec.name;
+    const rt::Array* array = file_.find(name.c_str());
+    if (array == nullptr) return problem("\"{}\" is not there", name);
+    if (layout.parts.empty()) return problem("PyTorch has no tensor that is \"{}\"", name);
+    const size_t count = array->count() / (layout.sums ? 1 : layout.parts.size());
+    for (size_t i = 0; i < layout.parts.size(); ++i) {
+      const TorchPart& part = layout.parts[i];
+      rt::Array values;
+      values.data.resize(count * sizeof(float));
+      for (size_t at = 0; at < count && !(layout.sums && i > 0); ++at)
+        rt::store_f64(
+            values.data.data(), values.dtype, at,
+            rt::load_f64(array->data.data(), array->dtype, at + (layout.sums ? 0 : i * count)));
+      rt::Array& tensor = tensor_of(join_torch_name(module, part.end), part.dims);
+      put_part(part, std::move(values), tensor);
+      report_.push_back(fmt::format("{} -> {}", name, tensor.name.c_str()));
+    }
+  }
+
+  /// Zeros before anything is put there; several parameters can be parts of it.
+  rt::Array& tensor_of(const std::string& name, const Ints& dims) {
+    for (rt::Array& array : out_.arrays) {
+      if (name == array.name.c_str()) return array;
+    }
+    rt::Array array;
+    array.name = rt::Str(name.c_str(), name.size());
+    reshape(array, dims);
+    array.data.resize(array.count() * sizeof(float));
+    std::fill(array.data.begin(), array.data.end(), uint8_t{0});
+    out_.arrays.push(std::move(array));
+    return out_.arrays[out_.arrays.size() - 1];
+  }
+
+  const Model& model_;
+  const std::string& path_;
+  const rt::SafetensorsFile& file_;
+  const ModuleMap& map_;
+  rt::SafetensorsFile& out_;
+  std::vector<std::string>& report_;
+  std::vector<Diagnostic> problems_;
+};
+
 }  // namespace
 
 bool has_torch_names(const rt::SafetensorsFile& file) {
@@ -385,7 +367,7 @@ bool has_torch_names(const rt::SafetensorsFile& file) {
   for (const rt::Array& array : file.arrays) {
     const std::string_view name(array.name.c_str(), array.name.size());
     if (name.find('/') != std::string_view::npos) return false;
-    const std::string end = split_name(std::string(name)).second;
+    const std::string end = split_torch_name(std::string(name)).second;
     any = any || end == "weight" || end == "weight_ih" || end == "weight_hh";
   }
   return any;
@@ -416,6 +398,12 @@ Status assign_torch_weights(const Model& model, const std::string& path, rt::Saf
                             const ModuleMap& map, rt::SafetensorsFile* out,
                             std::vector<std::string>* report) {
   return TorchAssignment(model, path, file, report).run(map, out);
+}
+
+Status torch_weights(const Model& model, const std::string& path, const rt::SafetensorsFile& file,
+                     const ModuleMap& map, rt::SafetensorsFile* out,
+                     std::vector<std::string>* report) {
+  return TorchExport(model, path, file, map, out, report).run();
 }
 
 }  // namespace gradc::exchange

@@ -19,15 +19,6 @@ namespace {
 
 constexpr size_t kMaxAttrText = 48;
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : printable(text)) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out;
-}
-
 std::string_view phase_color(Phase phase) {
   switch (phase) {
     case Phase::kForward:
@@ -77,7 +68,7 @@ void DotWriter::write_inputs(const Graph& graph, std::vector<Source>& sources) {
     const bool is_kept = input.kind == InputKind::kParam || input.kind == InputKind::kState;
     line(1, fmt::format("{} [shape={}, fillcolor=white, label=\"{} %{}\\n{}\\n{}\"];", source.node,
                         is_kept ? "cylinder" : "ellipse", input_kind_name(input.kind),
-                        graph.value(input.value).name, escaped(input.name),
+                        graph.value(input.value).name, dot_escaped(input.name),
                         to_string(graph.type(input.value))));
   }
 }
@@ -110,13 +101,13 @@ void DotWriter::write_plain(const Graph& graph, NodeId id, std::vector<Source>& 
       attrs += fmt::format("{}{}={}", attrs.empty() ? "" : ", ", key, print_attr(value, 4));
   }
   if (attrs.size() > kMaxAttrText) attrs = attrs.substr(0, kMaxAttrText) + "...";
-  if (!attrs.empty()) label += "\\n" + escaped(attrs);
+  if (!attrs.empty()) label += "\\n" + dot_escaped(attrs);
   for (ValueId result : node.results) {
     sources[result.index].node = name;
     label += fmt::format("\\n%{} {}", graph.value(result).name, to_string(graph.type(result)));
   }
   line(depth, fmt::format("{} [label=\"{}\", tooltip=\"{}\"];", name, label,
-                          escaped(graph.location(node.loc))));
+                          dot_escaped(graph.location(node.loc))));
 }
 
 /// A kernel says what it is by its label; other ops by their name and attributes.
@@ -144,7 +135,7 @@ void DotWriter::write_body(const Graph& graph, NodeId id, std::vector<Source>& s
   line(depth, fmt::format("subgraph cluster_k{} {{", count_++));
   const std::string label = body_label(node);
   line(depth + 1, fmt::format("label=\"{}\"; style=\"rounded,filled\"; fillcolor=\"#f5f5f5\";",
-                              escaped(label)));
+                              dot_escaped(label)));
   std::vector<Source> inner(body.value_capacity());
   for (size_t i = 0; i < node.operands.size() && i < body.inputs().size(); ++i)
     inner[body.inputs()[i].value.index] = sources[node.operands[i].index];
@@ -165,7 +156,7 @@ std::string DotWriter::run(const Graph& graph) {
   out_ = fmt::format(
       "digraph \"{}\" {{\n  rankdir=TB;\n"
       "  node [shape=box, style=filled, fillcolor=white, fontname=\"sans-serif\", fontsize=10];\n",
-      escaped(graph.name()));
+      dot_escaped(graph.name()));
   std::vector<Source> sources(graph.value_capacity());
   write_inputs(graph, sources);
   // A phase may come in several runs once the graph is scheduled: one cluster per run, in order.
@@ -185,7 +176,8 @@ std::string DotWriter::run(const Graph& graph) {
   if (phase) line(1, "}");
   for (const GraphOutput& output : graph.outputs()) {
     const std::string name = new_name();
-    line(1, fmt::format("{} [shape=ellipse, label=\"return {}\"];", name, escaped(output.name)));
+    line(1,
+         fmt::format("{} [shape=ellipse, label=\"return {}\"];", name, dot_escaped(output.name)));
     const Source& source = sources[output.value.index];
     if (!source.node.empty()) edges_ += fmt::format("  {} -> {};\n", source.node, name);
   }
@@ -193,6 +185,15 @@ std::string DotWriter::run(const Graph& graph) {
 }
 
 }  // namespace
+
+std::string dot_escaped(std::string_view text) {
+  std::string out;
+  for (const char c : printable(text)) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out;
+}
 
 std::string to_dot(const Graph& graph, const DotOptions& options) {
   return DotWriter(options).run(graph);

@@ -111,8 +111,8 @@ class Walk {
   /// element, the steps of a loop.
   bool counts_rows(const Node& node, const Node& other) const {
     if (node.op == Op::kConstant) {
-      const std::vector<double>& values = *node.attrs.as<ConstantAttrs>().value;
-      return values != *other.attrs.as<ConstantAttrs>().value;
+      return !attr_detail::equal_field(node.attrs.as<ConstantAttrs>().value,
+                                       other.attrs.as<ConstantAttrs>().value);
     }
     if (node.op == Op::kScan)
       return node.attrs.as<ScanAttrs>().steps != other.attrs.as<ScanAttrs>().steps;

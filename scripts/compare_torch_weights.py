@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""Takes weights that PyTorch saved under its own names into gradc's networks, and compares the predictions.
+"""Takes weights that PyTorch saved under its own names into gradc's networks, compares the predictions, and gives the weights back.
 
     scripts/compare_torch_weights.py [--gradc build/tools/gradc]
 
 Exits 0 if all differences are below 1e-5, 1 if not, 77 (skip) without PyTorch (python3-torch)."""
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -33,6 +34,41 @@ class Recurrent(nn.Module):
 
     def forward(self, x):
         return self.score(self.rnn(self.a_table(x))[0][:, -1])
+
+
+class Bidirectional(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.rnn = kind(3, 4, batch_first=True, bidirectional=True)
+        self.score = nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.score(self.rnn(x.transpose(1, 2))[0])
+
+
+class Heads(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.att = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x):
+        x = x.transpose(1, 2)
+        return self.norm(self.att(x, x, x)[0])
+
+
+class Memory(nn.Module):
+    """Keys and values of other features than the query's: three tensors."""
+
+    def __init__(self):
+        super().__init__()
+        self.a_key = nn.Linear(8, 5)
+        self.heads = nn.MultiheadAttention(8, 4, kdim=5, vdim=5, bias=False, batch_first=True)
+
+    def forward(self, x):
+        x = x.transpose(1, 2)
+        memory = self.a_key(x)
+        return self.heads(x, memory, memory)[0]
 
 
 def image_net():
@@ -76,10 +112,23 @@ def recurrent(kind):
                      {"type": kind, "units": 5}, dense(3), shape=[6], dtype="int32")
 
 
+def bidirectional(kind):
+    return layers_of({"type": "bidirectional", "layer": {"type": kind, "units": 4, "return_sequences": True}}, dense(2), shape=[5, 3])
+
+
+HEADS = layers_of({"type": "multi_head_attention", "num_heads": 2, "key_dim": 4, "name": "a"},
+                  {"type": "layer_normalization", "epsilon": 1e-5, "name": "b"}, shape=[6, 8])
+MEMORY = layers_of({"type": "dense", "units": 5, "name": "a"},
+                   {"type": "multi_head_attention", "num_heads": 4, "key_dim": 2, "use_bias": False, "inputs": ["x", "a", "a"], "name": "h"},
+                   shape=[6, 8])
+
 # Name, network of PyTorch, of gradc, and which layer is which module where the order does not say it.
 CASES = [("image", image_net, IMAGE, None), ("other", other_net, OTHER, None), ("line", line_net, LINE, None),
          ("lstm", lambda: Recurrent(nn.LSTM), recurrent("lstm"), None), ("gru", lambda: Recurrent(nn.GRU), recurrent("gru"), None),
          ("rnn", lambda: Recurrent(nn.RNN), recurrent("simple_rnn"), None),
+         ("both lstm", lambda: Bidirectional(nn.LSTM), bidirectional("lstm"), None),
+         ("both gru", lambda: Bidirectional(nn.GRU), bidirectional("gru"), None),
+         ("heads", Heads, HEADS, None), ("memory", Memory, MEMORY, None),
          ("map", image_net, IMAGE, {"first": "0", "norm": "1", "second": "4", "score": "8"})]
 
 
@@ -111,7 +160,45 @@ def check(gradc, folder, name, make, model, mapped):
     with torch.no_grad():
         wanted = net(given).numpy()
     (ours,) = load(paths["y.safetensors"]).values()
-    return float(np.abs(np.asarray(ours).reshape(wanted.shape) - wanted).max())
+    largest = float(np.abs(np.asarray(ours).reshape(wanted.shape) - wanted).max())
+    return max(largest, give_back(gradc, folder, net, given, wanted, paths, mapped))
+
+
+def give_back(gradc, folder, net, given, wanted, paths, mapped):
+    """The same weights under PyTorch's names again: all of them, and a network that has them predicts the same. With no map
+    the names are those of gradc's layers, and the tensors in the same order."""
+    out = os.path.join(folder, "back.safetensors")
+    subprocess.run([gradc, "convert", os.path.join(folder, "native.json"), "--weights", os.path.join(folder, "native.safetensors"),
+                    "-o", out] + (["--map", paths["map.json"]] if mapped else []), check=True, capture_output=True)
+    back = {name: torch.tensor(np.asarray(value)) for name, value in load(out).items()}
+    names = [name for name in net.state_dict() if not name.endswith("num_batches_tracked")]
+    if len(back) != len(names):
+        raise SystemExit(f"{len(back)} tensors came back, of {len(names)}")
+    if not mapped:
+        order = sorted(names, key=module_place(names))
+        again = sorted(back, key=module_place(list(back)))
+        back = {name: back[other] for name, other in zip(order, again)}
+    with torch.no_grad():
+        for value in net.state_dict().values():
+            value.zero_()
+        net.load_state_dict(back)
+        return float(np.abs(net(given).numpy() - wanted).max())
+
+
+def module_place(names):
+    """Modules in the order in which the file has them, tensors of a module by their names' ends."""
+    modules = []
+    for name in names:
+        module = name.rpartition(".")[0].removesuffix(".out_proj") + layer_number(name)
+        if module not in modules:
+            modules.append(module)
+    return lambda name: (modules.index(name.rpartition(".")[0].removesuffix(".out_proj") + layer_number(name)),
+                         re.sub(r"_l\d+", "", name.rpartition(".")[2]) + ("o" if ".out_proj." in name else ""))
+
+
+def layer_number(name):
+    found = re.search(r"_l(\d+)(_reverse)?$", name)
+    return "/" + found.group(1) if found else ""
 
 
 def main():

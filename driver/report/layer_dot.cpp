@@ -1,7 +1,7 @@
 #include "driver/report/layer_dot.h"
 
 #include "frontend/layer_def.h"
-#include "support/utf8.h"
+#include "ir/dot.h"
 
 #include <fmt/format.h>
 
@@ -11,15 +11,6 @@
 namespace gradc {
 
 namespace {
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : printable(text)) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out;
-}
 
 /// "decoder_1/attention" is in the frame "decoder_1".
 std::vector<std::string_view> frames_of(std::string_view name) {
@@ -37,18 +28,19 @@ class LayerDot {
     out_ = fmt::format(
         "digraph \"{}\" {{\n  rankdir=TB;\n  node [shape=box, style=\"rounded,filled\", "
         "fillcolor=white, fontname=\"sans-serif\", fontsize=10];\n",
-        escaped(model_.name));
+        dot_escaped(model_.name));
     for (const ModelInput& input : model_.inputs) {
       nodes_.push_back(fmt::format("i{}", nodes_.size()));
-      line(fmt::format("{} [shape=ellipse, label=\"{}\\n{}\"];", nodes_.back(), escaped(input.name),
-                       to_string(input.spec)));
+      line(fmt::format("{} [shape=ellipse, label=\"{}\\n{}\"];", nodes_.back(),
+                       dot_escaped(input.name), to_string(input.spec)));
     }
     for (size_t c = 0; c < model_.calls.size(); ++c)
       add_call(model_.calls[c], fmt::format("l{}", c));
     enter({});
     for (size_t o = 0; o < model_.outputs.size(); ++o) {
       const ModelOutput& output = model_.outputs[o];
-      line(fmt::format("o{} [shape=ellipse, label=\"{}\"];", o, escaped("output " + output.name)));
+      line(fmt::format("o{} [shape=ellipse, label=\"{}\"];", o,
+                       dot_escaped("output " + output.name)));
       edges_ += fmt::format("  {} -> o{};\n", nodes_[output.value], o);
     }
     return out_ + edges_ + "}\n";
@@ -73,7 +65,7 @@ class LayerDot {
       open_.push_back(frames[f]);
       line(fmt::format(
           "label=\"{}\"; style=\"rounded,filled\"; color=\"#b9c1cc\"; fillcolor=\"{}\";",
-          escaped(frames[f].substr(frames[f].rfind('/') + 1)),
+          dot_escaped(frames[f].substr(frames[f].rfind('/') + 1)),
           open_.size() % 2 == 1 ? "#eef3f9" : "#dfe9f5"));
     }
   }
@@ -83,10 +75,11 @@ class LayerDot {
     enter(frames_of(call.name));
     const std::string_view name = std::string_view(call.name).substr(call.name.rfind('/') + 1);
     const std::string& written = layer.component.written_type;
-    line(fmt::format("{} [label=\"{}\\n{}\\n{}\", tooltip=\"{}\"{}];", node, escaped(name),
-                     escaped(written.empty() ? layer.def->base.type : std::string_view(written)),
-                     to_string(call.output()), escaped(call.name),
-                     layer.parameters.empty() ? "" : ", fillcolor=\"#fdf3dc\""));
+    line(
+        fmt::format("{} [label=\"{}\\n{}\\n{}\", tooltip=\"{}\"{}];", node, dot_escaped(name),
+                    dot_escaped(written.empty() ? layer.def->base.type : std::string_view(written)),
+                    to_string(call.output()), dot_escaped(call.name),
+                    layer.parameters.empty() ? "" : ", fillcolor=\"#fdf3dc\""));
     for (const ModelValue value : call.inputs)
       edges_ += fmt::format("  {} -> {};\n", nodes_[value], node);
     for (const auto& value : call.named) {

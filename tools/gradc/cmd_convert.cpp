@@ -20,13 +20,20 @@ struct ConvertCommandLine {
   std::string in, out, weights, map;
 };
 
+/// A safetensors file is of weights under PyTorch's names; gradc's own go with a native model.
+bool writes_torch(const ConvertCommandLine& options) {
+  return has_extension(options.out, "safetensors");
+}
+
+Result<exchange::ModuleMap> read_map(const ConvertCommandLine& options) {
+  if (options.map.empty()) return exchange::ModuleMap();
+  return exchange::read_module_map(options.map);
+}
+
 /// Tensors under PyTorch's names; which became what is told.
 Result<rt::SafetensorsFile> read_torch(const ConvertCommandLine& options, const Model& model,
                                        rt::SafetensorsFile file) {
-  exchange::ModuleMap map;
-  if (!options.map.empty()) {
-    GRADC_TRY(map, exchange::read_module_map(options.map));
-  }
+  GRADC_TRY(const exchange::ModuleMap map, read_map(options));
   rt::SafetensorsFile named;
   std::vector<std::string> lines;
   GRADC_TRY_STATUS(
@@ -40,7 +47,14 @@ Result<rt::SafetensorsFile> read_torch(const ConvertCommandLine& options, const 
 Result<std::optional<rt::SafetensorsFile>> find_weights(const ConvertCommandLine& options,
                                                         const Model& model) {
   const std::string& path = options.weights.empty() ? options.in : options.weights;
-  if (!options.map.empty() && exchange::has_foreign_weights(path)) {
+  const bool map_is_read = !options.map.empty() && !writes_torch(options);
+  if (map_is_read && options.weights.empty()) {
+    return make_error(
+        DiagKind::kInvalidUsage, {},
+        "--map is of weights under PyTorch's names: of --weights FILE, or of an --out "
+        "that ends with .safetensors");
+  }
+  if (map_is_read && exchange::has_foreign_weights(path)) {
     return make_error(DiagKind::kInvalidUsage, {},
                       "--map is of weights under PyTorch's names, and \"{}\" has its own", path);
   }
@@ -51,7 +65,7 @@ Result<std::optional<rt::SafetensorsFile>> find_weights(const ConvertCommandLine
     report(left_out);
   } else if (!options.weights.empty()) {
     GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(path.c_str(), &file)));
-    if (!options.map.empty() || exchange::has_torch_names(file)) {
+    if (map_is_read || exchange::has_torch_names(file)) {
       GRADC_TRY(file, read_torch(options, model, std::move(file)));
     }
     GRADC_TRY_STATUS(exchange::check_weights(model, path, file));
@@ -80,6 +94,41 @@ std::string beside(const std::string& out) {
   return std::filesystem::path(out).replace_extension(".safetensors").string();
 }
 
+Status write_tensors(const std::string& path, const rt::SafetensorsFile& file,
+                     std::vector<std::string>* files) {
+  std::vector<rt::TensorView> views;
+  for (const rt::Array& array : file.arrays)
+    views.push_back({array.name.c_str(),
+                     array.dtype,
+                     {array.dims.data(), array.dims.size()},
+                     array.data.data(),
+                     array.data.size()});
+  GRADC_TRY_STATUS(from_output(rt::write_safetensors(
+      path.c_str(), {views.data(), views.size()}, {file.metadata.data(), file.metadata.size()})));
+  files->push_back(path);
+  return Ok{};
+}
+
+/// The weights under PyTorch's names; which became what is told.
+Status write_torch(const ConvertCommandLine& options, const Model& model,
+                   const rt::SafetensorsFile* weights, std::vector<std::string>* files) {
+  if (weights == nullptr) {
+    return make_error(DiagKind::kInvalidUsage, {}, "\"{}\" is to hold weights, and there are none",
+                      options.out)
+        .with_help("name them by --weights FILE");
+  }
+  GRADC_TRY(const exchange::ModuleMap map, read_map(options));
+  rt::SafetensorsFile named;
+  std::vector<std::string> lines;
+  GRADC_TRY_STATUS(exchange::torch_weights(model,
+                                           options.weights.empty() ? options.in : options.weights,
+                                           *weights, map, &named, &lines));
+  GRADC_TRY_STATUS(write_tensors(options.out, named, files));
+  for (const std::string& line : lines)
+    std::fprintf(stderr, "%s\n", line.c_str());
+  return Ok{};
+}
+
 /// Native JSON, and safetensors beside it: neither appears where the other cannot be written.
 Status write_native(const ConvertCommandLine& options, const rt::SafetensorsFile* weights,
                     std::vector<std::string>* files) {
@@ -95,18 +144,7 @@ Status write_native(const ConvertCommandLine& options, const rt::SafetensorsFile
   GRADC_TRY_STATUS(from_output(json.write(text.data(), text.size())));
   GRADC_TRY_STATUS(from_output(json.finish()));
   if (weights != nullptr) {
-    std::vector<rt::TensorView> views;
-    for (const rt::Array& array : weights->arrays)
-      views.push_back({array.name.c_str(),
-                       array.dtype,
-                       {array.dims.data(), array.dims.size()},
-                       array.data.data(),
-                       array.data.size()});
-    const std::string path = beside(options.out);
-    GRADC_TRY_STATUS(
-        from_output(rt::write_safetensors(path.c_str(), {views.data(), views.size()},
-                                          {weights->metadata.data(), weights->metadata.size()})));
-    files->push_back(path);
+    GRADC_TRY_STATUS(write_tensors(beside(options.out), *weights, files));
   }
   GRADC_TRY_STATUS(from_output(json.commit()));
   files->push_back(options.out);
@@ -153,11 +191,13 @@ Status convert(const ConvertCommandLine& options, SourceSet& sources, exchange::
   GRADC_TRY(const std::optional<rt::SafetensorsFile> weights, find_weights(options, model));
   const rt::SafetensorsFile* given = weights ? &*weights : nullptr;
   if (has_extension(options.out, "json")) return write_native(options, given, &written->files);
+  if (writes_torch(options)) return write_torch(options, model, given, &written->files);
   const exchange::FileFormat format = format_of(options.out);
   if (format == exchange::FileFormat::kNative) {
     return make_error(DiagKind::kInvalidUsage, {},
                       "\"{}\" ends with none of .json (native, with .safetensors beside it), "
-                      ".keras, .h5, .onnx and / (a folder of TensorFlow.js)",
+                      ".keras, .h5, .onnx, .safetensors (weights under PyTorch's names) and / "
+                      "(a folder of TensorFlow.js)",
                       options.out);
   }
   return exchange::write_model(format, model, given, options.out, written);
@@ -187,6 +227,7 @@ void register_convert(CLI::App& app, Selection& selection) {
       "  gradc convert net.h5 -o net_tfjs/\n"
       "  gradc convert model.keras -o model.onnx            what predict computes, with the "
       "weights\n"
+      "  gradc convert net.json --weights net.safetensors -o torch.safetensors --map modules.json\n"
       "docs/exchange.md says what is read and written.");
   command
       ->add_option("MODEL", options->in,
@@ -194,16 +235,15 @@ void register_convert(CLI::App& app, Selection& selection) {
       ->required();
   command
       ->add_option("-o,--out", options->out,
-                   "what to write, by its ending: .json, .keras, .h5, .onnx, or / for a folder")
+                   "what to write, by its ending: .json, .keras, .h5, .onnx, .safetensors (weights "
+                   "under PyTorch's names), or / for a folder")
       ->check(output_name())
       ->required();
   command->add_option("--weights", options->weights,
                       "weights of the model (default: those in its file)");
-  command
-      ->add_option("--map", options->map,
-                   "of weights under PyTorch's names: a JSON file {\"layer\": \"module\", ...} "
-                   "(default: by order)")
-      ->needs("--weights");
+  command->add_option("--map", options->map,
+                      "of weights under PyTorch's names: a JSON file {\"layer\": \"module\", ...} "
+                      "(default: read by order, written by the layers' names)");
   command->callback(
       [options, &selection] { selection.run = [options] { return run_convert(*options); }; });
 }

@@ -66,7 +66,9 @@ TEST(TorchWeights, AMapSaysWhichIsWhich) {
   const Status by_order =
       assign_torch_weights(model, "t", two_modules("z", "a"), {}, &out, &report);
   ASSERT_FALSE(by_order.ok());
-  EXPECT_NE(by_order.message().find("\"a.weight\" is [2, 3]"), std::string::npos)
+  EXPECT_NE(
+      by_order.message().find("\"a.weight\" is [3, 2], and what \"one/kernel\" is made of [2, 3]"),
+      std::string::npos)
       << by_order.message();
   const Status by_map = assign_torch_weights(model, "t", two_modules("z", "a"),
                                              {{"one", "z"}, {"two", "a"}}, &out, &report);
@@ -191,6 +193,107 @@ TEST(TorchWeights, WhatNothingTakesIsSaid) {
   EXPECT_FALSE(
       assign(two_layers(), two_modules("a", "b"), &out, {{"one", "a"}, {"two", "b"}, {"typo", "b"}})
           .ok());
+}
+
+/// Numbers of its own for every parameter of a model.
+rt::SafetensorsFile numbered(const Model& model) {
+  rt::SafetensorsFile file;
+  for (const Layer& layer : model.layers) {
+    for (const ParameterSpec& spec : layer.parameters)
+      add(file, (layer.name + "/" + spec.name).c_str(), spec.shape);
+  }
+  return file;
+}
+
+rt::SafetensorsFile copy_of(const rt::SafetensorsFile& file) {
+  rt::SafetensorsFile copy;
+  for (const rt::Array& array : file.arrays)
+    copy.arrays.push(array.clone());
+  return copy;
+}
+
+/// Under PyTorch's names and back: the same numbers, by order and by a map.
+void expect_round_trip(const Model& model, const ModuleMap& map, size_t tensors) {
+  const rt::SafetensorsFile own = numbered(model);
+  rt::SafetensorsFile torch, back;
+  std::vector<std::string> report;
+  const Status written = torch_weights(model, "t", own, map, &torch, &report);
+  ASSERT_TRUE(written.ok()) << written.message();
+  EXPECT_EQ(torch.arrays.size(), tensors);
+  EXPECT_TRUE(has_torch_names(torch));
+  const Status read = assign(model, copy_of(torch), &back, map);
+  ASSERT_TRUE(read.ok()) << read.message();
+  ASSERT_EQ(back.arrays.size(), own.arrays.size());
+  for (const rt::Array& array : own.arrays) {
+    const rt::Array* other = back.find(array.name.c_str());
+    ASSERT_NE(other, nullptr) << array.name.c_str();
+    EXPECT_TRUE(
+        std::equal(array.dims.begin(), array.dims.end(), other->dims.begin(), other->dims.end()));
+    EXPECT_TRUE(
+        std::equal(array.data.begin(), array.data.end(), other->data.begin(), other->data.end()))
+        << array.name.c_str();
+  }
+}
+
+TEST(TorchWeights, WhatIsGivenComesBack) {
+  expect_round_trip(two_layers(), {}, 4);
+  expect_round_trip(two_layers(), {{"one", "net.10"}, {"two", "net.2"}}, 4);
+  expect_round_trip(behind_image(R"({"type": "batch_normalization", "name": "b"},
+                                    {"type": "dense", "units": 3, "name": "c"})"),
+                    {}, 8);
+  expect_round_trip(gru("true"), {}, 4);
+  expect_round_trip(gru("true"), {{"g", "rnn.l3"}}, 4);
+  expect_round_trip(model_of(R"({"inputs": [{"name": "x", "shape": [9, 9, 4]}], "layers": [
+    {"type": "conv2d", "filters": 6, "kernel_size": [2, 3], "groups": 2},
+    {"type": "conv2d_transpose", "filters": 3, "kernel_size": [3, 2], "use_bias": false},
+    {"type": "depthwise_conv2d", "kernel_size": [2, 3], "depth_multiplier": 2}, {"type": "prelu", "shared_axes": [1, 2]},
+    {"type": "reshape", "target_shape": [-1, 6]},
+    {"type": "bidirectional", "layer": {"type": "gru", "units": 3, "return_sequences": true}},
+    {"type": "bidirectional", "layer": {"type": "lstm", "units": 2, "return_sequences": true},
+     "backward_layer": {"type": "lstm", "units": 2, "return_sequences": true, "go_backwards": true}},
+    {"type": "multi_head_attention", "num_heads": 2, "key_dim": 2},
+    {"type": "rms_normalization"}]})"),
+                    {}, 2 + 1 + 2 + 1 + 8 + 8 + 4 + 1);
+}
+
+TEST(TorchWeights, TensorsAreCalledAsModulesCallThem) {
+  rt::SafetensorsFile torch;
+  std::vector<std::string> report;
+  const Model model = model_of(R"({"inputs": [{"name": "x", "shape": [3, 4]}], "layers": [
+    {"type": "bidirectional", "name": "a", "layer": {"type": "gru", "units": 2, "return_sequences": true}},
+    {"type": "multi_head_attention", "name": "b", "num_heads": 2, "key_dim": 2}]})");
+  const Status status =
+      torch_weights(model, "t", numbered(model), {{"a", "rnn.l1"}, {"b", "att"}}, &torch, &report);
+  ASSERT_TRUE(status.ok()) << status.message();
+  for (const char* name : {"rnn.weight_ih_l1", "rnn.weight_hh_l1", "rnn.bias_ih_l1",
+                           "rnn.bias_hh_l1", "rnn.weight_ih_l1_reverse", "rnn.weight_hh_l1_reverse",
+                           "rnn.bias_ih_l1_reverse", "rnn.bias_hh_l1_reverse", "att.in_proj_weight",
+                           "att.in_proj_bias", "att.out_proj.weight", "att.out_proj.bias"})
+    EXPECT_NE(torch.find(name), nullptr) << name;
+  // Query, key and value lie one behind the other: [heads size, features] of each.
+  EXPECT_EQ(element(torch, "att.in_proj_bias", 5), 1);
+  EXPECT_EQ(element(torch, "att.in_proj_weight", 16 + 1), 4);  // of the key: feature 1, row 0
+}
+
+TEST(TorchWeights, WhatPyTorchDoesNotHaveIsSaidAtOnce) {
+  rt::SafetensorsFile torch;
+  std::vector<std::string> report;
+  const Model model = model_of(R"({"inputs": [{"name": "x", "shape": [3, 4]}], "layers": [
+    {"type": "gru", "name": "before", "units": 4, "reset_after": false, "return_sequences": true},
+    {"type": "multi_head_attention", "name": "narrow", "num_heads": 2, "key_dim": 1},
+    {"type": "dense", "name": "d", "units": 2}]})");
+  Status status = torch_weights(model, "t", numbered(model), {}, &torch, &report);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.diagnostics().size(), 8U) << status.message();
+  EXPECT_NE(status.message().find("\"before\" resets before"), std::string::npos);
+  status = torch_weights(two_layers(), "t", numbered(two_layers()), {{"one", "m"}, {"two", "m"}},
+                         &torch, &report);
+  ASSERT_FALSE(status.ok());
+  EXPECT_NE(status.message().find("both to be the module \"m\""), std::string::npos);
+  status = torch_weights(two_layers(), "t", numbered(two_layers()), {{"one", "m"}, {"typo", "n"}},
+                         &torch, &report);
+  ASSERT_FALSE(status.ok());
+  EXPECT_EQ(status.diagnostics().size(), 2U) << status.message();
 }
 
 TEST(TorchWeights, AMapIsAnObjectOfNames) {

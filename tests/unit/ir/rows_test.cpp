@@ -277,5 +277,16 @@ TEST(Rows, OfAPaddedBatchAreThoseOfAnExactOne) {
   EXPECT_GT(refused, 100);
 }
 
+TEST(Rows, ANanIsTheSameConstantForEveryBatch) {
+  constexpr const char* kText =
+      "graph @f {\n  input %x : f32[BxD]\nforward:\n%n = constant {value=nan} : f32[BxD]\n"
+      "%y = max %x, %n\n  return %y\n}\n";
+  const auto four = for_batch(kText, 4), six = for_batch(kText, 6);
+  ASSERT_TRUE(four != nullptr && six != nullptr);
+  const std::vector<RowPlace> inputs = {leading_rows(Shape{6, 4})};
+  EXPECT_EQ(find_rows(*six, 6, inputs, four.get())[six->outputs()[0].value.index],
+            leading_rows(Shape{6, 4}));
+}
+
 }  // namespace
 }  // namespace gradc
