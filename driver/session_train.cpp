@@ -5,6 +5,7 @@
 #include "runtime/hyperparameters.h"
 #include "runtime/weights.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <optional>
@@ -68,6 +69,12 @@ struct Listener {
     return !stopped;
   }
 };
+
+bool lends(const TrainOptions& options) {
+  const std::vector<View>* const lists[] = {
+      &options.inputs, &options.targets, &options.validation_inputs, &options.validation_targets};
+  return std::ranges::any_of(lists, [](const auto* list) { return !list->empty(); });
+}
 
 std::optional<rt::Dtype> dtype_named(std::string_view name) {
   for (const rt::Dtype dtype :
@@ -180,9 +187,11 @@ SessionStatus SessionImpl::train(const TrainOptions& options, std::vector<double
     Listener listener{options, history};
     rt::TrainCommand command;
     command.data.spec = rt::Str(options.data.c_str());
-    if (!options.inputs.empty() || !options.targets.empty()) {
+    if (lends(options)) {
       SessionStatus lent = lend(options, command.data);
       if (!lent.ok()) return lent;
+    } else if (options.data.empty()) {
+      return failed("error: there is nothing to train on: neither a file nor arrays were given\n");
     }
     command.epochs = options.epochs > 0 ? options.epochs : -1;
     command.validation_split = options.validation_split;

@@ -240,6 +240,8 @@ TEST(Arrays, OfADataSetAreCheckedBeforeTraining) {
     EXPECT_EQ(everything(*session), before);
   };
   told({.data = "d.csv", .inputs = data.inputs(), .targets = data.targets()}, "both were given");
+  told({.data = "d.csv", .validation_inputs = data.inputs()}, "both were given");
+  told({}, "there is nothing to train on");
   told({.inputs = data.inputs()}, "0 targets were given, the model has 1");
   told({.inputs = data.inputs(), .targets = data.targets(30)},
        "target \"y\" has 30 rows, input \"x\" has 45");
