@@ -7,6 +7,7 @@
 using gradc::c_door::guarded;
 using gradc::c_door::make_handle;
 using gradc::c_door::options_of;
+using gradc::c_door::views_of;
 
 namespace {
 
@@ -110,29 +111,31 @@ gradc_status gradc_session_tensor(const gradc_session* session, size_t index,
   return GRADC_OK;
 }
 
-gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
-                                size_t num_inputs, const void* const* targets, size_t num_targets,
-                                int64_t rows, float* loss) {
+gradc_status gradc_session_step(gradc_session* session, const gradc_view* inputs, size_t num_inputs,
+                                const gradc_view* targets, size_t num_targets, float* loss) {
   return guarded(session, {inputs, targets}, [&]() -> gradc::SessionStatus {
-    return session->session->step({inputs, num_inputs}, {targets, num_targets}, loss, rows);
+    return session->session->step(views_of(inputs, num_inputs, session->inputs),
+                                  views_of(targets, num_targets, session->targets), loss);
   });
 }
 
-gradc_status gradc_session_evaluate(gradc_session* session, const void* const* inputs,
-                                    size_t num_inputs, const void* const* targets,
-                                    size_t num_targets, int64_t rows, float* loss, float* metrics,
+gradc_status gradc_session_evaluate(gradc_session* session, const gradc_view* inputs,
+                                    size_t num_inputs, const gradc_view* targets,
+                                    size_t num_targets, float* loss, float* metrics,
                                     size_t num_metrics) {
   return guarded(session, {inputs, targets}, [&]() -> gradc::SessionStatus {
-    return session->session->evaluate({inputs, num_inputs}, {targets, num_targets}, loss,
-                                      {metrics, metrics == nullptr ? 0 : num_metrics}, rows);
+    return session->session->evaluate(views_of(inputs, num_inputs, session->inputs),
+                                      views_of(targets, num_targets, session->targets), loss,
+                                      {metrics, metrics == nullptr ? 0 : num_metrics});
   });
 }
 
-gradc_status gradc_session_predict(gradc_session* session, const void* const* inputs,
-                                   size_t num_inputs, int64_t rows, void* const* outputs,
+gradc_status gradc_session_predict(gradc_session* session, const gradc_view* inputs,
+                                   size_t num_inputs, const gradc_view* outputs,
                                    size_t num_outputs) {
   return guarded(session, {inputs, outputs}, [&]() -> gradc::SessionStatus {
-    return session->session->predict({inputs, num_inputs}, {outputs, num_outputs}, rows);
+    return session->session->predict(views_of(inputs, num_inputs, session->inputs),
+                                     views_of(outputs, num_outputs, session->outputs));
   });
 }
 

@@ -4,15 +4,9 @@
 using gradc::c_door::guarded;
 using gradc::c_door::make_handle;
 using gradc::c_door::options_of;
+using gradc::c_door::views_of;
 
 namespace {
-
-gradc::GradientOptions gradient_options(int64_t rows, int32_t parameters,
-                                        void* const* input_gradients, size_t num_input_gradients) {
-  return {.parameters = parameters != 0,
-          .inputs = {input_gradients, input_gradients == nullptr ? 0 : num_input_gradients},
-          .rows = rows};
-}
 
 /// A C host's callback.
 std::function<bool(const gradc::TrainReport&)> callback_of(
@@ -45,6 +39,16 @@ gradc_status gradc_session_train(gradc_session* session, const gradc_train_optio
   return guarded(session, {options}, [&]() -> gradc::SessionStatus {
     const auto text = [](const char* given) { return std::string(given == nullptr ? "" : given); };
     gradc::TrainOptions train;
+    views_of(options->inputs, options->num_inputs, train.inputs);
+    views_of(options->targets, options->num_targets, train.targets);
+    views_of(options->validation_inputs, options->num_validation_inputs, train.validation_inputs);
+    views_of(options->validation_targets, options->num_validation_targets,
+             train.validation_targets);
+    train.as_in_files = options->as_in_files != 0;
+    train.go_on = options->go_on != 0;
+    train.batch_size = options->batch_size;
+    if (options->has_shuffle != 0) train.shuffle = options->shuffle != 0;
+    if (options->has_seed != 0) train.seed = options->seed;
     train.data = text(options->data);
     train.epochs = options->epochs;
     if (options->has_validation_split != 0) train.validation_split = options->validation_split;
@@ -65,15 +69,17 @@ gradc_status gradc_session_train(gradc_session* session, const gradc_train_optio
   });
 }
 
-gradc_status gradc_session_gradients(gradc_session* session, const void* const* inputs,
-                                     size_t num_inputs, const void* const* targets,
-                                     size_t num_targets, int64_t rows, float* loss,
-                                     int32_t parameters, void* const* input_gradients,
+gradc_status gradc_session_gradients(gradc_session* session, const gradc_view* inputs,
+                                     size_t num_inputs, const gradc_view* targets,
+                                     size_t num_targets, float* loss, int32_t parameters,
+                                     const gradc_view* input_gradients,
                                      size_t num_input_gradients) {
   return guarded(session, {inputs, targets}, [&]() -> gradc::SessionStatus {
     return session->session->gradients(
-        {inputs, num_inputs}, {targets, num_targets}, loss,
-        gradient_options(rows, parameters, input_gradients, num_input_gradients));
+        views_of(inputs, num_inputs, session->inputs),
+        views_of(targets, num_targets, session->targets), loss,
+        {.parameters = parameters != 0,
+         .inputs = views_of(input_gradients, num_input_gradients, session->outputs)});
   });
 }
 
@@ -81,22 +87,25 @@ gradc_status gradc_session_apply_gradients(gradc_session* session) {
   return guarded(session, {}, [&] { return session->session->apply_gradients(); });
 }
 
-gradc_status gradc_session_forward(gradc_session* session, const void* const* inputs,
-                                   size_t num_inputs, int64_t rows, void* const* outputs,
+gradc_status gradc_session_forward(gradc_session* session, const gradc_view* inputs,
+                                   size_t num_inputs, const gradc_view* outputs,
                                    size_t num_outputs) {
   return guarded(session, {inputs, outputs}, [&]() -> gradc::SessionStatus {
-    return session->session->forward({inputs, num_inputs}, {outputs, num_outputs}, rows);
+    return session->session->forward(views_of(inputs, num_inputs, session->inputs),
+                                     views_of(outputs, num_outputs, session->outputs));
   });
 }
 
-gradc_status gradc_session_backward(gradc_session* session, const void* const* inputs,
-                                    size_t num_inputs, const void* const* output_gradients,
-                                    size_t num_output_gradients, int64_t rows, int32_t parameters,
-                                    void* const* input_gradients, size_t num_input_gradients) {
+gradc_status gradc_session_backward(gradc_session* session, const gradc_view* inputs,
+                                    size_t num_inputs, const gradc_view* output_gradients,
+                                    size_t num_output_gradients, int32_t parameters,
+                                    const gradc_view* input_gradients, size_t num_input_gradients) {
   return guarded(session, {inputs, output_gradients}, [&]() -> gradc::SessionStatus {
     return session->session->backward(
-        {inputs, num_inputs}, {output_gradients, num_output_gradients},
-        gradient_options(rows, parameters, input_gradients, num_input_gradients));
+        views_of(inputs, num_inputs, session->inputs),
+        views_of(output_gradients, num_output_gradients, session->targets),
+        {.parameters = parameters != 0,
+         .inputs = views_of(input_gradients, num_input_gradients, session->outputs)});
   });
 }
 

@@ -23,7 +23,10 @@ struct gradc_session {
   std::vector<gradc::TensorInfo> tensors;
   mutable std::set<std::string> names;  ///< what queries gave: their texts live on
   std::string error;
-  std::string report;  ///< of the last dump or profile
+  std::string report;               ///< of the last dump or profile
+  std::vector<gradc::View> inputs;  ///< of the call that runs: no step allocates for them
+  std::vector<gradc::View> targets;
+  std::vector<gradc::MutableView> outputs;
 };
 
 namespace gradc::c_door {
@@ -83,6 +86,7 @@ inline SessionOptions options_of(const gradc_options* options) {
   result.checked = options->checked != 0;
   result.cache = options->cache != 0;
   if (options->cpu != nullptr) result.cpu = options->cpu;
+  if (options->target != nullptr) result.target = options->target;
   result.memory_budget = options->memory_budget;
   if (options->run != nullptr) result.run = HostRun{options->run, options->run_user};
   return result;
@@ -90,6 +94,21 @@ inline SessionOptions options_of(const gradc_options* options) {
 
 inline bool any_null(std::initializer_list<const void*> pointers) {
   return std::find(pointers.begin(), pointers.end(), nullptr) != pointers.end();
+}
+
+/// A C host's views, kept in `views`. More axes than any tensor has stay too many.
+template <class Void>
+std::span<const BasicView<Void>> views_of(const gradc_view* given, size_t count,
+                                          std::vector<BasicView<Void>>& views) {
+  const auto text = [](const char* word) { return std::string_view(word == nullptr ? "" : word); };
+  views.clear();
+  for (size_t i = 0; given != nullptr && i < count; ++i) {
+    const bool shaped = given[i].shape != nullptr && given[i].rank > 0;
+    const std::span<const int64_t> shape(given[i].shape,
+                                         shaped ? static_cast<size_t>(given[i].rank) : 0);
+    views.push_back({given[i].data, text(given[i].dtype), Extents(shape), text(given[i].name)});
+  }
+  return views;
 }
 
 inline gradc_status status_of(SessionCode code) {

@@ -232,7 +232,8 @@ Result<std::unique_ptr<CompiledModel>> CompiledModel::create(Model model,
   const TargetInfo& target = result->options_.target;
   runtime_model.target_triple = target.triple.c_str();
   runtime_model.target_cpu = target.cpu.c_str();
-  result->needs_ = target_needs(target);
+  // Code for another architecture is looked at and never run: nothing is asked of this processor.
+  if (target_links_here(target)) result->needs_ = target_needs(target);
   runtime_model.target_features = result->needs_.c_str();
   return result;
 }
@@ -247,6 +248,10 @@ rt::Status CompiledModel::create_instance(const rt::InstanceOptions& options, rt
 }
 
 Status CompiledModel::compile(std::span<const EntryPoint> kinds) {
+  if (!target_links_here(options_.target)) {
+    return make_error(DiagKind::kUnsupported, {},
+                      "code for target '{}' does not run on this machine", options_.target.triple);
+  }
   const std::lock_guard lock(compiling_);
   std::vector<EntryPoint> missing;
   for (EntryPoint kind : kinds) {

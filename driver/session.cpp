@@ -30,6 +30,9 @@ SessionImpl::SessionImpl(std::shared_ptr<LiveModel> live, std::shared_ptr<LiveMo
       options_(options) {
   instance_.set_checked(options.checked);
   instance_.set_weights_reader(weights_reader(foreign_));
+  for (Taken<const void>* list : {&inputs_, &targets_})
+    list->reserve(instance_.num_tensors());
+  outputs_.reserve(instance_.num_tensors());
 }
 
 SessionStatus SessionImpl::warm_up() {
@@ -63,44 +66,48 @@ std::vector<TensorInfo> SessionImpl::tensors() const {
   return result;
 }
 
-SessionStatus SessionImpl::step(std::span<const void* const> inputs,
-                                std::span<const void* const> targets, float* loss, int64_t rows) {
+SessionStatus SessionImpl::step(const Buffers& inputs, const Buffers& targets, float* loss) {
   return use([&]() -> SessionStatus {
-    rows = rows_of(rows);
-    const gradc_rt_entry_kind entry =
-        rows == batch_size() ? instance_.step_entry() : instance_.tail_entry();
-    const SessionStatus status = prepare(static_cast<EntryPoint>(entry), inputs, targets);
+    Rows rows;
+    SessionStatus status = take_call(EntryPoint::kTrainStep, inputs, targets, rows);
     if (!status.ok()) return status;
-    return from_library(gradc_rt_train_step(handle(), inputs.data(), targets.data(), rows, loss));
+    status = prepare(static_cast<EntryPoint>(rows.count == batch_size() ? instance_.step_entry()
+                                                                        : instance_.tail_entry()));
+    if (!status.ok()) return status;
+    return from_library(gradc_rt_train_step(handle(), inputs_.pointers.data(),
+                                            targets_.pointers.data(), rows.count, loss));
   });
 }
 
-SessionStatus SessionImpl::evaluate(std::span<const void* const> inputs,
-                                    std::span<const void* const> targets, float* loss,
-                                    std::span<float> metrics, int64_t rows) {
+SessionStatus SessionImpl::evaluate(const Buffers& inputs, const Buffers& targets, float* loss,
+                                    std::span<float> metrics) {
   return use([&]() -> SessionStatus {
     if (!metrics.empty()) {
       if (SessionStatus status = check_count(GRADC_RT_METRIC, "metrics", metrics.size());
           !status.ok())
         return status;
     }
-    rows = rows_of(rows);
+    Rows rows;
+    SessionStatus taken = take_call(EntryPoint::kEvaluate, inputs, targets, rows);
+    if (!taken.ok()) return taken;
     rt::ScoreSums sums;
     sums.begin(instance_);
-    const SessionStatus status = in_batches(rows, [&](int64_t first, int64_t count) {
-      const auto in = at_row(GRADC_RT_INPUT, inputs, first);
-      const auto wanted = at_row(GRADC_RT_TARGET, targets, first);
-      SessionStatus ready = prepare(
-          count == batch_size() ? EntryPoint::kEvaluate : EntryPoint::kEvaluateTail, in, wanted);
+    const SessionStatus status = in_batches(rows.count, [&](int64_t count) {
+      SessionStatus ready =
+          prepare(count == batch_size() ? EntryPoint::kEvaluate : EntryPoint::kEvaluateTail);
       if (!ready.ok()) return ready;
-      const bool alone = count == rows;
-      ready = from_library(gradc_rt_evaluate(handle(), in.data(), wanted.data(), count,
-                                             alone ? loss : nullptr,
-                                             alone && !metrics.empty() ? metrics.data() : nullptr));
-      if (ready.ok() && !alone) sums.add(instance_, count);
+      const bool alone = count == rows.count;
+      ready = from_library(gradc_rt_evaluate(
+          handle(), inputs_.pointers.data(), targets_.pointers.data(), count,
+          alone ? loss : nullptr, alone && !metrics.empty() ? metrics.data() : nullptr));
+      if (ready.ok() && !alone) {
+        sums.add(instance_, count);
+        advance(GRADC_RT_INPUT, inputs_, count);
+        advance(GRADC_RT_TARGET, targets_, count);
+      }
       return ready;
     });
-    if (!status.ok() || rows <= batch_size()) return status;
+    if (!status.ok() || rows.count <= batch_size()) return status;
     const rt::Scores scores = sums.mean(instance_);
     if (loss != nullptr) *loss = static_cast<float>(scores.loss);
     std::transform(scores.metric, scores.metric + metrics.size(), metrics.begin(),
@@ -109,18 +116,31 @@ SessionStatus SessionImpl::evaluate(std::span<const void* const> inputs,
   });
 }
 
-SessionStatus SessionImpl::predict(std::span<const void* const> inputs,
-                                   std::span<void* const> outputs, int64_t rows) {
+SessionStatus SessionImpl::predict(const Buffers& inputs, const MutableBuffers& outputs) {
   return use([&]() -> SessionStatus {
-    SessionStatus status = check_count(GRADC_RT_OUTPUT, "outputs", outputs.size());
-    if (status.ok()) status = prepare(EntryPoint::kPredict, inputs, {});
+    Rows rows;
+    SessionStatus status = take_call(EntryPoint::kPredict, inputs, {}, rows);
+    if (status.ok()) status = take(GRADC_RT_OUTPUT, outputs, outputs_, rows);
+    if (status.ok()) status = prepare(EntryPoint::kPredict);
     if (!status.ok()) return status;
-    return in_batches(rows_of(rows), [&](int64_t first, int64_t count) {
-      const auto in = at_row(GRADC_RT_INPUT, inputs, first);
-      const auto out = at_row(GRADC_RT_OUTPUT, outputs, first);
-      return from_library(gradc_rt_predict(handle(), in.data(), count, out.data()));
+    return in_batches(rows.count, [&](int64_t count) {
+      const SessionStatus done = from_library(
+          gradc_rt_predict(handle(), inputs_.pointers.data(), count, outputs_.pointers.data()));
+      advance(GRADC_RT_INPUT, inputs_, count);
+      advance(GRADC_RT_OUTPUT, outputs_, count);
+      return done;
     });
   });
+}
+
+MutableView SessionImpl::tensor(const std::string& name) {
+  size_t bytes = 0;
+  void* const memory = gradc_rt_tensor_memory(handle(), name.c_str(), &bytes);
+  if (memory == nullptr) return {};
+  const gradc_rt_tensor& found =
+      instance_.tensor(static_cast<size_t>(instance_.find(name.c_str())));
+  return {memory, rt::dtype_name(static_cast<rt::Dtype>(found.dtype)),
+          Extents(std::span<const int64_t>(found.dims, static_cast<size_t>(found.rank)))};
 }
 
 std::span<std::byte> SessionImpl::tensor_memory(const std::string& name) {
@@ -128,13 +148,6 @@ std::span<std::byte> SessionImpl::tensor_memory(const std::string& name) {
   auto* const memory =
       static_cast<std::byte*>(gradc_rt_tensor_memory(handle(), name.c_str(), &bytes));
   return {memory, bytes};
-}
-
-std::span<float> SessionImpl::parameter(const std::string& name) {
-  const int64_t index = instance_.find(name.c_str());
-  if (index < 0 || instance_.tensor(static_cast<size_t>(index)).dtype != GRADC_RT_F32) return {};
-  const std::span<std::byte> bytes = tensor_memory(name);
-  return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
 }
 
 SessionStatus SessionImpl::initialize(uint64_t seed) {
@@ -215,23 +228,22 @@ std::vector<std::string> SessionImpl::names_of(gradc_rt_tensor_kind kind, const 
 }
 
 SessionStatus SessionImpl::prepare(EntryPoint kind) {
-  if (!model_.supports(kind)) return failed("error: the model has no \"training\" section\n");
+  SessionStatus status = check_supported(kind);
+  if (!status.ok()) return status;
   const gradc_rt_entry_kind entry = runtime_entry(kind);
   return instance_.is_prepared(entry) ? SessionStatus{} : from_status(instance_.prepare(entry));
 }
 
-SessionStatus SessionImpl::prepare(EntryPoint kind, std::span<const void* const> inputs,
-                                   std::span<const void* const> targets) {
-  SessionStatus status = check_lists(kind, inputs, targets);
-  return status.ok() ? prepare(kind) : status;
+SessionStatus SessionImpl::check_supported(EntryPoint kind) const {
+  return model_.supports(kind) ? SessionStatus{}
+                               : failed("error: the model has no \"training\" section\n");
 }
 
-SessionStatus SessionImpl::check_lists(EntryPoint kind, std::span<const void* const> inputs,
-                                       std::span<const void* const> targets) const {
-  if (!model_.supports(kind)) return failed("error: the model has no \"training\" section\n");
-  SessionStatus status = check_count(GRADC_RT_INPUT, "inputs", inputs.size());
-  if (status.ok() && needs_training(kind))
-    status = check_count(GRADC_RT_TARGET, "targets", targets.size());
+SessionStatus SessionImpl::take_call(EntryPoint kind, const Buffers& inputs, const Buffers& targets,
+                                     Rows& rows) {
+  SessionStatus status = check_supported(kind);
+  if (status.ok()) status = take(GRADC_RT_INPUT, inputs, inputs_, rows);
+  if (status.ok() && needs_training(kind)) status = take(GRADC_RT_TARGET, targets, targets_, rows);
   return status;
 }
 
@@ -283,7 +295,8 @@ std::unique_ptr<Session> make_session(const SessionOptions& options, SessionStat
     SourceSet sources;
     CompileOptions compile;
     compile.batch_size = options.batch_size;
-    auto target = TargetInfo::host_as(options.cpu);
+    auto target = options.target.empty() ? TargetInfo::host_as(options.cpu)
+                                         : TargetInfo::from(options.target, options.cpu, "");
     if (!target.ok()) return failed(render_diagnostics(target.diagnostics(), sources));
     compile.target = target.take();
     if (options.memory_budget < 0)

@@ -4,48 +4,47 @@
 
 namespace gradc {
 
-SessionStatus SessionImpl::check_gradients(const GradientOptions& options) const {
+SessionStatus SessionImpl::take_gradients(const GradientOptions& options, Rows& rows) {
+  outputs_.pointers.clear();
   if (options.inputs.empty()) return {};
-  return check_count(GRADC_RT_INPUT_GRADIENT, "buffers for gradients of inputs",
-                     options.inputs.size());
+  return take(GRADC_RT_INPUT_GRADIENT, options.inputs, outputs_, rows);
 }
 
-SessionStatus SessionImpl::gradients(std::span<const void* const> inputs,
-                                     std::span<const void* const> targets, float* loss,
+SessionStatus SessionImpl::gradients(const Buffers& inputs, const Buffers& targets, float* loss,
                                      const GradientOptions& options) {
   return use([&]() -> SessionStatus {
-    SessionStatus status = check_lists(EntryPoint::kLossToParameters, inputs, targets);
-    if (status.ok()) status = check_gradients(options);
+    Rows rows;
+    SessionStatus status = take_call(EntryPoint::kLossToParameters, inputs, targets, rows);
+    if (status.ok()) status = take_gradients(options, rows);
     if (!status.ok()) return status;
-    return from_library(gradc_rt_gradients(handle(), inputs.data(), targets.data(),
-                                           rows_of(options.rows), loss, options.parameters,
-                                           asked_for(options.inputs)));
+    return from_library(gradc_rt_gradients(handle(), inputs_.pointers.data(),
+                                           targets_.pointers.data(), rows.count, loss,
+                                           options.parameters, asked_for(outputs_)));
   });
 }
 
-SessionStatus SessionImpl::forward(std::span<const void* const> inputs,
-                                   std::span<void* const> outputs, int64_t rows) {
+SessionStatus SessionImpl::forward(const Buffers& inputs, const MutableBuffers& outputs) {
   return use([&]() -> SessionStatus {
-    SessionStatus status = check_lists(EntryPoint::kForward, inputs, {});
-    if (status.ok()) status = check_count(GRADC_RT_OUTPUT, "outputs", outputs.size());
+    Rows rows;
+    SessionStatus status = take_call(EntryPoint::kForward, inputs, {}, rows);
+    if (status.ok()) status = take(GRADC_RT_OUTPUT, outputs, outputs_, rows);
     if (!status.ok()) return status;
-    return from_library(gradc_rt_forward(handle(), inputs.data(), rows_of(rows), outputs.data()));
+    return from_library(
+        gradc_rt_forward(handle(), inputs_.pointers.data(), rows.count, outputs_.pointers.data()));
   });
 }
 
-SessionStatus SessionImpl::backward(std::span<const void* const> inputs,
-                                    std::span<const void* const> output_gradients,
+SessionStatus SessionImpl::backward(const Buffers& inputs, const Buffers& output_gradients,
                                     const GradientOptions& options) {
   return use([&]() -> SessionStatus {
-    SessionStatus status = check_lists(EntryPoint::kOutputsToParameters, inputs, {});
-    if (status.ok())
-      status =
-          check_count(GRADC_RT_OUTPUT_GRADIENT, "gradients of outputs", output_gradients.size());
-    if (status.ok()) status = check_gradients(options);
+    Rows rows;
+    SessionStatus status = take_call(EntryPoint::kOutputsToParameters, inputs, {}, rows);
+    if (status.ok()) status = take(GRADC_RT_OUTPUT_GRADIENT, output_gradients, targets_, rows);
+    if (status.ok()) status = take_gradients(options, rows);
     if (!status.ok()) return status;
-    return from_library(gradc_rt_backward(handle(), inputs.data(), output_gradients.data(),
-                                          rows_of(options.rows), options.parameters,
-                                          asked_for(options.inputs)));
+    return from_library(gradc_rt_backward(handle(), inputs_.pointers.data(),
+                                          targets_.pointers.data(), rows.count, options.parameters,
+                                          asked_for(outputs_)));
   });
 }
 

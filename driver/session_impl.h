@@ -1,12 +1,14 @@
 // A Session over a CompiledModel and an Instance of the runtime. What every host does is in
-// session.cpp, gradients and the optimizer's numbers in session_gradients.cpp, training from files
-// in session_train.cpp, what a session says of its code in session_report.cpp.
+// session.cpp, what its buffers are checked for in session_views.cpp, gradients and the optimizer's
+// numbers in session_gradients.cpp, training in session_train.cpp, what a session says of its code
+// in session_report.cpp.
 #pragma once
 
 #include "driver/compiled_model.h"
 #include "driver/foreign_weights.h"
 #include "driver/runtime_status.h"
 #include "gradc/session.h"
+#include "runtime/dataset.h"
 #include "runtime/instance.h"
 #include "runtime/library.h"
 #include "support/diagnostic_render.h"
@@ -107,20 +109,16 @@ class SessionImpl final : public Session {
   double compile_milliseconds() const override { return model_.compile_milliseconds(); }
   std::vector<TensorInfo> tensors() const override;
 
-  SessionStatus step(std::span<const void* const> inputs, std::span<const void* const> targets,
-                     float* loss, int64_t rows) override;
-  SessionStatus evaluate(std::span<const void* const> inputs, std::span<const void* const> targets,
-                         float* loss, std::span<float> metrics, int64_t rows) override;
-  SessionStatus predict(std::span<const void* const> inputs, std::span<void* const> outputs,
-                        int64_t rows) override;
+  SessionStatus step(const Buffers& inputs, const Buffers& targets, float* loss) override;
+  SessionStatus evaluate(const Buffers& inputs, const Buffers& targets, float* loss,
+                         std::span<float> metrics) override;
+  SessionStatus predict(const Buffers& inputs, const MutableBuffers& outputs) override;
   SessionStatus train(const TrainOptions& options, std::vector<double>* history) override;
 
-  SessionStatus gradients(std::span<const void* const> inputs, std::span<const void* const> targets,
-                          float* loss, const GradientOptions& options) override;
-  SessionStatus forward(std::span<const void* const> inputs, std::span<void* const> outputs,
-                        int64_t rows) override;
-  SessionStatus backward(std::span<const void* const> inputs,
-                         std::span<const void* const> output_gradients,
+  SessionStatus gradients(const Buffers& inputs, const Buffers& targets, float* loss,
+                          const GradientOptions& options) override;
+  SessionStatus forward(const Buffers& inputs, const MutableBuffers& outputs) override;
+  SessionStatus backward(const Buffers& inputs, const Buffers& output_gradients,
                          const GradientOptions& options) override;
   SessionStatus apply_gradients() override;
   std::string dump(const std::string& stage, const std::string& entry,
@@ -132,8 +130,8 @@ class SessionImpl final : public Session {
   std::unique_ptr<Session> another(const SessionOptions& options, bool share_weights,
                                    SessionStatus* status) override;
 
+  MutableView tensor(const std::string& name) override;
   std::span<std::byte> tensor_memory(const std::string& name) override;
-  std::span<float> parameter(const std::string& name) override;
   SessionStatus initialize(uint64_t seed) override;
   SessionStatus reset_states() override;
   SessionStatus save(const std::string& path, bool with_optimizer) override;
@@ -158,49 +156,78 @@ class SessionImpl final : public Session {
     });
   }
 
-  /// Calls run(first, count) for each batch of the rows; one batch even of a number that the
-  /// library refuses.
+  /// Calls run(count) for each batch of the rows; one batch even of a number that the library
+  /// refuses.
   template <class Run>
   SessionStatus in_batches(int64_t rows, Run&& run) const {
     SessionStatus status;
     int64_t first = 0;
     do {
       const int64_t count = std::min(rows - first, batch_size());
-      status = run(first, count);
+      status = run(count);
       first += count;
     } while (status.ok() && first < rows);
     return status;
   }
 
-  /// The caller's buffers from a row on.
-  template <class Pointer>
-  std::vector<Pointer> at_row(gradc_rt_tensor_kind kind, std::span<const Pointer> buffers,
-                              int64_t row) const {
-    using Byte = std::conditional_t<std::is_const_v<std::remove_pointer_t<Pointer>>,
-                                    const std::byte, std::byte>;
-    std::vector<Pointer> moved(buffers.begin(), buffers.end());
-    for (size_t i = 0; row > 0 && i < moved.size(); ++i) {
-      const int64_t index = instance_.nth(kind, static_cast<int64_t>(i));
-      const int64_t bytes = instance_.tensor(static_cast<size_t>(index)).bytes / batch_size();
-      moved[i] = static_cast<Byte*>(moved[i]) + row * bytes;
+  /// A caller's buffers in the model's order. Kept by the session: no call allocates for them.
+  template <class Void>
+  struct Taken {
+    std::vector<Void*> pointers;
+    std::vector<const BasicView<Void>*> ordered;
+
+    void reserve(size_t count) {
+      pointers.reserve(count);
+      ordered.reserve(count);
     }
-    return moved;
+  };
+  /// How many rows a call is of, and what said so.
+  struct Rows {
+    bool known = false;
+    int64_t count = 0;
+    const char* what = nullptr;
+    std::string_view name{};
+  };
+  /// Checks buffers against the model's tensors of a kind, and the rows against what is known of
+  /// them. What files may hold may have other types and shapes.
+  template <class Void>
+  SessionStatus take(gradc_rt_tensor_kind kind, const BasicBuffers<Void>& buffers,
+                     Taken<Void>& taken, Rows& rows, bool as_in_files = false) const;
+  /// Likewise of a call's inputs, and of its targets where the entry has any.
+  SessionStatus take_call(EntryPoint kind, const Buffers& inputs, const Buffers& targets,
+                          Rows& rows);
+  SessionStatus take_gradients(const GradientOptions& options, Rows& rows);
+  template <class Void>
+  SessionStatus order_views(gradc_rt_tensor_kind kind, std::span<const BasicView<Void>> views,
+                            std::vector<const BasicView<Void>*>& ordered) const;
+  template <class Void>
+  int64_t place_of(gradc_rt_tensor_kind kind, const BasicView<Void>& view, int64_t position) const;
+  const gradc_rt_tensor& tensor_at(gradc_rt_tensor_kind kind, int64_t n) const;
+  std::string names_text(gradc_rt_tensor_kind kind) const;
+  /// The host's arrays as a data set, checked.
+  SessionStatus lend(const TrainOptions& options, rt::DataSource& source) const;
+  /// train() by a session of the same weights and another batch size.
+  SessionStatus train_in_batches(const TrainOptions& options, std::vector<double>* history);
+
+  /// Moves buffers on by so many rows.
+  template <class Void>
+  void advance(gradc_rt_tensor_kind kind, Taken<Void>& taken, int64_t rows) const {
+    using Byte = std::conditional_t<std::is_const_v<Void>, const std::byte, std::byte>;
+    for (size_t i = 0; i < taken.pointers.size(); ++i) {
+      const int64_t bytes = tensor_at(kind, static_cast<int64_t>(i)).bytes / batch_size();
+      taken.pointers[i] = static_cast<Byte*>(taken.pointers[i]) + rows * bytes;
+    }
   }
 
   std::vector<std::string> names_of(gradc_rt_tensor_kind kind, const std::string& name,
                                     rt::Vec<rt::Str> rt::TensorMeaning::* list) const;
   SessionStatus prepare(EntryPoint kind);
-  /// Checks the caller's lists and makes the entry ready to run.
-  SessionStatus prepare(EntryPoint kind, std::span<const void* const> inputs,
-                        std::span<const void* const> targets);
-  SessionStatus check_lists(EntryPoint kind, std::span<const void* const> inputs,
-                            std::span<const void* const> targets) const;
+  SessionStatus check_supported(EntryPoint kind) const;
   SessionStatus check_count(gradc_rt_tensor_kind kind, const char* what, size_t given) const;
-  SessionStatus check_gradients(const GradientOptions& options) const;
   int64_t rows_of(int64_t rows) const { return rows == 0 ? batch_size() : rows; }
   /// No buffers: not asked for.
-  static void* const* asked_for(std::span<void* const> buffers) {
-    return buffers.empty() ? nullptr : buffers.data();
+  static void* const* asked_for(const Taken<void>& buffers) {
+    return buffers.pointers.empty() ? nullptr : buffers.pointers.data();
   }
 
   /// The library's functions on the same instance: what a compiled library exports.
@@ -224,6 +251,10 @@ class SessionImpl final : public Session {
   rt::Instance& instance_;
   ForeignWeights foreign_;
   SessionOptions options_;
+  Taken<const void> inputs_;
+  Taken<const void> targets_;                ///< or gradients of outputs
+  Taken<void> outputs_;                      ///< or gradients of inputs
+  std::unique_ptr<Session> of_other_batch_;  ///< that train() was last asked for
 };
 
 }  // namespace gradc

@@ -12,6 +12,7 @@ Array Array::clone() const {
   copy.dtype = dtype;
   copy.dims = dims.clone();
   copy.data = data.clone();
+  copy.lent = lent;
   copy.row_step = row_step;
   copy.draws = draws;
   copy.hidden = hidden;

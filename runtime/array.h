@@ -22,10 +22,12 @@ struct Array {
   Dtype dtype = Dtype::kF32;
   Vec<int64_t> dims;
   Bytes data;
+  const uint8_t* lent = nullptr;  // a host's memory, which then is the data
   size_t row_step = 0;  // elements of data from row to row where rows overlap; 0: they do not
   int64_t draws = 0;    // that many rows are an epoch, drawn anew for each; 0: every row once
   HiddenTokens hidden;
 
+  const uint8_t* bytes() const { return lent != nullptr ? lent : data.data(); }
   size_t count() const {
     size_t n = 1;
     for (int64_t d : dims)

@@ -21,11 +21,11 @@ Vec<double> count_classes(const gradc_rt_tensor& target, const ClassRows& rows) 
   Vec<double> counts(classes);
   const size_t first = rows.first * rows.array->step();
   for (size_t i = first; i < first + rows.array->stored(rows.count); i += width) {
-    double best = load_f64(rows.array->data.data(), rows.array->dtype, i);
+    double best = load_f64(rows.array->bytes(), rows.array->dtype, i);
     if (data.has_ignored != 0 && best == static_cast<double>(data.ignored)) continue;
     size_t chosen = spread ? 0 : static_cast<size_t>(std::max(0.0, std::round(best)));
     for (size_t k = 1; k < width; ++k) {
-      const double value = load_f64(rows.array->data.data(), rows.array->dtype, i + k);
+      const double value = load_f64(rows.array->bytes(), rows.array->dtype, i + k);
       if (value > best) chosen = k;
       best = std::max(best, value);
     }

@@ -201,7 +201,7 @@ TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& 
   TrainOptions options;
   options.epochs = command.epochs >= 0 ? command.epochs : defaults.epochs;
   options.seed = command.has_seed ? command.seed : defaults.seed;
-  options.shuffle = defaults.shuffle != 0;
+  options.shuffle = (command.shuffle >= 0 ? command.shuffle : defaults.shuffle) != 0;
   options.early_stopping = {
       defaults.early_stopping != 0, defaults.monitor, defaults.patience,
       defaults.min_delta,           defaults.mode,    defaults.restore_best_weights != 0};
@@ -315,7 +315,8 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
   GRADC_RT_TRY(check_train_files(instance, files));
   const char* const outputs[] = {files.out, command.checkpoint, command.log};
   GRADC_RT_TRY(check_inputs_kept(command.data, {outputs, 3}));
-  GRADC_RT_TRY(instance.initialize(command.has_seed ? command.seed : defaults.seed));
+  const uint64_t seed = command.has_seed ? command.seed : defaults.seed;
+  if (!command.keeps) GRADC_RT_TRY(instance.initialize(seed));
   if (command.weights != nullptr) {
     if (command.goes_on) {
       GRADC_RT_TRY(load_tensors(instance, command.weights, true));

@@ -20,6 +20,8 @@ struct TrainCommand {
   bool goes_on = false;  // with the optimizer's state in the weights' file, where it has it
   const char* out = nullptr;
   const char* checkpoint = nullptr;
+  bool keeps = false;    // trains on: weights, optimizer and iteration are as the instance has them
+  int64_t shuffle = -1;  // 0: examples in their order; 1: shuffled; -1: the model's
   bool resume = false;
   bool overwrite = false;  // an existing checkpoint may be replaced by a training from the start
   const char* log = nullptr;

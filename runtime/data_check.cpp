@@ -296,9 +296,8 @@ void check_array(const gradc_rt_tensor& tensor, const Array& array, Status& prob
   const size_t per_example = std::max<size_t>(array.row_elements(), 1);
   const bool one_hot = is_one_hot(tensor, array);
   const size_t rows = static_cast<size_t>(array.rows());
-  Values values{
-      tensor,      array.source.c_str(), array.dtype, array.data.data(), array.stored(rows),
-      per_example, array.row_step};
+  Values values{tensor,      array.source.c_str(), array.dtype, array.bytes(), array.stored(rows),
+                per_example, array.row_step};
   if (array.row_step == 0 || tensor.data == nullptr || tensor.data->num_ranges <= 1) {
     check_some(values, one_hot, problems);
     return;
@@ -307,7 +306,7 @@ void check_array(const gradc_rt_tensor& tensor, const Array& array, Status& prob
   values.count = per_example;
   const size_t step_bytes = array.row_step * dtype_bytes(array.dtype);
   for (Status one; one.ok() && values.first < rows; ++values.first) {
-    values.data = array.data.data() + values.first * step_bytes;
+    values.data = array.bytes() + values.first * step_bytes;
     check_some(values, one_hot, one);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }
@@ -322,6 +321,12 @@ Status check_part(const gradc_rt_model& model, const DataPart& part, TargetNeed 
     const Array& array = part.arrays[static_cast<size_t>(i)];
     if (!is_fed(tensor) || array.source.empty()) continue;
     if (tensor.kind == GRADC_RT_TARGET && need == TargetNeed::kOptional) continue;
+    if (part.given) {
+      const Status one = check_values(model, static_cast<size_t>(i), array.dtype, array.bytes(),
+                                      array.rows(), array.source.c_str());
+      if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
+      continue;
+    }
     check_array(tensor, array, problems);
   }
   return problems;

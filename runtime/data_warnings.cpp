@@ -46,7 +46,7 @@ Sizes measure(const gradc_rt_tensor& tensor, const Array& array, size_t rows) {
   double largest = 0;
   for (size_t r = 0; r < rows; r += step, ++sampled) {
     for (size_t e = 0; e < elements; ++e) {
-      const double raw = load_f64(array.data.data(), array.dtype, r * array.step() + e);
+      const double raw = load_f64(array.bytes(), array.dtype, r * array.step() + e);
       const double x = data != nullptr ? raw * data->scale + data->offset : raw;
       sizes.rms[e % groups] += x * x;
       sizes.bytes = sizes.bytes && x >= 0 && x <= 255 && x == std::floor(x);
@@ -147,7 +147,7 @@ void warn_of_sums(const gradc_rt_tensor& tensor, const Array& array, int64_t row
   for (size_t i = 0; i < static_cast<size_t>(rows) * elements; i += width) {
     double sum = 0;
     for (size_t k = 0; k < width; ++k)
-      sum += load_f64(array.data.data(), array.dtype, i + k);
+      sum += load_f64(array.bytes(), array.dtype, i + k);
     if (std::fabs(sum - 1) <= 1e-3) continue;
     warn(
         warnings, WarningKind::kTargetRows,

@@ -285,6 +285,9 @@ Status load_dataset(const gradc_rt_model& model, const DataSource& source, Targe
   GRADC_RT_TRY(check_file_names(model, source.targets, GRADC_RT_TARGET, "target"));
   out->meanings = Vec<TensorMeaning>(static_cast<size_t>(model.num_tensors));
   Vec<Array> arrays;
+  for (const Array& array : source.lent)
+    arrays.push(array.clone());
+  out->train.given = out->validation.given = source.given;
   ArrayChoice choice;
   Status problems;
   load_named(source.inputs, "input/", &arrays, problems);

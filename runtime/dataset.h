@@ -32,6 +32,10 @@ struct DataSource {
   Str spec;  // empty: only the named files
   Vec<NamedFile> inputs;
   Vec<NamedFile> targets;
+  /// A host's arrays in place of files, named as the model's tensors ("input/x", of validation
+  /// "input/x_val").
+  Vec<Array> lent;
+  bool given = false;  // the host's arrays are what the network is given: no "data" section
   const ImageReader* images = nullptr;  // reads image files; null: nothing does
 };
 
@@ -39,6 +43,7 @@ struct DataSource {
 /// its array (other tensors' and absent targets' entries have no dims).
 struct DataPart {
   bool present = false;
+  bool given = false;       // as in DataSource
   bool unweighted = false;  // the model takes weights of examples, the data have none: all are 1
   Vec<Array> arrays;
   int64_t rows = 0;

@@ -46,7 +46,7 @@ void fit(const Array& array, size_t first, size_t elements, const Transform& sca
   const size_t groups = static_cast<size_t>(statistics->count);
   const double per_group = static_cast<double>(elements) / static_cast<double>(groups);
   const auto value = [&](size_t i) {
-    return scaled.apply(load_f64(array.data.data(), array.dtype, first + i), 0);
+    return scaled.apply(load_f64(array.bytes(), array.dtype, first + i), 0);
   };
   Vec<double> low(groups);
   Vec<double> range(groups);  // at first the greatest value
@@ -167,13 +167,22 @@ void convert_rows(const Array& array, size_t first, size_t elements, const Trans
   column->rows.resize(elements * dtype_bytes(column->dtype));
   for (size_t i = 0; i < elements; ++i) {
     if (is_float(column->dtype)) {
-      const double x = load_f64(array.data.data(), array.dtype, first + i);
+      const double x = load_f64(array.bytes(), array.dtype, first + i);
       store_f64(column->rows.data(), column->dtype, i,
                 transform.apply(x, i % column->row_elements));
     } else {
       store_i64(column->rows.data(), column->dtype, i,
-                load_i64(array.data.data(), array.dtype, first + i));
+                load_i64(array.bytes(), array.dtype, first + i));
     }
+  }
+}
+
+// Bytes as they are: a host's where they lie.
+void take_bytes(const Array& array, size_t first, size_t count, FeedColumn* column) {
+  if (array.lent != nullptr) {
+    column->lent = {array.lent + first, count};
+  } else {
+    column->rows.append(array.bytes() + first, count);
   }
 }
 
@@ -191,7 +200,7 @@ Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& arra
   const gradc_rt_tensor& description = instance.tensor(tensor);
   column->tensor = tensor;
   column->dtype = static_cast<Dtype>(description.dtype);
-  column->data = description.data;
+  column->data = taken.given ? nullptr : description.data;
   set_geometry(description, array, column);
   column->row_step = array.step() * static_cast<size_t>(taken.every);
   const size_t elements =
@@ -203,13 +212,15 @@ Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& arra
     column->rows.resize(elements * sizeof(int32_t));
     for (size_t i = 0; i < elements; ++i) {
       store_i64(column->rows.data(), Dtype::kI32, i,
-                load_i64(array.data.data(), array.dtype, skip + i));
+                load_i64(array.bytes(), array.dtype, skip + i));
     }
     return {};
   }
   Transform transform;
-  GRADC_RT_TRY(
-      resolve_transform(instance, tensor, array, skip, elements, taken.fit_statistics, &transform));
+  if (!taken.given) {
+    GRADC_RT_TRY(resolve_transform(instance, tensor, array, skip, elements, taken.fit_statistics,
+                                   &transform));
+  }
   if (transform.count > 1 && column->row_step % static_cast<size_t>(transform.count) != 0) {
     return error(
         "%s: %s is standardized value by value, and its examples overlap: one mean and deviation "
@@ -224,9 +235,9 @@ Status Feed::prepare_column(Instance& instance, size_t tensor, const Array& arra
     column->form = RowForm::kLookup;
     make_table(transform, column);
     if (find_line(transform, *column, &column->line)) column->form = RowForm::kLinear;
-    column->rows.append(array.data.data() + skip, elements);
+    take_bytes(array, skip, elements, column);
   } else if (as_is) {
-    column->rows.append(array.data.data() + skip * element_bytes, elements * element_bytes);
+    take_bytes(array, skip * element_bytes, elements * element_bytes, column);
   } else {
     convert_rows(array, skip, elements, transform, column);
   }
@@ -255,14 +266,14 @@ Status Feed::prepare(Instance& instance, const DataPart& part, int64_t first, in
                      bool fit_statistics, TargetNeed need) {
   rows_ = (count + part.apart - 1) / part.apart;
   draws_ = 0;
-  return prepare_columns(instance, part, {first, part.apart, fit_statistics}, need);
+  return prepare_columns(instance, part, {first, part.apart, fit_statistics, part.given}, need);
 }
 
 Status Feed::prepare_training(Instance& instance, const DataPart& part, int64_t count,
                               bool fit_statistics) {
   rows_ = count;
   draws_ = part.draws;
-  return prepare_columns(instance, part, {0, 1, fit_statistics}, TargetNeed::kRequired);
+  return prepare_columns(instance, part, {0, 1, fit_statistics, part.given}, TargetNeed::kRequired);
 }
 
 void Feed::order(uint64_t seed, int64_t epoch, bool shuffle, Span<int64_t> order) const {
@@ -284,7 +295,7 @@ void prefetch_example(const FeedColumn& column, int64_t example) {
   const bool bytes = column.form == RowForm::kLookup || column.form == RowForm::kLinear;
   const size_t row_bytes = column.row_elements * (bytes ? 1 : dtype_bytes(column.dtype));
   const size_t step_bytes = row_bytes / column.row_elements * column.row_step;
-  const uint8_t* row = column.rows.data() + static_cast<size_t>(example) * step_bytes;
+  const uint8_t* row = column.bytes() + static_cast<size_t>(example) * step_bytes;
   for (size_t at = 0; at < std::min(row_bytes, kMost); at += kLine)
     __builtin_prefetch(row + at);
 }
@@ -318,7 +329,7 @@ uint64_t Feed::digest() const {
     digest.add(facts, sizeof facts);
     if (column.row_step != column.row_elements)
       digest.add(&column.row_step, sizeof column.row_step);
-    digest.add(column.rows.data(), column.rows.size());
+    digest.add(column.bytes(), column.rows.size() + column.lent.size());
     digest.add(column.table.data(), column.table.size());
   }
   return digest.value();

@@ -29,11 +29,12 @@ struct FeedColumn {
   RowForm form = RowForm::kReady;
   Dtype dtype = Dtype::kF32;  // of the model's tensor
   Bytes rows;
-  size_t row_elements = 0;  // of an example as stored
-  size_t row_step = 0;      // stored elements from one example to the next
-  size_t out_elements = 0;  // per example in the model
-  Vec<uint8_t> table;       // kLookup: 256 elements of dtype
-  ByteLine line;            // kLinear
+  Span<const uint8_t> lent;  // a host's memory as it is, in place of rows
+  size_t row_elements = 0;   // of an example as stored
+  size_t row_step = 0;       // stored elements from one example to the next
+  size_t out_elements = 0;   // per example in the model
+  Vec<uint8_t> table;        // kLookup: 256 elements of dtype
+  ByteLine line;             // kLinear
   Vec<uint8_t> fill;  // one source example's worth of transformed zeros (shift), dtype elements
   const gradc_rt_data* data = nullptr;
   HiddenTokens hidden;                          // none where tokens are as they are
@@ -43,6 +44,8 @@ struct FeedColumn {
   bool crops = false;                           // source larger than the model's rows
   int64_t height = 0, width = 0, channels = 0;  // of the model's example, if image-like
   int64_t source_height = 0, source_width = 0;
+
+  const uint8_t* bytes() const { return lent.data() != nullptr ? lent.data() : rows.data(); }
 };
 
 /// The rows and randomness of one batch.
@@ -80,6 +83,7 @@ class Feed {
     int64_t first;
     int64_t every;  // row
     bool fit_statistics;
+    bool given;  // no "data" section is applied
   };
   Status prepare_columns(Instance& instance, const DataPart& part, const Taken& taken,
                          TargetNeed need);

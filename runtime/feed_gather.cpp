@@ -43,14 +43,14 @@ void lookup(const uint8_t* in, size_t count, const uint8_t* table_bytes, uint8_t
 void copy_elements(const FeedColumn& column, size_t at, size_t count, uint8_t* out) {
   const size_t bytes = dtype_bytes(column.dtype);
   if (column.form == RowForm::kLinear) {
-    apply_line(column.line, column.rows.data() + at, count, reinterpret_cast<float*>(out));
+    apply_line(column.line, column.bytes() + at, count, reinterpret_cast<float*>(out));
     return;
   }
   if (column.form != RowForm::kLookup) {
-    memcpy(out, column.rows.data() + at * bytes, count * bytes);
+    memcpy(out, column.bytes() + at * bytes, count * bytes);
     return;
   }
-  const uint8_t* in = column.rows.data() + at;
+  const uint8_t* in = column.bytes() + at;
   switch (bytes) {
     case 2:
       return lookup<uint16_t>(in, count, column.table.data(), out);
@@ -66,7 +66,7 @@ void copy_one_hot(const FeedColumn& column, size_t example, uint8_t* out) {
   const size_t bytes = dtype_bytes(column.dtype);
   memset(out, 0, column.out_elements * bytes);
   for (size_t k = 0; k < column.row_elements; ++k) {
-    const int64_t id = load_i64(column.rows.data(), Dtype::kI32, example * column.row_step + k);
+    const int64_t id = load_i64(column.bytes(), Dtype::kI32, example * column.row_step + k);
     store_f64(out, column.dtype, k * depth + static_cast<size_t>(id), 1.0);
   }
 }

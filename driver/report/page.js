@@ -165,9 +165,9 @@ function toggle(place, open) { place.open = open; showTree(place); }
 function treeKey(event, place) {
   const at = shownPlaces.indexOf(place);
   const moves = {
-    ArrowDown: () => showTree(shownPlaces[at + 1]), ArrowUp: () => showTree(shownPlaces[at - 1]),
+    ArrowDown: () => showTree(shownPlaces[at + 1] || place), ArrowUp: () => showTree(shownPlaces[at - 1] || place),
     Home: () => showTree(shownPlaces[0]), End: () => showTree(shownPlaces[shownPlaces.length - 1]),
-    ArrowRight: () => (place.children.length && !place.open ? toggle(place, true) : showTree(shownPlaces[at + 1])),
+    ArrowRight: () => (place.children.length && !place.open ? toggle(place, true) : showTree(shownPlaces[at + 1] || place)),
     ArrowLeft: () => (place.open ? toggle(place, false) : place.parent !== root && showTree(place.parent)),
     Enter: () => go(addressOf(place)), " ": () => go(addressOf(place)),
   };

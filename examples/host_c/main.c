@@ -10,14 +10,19 @@ static float uniform(unsigned* state) {
   return (float)(*state >> 8) / 8388608.0F - 1.0F;
 }
 
-/* Bytes of the only tensor of a kind. */
-static int64_t bytes_of(const gradc_session* session, const char* kind) {
+/* A buffer for the only tensor of a kind, of a whole batch; *elements gets how many it has. The
+ * shape lives as long as the session. */
+static gradc_view buffer_for(const gradc_session* session, const char* kind, size_t* elements) {
   gradc_tensor_info info;
+  gradc_view view = {0};
+  *elements = 0;
   for (size_t i = 0; i < gradc_session_num_tensors(session); ++i) {
-    if (gradc_session_tensor(session, i, &info) == GRADC_OK && strcmp(info.kind, kind) == 0)
-      return info.bytes;
+    if (gradc_session_tensor(session, i, &info) != GRADC_OK || strcmp(info.kind, kind) != 0)
+      continue;
+    *elements = (size_t)info.bytes / sizeof(float);
+    view = (gradc_view){info.name, "f32", info.shape, info.rank, malloc((size_t)info.bytes)};
   }
-  return 0;
+  return view;
 }
 
 int main(int argc, char** argv) {
@@ -33,13 +38,11 @@ int main(int argc, char** argv) {
     return 1;
   }
   const size_t batch = (size_t)gradc_session_batch_size(session);
-  const size_t num_in = (size_t)bytes_of(session, "input") / sizeof(float);
-  const size_t num_out = (size_t)bytes_of(session, "target") / sizeof(float);
+  size_t num_in = 0, num_out = 0;
+  const gradc_view input = buffer_for(session, "input", &num_in);
+  const gradc_view target = buffer_for(session, "target", &num_out);
   const size_t in = num_in / batch, out = num_out / batch;
-  float* x = malloc(num_in * sizeof(float));
-  float* y = malloc(num_out * sizeof(float));
-  const void* inputs[] = {x};
-  const void* targets[] = {y};
+  float *x = input.data, *y = target.data;
   unsigned random = 7;
   float first = 0.0F, loss = 0.0F;
   gradc_status status = GRADC_OK;
@@ -50,7 +53,7 @@ int main(int argc, char** argv) {
       for (size_t j = 0; j < out; ++j)
         y[row * out + j] = 0.5F * x[row * in + j % in];
     }
-    status = gradc_session_step(session, inputs, 1, targets, 1, 0, &loss);
+    status = gradc_session_step(session, &input, 1, &target, 1, &loss);
     if (step == 0) first = loss;
     if (step % 100 == 0) printf("step %3d  loss %.5f\n", step, (double)loss);
   }

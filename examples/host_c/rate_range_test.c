@@ -38,8 +38,10 @@ int main(void) {
     return 1;
   }
   float x[2 * kBatch], y[kBatch], loss = 0.0F;
-  const void* inputs[] = {x};
-  const void* targets[] = {y};
+  const gradc_view input = {
+      .name = "x", .dtype = "f32", .shape = (const int64_t[]){kBatch, 2}, .rank = 2, .data = x};
+  const gradc_view target = {
+      .name = "y", .dtype = "f32", .shape = (const int64_t[]){kBatch, 1}, .rank = 2, .data = y};
   /* From 1e-4 to 100, smoothed as averages of about ten steps. */
   double smooth = 0.0, least = 1e30, best = 0.0, ends_at = 0.0;
   for (int step = 0; step < kSteps; ++step) {
@@ -47,8 +49,7 @@ int main(void) {
     if (gradc_session_set_hyperparameter(session, "learning_rate", rate) != GRADC_OK)
       return fail(session);
     draw(step, x, y);
-    if (gradc_session_step(session, inputs, 1, targets, 1, 0, &loss) != GRADC_OK)
-      return fail(session);
+    if (gradc_session_step(session, &input, 1, &target, 1, &loss) != GRADC_OK) return fail(session);
     smooth = step == 0 ? (double)loss : 0.9 * smooth + 0.1 * (double)loss;
     if (step % 10 == 0) printf("rate %9.5f  loss %.4f\n", rate, smooth);
     if (smooth < least) {
@@ -70,8 +71,7 @@ int main(void) {
     return fail(session);
   for (int step = 0; step < 400; ++step) {
     draw(step, x, y);
-    if (gradc_session_step(session, inputs, 1, targets, 1, 0, &loss) != GRADC_OK)
-      return fail(session);
+    if (gradc_session_step(session, &input, 1, &target, 1, &loss) != GRADC_OK) return fail(session);
     if (step == 0) before = (double)loss;
   }
   printf("loss %.4f at first, %.4f after 400 steps\n", before, (double)loss);

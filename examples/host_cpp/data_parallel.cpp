@@ -64,9 +64,8 @@ int main() {
   float loss = 0.0F, first = 0.0F;
   for (int step = 0; step < kSteps; ++step) {
     draw(step, x, y);
-    const void* inputs[] = {x.data()};
-    const void* targets[] = {y.data()};
-    status = whole->step(inputs, targets, &loss);
+    status = whole->step({gradc::View(x.data(), {kBatch, 2})}, {gradc::View(y.data(), {kBatch, 1})},
+                         &loss);
     if (!status.ok()) return fail(status);
     if (step == 0) first = loss;
 
@@ -74,9 +73,8 @@ int main() {
     std::vector<std::thread> threads;
     for (size_t w = 0; w < kWorkers; ++w) {
       threads.emplace_back([&, w] {
-        const void* part_inputs[] = {&x[2 * kPart * w]};
-        const void* part_targets[] = {&y[kPart * w]};
-        of_worker[w] = workers[w]->gradients(part_inputs, part_targets);
+        of_worker[w] = workers[w]->gradients({gradc::View(&x[2 * kPart * w], {kPart, 2})},
+                                             {gradc::View(&y[kPart * w], {kPart, 1})});
       });
     }
     for (std::thread& thread : threads)

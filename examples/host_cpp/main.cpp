@@ -29,11 +29,16 @@ int main(int argc, char** argv) {
               static_cast<long long>(session->batch_size()));
 
   size_t num_inputs = 0, num_targets = 0;
+  gradc::Extents input_shape, target_shape;
   for (const gradc::TensorInfo& tensor : session->tensors()) {
-    if (tensor.kind == gradc::TensorKind::kInput)
+    if (tensor.kind == gradc::TensorKind::kInput) {
       num_inputs = static_cast<size_t>(tensor.bytes) / sizeof(float);
-    if (tensor.kind == gradc::TensorKind::kTarget)
+      input_shape = gradc::Extents(tensor.shape);
+    }
+    if (tensor.kind == gradc::TensorKind::kTarget) {
       num_targets = static_cast<size_t>(tensor.bytes) / sizeof(float);
+      target_shape = gradc::Extents(tensor.shape);
+    }
   }
   const size_t batch = static_cast<size_t>(session->batch_size());
   const size_t in = num_inputs / batch, out = num_targets / batch;
@@ -41,8 +46,7 @@ int main(int argc, char** argv) {
   std::vector<float> x(num_inputs), y(num_targets), predicted(num_targets);
   std::mt19937 random(7);
   std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
-  const void* inputs[] = {x.data()};
-  const void* targets[] = {y.data()};
+  const gradc::View input(x.data(), input_shape), target(y.data(), target_shape);
   float first = 0.0F, loss = 0.0F;
   for (int step = 0; step < 400; ++step) {
     for (float& value : x)
@@ -51,7 +55,7 @@ int main(int argc, char** argv) {
       for (size_t j = 0; j < out; ++j)
         y[row * out + j] = 0.5F * x[row * in + j % in] - 0.25F * x[row * in + (j + 1) % in];
     }
-    status = session->step(inputs, targets, &loss);
+    status = session->step({input}, {target}, &loss);
     if (!status.ok()) {
       std::fprintf(stderr, "%s", status.message.c_str());
       return 1;
@@ -61,8 +65,7 @@ int main(int argc, char** argv) {
   }
   std::printf("final loss %.5f\n", static_cast<double>(loss));
 
-  void* outputs[] = {predicted.data()};
-  status = session->predict(inputs, outputs);
+  status = session->predict({input}, {{predicted.data(), target_shape}});
   double error = 0.0;
   for (size_t i = 0; i < num_targets; ++i)
     error += std::abs(static_cast<double>(predicted[i] - y[i]));

@@ -78,10 +78,10 @@ double play(gradc::Session& actor, std::mt19937& random, Played& played) {
   std::array<Played, kCarts> each;
   std::array<bool, kCarts> over{};
   std::array<float, 2 * kCarts> logits{};
-  const void* inputs[] = {carts.data()};
-  void* outputs[] = {logits.data()};
+  const gradc::View states(carts.front().data(), {kCarts, 4});
+  const gradc::MutableView outputs(logits.data(), {kCarts, 2});
   for (int step = 0; step < kLongest; ++step) {
-    check(actor.predict(inputs, outputs));
+    check(actor.predict({states}, {outputs}));
     for (size_t c = 0; c < kCarts; ++c) {
       if (over[c]) continue;
       const bool right = chance(random) < chance_of_right(&logits[2 * c]);
@@ -126,10 +126,9 @@ void learn(gradc::Session& learner, const std::vector<std::string>& parameters, 
     sums.emplace_back(learner.parameter(name).size());
   for (size_t first = 0; first < all; first += batch) {
     const size_t rows = std::min(batch, all - first);
-    const void* inputs[] = {&played.states[first]};
-    void* outputs[] = {logits.data()};
-    const void* output_gradients[] = {seeds.data()};
-    check(learner.forward(inputs, outputs, static_cast<int64_t>(rows)));
+    const int64_t count = static_cast<int64_t>(rows);
+    const gradc::View states(played.states[first].data(), {count, 4});
+    check(learner.forward({states}, {gradc::MutableView(logits.data(), {count, 2})}));
     for (size_t i = 0; i < rows; ++i) {
       const float right = chance_of_right(&logits[2 * i]);
       const float missing = (played.rights[first + i] ? 1.0F : 0.0F) - right;
@@ -137,7 +136,7 @@ void learn(gradc::Session& learner, const std::vector<std::string>& parameters, 
       seeds[2 * i] = missing * weight;
       seeds[2 * i + 1] = -missing * weight;
     }
-    check(learner.backward(inputs, output_gradients, {.rows = static_cast<int64_t>(rows)}));
+    check(learner.backward({states}, {gradc::View(seeds.data(), {count, 2})}));
     for (size_t p = 0; p < parameters.size(); ++p) {
       const std::span<float> gradient = learner.parameter("gradient/" + parameters[p]);
       for (size_t i = 0; i < gradient.size(); ++i)

@@ -23,15 +23,14 @@ constexpr int kSteps = 300;
 /// The same batches for all; the loss of the last step, or less than 0 where one failed.
 float train(gradc::Session& session) {
   std::vector<float> x(32), y(32);
-  const void* inputs[] = {x.data()};
-  const void* targets[] = {y.data()};
+  const gradc::View inputs(x.data(), {32, 1}), targets(y.data(), {32, 1});
   float loss = 0.0F;
   for (int step = 0; step < kSteps; ++step) {
     for (size_t i = 0; i < x.size(); ++i) {
       x[i] = std::sin(static_cast<float>(step) + 0.37F * static_cast<float>(i));
       y[i] = x[i] * x[i] - 0.5F;
     }
-    if (!session.step(inputs, targets, &loss).ok()) return -1.0F;
+    if (!session.step({inputs}, {targets}, &loss).ok()) return -1.0F;
   }
   return loss;
 }
@@ -40,9 +39,9 @@ std::vector<float> predict(gradc::Session& session) {
   std::vector<float> x(1000), y(1000);
   for (size_t i = 0; i < x.size(); ++i)
     x[i] = 0.002F * static_cast<float>(i) - 1.0F;
-  const void* inputs[] = {x.data()};
-  void* outputs[] = {y.data()};
-  return session.predict(inputs, outputs, 1000).ok() ? y : std::vector<float>();
+  const gradc::View inputs(x.data(), {1000, 1});
+  const gradc::MutableView outputs(y.data(), {1000, 1});
+  return session.predict({inputs}, {outputs}).ok() ? y : std::vector<float>();
 }
 
 /// Both at the same time.

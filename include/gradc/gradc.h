@@ -47,7 +47,21 @@ typedef struct gradc_options {
   void (*run)(void* user, void (*work)(void* argument, int32_t thread), void* argument,
               int32_t threads);
   void* run_user;
+  /* Code for this triple ("riscv64-linux-gnu"), of cpu on it; NULL: this machine. Another's can be
+   * looked at (gradc_session_dump) and not run: what would run it is a GRADC_ERROR. */
+  const char* target;
 } gradc_options;
+
+/* A buffer of the host: dense, row-major. Types and shapes are compared with the model's before
+ * anything is done; what does not fit is a GRADC_ERROR that names the tensor, what it needs and
+ * what it was given. The views of a call are all named, or all in the model's order. */
+typedef struct gradc_view {
+  const char* name;     /* "image" or "input/image"; NULL: by position */
+  const char* dtype;    /* "f32", ... as gradc_tensor_info has it */
+  const int64_t* shape; /* rank extents, rows first */
+  int32_t rank;
+  void* data; /* of inputs and targets it is only read */
+} gradc_view;
 
 typedef struct gradc_tensor_info {
   const char* name;  /* lives as long as the session */
@@ -80,24 +94,24 @@ GRADC_API size_t gradc_session_num_tensors(const gradc_session* session);
 GRADC_API gradc_status gradc_session_tensor(const gradc_session* session, size_t index,
                                             gradc_tensor_info* info);
 
-/* One training step; inputs and targets in the model's order, a whole batch is read in place. rows
- * is 1 to the batch size, or 0 for a whole batch. loss may be NULL. Buffers hold what the network
- * is given: the model's "data" section (scale, one_hot, ...) is for files and not applied here.
+/* One training step, of 1 to batch size rows; a whole batch is read in place. loss may be NULL.
+ * Buffers hold what the network is given: the model's "data" section (scale, one_hot, ...) is for
+ * files and not applied here.
  * A label or index outside its range, or a NaN, is the caller's mistake: unless the session is
  * checked, an index takes the nearest row that exists, and the loss of such a label
  * is infinite. */
-GRADC_API gradc_status gradc_session_step(gradc_session* session, const void* const* inputs,
-                                          size_t num_inputs, const void* const* targets,
-                                          size_t num_targets, int64_t rows, float* loss);
+GRADC_API gradc_status gradc_session_step(gradc_session* session, const gradc_view* inputs,
+                                          size_t num_inputs, const gradc_view* targets,
+                                          size_t num_targets, float* loss);
 /* Loss and metrics of rows, in inference mode: of any number, in batches; metrics are those of all
  * rows together, not means of batches. metrics may be NULL with num_metrics 0. */
-GRADC_API gradc_status gradc_session_evaluate(gradc_session* session, const void* const* inputs,
-                                              size_t num_inputs, const void* const* targets,
-                                              size_t num_targets, int64_t rows, float* loss,
-                                              float* metrics, size_t num_metrics);
+GRADC_API gradc_status gradc_session_evaluate(gradc_session* session, const gradc_view* inputs,
+                                              size_t num_inputs, const gradc_view* targets,
+                                              size_t num_targets, float* loss, float* metrics,
+                                              size_t num_metrics);
 /* Outputs of any number of rows, in batches. */
-GRADC_API gradc_status gradc_session_predict(gradc_session* session, const void* const* inputs,
-                                             size_t num_inputs, int64_t rows, void* const* outputs,
+GRADC_API gradc_status gradc_session_predict(gradc_session* session, const gradc_view* inputs,
+                                             size_t num_inputs, const gradc_view* outputs,
                                              size_t num_outputs);
 
 /* Training by hand. gradients and apply_gradients after it are a step, to the last bit; between
@@ -107,27 +121,26 @@ GRADC_API gradc_status gradc_session_predict(gradc_session* session, const void*
  *
  * Loss (may be NULL) and its gradients, in training mode, for rows as step takes them. parameters
  * != 0: of all parameters; moving averages and carried states then change as in a step.
- * input_gradients gets those of the inputs of floating point, in their order; NULL with
+ * input_gradients gets those of the inputs of floating point, by name or in their order; NULL with
  * num_input_gradients 0: not asked for. */
-GRADC_API gradc_status gradc_session_gradients(gradc_session* session, const void* const* inputs,
-                                               size_t num_inputs, const void* const* targets,
-                                               size_t num_targets, int64_t rows, float* loss,
-                                               int32_t parameters, void* const* input_gradients,
+GRADC_API gradc_status gradc_session_gradients(gradc_session* session, const gradc_view* inputs,
+                                               size_t num_inputs, const gradc_view* targets,
+                                               size_t num_targets, float* loss, int32_t parameters,
+                                               const gradc_view* input_gradients,
                                                size_t num_input_gradients);
 /* The optimizer's step from the gradients in the session's memory, whoever put them there. */
 GRADC_API gradc_status gradc_session_apply_gradients(gradc_session* session);
 /* Outputs in training mode of at most a batch, for a loss of the host's own; changes nothing, and
  * backward on the same rows draws the same. */
-GRADC_API gradc_status gradc_session_forward(gradc_session* session, const void* const* inputs,
-                                             size_t num_inputs, int64_t rows, void* const* outputs,
+GRADC_API gradc_status gradc_session_forward(gradc_session* session, const gradc_view* inputs,
+                                             size_t num_inputs, const gradc_view* outputs,
                                              size_t num_outputs);
 /* The gradients of what a host makes of the outputs, from its gradients of the outputs of floating
  * point, in order; else as gradc_session_gradients. */
-GRADC_API gradc_status gradc_session_backward(gradc_session* session, const void* const* inputs,
-                                              size_t num_inputs,
-                                              const void* const* output_gradients,
-                                              size_t num_output_gradients, int64_t rows,
-                                              int32_t parameters, void* const* input_gradients,
+GRADC_API gradc_status gradc_session_backward(gradc_session* session, const gradc_view* inputs,
+                                              size_t num_inputs, const gradc_view* output_gradients,
+                                              size_t num_output_gradients, int32_t parameters,
+                                              const gradc_view* input_gradients,
                                               size_t num_input_gradients);
 
 /* The optimizer's numbers that may change while training goes on: "learning_rate", then others as
@@ -172,9 +185,9 @@ GRADC_API const char* gradc_session_dump(gradc_session* session, const char* sta
  * data of its own, as a table. Otherwise as dump. */
 GRADC_API const char* gradc_session_profile(gradc_session* session, double seconds);
 
-/* What the command's train takes; all zero but data is the plainest. */
+/* What the command's train takes; all zero but data, or but inputs and targets, is the plainest. */
 typedef struct gradc_train_options {
-  const char* data; /* as --data of the command */
+  const char* data; /* as --data of the command; NULL: the views below */
   int64_t epochs;   /* 0: the model's own */
   double validation_split;
   int32_t has_validation_split; /* 0: the model's own */
@@ -189,9 +202,28 @@ typedef struct gradc_train_options {
   int32_t (*on_step)(void* user, const gradc_train_report* report);
   int32_t (*on_epoch)(void* user, const gradc_train_report* report);
   void* user;
+  /* The host's arrays, of any number of rows, read where they lie. */
+  const gradc_view* inputs;
+  size_t num_inputs;
+  const gradc_view* targets;
+  size_t num_targets;
+  const gradc_view* validation_inputs; /* none: validation_split of the rows */
+  size_t num_validation_inputs;
+  const gradc_view* validation_targets;
+  size_t num_validation_targets;
+  /* 1: the arrays are as a file would hold them: the model's "data" section is applied to them, and
+   * types and shapes may be what files may have; else they are what the network is given. */
+  int32_t as_in_files;
+  int32_t go_on;       /* 1: from the weights and the optimizer's state that the session has */
+  int64_t batch_size;  /* 0: the session's; another has code of its own, kept for the next call */
+  int32_t has_shuffle; /* 0: the model's own */
+  int32_t shuffle;
+  int32_t has_seed; /* 0: the session's */
+  uint64_t seed;    /* of what is drawn; the session's from then on */
 } gradc_train_options;
 
-/* Trains as the command does, from files. losses may be NULL; else it gets the training losses of
+/* Trains as the command does, from files or from the host's arrays: the same bits for the same
+ * numbers. losses may be NULL; else it gets the training losses of
  * the first num_losses epochs. *epochs (may be NULL) gets how many epochs were trained. */
 GRADC_API gradc_status gradc_session_train(gradc_session* session,
                                            const gradc_train_options* options, double* losses,
@@ -208,7 +240,8 @@ GRADC_API gradc_status gradc_session_get(gradc_session* session, const char* nam
 GRADC_API gradc_status gradc_session_set(gradc_session* session, const char* name, const void* data,
                                          size_t bytes);
 /* The memory of a parameter, of a state, or of a parameter's gradient, to read or write in place
- * between calls, as long as the session lives; NULL for an unknown name. *bytes may be NULL. */
+ * between calls, as long as the session lives; NULL for an unknown name. *bytes may be NULL. Types
+ * and shapes are those of gradc_session_tensor. */
 GRADC_API void* gradc_session_memory(gradc_session* session, const char* name, size_t* bytes);
 GRADC_API gradc_status gradc_session_initialize(gradc_session* session, uint64_t seed);
 /* Stateful layers begin anew: what they carry from batch to batch becomes zeros. */

@@ -4,13 +4,15 @@
 //   gradc::SessionStatus status;
 //   auto session = gradc::Session::load("mnist.json", {.threads = 2}, &status);
 //   if (!session) { std::cerr << status.message; return 1; }
-//   const void* images[] = {image_batch};   // f32[64x28x28], row-major
-//   const void* labels[] = {label_batch};   // i32[64]
-//   for (...) status = session->step(images, labels, &loss);
+//   const gradc::View images(image_batch, {64, 28, 28});  // f32, row-major
+//   const gradc::View labels(label_batch, {64});          // i32
+//   for (...) status = session->step({images}, {labels}, &loss);
 //   status = session->save("weights.safetensors");
 //
-// Buffers hold what the network is given: the model's "data" section (scale, one_hot, ...) is for
-// files, train() applies it and step() does not.
+// Buffers are views (view.h): with type and shape, which are compared with the model's before
+// anything is done, and by name or in the model's order; what does not fit is a status that names
+// the tensor, what it needs and what it was given. They hold what the network is given: the model's
+// "data" section (scale, one_hot, ...) is for files, and for train() where it is asked for.
 // A Session is used by one caller at a time; several sessions live side by side, each on a thread
 // of its own. They share nothing, unless another() made one of the other. Nothing here ends the
 // process: running out of memory or of threads is a status, and no exception leaves a function that
@@ -18,6 +20,8 @@
 // After warm_up() a step, an evaluation and a prediction allocate nothing and copy nothing but what
 // they compute.
 #pragma once
+
+#include "gradc/view.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -60,6 +64,9 @@ struct SessionOptions {
   bool cache = false;      ///< keep compiled code between processes, where the command does
   /// Use no instructions beyond this CPU's, as LLVM names it ("x86-64-v3"); empty: all there are.
   std::string cpu{};
+  /// Code for this triple ("riscv64-linux-gnu"), of `cpu` on it; empty: this machine. Another's can
+  /// be looked at (dump) and not run: what would run it is a status.
+  std::string target{};
   /// Bytes that the arena of each entry may have; where it is not enough for a training step, parts
   /// of the forward pass are computed again. 0: as many as are fastest.
   int64_t memory_budget = 0;
@@ -106,9 +113,24 @@ struct TrainReport {
 };
 
 struct TrainOptions {
-  std::string data;    ///< as --data of the command: a folder of IDX files, .npz, .safetensors,
+  std::string data{};  ///< as --data of the command: a folder of IDX files, .npz, .safetensors,
                        ///< file.csv:target=COLUMN
-  int64_t epochs = 0;  ///< 0: the model's own
+  /// Or the host's arrays, in place of `data`: each input and target, of any number of rows, read
+  /// where they lie.
+  std::vector<View> inputs{};
+  std::vector<View> targets{};
+  std::vector<View> validation_inputs{};  ///< of them too; none: validation_split of the rows
+  std::vector<View> validation_targets{};
+  /// The arrays are as a file would hold them: the model's "data" section is applied to them, and
+  /// types and shapes may be what files may have. Else they are what the network is given.
+  bool as_in_files = false;
+  int64_t epochs = 0;      ///< 0: the model's own
+  int64_t batch_size = 0;  ///< 0: batch_size(); another has code of its own, kept for the next call
+  std::optional<bool> shuffle{};   ///< else the model's own
+  std::optional<uint64_t> seed{};  ///< of what is drawn; the session's from then on
+  /// From the weights, the optimizer's state and the iteration that the session has; else from
+  /// initial ones.
+  bool go_on = false;
   double validation_split = -1.0;  ///< negative: the model's own
   std::string weights{};           ///< start from this file; empty: from initial weights
   std::string out{};               ///< the trained weights go here; empty: nowhere
@@ -128,10 +150,11 @@ struct GradientOptions {
   /// Of all parameters, into the session's memory: tensor_memory("gradient/<parameter>"). Moving
   /// averages and carried states then change as in step().
   bool parameters = true;
-  /// Of the inputs of floating point, in the order of tensors(), into these buffers of `rows` rows;
-  /// empty: not asked for. If nothing else is, nothing of the session changes.
-  std::span<void* const> inputs{};
-  int64_t rows = 0;  ///< 1 to batch_size(); 0: a whole batch
+  /// Of the inputs of floating point, in the order of tensors() or by name, into these buffers of
+  /// as many rows as the inputs have; empty: not asked for. If nothing else is, nothing of the
+  /// session changes.
+  MutableBuffers inputs{};
+  int64_t rows = 0;  ///< of bare pointers: 1 to batch_size(); 0: a whole batch
 };
 
 class Session {
@@ -153,14 +176,12 @@ class Session {
   /// Milliseconds spent compiling so far.
   virtual double compile_milliseconds() const = 0;
 
-  /// One training step. inputs and targets are in the model's order; a whole batch is read in
-  /// place. rows is 1 to batch_size(), or 0 for a whole batch; buffers hold that many rows of what
-  /// tensors() states. *loss (may be null) gets the loss before the update, the mean over the rows.
+  /// One training step, of 1 to batch_size() rows; a whole batch is read in place. *loss (may be
+  /// null) gets the loss before the update, the mean over the rows.
   /// A label or index outside its range, or a NaN, is the caller's mistake: unless the session is
   /// checked, an index takes the nearest row that exists, and the loss of such a label is infinite.
-  virtual SessionStatus step(std::span<const void* const> inputs,
-                             std::span<const void* const> targets, float* loss = nullptr,
-                             int64_t rows = 0) = 0;
+  virtual SessionStatus step(const Buffers& inputs, const Buffers& targets,
+                             float* loss = nullptr) = 0;
 
   // ---- training by hand -------------------------------------------------------------------------
   // gradients() and apply_gradients() after it are step(), to the last bit; between them the host
@@ -168,22 +189,19 @@ class Session {
   // run is compiled when they are first made.
 
   /// Loss (may be null) and its gradients, in training mode, for rows as step() takes them.
-  virtual SessionStatus gradients(std::span<const void* const> inputs,
-                                  std::span<const void* const> targets, float* loss = nullptr,
-                                  const GradientOptions& options = {}) = 0;
+  virtual SessionStatus gradients(const Buffers& inputs, const Buffers& targets,
+                                  float* loss = nullptr, const GradientOptions& options = {}) = 0;
   /// The optimizer's step from the gradients of the parameters that are in the session's memory, as
   /// gradients() or backward() left them or the host put them there: clipping, weight decay,
   /// constraints, schedule, and one more optimizer/iteration.
   virtual SessionStatus apply_gradients() = 0;
   /// Outputs in training mode (dropout drawn, normalised by the batch) of at most a batch, for a
   /// loss of the host's own. Changes nothing: backward() on the same rows draws the same.
-  virtual SessionStatus forward(std::span<const void* const> inputs, std::span<void* const> outputs,
-                                int64_t rows = 0) = 0;
+  virtual SessionStatus forward(const Buffers& inputs, const MutableBuffers& outputs) = 0;
   /// The gradients of what a host makes of the outputs, from its gradients of the outputs of
   /// floating point, in order. The model's loss, its regularizers among it, is left out; a
   /// "training" section is needed for apply_gradients() only.
-  virtual SessionStatus backward(std::span<const void* const> inputs,
-                                 std::span<const void* const> output_gradients,
+  virtual SessionStatus backward(const Buffers& inputs, const Buffers& output_gradients,
                                  const GradientOptions& options = {}) = 0;
 
   /// The optimizer's numbers that may change while training goes on, as its options are named:
@@ -222,23 +240,54 @@ class Session {
   virtual void set_checked(bool checked) = 0;
   /// Loss and metrics (in the order of tensors()) of any number of rows, in inference mode and in
   /// batches; metrics are those of all rows together, not means of batches.
-  virtual SessionStatus evaluate(std::span<const void* const> inputs,
-                                 std::span<const void* const> targets, float* loss,
-                                 std::span<float> metrics = {}, int64_t rows = 0) = 0;
+  virtual SessionStatus evaluate(const Buffers& inputs, const Buffers& targets, float* loss,
+                                 std::span<float> metrics = {}) = 0;
   /// Outputs of any number of rows, in inference mode and in batches, written to the caller's
   /// buffers.
-  virtual SessionStatus predict(std::span<const void* const> inputs, std::span<void* const> outputs,
-                                int64_t rows = 0) = 0;
-  /// Trains as the command does, from files; *history (may be null) gets one training loss per
-  /// epoch.
+  virtual SessionStatus predict(const Buffers& inputs, const MutableBuffers& outputs) = 0;
+  /// Trains as the command does, from files or from the host's arrays: the same bits for the same
+  /// numbers. *history (may be null) gets one training loss per epoch.
   virtual SessionStatus train(const TrainOptions& options,
                               std::vector<double>* history = nullptr) = 0;
 
   /// The memory of a parameter, of a state, or of a parameter's gradient, to read or write in place
-  /// between calls; empty for an unknown name.
+  /// between calls; no data for an unknown name.
+  virtual MutableView tensor(const std::string& name) = 0;
+  /// The same as bytes.
   virtual std::span<std::byte> tensor_memory(const std::string& name) = 0;
   /// The same as floats, for f32 tensors; empty for other types or an unknown name.
-  virtual std::span<float> parameter(const std::string& name) = 0;
+  std::span<float> parameter(const std::string& name) { return tensor(name).as<float>(); }
+
+  // ---- bare pointers ----------------------------------------------------------------------------
+  // For hosts that lay out their buffers by tensors() alone: in the model's order, each of `rows`
+  // rows (0: a whole batch). Their types and sizes are not known here, and so not checked.
+
+  SessionStatus step(std::span<const void* const> inputs, std::span<const void* const> targets,
+                     float* loss = nullptr, int64_t rows = 0) {
+    return step(Buffers(inputs, rows), Buffers(targets, rows), loss);
+  }
+  SessionStatus gradients(std::span<const void* const> inputs, std::span<const void* const> targets,
+                          float* loss = nullptr, const GradientOptions& options = {}) {
+    return gradients(Buffers(inputs, options.rows), Buffers(targets, options.rows), loss, options);
+  }
+  SessionStatus forward(std::span<const void* const> inputs, std::span<void* const> outputs,
+                        int64_t rows = 0) {
+    return forward(Buffers(inputs, rows), MutableBuffers(outputs, rows));
+  }
+  SessionStatus backward(std::span<const void* const> inputs,
+                         std::span<const void* const> output_gradients,
+                         const GradientOptions& options = {}) {
+    return backward(Buffers(inputs, options.rows), Buffers(output_gradients, options.rows),
+                    options);
+  }
+  SessionStatus evaluate(std::span<const void* const> inputs, std::span<const void* const> targets,
+                         float* loss, std::span<float> metrics = {}, int64_t rows = 0) {
+    return evaluate(Buffers(inputs, rows), Buffers(targets, rows), loss, metrics);
+  }
+  SessionStatus predict(std::span<const void* const> inputs, std::span<void* const> outputs,
+                        int64_t rows = 0) {
+    return predict(Buffers(inputs, rows), MutableBuffers(outputs, rows));
+  }
 
   /// Sets all parameters and states to their initial values.
   virtual SessionStatus initialize(uint64_t seed) = 0;

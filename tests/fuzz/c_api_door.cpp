@@ -40,14 +40,12 @@ class Caller {
       case 2:
         return tensor();
       case 3:
-        return check(
-            gradc_session_step(session_, inputs(), count(), targets(), count(), rows(), loss()));
+        return check(gradc_session_step(session_, inputs(), count(), targets(), count(), loss()));
       case 4:
-        return check(gradc_session_evaluate(session_, inputs(), count(), targets(), count(), rows(),
-                                            loss(), coin() ? nullptr : &metric_, count()));
+        return check(gradc_session_evaluate(session_, inputs(), count(), targets(), count(), loss(),
+                                            coin() ? nullptr : &metric_, count()));
       case 5:
-        return check(
-            gradc_session_predict(session_, inputs(), count(), rows(), outputs(), count()));
+        return check(gradc_session_predict(session_, inputs(), count(), outputs(), count()));
       case 6:
         return check(
             gradc_session_get(session_, name(), coin() ? nullptr : memory_.data(), bytes()));
@@ -122,8 +120,7 @@ class Caller {
   size_t count() { return take_byte(bytes_) % 4 == 0 ? 2 : 1; }
   int64_t rows() {
     const uint8_t byte = take_byte(bytes_);
-    if (byte < 8) return byte;
-    return byte % 2 == 0 ? INT64_MIN + byte : INT64_MAX - byte;
+    return byte < 250 ? byte % 8 : INT64_MIN + byte;
   }
   size_t bytes() {
     const uint8_t byte = take_byte(bytes_);
@@ -139,17 +136,26 @@ class Caller {
     const uint8_t byte = take_byte(bytes_);
     return byte % 4 == 0 ? nullptr : byte % 4 == 1 ? "/proc/nothing/here" : path_.c_str();
   }
-  const void* const* inputs() {
-    given_inputs_ = {coin() ? nullptr : floats_.data(), floats_.data()};
-    return coin() ? nullptr : given_inputs_.data();
-  }
-  const void* const* targets() {
-    given_targets_ = {coin() ? nullptr : labels_.data(), labels_.data()};
-    return coin() ? nullptr : given_targets_.data();
-  }
-  void* const* outputs() {
-    given_outputs_ = {coin() ? nullptr : results_.data(), results_.data()};
-    return coin() ? nullptr : given_outputs_.data();
+  const gradc_view* inputs() { return views(given_inputs_, floats_.data(), "f32", "x"); }
+  const gradc_view* targets() { return views(given_targets_, labels_.data(), "i32", "y"); }
+  const gradc_view* outputs() { return views(given_outputs_, results_.data(), "f32", "y"); }
+
+  /// Two views of a buffer, mostly as the model has it, of no more rows than it holds.
+  const gradc_view* views(std::array<gradc_view, 2>& given, void* data, const char* dtype,
+                          const char* name) {
+    constexpr std::array<const char*, 4> kTypes = {nullptr, "", "f64", "nothing"};
+    for (gradc_view& view : given) {
+      const uint8_t byte = take_byte(bytes_);
+      shape_ = {rows(), byte % 16 == 0 ? INT64_MAX : 3, 1, 1, 1, 1, 1, 1, 1};
+      view.data = byte % 8 == 1 ? nullptr : data;
+      view.dtype = byte % 8 == 2 ? kTypes[byte / 8 % kTypes.size()] : dtype;
+      view.name = byte % 4 == 3 ? nullptr : byte % 32 == 6 ? "nothing" : name;
+      view.shape = byte % 32 == 5 ? nullptr : shape_.data();
+      view.rank = byte % 32 == 7  ? static_cast<int8_t>(take_byte(bytes_)) % 10
+                  : *dtype == 'i' ? 1
+                                  : 2;
+    }
+    return coin() ? nullptr : given.data();
   }
 
   std::string_view bytes_;
@@ -159,9 +165,10 @@ class Caller {
   std::vector<int32_t> labels_ = std::vector<int32_t>(16);
   std::vector<float> results_ = std::vector<float>(16);
   std::array<float, 256> memory_{};
-  std::array<const void*, 2> given_inputs_{};
-  std::array<const void*, 2> given_targets_{};
-  std::array<void*, 2> given_outputs_{};
+  std::array<gradc_view, 2> given_inputs_{};
+  std::array<gradc_view, 2> given_targets_{};
+  std::array<gradc_view, 2> given_outputs_{};
+  std::array<int64_t, 9> shape_{};
   float loss_ = 0.0F;
   float metric_ = 0.0F;
   std::string path_;

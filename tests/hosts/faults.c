@@ -22,15 +22,19 @@ static float x[20], y[8];
 
 /* All of it once; 0, or what failed first (with the error in text). */
 static int use(const char* path, char* text, size_t size) {
-  const void *inputs[] = {x}, *targets[] = {y};
+  const int64_t all[] = {4, 5}, wanted[] = {4, 2}, some[] = {3, 5}, wanted_of_some[] = {3, 2};
+  const gradc_view inputs = {.dtype = "f32", .shape = all, .rank = 2, .data = x};
+  const gradc_view targets = {.dtype = "f32", .shape = wanted, .rank = 2, .data = y};
+  const gradc_view fewer = {.dtype = "f32", .shape = some, .rank = 2, .data = x};
+  const gradc_view fewer_targets = {.dtype = "f32", .shape = wanted_of_some, .rank = 2, .data = y};
   float loss = 0;
   gradc_options options = {.threads = 2};
   memset(text, '?', size);
   gradc_session* session = gradc_session_parse(kModel, &options, text, size);
   if (session == NULL) return memchr(text, 0, size) != NULL && text[0] != 0 ? 1 : 99;
   int failed = 0;
-  if (gradc_session_step(session, inputs, 1, targets, 1, 0, &loss) != GRADC_OK) failed = 2;
-  if (!failed && gradc_session_step(session, inputs, 1, targets, 1, 3, &loss) != GRADC_OK)
+  if (gradc_session_step(session, &inputs, 1, &targets, 1, &loss) != GRADC_OK) failed = 2;
+  if (!failed && gradc_session_step(session, &fewer, 1, &fewer_targets, 1, &loss) != GRADC_OK)
     failed = 3;
   if (!failed && gradc_session_save(session, path, 1) != GRADC_OK) failed = 4;
   if (!failed && gradc_session_load_weights(session, path) != GRADC_OK) failed = 5;

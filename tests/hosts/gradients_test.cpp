@@ -2,6 +2,7 @@
 // numbers set while training goes on; all against step(), which knows nothing of them.
 #include "gradc/gradc.h"
 #include "gradc/session.h"
+#include "tests/unit/driver/c_view.h"
 
 #include <gtest/gtest.h>
 
@@ -190,7 +191,7 @@ TEST(HostGradients, AreThoseOfFiniteDifferences) {
   std::vector<float> dx(8 * 6);
   std::vector<void*> buffers = {dx.data()};
   float loss = 0;
-  expect_ok(session->gradients(batch.inputs, batch.targets, &loss, {.inputs = buffers}));
+  expect_ok(session->gradients(batch.inputs, batch.targets, &loss, {.inputs = {buffers, 0}}));
   const std::string before = everything(*session);
   const auto loss_now = [&] {
     float now = 0;
@@ -224,7 +225,7 @@ TEST(HostGradients, AreThoseOfFiniteDifferences) {
   std::vector<float> alone(8 * 6);
   buffers = {alone.data()};
   expect_ok(session->gradients(batch.inputs, batch.targets, nullptr,
-                               {.parameters = false, .inputs = buffers}));
+                               {.parameters = false, .inputs = {buffers, 0}}));
   EXPECT_EQ(alone, dx);
   EXPECT_EQ(everything(*session), before);
 }
@@ -245,8 +246,8 @@ TEST(HostGradients, ALossOfTheHostsOwn) {
     expect_ok(by_host->forward(batch.inputs, outputs, rows));
     EXPECT_EQ(everything(*by_host), before);
     float loss = 0;
-    expect_ok(
-        model->gradients(batch.inputs, batch.targets, &loss, {.inputs = wanted, .rows = rows}));
+    expect_ok(model->gradients(batch.inputs, batch.targets, &loss,
+                               {.inputs = {wanted, rows}, .rows = rows}));
     double mse = 0.0;
     const size_t count = static_cast<size_t>(rows) * 2;
     for (size_t i = 0; i < count; ++i) {
@@ -255,7 +256,7 @@ TEST(HostGradients, ALossOfTheHostsOwn) {
     }
     EXPECT_NEAR(static_cast<double>(loss), mse / static_cast<double>(count), 1e-5);
     const std::vector<const void*> seeds = {dy.data()};
-    expect_ok(by_host->backward(batch.inputs, seeds, {.inputs = into, .rows = rows}));
+    expect_ok(by_host->backward(batch.inputs, seeds, {.inputs = {into, rows}, .rows = rows}));
     for (size_t i = 0; i < static_cast<size_t>(rows) * 6; ++i)
       EXPECT_NEAR(dx[i], expected[i], 1e-6F) << i;
     for (size_t i = static_cast<size_t>(rows) * 6; i < dx.size(); ++i)
@@ -290,7 +291,7 @@ TEST(HostGradients, NeedNoTrainingSection) {
   float da[6] = {};
   const std::vector<const void*> inputs = {a, n}, seeds = {dy};
   std::vector<void*> buffers = {da};
-  expect_ok(session->backward(inputs, seeds, {.inputs = buffers}));
+  expect_ok(session->backward(inputs, seeds, {.inputs = {buffers, 0}}));
   const auto kernel = session->parameter("y/kernel");
   for (size_t row = 0; row < 2; ++row) {
     for (size_t i = 0; i < 3; ++i)
@@ -322,7 +323,7 @@ TEST(HostGradients, NeedNoTrainingSectionForLayersThatTrainingChanges) {
     expect_ok(session->forward(inputs, outputs, rows));
     expect_ok(session->forward(inputs, twice, rows));
     EXPECT_TRUE(std::equal(out, out + 2 * rows, again));
-    expect_ok(session->backward(inputs, seeds, {.inputs = into, .rows = rows}));
+    expect_ok(session->backward(inputs, seeds, {.inputs = {into, rows}, .rows = rows}));
     const auto moved = session->parameter("batch_norm/moving_mean");
     EXPECT_FALSE(std::equal(mean.begin(), mean.end(), moved.begin())) << rows;
   }
@@ -373,8 +374,8 @@ TEST(HostGradients, TheCDoorIsTheSame) {
   const Batch batch;
   float a = 0, b = 0;
   std::vector<float> out(8 * 2), dx(8 * 6), wanted(8 * 6);
-  void* outputs[] = {out.data()};
-  void* into[] = {dx.data()};
+  const CView x(batch.x.data(), 8, 6), y(batch.y.data(), 8, 2);
+  const CView outputs(out.data(), 8, 2), into(dx.data(), 8, 6, "x");
   std::vector<void*> buffers = {wanted.data()};
   EXPECT_EQ(gradc_session_hyperparameter_name(session, 0), std::string("learning_rate"));
   EXPECT_EQ(gradc_session_hyperparameter_name(session, 99), nullptr);
@@ -384,18 +385,14 @@ TEST(HostGradients, TheCDoorIsTheSame) {
   EXPECT_EQ(gradc_session_hyperparameter(session, "beta_1", &value), GRADC_OK);
   EXPECT_EQ(value, 0.5);
   EXPECT_EQ(gradc_session_hyperparameter(session, "gamma", &value), GRADC_INVALID_ARGUMENT);
-  EXPECT_EQ(gradc_session_gradients(session, batch.inputs.data(), 1, batch.targets.data(), 1, 0, &a,
-                                    1, into, 1),
-            GRADC_OK);
-  expect_ok(same->gradients(batch.inputs, batch.targets, &b, {.inputs = buffers}));
+  EXPECT_EQ(gradc_session_gradients(session, x, 1, y, 1, &a, 1, into, 1), GRADC_OK);
+  expect_ok(same->gradients(batch.inputs, batch.targets, &b, {.inputs = {buffers, 0}}));
   EXPECT_EQ(a, b);
   EXPECT_EQ(dx, wanted);
   EXPECT_EQ(gradc_session_apply_gradients(session), GRADC_OK);
   expect_ok(same->apply_gradients());
-  EXPECT_EQ(gradc_session_forward(session, batch.inputs.data(), 1, 0, outputs, 1), GRADC_OK);
-  const void* seeds[] = {out.data()};
-  EXPECT_EQ(gradc_session_backward(session, batch.inputs.data(), 1, seeds, 1, 0, 1, nullptr, 0),
-            GRADC_OK);
+  EXPECT_EQ(gradc_session_forward(session, x, 1, outputs, 1), GRADC_OK);
+  EXPECT_EQ(gradc_session_backward(session, x, 1, outputs, 1, 1, nullptr, 0), GRADC_OK);
   std::vector<float> out_too(8 * 2);
   std::vector<void*> outputs_too = {out_too.data()};
   expect_ok(same->forward(batch.inputs, outputs_too));

@@ -271,10 +271,11 @@ TEST(CompiledLibrary, ALossOfTheHostsOwn) {
     for (const bool parameters : {false, true}) {
       std::vector<float> dx[2] = {std::vector<float>(kRows * kIn), std::vector<float>(kRows * kIn)};
       std::vector<void*> into[2] = {{dx[0].data()}, {dx[1].data()}};
-      ASSERT_TRUE(session
-                      ->backward(batch.inputs, seeds,
-                                 {.parameters = parameters, .inputs = into[0], .rows = rows})
-                      .ok());
+      ASSERT_TRUE(
+          session
+              ->backward(batch.inputs, seeds,
+                         {.parameters = parameters, .inputs = {into[0], rows}, .rows = rows})
+              .ok());
       ASSERT_EQ(instance.backward(batch, dy.data(), rows, parameters, into[1].data()), kOk)
           << instance.error();
       EXPECT_EQ(dx[0], dx[1]);

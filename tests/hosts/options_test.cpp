@@ -2,6 +2,7 @@
 // training; and which code a failed call has.
 #include "gradc/gradc.h"
 #include "gradc/session.h"
+#include "tests/unit/driver/c_view.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -113,11 +114,10 @@ TEST(Options, TheCDoorTakesThemToo) {
   ASSERT_NE(session, nullptr) << error;
   const Rows rows;
   for (const int64_t count : {8, 5, 8}) {
-    ASSERT_EQ(
-        gradc_session_step(session, rows.inputs.data(), 1, rows.targets.data(), 1, count, nullptr),
-        GRADC_OK);
-    ASSERT_EQ(gradc_session_gradients(session, rows.inputs.data(), 1, rows.targets.data(), 1, 0,
-                                      nullptr, 1, nullptr, 0),
+    const CView x(rows.x.data(), count, 6), y(rows.y.data(), count, 2);
+    const CView all(rows.x.data(), 8, 6), wanted(rows.y.data(), 8, 2);
+    ASSERT_EQ(gradc_session_step(session, x, 1, y, 1, nullptr), GRADC_OK);
+    ASSERT_EQ(gradc_session_gradients(session, all, 1, wanted, 1, nullptr, 1, nullptr, 0),
               GRADC_OK);
     ASSERT_EQ(gradc_session_apply_gradients(session), GRADC_OK);
   }

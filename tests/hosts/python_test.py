@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """The Python module, against numpy: tests/hosts/python_test.py LIBGRADC SOURCE. Exit code 77: there
 is no numpy."""
+import concurrent.futures
 import os
 import sys
 import tempfile
+import threading
 
 try:
     import numpy as np
@@ -245,6 +247,77 @@ def training_is_heard_of():
     assert "kernel" in model.profile(0.05)
 
 
+def arrays_train_as_files_do():
+    """fit() over arrays, the weights of train() over the same arrays in a file: to the last bit, with dropout, a smaller last
+    batch, rows held out, and the "data" section where it is asked for."""
+    text = dict(DENSE, layers=[{"type": "dense", "units": 8, "activation": "tanh", "name": "h"}, {"type": "dropout", "rate": 0.3},
+                               {"type": "dense", "name": "y", "units": 2}],
+                data={"x": {"standardize": True, "scale": 0.1}})
+    random = np.random.default_rng(7)
+    x = random.integers(0, 255, (45, 3)).astype(np.uint8)
+    y = random.standard_normal((45, 2))  # f64, as a file may have it
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "d.npz")
+        np.savez(path, x_train=x, y_train=y)
+        for split in (0.0, 0.2):
+            files, arrays = gradc.parse(text, seed=4), gradc.parse(text, seed=4)
+            losses = files.train(path, epochs=3, validation_split=split, batch_size=10)
+            history = arrays.fit(x, y, epochs=3, validation_split=split, batch_size=10, as_in_files=True, verbose=0)
+            assert history["loss"] == losses and len(losses) == 3
+            assert ("val_loss" in history) == (split > 0) and "mae" in history
+            for name in arrays.keys():
+                assert (arrays[name] == files[name]).all(), name
+            # More of both, from where they are.
+            files.train(path, epochs=1, validation_split=split, go_on=True, seed=9)
+            arrays.fit(x.astype(np.int16), y, epochs=1, validation_split=split, as_in_files=True, seed=9, verbose=0)
+            for name in arrays.keys():
+                assert (arrays[name] == files[name]).all(), name
+    model = gradc.parse(text, seed=4)
+    steps, epochs = [], []
+    history = model.fit(x, y, epochs=3, verbose=0, on_step=lambda step, logs: steps.append(step),
+                        callback=lambda epoch, logs: epochs.append(logs), validation_data=(x[:9], y[:9]))
+    assert steps == [1, 2, 3, 4, 5, 6] * 3 and [logs["val_loss"] for logs in epochs] == history["val_loss"]
+    expect_error("validation", lambda: model.fit(x, y, verbose=0, validation_data=(x[:9], np.full((9, 2), np.nan))))
+    expect_error("holds the data", lambda: model.train(__file__, out=__file__))
+    expect_error("leaves", lambda: model.fit(x, y, verbose=0, validation_split=0.999))
+
+
+def threads_are_the_hosts():
+    """gradc's own threads and the host's make the same bits."""
+    x = np.random.default_rng(1).standard_normal((40, 3)).astype(np.float32)
+    y = np.ones((40, 2), np.float32)
+    names = set()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        def run(threads, work):
+            def one(thread):
+                names.add(threading.current_thread().name)
+                work(thread)
+            list(pool.map(one, range(threads)))
+
+        ours, own = gradc.parse(DENSE, seed=1, threads=2, run=run), gradc.parse(DENSE, seed=1, threads=2)
+        for model in (ours, own):
+            model.fit(x, y, epochs=2, verbose=0)
+        assert (ours["y/kernel"] == own["y/kernel"]).all() and len(names) == 2
+        assert threading.current_thread().name not in names
+
+        def fail(threads, work):
+            list(pool.map(work, range(threads)))
+            raise KeyError("of the host's own")
+
+        try:
+            gradc.parse(DENSE, threads=2, run=fail).predict(x)
+        except KeyError:
+            pass
+        else:
+            raise AssertionError("no exception of the host's threads")
+
+
+def other_targets_are_looked_at():
+    model = gradc.parse(DENSE, target="aarch64-linux-gnu")
+    assert "aarch64" in model.dump("llvm") and ".text" in model.dump("asm", "predict")
+    expect_error("does not run on this machine", lambda: model.predict(np.zeros((2, 3), np.float32)))
+
+
 def the_page_runs():
     """What docs/python.md shows, on Debian's dataset-fashion-mnist where it is installed."""
     with open(os.path.join(sys.argv[2], "docs", "python.md"), encoding="utf-8") as page:
@@ -262,6 +335,6 @@ def the_page_runs():
 
 assert gradc.version().startswith("0.1.")
 for test in (steps_equal_numpy, metrics_are_of_all_rows, gradients_are_pytorchs, numbers_and_shared_weights,
-             training_is_heard_of, weights_go_to_files, mistakes_are_told, the_page_runs):
+             training_is_heard_of, arrays_train_as_files_do, threads_are_the_hosts, other_targets_are_looked_at, weights_go_to_files, mistakes_are_told, the_page_runs):
     test()
     print("ok", test.__name__)

@@ -3,6 +3,7 @@
 #include "gradc/gradc.h"
 #include "gradc/session.h"
 #include "tests/support/sanitized.h"
+#include "tests/unit/driver/c_view.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -29,6 +30,7 @@ const float kX[12] = {1, 2, 3, -1, 0, 1, 0.5F, 0.5F, 0.5F, 2, -2, 1};
 const float kY[8] = {1, 2, 3, 4, 0, 1, 0, -1};
 const void* const kInputs[] = {kX};
 const void* const kTargets[] = {kY};
+const CView kCInput(kX, 4, 3), kCTarget(kY, 4, 2);
 
 std::unique_ptr<Session> session_of(const std::string& text, SessionOptions options = {}) {
   SessionStatus status;
@@ -104,7 +106,7 @@ TEST(Hosts, TheCAbiTakesTheOptimizersStateToo) {
     return value;
   };
   for (int i = 0; i < 3; ++i)
-    ASSERT_EQ(gradc_session_step(a, kInputs, 1, kTargets, 1, 0, nullptr), GRADC_OK);
+    ASSERT_EQ(gradc_session_step(a, kCInput, 1, kCTarget, 1, nullptr), GRADC_OK);
   ASSERT_EQ(gradc_session_save(a, file.c_str(), 1), GRADC_OK);
   ASSERT_EQ(gradc_session_load_weights_only(b, file.c_str()), GRADC_OK);
   EXPECT_EQ(iteration(b), 0);
@@ -223,8 +225,7 @@ TEST(Hosts, WhatTheSystemRefusesIsAStatus) {
         options.threads = threads;
         gradc_session* session = gradc_session_parse(text.c_str(), &options, error, sizeof error);
         if (session == nullptr) return error[0] != '\0' ? 1 : 8;
-        const gradc_status status =
-            gradc_session_step(session, kInputs, 1, kTargets, 1, 0, nullptr);
+        const gradc_status status = gradc_session_step(session, kCInput, 1, kCTarget, 1, nullptr);
         return status == GRADC_OK ? 0 : gradc_last_error(session)[0] != '\0' ? 1 : 7;
       });
       EXPECT_TRUE(code == 0 || code == 1) << more << " MiB, " << threads << " threads: " << code;
@@ -257,12 +258,14 @@ TEST(Hosts, NullPointersAreErrorsAndBuffersAreWritten) {
         gradc_session_parse(model_with(R"("sgd")").c_str(), nullptr, error.data(), size);
     ASSERT_NE(session, nullptr);
     EXPECT_EQ(error[0], '\0');  // no error
-    EXPECT_EQ(gradc_session_step(session, nullptr, 1, kTargets, 1, 0, nullptr),
+    EXPECT_EQ(gradc_session_step(session, nullptr, 1, kCTarget, 1, nullptr),
               GRADC_INVALID_ARGUMENT);
     EXPECT_STRNE(gradc_last_error(session), "");
-    const void* null_input[] = {nullptr};
-    EXPECT_NE(gradc_session_step(session, null_input, 1, kTargets, 1, 0, nullptr), GRADC_OK);
-    EXPECT_NE(gradc_session_predict(session, kInputs, 1, 0, nullptr, 1), GRADC_OK);
+    const CView null_input(nullptr, 4, 3);
+    EXPECT_NE(gradc_session_step(session, null_input, 1, kCTarget, 1, nullptr), GRADC_OK);
+    const gradc_view nothing = {};
+    EXPECT_NE(gradc_session_step(session, &nothing, 1, kCTarget, 1, nullptr), GRADC_OK);
+    EXPECT_NE(gradc_session_predict(session, kCInput, 1, nullptr, 1), GRADC_OK);
     EXPECT_EQ(gradc_session_save(session, nullptr, 0), GRADC_INVALID_ARGUMENT);
     EXPECT_EQ(gradc_session_load_weights(session, nullptr), GRADC_INVALID_ARGUMENT);
     EXPECT_EQ(gradc_session_get(session, nullptr, error.data(), 1), GRADC_INVALID_ARGUMENT);

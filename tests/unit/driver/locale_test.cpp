@@ -3,6 +3,7 @@
 #include "gradc/gradc.h"
 #include "gradc/session.h"
 #include "tests/support/locales.h"
+#include "tests/unit/driver/c_view.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -109,15 +110,15 @@ std::string c_abi_in(const Scratch& folder, const std::string& locale) {
       gradc_session_load((folder / "m.json").c_str(), &options, error, sizeof error);
   if (session == nullptr) return std::string("load: ") + error;
   const float x[8] = {0.5F, 1.5F, -2.25F, 3.0F, 0.1F, 0.2F, 0.3F, 0.4F}, y[4] = {1, 2, 3, 4};
-  const void *inputs[] = {x}, *targets[] = {y};
+  const CView inputs(x, 4, 2), targets(y, 4, 1);
   float loss = 0;
   std::string seen;
   const std::string file = folder / "c.safetensors";
-  if (gradc_session_step(session, inputs, 1, targets, 1, 0, &loss) != GRADC_OK ||
+  if (gradc_session_step(session, inputs, 1, targets, 1, &loss) != GRADC_OK ||
       gradc_session_save(session, file.c_str(), 1) != GRADC_OK ||
       gradc_session_initialize(session, 9) != GRADC_OK ||
       gradc_session_load_weights(session, file.c_str()) != GRADC_OK ||
-      gradc_session_step(session, inputs, 1, targets, 1, 0, &loss) != GRADC_OK) {
+      gradc_session_step(session, inputs, 1, targets, 1, &loss) != GRADC_OK) {
     seen = gradc_last_error(session);
   } else {
     seen = read_file(file) + std::to_string(static_cast<int64_t>(1e9F * loss));

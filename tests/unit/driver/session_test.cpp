@@ -3,6 +3,7 @@
 #include "gradc/session.h"
 
 #include "gradc/gradc.h"
+#include "tests/unit/driver/c_view.h"
 #include "tests/unit/driver/command.h"
 
 #include <gtest/gtest.h>
@@ -210,19 +211,18 @@ TEST(CApi, StepsReadsAndReportsAsTheCppApi) {
   gradc_session* session = gradc_session_parse(kModel, &options, error, sizeof error);
   ASSERT_NE(session, nullptr) << error;
   float loss = 0, same = 0;
-  EXPECT_EQ(gradc_session_step(session, batch.inputs.data(), 1, batch.targets.data(), 1, 5, &loss),
-            GRADC_OK);
+  const CView x(batch.x.data(), 5, 6), y(batch.y.data(), 5, 2);
+  EXPECT_EQ(gradc_session_step(session, x, 1, y, 1, &loss), GRADC_OK);
   ASSERT_TRUE(open(16)->step(batch.inputs, batch.targets, &same, 5).ok());
   EXPECT_EQ(loss, same);
-  EXPECT_EQ(gradc_session_step(session, batch.inputs.data(), 2, batch.targets.data(), 1, 0, &loss),
-            GRADC_ERROR);
+  const gradc_view two[] = {*x, *x};
+  EXPECT_EQ(gradc_session_step(session, two, 2, y, 1, &loss), GRADC_ERROR);
   EXPECT_STREQ(gradc_last_error(session), "error: 2 inputs were given, the model has 1\n");
   std::vector<float> bias(2);
   EXPECT_EQ(gradc_session_get(session, "y/bias", bias.data(), 8), GRADC_OK);
   EXPECT_EQ(gradc_session_get(session, "y/bias", bias.data(), 4), GRADC_INVALID_ARGUMENT);
   EXPECT_EQ(gradc_session_get(session, "nobody", bias.data(), 8), GRADC_INVALID_ARGUMENT);
-  EXPECT_EQ(gradc_session_step(nullptr, nullptr, 0, nullptr, 0, 0, nullptr),
-            GRADC_INVALID_ARGUMENT);
+  EXPECT_EQ(gradc_session_step(nullptr, nullptr, 0, nullptr, 0, nullptr), GRADC_INVALID_ARGUMENT);
   gradc_session_destroy(session);
   gradc_session_destroy(nullptr);
 }

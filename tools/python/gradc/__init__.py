@@ -16,20 +16,16 @@ predict_data). Errors are gradc.Error with the text that the command would print
 import ctypes
 import os
 import sys
-import time
 from collections import OrderedDict
 from ctypes import byref, c_double, c_float, c_size_t, c_void_p
 
 import numpy as np
 
 from . import _library
-from ._library import CALLBACK, DTYPES, Options, TensorInfo, TrainOptions, lib
+from ._arrays import Error, Tensor, arrays_of, buffers_for, by_name, views_of
+from ._library import CALLBACK, DTYPES, RUN, WORK, Options, TensorInfo, TrainOptions, lib
 
 __all__ = ["Error", "Model", "load", "parse", "version"]
-
-
-class Error(RuntimeError):
-    """What gradc says of what it was given."""
 
 
 def version():
@@ -41,25 +37,12 @@ def _path(path):
     return os.fsencode(os.fspath(path))
 
 
-class Tensor:
-    """What a tensor of the model is: name, kind, dtype and shape (inputs, targets and outputs with
-    the batch first)."""
-
-    def __init__(self, info):
-        self.name = info.name.decode()
-        self.kind = info.kind.decode()
-        self.dtype = info.dtype.decode()
-        self.shape = tuple(info.shape[i] for i in range(info.rank))
-
-    def __repr__(self):
-        return f"{self.kind} {self.name}: {self.dtype}{list(self.shape)}"
-
-
 class Model:
     """A compiled model with its weights. Made by load() or parse(); used by one thread at a time."""
 
-    def __init__(self, handle):
+    def __init__(self, handle, threads=None):
         self._handle = handle
+        self._threads = threads
         self._tensors = []
         for index in range(lib().gradc_session_num_tensors(handle)):
             info = TensorInfo()
@@ -140,79 +123,107 @@ class Model:
 
     def step(self, x, y):
         """One training step on at most a batch; the loss before the update."""
-        inputs, rows = self._arrays(self._inputs, x, "input")
-        targets, _ = self._arrays(self._targets, y, "target", rows)
+        inputs, rows = arrays_of(self._inputs, x, "input")
+        targets, _ = arrays_of(self._targets, y, "target", rows)
         loss = c_float()
-        self._check(lib().gradc_session_step(self._live(), _pointers(inputs), len(inputs),
-                                              _pointers(targets), len(targets), rows, byref(loss)))
+        self._check(lib().gradc_session_step(self._live(), *views_of(inputs), *views_of(targets), byref(loss)))
         return loss.value
 
-    def fit(self, x, y, epochs=1, shuffle=True, seed=0, validation_data=None, callback=None, verbose=1):
-        """Trains for some epochs, the last and smaller batch too. `callback(epoch, logs)` is called
-        after each epoch (from 1); training ends when it gives False. Returns a dict of lists by
-        name: loss, and of validation_data val_loss and val_<metric>."""
-        inputs, rows = self._arrays(self._inputs, x, "input")
-        targets, _ = self._arrays(self._targets, y, "target", rows)
-        if rows == 0:
-            raise Error("there are no rows to train on")
-        random = np.random.default_rng(seed)
-        history = OrderedDict(loss=[])
-        batch = self.batch_size
-        for epoch in range(1, epochs + 1):
-            begin = time.monotonic()
-            order = random.permutation(rows) if shuffle else None
-            total = 0.0
-            for first in range(0, rows, batch):
-                count = min(batch, rows - first)
-                part = slice(first, first + count) if order is None else order[first:first + count]
-                total += count * self.step([a[part] for a in inputs], [a[part] for a in targets])
-            logs = OrderedDict(loss=total / rows)
-            if validation_data is not None:
-                for name, value in self.evaluate(*validation_data).items():
-                    logs["val_" + name] = value
+    def fit(self, x, y, epochs=1, batch_size=None, shuffle=True, seed=None, validation_data=None,
+            validation_split=None, callback=None, on_step=None, as_in_files=False, checkpoint=None,
+            resume=False, overwrite=False, log=None, verbose=1):
+        """Trains for some epochs from the weights that the model has, the last and smaller batch too:
+        the command's training (early stopping, schedules, ... as the model's "training" section
+        says) over arrays. `validation_data` is (x, y); else the last `validation_split` of the rows
+        is held out. `callback(epoch, logs)` is called after each epoch (from 1) and `on_step(step,
+        logs)` after each step; training ends in order when one gives False. A `seed` draws other
+        orders. With `as_in_files` arrays are as files have them: the model's "data" section is
+        applied to them. Returns a dict of lists by name: loss, metrics, and of validation rows
+        val_loss and val_<metric>."""
+        history = OrderedDict()
+
+        def after(epoch, logs):
             for name, value in logs.items():
                 history.setdefault(name, []).append(value)
-            if verbose:
-                text = "  ".join(f"{name} {value:.4f}" for name, value in logs.items())
-                print(f"epoch {epoch}/{epochs}  {text}  {time.monotonic() - begin:.2f} s", file=sys.stderr)
-            if callback is not None and callback(epoch, dict(logs)) is False:
-                break
+            return callback is None or callback(epoch, dict(logs)) is not False
+
+        def lend(x, y):
+            inputs, rows = arrays_of(self._inputs, x, "input", as_given=not as_in_files)
+            targets, _ = arrays_of(self._targets, y, "target", rows, as_given=not as_in_files)
+            if rows == 0:
+                raise Error("there are no rows to train on")
+            return inputs, targets
+
+        self._train(epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=seed, go_on=True,
+                    validation_split=0.0 if validation_split is None else validation_split,
+                    arrays=lend(x, y), validation=validation_data and lend(*validation_data),
+                    as_in_files=as_in_files, checkpoint=checkpoint, resume=resume,
+                    overwrite=overwrite, log=log, on_step=on_step, verbose=verbose, callback=after)
         return dict(history)
 
-    def train(self, data, epochs=0, validation_split=None, weights=None, out=None, checkpoint=None,
-              resume=False, overwrite=False, log=None, callback=None, on_step=None):
+    def train(self, data, epochs=0, batch_size=None, shuffle=None, seed=None, go_on=False,
+              validation_split=None, weights=None, out=None, checkpoint=None, resume=False,
+              overwrite=False, log=None, callback=None, on_step=None):
         """Trains from files as the command `gradc train` does; the training losses by epoch.
         `callback(epoch, logs)` is called after each epoch (from 1) and `on_step(step, logs)` after
-        each step; training ends in order, with its files written, when one gives False."""
-        def text(path):
-            return None if path is None else _path(path)
-        raised = []
+        each step; training ends in order, with its files written, when one gives False. Without
+        `go_on` it begins at initial weights, or those of `weights`."""
         losses = []
+
+        def after(epoch, logs):
+            losses.append(logs["loss"])
+            return callback is None or callback(epoch, logs) is not False
+
+        self._train(data=data, epochs=epochs, batch_size=batch_size, shuffle=shuffle, seed=seed, go_on=go_on,
+                    validation_split=validation_split, weights=weights, out=out, checkpoint=checkpoint,
+                    resume=resume, overwrite=overwrite, log=log, callback=after, on_step=on_step)
+        return losses
+
+    def _train(self, data=None, arrays=None, validation=None, epochs=0, batch_size=None, shuffle=None,
+               seed=None, validation_split=None, weights=None, out=None, checkpoint=None, log=None,
+               callback=None, on_step=None, verbose=0, **flags):
+        """What fit() and train() are: gradc_session_train."""
+        raised = []
 
         def heard(report, number, call):
             try:
-                return call is None or call(number, self._logs(report)) is not False
+                return call(number, self._logs(report)) is not False
             except BaseException as problem:  # nothing may leave a callback of C
                 raised.append(problem)
                 return False
 
         @CALLBACK
         def after_epoch(_, report):
-            losses.append(report.contents.loss)
-            return heard(report.contents, report.contents.epoch, callback)
+            report = report.contents
+            if verbose:
+                text = "  ".join(f"{name} {value:.4f}" for name, value in self._logs(report).items())
+                print(f"epoch {report.epoch}/{report.epochs}  {text}  {report.seconds:.2f} s", file=sys.stderr)
+            return heard(report, report.epoch, callback)
 
         @CALLBACK
         def after_step(_, report):
             return heard(report.contents, report.contents.step, on_step)
 
-        options = TrainOptions(text(data), epochs, validation_split or 0.0, validation_split is not None,
-                                resume, overwrite, text(weights), text(out), text(checkpoint), text(log),
-                                after_step if on_step is not None else CALLBACK(), after_epoch)
+        options = TrainOptions(epochs=epochs, batch_size=batch_size or 0, on_epoch=after_epoch,
+                               on_step=after_step if on_step is not None else CALLBACK(), **flags)
+        for name, path in (("data", data), ("weights", weights), ("out", out), ("checkpoint", checkpoint),
+                           ("log", log)):
+            setattr(options, name, None if path is None else _path(path))
+        for name, value in (("shuffle", shuffle), ("seed", seed), ("validation_split", validation_split)):
+            if value is not None:
+                setattr(options, "has_" + name, True)
+                setattr(options, name, value)
+        kept = []  # views live until training ends
+        for prefix, lists in (("", arrays), ("validation_", validation)):
+            for name, given in zip(("inputs", "targets"), lists or ()):
+                views, count = views_of(given)
+                kept.append(views)
+                setattr(options, prefix + name, ctypes.cast(views, c_void_p))
+                setattr(options, "num_" + prefix + name, count)
         status = lib().gradc_session_train(self._live(), byref(options), None, 0, None)
         if raised:
             raise raised[0]
         self._check(status)
-        return losses
 
     def _logs(self, report):
         """What a report says, by name."""
@@ -229,14 +240,13 @@ class Model:
         are then model["gradient/<parameter>"], to read or change in place, until the next call;
         apply_gradients() makes a step of them. With `inputs` the gradients of the inputs are given
         too, (loss, gradients): an array, or a dict by name where there are several."""
-        given, rows = self._arrays(self._inputs, x, "input")
-        targets, _ = self._arrays(self._targets, y, "target", rows)
+        given, rows = arrays_of(self._inputs, x, "input")
+        targets, _ = arrays_of(self._targets, y, "target", rows)
         loss = c_float()
-        buffers = self._buffers(self._input_gradients, rows) if inputs else []
+        buffers = buffers_for(self._input_gradients, rows) if inputs else []
         self._check(lib().gradc_session_gradients(
-            self._live(), _pointers(given), len(given), _pointers(targets), len(targets), rows,
-            byref(loss), parameters, _pointers(buffers) if buffers else None, len(buffers)))
-        return (loss.value, _by_name(self._input_gradients, buffers)) if inputs else loss.value
+            self._live(), *views_of(given), *views_of(targets), byref(loss), parameters, *views_of(buffers)))
+        return (loss.value, by_name(self._input_gradients, buffers)) if inputs else loss.value
 
     def apply_gradients(self):
         """The optimizer's step from model["gradient/<parameter>"]: after gradients() it is what
@@ -245,23 +255,21 @@ class Model:
 
     def forward(self, x):
         """Outputs in training mode for at most a batch, for a loss of your own; changes nothing."""
-        given, rows = self._arrays(self._inputs, x, "input")
-        outputs = self._buffers(self._outputs, rows)
-        self._check(lib().gradc_session_forward(self._live(), _pointers(given), len(given), rows,
-                                                 _pointers(outputs), len(outputs)))
-        return _by_name(self._outputs, outputs)
+        given, rows = arrays_of(self._inputs, x, "input")
+        outputs = buffers_for(self._outputs, rows)
+        self._check(lib().gradc_session_forward(self._live(), *views_of(given), *views_of(outputs)))
+        return by_name(self._outputs, outputs)
 
     def backward(self, x, output_gradients, inputs=False, parameters=True):
         """The gradients of what you make of the outputs, from its gradients with respect to the
         outputs of forward(x): of parameters as by gradients(), and with `inputs` those of the inputs
         as the result."""
-        given, rows = self._arrays(self._inputs, x, "input")
-        seeds, _ = self._arrays(self._output_gradients, output_gradients, "gradient of the output", rows)
-        buffers = self._buffers(self._input_gradients, rows) if inputs else []
+        given, rows = arrays_of(self._inputs, x, "input")
+        seeds, _ = arrays_of(self._output_gradients, output_gradients, "gradient of the output", rows)
+        buffers = buffers_for(self._input_gradients, rows) if inputs else []
         self._check(lib().gradc_session_backward(
-            self._live(), _pointers(given), len(given), _pointers(seeds), len(seeds), rows,
-            parameters, _pointers(buffers) if buffers else None, len(buffers)))
-        return _by_name(self._input_gradients, buffers) if inputs else None
+            self._live(), *views_of(given), *views_of(seeds), parameters, *views_of(buffers)))
+        return by_name(self._input_gradients, buffers) if inputs else None
 
     @property
     def hyperparameters(self):
@@ -290,17 +298,13 @@ class Model:
     def learning_rate(self, value):
         self.set_hyperparameter("learning_rate", value)
 
-    def another(self, share_weights=False, batch_size=None, threads=1, seed=None, checked=True):
+    def another(self, share_weights=False, batch_size=None, threads=1, seed=None, checked=True, run=None):
         """Another model of the same compiled code, for a thread of its own or another batch size; with
         `share_weights` both have the same weights, which only one may change at a time, and while no
         other reads them."""
-        options = _options(batch_size, threads, seed, checked, False)
-        message = ctypes.create_string_buffer(65536)
-        handle = lib().gradc_session_another(self._live(), byref(options), share_weights, message,
-                                              len(message))
-        if not handle:
-            raise Error(message.value.decode(errors="replace").strip())
-        return Model(handle)
+        def make(options, message, size):
+            return lib().gradc_session_another(self._live(), options, share_weights, message, size)
+        return _make(make, batch_size=batch_size, threads=threads, seed=seed, checked=checked, run=run)
 
     # ---- what it is compiled to ---------------------------------------------------------------
 
@@ -315,6 +319,7 @@ class Model:
         return self._text(lib().gradc_session_profile(self._live(), seconds))
 
     def _text(self, text):
+        self._heard()
         if text is None:
             raise Error(lib().gradc_last_error(self._handle).decode(errors="replace").strip())
         return text.decode(errors="replace")
@@ -323,23 +328,21 @@ class Model:
 
     def predict(self, x):
         """Outputs for any number of rows: an array, or a dict by name where there are several."""
-        inputs, rows = self._arrays(self._inputs, x, "input")
-        outputs = self._buffers(self._outputs, rows)
+        inputs, rows = arrays_of(self._inputs, x, "input")
+        outputs = buffers_for(self._outputs, rows)
         if rows > 0:
-            self._check(lib().gradc_session_predict(self._live(), _pointers(inputs), len(inputs), rows,
-                                                     _pointers(outputs), len(outputs)))
-        return _by_name(self._outputs, outputs)
+            self._check(lib().gradc_session_predict(self._live(), *views_of(inputs), *views_of(outputs)))
+        return by_name(self._outputs, outputs)
 
     def evaluate(self, x, y):
         """Loss and metrics over all rows, as a dict by name."""
-        inputs, rows = self._arrays(self._inputs, x, "input")
-        targets, _ = self._arrays(self._targets, y, "target", rows)
+        inputs, rows = arrays_of(self._inputs, x, "input")
+        targets, _ = arrays_of(self._targets, y, "target", rows)
         if rows == 0:
             raise Error("there are no rows to evaluate")
         loss = c_float()
         metrics = (c_float * len(self._metrics))()
-        self._check(lib().gradc_session_evaluate(self._live(), _pointers(inputs), len(inputs),
-                                                  _pointers(targets), len(targets), rows, byref(loss),
+        self._check(lib().gradc_session_evaluate(self._live(), *views_of(inputs), *views_of(targets), byref(loss),
                                                   metrics if self._metrics else None, len(self._metrics)))
         return dict(zip(self.metrics_names, [loss.value] + list(metrics)))
 
@@ -382,16 +385,18 @@ class Model:
             raise Error("the model was closed")
         return self._handle
 
+    def _heard(self):
+        """Raises what the host's threads raised."""
+        if self._threads is not None and self._threads.raised:
+            raise self._threads.raised.pop()
+
     def _check(self, status):
+        self._heard()
         if status != 0:
             raise Error(lib().gradc_last_error(self._handle).decode(errors="replace").strip())
 
     def _of(self, kind):
         return [t for t in self._tensors if t.kind == kind]
-
-    def _buffers(self, tensors, rows):
-        """An array of so many rows for each."""
-        return [np.empty((rows,) + t.shape[1:], DTYPES.get(t.dtype, np.uint8)) for t in tensors]
 
     def _names(self, function, index):
         names = []
@@ -401,91 +406,60 @@ class Model:
                 return names
             names.append(name.decode(errors="replace"))
 
-    def _arrays(self, tensors, given, what, rows=None):
-        """One array in the model's type and shape for each tensor, and how many rows they have."""
-        names = [t.name.split("/", 1)[-1] for t in tensors]
-        if isinstance(given, dict):
-            for name in given:
-                if name not in names:
-                    raise Error(f'there is no {what} "{name}"; the model has {", ".join(names)}')
-            missing = [name for name in names if name not in given]
-            if missing:
-                raise Error(f'the {what} "{missing[0]}" is missing')
-            given = [given[name] for name in names]
-        elif not isinstance(given, (list, tuple)) or len(tensors) == 1 and len(given) != 1:
-            given = [given]
-        if len(given) != len(tensors):
-            raise Error(f"{len(given)} {what}s were given, the model has {len(tensors)}: {', '.join(names)}")
-        arrays = []
-        for tensor, name, value in zip(tensors, names, given):
-            if tensor.dtype not in DTYPES:
-                raise Error(f'the {what} "{name}" is {tensor.dtype}, which numpy has not')
-            value = np.asarray(value)
-            wanted = tensor.shape[1:]
-            if value.ndim == 0 or value.shape[1:] != wanted and not _same_but_ones(value.shape[1:], wanted):
-                raise Error(f'the {what} "{name}" has the shape {value.shape}, expected {(None,) + wanted}')
-            kind = np.dtype(DTYPES[tensor.dtype]).kind
-            if value.dtype.kind == "f" and kind in "iub" and not np.array_equal(value, np.trunc(value)):
-                raise Error(f'the {what} "{name}" has values that are no whole numbers, {tensor.dtype} is expected')
-            if value.dtype.kind in "OSUc":
-                raise Error(f'the {what} "{name}" is of type {value.dtype}, {tensor.dtype} is expected')
-            if kind in "iu" and value.size and value.dtype.kind in "iuf":
-                limits = np.iinfo(DTYPES[tensor.dtype])
-                if value.min() < limits.min or value.max() > limits.max:
-                    raise Error(f'the {what} "{name}" has values that {tensor.dtype} does not have')
-            if rows is not None and value.shape[0] != rows:
-                raise Error(f'the {what} "{name}" has {value.shape[0]} rows, others have {rows}')
-            rows = value.shape[0]
-            arrays.append(np.ascontiguousarray(value.reshape((rows,) + wanted), DTYPES[tensor.dtype]))
-        return arrays, rows
+
+class _Threads:
+    """The host's threads as libgradc calls them. Nothing raised on the way leaves a callback of C: the
+    model's next call, or the one that runs, raises it."""
+
+    def __init__(self, run):
+        self.raised = []
+
+        @RUN
+        def call(_, work, argument, threads):
+            part = WORK(work)
+            try:
+                run(threads, lambda thread: part(argument, thread))
+            except BaseException as problem:
+                self.raised.append(problem)
+        self.call = call
 
 
-def _same_but_ones(given, wanted):
-    """Whether shapes differ in axes of extent 1 alone, as labels (n,) and (n, 1) do."""
-    return [n for n in given if n != 1] == [n for n in wanted if n != 1]
-
-
-def _pointers(arrays):
-    return (c_void_p * len(arrays))(*[a.ctypes.data for a in arrays])
-
-
-def _by_name(tensors, arrays):
-    """The only array, or a dict."""
-    if len(arrays) == 1:
-        return arrays[0]
-    return {t.name.split("/", 1)[-1]: array for t, array in zip(tensors, arrays)}
-
-
-def _options(batch_size, threads, seed, checked, cache, cpu=None, memory_budget=0):
-    return Options(batch_size or 0, threads, seed is not None, seed or 0, checked, cache,
-                   None if cpu is None else cpu.encode(), memory_budget)
-
-
-def _make(function, text, *given):
-    options = _options(*given)
+def _make(function, batch_size=None, threads=1, seed=None, checked=True, cache=False, cpu=None, memory_budget=0,
+          run=None, target=None):
+    """A model of function(options, message, size of the message)."""
+    own = None if run is None else _Threads(run)
+    options = Options(batch_size or 0, threads, seed is not None, seed or 0, checked, cache, _bytes(cpu),
+                      memory_budget, RUN() if own is None else own.call, None, _bytes(target))
     message = ctypes.create_string_buffer(65536)
-    handle = function(text, byref(options), message, len(message))
+    handle = function(byref(options), message, len(message))
     if not handle:
         raise Error(message.value.decode(errors="replace").strip())
-    return Model(handle)
+    return Model(handle, own)
 
 
-def load(path, batch_size=None, threads=1, seed=None, checked=True, cache=True, cpu=None,
-         memory_budget=0):
+def _bytes(text):
+    return None if text is None else text.encode()
+
+
+def load(path, batch_size=None, threads=1, seed=None, checked=True, cache=True, cpu=None, memory_budget=0,
+         run=None, target=None):
     """Reads a model file. threads: 0 takes one per core. checked: labels out of range, NaN and
     infinity in what is given are errors. cache: compiled code is kept for other processes. cpu: no
     instructions beyond this CPU's, as LLVM names it. memory_budget: bytes that the arena of each
-    entry may have; 0 sets none."""
-    return _make(lib().gradc_session_load, _path(path), batch_size, threads, seed, checked, cache, cpu,
-                 memory_budget)
+    entry may have; 0 sets none. run: threads of your own in place of gradc's: run(threads, work)
+    calls work(i) for each i below `threads`, all at the same time, since they wait for each other,
+    and returns when all have returned. target: code for this triple, which can be looked at
+    (dump) and not run."""
+    return _make(lambda *how: lib().gradc_session_load(_path(path), *how), batch_size, threads, seed, checked,
+                 cache, cpu, memory_budget, run, target)
 
 
-def parse(json, batch_size=None, threads=1, seed=None, checked=True, cache=True, cpu=None,
-          memory_budget=0):
+def parse(json, batch_size=None, threads=1, seed=None, checked=True, cache=True, cpu=None, memory_budget=0,
+          run=None, target=None):
     """The same of a model's JSON as text or as a dict."""
     if not isinstance(json, (str, bytes)):
         import json as module
         json = module.dumps(json)
     text = json.encode() if isinstance(json, str) else json
-    return _make(lib().gradc_session_parse, text, batch_size, threads, seed, checked, cache, cpu,
-                 memory_budget)
+    return _make(lambda *how: lib().gradc_session_parse(text, *how), batch_size, threads, seed, checked, cache,
+                 cpu, memory_budget, run, target)

@@ -7,10 +7,20 @@ from ctypes import c_char_p, c_double, c_int32, c_int64, c_size_t, c_uint64, c_v
 import numpy as np
 
 
+WORK = ctypes.CFUNCTYPE(None, c_void_p, c_int32)
+RUN = ctypes.CFUNCTYPE(None, c_void_p, c_void_p, c_void_p, c_int32)
+
+
 class Options(ctypes.Structure):
     _fields_ = [("batch_size", c_int64), ("threads", c_int32), ("has_seed", c_int32),
                 ("seed", c_uint64), ("checked", c_int32), ("cache", c_int32), ("cpu", c_char_p),
-                ("memory_budget", c_int64), ("run", c_void_p), ("run_user", c_void_p)]
+                ("memory_budget", c_int64), ("run", RUN), ("run_user", c_void_p),
+                ("target", c_char_p)]
+
+
+class View(ctypes.Structure):
+    _fields_ = [("name", c_char_p), ("dtype", c_char_p), ("shape", ctypes.POINTER(c_int64)),
+                ("rank", c_int32), ("data", c_void_p)]
 
 
 class TrainReport(ctypes.Structure):
@@ -34,7 +44,12 @@ class TrainOptions(ctypes.Structure):
                 ("has_validation_split", c_int32), ("resume", c_int32), ("overwrite", c_int32),
                 ("weights", c_char_p), ("out", c_char_p), ("checkpoint", c_char_p),
                 ("log", c_char_p), ("on_step", CALLBACK), ("on_epoch", CALLBACK),
-                ("user", c_void_p)]
+                ("user", c_void_p), ("inputs", c_void_p), ("num_inputs", c_size_t),
+                ("targets", c_void_p), ("num_targets", c_size_t), ("validation_inputs", c_void_p),
+                ("num_validation_inputs", c_size_t), ("validation_targets", c_void_p),
+                ("num_validation_targets", c_size_t), ("as_in_files", c_int32), ("go_on", c_int32),
+                ("batch_size", c_int64), ("has_shuffle", c_int32), ("shuffle", c_int32),
+                ("has_seed", c_int32), ("seed", c_uint64)]
 
 
 DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i8": np.int8, "i32": np.int32,
@@ -50,18 +65,17 @@ FUNCTIONS = {
     "gradc_session_batch_size": (c_int64, [c_void_p]),
     "gradc_session_num_tensors": (c_size_t, [c_void_p]),
     "gradc_session_tensor": (c_int32, [c_void_p, c_size_t, c_void_p]),
-    "gradc_session_step": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int64,
-                                     c_void_p]),
-    "gradc_session_evaluate": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int64,
-                                         c_void_p, c_void_p, c_size_t]),
-    "gradc_session_predict": (c_int32, [c_void_p, c_void_p, c_size_t, c_int64, c_void_p, c_size_t]),
+    "gradc_session_step": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p]),
+    "gradc_session_evaluate": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p,
+                                         c_void_p, c_size_t]),
+    "gradc_session_predict": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t]),
     "gradc_session_train": (c_int32, [c_void_p, c_void_p, c_void_p, c_size_t, c_void_p]),
-    "gradc_session_gradients": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int64,
-                                          c_void_p, c_int32, c_void_p, c_size_t]),
+    "gradc_session_gradients": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_void_p,
+                                          c_int32, c_void_p, c_size_t]),
     "gradc_session_apply_gradients": (c_int32, [c_void_p]),
-    "gradc_session_forward": (c_int32, [c_void_p, c_void_p, c_size_t, c_int64, c_void_p, c_size_t]),
-    "gradc_session_backward": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int64,
-                                         c_int32, c_void_p, c_size_t]),
+    "gradc_session_forward": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t]),
+    "gradc_session_backward": (c_int32, [c_void_p, c_void_p, c_size_t, c_void_p, c_size_t, c_int32,
+                                         c_void_p, c_size_t]),
     "gradc_session_hyperparameter_name": (c_char_p, [c_void_p, c_size_t]),
     "gradc_session_hyperparameter": (c_int32, [c_void_p, c_char_p, c_void_p]),
     "gradc_session_set_hyperparameter": (c_int32, [c_void_p, c_char_p, c_double]),
