@@ -6,6 +6,7 @@
 // compares; --threads N splits each case as N threads would, runs their shares one after the other
 // and counts the slowest: what a split costs, whatever else the machine does.
 #include "codegen/jit.h"
+#include "runtime/kernel_call.h"
 #include "tests/unit/codegen/gemm_kernels.h"
 
 #include <algorithm>
@@ -78,11 +79,11 @@ double best_seconds(const JitProgram& code, const kernel::Kernel& k, double budg
       values[e] = static_cast<float>(e % 17) * 0.01F + 0.001F;
     slots.push_back(values);
   }
-  const gradc_rt_kernel_fn run = code.kernels()[0].fn;
+  const gradc_rt_kernel& kernel = code.kernels()[0];
   void* const scratch = aligned(code.kernel_scratch()[0]);
   double slowest = 0.0;
   for (int32_t thread = 0; thread < threads; ++thread) {
-    const auto share = [&] { run(slots.data(), thread, threads, scratch); };
+    const auto share = [&] { rt::call_kernel(kernel, slots.data(), thread, threads, scratch); };
     slowest = std::max(slowest, best_of_share(share, budget / threads));
   }
   for (void* slot : slots)
@@ -128,6 +129,14 @@ std::vector<Case> make_cases() {
   matmul("nn 768x128x512", {768, 512, 128});
   matmul("nn 4096x384x1536", {4096, 1536, 384});
   matmul("nn 256x3072x768", {256, 768, 3072});
+  matmul("nt 256x3072x768", {256, 768, 3072, false, true});
+  matmul("nn 256x50304x768", {256, 768, 50304});
+  matmul("tn 384x4096x1536 adam", {384, 1536, 4096, true, false, adam});
+  matmul("tn 1536x4096x384 adam", {1536, 384, 4096, true, false, adam});
+  matmul("nn 4096x1536x384", {4096, 384, 1536});
+  matmul("nt 4096x1536x384", {4096, 384, 1536, false, true});
+  matmul("nn 4096x384x384", {4096, 384, 384});
+  matmul("tn 768x256x3072 adam", {768, 3072, 256, true, false, adam});
   const auto conv = [&](const std::string& name, ConvShape s, bool first_layer = false) {
     cases.push_back({name + " fwd", test::conv_kernel(s, ConvPart::kForward)});
     cases.push_back({name + " bwd_w", test::conv_kernel(s, ConvPart::kWeightGradient)});

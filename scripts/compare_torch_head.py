@@ -1,31 +1,30 @@
 #!/usr/bin/env python3
 """Losses of 5 training steps of language models whose head goes by in blocks of rows, beside PyTorch in double precision.
 
-  compare_torch_head.py [--gradc build/tools/gradc]
+  compare_torch_head.py [--gradc build/tools/gradc] [--store DIR]
 
 The logits of 2,048 rows and 4,100 tokens are 32 MiB, from where on they are never stored as a whole (docs/fusion.md): with a head
 of its own, tied to the embedding, and with five of six labels ignored; by SGD and by Adam (Keras's formula). Both sides get the same weights, tokens and
 labels, and take every step on the same batch. Fails where a loss or a weight after the last step is further off than 1e-5 of it.
-Exits 77 where PyTorch is missing.
+--store writes model, weights, batch and losses as files that the normal tests replay without PyTorch. Exits 77 where PyTorch is
+missing.
 """
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 
 try:
     import numpy as np
     import torch
-    import torch.nn.functional as F
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 
-import safetensors_io as st
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import peer_losses_of_steps as steps
 
-BATCH, TOKENS, VOCABULARY, WIDTH, STEPS, RATE = 16, 128, 4100, 16, 5, {"sgd": 2.0, "adam": 0.01}
+BATCH, TOKENS, VOCABULARY, WIDTH, RATE = 16, 128, 4100, 4, {"sgd": 2.0, "adam": 0.01}
 TABLE, BOUND = "e/embeddings", 1e-5
 
 
@@ -52,40 +51,18 @@ def tensors_of(tied, ignores):
     return data, {name: (g.standard_normal(shape) * 0.5).astype("f4") for name, shape in weights.items()}
 
 
-def torch_steps(data, weights, tied, optimizer):
-    """The losses, and the weights after the last step."""
-    p = {name: torch.from_numpy(w).double().requires_grad_() for name, w in weights.items()}
-    x, y = (torch.from_numpy(t).long() for t in data.values())
-    moments = {name: [torch.zeros_like(w), torch.zeros_like(w)] for name, w in p.items()}
-    losses = []
-    for step in range(1, STEPS + 1):
+def forward_of(tied):
+    def forward(p, x):
         hidden = torch.tanh(p[TABLE][x] @ p["d/kernel"] + p["d/bias"])
-        logits = hidden @ (p[TABLE].T if tied else p["head/kernel"]) + p["head/bias"]
-        loss = F.cross_entropy(logits.flatten(0, 1), y.flatten(), ignore_index=-100)
-        losses.append(loss.item())
-        gradients = torch.autograd.grad(loss, list(p.values()))
-        with torch.no_grad():
-            for (name, w), gradient in zip(p.items(), gradients):
-                if optimizer == "sgd":
-                    w -= RATE["sgd"] * gradient
-                    continue
-                m, v = moments[name]
-                m += (gradient - m) * (1 - 0.9)
-                v += (gradient ** 2 - v) * (1 - 0.999)
-                w -= RATE["adam"] * (1 - 0.999 ** step) ** 0.5 / (1 - 0.9 ** step) * m / (v.sqrt() + 1e-7)
-    return np.array(losses), {name: w.detach().numpy() for name, w in p.items()}
+        return hidden @ (p[TABLE].T if tied else p["head/kernel"]) + p["head/bias"]
 
-
-def gradc(options, *arguments):
-    done = subprocess.run([options.gradc, *arguments], capture_output=True, text=True)
-    if done.returncode != 0:
-        raise RuntimeError(f"gradc {' '.join(arguments)} exited {done.returncode}:\n{done.stderr}")
-    return done.stdout
+    return forward
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--gradc", default="build/tools/gradc")
+    parser.add_argument("--store")
     options = parser.parse_args()
     worst = 0.0
     for tied in (False, True):
@@ -93,16 +70,15 @@ def main():
             for optimizer in ("sgd", "adam"):
                 name = f"{'tied' if tied else 'own'}_{'ignored' if ignores else 'all'}_{optimizer}"
                 data, weights = tensors_of(tied, ignores)
+                model = model_of(name, tied, optimizer, ignores)
                 with tempfile.TemporaryDirectory() as directory:
-                    paths = [os.path.join(directory, n) for n in ("model.json", "in.safetensors", "out.safetensors")]
-                    with open(paths[0], "w") as file:
-                        json.dump(model_of(name, tied, optimizer, ignores), file)
-                    if "= scan(" not in gradc(options, "inspect", paths[0], "--stage", "fused"):
+                    ours = steps.run(options.gradc, model, data | weights, directory)
+                    shown = steps.gradc(options.gradc, "inspect", os.path.join(directory, "model.json"), "--stage", "fused")
+                    if "= scan(" not in shown:
                         raise RuntimeError(f"{name}: the head does not go by in blocks")
-                    st.save(paths[1], data | weights)
-                    gradc(options, "run", paths[0], "--entry", "train_step", "--steps", str(STEPS), "--in", paths[1], "--out", paths[2])
-                    ours = st.load(paths[2])
-                losses, wanted = torch_steps(data, weights, tied, optimizer)
+                losses, wanted = steps.trained(forward_of(tied), weights, data, model["training"]["optimizer"])
+                if options.store:
+                    steps.store(options.store, f"head_{name}", model, data | weights, losses)
                 difference = float(np.abs(ours["loss"] / losses - 1).max())
                 far = max(float(np.abs(ours[n] - w).max() / np.abs(w).max()) for n, w in wanted.items())
                 worst = max(worst, difference, far)

@@ -37,7 +37,7 @@ void ContractEmitter::make_tile(size_t index, int64_t rows, int64_t columns) {
   shape.last_lanes = columns - (shape.vectors - 1) * plan_.lanes;
   const std::string name = em_.function()->getName().str() + std::string(kTileSuffix) +
                            std::to_string(rows) + "x" + std::to_string(columns);
-  tiles_[index] = emit_tile(em_, plan_, *environment_, shape, plan_.nc, name);
+  tiles_[index] = emit_tile(em_, plan_, *environment_, shape, plan_.partial_stride(), name);
 }
 
 void ContractEmitter::make_tiles() {
@@ -72,8 +72,8 @@ void ContractEmitter::emit() {
   if (plan_.b_packed()) b_block_ = em_.reserve_scratch(packer_.b_bytes());
   partial_ = llvm::ConstantPointerNull::get(em_.ir().getPtrTy());
   if (plan_.k_blocks() > 1)
-    partial_ =
-        em_.reserve_scratch(extent_of(plan_.m_outer) * plan_.mc * plan_.nc * plan_.word_bytes());
+    partial_ = em_.reserve_scratch(extent_of(plan_.m_outer) * plan_.mc * plan_.partial_columns() *
+                                   plan_.word_bytes());
   make_tiles();
   const std::vector<kernel::Expr>* outside = em_.exprs();
   em_.use_exprs(&plan_.exprs);
@@ -168,18 +168,19 @@ void ContractEmitter::whole_depth(const Range& panels, const Range& rows) {
   });
 }
 
-/// Calls body(steps, flags of the tiles) for each block of k.
+/// Calls body(steps, flags of the tiles) for each block of so many steps of k.
 void ContractEmitter::depth_blocks(
+    const FlatRange& range, int64_t length,
     const std::function<void(const FlatRange&, llvm::Value*)>& body) {
-  if (plan_.k_blocks() == 1) return body(all_steps(), em_.i64(0));
+  if (plan_.k_blocks() == 1 || length >= plan_.depth) return body(range, em_.i64(0));
   Builder& ir = em_.ir();
   // Sums of nothing are stored too.
-  llvm::Value* last = depth_;
+  llvm::Value* last = range.high;
   if (plan_.k_below.valid())
-    last = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, depth_, em_.i64(1));
-  em_.loop(em_.i64(0), last, plan_.kc, true, [&](llvm::Value* low) {
-    llvm::Value* end = ir.CreateNSWAdd(low, em_.i64(plan_.kc));
-    llvm::Value* high = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, depth_);
+    last = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smax, last, em_.i64(1));
+  em_.loop(range.low, last, length, true, [&](llvm::Value* low) {
+    llvm::Value* end = ir.CreateNSWAdd(low, em_.i64(length));
+    llvm::Value* high = ir.CreateBinaryIntrinsic(llvm::Intrinsic::smin, end, range.high);
     llvm::Value* resume = ir.CreateSelect(ir.CreateICmpSGT(low, em_.i64(0)),
                                           em_.i64(TileArguments::kResume), em_.i64(0));
     llvm::Value* unfinished = ir.CreateSelect(ir.CreateICmpSLT(high, depth_),
@@ -193,7 +194,7 @@ void ContractEmitter::blocked_depth(const Range& panels, const Range& rows) {
   if (!plan_.m_outer.empty()) return blocked_depth_of_direct(panels, rows);
   environment_->store();
   blocks(rows, plan_.mc / plan_.mr, [&](const Range& tiles) {
-    depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
+    depth_blocks(all_steps(), plan_.kc, [&](const FlatRange& steps, llvm::Value* flags) {
       if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), steps);
       run_tiles({panels, tiles, steps, flags, nullptr, nullptr, partial_});
@@ -204,7 +205,7 @@ void ContractEmitter::blocked_depth(const Range& panels, const Range& rows) {
 /// The same where A is read as it lies: a block of k of all rows, whose windows overlap, is near.
 void ContractEmitter::blocked_depth_of_direct(const Range& panels, const Range& rows) {
   Builder& ir = em_.ir();
-  depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
+  depth_blocks(all_steps(), plan_.kc, [&](const FlatRange& steps, llvm::Value* flags) {
     if (plan_.b_packed()) packer_.pack_b(b_block_, panels.low, panels.high, steps);
     each_outer_row(rows, [&](llvm::Value* outer, const Range& tiles) {
       if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), steps);
@@ -214,34 +215,48 @@ void ContractEmitter::blocked_depth_of_direct(const Range& panels, const Range& 
   });
 }
 
-/// A block of this thread's rows, then B panel by panel and block of k by block of k.
+/// A block of this thread's rows and of k, then B panel by panel, in shorter blocks of k.
 void ContractEmitter::panelwise(const Range& panels, const Range& rows) {
   Builder& ir = em_.ir();
   environment_->store();
-  blocks(rows, plan_.mc / plan_.mr, [&](const Range& tiles) {
-    if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), all_steps());
+  const auto block_of_a = [&](const Range& columns, const Range& tiles, const FlatRange& of_a) {
+    if (plan_.a_packed()) packer_.pack_a(a_block_, rows_of(tiles), of_a);
     llvm::Value* lines = nullptr;
     if (plan_.prefetch_b) {
       llvm::Value* count = ir.CreateNSWSub(tiles.high, tiles.low);
       llvm::Value* up = ir.CreateNSWAdd(count, em_.i64(next_lines().all() - 1));
       lines = ir.CreateUDiv(up, count);
     }
-    blocks(panels, 1, [&](const Range& panel) {
-      depth_blocks([&](const FlatRange& steps, llvm::Value* flags) {
+    blocks(columns, 1, [&](const Range& panel) {
+      llvm::Value* sums = partial_;
+      if (plan_.partial_columns() > plan_.nr()) {
+        llvm::Value* before = ir.CreateNSWSub(panel.low, columns.low);
+        sums = element(sums, ir.CreateNSWMul(before, em_.i64(plan_.mc * plan_.nr())));
+      }
+      depth_blocks(of_a, plan_.kc, [&](const FlatRange& steps, llvm::Value* flags) {
         packer_.pack_b(b_block_, panel.low, panel.high, steps);
-        llvm::Value* next = plan_.prefetch_b ? source_after(panel, steps) : nullptr;
-        run_tiles({panel, tiles, steps, flags, next, lines, partial_});
+        llvm::Value* next = plan_.prefetch_b ? source_after(panel, steps, of_a) : nullptr;
+        run_tiles({panel, tiles, steps, flags, next, lines, sums, of_a.low});
       });
     });
-  });
+  };
+  const auto block_of_columns = [&](const Range& columns) {
+    blocks(rows, plan_.mc / plan_.mr, [&](const Range& tiles) {
+      depth_blocks(all_steps(), plan_.panel_k,
+                   [&](const FlatRange& of_a, llvm::Value*) { block_of_a(columns, tiles, of_a); });
+    });
+  };
+  if (plan_.nc >= plan_.columns) return block_of_columns(panels);
+  blocks(panels, plan_.nc / plan_.nr(), block_of_columns);
 }
 
 /// Where B's next block begins: the next steps of this panel, or the next panel's first.
-llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& steps) {
+llvm::Value* ContractEmitter::source_after(const Range& panel, const FlatRange& steps,
+                                           const FlatRange& of_a) {
   Builder& ir = em_.ir();
   const kernel::Expr& load = *cast_load(plan_.exprs, plan_.b);
-  llvm::Value* more = ir.CreateICmpSLT(steps.high, depth_);
-  llvm::Value* step = ir.CreateSelect(more, steps.high, em_.i64(0));
+  llvm::Value* more = ir.CreateICmpSLT(steps.high, of_a.high);
+  llvm::Value* step = ir.CreateSelect(more, steps.high, of_a.low);
   llvm::Value* column =
       ir.CreateNSWMul(ir.CreateSelect(more, panel.low, panel.high), em_.i64(plan_.nr()));
   if (plan_.pairs()) step = ir.CreateNSWMul(step, em_.i64(2));
@@ -347,7 +362,8 @@ void ContractEmitter::call_tile(const Block& block, llvm::Value* panel, llvm::Va
                               ? ir.CreateNSWMul(tile_in_block, em_.i64(plan_.a_tile_words()))
                               : ir.CreateNSWMul(row_in_block, em_.i64(plan_.a_row_stride)));
     if (plan_.panelwise && plan_.k_blocks() > 1)
-      a = element(a, ir.CreateNSWMul(block.steps.low, em_.i64(plan_.k_levels.back().a_stride)));
+      a = element(a, ir.CreateNSWMul(ir.CreateNSWSub(block.steps.low, block.a_low),
+                                     em_.i64(plan_.k_levels.back().a_stride)));
   } else {
     bind_flat(em_, plan_.m, row);
     const kernel::Expr& load = em_.expr(plan_.a);
@@ -363,9 +379,10 @@ void ContractEmitter::call_tile(const Block& block, llvm::Value* panel, llvm::Va
   }
   llvm::Value* partial = partial_;
   if (block.partial != nullptr)
-    partial = element(block.partial,
-                      ir.CreateNSWAdd(ir.CreateNSWMul(row_in_block, em_.i64(plan_.nc)),
-                                      ir.CreateNSWMul(panel_in_block, em_.i64(plan_.nr()))));
+    partial =
+        element(block.partial,
+                ir.CreateNSWAdd(ir.CreateNSWMul(row_in_block, em_.i64(plan_.partial_stride())),
+                                ir.CreateNSWMul(panel_in_block, em_.i64(plan_.nr()))));
   GRADC_CHECK(tiles_[variant] != nullptr, "no tile of variant {}", variant);
   ir.CreateCall(tiles_[variant], {a, b, partial, environment_->block(), row, column,
                                   ir.CreateNSWSub(block.steps.high, block.steps.low), block.flags});

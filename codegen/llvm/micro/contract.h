@@ -32,6 +32,7 @@ class ContractEmitter {
     llvm::Value* next = nullptr;     ///< B's source of the block packed next; null: no prefetching
     llvm::Value* lines = nullptr;    ///< of it that each tile asks for
     llvm::Value* partial = nullptr;  ///< where sums are kept between blocks of k; null: as a whole
+    llvm::Value* a_low = nullptr;    ///< panel by panel: the first step of k of the rows of A
   };
 
   Range share(Split split, llvm::Value* count);
@@ -46,12 +47,13 @@ class ContractEmitter {
   void blocked_depth(const Range& panels, const Range& rows);
   void blocked_depth_of_direct(const Range& panels, const Range& rows);
   void panelwise(const Range& panels, const Range& tiles);
-  void depth_blocks(const std::function<void(const FlatRange&, llvm::Value*)>& body);
+  void depth_blocks(const FlatRange& range, int64_t length,
+                    const std::function<void(const FlatRange&, llvm::Value*)>& body);
   FlatRange rows_of(const Range& tiles);
   void run_tiles(const Block& block);
   void tile_column(const Block& block, llvm::Value* panel, size_t variant);
   void call_tile(const Block& block, llvm::Value* panel, llvm::Value* tile, size_t variant);
-  llvm::Value* source_after(const Range& panel, const FlatRange& steps);
+  llvm::Value* source_after(const Range& panel, const FlatRange& steps, const FlatRange& of_a);
   struct NextLines {
     int64_t runs, per_run, stride, elements;
     int64_t all() const { return runs * per_run; }

@@ -74,6 +74,7 @@ struct ContractPlan {
   int64_t lanes = 1;             ///< of a vector
   int64_t mr = 1, nv = 1;        ///< rows and vectors of the register tile
   int64_t mc = 0, nc = 0, kc = 0;
+  int64_t panel_k = 0;   ///< steps of k that A's rows hold at a time while panels of B go by
   bool parallel = true;  ///< threads share it
   Split split = Split::kNone;
   /// Blocks of k are runs of whole dimensions, all alike: an operand can be read where it lies.
@@ -95,7 +96,14 @@ struct ContractPlan {
   /// Pieces of rows that threads can share.
   int64_t row_pieces() const;
   /// Steps of k that packed A holds at a time.
-  int64_t a_depth() const { return panelwise ? depth : kc; }
+  int64_t a_depth() const { return panelwise ? panel_k : kc; }
+  /// Panels of B that are packed at a time.
+  int64_t packed_panels() const { return panelwise ? 1 : nc / nr(); }
+  /// Columns of sums that are kept between blocks of k: of one panel where B goes by panel by panel
+  /// and A's rows hold all of k.
+  int64_t partial_columns() const { return panelwise && panel_k == depth ? nr() : nc; }
+  /// Words between their rows: panels lie one after the other.
+  int64_t partial_stride() const { return panelwise ? nr() : nc; }
   /// Words from one tile's packed rows to the next tile's.
   int64_t a_tile_words() const;
   /// Lanes that packing copies at a time into a tile: those behind its rows are overwritten.

@@ -42,7 +42,7 @@ int64_t Packer::panel_words() const {
 }
 
 int64_t Packer::b_bytes() const {
-  return plan_.b_packed() ? plan_.nc / plan_.nr() * panel_words() * plan_.word_bytes() : 0;
+  return plan_.b_packed() ? plan_.packed_panels() * panel_words() * plan_.word_bytes() : 0;
 }
 
 llvm::Value* Packer::element(llvm::Value* base, llvm::Value* index) {

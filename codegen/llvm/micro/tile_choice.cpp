@@ -146,11 +146,14 @@ namespace {
 /// is written back to memory, and its source is fetched while the panel before is worked on. The
 /// rows of A that it meets are as many as the second cache holds, A's lines being read in order,
 /// and B goes by again for the next ones. Of short sums all must fit into half of it: results, and
-/// what an epilogue reads, go through it nearly as often as A does. A panel of kc steps stays in
-/// the first cache; partial sums cost about 4 / kc of the time.
+/// what an epilogue reads, go through it nearly as often as A does. Of sums so long that few rows
+/// of A would fit, a block of k of many rows does: B still goes by once, and sums are kept between
+/// such blocks, panel by panel, of as many columns as the second cache holds. A panel of kc steps
+/// stays in the first cache; partial sums cost about 4 / kc of the time.
 bool try_panelwise(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kFewTiles = 3;
-  constexpr int64_t kFewRows = 96;
+  constexpr int64_t kManyRows = 256;
+  constexpr int64_t kMostRows = 512;
   constexpr int64_t kShortSum = 512;
   constexpr int64_t kLeastSteps = 96;
   constexpr int64_t kUnit = 8;
@@ -160,12 +163,19 @@ bool try_panelwise(ContractPlan& plan, const TargetInfo& target) {
   if (plan.row_tiles() <= kFewTiles) return false;
   const bool short_sums = plan.depth < kShortSum;
   const int64_t rows = target.l2_bytes / (short_sums ? 2 : 1) / (plan.depth * word);
-  if (rows < std::min(plan.rows, short_sums ? plan.rows : kFewRows)) return false;
-  const int64_t steps = std::max(target.l1_bytes * 2 / 3 / (plan.nr() * word), kLeastSteps);
+  const bool whole_sums = rows >= std::min(plan.rows, short_sums ? plan.rows : kManyRows);
+  if (short_sums && !whole_sums) return false;
   plan.panelwise = true;
-  plan.mc = even_blocks(plan.rows, rows, plan.mr);
-  plan.nc = plan.nr();
-  plan.kc = std::min(plan.depth, even_blocks(plan.depth, steps, kUnit));
+  plan.mc = even_blocks(plan.rows, whole_sums ? rows : kMostRows, plan.mr);
+  const int64_t row_bytes = plan.mc * word;  // of all rows at one k, or in one column
+  plan.panel_k = plan.depth;
+  plan.nc = plan.panels() * plan.nr();
+  if (!whole_sums) {
+    plan.panel_k = even_blocks(plan.depth, target.l2_bytes / 2 / row_bytes, kUnit);
+    plan.nc = even_blocks(plan.columns, target.l2_bytes / row_bytes, plan.nr());
+  }
+  const int64_t steps = std::max(target.l1_bytes * 2 / 3 / (plan.nr() * word), kLeastSteps);
+  plan.kc = std::min(plan.panel_k, even_blocks(plan.panel_k, steps, kUnit));
   plan.prefetch_b = cast_load(plan.exprs, plan.b) != nullptr;
   return true;
 }
@@ -194,11 +204,13 @@ void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
     plan.kc = even_blocks(plan.depth, near_steps, kUnit);
   }
   const bool blocked = plan.kc < plan.depth;
-  // A's block stays in half of the second cache; B's, read once per block of A, in the third.
+  // A's block stays in half of the second cache, also where it is read as it lies, by one panel
+  // after the other; B's, read once per block of A, in the third.
   const int64_t row_bytes = plan.kc * plan.word_bytes();
   const int64_t most_rows = target.l2_bytes / 2 / row_bytes;
   const bool where_it_lies = plan.a_layout == Layout::kDirect || plan.a_layout == Layout::kStaged;
-  const bool whole = where_it_lies && (!blocked || !plan.m_outer.empty());
+  const bool read_once = !blocked && plan.panels() == 1;
+  const bool whole = where_it_lies && (!plan.m_outer.empty() || read_once);
   plan.mc =
       whole ? ceil_div(plan.rows, plan.mr) * plan.mr : even_blocks(plan.rows, most_rows, plan.mr);
   const int64_t share =

@@ -129,6 +129,10 @@ TEST(GemmEngine, LargeBPanelByPanel) {
   check_orientations({61, 330, 401}, target);   // several blocks of k, ragged everywhere
   check_orientations({150, 700, 90}, target);   // all of k at once
   check_orientations({230, 130, 601}, target);  // three blocks of rows, B for each
+  check_orientations({70, 200, 2100}, target);  // blocks of k of all rows, one block of columns
+  target.l2_bytes = 64 * 1024;
+  check_orientations({530, 70, 600}, target);  // two blocks of rows and of columns
+  target.l2_bytes = 256 * 1024;
   MatmulShape s{40, 129, 300};
   s.batch = 2;
   s.epilogue = Epilogue::kBiasRelu;

@@ -85,8 +85,36 @@ TEST(TileChoice, RowsOfLongSumsStayInTheSecondCache) {
   EXPECT_TRUE(large.panelwise);
   EXPECT_LE(large.mc * 1024 * 4, target.l2_bytes);
   EXPECT_GE(large.mc, 128);
-  EXPECT_FALSE(plan_of({.m = 1024, .n = 1024, .k = 8192}, target).panelwise);
   EXPECT_FALSE(plan_of({.m = 1024, .n = 1024, .k = 256}, target).panelwise);
+}
+
+// Of sums too long for that a block of k of many rows stays there, and B goes by once.
+TEST(TileChoice, BlocksOfLongSumsHaveManyRows) {
+  TargetInfo target = TargetInfo::generic_avx512();
+  target.l2_bytes = 1 << 20;
+  for (const int64_t depth : {1536, 3072, 50304}) {
+    const ContractPlan plan = plan_of({.m = 256, .n = 768, .k = depth}, target);
+    EXPECT_TRUE(plan.panelwise);
+    EXPECT_GE(plan.mc, 256) << "one block of rows";
+    EXPECT_EQ(plan.nc, 768) << "sums of all columns stay in the second cache";
+    EXPECT_LT(plan.panel_k, depth);
+    EXPECT_LE(plan.kc, plan.panel_k);
+    EXPECT_LE(plan.mc * plan.panel_k * 4, target.l2_bytes / 2 + plan.mc * 32);
+  }
+  const ContractPlan large = plan_of({.m = 4096, .n = 4096, .k = 4096}, target);
+  EXPECT_TRUE(large.panelwise);
+  EXPECT_GE(large.mc, 256);
+  EXPECT_LE(large.mc * large.nc * 4, target.l2_bytes * 5 / 4);
+}
+
+// Rows that are read as they lie go by in blocks too, where several panels read them.
+TEST(TileChoice, RowsReadAsTheyLieStayInTheSecondCache) {
+  TargetInfo target = TargetInfo::generic_avx512();
+  target.l2_bytes = 1 << 20;
+  const ContractPlan plan = plan_of({.m = 4096, .n = 384, .k = 384}, target);
+  EXPECT_EQ(plan.a_layout, Layout::kDirect);
+  EXPECT_LE(plan.mc * 384 * 4, target.l2_bytes / 2);
+  EXPECT_GE(plan_of({.m = 4096, .n = 16, .k = 384}, target).mc, 4096) << "read once";
 }
 
 // A^T B: rows of A side by side at each k. Each tile has its own lines, also where the rows of all

@@ -1,8 +1,9 @@
 // Replays stored results of PyTorch (scripts/compare_torch.py --store tests/peer), and of
 // TensorFlow.js's optimizers (scripts/compare_tfjs.js), through `gradc run`'s code: gradients of
 // every activation, loss, convolution, pooling and recurrent setting, and weights after 20 steps of
-// every optimizer, by compiled code; a part of them by the interpreter too; and the initial values
-// of every initializer by their statistics.
+// every optimizer, by compiled code; a part of them by the interpreter too; losses of 5 steps of
+// whole models (scripts/compare_torch_models.py, compare_torch_head.py); and the initial values of
+// every initializer by their statistics.
 #include "driver/exact_run.h"
 #include "runtime/dtype.h"
 #include "runtime/safetensors.h"
@@ -19,16 +20,22 @@
 namespace gradc::test {
 namespace {
 
-constexpr double kGradientBound = 1e-5, kWeightBound = 1e-5;
+constexpr double kGradientBound = 1e-5, kWeightBound = 1e-5, kLossBound = 2e-6;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Initial values, or the others.
-std::vector<std::string> stored_cases(bool initial = false) {
+enum class Stored : uint8_t { kInitial, kLosses, kTensors };
+
+Stored kind_of(const std::string& name) {
+  return name.ends_with(".init")     ? Stored::kInitial
+         : name.ends_with(".losses") ? Stored::kLosses
+                                     : Stored::kTensors;
+}
+
+std::vector<std::string> stored_cases(Stored kind = Stored::kTensors) {
   std::vector<std::string> result;
   for (const auto& entry : std::filesystem::directory_iterator(source("tests/peer"))) {
     const std::string stem = entry.path().stem().string();
-    if (entry.path().extension() == ".json" && stem.ends_with(".init") == initial)
-      result.push_back(stem);
+    if (entry.path().extension() == ".json" && kind_of(stem) == kind) result.push_back(stem);
   }
   std::sort(result.begin(), result.end());
   return result;
@@ -183,7 +190,7 @@ double share_of_bounds(const rt::SafetensorsFile& stored, const rt::Array& kerne
 }
 
 TEST(Peer, InitialValuesHaveTheStatisticsOfPyTorchs) {
-  const std::vector<std::string> cases = stored_cases(true);
+  const std::vector<std::string> cases = stored_cases(Stored::kInitial);
   ASSERT_GE(cases.size(), 40U);
   double worst = 0.0;
   for (const std::string& name : cases) {
@@ -217,6 +224,27 @@ TEST(Peer, CompiledCodeAgreesWithPyTorch) {
       "largest relative difference over %zu cases: gradients and outputs %.2e, weights after 20 "
       "steps %.2e\n",
       cases.size(), worst_gradient, worst_weight);
+}
+
+// Attention and heads in tiles, tied tables, ignored labels, as the models that are measured have
+// them.
+TEST(Peer, LossesOfWholeModelsAgreeWithPyTorch) {
+  const std::vector<std::string> cases = stored_cases(Stored::kLosses);
+  ASSERT_GE(cases.size(), 13U);
+  double worst = 0.0;
+  for (const std::string& name : cases) {
+    ExactRun run;
+    run.entry = "train_step";
+    run.steps = 5;
+    rt::SafetensorsFile stored, actual;
+    ASSERT_TRUE(run_stored(name, run, stored, actual));
+    ASSERT_EQ(stored.find("expected/loss")->count(), 5U) << name;
+    const double difference = largest_difference(stored, actual);
+    EXPECT_LT(difference, kLossBound) << name;
+    worst = std::max(worst, difference);
+  }
+  std::printf("largest relative difference of the losses of 5 steps of %zu models: %.2e\n",
+              cases.size(), worst);
 }
 
 TEST(Peer, InterpreterAgreesWithPyTorch) {
