@@ -2,6 +2,7 @@
 #include "runtime/csv_options.h"
 
 #include "runtime/number.h"
+#include "runtime/sorted_names.h"
 #include "runtime/text.h"
 
 #include <algorithm>
@@ -34,22 +35,6 @@ const char* separator_name(char separator) {
   return kNames[strchr(kSeparators, separator) - kSeparators];
 }
 
-// Names of columns in byte order, with their places.
-struct Column {
-  const Str* name;
-  size_t place;
-};
-
-Vec<Column> sorted(const Vec<Str>& header) {
-  Vec<Column> columns;
-  for (size_t i = 0; i < header.size(); ++i)
-    columns.push({&header[i], i});
-  std::sort(columns.begin(), columns.end(), [](const Column& a, const Column& b) {
-    return *a.name == *b.name ? a.place < b.place : *a.name < *b.name;
-  });
-  return columns;
-}
-
 // The first row is data and not names if all of it is numbers, or some of it numbers that nobody
 // gives to a column ("5.1", "-3").
 bool is_data(const CsvReader& reader) {
@@ -79,11 +64,12 @@ void check_names(const char* path, size_t line, const Vec<Str>& names, Status& p
                   path, line, i + 1, shown(names[i]).c_str(), valid + 1);
     }
   }
-  const Vec<Column> columns = sorted(names);
-  for (size_t i = 1; i < columns.size(); ++i) {
-    if (columns[i].name->empty() || !(*columns[i].name == *columns[i - 1].name)) continue;
+  const Vec<size_t> order = sorted_places(names);
+  for (size_t i = 1; i < order.size(); ++i) {
+    const Str& name = names[order[i]];
+    if (name.empty() || !(name == names[order[i - 1]])) continue;
     add_problem(problems, "%s:%zu: columns %zu and %zu are both called \"%s\"", path, line,
-                columns[i - 1].place + 1, columns[i].place + 1, shown(*columns[i].name).c_str());
+                order[i - 1] + 1, order[i] + 1, shown(name).c_str());
   }
 }
 
@@ -215,20 +201,20 @@ Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptio
 
 Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<Str>& header,
                         CsvRoles* out) {
-  const Vec<Column> columns = sorted(header);
+  const Vec<size_t> order = sorted_places(header);
   Status problems;
   Vec<const char*> role(header.size());
   const auto assign = [&](const Vec<Str>& names, const char* option, Vec<size_t>* places) {
     for (const Str& name : names) {
-      const Column* found =
-          std::lower_bound(columns.begin(), columns.end(), name,
-                           [](const Column& column, const Str& key) { return *column.name < key; });
-      if (found == columns.end() || !(*found->name == name)) {
+      const size_t* found =
+          std::lower_bound(order.begin(), order.end(), name,
+                           [&](size_t place, const Str& key) { return header[place] < key; });
+      if (found == order.end() || !(header[*found] == name)) {
         add_problem(problems, "%s: %s=%s: there is no such column, the header has %s", path, option,
                     shown(name).c_str(), shown_list(header).c_str());
         continue;
       }
-      const char*& given = role[found->place];
+      const char*& given = role[*found];
       if (given != nullptr && strcmp(given, option) == 0) {
         add_problem(problems, "%s: %s= names column \"%s\" twice", path, option,
                     shown(name).c_str());
@@ -237,7 +223,7 @@ Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<S
                     shown(name).c_str(), given, option);
       }
       given = option;
-      if (places != nullptr) places->push(found->place);
+      if (places != nullptr) places->push(*found);
     }
   };
   assign(options.targets, "target", &out->targets);

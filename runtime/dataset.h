@@ -2,8 +2,8 @@
 // inputs and targets.
 //
 //   DIR                       IDX files with MNIST's names (train-images..., t10k-labels..., .gz or
-//                             not), CIFAR's binary files, .npy files, or a folder of images for
-//                             each class
+//                             not), CIFAR's binary files, .npy files, or a folder of images or
+//                             recordings for each class
 //   FILE.npz, .safetensors    arrays named as the inputs and targets, or x_train y_train w_train
 //                             x_val ...
 //   FILE.npy, FILE.idx[.gz]   one array, for a model with one input and no targets needed (predict)
@@ -26,13 +26,13 @@ struct NamedFile {
   Str path;
 };
 
-struct ImageReader;  // image_folder.h
+struct ExampleReader;  // example_files.h
 
 struct DataSource {
   Str spec;  // empty: only the named files
   Vec<NamedFile> inputs;
   Vec<NamedFile> targets;
-  const ImageReader* images = nullptr;  // reads image files; null: nothing does
+  const ExampleReader* files = nullptr;  // reads files of one example; null: nothing does
 };
 
 /// One part of a data set: for every input and target of the model, in the order of model.tensors,
@@ -105,7 +105,7 @@ struct Loading {
   Vec<Array>* arrays;
   Vec<TensorMeaning>* meanings;  // one for each tensor
   Vec<Str>* unknown;             // as in DataSet
-  const ImageReader* images;     // may be null
+  const ExampleReader* files;    // may be null
 
   /// Of `rows` examples those that are trained on.
   size_t training_rows(size_t rows, bool has_validation = false) const;
@@ -119,7 +119,5 @@ bool is_table_spec(const Str& spec, Str* path, Str* options);
 Status load_csv(const Loading& loading, const char* path, const char* options);
 /// `options`: the unit, then "stride=N".
 Status load_text(const Loading& loading, const char* path, const char* options);
-/// A folder of image files, a folder for each class in it.
-Status load_images(const Loading& loading, const char* path);
 
 }  // namespace gradc::rt

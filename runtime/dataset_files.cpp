@@ -1,7 +1,7 @@
 // From SPECs, folders and files to arrays.
 #include "runtime/byte_stream.h"
 #include "runtime/dataset.h"
-#include "runtime/image_folder.h"
+#include "runtime/example_files.h"
 #include "runtime/safetensors.h"
 #include "runtime/text.h"
 
@@ -122,8 +122,8 @@ Status load_directory(const char* path, Vec<Array>* out, ArrayChoice* choice) {
         "%s: the directory has no data: IDX files (train-images-idx3-ubyte, "
         "train-labels-idx1-ubyte, t10k-..., .gz or not), CIFAR's (data_batch_1.bin, "
         "test_batch.bin, "
-        "train.bin, test.bin), .npy files or a folder of images (.png, .jpg) for each class were "
-        "expected",
+        "train.bin, test.bin) or .npy files were expected (a folder of images or recordings for "
+        "each class is read by the gradc command, not by compiled programs)",
         path);
   }
   return problems;
@@ -196,8 +196,8 @@ Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice) {
     return error("%s: a text file needs its unit: %s:chars, %s:bytes or %s:words", path.c_str(),
                  path.c_str(), path.c_str(), path.c_str());
   }
-  if (is_directory(spec.c_str()) && is_image_folder(spec.c_str()))
-    return load_images(loading, spec.c_str());
+  if (loading.files != nullptr && loading.files->reads(spec.c_str()))
+    return loading.files->load(loading, spec.c_str());
   return load_arrays_of(spec.c_str(), loading.arrays, choice);
 }
 

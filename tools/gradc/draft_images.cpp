@@ -1,9 +1,9 @@
 // gradc new images: convolutions for as many halvings as the images have, classes by their folders.
-#include "runtime/image_folder.h"
 #include "support/utf8.h"
 #include "tools/gradc/draft.h"
 
-#include "exchange/images/image.h"
+#include "exchange/media/folder.h"
+#include "exchange/media/images/image.h"
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -49,7 +49,7 @@ std::vector<ImageFile> files_in(const fs::path& folder) {
     std::error_code error;
     if (kind.starts_with('.') || !fs::is_directory(folder / kind, error)) continue;
     for (const std::string& name : names_in(folder / kind)) {
-      if (rt::is_image_name(rt::Str(name.c_str()))) files.push_back({folder / kind / name, kind});
+      if (exchange::is_media_name(exchange::Media::kImage, name.c_str())) files.push_back({folder / kind / name, kind});
     }
   }
   std::sort(files.begin(), files.end());
