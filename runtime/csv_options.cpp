@@ -1,6 +1,7 @@
 // The options and the header of a CSV.
 #include "runtime/csv_options.h"
 
+#include "runtime/dataset.h"
 #include "runtime/number.h"
 #include "runtime/sorted_names.h"
 #include "runtime/text.h"
@@ -108,12 +109,41 @@ Status parse_number_option(const char* path, const Str& item, CsvOptions* out, b
   *known = validation || item.starts_with("test=");
   if (!*known || parse_fraction(value, validation ? &out->split.validation : &out->split.test))
     return {};
-  return error("%s: %s: a fraction between 0 and 1 was expected", path, shown(item).c_str());
+  if (is_table(Str(value))) {
+    (validation ? out->validation_file : out->test_file) = Str(value);
+    return {};
+  }
+  return error("%s: %s: a fraction between 0 and 1, or a table (.csv, .tsv), was expected", path,
+               shown(item).c_str());
 }
 
-Status check_split(const char* path, const CsvSplit& split) {
-  if (split.folds > 0 && split.test > 0) {
+// A column that one option names; *known is false for other options.
+Status parse_column_option(const char* path, const Str& item, CsvOptions* out, bool* known) {
+  struct Option {
+    const char* name;
+    Vec<Str>* column;
+  };
+  for (const Option& option :
+       {Option{"weight=", &out->weights}, {"files=", &out->files}, {"part=", &out->parts}}) {
+    *known = item.starts_with(option.name);
+    if (!*known) continue;
+    if (!option.column->empty()) return error("%s: %s is given twice", path, option.name);
+    const size_t length = strlen(option.name);
+    option.column->push(item.part(length, item.size() - length));
+    return {};
+  }
+  return {};
+}
+
+Status check_split(const char* path, const CsvOptions& options) {
+  const CsvSplit& split = options.split;
+  if (split.folds > 0 && (split.test > 0 || !options.test_file.empty())) {
     return error("%s: fold= and test= both say which rows are the test part", path);
+  }
+  const bool drawn = split.any() || options.has_validation() || !options.test_file.empty();
+  if (!options.parts.empty() && drawn) {
+    return error("%s: part= says which rows are of which part, and so do validation=, test=, fold=",
+                 path);
   }
   const double test = split.folds > 0 ? 1.0 / static_cast<double>(split.folds) : split.test;
   if (split.validation + test < 1) return {};
@@ -141,9 +171,6 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
     } else if (item.starts_with("drop=")) {
       for (Str& name : split(value))
         out->dropped.push(static_cast<Str&&>(name));
-    } else if (item.starts_with("weight=")) {
-      if (!out->weights.empty()) return error("%s: weight= is given twice", path);
-      out->weights.push(value.clone());
     } else if (item.starts_with("sep=")) {
       out->has_separator = true;
       if (!parse_separator(value, &out->separator)) {
@@ -157,17 +184,17 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
       out->header = CsvHeader::kFirstRow;
     } else {
       bool known = false;
-      GRADC_RT_TRY(parse_number_option(path, item, out, &known));
+      GRADC_RT_TRY(parse_column_option(path, item, out, &known));
+      if (!known) GRADC_RT_TRY(parse_number_option(path, item, out, &known));
       if (known) continue;
       return error(
           "%s: unknown option \"%s\", expected target=COLUMN[,COLUMN], drop=COLUMN, "
-          "weight=COLUMN, sep=;, quote=none, header=none, skip=ROWS, validation=FRACTION, "
-          "test=FRACTION, fold=K/N or "
-          "seed=NUMBER",
+          "weight=COLUMN, files=COLUMN, part=COLUMN, sep=;, quote=none, header=none, skip=ROWS, "
+          "validation=FRACTION, test=FRACTION or a table, fold=K/N or seed=NUMBER",
           path, shown(item).c_str());
     }
   }
-  return check_split(path, out->split);
+  return check_split(path, *out);
 }
 
 Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptions& options,
@@ -228,6 +255,8 @@ Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<S
   };
   assign(options.targets, "target", &out->targets);
   assign(options.weights, "weight", &out->weights);
+  assign(options.files, "files", &out->files);
+  assign(options.parts, "part", &out->parts);
   assign(options.dropped, "drop", nullptr);
   for (const char* given : role)
     out->used.push(given != nullptr);

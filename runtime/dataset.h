@@ -7,9 +7,9 @@
 //   FILE.npz, .safetensors    arrays named as the inputs and targets, or x_train y_train w_train
 //                             x_val ...
 //   FILE.npy, FILE.idx[.gz]   one array, for a model with one input and no targets needed (predict)
-//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... weight=COLUMN sep=;
-//                             header=none skip=N validation=F test=F fold=K/N seed=S; .tsv is one
-//                             with sep=tab
+//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... weight=COLUMN files=COLUMN
+//                             part=COLUMN sep=; header=none skip=N validation=F test=F or tables
+//                             fold=K/N seed=S; .tsv is one with sep=tab
 //   FILE:chars, bytes, words  windows of the input's length, the target shifted by one; :stride=N
 //   FILE:u16, u32, tokens     likewise, of numbers: little-endian, or a .npy
 #pragma once
@@ -114,6 +114,8 @@ struct Loading {
 /// Turns a SPEC into arrays, those of a table or a text named as the model's tensors
 /// (implementation of load_dataset).
 Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice);
+/// Does a name end as a table's does, .gz or not?
+bool is_table(const Str& path);
 /// Is the SPEC of a table, and which file and options are in it?
 bool is_table_spec(const Str& spec, Str* path, Str* options);
 Status load_csv(const Loading& loading, const char* path, const char* options);

@@ -133,10 +133,6 @@ bool has_suffix(const Str& path, const char* suffix) {
   return path.ends_with(suffix) || path.ends_with(format("%s.gz", suffix).c_str());
 }
 
-bool is_table(const Str& path) {
-  return has_suffix(path, ".csv") || has_suffix(path, ".tsv");
-}
-
 constexpr const char* kUnits[] = {"chars", "bytes", "words", "u16", "u32", "tokens"};
 
 // Where "chars" or "words:stride=2" begins; the SPEC's size where it does not end in a unit.
@@ -157,13 +153,14 @@ size_t unit_start(const Str& spec) {
 
 // Splits "file.csv:target=x" at the first colon after the extension.
 size_t option_start(const Str& spec) {
+  size_t first = spec.size();
   for (const char* extension : {".csv:", ".tsv:", ".csv.gz:", ".tsv.gz:"}) {
     const char* found = strstr(spec.c_str(), extension);
-    if (found != nullptr) {
-      return static_cast<size_t>(found - spec.c_str()) + strlen(extension) - 1;
-    }
+    if (found == nullptr) continue;
+    const size_t colon = static_cast<size_t>(found - spec.c_str()) + strlen(extension) - 1;
+    if (colon < first) first = colon;
   }
-  return unit_start(spec);
+  return first < spec.size() ? first : unit_start(spec);
 }
 
 // What a text without a unit is cut into: what the model's data rule says.
@@ -178,6 +175,10 @@ const char* unit_of_rule(const gradc_rt_model& model) {
 }
 
 }  // namespace
+
+bool is_table(const Str& path) {
+  return has_suffix(path, ".csv") || has_suffix(path, ".tsv");
+}
 
 bool is_table_spec(const Str& spec, Str* path, Str* options) {
   const size_t colon = option_start(spec);

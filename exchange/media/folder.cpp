@@ -1,9 +1,11 @@
 #include "exchange/media/folder.h"
 
 #include "runtime/csv_classes.h"
+#include "runtime/csv_options.h"
 #include "runtime/text.h"
 
 #include "exchange/media/images/image.h"
+#include "exchange/media/sound/sound.h"
 
 #include <algorithm>
 #include <numeric>
@@ -17,22 +19,28 @@ using rt::Status;
 using rt::Str;
 using rt::Vec;
 
-constexpr const char* kParts[][3] = {
-    {"train", "training", ""}, {"validation", "val", "valid"}, {"test", "testing", ""}};
 constexpr const char* kSuffixes[] = {"", "_val", "_test"};
 
 struct MediaKind {
   const char* many;
   std::vector<const char*> endings;
+  const char* advice;  // where an input needs the other kind
 };
 
-const MediaKind& kind_of(Media) {
-  static const MediaKind kImages = {"images", {".png", ".jpg", ".jpeg"}};
-  return kImages;
+const MediaKind& kind_of(Media media) {
+  static const MediaKind kImages = {
+      "images",
+      {".png", ".jpg", ".jpeg"},
+      " (\"sound\": {\"rate\": ...} in its rule in the model's \"data\" takes recordings)"};
+  static const MediaKind kSounds = {
+      "recordings",
+      {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"},
+      " (\"sound\" in its rule in the model's \"data\" takes recordings alone)"};
+  return media == Media::kImage ? kImages : kSounds;
 }
 
 bool is_any_name(const char* name) {
-  return is_media_name(Media::kImage, name);
+  return is_media_name(Media::kImage, name) || is_media_name(Media::kSound, name);
 }
 
 Vec<Str> names_in(const char* path) {
@@ -58,17 +66,29 @@ Vec<Str> class_folders(const char* path) {
 
 // The folder of a part, by any of its names.
 Str part_folder(const char* path, size_t part) {
-  for (const char* name : kParts[part]) {
+  for (const char* name : rt::kPartNames[part]) {
     Str full = rt::join_path(path, name);
     if (*name != '\0' && !class_folders(full.c_str()).empty()) return full;
   }
   return {};
 }
 
-bool reads(const char* path) {
+// Where the first option begins behind a path that it does not belong to.
+size_t path_length(const char* spec) {
+  size_t length = strlen(spec);
+  for (const char* option : {":validation=", ":test=", ":fold=", ":seed="}) {
+    const char* found = strstr(spec, option);
+    if (found != nullptr) length = std::min(length, static_cast<size_t>(found - spec));
+  }
+  return length;
+}
+
+bool reads(const char* spec) {
+  const Str whole(spec, path_length(spec));
+  const char* path = whole.c_str();
   if (!rt::is_directory(path)) return is_any_name(rt::base_name(path).c_str());
   if (has_files(path) || !class_folders(path).empty()) return true;
-  for (size_t p = 0; p < std::size(kParts); ++p)
+  for (size_t p = 0; p < std::size(rt::kPartNames); ++p)
     if (!part_folder(path, p).empty()) return true;
   return false;
 }
@@ -80,8 +100,9 @@ struct Part {
   std::vector<size_t> kinds;  // the class of each
 };
 
-Media media_of(const gradc_rt_tensor&) {
-  return Media::kImage;
+Media media_of(const gradc_rt_tensor& input) {
+  const bool sound = input.data != nullptr && input.data->sound_rate > 0;
+  return sound ? Media::kSound : Media::kImage;
 }
 
 void add_files(const char* folder, Media media, size_t kind, Part* part) {
@@ -176,35 +197,83 @@ Status add_classes(const rt::Loading& loading, const Str& folder, const Part& pa
 }
 
 Status read(const gradc_rt_tensor& input, rt::Span<const Str> paths, rt::Array* out) {
-  return read_images(input, paths, out);
+  return media_of(input) == Media::kSound ? read_sounds(input, paths, out)
+                                          : read_images(input, paths, out);
+}
+
+// Those of the last arrays that a part is drawn of.
+Status draw(const rt::Loading& loading, const char* path, const rt::CsvSplit& split,
+            const Part& part, size_t first) {
+  Vec<int32_t> classes;
+  for (const size_t kind : part.kinds)
+    classes.push(static_cast<int32_t>(kind));
+  Vec<rt::RowPart> parts;
+  GRADC_RT_TRY(rt::draw_parts(path, split, part.paths.size(), classes, &parts));
+  const size_t end = loading.arrays->size();
+  for (size_t i = first; i < end; ++i) {
+    rt::Array held[2];
+    rt::move_parts(parts, &(*loading.arrays)[i], &held[0], &held[1]);
+    for (rt::Array& one : held)
+      if (one.rows() > 0) loading.arrays->push(static_cast<rt::Array&&>(one));
+  }
+  return {};
 }
 
 Status load_part(const rt::Loading& loading, const gradc_rt_tensor& input, const Str& folder,
-                 const char* suffix) {
+                 const char* suffix, const rt::CsvSplit& split) {
   const Media media = media_of(input);
   const Part part = list_part(folder.c_str(), media);
   if (part.paths.empty())
-    return rt::error("%s: has no %s for %s", folder.c_str(), kind_of(media).many, input.name);
+    return rt::error("%s: has no %s for %s%s", folder.c_str(), kind_of(media).many, input.name,
+                     kind_of(media).advice);
+  const size_t first = loading.arrays->size();
   rt::Array examples;
   examples.name = rt::format("%s%s", input.name, suffix);
   examples.source = folder.clone();
   GRADC_RT_TRY(read(input, {part.paths.data(), part.paths.size()}, &examples));
   loading.arrays->push(static_cast<rt::Array&&>(examples));
-  return part.classes.empty() ? Status() : add_classes(loading, folder, part, suffix);
+  if (!part.classes.empty()) GRADC_RT_TRY(add_classes(loading, folder, part, suffix));
+  return split.any() && !loading.whole ? draw(loading, folder.c_str(), split, part, first)
+                                       : Status();
 }
 
-Status load(const rt::Loading& loading, const char* path) {
+Status load(const rt::Loading& loading, const char* spec) {
+  const size_t length = path_length(spec);
+  const Str whole(spec, length);
+  const char* path = whole.c_str();
+  rt::CsvOptions options;
+  if (spec[length] == ':') GRADC_RT_TRY(rt::parse_csv_options(path, spec + length + 1, &options));
+  const bool more = !options.targets.empty() || !options.dropped.empty() ||
+                    !options.weights.empty() || !options.files.empty() || !options.parts.empty() ||
+                    !options.validation_file.empty() || !options.test_file.empty() ||
+                    options.has_separator || options.skip > 0;
+  if (more)
+    return rt::error(
+        "%s: behind a folder stand validation=FRACTION, test=FRACTION, fold=K/N and seed=NUMBER "
+        "alone",
+        path);
   const gradc_rt_tensor* input = only(loading.model, GRADC_RT_INPUT);
   if (input == nullptr)
     return rt::error("%s: files of one example each need a model with one input", path);
-  Str folders[std::size(kParts)];
-  for (size_t p = 0; p < std::size(kParts); ++p)
+  Str folders[std::size(rt::kPartNames)];
+  for (size_t p = 0; p < std::size(rt::kPartNames); ++p)
     folders[p] = part_folder(path, p);
   if (std::all_of(std::begin(folders), std::end(folders),
                   [](const Str& folder) { return folder.empty(); }))
     folders[0] = Str(path);
-  for (size_t p = 0; p < std::size(kParts); ++p)
-    if (!folders[p].empty()) GRADC_RT_TRY(load_part(loading, *input, folders[p], kSuffixes[p]));
+  for (size_t p = 1; p < std::size(rt::kPartNames); ++p) {
+    const double drawn = p == 1                    ? options.split.validation
+                         : options.split.folds > 0 ? 1.0
+                                                   : options.split.test;
+    if (drawn > 0 && !folders[p].empty())
+      return rt::error("%s: has a folder of the %s part, which is to be drawn too", path,
+                       rt::kPartNames[p][0]);
+  }
+  for (size_t p = 0; p < std::size(rt::kPartNames); ++p) {
+    if (folders[p].empty()) continue;
+    const rt::CsvSplit split = p == 0 ? options.split : rt::CsvSplit();
+    GRADC_RT_TRY(load_part(loading, *input, folders[p], kSuffixes[p], split));
+  }
   return {};
 }
 
