@@ -148,6 +148,13 @@ std::string rule_text(const DataRule& rule) {
   }
   if (rule.series.stride > 0)
     text.number("stride", rule.series.stride).number("horizon", rule.series.horizon);
+  if (const SoundRule& sound = rule.sound; sound.rate > 0) {
+    text.number("rate", sound.rate).number("align", static_cast<int>(sound.align));
+    text.number("fft_length", sound.fft_length).number("sequence_length", sound.sequence_length);
+    text.number("sequence_stride", sound.sequence_stride).number("min_freq", sound.min_freq);
+    text.number("max_freq", sound.max_freq).number("min_power", sound.min_power);
+    text.number("mel_scale", static_cast<int>(sound.mel_scale));
+  }
   if (rule.text.split != TextRule::Split::kNone) {
     text.number("text split", static_cast<int>(rule.text.split));
     text.number("lower", rule.text.lower).number("strip", rule.text.strip);

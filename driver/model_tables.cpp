@@ -1,5 +1,6 @@
 #include "driver/model_tables.h"
 
+#include "driver/data_tables.h"
 #include "driver/entry_builder.h"
 #include "driver/model_facts.h"
 #include "frontend/families.h"
@@ -130,29 +131,6 @@ void set_target_domain(const Model& model, const OutputLoss& loss, gradc_rt_data
         rule.one_hot_depth = shape.back();
       break;
   }
-}
-
-void set_text(gradc_rt_data& rule, const DataRule& given) {
-  const TextRule& text = given.text;
-  switch (text.split) {
-    case TextRule::Split::kNone:
-      return;
-    case TextRule::Split::kWhitespace:
-      rule.text_split = GRADC_RT_TEXT_WORDS;
-      break;
-    case TextRule::Split::kCharacter:
-      rule.text_split = GRADC_RT_TEXT_BYTES;
-      break;
-  }
-  rule.text_flags = (text.lower ? GRADC_RT_TEXT_LOWER : 0) |
-                    (text.strip ? GRADC_RT_TEXT_STRIP : 0) |
-                    (text.pad_front ? GRADC_RT_TEXT_PAD_FRONT : 0) |
-                    (text.cut_front ? GRADC_RT_TEXT_CUT_FRONT : 0);
-  rule.max_tokens = text.max_tokens;
-  rule.mask_selection_rate = text.mask_selection_rate;
-  rule.mask_token_rate = text.mask_token_rate;
-  rule.random_token_rate = text.random_token_rate;
-  rule.mask_token_id = text.mask_token_id;
 }
 
 HeldNames held_names(const Model& model) {
@@ -376,12 +354,7 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
     rule.noise_stddev = given->noise_stddev;
     set_text(rule, *given);
     set_columns(rule, *given);
-    rule.resize_height = given->resize.height;
-    rule.resize_width = given->resize.width;
-    rule.resize_fit = static_cast<int64_t>(given->resize.fit);
-    rule.resize_filter = static_cast<int64_t>(given->resize.filter);
-    rule.series_stride = given->series.stride;
-    rule.series_horizon = given->series.horizon;
+    set_files(rule, *given);
   }
   if (is_target) {
     if (const OutputLoss* loss = loss_of(model, name)) {

@@ -101,8 +101,9 @@ class OnnxWriter {
     if (batch.empty() && twin.symbolic() && !shape.empty() && shape[0].per_batch)
       batch = out.add("Shape", {name}, {{"start", int64_t{0}}, {"end", int64_t{1}}}, "batch");
     if (rule == nullptr) return name;
-    if (rule->text.split != TextRule::Split::kNone || rule->flip_horizontal || rule->crop)
-      leave_out(fmt::format("how texts or images become the input \"{}\"", own));
+    if (rule->text.split != TextRule::Split::kNone || rule->flip_horizontal || rule->crop ||
+        rule->sound.rate > 0)
+      leave_out(fmt::format("how texts, images or recordings become the input \"{}\"", own));
     if (indices) {
       const float values[] = {0.0F, 1.0F};
       const std::string pair = out.constant("off_on", DType::kF32, {2},

@@ -62,6 +62,7 @@ class RuleReader {
     if (const auto at = reader_.get("text")) read_text_rule(*at);
     if (const auto at = reader_.get("resize")) read_resize(*at, sink_, spec_, rule_);
     if (const auto at = reader_.get("series")) read_series(*at, sink_, spec_, rule_);
+    if (const auto at = reader_.get("sound")) read_sound(*at, sink_, spec_, rule_);
     if (const auto at = reader_.get("columns")) read_columns(*at, sink_, spec_, rule_);
     reader_.finish();
   }

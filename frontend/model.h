@@ -207,6 +207,20 @@ struct SeriesRule {
 };
 
 /// What happens to one input or target between file and model; order as in runtime/model_abi.h.
+/// How recordings become an input.
+struct SoundRule {
+  int64_t rate = 0;  ///< samples a second; 0: no sound
+  /// What is taken of a longer recording, and where a shorter one stands between zeros.
+  enum class Align : uint8_t { kStart, kMiddle, kEnd } align = Align::kStart;
+  int64_t fft_length = 0;       ///< 0: the samples themselves, no spectrogram
+  int64_t sequence_length = 0;  ///< samples of a frame
+  int64_t sequence_stride = 0;  ///< samples from frame to frame
+  double min_freq = 0;          ///< Hz
+  double max_freq = 0;
+  double min_power = 1e-10;
+  enum class Scale : uint8_t { kHtk, kSlaney } mel_scale = Scale::kHtk;
+};
+
 struct DataRule {
   std::string name;  ///< of the input or output
   bool is_target = false;
@@ -225,6 +239,7 @@ struct DataRule {
   std::vector<ColumnRule> columns;  ///< of a table; empty: all that are left, as numbers
   ResizeRule resize;
   SeriesRule series;
+  SoundRule sound;
   Place place;
 };
 

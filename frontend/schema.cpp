@@ -298,6 +298,17 @@ Json data_rule_schema() {
                                      {"filter", {{"enum", {"bilinear", "nearest"}}}}});
   const Json rows = {{"type", "integer"}, {"minimum", 1}, {"maximum", 1000000000}};
   const Json series = strict_object({{"stride", rows}, {"horizon", rows}});
+  const Json log_mel = strict_object({{"fft_length", count},
+                                      {"sequence_length", count},
+                                      {"sequence_stride", count},
+                                      {"min_freq", {{"type", "number"}, {"minimum", 0}}},
+                                      {"max_freq", {{"type", "number"}, {"exclusiveMinimum", 0}}},
+                                      {"min_power", {{"type", "number"}, {"exclusiveMinimum", 0}}},
+                                      {"mel_scale", {{"enum", {"htk", "slaney"}}}}});
+  const Json sound = strict_object({{"rate", {{"type", "integer"}, {"minimum", 1}}},
+                                    {"align", {{"enum", {"start", "middle", "end"}}}},
+                                    {"log_mel", log_mel}},
+                                   {"rate"});
   const Json not_zero = any_of({Json{{"type", "number"}, {"exclusiveMinimum", 0}},
                                 Json{{"type", "number"}, {"exclusiveMaximum", 0}}});
   return strict_object(
@@ -311,6 +322,7 @@ Json data_rule_schema() {
        {"text", text},
        {"resize", resize},
        {"series", series},
+       {"sound", sound},
        {"columns", {{"type", "object"}, {"minProperties", 1}, {"additionalProperties", column}}}});
 }
 

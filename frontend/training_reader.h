@@ -15,11 +15,12 @@ void read_training(const JsonCursor& at, DiagnosticSink& sink, Model& model);
 /// outermost last: its rules stand for those of the same name before.
 void read_data(std::span<const JsonCursor> sections, DiagnosticSink& sink, Model& model);
 
-/// "resize" and "series" of an input's rule (file_rules.cpp).
+/// "resize", "series" and "sound" of an input's rule (file_rules.cpp).
 void read_resize(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,
                  DataRule& rule);
 void read_series(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,
                  DataRule& rule);
+void read_sound(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec, DataRule& rule);
 
 /// "columns" of an input's rule (column_rules.cpp); its "text" and "series" are known.
 void read_columns(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,

@@ -2,9 +2,9 @@
 #include "runtime/csv_classes.h"
 
 #include "runtime/meaning.h"
+#include "runtime/sorted_names.h"
 #include "runtime/text.h"
 
-#include <algorithm>
 #include <cmath>
 
 namespace gradc::rt {
@@ -109,10 +109,7 @@ Status number_classes(const char* path, const Str& name, const gradc_rt_tensor& 
     GRADC_RT_TRY(match_some(out->source.c_str(), "classes", texts, *known, &number));
     *classes = known->clone();
   } else {
-    Vec<size_t> order;
-    for (size_t i = 0; i < texts.size(); ++i)
-      order.push(i);
-    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return texts[a] < texts[b]; });
+    const Vec<size_t> order = sorted_places(texts);
     for (size_t i = 0; i < order.size(); ++i) {
       number[order[i]] = i;
       classes->push(texts[order[i]].clone());

@@ -1,5 +1,6 @@
 // Rows of a CSV to arrays.
 #include "runtime/csv_loader.h"
+#include "runtime/example_files.h"
 #include "runtime/text.h"
 
 #include <cmath>
@@ -43,7 +44,22 @@ void CsvLoader::read_cell(const CsvReader& reader, size_t column, const ColumnUs
     classes_[use.table].ids.append(reinterpret_cast<const uint8_t*>(&id), sizeof id);
   } else if (use.use == CellUse::kText) {
     texts_[use.table].texts.add(field.text, field.size);
+  } else if (use.use == CellUse::kFile) {
+    files_[use.table].paths.push(Str(field.text, field.size));
+  } else if (use.use == CellUse::kPart) {
+    read_part(reader, column);
   }
+}
+
+void CsvLoader::read_part(const CsvReader& reader, size_t column) {
+  const CsvField field = csv_trimmed(reader.fields()[column]);
+  const Str text(field.text, field.size);
+  const size_t part = part_named(text);
+  if (part >= 3) {
+    troubles_[column].note(reader.line(), "holds \"%s\", train, validation or test was expected",
+                           shown(text).c_str());
+  }
+  parts_.push(static_cast<RowPart>(part % 3));
 }
 
 void CsvLoader::read_row(const CsvReader& reader) {
@@ -105,8 +121,23 @@ void CsvLoader::finish_texts(TextColumn& column) {
   (*meanings_)[column.tensor].tokens = static_cast<Vec<Str>&&>(table);
 }
 
+// Paths are beside the table, unless they begin at the root.
+Status CsvLoader::finish_files(FileColumn& column) {
+  const Str folder = folder_of(path_);
+  for (Str& path : column.paths)
+    if (!path.starts_with("/")) path = join_path(folder.c_str(), path.c_str());
+  const gradc_rt_tensor& tensor = model_.tensors[column.tensor];
+  Array array;
+  GRADC_RT_TRY(loading_.files->read(tensor, {column.paths.data(), column.paths.size()}, &array));
+  array.name = Str(tensor.name);
+  array.source = format("%s: %s", path_, shown(header_[column.column]).c_str());
+  give(column.tensor, static_cast<Array&&>(array));
+  return {};
+}
+
 // An array of all rows, or one for each part.
 void CsvLoader::give(size_t tensor, Array array) {
+  if (of_part_ != nullptr) array.name.appendf("_%s", of_part_);
   if (series_.steps > 0) return give_examples(tensor, array);
   if (parts_.empty()) {
     arrays_->push(static_cast<Array&&>(array));
@@ -162,6 +193,13 @@ Status CsvLoader::draw_rows() {
   size_t train = rows_;
   if (series_.steps > 0) {
     GRADC_RT_TRY(draw_examples(&train));
+  } else if (!parts_.empty()) {  // as the rows say
+    if (loading_.whole) parts_.clear();
+    for (const RowPart part : parts_)
+      train -= part == RowPart::kTrain ? 0 : 1;
+    if (train == 0)
+      return error("%s: no row of column \"%s\" says train", path_,
+                   shown(header_[roles_.parts[0]]).c_str());
   } else if (options_.split.any() && !loading_.whole) {
     Vec<int32_t> classes;
     if (classes_.size() == 1) {
@@ -171,7 +209,10 @@ Status CsvLoader::draw_rows() {
     for (const RowPart part : parts_)
       train -= part == RowPart::kTrain ? 0 : 1;
   }
-  size_t left = loading_.training_rows(train, options_.split.validation > 0);
+  bool validated = options_.has_validation();
+  for (const RowPart part : parts_)
+    validated = validated || part == RowPart::kValidation;
+  size_t left = loading_.training_rows(train, validated);
   trained_.resize(rows_);
   for (size_t r = 0; r < rows_ && left > 0; ++r) {
     if (!parts_.empty() && parts_[r] != RowPart::kTrain) continue;
@@ -221,6 +262,10 @@ Status CsvLoader::finish() {
   }
   for (TextColumn& column : texts_)
     if (sound) finish_texts(column);
+  for (FileColumn& column : files_) {
+    if (!problems.ok()) break;
+    problems = finish_files(column);
+  }
   return problems;
 }
 
@@ -233,8 +278,10 @@ Status CsvLoader::read_rows(CsvReader& reader) {
   }
 }
 
-Status CsvLoader::run(const char* text) {
+Status CsvLoader::run(const char* text, const char* of_part) {
   GRADC_RT_TRY(parse_csv_options(path_, text, &options_));
+  of_part_ = of_part;
+  if (of_part != nullptr) options_.split = {};
   ByteStream bytes;
   GRADC_RT_TRY(bytes.open(path_));
   CsvReader reader(bytes, path_, options_.separator, options_.quotes);
@@ -257,6 +304,12 @@ Status CsvLoader::run(const char* text) {
   const Status inputs = plan_inputs();
   if (!inputs.ok()) add_problem(plan, "%s", inputs.text.c_str());
   if (plan.ok()) plan = plan_series();
+  if (plan.ok() && !roles_.parts.empty()) {
+    if (series_.steps > 0)
+      return error("%s: part=: the parts of a series are in the order of time (validation=, test=)",
+                   path_);
+    uses_[roles_.parts[0]] = {CellUse::kPart, 0, 0};
+  }
   if (!plan.ok()) return plan;
   if (options_.header == CsvHeader::kNone) read_row(reader);
   Status status = read_rows(reader);
@@ -268,8 +321,20 @@ Status CsvLoader::run(const char* text) {
   return finish();
 }
 
-Status load_csv(const Loading& loading, const char* path, const char* options) {
-  return CsvLoader(loading, path).run(options);
+// Other tables that are its validation and test part mean what it means.
+Status load_csv(const Loading& loading, const char* path, const char* text) {
+  CsvLoader loader(loading, path);
+  GRADC_RT_TRY(loader.run(text));
+  const Str* files[] = {&loader.options().validation_file, &loader.options().test_file};
+  for (size_t p = 0; p < 2; ++p) {
+    if (files[p]->empty() || loading.whole) continue;
+    const Vec<TensorMeaning>* known = loading.known != nullptr ? loading.known : loading.meanings;
+    Vec<TensorMeaning> meanings(loading.meanings->size());
+    const Loading part{loading.model,   known,        0, false, loading.arrays, &meanings,
+                       loading.unknown, loading.files};
+    GRADC_RT_TRY(CsvLoader(part, files[p]->c_str()).run(text, p == 0 ? "val" : "test"));
+  }
+  return {};
 }
 
 }  // namespace gradc::rt

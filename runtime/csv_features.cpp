@@ -2,6 +2,7 @@
 
 #include "runtime/dtype.h"
 #include "runtime/number.h"
+#include "runtime/sorted_names.h"
 #include "runtime/text.h"
 
 #include <algorithm>
@@ -132,7 +133,7 @@ Status FeatureRows::find_table(const char* path, const FeatureColumn& column,
     if (trained[r] != 0) met[static_cast<size_t>(values[r * width_ + column.place])] = 1;
   for (size_t i = 0; i < texts.size(); ++i)
     if (met[i] != 0) table->push(texts[i].clone());
-  std::sort(table->begin(), table->end());
+  sort_names(table);
   const size_t room = static_cast<size_t>(column.rule->categories);
   if (table->size() > room) {
     return error(

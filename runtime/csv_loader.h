@@ -34,7 +34,14 @@ struct TextColumn {
   TokenTexts texts;
 };
 
-enum class CellUse : uint8_t { kSkipped, kNumber, kFeature, kClass, kText };
+// A column of names of files, each of which holds what an input gets.
+struct FileColumn {
+  size_t tensor = 0;
+  size_t column = 0;
+  Vec<Str> paths;
+};
+
+enum class CellUse : uint8_t { kSkipped, kNumber, kFeature, kClass, kText, kFile, kPart };
 
 // Where the cells of a column go.
 struct ColumnUse {
@@ -53,7 +60,9 @@ class CsvLoader {
         arrays_(loading.arrays),
         meanings_(loading.meanings) {}
 
-  Status run(const char* options);
+  /// With `of_part` the table is all of a part, "val" or "test", of another.
+  Status run(const char* options, const char* of_part = nullptr);
+  const CsvOptions& options() const { return options_; }
 
  private:
   Vec<size_t> tensors_of(int64_t kind) const;
@@ -63,6 +72,8 @@ class CsvLoader {
   Status plan_weights();
   Status plan_inputs();
   Status plan_rest(size_t input);
+  Status plan_files(size_t input);
+  bool takes_files(size_t input) const;
   Status plan_named(size_t input);
   Status plan_rule(size_t input);
   const gradc_rt_data* column_rule(size_t input) const;
@@ -87,6 +98,8 @@ class CsvLoader {
   void give_numbers(size_t tensor, size_t columns, const Str& source, Bytes values);
   Status finish_features(FeatureTable& table);
   void finish_texts(TextColumn& column);
+  Status finish_files(FileColumn& column);
+  void read_part(const CsvReader& reader, size_t column);
 
   const Loading& loading_;
   const gradc_rt_model& model_;
@@ -103,12 +116,14 @@ class CsvLoader {
   Vec<FeatureTable> features_;
   Vec<ClassColumn> classes_;
   Vec<TextColumn> texts_;
+  Vec<FileColumn> files_;
   Vec<CsvTrouble> troubles_;  // of each column
   CsvTrouble ragged_;
   size_t rows_ = 0;
   SeriesWindows series_;  // steps > 0: examples are windows over the rows
   SeriesPart examples_[3];
-  Vec<RowPart> parts_;    // of each row, if the table is split
+  Vec<RowPart> parts_;  // of each row, if the table is split or says so
+  const char* of_part_ = nullptr;
   Vec<uint8_t> trained_;  // of each row: what data mean is learned from it
 };
 

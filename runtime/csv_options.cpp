@@ -1,7 +1,9 @@
 // The options and the header of a CSV.
 #include "runtime/csv_options.h"
 
+#include "runtime/dataset.h"
 #include "runtime/number.h"
+#include "runtime/sorted_names.h"
 #include "runtime/text.h"
 
 #include <algorithm>
@@ -34,22 +36,6 @@ const char* separator_name(char separator) {
   return kNames[strchr(kSeparators, separator) - kSeparators];
 }
 
-// Names of columns in byte order, with their places.
-struct Column {
-  const Str* name;
-  size_t place;
-};
-
-Vec<Column> sorted(const Vec<Str>& header) {
-  Vec<Column> columns;
-  for (size_t i = 0; i < header.size(); ++i)
-    columns.push({&header[i], i});
-  std::sort(columns.begin(), columns.end(), [](const Column& a, const Column& b) {
-    return *a.name == *b.name ? a.place < b.place : *a.name < *b.name;
-  });
-  return columns;
-}
-
 // The first row is data and not names if all of it is numbers, or some of it numbers that nobody
 // gives to a column ("5.1", "-3").
 bool is_data(const CsvReader& reader) {
@@ -79,11 +65,12 @@ void check_names(const char* path, size_t line, const Vec<Str>& names, Status& p
                   path, line, i + 1, shown(names[i]).c_str(), valid + 1);
     }
   }
-  const Vec<Column> columns = sorted(names);
-  for (size_t i = 1; i < columns.size(); ++i) {
-    if (columns[i].name->empty() || !(*columns[i].name == *columns[i - 1].name)) continue;
+  const Vec<size_t> order = sorted_places(names);
+  for (size_t i = 1; i < order.size(); ++i) {
+    const Str& name = names[order[i]];
+    if (name.empty() || !(name == names[order[i - 1]])) continue;
     add_problem(problems, "%s:%zu: columns %zu and %zu are both called \"%s\"", path, line,
-                columns[i - 1].place + 1, columns[i].place + 1, shown(*columns[i].name).c_str());
+                order[i - 1] + 1, order[i] + 1, shown(name).c_str());
   }
 }
 
@@ -122,12 +109,41 @@ Status parse_number_option(const char* path, const Str& item, CsvOptions* out, b
   *known = validation || item.starts_with("test=");
   if (!*known || parse_fraction(value, validation ? &out->split.validation : &out->split.test))
     return {};
-  return error("%s: %s: a fraction between 0 and 1 was expected", path, shown(item).c_str());
+  if (is_table(Str(value))) {
+    (validation ? out->validation_file : out->test_file) = Str(value);
+    return {};
+  }
+  return error("%s: %s: a fraction between 0 and 1, or a table (.csv, .tsv), was expected", path,
+               shown(item).c_str());
 }
 
-Status check_split(const char* path, const CsvSplit& split) {
-  if (split.folds > 0 && split.test > 0) {
+// A column that one option names; *known is false for other options.
+Status parse_column_option(const char* path, const Str& item, CsvOptions* out, bool* known) {
+  struct Option {
+    const char* name;
+    Vec<Str>* column;
+  };
+  for (const Option& option :
+       {Option{"weight=", &out->weights}, {"files=", &out->files}, {"part=", &out->parts}}) {
+    *known = item.starts_with(option.name);
+    if (!*known) continue;
+    if (!option.column->empty()) return error("%s: %s is given twice", path, option.name);
+    const size_t length = strlen(option.name);
+    option.column->push(item.part(length, item.size() - length));
+    return {};
+  }
+  return {};
+}
+
+Status check_split(const char* path, const CsvOptions& options) {
+  const CsvSplit& split = options.split;
+  if (split.folds > 0 && (split.test > 0 || !options.test_file.empty())) {
     return error("%s: fold= and test= both say which rows are the test part", path);
+  }
+  const bool drawn = split.any() || options.has_validation() || !options.test_file.empty();
+  if (!options.parts.empty() && drawn) {
+    return error("%s: part= says which rows are of which part, and so do validation=, test=, fold=",
+                 path);
   }
   const double test = split.folds > 0 ? 1.0 / static_cast<double>(split.folds) : split.test;
   if (split.validation + test < 1) return {};
@@ -155,9 +171,6 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
     } else if (item.starts_with("drop=")) {
       for (Str& name : split(value))
         out->dropped.push(static_cast<Str&&>(name));
-    } else if (item.starts_with("weight=")) {
-      if (!out->weights.empty()) return error("%s: weight= is given twice", path);
-      out->weights.push(value.clone());
     } else if (item.starts_with("sep=")) {
       out->has_separator = true;
       if (!parse_separator(value, &out->separator)) {
@@ -171,17 +184,17 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out) {
       out->header = CsvHeader::kFirstRow;
     } else {
       bool known = false;
-      GRADC_RT_TRY(parse_number_option(path, item, out, &known));
+      GRADC_RT_TRY(parse_column_option(path, item, out, &known));
+      if (!known) GRADC_RT_TRY(parse_number_option(path, item, out, &known));
       if (known) continue;
       return error(
           "%s: unknown option \"%s\", expected target=COLUMN[,COLUMN], drop=COLUMN, "
-          "weight=COLUMN, sep=;, quote=none, header=none, skip=ROWS, validation=FRACTION, "
-          "test=FRACTION, fold=K/N or "
-          "seed=NUMBER",
+          "weight=COLUMN, files=COLUMN, part=COLUMN, sep=;, quote=none, header=none, skip=ROWS, "
+          "validation=FRACTION, test=FRACTION or a table, fold=K/N or seed=NUMBER",
           path, shown(item).c_str());
     }
   }
-  return check_split(path, out->split);
+  return check_split(path, *out);
 }
 
 Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptions& options,
@@ -215,20 +228,20 @@ Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptio
 
 Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<Str>& header,
                         CsvRoles* out) {
-  const Vec<Column> columns = sorted(header);
+  const Vec<size_t> order = sorted_places(header);
   Status problems;
   Vec<const char*> role(header.size());
   const auto assign = [&](const Vec<Str>& names, const char* option, Vec<size_t>* places) {
     for (const Str& name : names) {
-      const Column* found =
-          std::lower_bound(columns.begin(), columns.end(), name,
-                           [](const Column& column, const Str& key) { return *column.name < key; });
-      if (found == columns.end() || !(*found->name == name)) {
+      const size_t* found =
+          std::lower_bound(order.begin(), order.end(), name,
+                           [&](size_t place, const Str& key) { return header[place] < key; });
+      if (found == order.end() || !(header[*found] == name)) {
         add_problem(problems, "%s: %s=%s: there is no such column, the header has %s", path, option,
                     shown(name).c_str(), shown_list(header).c_str());
         continue;
       }
-      const char*& given = role[found->place];
+      const char*& given = role[*found];
       if (given != nullptr && strcmp(given, option) == 0) {
         add_problem(problems, "%s: %s= names column \"%s\" twice", path, option,
                     shown(name).c_str());
@@ -237,11 +250,13 @@ Status assign_csv_roles(const char* path, const CsvOptions& options, const Vec<S
                     shown(name).c_str(), given, option);
       }
       given = option;
-      if (places != nullptr) places->push(found->place);
+      if (places != nullptr) places->push(*found);
     }
   };
   assign(options.targets, "target", &out->targets);
   assign(options.weights, "weight", &out->weights);
+  assign(options.files, "files", &out->files);
+  assign(options.parts, "part", &out->parts);
   assign(options.dropped, "drop", nullptr);
   for (const char* given : role)
     out->used.push(given != nullptr);

@@ -18,7 +18,13 @@ struct CsvOptions {
   CsvSplit split;
   Vec<Str> targets;
   Vec<Str> dropped;
-  Vec<Str> weights;  // at most one
+  Vec<Str> weights;     // at most one, as of those below
+  Vec<Str> files;       // holds the names of files, one example each
+  Vec<Str> parts;       // says of each row which part it is of
+  Str validation_file;  // tables that are those parts
+  Str test_file;
+
+  bool has_validation() const { return split.validation > 0 || !validation_file.empty(); }
 };
 
 Status parse_csv_options(const char* path, const char* text, CsvOptions* out);
@@ -28,12 +34,14 @@ Status parse_csv_options(const char* path, const char* text, CsvOptions* out);
 Status read_csv_header(const char* path, const CsvReader& reader, const CsvOptions& options,
                        Vec<Str>* names);
 
-/// Which columns are targets, in the order of the option, which is the weights of examples, and
-/// which are left out.
+/// Which columns are targets, in the order of the option, which hold something else, and which are
+/// left out.
 struct CsvRoles {
   Vec<size_t> targets;
   Vec<size_t> weights;
-  Vec<bool> used;  // for each column: named by target=, weight= or drop=
+  Vec<size_t> files;
+  Vec<size_t> parts;
+  Vec<bool> used;  // for each column: named by an option
 };
 
 /// Unknown names, names said twice, and columns that are two things, all at once.

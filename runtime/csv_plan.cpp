@@ -281,15 +281,38 @@ Status CsvLoader::plan_rule(size_t input) {
   return {};
 }
 
+// The column of files is the only input's, or the one's that is called as the column is.
+bool CsvLoader::takes_files(size_t input) const {
+  if (roles_.files.empty()) return false;
+  return tensors_of(GRADC_RT_INPUT).size() == 1 ||
+         header_[roles_.files[0]] == short_name(model_.tensors[input]);
+}
+
+Status CsvLoader::plan_files(size_t input) {
+  if (loading_.files == nullptr) {
+    return error("%s: files=: images and recordings are read by the gradc command, not here",
+                 path_);
+  }
+  if (series_.steps > 0)
+    return error("%s: files=: %s is a series", path_, model_.tensors[input].name);
+  uses_[roles_.files[0]] = {CellUse::kFile, files_.size(), 0};
+  files_.push({input, roles_.files[0], {}});
+  return {};
+}
+
 Status CsvLoader::plan_inputs() {
   const Vec<size_t> inputs = tensors_of(GRADC_RT_INPUT);
   Status problems;
   for (const size_t input : inputs) {
-    const Status one = column_rule(input) != nullptr ? plan_rule(input)
-                       : inputs.size() == 1          ? plan_rest(input)
-                                                     : plan_named(input);
+    const Status one = takes_files(input)              ? plan_files(input)
+                       : column_rule(input) != nullptr ? plan_rule(input)
+                       : inputs.size() == 1            ? plan_rest(input)
+                                                       : plan_named(input);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }
+  if (problems.ok() && !roles_.files.empty() && files_.empty())
+    add_problem(problems, "%s: files=%s: no input is called so", path_,
+                shown(header_[roles_.files[0]]).c_str());
   return problems;
 }
 

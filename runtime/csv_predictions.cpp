@@ -2,6 +2,7 @@
 #include "runtime/number.h"
 #include "runtime/output_file.h"
 #include "runtime/predictions.h"
+#include "runtime/sorted_names.h"
 #include "runtime/text.h"
 #include "runtime/weights.h"
 
@@ -114,12 +115,7 @@ void make_distinct(Vec<Str>& header) {
   bool again = true;
   while (again) {
     again = false;
-    Vec<size_t> order;
-    for (size_t i = 0; i < header.size(); ++i)
-      order.push(i);
-    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
-      return header[a] == header[b] ? a < b : header[a] < header[b];
-    });
+    const Vec<size_t> order = sorted_places(header);
     Vec<size_t> repeated;
     for (size_t i = 1; i < order.size(); ++i)
       if (header[order[i]] == header[order[i - 1]]) repeated.push(order[i]);

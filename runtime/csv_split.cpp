@@ -72,6 +72,14 @@ Status draw_parts(const char* path, const CsvSplit& split, size_t rows, const Ve
   return error("%s: the split of %zu rows leaves the %s part empty", path, rows, empty);
 }
 
+size_t part_named(const Str& name) {
+  for (size_t part = 0; part < 3; ++part) {
+    for (const char* one : kPartNames[part])
+      if (*one != '\0' && name == one) return part;
+  }
+  return 3;
+}
+
 void move_parts(const Vec<RowPart>& parts, Array* array, Array* validation, Array* test) {
   const size_t row_bytes = array->row_elements() * dtype_bytes(array->dtype);
   size_t count[3] = {};

@@ -5,6 +5,10 @@
 
 namespace gradc::rt {
 
+/// What the parts are called, in files and in columns.
+inline constexpr const char* kPartNames[3][3] = {
+    {"train", "training", ""}, {"validation", "val", "valid"}, {"test", "testing", ""}};
+
 enum class RowPart : uint8_t { kTrain, kValidation, kTest };
 
 struct CsvSplit {
@@ -21,6 +25,9 @@ struct CsvSplit {
 /// class.
 Status draw_parts(const char* path, const CsvSplit& split, size_t rows, const Vec<int32_t>& classes,
                   Vec<RowPart>* parts);
+
+/// The part that is called so; 3: none is.
+size_t part_named(const Str& name);
 
 /// Leaves the rows that are trained on in the array; the others move to `validation` and `test`,
 /// which are named after it.

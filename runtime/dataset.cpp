@@ -1,6 +1,7 @@
 // From array names to the model's inputs and targets, part by part.
 #include "runtime/dataset.h"
 
+#include "runtime/sorted_names.h"
 #include "runtime/text.h"
 #include "runtime/weights.h"
 
@@ -210,7 +211,7 @@ Vec<Str> wanted_names(const gradc_rt_model& model) {
         names.push(static_cast<Str&&>(name));
     }
   }
-  std::sort(names.begin(), names.end());
+  sort_names(&names);
   return names;
 }
 
@@ -243,7 +244,7 @@ void check_twice(const Vec<Array>& arrays, const char* where, Status& problems) 
   Vec<const Str*> names;
   for (const Array& array : arrays)
     names.push(&array.name);
-  std::sort(names.begin(), names.end(), [](const Str* a, const Str* b) { return *a < *b; });
+  sort_names(&names);
   for (size_t i = 1; i < names.size(); ++i) {
     if (*names[i - 1] == *names[i])
       add_problem(problems, "%s: there are two arrays \"%s\"", where, shown(*names[i]).c_str());
@@ -294,7 +295,7 @@ Status load_dataset(const gradc_rt_model& model, const DataSource& source, Targe
   load_named(source.targets, "target/", &arrays, problems);
   if (!source.spec.empty()) {
     const Loading loading{model,   known,          held_out,      need == TargetNeed::kOptional,
-                          &arrays, &out->meanings, &out->unknown, source.images};
+                          &arrays, &out->meanings, &out->unknown, source.files};
     const Status one = load_wanted(loading, source, need, &choice);
     if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
   }

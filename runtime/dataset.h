@@ -2,14 +2,14 @@
 // inputs and targets.
 //
 //   DIR                       IDX files with MNIST's names (train-images..., t10k-labels..., .gz or
-//                             not), CIFAR's binary files, .npy files, or a folder of images for
-//                             each class
+//                             not), CIFAR's binary files, .npy files, or a folder of images or
+//                             recordings for each class
 //   FILE.npz, .safetensors    arrays named as the inputs and targets, or x_train y_train w_train
 //                             x_val ...
 //   FILE.npy, FILE.idx[.gz]   one array, for a model with one input and no targets needed (predict)
-//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... weight=COLUMN sep=;
-//                             header=none skip=N validation=F test=F fold=K/N seed=S; .tsv is one
-//                             with sep=tab
+//   FILE.csv[:OPTION...]      a table: target=COLUMN,... drop=COLUMN,... weight=COLUMN files=COLUMN
+//                             part=COLUMN sep=; header=none skip=N validation=F test=F or tables
+//                             fold=K/N seed=S; .tsv is one with sep=tab
 //   FILE:chars, bytes, words  windows of the input's length, the target shifted by one; :stride=N
 //   FILE:u16, u32, tokens     likewise, of numbers: little-endian, or a .npy
 #pragma once
@@ -26,7 +26,7 @@ struct NamedFile {
   Str path;
 };
 
-struct ImageReader;  // image_folder.h
+struct ExampleReader;  // example_files.h
 
 struct DataSource {
   Str spec;  // empty: only the named files
@@ -36,7 +36,7 @@ struct DataSource {
   /// "input/x_val").
   Vec<Array> lent;
   bool given = false;  // the host's arrays are what the network is given: no "data" section
-  const ImageReader* images = nullptr;  // reads image files; null: nothing does
+  const ExampleReader* files = nullptr;  // reads files of one example; null: nothing does
 };
 
 /// One part of a data set: for every input and target of the model, in the order of model.tensors,
@@ -110,7 +110,7 @@ struct Loading {
   Vec<Array>* arrays;
   Vec<TensorMeaning>* meanings;  // one for each tensor
   Vec<Str>* unknown;             // as in DataSet
-  const ImageReader* images;     // may be null
+  const ExampleReader* files;    // may be null
 
   /// Of `rows` examples those that are trained on.
   size_t training_rows(size_t rows, bool has_validation = false) const;
@@ -119,12 +119,12 @@ struct Loading {
 /// Turns a SPEC into arrays, those of a table or a text named as the model's tensors
 /// (implementation of load_dataset).
 Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice);
+/// Does a name end as a table's does, .gz or not?
+bool is_table(const Str& path);
 /// Is the SPEC of a table, and which file and options are in it?
 bool is_table_spec(const Str& spec, Str* path, Str* options);
 Status load_csv(const Loading& loading, const char* path, const char* options);
 /// `options`: the unit, then "stride=N".
 Status load_text(const Loading& loading, const char* path, const char* options);
-/// A folder of image files, a folder for each class in it.
-Status load_images(const Loading& loading, const char* path);
 
 }  // namespace gradc::rt

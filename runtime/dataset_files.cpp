@@ -1,7 +1,7 @@
 // From SPECs, folders and files to arrays.
 #include "runtime/byte_stream.h"
 #include "runtime/dataset.h"
-#include "runtime/image_folder.h"
+#include "runtime/example_files.h"
 #include "runtime/safetensors.h"
 #include "runtime/text.h"
 
@@ -122,8 +122,8 @@ Status load_directory(const char* path, Vec<Array>* out, ArrayChoice* choice) {
         "%s: the directory has no data: IDX files (train-images-idx3-ubyte, "
         "train-labels-idx1-ubyte, t10k-..., .gz or not), CIFAR's (data_batch_1.bin, "
         "test_batch.bin, "
-        "train.bin, test.bin), .npy files or a folder of images (.png, .jpg) for each class were "
-        "expected",
+        "train.bin, test.bin) or .npy files were expected (a folder of images or recordings for "
+        "each class is read by the gradc command, not by compiled programs)",
         path);
   }
   return problems;
@@ -131,10 +131,6 @@ Status load_directory(const char* path, Vec<Array>* out, ArrayChoice* choice) {
 
 bool has_suffix(const Str& path, const char* suffix) {
   return path.ends_with(suffix) || path.ends_with(format("%s.gz", suffix).c_str());
-}
-
-bool is_table(const Str& path) {
-  return has_suffix(path, ".csv") || has_suffix(path, ".tsv");
 }
 
 constexpr const char* kUnits[] = {"chars", "bytes", "words", "u16", "u32", "tokens"};
@@ -157,13 +153,14 @@ size_t unit_start(const Str& spec) {
 
 // Splits "file.csv:target=x" at the first colon after the extension.
 size_t option_start(const Str& spec) {
+  size_t first = spec.size();
   for (const char* extension : {".csv:", ".tsv:", ".csv.gz:", ".tsv.gz:"}) {
     const char* found = strstr(spec.c_str(), extension);
-    if (found != nullptr) {
-      return static_cast<size_t>(found - spec.c_str()) + strlen(extension) - 1;
-    }
+    if (found == nullptr) continue;
+    const size_t colon = static_cast<size_t>(found - spec.c_str()) + strlen(extension) - 1;
+    if (colon < first) first = colon;
   }
-  return unit_start(spec);
+  return first < spec.size() ? first : unit_start(spec);
 }
 
 // What a text without a unit is cut into: what the model's data rule says.
@@ -178,6 +175,10 @@ const char* unit_of_rule(const gradc_rt_model& model) {
 }
 
 }  // namespace
+
+bool is_table(const Str& path) {
+  return has_suffix(path, ".csv") || has_suffix(path, ".tsv");
+}
 
 bool is_table_spec(const Str& spec, Str* path, Str* options) {
   const size_t colon = option_start(spec);
@@ -196,8 +197,8 @@ Status load_spec(const Loading& loading, const Str& spec, ArrayChoice* choice) {
     return error("%s: a text file needs its unit: %s:chars, %s:bytes or %s:words", path.c_str(),
                  path.c_str(), path.c_str(), path.c_str());
   }
-  if (is_directory(spec.c_str()) && is_image_folder(spec.c_str()))
-    return load_images(loading, spec.c_str());
+  if (loading.files != nullptr && loading.files->reads(spec.c_str()))
+    return loading.files->load(loading, spec.c_str());
   return load_arrays_of(spec.c_str(), loading.arrays, choice);
 }
 

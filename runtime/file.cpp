@@ -2,6 +2,7 @@
 #include "runtime/file.h"
 
 #include "runtime/interrupted.h"
+#include "runtime/sorted_names.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -97,8 +98,7 @@ Status list_directory(const char* path, Vec<Str>* names) {
     }
   }
   closedir(folder);
-  std::sort(names->begin(), names->end(),
-            [](const Str& a, const Str& b) { return strcmp(a.c_str(), b.c_str()) < 0; });
+  sort_names(names);
   return {};
 }
 

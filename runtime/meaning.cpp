@@ -1,21 +1,13 @@
 // Matching names of a file with the names that a model knows.
 #include "runtime/meaning.h"
 
+#include "runtime/sorted_names.h"
 #include "runtime/text.h"
 
 #include <algorithm>
 
 namespace gradc::rt {
 namespace {
-
-// Places of `names` in byte order of the names, so that each lookup is a bisection.
-Vec<size_t> sorted_places(const Vec<Str>& names) {
-  Vec<size_t> order(names.size());
-  for (size_t i = 0; i < order.size(); ++i)
-    order[i] = i;
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return names[a] < names[b]; });
-  return order;
-}
 
 // Looks each of `wanted` up in `among`; those that are not there are returned.
 Vec<Str> look_up(const Vec<Str>& wanted, const Vec<Str>& among, Vec<size_t>* places) {

@@ -3,6 +3,7 @@
 
 #include "runtime/json.h"
 #include "runtime/output_file.h"
+#include "runtime/sorted_names.h"
 #include "runtime/text.h"
 
 #include <algorithm>
@@ -157,7 +158,7 @@ Status check_names(Span<const Entry> entries, const char* path) {
   Vec<const Str*> names;
   for (const Entry& entry : entries)
     names.push(&entry.name);
-  std::sort(names.begin(), names.end(), [](const Str* a, const Str* b) { return *a < *b; });
+  sort_names(&names);
   for (size_t i = 1; i < names.size(); ++i) {
     if (*names[i - 1] == *names[i]) {
       return error("%s: tensor \"%s\" appears twice", path, shown(*names[i]).c_str());

@@ -211,6 +211,15 @@ class TableEmitter {
                       .integer(data->resize_filter)
                       .integer(data->series_stride)
                       .integer(data->series_horizon)
+                      .integer(data->sound_rate)
+                      .integer(data->sound_align)
+                      .integer(data->mel_fft)
+                      .integer(data->mel_frame)
+                      .integer(data->mel_stride)
+                      .number(data->mel_low)
+                      .number(data->mel_high)
+                      .number(data->mel_least)
+                      .integer(data->mel_scale)
                       .finish(),
                   "preprocessing");
   }

@@ -78,6 +78,10 @@ constexpr Kind kKinds[] = {
      "a folder with a folder of PNG and JPEG files for each class, or the same in train, "
      "validation and test",
      "gradc new images flowers -o flowers.json", &draft_images},
+    {"sound", "look at a folder of recordings and write a model that tells their classes", "DIR",
+     "a folder with a folder of WAV, FLAC, Ogg, MP3 or AIFF files for each class, or the same in "
+     "train, validation and test",
+     "gradc new sound digits -o digits.json", &draft_sound},
     {"text", "look at a text and write a model that goes on with it, or that tells classes", "SPEC",
      "FILE:chars, FILE:bytes or FILE:words for a language model; FILE.csv:target=COLUMN for texts "
      "in a column",

@@ -7,7 +7,7 @@
 #include "support/utf8.h"
 #include "tools/gradc/command.h"
 
-#include "exchange/images/image.h"
+#include "exchange/media/folder.h"
 #include "exchange/weights.h"
 
 #include <cstdio>
@@ -118,7 +118,7 @@ int check_memory(CompiledModel& model, const TrainCommandLine& options) {
 
 /// Opens the model and runs a command on an instance of it.
 int run(rt::CommandKind kind, TrainCommandLine& options) {
-  options.line.data.images = exchange::image_reader();
+  options.line.data.files = exchange::media_reader();
   SourceSet sources;
   CompileOptions compile;
   compile.batch_size = options.batch_size;

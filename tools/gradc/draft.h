@@ -40,6 +40,8 @@ Result<Draft> draft_table(const std::string& spec);
 Result<Draft> draft_series(const std::string& spec);
 /// A folder with a folder of image files for each class, by itself or in train, validation, test.
 Result<Draft> draft_images(const std::string& folder);
+/// The same of recordings.
+Result<Draft> draft_sound(const std::string& folder);
 /// FILE:chars, :bytes or :words for a language model; FILE.csv:target=COLUMN for a text in a
 /// column.
 Result<Draft> draft_text(const std::string& spec);

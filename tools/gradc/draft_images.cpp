@@ -1,60 +1,21 @@
 // gradc new images: convolutions for as many halvings as the images have, classes by their folders.
-#include "runtime/image_folder.h"
 #include "support/utf8.h"
-#include "tools/gradc/draft.h"
+#include "tools/gradc/class_files.h"
 
-#include "exchange/images/image.h"
+#include "exchange/media/images/image.h"
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <map>
 
 namespace gradc::tool {
 
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kMostLookedAt = 200;
 constexpr int64_t kMostSide = 128;
 constexpr int64_t kLeastSide = 32;  ///< what images of several sizes become
-constexpr size_t kUneven = 3;       ///< times as many files in one class as in another
-
-struct ImageFile {
-  fs::path path;
-  std::string kind;
-
-  bool operator<(const ImageFile& other) const {
-    return std::pair(path.filename(), kind) < std::pair(other.path.filename(), other.kind);
-  }
-};
-
-std::vector<std::string> names_in(const fs::path& folder) {
-  std::vector<std::string> names;
-  std::error_code error;
-  for (fs::directory_iterator it(folder, error), end; !error && it != end; it.increment(error))
-    names.push_back(it->path().filename().string());
-  std::ranges::sort(names);
-  return names;
-}
-
-/// The files in the folders of classes, as training lists them: by name.
-std::vector<ImageFile> files_in(const fs::path& folder) {
-  std::vector<ImageFile> files;
-  for (const std::string& kind : names_in(folder)) {
-    std::error_code error;
-    if (kind.starts_with('.') || !fs::is_directory(folder / kind, error)) continue;
-    for (const std::string& name : names_in(folder / kind)) {
-      if (rt::is_image_name(rt::Str(name.c_str()))) files.push_back({folder / kind / name, kind});
-    }
-  }
-  std::sort(files.begin(), files.end());
-  return files;
-}
 
 /// What the files that were looked at are.
 struct Sizes {
@@ -82,19 +43,18 @@ bool has_colours(const exchange::Image& image) {
   return false;
 }
 
-Result<Sizes> look_at(const std::vector<ImageFile>& files) {
+Result<Sizes> look_at(const ClassFiles& files) {
   Sizes sizes;
-  const size_t step = std::max<size_t>(files.size() / kMostLookedAt, 1);
-  for (size_t i = 0; i < files.size(); i += step) {
-    std::ifstream stream(files[i].path, std::ios::binary);
+  for (const ClassFile* file : files.some(kMostLookedAt)) {
+    std::ifstream stream(file->path, std::ios::binary);
     const std::vector<uint8_t> bytes{std::istreambuf_iterator<char>(stream), {}};
     exchange::Image image;
     const bool is_png = !bytes.empty() && bytes.front() == 0x89;
     const std::string problem =
         is_png ? exchange::decode_png(bytes, 3, &image) : exchange::decode_jpeg(bytes, 3, &image);
     if (!problem.empty())
-      return make_error(DiagKind::kInvalidData, {}, "{}: {}",
-                        printable(files[i].path.string(), 200), problem);
+      return make_error(DiagKind::kInvalidData, {}, "{}: {}", printable(file->path.string(), 200),
+                        problem);
     sizes.heights.push_back(image.height);
     sizes.widths.push_back(image.width);
     sizes.colours = sizes.colours || has_colours(image);
@@ -125,45 +85,11 @@ Json stage_block() {
                                   {{"type", "max_pooling2d"}}})}};
 }
 
-struct Folders {
-  std::vector<ImageFile> training;
-  bool validation = false;
-};
-
-/// As training finds the parts: by name, or all in one.
-Folders find_parts(const fs::path& folder) {
-  Folders found;
-  for (const char* name : {"train", "training"}) {
-    if (found.training.empty()) found.training = files_in(folder / name);
-  }
-  for (const char* name : {"validation", "val", "valid"})
-    found.validation = found.validation || !files_in(folder / name).empty();
-  if (found.training.empty()) found.training = files_in(folder);
-  return found;
-}
-
-/// Whether the classes of the last files, which a validation_split holds out, are all classes.
-bool ends_with_all(const std::vector<ImageFile>& files, size_t classes, double share) {
-  std::map<std::string, size_t> last;
-  const auto held = static_cast<size_t>(share * static_cast<double>(files.size()));
-  for (size_t i = files.size() - held; i < files.size(); ++i)
-    ++last[files[i].kind];
-  return last.size() == classes;
-}
-
 }  // namespace
 
 Result<Draft> draft_images(const std::string& folder) {
-  const Folders found = find_parts(folder);
-  const std::vector<ImageFile>& files = found.training;
-  std::map<std::string, size_t> counts;
-  for (const ImageFile& file : files)
-    ++counts[file.kind];
-  if (counts.size() < 2)
-    return make_error(DiagKind::kInvalidData, {},
-                      "{}: {} folders of PNG or JPEG files, one for each of at least two classes "
-                      "was expected",
-                      printable(folder, 200), counts.empty() ? "no" : "one of the");
+  GRADC_TRY(const ClassFiles files,
+            find_class_files(folder, exchange::Media::kImage, "PNG or JPEG"));
   GRADC_TRY(const Sizes sizes, look_at(files));
   const bool equal = sizes.all_equal();
   int64_t height = sizes.heights.front(), width = sizes.widths.front();
@@ -177,8 +103,6 @@ Result<Draft> draft_images(const std::string& folder) {
                       "{}: images of {} x {} pixels, at least 8 x 8 were expected",
                       printable(folder, 200), height, width);
   Draft draft;
-  draft.data = folder;
-  const size_t classes = counts.size();
   Json& model = draft.model;
   model["name"] = "images";
   model["inputs"] =
@@ -187,30 +111,13 @@ Result<Draft> draft_images(const std::string& folder) {
   model["layers"] = stages;
   model["layers"].push_back({{"type", "global_average_pooling2d"}});
   model["layers"].push_back({{"type", "dropout"}, {"rate", 0.3}});
-  model["layers"].push_back({{"type", "dense"}, {"units", classes}, {"name", "class"}});
-  Json& training = model["training"];
-  training = {{"loss", {{"type", "sparse_categorical_crossentropy"}, {"from_logits", true}}},
-              {"optimizer", {{"type", "adam"}, {"learning_rate", 0.002}}},
-              {"metrics", {"accuracy"}},
-              {"batch_size", 32},
-              {"epochs", 30},
-              {"early_stopping",
-               {{"monitor", "val_loss"}, {"patience", 6}, {"restore_best_weights", true}}}};
-  constexpr double kShare = 0.15;
-  if (!found.validation) training["validation_split"] = kShare;
-  const auto [least, most] =
-      std::ranges::minmax_element(counts, {}, [](const auto& count) { return count.second; });
-  if (least->second * kUneven < most->second) training["class_weight"] = "balanced";
+  model["layers"].push_back({{"type", "dense"}, {"units", files.counts.size()}, {"name", "class"}});
+  add_class_training(folder, files, 30, draft);
   Json& rule = model["data"]["image"];
   if (resizes) rule["resize"] = {{"fit", "crop"}};
   rule["scale"] = 1.0 / 255.0;
   rule["augment"] = {{"shift", std::max<int64_t>(std::min(height, width) / 16, 1)}};
 
-  std::vector<std::string> named;
-  for (const auto& [kind, count] : counts)
-    if (named.size() < 10) named.push_back(fmt::format("{} ({})", quoted(kind), count));
-  draft.notes.push_back(fmt::format("{} files of {} classes: {}{}", files.size(), classes,
-                                    fmt::join(named, ", "), classes > 10 ? ", ..." : ""));
   const auto [low, high] = std::ranges::minmax(sizes.heights);
   const auto [narrow, wide] = std::ranges::minmax(sizes.widths);
   draft.notes.push_back(
@@ -220,15 +127,6 @@ Result<Draft> draft_images(const std::string& folder) {
             : fmt::format("{} images of {} to {} x {} to {} pixels become {} x {}",
                           sizes.colours ? "coloured" : "grey", low, high, narrow, wide, height,
                           width));
-  if (training.contains("class_weight"))
-    draft.notes.push_back(
-        fmt::format("class {} has {} files, class {} has {}: classes weigh alike "
-                    "(\"class_weight\")",
-                    quoted(most->first), most->second, quoted(least->first), least->second));
-  if (!found.validation && !ends_with_all(files, classes, kShare))
-    draft.notes.emplace_back(
-        "the last files by name, which \"validation_split\" holds out, are not of all classes: put "
-        "some of each into a folder \"validation\" beside a folder \"train\"");
   draft.notes.emplace_back(
       "where mirrored images are of the same class, \"flip_horizontal\": true of \"augment\" makes "
       "more of them");

@@ -124,7 +124,7 @@ TEST_F(Images, OtherSizesColoursAndDamageAreToldOrMadeToFit) {
   ASSERT_EQ(gradc("compile " + (scratch_ / "m.json") + " -o " + (scratch_ / "m")).code, 0);
   const Outcome compiled = shell((scratch_ / "m") + " train --data " + (scratch_ / "png"));
   EXPECT_EQ(compiled.code, 1);
-  EXPECT_NE(compiled.output.find("is a folder of images, which this program does not read"),
+  EXPECT_NE(compiled.output.find("is read by the gradc command, not by compiled programs"),
             std::string::npos)
       << compiled.output;
 }

@@ -2,6 +2,7 @@
 // is of, and a forecast of real data that is better than last week's value.
 #include "runtime/array.h"
 #include "tests/unit/driver/command.h"
+#include "tests/unit/driver/page.h"
 
 #include <gtest/gtest.h>
 
@@ -96,13 +97,7 @@ TEST_F(Series, WhatDoesNotFitIsSaid) {
 }
 
 TEST(SeriesOfRiders, AForecastOfTomorrowIsBetterThanLastWeeksValue) {
-  std::string file;
-  const char* given = std::getenv("GRADC_DATA");
-  for (const std::string& folder : {std::string(given != nullptr ? given : ""),
-                                    source("../shared/data"), source("../../shared/data")}) {
-    if (file.empty() && std::filesystem::exists(folder + "/timeseries/cta_daily_ridership.csv"))
-      file = folder + "/timeseries/cta_daily_ridership.csv";
-  }
+  const std::string file = shared_data("timeseries/cta_daily_ridership.csv");
   if (file.empty()) GTEST_SKIP() << "no data: GRADC_DATA names the folder";
   // Up to February 2020, as on the page.
   const Scratch scratch;

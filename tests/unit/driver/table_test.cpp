@@ -1,6 +1,7 @@
 // Tables through the command: `gradc new table`, columns and parts; and the real tables of
 // docs/data.md, by the commands that stand there.
 #include "tests/unit/driver/command.h"
+#include "tests/unit/driver/page.h"
 
 #include <gtest/gtest.h>
 
@@ -138,29 +139,8 @@ TEST(NewTable, SaysWhatItCannotTell) {
 
 /// The folder of the tables that docs/data.md is about; empty where they are not.
 std::string tables() {
-  const char* given = std::getenv("GRADC_DATA");
-  for (const std::string& folder : {std::string(given != nullptr ? given : ""),
-                                    source("../shared/data"), source("../../shared/data")}) {
-    if (!folder.empty() && std::filesystem::exists(folder + "/tabular/california_housing.csv"))
-      return std::filesystem::canonical(folder + "/tabular").string();
-  }
-  return "";
-}
-
-/// The lines of the page's section that are commands.
-std::vector<std::string> commands(const std::string& section) {
-  const std::string page = read_file(source("docs/data.md"));
-  const size_t begin = page.find("## " + section + "\n");
-  const std::string text = page.substr(begin, page.find("\n## ", begin) - begin);
-  std::vector<std::string> lines;
-  for (size_t at = text.find("```sh\n"); at != std::string::npos; at = text.find("```sh\n", at)) {
-    at += 6;
-    std::stringstream block(text.substr(at, text.find("```", at) - at));
-    for (std::string line; std::getline(block, line);)
-      lines.push_back(line);
-    at = text.find("```", at) + 3;
-  }
-  return lines;
+  const std::string file = shared_data("tabular/california_housing.csv");
+  return file.empty() ? "" : std::filesystem::path(file).parent_path().string();
 }
 
 class RealTables : public ::testing::Test {
@@ -193,7 +173,7 @@ TEST_F(RealTables, EveryCommandOfThePageReachesItsScore) {
                              {"iris.json", "accuracy", 0.95},
                              {"diabetes.json", "r2_score", 0.4}};
   size_t reached = 0;
-  for (const std::string& line : commands("My table")) {
+  for (const std::string& line : page_commands("My table")) {
     std::vector<std::string> runs = {line};
     const size_t fold = line.find("fold=1/5");
     for (char k = '2'; k <= '5' && fold != std::string::npos; ++k) {

@@ -2,7 +2,7 @@
 #include "runtime/model_abi.h"
 #include "tests/support/png_file.h"
 
-#include "exchange/images/image.h"
+#include "exchange/media/images/image.h"
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -189,7 +189,7 @@ Image image_of(int64_t height, int64_t width, Bytes pixels) {
 
 TEST(Resize, BilinearIsWhatItsFormulaSays) {
   // Twice as wide: between centres, a quarter and three quarters.
-  rt::ImageForm form{.height = 1, .width = 4};
+  ImageForm form{.height = 1, .width = 4};
   EXPECT_EQ(resized(image_of(1, 2, {0, 200}), form).pixels, (Bytes{0, 50, 150, 200}));
   // Half as wide: a triangle of 2 pixels to each side, 1 3 3 1 / 8, at borders 3 3 1 / 7.
   form.width = 2;
@@ -203,7 +203,7 @@ TEST(Resize, BilinearIsWhatItsFormulaSays) {
 }
 
 TEST(Resize, CropsAndPadsKeepTheShape) {
-  rt::ImageForm form{.height = 2, .width = 2, .fit = GRADC_RT_RESIZE_CROP};
+  ImageForm form{.height = 2, .width = 2, .fit = GRADC_RT_RESIZE_CROP};
   EXPECT_EQ(resized(image_of(2, 4, {9, 1, 2, 9, 9, 3, 4, 9}), form).pixels, (Bytes{1, 2, 3, 4}));
   form = {.height = 4, .width = 4, .fit = GRADC_RT_RESIZE_PAD};
   EXPECT_EQ(resized(image_of(2, 4, {1, 2, 3, 4, 5, 6, 7, 8}), form).pixels,

@@ -1,6 +1,6 @@
 // JPEG by libjpeg-turbo. Its errors jump: nothing with a destructor is made between a mark and its
 // jumps.
-#include "exchange/images/image.h"
+#include "exchange/media/images/image.h"
 
 #include <csetjmp>
 #include <cstdio>

@@ -1,5 +1,5 @@
 // PNG by libpng. Its errors jump: nothing with a destructor is made between a mark and its jumps.
-#include "exchange/images/image.h"
+#include "exchange/media/images/image.h"
 
 #include <csetjmp>
 #include <cstring>

@@ -2,13 +2,22 @@
 // are checked before memory is taken for them.
 #pragma once
 
-#include "runtime/image_folder.h"
+#include "runtime/array.h"
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace gradc::exchange {
+
+/// What is made of each file.
+struct ImageForm {
+  int64_t height = 0;
+  int64_t width = 0;
+  int64_t channels = 1;  ///< 1 grey, 3 colours, 4 with what is transparent
+  int64_t fit = 0;       ///< gradc_rt_resize_fit
+  int64_t filter = 0;    ///< gradc_rt_resize_filter
+};
 
 /// Rows of pixels, each of so many bytes: 1 grey, 3 red, green, blue, 4 with opacity behind.
 struct Image {
@@ -32,12 +41,13 @@ std::string decode_jpeg(const std::vector<uint8_t>& file, int64_t channels, Imag
 
 /// The image in another size. Bilinear weights reach as far as the step between pixels is where the
 /// image becomes smaller, so that every pixel counts (antialiasing, as PIL and PyTorch have it).
-Image resized(const Image& image, const rt::ImageForm& form);
+Image resized(const Image& image, const ImageForm& form);
 
 /// "" when the size is one that is read.
 std::string size_problem(int64_t height, int64_t width);
 
-/// The reader of all of them.
-const rt::ImageReader* image_reader();
+/// u8 [paths, height, width(, channels)] of all files, as the input and its rule want them: without
+/// "resize" all have the size of the first. Damaged files are told together, by their names.
+rt::Status read_images(const gradc_rt_tensor& input, rt::Span<const rt::Str> paths, rt::Array* out);
 
 }  // namespace gradc::exchange

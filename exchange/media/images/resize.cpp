@@ -1,6 +1,6 @@
 #include "runtime/model_abi.h"
 
-#include "exchange/images/image.h"
+#include "exchange/media/images/image.h"
 
 #include <algorithm>
 #include <cmath>
@@ -79,7 +79,7 @@ Image scaled(const Image& image, double top, double left, double rows, double co
   return out;
 }
 
-Image padded(const Image& image, const rt::ImageForm& form, bool nearest) {
+Image padded(const Image& image, const ImageForm& form, bool nearest) {
   const double factor =
       std::min(static_cast<double>(form.height) / static_cast<double>(image.height),
                static_cast<double>(form.width) / static_cast<double>(image.width));
@@ -104,7 +104,7 @@ Image padded(const Image& image, const rt::ImageForm& form, bool nearest) {
 
 }  // namespace
 
-Image resized(const Image& image, const rt::ImageForm& form) {
+Image resized(const Image& image, const ImageForm& form) {
   if (image.height == form.height && image.width == form.width) return image;
   const bool nearest = form.filter == GRADC_RT_RESIZE_NEAREST;
   if (form.fit == GRADC_RT_RESIZE_PAD) return padded(image, form, nearest);
