@@ -250,11 +250,46 @@ TEST(ClassParts, HaveTheirShareOfEveryClass) {
   }
 }
 
+// By a column, and by tables of their own, whose columns stand in another order.
+TEST(NamedParts, MeanWhatTheTableMeans) {
+  FakeModelOptions options;
+  options.classes = true;
+  FakeModel model(options);
+  model.target_data().classes = 2;
+  const TempDir dir;
+  write_bytes(dir.file("d.csv"),
+              "a,b,c,part,y\n1,2,3,train,no\n4,5,6,val,yes\n7,8,9,training,yes\n1,1,1,test,no\n");
+  write_bytes(dir.file("t.csv"), "y,part,c,b,a\nyes,train,3,2,1\nno,train,6,5,4\n");
+  const auto load = [&](const std::string& how, DataSet* set) {
+    DataSource source;
+    source.spec = Str((dir.file("d.csv") + ":target=y" + how).c_str());
+    return load_dataset(model.get(), source, TargetNeed::kRequired, set);
+  };
+  DataSet by_column;
+  Status status = load(":part=part", &by_column);
+  ASSERT_TRUE(status.ok()) << status.text.c_str();
+  EXPECT_EQ(values_of(by_column.train.arrays[0]), (Values{1, 2, 3, 7, 8, 9}));
+  EXPECT_EQ(values_of(by_column.validation.arrays[0]), (Values{4, 5, 6}));
+  EXPECT_EQ(values_of(by_column.test.arrays[1]), (Values{0}));
+  DataSet by_table;
+  status = load(":drop=part:test=" + dir.file("t.csv"), &by_table);
+  ASSERT_TRUE(status.ok()) << status.text.c_str();
+  EXPECT_EQ(by_table.train.rows, 4);
+  EXPECT_FALSE(by_table.validation.present);
+  EXPECT_EQ(values_of(by_table.test.arrays[0]), (Values{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(values_of(by_table.test.arrays[1]), (Values{1, 0}));
+  DataSet none;
+  EXPECT_NE(std::string(load(":part=y", &none).text.c_str()).find("part="), std::string::npos);
+  EXPECT_NE(std::string(load(":part=part:test=0.5", &none).text.c_str()).find("and so do"),
+            std::string::npos);
+}
+
 TEST_F(Parts, WrongOptionsAreRefused) {
   const auto refused = [&](const char* how) {
     return std::string(load(table(10), std::string(":target=y") + how).text.c_str());
   };
-  expect_part(refused(":test=1"), "a fraction between 0 and 1 was expected");
+  expect_part(refused(":test=1"),
+              "a fraction between 0 and 1, or a table (.csv, .tsv), was expected");
   expect_part(refused(":fold=0/5"), "K/N was expected");
   expect_part(refused(":fold=6/5"), "K/N was expected");
   expect_part(refused(":fold=1/5:test=0.1"), "both say which rows are the test part");
