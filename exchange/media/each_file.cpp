@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <mutex>
 #include <new>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -40,8 +41,12 @@ rt::Status each_file(rt::Span<const rt::Str> paths,
   const size_t threads = std::clamp<size_t>(std::thread::hardware_concurrency(), 1,
                                             std::clamp<size_t>(paths.size(), 1, kMostThreads));
   std::vector<std::thread> others;
-  for (size_t t = 1; t < threads; ++t)
-    others.emplace_back(run);
+  others.reserve(threads);
+  try {
+    for (size_t t = 1; t < threads; ++t)
+      others.emplace_back(run);
+  } catch (const std::system_error&) {  // those that there are do it
+  }
   run();
   for (std::thread& thread : others)
     thread.join();
