@@ -59,7 +59,8 @@ class OnnxWriter {
       if (input.kind == InputKind::kInput) {
         GRADC_TRY(std::string name, put_input(twin, input, out, batch));
         names.emplace_back(input.value, std::move(name));
-      } else {
+      } else if (!twin.first.value(input.value).uses.empty() ||
+                 twin.first.is_output(input.value)) {  // counts of data are for training alone
         GRADC_TRY(std::string name, put_weights(twin.first, input, out));
         names.emplace_back(input.value, std::move(name));
       }

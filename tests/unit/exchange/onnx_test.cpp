@@ -136,6 +136,19 @@ TEST(Onnx, AFileSaysItsVersionsItsOpsAndItsWeights) {
   EXPECT_EQ(constants["y/bias"], size_t{4 * 4});
 }
 
+TEST(Onnx, NoWeightIsThereThatNothingReads) {
+  Onnx onnx;
+  write_and_read(R"({"inputs": [{"name": "x", "shape": [3]}],
+    "layers": [{"type": "normalization", "name": "f"}]})",
+                 onnx);
+  std::map<std::string, int> constants;
+  for (const std::string& tensor : all_of(onnx.graph, 5))
+    ++constants[one_of(tensor, 8)];
+  EXPECT_EQ(constants.count("f/mean"), 1U);
+  EXPECT_EQ(constants.count("f/variance"), 1U);
+  EXPECT_EQ(constants.count("f/count"), 0U);
+}
+
 /// The first extent of an input's or output's shape: a name, or a number.
 std::string batch_of(const std::string& value) {
   const std::string shape = one_of(one_of(one_of(value, 2), 1), 2);
