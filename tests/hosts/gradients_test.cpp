@@ -90,6 +90,7 @@ const char* const kOptimizers[] = {
     R"("adafactor")",
     R"({"type": "ftrl", "l1_regularization_strength": 0.001, "l2_regularization_strength": 0.01})",
     R"("lamb")",
+    R"("muon")",
     R"({"type": "adam", "global_clipnorm": 0.1, "learning_rate": {"type": "cosine_decay",
         "initial_learning_rate": 0.01, "decay_steps": 7}})"};
 
