@@ -120,8 +120,10 @@ void sort_by_name(Part* part) {
     names.push_back(rt::base_name(path.c_str()));
   std::vector<size_t> order(names.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return names[a] < names[b]; });
+  // (std::stable_sort calls what libstdc++ 12 itself marks as deprecated.)
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return names[a] < names[b] || (!(names[b] < names[a]) && a < b);
+  });
   Vec<Str> paths;
   std::vector<size_t> kinds;
   for (const size_t i : order) {
