@@ -214,7 +214,7 @@ size_t address_space() {
 TEST(Hosts, WhatTheSystemRefusesIsAStatus) {
   const std::string text = model_with(R"("adam")");
   int refused = 0;
-  for (const size_t more : {0, 1, 2, 4, 8, 16, 32, 64, 128}) {
+  for (const size_t more : {0U, 1U, 2U, 4U, 8U, 16U, 32U, 64U, 128U}) {
     for (const int threads : {1, 64}) {
       const int code = in_child([&] {
         const rlim_t limit = address_space() + more * 1048576;
