@@ -90,25 +90,6 @@ std::string dotted(std::string name) {
   return name;
 }
 
-/// The flattened image before a layer, empty for none; nothing, and a problem, where PyTorch cannot
-/// have the layer or the order of its elements cannot be told.
-std::optional<Ints> image_before(const Model& model, size_t index,
-                                 std::vector<Diagnostic>& problems, const std::string& path) {
-  const Layer& layer = model.layers[index];
-  const auto refuse = [&](std::string_view why) {
-    problems.push_back(
-        make_error(DiagKind::kInvalidData, {.file = path}, "layer \"{}\" {}", layer.name, why));
-    return std::nullopt;
-  };
-  if (const std::string why = torch_refusal(layer); !why.empty()) return refuse(why);
-  Flattened before = flattened_before(model, index);
-  if (before.unclear)
-    return refuse(
-        "stands behind a flattened image in a way in which the order of PyTorch's elements cannot "
-        "be told");
-  return std::move(before.image);
-}
-
 /// More of a parameter: behind what there is, or added to it.
 void append(rt::Array& all, const rt::Array& part, bool sums) {
   if (!sums || all.data.size() == 0) {
@@ -121,15 +102,63 @@ void append(rt::Array& all, const rt::Array& part, bool sums) {
                       rt::load_f64(part.data.data(), part.dtype, i));
 }
 
-class TorchAssignment {
- public:
-  TorchAssignment(const Model& model, const std::string& path, rt::SafetensorsFile& file,
-                  std::vector<std::string>* report)
-      : model_(model), path_(path), modules_(modules_of(file)), report_(report) {
+/// What both ways say of a file's weights: every problem, told at once.
+class TorchNames {
+ protected:
+  TorchNames(const Model& model, const std::string& path) : model_(model), path_(path) {
     for (size_t i = 0; i < model.layers.size(); ++i) {
       if (!model.layers[i].parameters.empty()) layers_.push_back(i);
     }
   }
+
+  template <class... Args>
+  void problem(fmt::format_string<Args...> format, Args&&... args) {
+    problems_.push_back(make_error(DiagKind::kInvalidData, {.file = path_}, "{}",
+                                   fmt::format(format, std::forward<Args>(args)...)));
+  }
+
+  /// Layers that a map names and the model lacks.
+  void report_unknown(const ModuleMap& map) {
+    for (const auto& [name, module] : map) {
+      const bool known =
+          std::any_of(layers_.begin(), layers_.end(),
+                      [&wanted = name, this](size_t i) { return model_.layers[i].name == wanted; });
+      if (!known)
+        problem("the map names \"{}\", which is no layer with parameters", printable(name, 80));
+    }
+  }
+
+  /// The flattened image before a layer, empty for none; nothing, and a problem, where PyTorch
+  /// cannot have the layer or the order of its elements cannot be told.
+  std::optional<Ints> image_before(size_t index) {
+    const Layer& layer = model_.layers[index];
+    Flattened before = flattened_before(model_, index);
+    std::string why = torch_refusal(layer);
+    if (why.empty() && before.unclear)
+      why =
+          "stands behind a flattened image in a way in which the order of PyTorch's elements "
+          "cannot be told";
+    if (why.empty()) return std::move(before.image);
+    problem("layer \"{}\" {}", layer.name, why);
+    return std::nullopt;
+  }
+
+  Status status() {
+    if (!problems_.empty()) return Failure(std::move(problems_));
+    return Ok{};
+  }
+
+  const Model& model_;
+  const std::string& path_;
+  std::vector<size_t> layers_;  ///< with parameters
+  std::vector<Diagnostic> problems_;
+};
+
+class TorchAssignment : TorchNames {
+ public:
+  TorchAssignment(const Model& model, const std::string& path, rt::SafetensorsFile& file,
+                  std::vector<std::string>* report)
+      : TorchNames(model, path), modules_(modules_of(file)), report_(report) {}
 
   Status run(const ModuleMap& given, rt::SafetensorsFile* out) {
     const ModuleMap map = given.empty() ? by_name() : given;
@@ -139,18 +168,12 @@ class TorchAssignment {
       const Module* module = map.empty() ? &modules_[i] : find(map, layer.name);
       if (module != nullptr) take(layers_[i], *module, out);
     }
-    report_unused(map);
-    if (!problems_.empty()) return Failure(std::move(problems_));
-    return Ok{};
+    report_unknown(map);
+    report_unused();
+    return status();
   }
 
  private:
-  template <class... Args>
-  void problem(fmt::format_string<Args...> format, Args&&... args) {
-    problems_.push_back(make_error(DiagKind::kInvalidData, {.file = path_}, "{}",
-                                   fmt::format(format, std::forward<Args>(args)...)));
-  }
-
   /// The modules that are called as the layers are, if all are; else empty.
   ModuleMap by_name() const {
     ModuleMap map;
@@ -165,15 +188,8 @@ class TorchAssignment {
     return map;
   }
 
-  /// Layers of the map that the model lacks, and tensors that nothing took.
-  void report_unused(const ModuleMap& map) {
-    for (const auto& [name, module] : map) {
-      const bool known =
-          std::any_of(layers_.begin(), layers_.end(),
-                      [&wanted = name, this](size_t i) { return model_.layers[i].name == wanted; });
-      if (!known)
-        problem("the map names \"{}\", which is no layer with parameters", printable(name, 80));
-    }
+  /// Tensors that nothing took.
+  void report_unused() {
     if (!problems_.empty()) return;  // what was not taken may follow from them
     for (const Module& module : modules_) {
       for (const auto& [end, array] : module.tensors) {
@@ -214,7 +230,7 @@ class TorchAssignment {
 
   void take(size_t index, const Module& module, rt::SafetensorsFile* out) {
     const Layer& layer = model_.layers[index];
-    const std::optional<Ints> image = image_before(model_, index, problems_, path_);
+    const std::optional<Ints> image = image_before(index);
     if (!image) return;
     for (const ParameterSpec& spec : layer.parameters) {
       if (!spec.carried) take(layer, spec, torch_layout(layer, spec, *image), module, out);
@@ -256,27 +272,22 @@ class TorchAssignment {
     out->arrays.push(std::move(all));
   }
 
-  const Model& model_;
-  const std::string& path_;
   std::vector<Module> modules_;
   std::vector<std::string>* report_;
-  std::vector<size_t> layers_;
   std::set<const rt::Array*> used_;
-  std::vector<Diagnostic> problems_;
 };
 
 /// The tensors of modules, made of parameters.
-class TorchExport {
+class TorchExport : TorchNames {
  public:
   TorchExport(const Model& model, const std::string& path, const rt::SafetensorsFile& file,
               const ModuleMap& map, rt::SafetensorsFile* out, std::vector<std::string>* report)
-      : model_(model), path_(path), file_(file), map_(map), out_(*out), report_(*report) {}
+      : TorchNames(model, path), file_(file), map_(map), out_(*out), report_(*report) {}
 
   Status run() {
     std::map<std::string, std::string> layer_of;  // by module
-    for (size_t i = 0; i < model_.layers.size(); ++i) {
+    for (const size_t i : layers_) {
       const Layer& layer = model_.layers[i];
-      if (layer.parameters.empty()) continue;
       const std::string module = module_of(layer);
       const auto [other, is_new] = layer_of.emplace(module, layer.name);
       if (!is_new) {
@@ -284,30 +295,17 @@ class TorchExport {
                 printable(module, 80));
         continue;
       }
-      const std::optional<Ints> image = image_before(model_, i, problems_, path_);
+      const std::optional<Ints> image = image_before(i);
       if (!image) continue;
       for (const ParameterSpec& spec : layer.parameters) {
         if (!spec.carried) put(layer, spec, torch_layout(layer, spec, *image), module);
       }
     }
-    for (const auto& [name, module] : map_) {
-      const bool known =
-          std::any_of(layer_of.begin(), layer_of.end(),
-                      [&, &wanted = name](const auto& one) { return one.second == wanted; });
-      if (!known)
-        problem("the map names \"{}\", which is no layer with parameters", printable(name, 80));
-    }
-    if (!problems_.empty()) return Failure(std::move(problems_));
-    return Ok{};
+    report_unknown(map_);
+    return status();
   }
 
  private:
-  template <class... Args>
-  void problem(fmt::format_string<Args...> format, Args&&... args) {
-    problems_.push_back(make_error(DiagKind::kInvalidData, {.file = path_}, "{}",
-                                   fmt::format(format, std::forward<Args>(args)...)));
-  }
-
   std::string module_of(const Layer& layer) {
     if (map_.empty()) return dotted(layer.name);
     const auto entry = map_.find(layer.name);
@@ -351,13 +349,10 @@ class TorchExport {
     return out_.arrays[out_.arrays.size() - 1];
   }
 
-  const Model& model_;
-  const std::string& path_;
   const rt::SafetensorsFile& file_;
   const ModuleMap& map_;
   rt::SafetensorsFile& out_;
   std::vector<std::string>& report_;
-  std::vector<Diagnostic> problems_;
 };
 
 }  // namespace
