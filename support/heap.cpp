@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <utility>
 #if defined(__GLIBC__)
 #include <malloc.h>
 #endif
@@ -32,9 +33,16 @@ constexpr size_t kFine = 16, kMiddle = 12, kCoarse = 16;
 constexpr size_t kNumClasses = kFine + kMiddle + kCoarse;
 constexpr size_t kLargestClass = kPieceBytes;
 
+/// By sixteenths of a size, rounded up.
+constexpr std::array<uint8_t, 1024 / 16 + 1> kClassOfSmall = [] {
+  std::array<uint8_t, 1024 / 16 + 1> classes{};
+  for (size_t i = 1; i < classes.size(); ++i)
+    classes[i] = static_cast<uint8_t>(i <= kFine ? i - 1 : kFine + (i - kFine - 1) / 4);
+  return classes;
+}();
+
 constexpr size_t class_of(size_t bytes) {
-  if (bytes <= 256) return bytes == 0 ? 0 : (bytes - 1) / 16;
-  if (bytes <= 1024) return kFine + (bytes - 257) / 64;
+  if (bytes <= 1024) return kClassOfSmall[(bytes + 15) / 16];
   const auto power = static_cast<size_t>(std::bit_width(bytes - 1)) - 1;  // 2^power < bytes
   return kFine + kMiddle + (power - 10) * 4 + ((bytes - 1) >> (power - 2)) - 4;
 }
@@ -324,6 +332,14 @@ class Shared {
 
 constinit Shared shared;
 
+/// Free objects of a class that a thread keeps at most; as many again go back at once.
+constexpr std::array<uint32_t, kNumClasses> kMostKept = [] {
+  std::array<uint32_t, kNumClasses> most{};
+  for (size_t i = 0; i < kNumClasses; ++i)
+    most[i] = 2 * batch_of(i);
+  return most;
+}();
+
 /// What a thread has of each class.
 struct Cache {
   struct List {
@@ -334,13 +350,16 @@ struct Cache {
   bool ended = false;  ///< the thread's own objects are gone: keep nothing
 };
 
+/// As the count of a list without objects, once the thread has ended: more than any list may have.
+constexpr uint32_t kEnded = UINT32_MAX / 2;
+
 constinit thread_local Cache cache;
 
 void flush() {
   const Lock lock;
   for (Cache::List& list : cache.lists) {
     shared.put(list.objects);
-    list = {};
+    list = {nullptr, cache.ended ? kEnded : 0};
   }
 }
 
@@ -355,7 +374,7 @@ struct AtEnd {
 
 thread_local AtEnd at_end;
 
-void* refill(size_t size_class) {
+[[gnu::noinline, gnu::cold]] void* refill(size_t size_class) {
   Cache::List& list = cache.lists[size_class];
   if (!cache.ended) at_end.watched = true;
   const Lock lock;
@@ -363,34 +382,38 @@ void* refill(size_t size_class) {
   uint32_t taken = 0;
   Object* objects = shared.take(size_class, cache.ended ? 1 : batch_of(size_class), taken);
   if (objects == nullptr) return std::malloc(bytes_of(size_class));
-  list.objects = objects->next;
-  list.count = taken - 1;
+  list = {objects->next, cache.ended ? kEnded : taken - 1};
   return objects;
 }
 
-void spill(Cache::List& list, uint32_t keep) {
-  Object* last = list.objects;
-  for (uint32_t i = 1; i < keep; ++i)
-    last = last->next;
-  Object* rest = keep > 0 ? last->next : list.objects;
-  if (keep > 0) last->next = nullptr;
-  if (keep == 0) list.objects = nullptr;
-  list.count = keep;
+/// Gives back what a list has too much: half of it, or all where the thread has ended.
+[[gnu::noinline, gnu::cold]] void spill(size_t size_class) {
+  Cache::List& list = cache.lists[size_class];
+  Object* rest = list.objects;
+  if (cache.ended) {
+    list = {nullptr, kEnded};
+  } else {
+    list.count = batch_of(size_class);
+    Object* last = list.objects;
+    for (uint32_t i = 1; i < list.count; ++i)
+      last = last->next;
+    rest = std::exchange(last->next, nullptr);
+  }
   const Lock lock;
   shared.put(rest);
 }
 
 /// An object that was given back, for the thread's next one of its class.
-void keep(void* memory, size_t size_class) {
+inline void keep(void* memory, size_t size_class) {
   Cache::List& list = cache.lists[size_class];
   auto* object = static_cast<Object*>(memory);
   object->next = list.objects;
   list.objects = object;
-  if (++list.count >= 2 * batch_of(size_class) || cache.ended)
-    spill(list, cache.ended ? 0 : batch_of(size_class));
+  if (++list.count >= kMostKept[size_class]) [[unlikely]]
+    spill(size_class);
 }
 
-void* allocate_large(size_t bytes, size_t alignment) {
+[[gnu::noinline, gnu::cold]] void* allocate_large(size_t bytes, size_t alignment) {
   if (alignment <= kPieceBytes && bytes <= kNumPieces * kPieceBytes) {
     const Lock lock;
     if (shared.begin()) {
@@ -402,14 +425,25 @@ void* allocate_large(size_t bytes, size_t alignment) {
   return std::aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment);
 }
 
+/// Of memory whose class is not known, or that is in none.
+[[gnu::noinline]] void deallocate_any(void* memory) {
+  if (!shared.holds(memory)) return std::free(memory);
+  Piece& run = shared.run_of(memory);
+  if (run.use == Use::kClass) return keep(memory, run.size_class);
+  const Lock lock;
+  shared.free_run(run);
+}
+
 }  // namespace
 
 void* allocate(size_t bytes) {
-  if (bytes > kLargestClass) return allocate_large(bytes, kAlignment);
+  if (bytes > kLargestClass) [[unlikely]]
+    return allocate_large(bytes, kAlignment);
   const size_t size_class = class_of(bytes);
   Cache::List& list = cache.lists[size_class];
   Object* object = list.objects;
-  if (object == nullptr) return refill(size_class);
+  if (object == nullptr) [[unlikely]]
+    return refill(size_class);
   list.objects = object->next;
   --list.count;
   return object;
@@ -427,16 +461,12 @@ void* allocate(size_t bytes, size_t alignment) {
 }
 
 void deallocate(void* memory) {
-  if (memory == nullptr) return;
-  if (!shared.holds(memory)) return std::free(memory);
-  Piece& run = shared.run_of(memory);
-  if (run.use == Use::kClass) return keep(memory, run.size_class);
-  const Lock lock;
-  shared.free_run(run);
+  if (memory != nullptr) deallocate_any(memory);
 }
 
 void deallocate(void* memory, size_t bytes) {
-  if (bytes > kLargestClass || !shared.holds(memory)) return deallocate(memory);
+  if (bytes > kLargestClass || !shared.holds(memory)) [[unlikely]]
+    return deallocate(memory);
   keep(memory, class_of(bytes));
 }
 
