@@ -79,7 +79,7 @@ std::optional<KernelForm> FormFinder::find(std::span<const NodeId> nodes,
   reason_ = {};
   KernelForm form;
   if (outputs.empty()) {
-    no("nothing is stored");
+    no(kNothingStored);
     return std::nullopt;
   }
   if (!find_anchor(nodes, form)) return std::nullopt;
@@ -163,8 +163,8 @@ bool FormFinder::find_anchor(std::span<const NodeId> nodes, KernelForm& form) {
     form.anchor = lookup;
     anchors = 1;
   }
-  if (anchors > 1) return no("two contractions or the like");
-  if (anchors == 1 && reduction.valid()) return no("a contraction and a reduction");
+  if (anchors > 1) return no(kTwoAnchors);
+  if (anchors == 1 && reduction.valid()) return no(kAnchorAndReduction);
   if (anchors == 1) {
     const Shape& result = graph_.type(graph_.node(form.anchor).results[0]).shape;
     form.set_shapes(result, result);
@@ -223,7 +223,7 @@ bool FormFinder::classify_reduction(NodeId id, const KernelForm& form) {
   const ValueId operand = node.operands[0];
   if (graph_.type(operand).shape != form.space() ||
       node.attrs.as<AxesAttrs>().axes != graph_.node(form.anchor).attrs.as<AxesAttrs>().axes) {
-    return no("reductions over different axes");
+    return no(kOtherReductions);
   }
   if (form.kind == KernelKind::kRow) {
     if (point_class(operand) == PointClass::kPerRow) return no("a row value reduced");
@@ -267,7 +267,7 @@ bool FormFinder::check_output(ValueId value, const KernelForm& form,
   }
   if (type.shape == form.full()) return true;
   if (form.kind == KernelKind::kRow && type.shape == form.per_row()) return true;
-  return no("outputs of different shapes");
+  return no(kOtherShapes);
 }
 
 }  // namespace gradc

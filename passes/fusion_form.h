@@ -75,6 +75,11 @@ class FormFinder {
   /// they cannot be one kernel, see reason().
   std::optional<KernelForm> find(std::span<const NodeId> nodes, std::span<const ValueId> outputs);
   std::string_view reason() const { return reason_; }
+  static constexpr std::string_view kTwoAnchors = "two contractions or the like";
+  static constexpr std::string_view kAnchorAndReduction = "a contraction and a reduction";
+  static constexpr std::string_view kOtherReductions = "reductions over different axes";
+  static constexpr std::string_view kOtherShapes = "outputs of different shapes";
+  static constexpr std::string_view kNothingStored = "nothing is stored";
   /// Another reason, of whoever asked.
   bool no(std::string_view why) {
     reason_ = why;

@@ -112,6 +112,12 @@ class FusionGroups : private GroupEdges {
     refusal_ = refusal;
     return std::nullopt;
   }
+  std::nullopt_t refuse_form(std::string_view why) {
+    forms_.no(why);
+    return refuse(Refusal::kForm);
+  }
+  std::string_view forms_clash(const FusionGroup& p, const FusionGroup& c) const;
+  bool outputs_clash(uint32_t first, const FusionGroup& c, const FusionGroup& both) const;
   FusionRemark remark(uint32_t first, uint32_t second);
   bool crosses_into_later_phase(const FusionGroup& p, const FusionGroup& c,
                                 const FusionGroup& both);

@@ -212,6 +212,40 @@ bool FusionGroups::unite_nodes(const FusionGroup& p, const FusionGroup& c, Fusio
   return true;
 }
 
+/// What rules out one kernel of two groups whatever the union's nodes are, from their forms alone.
+std::string_view FusionGroups::forms_clash(const FusionGroup& p, const FusionGroup& c) const {
+  const bool p_anchored = is_anchored(p);
+  const bool c_anchored = is_anchored(c);
+  if (p_anchored && c_anchored) return FormFinder::kTwoAnchors;
+  if ((p_anchored && is_reduction(c)) || (c_anchored && is_reduction(p)))
+    return FormFinder::kAnchorAndReduction;
+  if (is_reduction(p) && is_reduction(c) &&
+      (p.form.kind != c.form.kind || p.form.space() != c.form.space() ||
+       p.form.per_row() != c.form.per_row()))
+    return FormFinder::kOtherReductions;
+  return {};
+}
+
+/// Likewise from what the union stores: values that depend on nothing of an anchor or reduction are
+/// stored at the points of the form, as all of an elementwise kernel's.
+bool FusionGroups::outputs_clash(uint32_t first, const FusionGroup& c,
+                                 const FusionGroup& both) const {
+  const FusionGroup& p = groups_[first];
+  if (p.form.kind != KernelKind::kElementwise) return false;
+  if (c.form.kind != KernelKind::kElementwise && !is_anchored(c) && !is_reduction(c)) return false;
+  const Shape* points = c.form.kind == KernelKind::kElementwise ? nullptr : &c.form.full();
+  for (ValueId output : both.outputs) {
+    const NodeId producer = maker(output);
+    if (graph_.node(producer).op == Op::kConcat) return false;  // may be stored in parts
+    if (points != nullptr && owner(producer) != first) continue;
+    const Shape& shape = graph_.type(output).shape;
+    if (points == nullptr) points = &shape;
+    const bool per_row = c.form.kind == KernelKind::kRow && shape == c.form.per_row();
+    if (shape != *points && !per_row) return true;
+  }
+  return false;
+}
+
 /// What a merge saves, in units of fusion_cost; none where it is not legal or does not pay. Leaves
 /// the union in `both_`. What is cheap to find out comes first.
 std::optional<double> FusionGroups::benefit(uint32_t first, uint32_t second) {
@@ -219,10 +253,11 @@ std::optional<double> FusionGroups::benefit(uint32_t first, uint32_t second) {
   const FusionGroup& c = groups_[second];
   ++pairs_tried_;
   extra_ = 0;
-  unite_values(first, second, both_);
-  if (p.loop || c.loop) return refuse(Refusal::kForm);
+  if (p.loop || c.loop) return refuse_form({});
+  if (const std::string_view clash = forms_clash(p, c); !clash.empty()) return refuse_form(clash);
   const bool anchored = is_anchored(p) || is_anchored(c);
-  if ((is_anchored(p) && is_anchored(c)) || both_.outputs.empty()) return refuse(Refusal::kForm);
+  unite_values(first, second, both_);
+  if (both_.outputs.empty()) return refuse_form(FormFinder::kNothingStored);
   if (both_.inputs.size() + both_.outputs.size() > kMaxKernelOperands)
     return refuse(Refusal::kSize);
   const double saved = p.bytes + c.bytes - both_.bytes;
@@ -230,6 +265,7 @@ std::optional<double> FusionGroups::benefit(uint32_t first, uint32_t second) {
   const bool linked = is_linked(first, second);
   if (!tiny && anchored && !linked) return refuse(Refusal::kUnlinked);
   if (!tiny && saved <= 0) return refuse(Refusal::kCost);
+  if (outputs_clash(first, c, both_)) return refuse_form(FormFinder::kOtherShapes);
   if (!unite_nodes(p, c, both_)) return refuse(Refusal::kSize);
   if (!find_form(both_)) return refuse(Refusal::kForm);
   extra_ = both_.work - p.work - c.work;

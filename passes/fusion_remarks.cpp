@@ -88,14 +88,14 @@ FusionRemark FusionGroups::remark(uint32_t first, uint32_t second) {
   remark.second_result = graph_.value(groups_[second].outputs[0]).name;
   remark.second_location = graph_.location(graph_.node(graph_.def(groups_[second].outputs[0])).loc);
   remark.linked = is_linked(first, second);
+  unite_values(first, second, both_);
+  remark.saved = groups_[first].bytes + groups_[second].bytes - both_.bytes;
   refusal_ = Refusal::kNone;
   const bool pays = benefit(first, second).has_value();
-  remark.saved = groups_[first].bytes + groups_[second].bytes - both_.bytes;
   remark.extra = extra_;
   remark.refusal = refusal_;
   if (remark.refusal == Refusal::kForm) {
-    const bool both_anchored = is_anchored(groups_[first]) && is_anchored(groups_[second]);
-    remark.rule = both_anchored ? "two contractions or the like" : forms_.reason();
+    remark.rule = forms_.reason();
     if (groups_[first].loop || groups_[second].loop)
       remark.rule = "a loop is no kernel, its body is fused on its own";
     if (remark.rule.empty()) remark.rule = "a few very long rows are left to all threads";

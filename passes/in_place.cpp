@@ -17,9 +17,8 @@ namespace {
 /// kernel needs its operand at the points of its own row only, before any of them is written.
 std::vector<char> needed_at_own_point(const Graph& body, bool rows) {
   std::vector<char> own(body.value_capacity(), 1);
-  const std::vector<NodeId> order = body.nodes();
-  for (auto it = order.rbegin(); it != order.rend(); ++it) {
-    const Node& node = body.node(*it);
+  for (NodeId id = body.last_node(); id.valid(); id = body.node(id).prev) {
+    const Node& node = body.node(id);
     if (rows && is_plain_reduction(node)) continue;
     // Rows that are not put stay where they are.
     if (node.op == Op::kPutRows && own[node.results[0].index] != 0) {
@@ -43,57 +42,17 @@ bool is_row_kernel(const Node& node) {
 }
 
 /// A reduction of a row kernel; they are all over the same rows.
-const Node* row_reduction(const Node& node) {
-  if (!is_row_kernel(node)) return nullptr;
-  for (NodeId id : node.body->nodes()) {
-    if (is_plain_reduction(node.body->node(id))) return &node.body->node(id);
+const Node* row_reduction(const Graph& body) {
+  for (NodeId id = body.first_node(); id.valid(); id = body.node(id).next) {
+    if (is_plain_reduction(body.node(id))) return &body.node(id);
   }
   return nullptr;
-}
-
-/// How many points a node writes its results at: those of a row kernel are the elements that it
-/// reduces, and what it gives once per row is written when the row is done.
-int64_t num_points(const Graph& graph, const Node& node) {
-  if (node.results.empty()) return 0;
-  const Node* reduction = row_reduction(node);
-  if (reduction != nullptr) return node.body->type(reduction->operands[0]).num_elements();
-  return graph.type(node.results[0]).num_elements();
 }
 
 /// Rows too short to be written over: the loads of a row would wait for the stores of the one
 /// before it, so that rows follow each other instead of overlapping (a softmax of 32 rows of 10
 /// takes twice as long), and what it saves is small.
-bool has_short_rows(const Node& node) {
-  constexpr int64_t kShortRow = 256;
-  const Node* reduction = row_reduction(node);
-  if (reduction == nullptr) return false;
-  const Graph& body = *node.body;
-  return body.type(reduction->operands[0]).num_elements() <
-         kShortRow * body.type(reduction->results[0]).num_elements();
-}
-
-/// By operand of the node.
-std::vector<char> operands_at_own_point(const Graph& graph, const Node& node) {
-  std::vector<char> result(node.operands.size(), 0);
-  if (node.op == Op::kKernel) {
-    const std::vector<char> own = needed_at_own_point(*node.body, is_row_kernel(node));
-    for (size_t i = 0; i < result.size(); ++i)
-      result[i] = own[node.body->inputs()[i].value.index];
-  } else if (def(node.op).lowering == Lowering::kScalar) {
-    result.assign(result.size(), 1);
-  }
-  // The same value may be two operands: both must be.
-  for (size_t i = 0; i < result.size(); ++i) {
-    for (size_t j = 0; j < result.size(); ++j) {
-      if (node.operands[i] == node.operands[j] && result[j] == 0) result[i] = 0;
-    }
-  }
-  const int64_t points = num_points(graph, node);
-  for (size_t i = 0; i < result.size(); ++i) {
-    if (graph.type(node.operands[i]).num_elements() != points) result[i] = 0;
-  }
-  return result;
-}
+constexpr int64_t kShortRow = 256;
 
 }  // namespace
 
@@ -101,19 +60,52 @@ int64_t arena_bytes(const TensorType& type) {
   return (type.bytes() + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
 }
 
-bool reads_only_at_own_point(const Graph& graph, NodeId id, ValueId value) {
-  const Node& node = graph.node(id);
-  std::vector<char> own;
-  for (size_t i = 0; i < node.operands.size(); ++i) {
-    if (node.operands[i] != value) continue;
-    if (own.empty()) own = operands_at_own_point(graph, node);
-    if (own[i] == 0) return false;
+const PointReads::OfBody& PointReads::of_body(const Node& kernel) {
+  const auto [it, inserted] = of_body_.try_emplace(kernel.body.get());
+  OfBody& found = it->second;
+  if (!inserted) return found;
+  const Graph& body = *kernel.body;
+  const bool rows = is_row_kernel(kernel);
+  const std::vector<char> own = needed_at_own_point(body, rows);
+  for (const GraphInput& input : body.inputs())
+    found.own.push_back(own[input.value.index]);
+  if (const Node* reduction = rows ? row_reduction(body) : nullptr; reduction != nullptr) {
+    found.points = body.type(reduction->operands[0]).num_elements();
+    found.short_rows = found.points < kShortRow * body.type(reduction->results[0]).num_elements();
+  }
+  return found;
+}
+
+/// How many points a node writes its results at: those of a row kernel are the elements that it
+/// reduces, and what it gives once per row is written when the row is done.
+int64_t PointReads::num_points(const Node& node) {
+  if (node.results.empty()) return 0;
+  const int64_t of_rows = node.op == Op::kKernel ? of_body(node).points : 0;
+  return of_rows > 0 ? of_rows : graph_.type(node.results[0]).num_elements();
+}
+
+/// Whether an operand is read at the node's own point and has as many elements as there are points.
+bool PointReads::is_own(const Node& node, size_t operand) {
+  if (graph_.type(node.operands[operand]).num_elements() != num_points(node)) return false;
+  if (node.op != Op::kKernel) return def(node.op).lowering == Lowering::kScalar;
+  const std::vector<char>& own = of_body(node).own;
+  // The same value may be two operands: both must be.
+  for (size_t i = 0; i < own.size(); ++i) {
+    if (own[i] == 0 && node.operands[i] == node.operands[operand]) return false;
   }
   return true;
 }
 
-std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, NodeId id) {
-  const Node& node = graph.node(id);
+bool PointReads::only_at_own_point(NodeId id, ValueId value) {
+  const Node& node = graph_.node(id);
+  for (size_t i = 0; i < node.operands.size(); ++i) {
+    if (node.operands[i] == value) return is_own(node, i);
+  }
+  return true;
+}
+
+std::vector<std::vector<ValueId>> PointReads::overwritable(NodeId id) {
+  const Node& node = graph_.node(id);
   std::vector<std::vector<ValueId>> result(node.results.size());
   if (node.op == Op::kScan) {
     for (size_t i = 0; i < static_cast<size_t>(node.attrs.as<ScanAttrs>().carries); ++i) {
@@ -122,16 +114,16 @@ std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, Node
     }
     return result;
   }
-  if (has_short_rows(node)) return result;
-  const std::vector<char> own = operands_at_own_point(graph, node);
-  const int64_t points = num_points(graph, node);
-  for (size_t r = 0; r < node.results.size(); ++r) {
-    if (graph.type(node.results[r]).num_elements() != points) continue;
-    for (size_t i = 0; i < node.operands.size(); ++i) {
-      if (own[i] == 0) continue;
-      if (graph.type(node.operands[i]).bytes() != graph.type(node.results[r]).bytes()) continue;
-      if (std::find(result[r].begin(), result[r].end(), node.operands[i]) == result[r].end())
-        result[r].push_back(node.operands[i]);
+  if (node.op == Op::kKernel && of_body(node).short_rows) return result;
+  const int64_t points = num_points(node);
+  for (size_t i = 0; i < node.operands.size(); ++i) {
+    const ValueId operand = node.operands[i];
+    if (!is_own(node, i)) continue;
+    for (size_t r = 0; r < node.results.size(); ++r) {
+      const TensorType& type = graph_.type(node.results[r]);
+      if (type.num_elements() != points || type.bytes() != graph_.type(operand).bytes()) continue;
+      if (std::find(result[r].begin(), result[r].end(), operand) == result[r].end())
+        result[r].push_back(operand);
     }
   }
   return result;
@@ -146,7 +138,7 @@ std::vector<int64_t> node_positions(const Graph& graph) {
 }
 
 bool update_can_be_in_place(const Graph& graph, NodeId update,
-                            const std::vector<int64_t>* positions) {
+                            const std::vector<int64_t>* positions, PointReads& reads) {
   const ValueId target = graph.node(update).operands[0];
   const ValueId value = graph.node(update).operands[1];
   const NodeId writer = graph.def(value);
@@ -161,7 +153,7 @@ bool update_can_be_in_place(const Graph& graph, NodeId update,
     if (use.node == writer || positions == nullptr) continue;
     if ((*positions)[use.node.index] > (*positions)[writer.index]) return false;
   }
-  return reads_only_at_own_point(graph, writer, target);
+  return reads.only_at_own_point(writer, target);
 }
 
 bool carry_can_be_in_place(const Graph& body, size_t carry, const std::vector<int64_t>& positions) {
@@ -179,7 +171,7 @@ bool carry_can_be_in_place(const Graph& body, size_t carry, const std::vector<in
   const bool read_before = std::all_of(uses.begin(), uses.end(), [&](const Use& use) {
     return positions[use.node.index] <= positions[writer.index];
   });
-  return read_before && reads_only_at_own_point(body, writer, arg);
+  return read_before && PointReads(body).only_at_own_point(writer, arg);
 }
 
 bool is_first_of_carry(const Node& loop, ValueId result, ValueId operand) {
@@ -192,10 +184,11 @@ bool is_first_of_carry(const Node& loop, ValueId result, ValueId operand) {
 
 std::vector<ValueId> in_place_targets(const Graph& graph, const std::vector<int64_t>* positions) {
   std::vector<ValueId> targets(graph.value_capacity());
-  for (NodeId id : graph.nodes()) {
+  PointReads reads(graph);
+  for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
     if (node.op != Op::kUpdate || targets[node.operands[1].index].valid()) continue;
-    if (update_can_be_in_place(graph, id, positions))
+    if (update_can_be_in_place(graph, id, positions, reads))
       targets[node.operands[1].index] = node.operands[0];
   }
   return targets;

@@ -11,6 +11,7 @@
 #include "ir/graph.h"
 
 #include <cstdint>
+#include <unordered_map>
 #include <vector>
 
 namespace gradc {
@@ -19,13 +20,33 @@ namespace gradc {
 inline constexpr int64_t kArenaAlignment = 64;
 int64_t arena_bytes(const TensorType& type);
 
-/// Whether `node` reads `value` only at the points at which it writes its results (true also when
-/// it does not read it), and the value has as many elements as there are points.
-bool reads_only_at_own_point(const Graph& graph, NodeId node, ValueId value);
+/// At which points the nodes of a graph read their operands. What follows from a kernel's body is
+/// found once for all kernels of that body: neither the graph nor a body may change meanwhile.
+class PointReads {
+ public:
+  explicit PointReads(const Graph& graph) : graph_(graph) {}
 
-/// For each result of a node, the operands whose memory it could take over: equal bytes, read only
-/// at the result's own point, no short rows. Whether they are dead afterwards is not asked.
-std::vector<std::vector<ValueId>> overwritable_operands(const Graph& graph, NodeId node);
+  /// Whether `node` reads `value` only at the points at which it writes its results (true also when
+  /// it does not read it), and the value has as many elements as there are points.
+  bool only_at_own_point(NodeId node, ValueId value);
+
+  /// For each result of a node, the operands whose memory it could take over: equal bytes, read
+  /// only at the result's own point, no short rows. Whether they are dead afterwards is not asked.
+  std::vector<std::vector<ValueId>> overwritable(NodeId node);
+
+ private:
+  struct OfBody {
+    std::vector<char> own;    ///< by input: read at the kernel's own point only
+    int64_t points = 0;       ///< of a row kernel, the elements that it reduces; else 0
+    bool short_rows = false;  ///< of a row kernel
+  };
+  const OfBody& of_body(const Node& kernel);
+  int64_t num_points(const Node& node);
+  bool is_own(const Node& node, size_t operand);
+
+  const Graph& graph_;
+  std::unordered_map<const Graph*, OfBody> of_body_;
+};
 
 /// Positions of nodes in the graph's order, by NodeId.
 std::vector<int64_t> node_positions(const Graph& graph);
@@ -34,7 +55,7 @@ std::vector<int64_t> node_positions(const Graph& graph);
 /// other readers of the target come before, and the kernel reads the target at its own point only.
 /// Without positions the order of readers is not asked.
 bool update_can_be_in_place(const Graph& graph, NodeId update,
-                            const std::vector<int64_t>* positions);
+                            const std::vector<int64_t>* positions, PointReads& reads);
 
 /// Whether the value that a loop's body yields for carry `carry` can be written over that carry by
 /// its own kernel, under the same conditions.

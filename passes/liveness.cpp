@@ -13,6 +13,7 @@ LivenessModel::LivenessModel(const Graph& graph, std::vector<ValueId> targets)
       readers_(graph.value_capacity(), 0),
       row_of_(graph.node_capacity(), 0) {
   rows_.reserve(graph.num_nodes());
+  PointReads reads(graph);
   for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
     row_of_[id.index] = static_cast<uint32_t>(rows_.size());
@@ -35,9 +36,9 @@ LivenessModel::LivenessModel(const Graph& graph, std::vector<ValueId> targets)
       ++readers_[operand.index];
     }
     if (row.results.empty() || row.operands.empty()) continue;
-    const auto candidates = overwritable_operands(graph, id);
+    auto candidates = reads.overwritable(id);
     for (ValueId result : row.results)
-      row.overwritable.push_back(candidates[graph.value(result).index]);
+      row.overwritable.push_back(std::move(candidates[graph.value(result).index]));
   }
 }
 

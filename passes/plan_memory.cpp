@@ -17,52 +17,62 @@
 namespace gradc {
 namespace {
 
+/// Plans for one graph: what does not depend on workspaces is found once.
 class Planner {
  public:
-  Planner(const Graph& graph, std::span<const Workspace> workspaces, size_t carries)
-      : graph_(graph), workspaces_(workspaces), carries_(carries) {}
+  Planner(const Graph& graph, size_t carries)
+      : graph_(graph),
+        carries_(carries),
+        positions_(node_positions(graph)),
+        targets_(find_targets()),
+        model_(graph, targets_),
+        buffers_(live_buffers(graph, model_)) {}
 
   /// Without options every buffer has a place of its own.
-  Result<MemoryPlan> run(const OffsetPlannerOptions* options) {
-    const std::vector<int64_t> positions = node_positions(graph_);
-    std::vector<ValueId> targets = in_place_targets(graph_, &positions);
-    for (size_t i = 0; i < carries_; ++i) {
-      if (carry_can_be_in_place(graph_, i, positions))
-        targets[graph_.outputs()[i].value.index] = graph_.inputs()[i].value;
-    }
-    for (NodeId id : graph_.nodes()) {
+  Result<MemoryPlan> run(const OffsetPlannerOptions* options,
+                         std::span<const Workspace> workspaces) {
+    for (NodeId id = graph_.first_node(); id.valid(); id = graph_.node(id).next) {
       const Node& node = graph_.node(id);
-      if (node.op != Op::kUpdate || targets[node.operands[1].index] == node.operands[0]) continue;
+      if (node.op != Op::kUpdate || targets_[node.operands[1].index] == node.operands[0]) continue;
       return make_error(DiagKind::kUnsupported, {},
                         "the update of %{} cannot be written in place; run in_place before "
                         "plan_memory",
                         graph_.value(node.operands[0]).name);
     }
-    const LivenessModel model(graph_, targets);
+    plan_ = {};
     plan_.storage.resize(graph_.value_capacity());
-    place_outside_the_arena(model);
-    GRADC_TRY_STATUS(place_in_the_arena(model, positions, options));
-    place_updates(targets);
+    place_outside_the_arena();
+    GRADC_TRY_STATUS(place_in_the_arena(workspaces, options));
+    place_updates();
     return std::move(plan_);
   }
 
  private:
   Storage& storage(ValueId value) { return plan_.storage[value.index]; }
 
-  void place_outside_the_arena(const LivenessModel& model) {
+  std::vector<ValueId> find_targets() const {
+    std::vector<ValueId> targets = in_place_targets(graph_, &positions_);
+    for (size_t i = 0; i < carries_; ++i) {
+      if (carry_can_be_in_place(graph_, i, positions_))
+        targets[graph_.outputs()[i].value.index] = graph_.inputs()[i].value;
+    }
+    return targets;
+  }
+
+  void place_outside_the_arena() {
     for (const GraphInput& input : graph_.inputs()) {
       storage(input.value).kind = StorageKind::kInput;
       storage(input.value).base = input.value;
     }
-    for (NodeId id : graph_.nodes()) {
+    for (NodeId id = graph_.first_node(); id.valid(); id = graph_.node(id).next) {
       if (graph_.node(id).op != Op::kConstant) continue;
       storage(graph_.node(id).results[0]).kind = StorageKind::kConstant;
     }
     for (size_t i = 0; i < graph_.outputs().size(); ++i) {
       const ValueId value = graph_.outputs()[i].value;
-      if (i < carries_ && model.target(value) == graph_.inputs()[i].value) continue;
+      if (i < carries_ && model_.target(value) == graph_.inputs()[i].value) continue;
       const bool elsewhere =
-          storage(value).kind != StorageKind::kNone || model.target(value).valid();
+          storage(value).kind != StorageKind::kNone || model_.target(value).valid();
       if (elsewhere) {
         plan_.copied_outputs.push_back(i);
         continue;
@@ -83,15 +93,14 @@ class Planner {
     return spec;
   }
 
-  Status place_in_the_arena(const LivenessModel& model, const std::vector<int64_t>& positions,
+  Status place_in_the_arena(std::span<const Workspace> workspaces,
                             const OffsetPlannerOptions* options) {
-    std::vector<LiveBuffer> buffers = live_buffers(graph_, model);
     std::vector<BufferSpec> specs;
-    specs.reserve(buffers.size() + workspaces_.size());
-    for (LiveBuffer& buffer : buffers)
-      specs.push_back(std::move(buffer.spec));
-    for (const Workspace& workspace : workspaces_)
-      specs.push_back(workspace_spec(workspace, positions[workspace.node.index]));
+    specs.reserve(buffers_.size() + workspaces.size());
+    for (const LiveBuffer& buffer : buffers_)
+      specs.push_back(buffer.spec);
+    for (const Workspace& workspace : workspaces)
+      specs.push_back(workspace_spec(workspace, positions_[workspace.node.index]));
     OffsetPlan offsets;
     if (options == nullptr) {
       offsets = apart(specs);
@@ -104,15 +113,15 @@ class Planner {
       plan_.buffers.push_back(
           {std::move(spec.name), spec.bytes, offsets.offsets[i], spec.first, spec.last});
     }
-    for (size_t i = 0; i < workspaces_.size(); ++i) {
-      plan_.workspaces.push_back(workspaces_[i]);
-      plan_.workspaces.back().offset = offsets.offsets[buffers.size() + i];
+    for (size_t i = 0; i < workspaces.size(); ++i) {
+      plan_.workspaces.push_back(workspaces[i]);
+      plan_.workspaces.back().offset = offsets.offsets[buffers_.size() + i];
     }
     std::sort(plan_.workspaces.begin(), plan_.workspaces.end(),
               [](const Workspace& a, const Workspace& b) { return a.node < b.node; });
-    for (size_t i = 0; i < buffers.size(); ++i) {
+    for (size_t i = 0; i < buffers_.size(); ++i) {
       ValueId previous;
-      for (ValueId value : buffers[i].values) {
+      for (ValueId value : buffers_[i].values) {
         storage(value).kind = StorageKind::kArena;
         storage(value).offset = offsets.offsets[i];
         storage(value).in_place_of = previous;
@@ -121,7 +130,7 @@ class Planner {
     }
     plan_.arena_bytes = offsets.bytes;
     plan_.lower_bound_bytes = offsets.lower_bound;
-    plan_.naive_bytes = naive_bytes(model);
+    plan_.naive_bytes = naive_bytes(workspaces);
     return Ok{};
   }
 
@@ -135,20 +144,20 @@ class Planner {
   }
 
   /// Every value in a buffer of its own.
-  int64_t naive_bytes(const LivenessModel& model) const {
+  int64_t naive_bytes(std::span<const Workspace> workspaces) const {
     int64_t sum = 0;
-    for (NodeId id : graph_.nodes()) {
-      for (ValueId result : model.arena_results(id))
-        sum += model.bytes(result);
+    for (NodeId id = graph_.first_node(); id.valid(); id = graph_.node(id).next) {
+      for (ValueId result : model_.arena_results(id))
+        sum += model_.bytes(result);
     }
-    for (const Workspace& workspace : workspaces_)
+    for (const Workspace& workspace : workspaces)
       sum += workspace.bytes;
     return sum;
   }
 
-  void place_updates(const std::vector<ValueId>& targets) {
-    for (size_t i = 0; i < targets.size(); ++i) {
-      const ValueId target = targets[i];
+  void place_updates() {
+    for (size_t i = 0; i < targets_.size(); ++i) {
+      const ValueId target = targets_[i];
       if (!target.valid()) continue;
       Storage& s = plan_.storage[i];
       s.kind = StorageKind::kInput;
@@ -161,8 +170,11 @@ class Planner {
   }
 
   const Graph& graph_;
-  std::span<const Workspace> workspaces_;
   const size_t carries_;
+  const std::vector<int64_t> positions_;
+  const std::vector<ValueId> targets_;
+  const LivenessModel model_;
+  const std::vector<LiveBuffer> buffers_;
   MemoryPlan plan_;
 };
 
@@ -170,11 +182,11 @@ class Planner {
 
 Result<MemoryPlan> make_memory_plan(const Graph& graph, const OffsetPlannerOptions& options,
                                     std::span<const Workspace> workspaces, size_t carries) {
-  return Planner(graph, workspaces, carries).run(&options);
+  return Planner(graph, carries).run(&options, workspaces);
 }
 
 Result<MemoryPlan> assign_storage(const Graph& graph, size_t carries) {
-  return Planner(graph, {}, carries).run(nullptr);
+  return Planner(graph, carries).run(nullptr, {});
 }
 
 Status check_memory_budget(const Graph& graph, const MemoryPlan& plan,
@@ -194,12 +206,14 @@ Status check_memory_budget(const Graph& graph, const MemoryPlan& plan,
 namespace passes {
 
 Result<bool> plan_memory(Graph& graph, PassContext& context) {
+  Planner planner(graph, 0);
   std::vector<Workspace> workspaces;
   if (context.options.find_workspaces) {
-    GRADC_TRY(const MemoryPlan storage, assign_storage(graph));
+    GRADC_TRY(const MemoryPlan storage, planner.run(nullptr, {}));
     GRADC_TRY(workspaces, context.options.find_workspaces(graph, storage));
   }
-  GRADC_TRY(MemoryPlan plan, make_memory_plan(graph, {}, workspaces));
+  const OffsetPlannerOptions options;
+  GRADC_TRY(MemoryPlan plan, planner.run(&options, workspaces));
   context.count("arena bytes", plan.arena_bytes);
   context.count("lower bound bytes", plan.lower_bound_bytes);
   GRADC_TRY_STATUS(

@@ -154,7 +154,7 @@ class PlanVerifier {
                          graph_.type(result).bytes() == graph_.type(operand).bytes();
       const bool allowed = graph_.node(id).op == Op::kScan
                                ? is_first_of_carry(graph_.node(id), result, operand)
-                               : reads_only_at_own_point(graph_, id, operand);
+                               : PointReads(graph_).only_at_own_point(id, operand);
       if (!exact || !allowed)
         wrong(fmt::format("%{} is written over %{}, which its kernel still needs", name(result),
                           name(operand)));

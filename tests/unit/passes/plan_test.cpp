@@ -204,10 +204,10 @@ forward:
   return y=%3
 })");
   const NodeId add = graph->last_node();
-  EXPECT_EQ(overwritable_operands(*graph, add)[0].size(), 2U);
+  EXPECT_EQ(PointReads(*graph).overwritable(add)[0].size(), 2U);
   run(*graph, passes::fuse);
   for (NodeId id : graph->nodes())
-    EXPECT_TRUE(overwritable_operands(*graph, id)[0].empty()) << print_graph(*graph);
+    EXPECT_TRUE(PointReads(*graph).overwritable(id)[0].empty()) << print_graph(*graph);
 }
 
 TEST(InPlace, RowKernelsWriteOverWhatTheyRead) {
@@ -228,7 +228,8 @@ forward:
   return d=%d
 })");
   run(*plain, passes::fuse);
-  EXPECT_EQ(overwritable_operands(*plain, plain->last_node())[0].size(), 1U) << print_graph(*plain);
+  EXPECT_EQ(PointReads(*plain).overwritable(plain->last_node())[0].size(), 1U)
+      << print_graph(*plain);
   // Short rows would wait for each other, and save little.
   const auto narrow = parsed(R"(graph @narrow {
   input %x : f32[8x16] {name=x}
@@ -241,7 +242,7 @@ forward:
   return d=%d
 })");
   run(*narrow, passes::fuse);
-  EXPECT_TRUE(overwritable_operands(*narrow, narrow->last_node())[0].empty())
+  EXPECT_TRUE(PointReads(*narrow).overwritable(narrow->last_node())[0].empty())
       << print_graph(*narrow);
   // The same, but the elements of other rows are read too.
   const auto crossed = parsed(R"(graph @crossed {
@@ -255,7 +256,7 @@ forward:
   return d=%d
 })");
   run(*crossed, passes::fuse);
-  EXPECT_TRUE(overwritable_operands(*crossed, crossed->last_node())[0].empty())
+  EXPECT_TRUE(PointReads(*crossed).overwritable(crossed->last_node())[0].empty())
       << print_graph(*crossed);
   const auto reduced = parsed(R"(graph @reduced {
   input %x : f32[512x512] {name=x}
@@ -268,7 +269,7 @@ forward:
   return d=%d
 })");
   run(*reduced, passes::fuse);
-  EXPECT_TRUE(overwritable_operands(*reduced, reduced->last_node())[0].empty())
+  EXPECT_TRUE(PointReads(*reduced).overwritable(reduced->last_node())[0].empty())
       << print_graph(*reduced);
 }
 
