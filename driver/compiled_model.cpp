@@ -2,6 +2,7 @@
 
 #include "codegen/kernel/lower.h"
 #include "codegen/target_needs.h"
+#include "driver/model_facts.h"
 #include "driver/step_entry.h"
 #include "frontend/families.h"
 #include "ir/op_attrs.h"
@@ -50,20 +51,34 @@ Result<Graphs> graphs_of(const Model& model, std::span<const EntryPoint> kinds, 
   return graphs;
 }
 
+/// What the tables need beside the first entry.
+struct Others {
+  Graphs graphs;
+  std::vector<ModelFact> facts;
+  TimeReport times;
+};
+
+Result<Others> others_of(const Model& model, std::span<const EntryPoint> kinds, int64_t batch) {
+  Others others;
+  GRADC_TRY(others.graphs, graphs_of(model, kinds, batch, others.times));
+  others.facts = model_facts(model);
+  return others;
+}
+
 /// Work on a thread of its own, or here where the system has none.
 class Beside {
  public:
-  explicit Beside(std::function<Result<Graphs>()> work) : work_(std::move(work)) {
+  explicit Beside(std::function<Result<Others>()> work) : work_(std::move(work)) {
     try {
       future_ = std::async(std::launch::async, work_);
     } catch (const std::system_error&) {
     }
   }
-  Result<Graphs> take() { return future_.valid() ? future_.get() : work_(); }
+  Result<Others> take() { return future_.valid() ? future_.get() : work_(); }
 
  private:
-  std::function<Result<Graphs>()> work_;
-  std::future<Result<Graphs>> future_;
+  std::function<Result<Others>()> work_;
+  std::future<Result<Others>> future_;
 };
 
 }  // namespace
@@ -78,8 +93,7 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
       model.training ? std::vector{EntryPoint::kEvaluateTail, EntryPoint::kPredict}
       : for_hosts    ? std::vector{EntryPoint::kForwardTail}
                      : std::vector<EntryPoint>{};
-  TimeReport times_of_others;
-  Beside building([&] { return graphs_of(model, others, batch, times_of_others); });
+  Beside building([&] { return others_of(model, others, batch); });
   BuildOptions build;
   build.times = times;
   const EntryPoint first = model.training ? EntryPoint::kTrainStep : EntryPoint::kPredict;
@@ -88,17 +102,18 @@ Result<std::unique_ptr<ModelTables>> make_tables(const Model& model, int64_t bat
   if (!entry.ok()) return Failure(entry.diagnostics());
   if (!more.ok()) return Failure(more.diagnostics());
   if (times != nullptr) {
-    for (const TimeReport::Entry& timer : times_of_others.entries())
+    for (const TimeReport::Entry& timer : more->times.entries())
       times->add(timer.name, timer.total);
   }
   warnings = std::move(entry->warnings);
-  std::vector<std::shared_ptr<Graph>> graphs = more.take();
+  std::vector<std::shared_ptr<Graph>> graphs = std::move(more->graphs);
   graphs.insert(graphs.begin(), std::move(entry->graph));
   const std::optional<StepGraph> step = step_entry(model);
   if (step && step->graph != nullptr) graphs.push_back(step->graph);
   NumberTables numbers;
   if (for_hosts) numbers = number_tables(model);
-  auto tables = std::make_unique<ModelTables>(model, batch, graphs, for_hosts ? &numbers : nullptr);
+  auto tables = std::make_unique<ModelTables>(model, batch, graphs, more->facts,
+                                              for_hosts ? &numbers : nullptr);
   if (step && step->graph == nullptr) tables->set_step_remark(step->problem);
   for (const std::string& name : tables->ambiguous()) {
     return make_error(DiagKind::kDuplicateName, {model.file, "", false},

@@ -2,7 +2,6 @@
 
 #include "driver/data_tables.h"
 #include "driver/entry_builder.h"
-#include "driver/model_facts.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
 #include "frontend/layer_def.h"
@@ -149,7 +148,7 @@ HeldNames held_names(const Model& model) {
 
 ModelTables::ModelTables(const Model& model, int64_t batch,
                          std::span<const std::shared_ptr<Graph>> graphs,
-                         const NumberTables* for_hosts) {
+                         std::span<const ModelFact> facts, const NumberTables* for_hosts) {
   const HeldNames layers = held_names(model);
   for (const auto& graph : graphs)
     add_inputs(*graph, layers);
@@ -177,7 +176,7 @@ ModelTables::ModelTables(const Model& model, int64_t batch,
   model_.num_slots = model_.num_tensors;
   model_.entries = entries_.data();
   set_training(model);
-  for (const ModelFact& fact : model_facts(model))
+  for (const ModelFact& fact : facts)
     facts_.push_back({keep(fact.name), keep(fact.value)});
   model_.num_facts = static_cast<int64_t>(facts_.size());
   model_.facts = facts_.data();

@@ -3,6 +3,7 @@
 // the table.
 #pragma once
 
+#include "driver/model_facts.h"
 #include "driver/number_tables.h"
 #include "frontend/model.h"
 #include "ir/graph.h"
@@ -48,7 +49,7 @@ class ModelTables {
   /// with training the gradients of the first graph's parameters; batch is the graphs' batch size.
   /// `for_hosts` adds what the entries of hosts have: all gradients, and the optimizer's numbers.
   ModelTables(const Model& model, int64_t batch, std::span<const std::shared_ptr<Graph>> graphs,
-              const NumberTables* for_hosts = nullptr);
+              std::span<const ModelFact> facts, const NumberTables* for_hosts);
   ModelTables(const ModelTables&) = delete;
   ModelTables& operator=(const ModelTables&) = delete;
 

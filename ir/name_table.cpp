@@ -4,7 +4,8 @@
 
 #include <fmt/format.h>
 
-#include <functional>
+#include <array>
+#include <cstring>
 #include <utility>
 
 namespace gradc {
@@ -13,10 +14,35 @@ namespace {
 
 constexpr size_t kFirstCapacity = 16;
 
+/// What a character of a hint becomes in a name.
+constexpr std::array<char, 256> kPlain = [] {
+  std::array<char, 256> plain{};
+  plain.fill('_');
+  for (const std::string_view range : {"az", "AZ", "09", ".."}) {
+    for (int c = range[0]; c <= range[1]; ++c)
+      plain[static_cast<size_t>(c)] = static_cast<char>(c);
+  }
+  return plain;
+}();
+
 }  // namespace
 
 uint64_t NameTable::hash_of(std::string_view name) {
-  const uint64_t hash = std::hash<std::string_view>()(name);
+  uint64_t hash = name.size();
+  const auto mix = [&hash](uint64_t word) {
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15;  // 2^64 over the golden ratio
+    hash ^= hash >> 32U;
+  };
+  size_t i = 0;
+  for (; i + 8 <= name.size(); i += 8) {
+    uint64_t word = 0;
+    std::memcpy(&word, name.data() + i, 8);
+    mix(word);
+  }
+  uint64_t rest = 0;
+  for (; i < name.size(); ++i)
+    rest = rest << 8U | static_cast<unsigned char>(name[i]);
+  mix(rest);
   return hash == kFree ? 1 : hash;
 }
 
@@ -54,16 +80,16 @@ std::string NameTable::take(std::string_view hint) {
     return name;
   }
   name = hint;
-  for (char& c : name) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '_' || c == '.';
-    if (!plain) c = '_';
-  }
+  for (char& c : name)
+    c = kPlain[static_cast<unsigned char>(c)];
   if (insert(name)) return name;
   const std::string base = std::move(name);
   const uint64_t hash = hash_of(base);
   do {
-    name = fmt::format("{}.{}", base, slots_[find(hash)].next_suffix++);
+    const fmt::format_int suffix(slots_[find(hash)].next_suffix++);
+    name = base;
+    name += '.';
+    name.append(suffix.data(), suffix.size());
   } while (!insert(name));
   return name;
 }
