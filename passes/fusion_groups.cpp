@@ -45,7 +45,7 @@ FusionGroups::FusionGroups(const Graph& graph, PassContext& context)
   }
   find_live_nodes();
   choose_inline_nodes();
-  make_single_groups();
+  make_first_groups();
 }
 
 void FusionGroups::find_live_nodes() {
@@ -203,26 +203,84 @@ bool FusionGroups::surely_stored(ValueId value) {
   });
 }
 
-void FusionGroups::make_single_groups() {
+/// Whether the elementwise value of this node of an update is for one other group of it alone, at
+/// whose points it is made: then every search would end with both in one kernel. (In other phases
+/// it may be worth while to store something in between, for later.) Gives that group's last node.
+/// What is stored all the same is stored by that kernel.
+NodeId FusionGroups::only_reader(NodeId id) const {
+  const Node& node = graph_.node(id);
+  if (node.phase != Phase::kUpdate || inline_[id.index] != 0 ||
+      def(node.op).lowering != Lowering::kScalar)
+    return {};
+  NodeId only;
+  for (const Use& use : graph_.value(node.results[0]).uses) {
+    if (live_[use.node.index] == 0 || graph_.node(use.node).op == Op::kUpdate) continue;
+    const Node& reader = graph_.node(use.node);
+    if (inline_[use.node.index] != 0 || def(reader.op).lowering != Lowering::kScalar) return {};
+    const NodeId last(last_[use.node.index]);
+    if (only.valid() && only != last) return {};
+    only = last;
+  }
+  if (!only.valid()) return {};
+  const Node& last = graph_.node(only);
+  const bool together = node.phase == last.phase &&
+                        graph_.type(node.results[0]).shape == graph_.type(last.results[0]).shape &&
+      bytes(node.results[0]) >= bytes(last.results[0]);
+  return together ? only : NodeId();
+}
+
+/// The groups to begin with: nodes, and before each of them those that are made for it alone, as
+/// long as they surely are not too much for a kernel.
+void FusionGroups::make_first_groups() {
   std::vector<NodeId> owned;
   for (NodeId id = graph_.first_node(); id.valid(); id = graph_.node(id).next) {
     if (live_[id.index] == 0 || stays_a_node(graph_.node(id))) continue;
     // An inline node may be needed in memory all the same, by an output or an update.
     if (inline_[id.index] != 0 && !is_kept(graph_.node(id).results[0])) continue;
-    owner_[id.index] = static_cast<uint32_t>(owned.size());
     owned.push_back(id);
   }
-  groups_.resize(owned.size());
-  for (size_t group = 0; group < owned.size(); ++group)
-    groups_[group].owned = {owned[group]};
+  struct Size {
+    size_t nodes = 0;
+    size_t arguments = 0;
+  };
+  std::vector<Size> size(graph_.node_capacity());  // of the group that ends with a node
+  last_.assign(graph_.node_capacity(), 0);
+  for (size_t i = owned.size(); i-- > 0;) {
+    const NodeId id = owned[i];
+    const Node& node = graph_.node(id);
+    last_[id.index] = id.index;
+    Size& own = size[id.index];
+    own = {inline_size_[id.index], 1};
+    for (ValueId operand : node.operands) {
+      const NodeId producer = maker(operand);
+      own.arguments += is_inline_producer(producer) ? inline_size_[producer.index] : 1;
+    }
+    const NodeId last = only_reader(id);
+    if (!last.valid()) continue;
+    Size& group = size[last.index];
+    const size_t inside =
+        graph_.value(node.results[0]).uses.size() + (is_kept(node.results[0]) ? 0 : 1);
+    const Size both = {group.nodes + own.nodes, group.arguments + own.arguments - inside};
+    if (both.nodes > kMaxBodyNodes || both.arguments > kMaxKernelOperands) continue;
+    group = both;
+    last_[id.index] = last.index;
+  }
+  for (const NodeId id : owned) {
+    if (last_[id.index] == id.index) owner_[id.index] = static_cast<uint32_t>(groups_.size());
+    if (last_[id.index] == id.index) groups_.emplace_back();
+  }
+  for (const NodeId id : owned) {
+    owner_[id.index] = owner_[last_[id.index]];
+    groups_[owner_[id.index]].owned.push_back(id);
+  }
   version_.assign(groups_.size(), 0);
   alive_.assign(groups_.size(), 1);
-  for (uint32_t group = 0; group < groups_.size(); ++group)
-    make_single_group(group);
+  for (FusionGroup& group : groups_)
+    make_first_group(group);
   collect_readers();
   // What is read outside is known when all groups have their inputs.
   for (uint32_t group = 0; group < groups_.size(); ++group)
-    finish_single_group(group);
+    finish_first_group(group);
   order_ = GroupOrder(groups_.size(), *this);
 }
 
@@ -237,26 +295,28 @@ void FusionGroups::collect(NodeId node, std::vector<NodeId>& nodes) {
   nodes.push_back(node);
 }
 
-void FusionGroups::make_single_group(uint32_t index) {
-  FusionGroup& group = groups_[index];
-  const NodeId id = group.owned[0];
-  group.loop = def(graph_.node(id).op).has_open_body();
+void FusionGroups::make_first_group(FusionGroup& group) {
+  const NodeId last = group.owned.back();
+  group.loop = def(graph_.node(last).op).has_open_body();
   if (group.loop) {
-    group.nodes = {id};
+    group.nodes = {last};
   } else {
     ++stamp_;
-    collect(id, group.nodes);
+    for (const NodeId id : group.owned)
+      collect(id, group.nodes);
   }
   std::sort(group.nodes.begin(), group.nodes.end(),
             [&](NodeId a, NodeId b) { return position_[a.index] < position_[b.index]; });
   put_inputs_in_order(group);
-  (graph_.node(id).phase == Phase::kForward ? group.forward : group.later) = true;
+  (graph_.node(last).phase == Phase::kForward ? group.forward : group.later) = true;
 }
 
-void FusionGroups::finish_single_group(uint32_t index) {
+void FusionGroups::finish_first_group(uint32_t index) {
   FusionGroup& group = groups_[index];
-  for (ValueId result : graph_.node(group.owned[0]).results) {
-    if (is_needed(result, index, index)) group.outputs.push_back(result);
+  for (const NodeId id : group.owned) {
+    for (ValueId result : graph_.node(id).results) {
+      if (is_needed(result, index, index)) group.outputs.push_back(result);
+    }
   }
   for (ValueId value : group.inputs)
     group.bytes += bytes(value);

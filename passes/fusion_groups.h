@@ -1,6 +1,7 @@
-// The search for groups: every node that is computed once begins as a group of its own; pairs of
-// groups are merged, the most useful first, as long as the union is a legal kernel (fusion_form),
-// pays (fusion_cost) and leaves no cycle between groups (group_order).
+// The search for groups: every node that is computed once begins as a group of its own, or in that
+// of the only node that it is computed for; pairs of groups are merged, the most useful first, as
+// long as the union is a legal kernel (fusion_form), pays (fusion_cost) and leaves no cycle between
+// groups (group_order).
 //
 // Cheap nodes ("inline": views, constants, iota, random bits, tests and casts of what is stored
 // anyway) belong to no group: each group that needs one has its own copy.
@@ -65,9 +66,10 @@ class FusionGroups : private GroupEdges {
   bool joins_what_is_made(NodeId id) const;
   bool looks_up_sums(NodeId id) const;
   bool surely_stored(ValueId value);
-  void make_single_groups();
-  void make_single_group(uint32_t group);
-  void finish_single_group(uint32_t group);
+  NodeId only_reader(NodeId id) const;
+  void make_first_groups();
+  void make_first_group(FusionGroup& group);
+  void finish_first_group(uint32_t group);
 
   // ---- one group
   void collect(NodeId node, std::vector<NodeId>& nodes);
@@ -159,6 +161,7 @@ class FusionGroups : private GroupEdges {
   std::vector<double> inline_cost_;    ///< by NodeId: of one element with all inline producers
   std::vector<uint32_t> inline_size_;  ///< by NodeId: itself and all inline producers
   std::vector<uint32_t> owner_;        ///< by NodeId: its group
+  std::vector<uint32_t> last_;         ///< by NodeId: the last node of the group it began in
   std::vector<uint32_t> mark_;         ///< by NodeId: nodes of the group looked at
   std::vector<uint32_t> seen_;         ///< by NodeId
   uint32_t stamp_ = 0;
