@@ -66,9 +66,9 @@ class Features : public ::testing::Test {
   Values x(const DataPart& part) const { return values_of(part.arrays[0]); }
 
   std::vector<gradc_rt_column> columns_ = {
-      {"size", 0, GRADC_RT_MISSING_MEDIAN, 0, nullptr, 1},
-      {"kind", 3, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0},
-      {"age", 0, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0},
+      {"size", 0, GRADC_RT_MISSING_MEDIAN, 0, nullptr, 1, 0, 0, nullptr},
+      {"kind", 3, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0, 0, 0, nullptr},
+      {"age", 0, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0, 0, 0, nullptr},
   };
   TempDir dir_;
   FakeModel model_;
@@ -122,9 +122,9 @@ TEST_F(Features, WhatStandsForThemIsOfTheTrainingRows) {
 }
 
 TEST_F(Features, MeansConstantsAndNamesOfTheirOwn) {
-  columns_[0] = {"size", 0, GRADC_RT_MISSING_MEAN, 0, nullptr, 0};
-  columns_[1] = {"kind", 3, GRADC_RT_MISSING_GIVEN, 0, "none", 1};
-  columns_[2] = {"age", 0, GRADC_RT_MISSING_GIVEN, -1.5, nullptr, 0};
+  columns_[0] = {"size", 0, GRADC_RT_MISSING_MEAN, 0, nullptr, 0, 0, 0, nullptr};
+  columns_[1] = {"kind", 3, GRADC_RT_MISSING_GIVEN, 0, "none", 1, 0, 0, nullptr};
+  columns_[2] = {"age", 0, GRADC_RT_MISSING_GIVEN, -1.5, nullptr, 0, 0, 0, nullptr};
   ASSERT_TRUE(load("age,kind,size,y\n,red,10,1\n2,,?,2\nnull,red,25,3\n").ok());
   EXPECT_EQ(x(set_.train), (Values{10, 0, 1, 0, 0, -1.5,  //
                                    17.5, 1, 0, 0, 1, 2,   //
