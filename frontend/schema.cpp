@@ -299,10 +299,14 @@ Json data_rule_schema() {
        {"padding", front},
        {"truncating", front},
        {"masked", masked}});
-  const Json column =
-      strict_object({{"categories", {{"type", "integer"}, {"minimum", 1}, {"maximum", 1000000}}},
-                     {"missing", any_of({number, Json{{"type", "string"}, {"minLength", 1}}})},
-                     {"flag", {{"type", "boolean"}}}});
+  const Json column = strict_object(
+      {{"categories", {{"type", "integer"}, {"minimum", 1}, {"maximum", 1000000}}},
+       {"date",
+        {{"type", "array"}, {"minItems", 1}, {"items", {{"enum", split_words(kDateParts)}}}}},
+       {"cyclic", {{"type", "boolean"}}},
+       {"format", {{"type", "string"}, {"minLength", 1}}},
+       {"missing", any_of({number, Json{{"type", "string"}, {"minLength", 1}}})},
+       {"flag", {{"type", "boolean"}}}});
   const Json extent = {{"type", "integer"}, {"minimum", 1}, {"maximum", 65536}};
   const Json resize = strict_object({{"size", list_schema(extent, 2)},
                                      {"fit", {{"enum", {"stretch", "crop", "pad"}}}},

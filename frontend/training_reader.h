@@ -28,6 +28,10 @@ void read_series(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& s
                  DataRule& rule);
 void read_sound(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec, DataRule& rule);
 
+/// Parts that a column of dates may become, in the order of ColumnRule::Part, from 1.
+inline constexpr const char* kDateParts =
+    "year quarter month day day_of_week day_of_year hour minute second days";
+
 /// "columns" of an input's rule (column_rules.cpp); its "text" and "series" are known.
 void read_columns(const JsonCursor& at, DiagnosticSink& sink, const TensorSpec& spec,
                   DataRule& rule);
