@@ -25,6 +25,22 @@ void set_text(gradc_rt_data& rule, const DataRule& given) {
   rule.mask_token_id = text.mask_token_id;
 }
 
+void set_examples(gradc_rt_data& rule, const DataRule& given) {
+  rule.flip_vertical = given.flip_vertical ? 1 : 0;
+  rule.cutout_height = given.cutout.height;
+  rule.cutout_width = given.cutout.width;
+  rule.cutout_fill = given.cutout.fill;
+  rule.mixup_alpha = given.mix.mixup;
+  rule.cutmix_alpha = given.mix.cutmix;
+}
+
+int64_t date_parts(const ColumnRule& column) {
+  int64_t parts = 0;
+  for (auto part = column.date.rbegin(); part != column.date.rend(); ++part)
+    parts = parts * 16 + static_cast<int64_t>(*part);
+  return parts;
+}
+
 void set_files(gradc_rt_data& rule, const DataRule& given) {
   rule.resize_height = given.resize.height;
   rule.resize_width = given.resize.width;

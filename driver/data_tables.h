@@ -6,8 +6,12 @@
 
 namespace gradc {
 
+/// "flip_vertical", "cutout", "mixup" and "cutmix".
+void set_examples(gradc_rt_data& rule, const DataRule& given);
 void set_text(gradc_rt_data& rule, const DataRule& given);
 /// "resize", "series" and "sound".
 void set_files(gradc_rt_data& rule, const DataRule& given);
+/// As gradc_rt_column has them.
+int64_t date_parts(const ColumnRule& column);
 
 }  // namespace gradc

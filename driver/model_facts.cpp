@@ -1,5 +1,6 @@
 #include "driver/model_facts.h"
 
+#include "driver/data_tables.h"
 #include "frontend/layer_def.h"
 #include "frontend/parameter_steps.h"
 #include "ir/attrs.h"
@@ -136,10 +137,21 @@ std::string rule_text(const DataRule& rule) {
   text.number("flip_horizontal", rule.flip_horizontal);
   text.number("shift_height", rule.shift_height).number("shift_width", rule.shift_width);
   text.number("crop", rule.crop).number("noise", rule.noise_stddev);
+  if (rule.flip_vertical) text.number("flip_vertical", rule.flip_vertical);
+  if (rule.cutout.height > 0) {
+    text.list("cutout", std::array{rule.cutout.height, rule.cutout.width});
+    text.number("cutout fill", rule.cutout.fill);
+  }
+  if (rule.mix.mixup > 0) text.number("mixup", rule.mix.mixup);
+  if (rule.mix.cutmix > 0) text.number("cutmix", rule.mix.cutmix);
   for (const ColumnRule& column : rule.columns) {
     text.add("column", column.name).number("categories", column.categories);
     text.number("missing", static_cast<int>(column.missing)).number("fill", column.fill);
     text.add("fill", column.fill_text).number("flag", column.flag);
+    if (!column.date.empty()) {
+      text.number("date", date_parts(column)).number("cyclic", column.cyclic);
+      text.add("format", column.format);
+    }
   }
   if (rule.resize.height > 0) {
     text.list("resize", std::array{rule.resize.height, rule.resize.width});

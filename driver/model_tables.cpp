@@ -351,6 +351,7 @@ void ModelTables::add_data_rule(gradc_rt_tensor& tensor, const Model& model,
     rule.shift_width = given->shift_width;
     rule.crop = given->crop ? 1 : 0;
     rule.noise_stddev = given->noise_stddev;
+    set_examples(rule, *given);
     set_text(rule, *given);
     set_columns(rule, *given);
     set_files(rule, *given);
@@ -395,7 +396,10 @@ void ModelTables::set_columns(gradc_rt_data& rule, const DataRule& given) {
                        .missing = static_cast<int64_t>(column.missing),
                        .fill = column.fill,
                        .fill_text = column.categories > 0 ? keep(column.fill_text) : nullptr,
-                       .flag = column.flag ? 1 : 0});
+                       .flag = column.flag ? 1 : 0,
+                       .date_parts = date_parts(column),
+                       .date_cyclic = column.cyclic ? 1 : 0,
+                       .date_format = column.format.empty() ? nullptr : keep(column.format)});
   }
   rule.num_columns = static_cast<int64_t>(columns.size());
   rule.columns = columns.data();

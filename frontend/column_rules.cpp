@@ -1,6 +1,8 @@
 // "columns" of a data rule: which columns of a table an input takes, and what each becomes.
+#include "frontend/component_reader.h"
 #include "frontend/layer_def.h"
 #include "frontend/training_reader.h"
+#include "support/check.h"
 
 #include <algorithm>
 #include <utility>
@@ -12,6 +14,7 @@ constexpr int64_t kMostCategories = 1'000'000;
 constexpr OptionDef kCategories = {
     .name = "categories", .type = OptionType::kInt, .min = 1, .max = kMostCategories};
 constexpr OptionDef kFill = {.name = "missing", .type = OptionType::kFloat};
+constexpr OptionDef kPart = {.name = "date", .type = OptionType::kEnum, .choices = kDateParts};
 
 /// Text of a table: it goes through C.
 std::optional<std::string> read_cell(DiagnosticSink& sink, const JsonCursor& at) {
@@ -24,6 +27,7 @@ std::optional<std::string> read_cell(DiagnosticSink& sink, const JsonCursor& at)
 
 void read_missing(DiagnosticSink& sink, const JsonCursor& at, ColumnRule& column) {
   using Missing = ColumnRule::Missing;
+  const bool dates = !column.date.empty();
   if (column.categories > 0) {
     if (const auto text = read_cell(sink, at)) column.fill_text = *text;
     column.missing = Missing::kGiven;
@@ -31,6 +35,10 @@ void read_missing(DiagnosticSink& sink, const JsonCursor& at, ColumnRule& column
     column.missing = Missing::kMean;
   } else if (at.value() == "median") {
     column.missing = Missing::kMedian;
+  } else if (dates) {
+    sink.error(DiagKind::kBadValue, at.place(),
+               "\"missing\" is {}, but must be \"mean\" or \"median\": column \"{}\" holds dates",
+               json_text(at.value()), column.name);
   } else if (at.value().is_string()) {
     sink.error(DiagKind::kBadValue, at.place(),
                "\"missing\" is {}, but must be \"mean\", \"median\" or a number: column \"{}\" "
@@ -40,6 +48,119 @@ void read_missing(DiagnosticSink& sink, const JsonCursor& at, ColumnRule& column
   } else {
     column.fill = read_number(sink, at, kFill).value_or(0.0);
     column.missing = Missing::kGiven;
+  }
+}
+
+/// "year" is the first.
+ColumnRule::Part part_of(std::string_view name) {
+  int64_t number = 1;
+  for (const std::string& one : split_words(kDateParts)) {
+    if (one == name) break;
+    ++number;
+  }
+  return static_cast<ColumnRule::Part>(number);
+}
+
+void read_date_parts(DiagnosticSink& sink, const JsonCursor& at, ColumnRule& column) {
+  if (!at.value().is_array() || at.value().empty()) {
+    report_wrong_type(sink, at, "a list of parts, as [\"month\", \"day_of_week\"]");
+    return;
+  }
+  for (size_t i = 0; i < at.value().size(); ++i) {
+    const JsonCursor element = at.element(i);
+    const auto name = read_option(sink, element, kPart);
+    if (!name) continue;
+    const ColumnRule::Part part = part_of(std::get<std::string>(*name));
+    if (std::ranges::count(column.date, part) == 0) {
+      column.date.push_back(part);
+    } else {
+      sink.error(DiagKind::kBadValue, element.place(), "{} stands in the list twice",
+                 json_text(element.value()));
+    }
+  }
+}
+
+/// What a date is told by in a format: the letters behind %, "F" for all three of a day.
+bool has_one(const std::string& format, std::string_view letters) {
+  for (size_t at = format.find('%'); at != std::string::npos; at = format.find('%', at + 2))
+    if (at + 1 < format.size() && letters.find(format[at + 1]) != std::string_view::npos)
+      return true;
+  return false;
+}
+
+/// Parts that cells of the format do not have would be the same everywhere.
+void check_parts(DiagnosticSink& sink, const JsonCursor& at, const ColumnRule& column) {
+  using Part = ColumnRule::Part;
+  const bool year = has_one(column.format, "YyF"), month = has_one(column.format, "mbBF");
+  const bool day = has_one(column.format, "dF"), hour = has_one(column.format, "HIT");
+  const auto told = [&](Part part) {
+    switch (part) {
+      case Part::kYear:
+        return year;
+      case Part::kQuarter:
+      case Part::kMonth:
+        return month;
+      case Part::kDay:
+        return day;
+      case Part::kDayOfWeek:
+        return year && month && day;
+      case Part::kDayOfYear:
+      case Part::kDays:
+        return year && month;
+      case Part::kHour:
+        return hour;
+      case Part::kMinute:
+        return has_one(column.format, "MT");
+      case Part::kSecond:
+        return has_one(column.format, "ST");
+    }
+    GRADC_UNREACHABLE();
+  };
+  const std::vector<std::string> names = split_words(kDateParts);
+  for (const Part part : column.date) {
+    if (told(part)) continue;
+    sink.error(DiagKind::kBadValue, at.place(), "dates as {} do not tell the part \"{}\"",
+               json_text(at.value()), names[static_cast<size_t>(part) - 1]);
+  }
+}
+
+void read_format(DiagnosticSink& sink, const JsonCursor& at, ColumnRule& column) {
+  constexpr std::string_view kKnown = "YymbBdHIpMSfzaAFT%";
+  const auto format = read_cell(sink, at);
+  if (!format) return;
+  column.format = *format;
+  for (size_t i = column.format.find('%'); i != std::string::npos; i = column.format.find('%', i)) {
+    const std::string letter = column.format.substr(i + 1, 1);
+    i += 2;
+    if (!letter.empty() && kKnown.find(letter) != std::string_view::npos) continue;
+    sink.error(DiagKind::kBadValue, at.place(), "\"format\" is {}, which has %{}",
+               json_text(at.value()), letter)
+        .with_help(
+            "%Y %y %m %b %B %d %H %I %p %M %S %f %z %a %A %F %T %% are known, as strptime's");
+    return;
+  }
+  check_parts(sink, at, column);
+}
+
+/// "date", "cyclic", "format".
+void read_date(DiagnosticSink& sink, ObjectReader& reader, ColumnRule& column) {
+  const auto date = reader.get("date");
+  if (date) read_date_parts(sink, *date, column);
+  if (date && column.categories > 0) {
+    sink.error(DiagKind::kBadValue, date->key_place(),
+               "column \"{}\" has \"categories\" and \"date\": one of them was expected",
+               column.name);
+  }
+  const auto cyclic = reader.get("cyclic");
+  if (cyclic) column.cyclic = read_bool(sink, *cyclic).value_or(false);
+  const auto format = reader.get("format");
+  if (format) read_format(sink, *format, column);
+  for (const auto& option : {cyclic, format}) {
+    if (!option || date) continue;
+    sink.error(DiagKind::kBadValue, option->key_place(),
+               "{} is of dates: column \"{}\" has no \"date\"", place_name(option->pointer()),
+               column.name)
+        .with_help("\"date\": [\"month\", \"day_of_week\"] takes a date apart");
   }
 }
 
@@ -54,6 +175,7 @@ ColumnRule read_column(DiagnosticSink& sink, const JsonCursor& at, std::string n
   }
   if (const auto categories = reader.get("categories"))
     column.categories = read_integer(sink, *categories, kCategories).value_or(1);
+  read_date(sink, reader, column);
   if (const auto missing = reader.get("missing")) read_missing(sink, *missing, column);
   if (const auto flag = reader.get("flag")) {
     column.flag = read_bool(sink, *flag).value_or(false);
@@ -75,7 +197,7 @@ void check_columns(DiagnosticSink& sink, const JsonCursor& at, const TensorSpec&
   const bool integers = !is_float(spec.dtype);
   if (rule.text.split != TextRule::Split::kNone) {
     const ColumnRule& first = rule.columns.front();
-    if (rule.columns.size() == 1 && first.categories == 0 &&
+    if (rule.columns.size() == 1 && first.categories == 0 && first.date.empty() &&
         first.missing == ColumnRule::Missing::kRefused)
       return;
     sink.error(DiagKind::kBadValue, at.place(),
@@ -99,7 +221,8 @@ void check_columns(DiagnosticSink& sink, const JsonCursor& at, const TensorSpec&
              windows ? " a row" : "", rule.name, to_string(spec), elements)
       .with_help(integers ? "each column of categories is one number"
                           : "a column of numbers is one value, one of \"categories\": N is N, "
-                            "\"flag\" adds one");
+                            "a date one for each part (two with \"cyclic\", but for year and "
+                            "days), \"flag\" adds one");
 }
 
 }  // namespace

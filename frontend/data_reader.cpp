@@ -15,11 +15,9 @@ namespace gradc {
 namespace {
 
 constexpr OptionDef kNumber = {.name = "number", .type = OptionType::kFloat};
-constexpr OptionDef kNotNegative = {.name = "number", .type = OptionType::kFloat, .min = 0};
 constexpr OptionDef kPositive = {
     .name = "number", .type = OptionType::kFloat, .min = 0, .above_min = true};
 constexpr OptionDef kClasses = {.name = "one_hot", .type = OptionType::kInt, .min = 2};
-constexpr OptionDef kShift = {.name = "shift", .type = OptionType::kSizes, .min = 0};
 constexpr OptionDef kMaxTokens = {.name = "max_tokens", .type = OptionType::kInt, .min = 3};
 constexpr OptionDef kSplit = {
     .name = "split", .type = OptionType::kEnum, .choices = "whitespace character"};
@@ -58,7 +56,7 @@ class RuleReader {
     if (const auto at = reader_.get("one_hot")) read_one_hot(*at);
     if (const auto at = reader_.get("flatten")) read_flatten(*at);
     if (const auto at = reader_.get("reshape")) read_reshape(*at);
-    if (const auto at = reader_.get("augment")) read_augment(*at);
+    if (const auto at = reader_.get("augment")) read_augment(*at, sink_, spec_, rule_);
     if (const auto at = reader_.get("text")) read_text_rule(*at);
     if (const auto at = reader_.get("resize")) read_resize(*at, sink_, spec_, rule_);
     if (const auto at = reader_.get("series")) read_series(*at, sink_, spec_, rule_);
@@ -161,39 +159,6 @@ class RuleReader {
       return;
     }
     rule_.reshape = spec_.shape;
-  }
-
-  void read_augment(const JsonCursor& at) {
-    ObjectReader reader(sink_, at, "\"augment\"");
-    const bool image =
-        is_float(spec_.dtype) && (spec_.shape.size() == 2 || spec_.shape.size() == 3);
-    const auto need_image = [&](const JsonCursor& option) {
-      if (image) return true;
-      sink_.error(
-          DiagKind::kShapeMismatch, option.key_place(),
-          "{} needs an image [height, width] or [height, width, channels], but \"{}\" is {}",
-          place_name(option.pointer()), rule_.name, to_string(spec_));
-      return false;
-    };
-    if (const auto flip = reader.get("flip_horizontal"); flip && need_image(*flip)) {
-      rule_.flip_horizontal = read_bool(sink_, *flip).value_or(false);
-    }
-    if (const auto crop = reader.get("crop"); crop && need_image(*crop))
-      rule_.crop = read_bool(sink_, *crop).value_or(false);
-    if (const auto shift = reader.get("shift"); shift && need_image(*shift)) {
-      if (const auto pair = read_option(sink_, *shift, kShift)) {
-        rule_.shift_height = std::get<Ints>(*pair)[0];
-        rule_.shift_width = std::get<Ints>(*pair)[1];
-        if (rule_.shift_height >= spec_.shape[0] || rule_.shift_width >= spec_.shape[1]) {
-          sink_.error(DiagKind::kBadValue, shift->place(),
-                      "a shift by {} moves all of \"{}\" of shape {} away",
-                      shape_text(std::get<Ints>(*pair)), rule_.name, shape_text(spec_.shape));
-        }
-      }
-    }
-    if (const auto noise = reader.get("noise"))
-      rule_.noise_stddev = read_number(sink_, *noise, kNotNegative).value_or(0.0);
-    reader.finish();
   }
 
   std::string choice(const JsonCursor& at, const OptionDef& def, std::string otherwise) {
@@ -304,6 +269,7 @@ void read_data(std::span<const JsonCursor> sections, DiagnosticSink& sink, Model
     RuleReader(member, sink, spec, rule).run();
     model.data.push_back(std::move(rule));
   }
+  check_mixing(sink, model);
 }
 
 }  // namespace gradc

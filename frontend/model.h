@@ -179,16 +179,38 @@ struct TextRule {
 
 /// A column of a table that an input takes: numbers, or names that are categories.
 struct ColumnRule {
+  /// Of a date; in the order of gradc_rt_date_part, from 1.
+  enum class Part : uint8_t {
+    kYear = 1,
+    kQuarter,
+    kMonth,
+    kDay,
+    kDayOfWeek,
+    kDayOfYear,
+    kHour,
+    kMinute,
+    kSecond,
+    kDays
+  };
+  /// Whether it begins anew after a while.
+  static bool periodic(Part part) { return part != Part::kYear && part != Part::kDays; }
+
   std::string name;
   int64_t categories = 0;  ///< so many at most; 0: numbers
   enum class Missing : uint8_t { kRefused, kMean, kMedian, kGiven } missing = Missing::kRefused;
-  double fill = 0.0;      ///< kGiven
-  std::string fill_text;  ///< kGiven, of categories
-  bool flag = false;      ///< another value says where a cell is missing
+  double fill = 0.0;       ///< kGiven
+  std::string fill_text;   ///< kGiven, of categories
+  bool flag = false;       ///< another value says where a cell is missing
+  std::vector<Part> date;  ///< a value for each; empty: no dates
+  bool cyclic = false;     ///< periodic parts are a sine and a cosine each
+  std::string format;      ///< of dates, as strptime's; empty: ISO 8601
 
   /// Values of an example; those of an input of integers are numbers of categories.
   int64_t width(bool integers) const {
-    return (categories > 0 && !integers ? categories : 1) + (flag ? 1 : 0);
+    int64_t values = date.empty() ? categories > 0 && !integers ? categories : 1 : 0;
+    for (const Part part : date)
+      values += cyclic && periodic(part) ? 2 : 1;
+    return values + (flag ? 1 : 0);
   }
 };
 
@@ -206,7 +228,6 @@ struct SeriesRule {
   int64_t horizon = 1;  ///< rows from a window's last one to the target's first
 };
 
-/// What happens to one input or target between file and model; order as in runtime/model_abi.h.
 /// How recordings become an input.
 struct SoundRule {
   int64_t rate = 0;  ///< samples a second; 0: no sound
@@ -221,6 +242,21 @@ struct SoundRule {
   enum class Scale : uint8_t { kHtk, kSlaney } mel_scale = Scale::kHtk;
 };
 
+/// A hole in an image, in training (DeVries and Taylor 2017).
+struct CutoutRule {
+  int64_t height = 0;  ///< 0: none
+  int64_t width = 0;
+  double fill = 0.0;  ///< before scale; NaN: the mean of the standardization
+};
+
+/// In training an example is mixed with another: all of its inputs and targets.
+struct MixRule {
+  double mixup = 0.0;   ///< alpha of Beta(alpha, alpha), 0: not (Zhang et al. 2018)
+  double cutmix = 0.0;  ///< likewise, in a box (Yun et al. 2019)
+  Place place;          ///< of either
+};
+
+/// What happens to one input or target between file and model; order as in runtime/data_abi.h.
 struct DataRule {
   std::string name;  ///< of the input or output
   bool is_target = false;
@@ -231,10 +267,13 @@ struct DataRule {
   int64_t one_hot = 0;               ///< classes; 0: off
   Ints reshape;                      ///< shape in the file is changed to this; empty: as it is
   bool flip_horizontal = false;
+  bool flip_vertical = false;
   int64_t shift_height = 0;
   int64_t shift_width = 0;
   bool crop = false;
   double noise_stddev = 0.0;
+  CutoutRule cutout;
+  MixRule mix;
   TextRule text;
   std::vector<ColumnRule> columns;  ///< of a table; empty: all that are left, as numbers
   ResizeRule resize;

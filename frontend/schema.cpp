@@ -268,10 +268,21 @@ Json data_rule_schema() {
               strict_object({{"mean", numbers}, {"std", any_of({positive, list_schema(positive)})}},
                             {"mean", "std"})});
   const Json count = {{"type", "integer"}, {"minimum", 0}};
-  const Json augment = strict_object({{"flip_horizontal", {{"type", "boolean"}}},
-                                      {"shift", any_of({count, list_schema(count, 2)})},
-                                      {"crop", {{"type", "boolean"}}},
-                                      {"noise", {{"type", "number"}, {"minimum", 0}}}});
+  const Json pixels = {{"type", "integer"}, {"minimum", 1}, {"maximum", 65536}};
+  const Json hole = any_of({pixels, list_schema(pixels, 2)});
+  const Json alpha = {{"type", "number"}, {"exclusiveMinimum", 0}, {"maximum", 1000}};
+  const Json augment = strict_object(
+      {{"flip_horizontal", {{"type", "boolean"}}},
+       {"flip_vertical", {{"type", "boolean"}}},
+       {"shift", any_of({count, list_schema(count, 2)})},
+       {"crop", {{"type", "boolean"}}},
+       {"noise", {{"type", "number"}, {"minimum", 0}}},
+       {"cutout",
+        any_of({hole, strict_object(
+                          {{"size", hole}, {"fill", any_of({number, Json{{"enum", {"mean"}}}})}},
+                          {"size"})})},
+       {"mixup", alpha},
+       {"cutmix", alpha}});
   const Json front = {{"enum", {"pre", "post"}}};
   const Json rate = {{"type", "number"}, {"minimum", 0}, {"maximum", 1}};
   const Json some = {{"type", "number"}, {"exclusiveMinimum", 0}, {"maximum", 1}};
@@ -288,10 +299,14 @@ Json data_rule_schema() {
        {"padding", front},
        {"truncating", front},
        {"masked", masked}});
-  const Json column =
-      strict_object({{"categories", {{"type", "integer"}, {"minimum", 1}, {"maximum", 1000000}}},
-                     {"missing", any_of({number, Json{{"type", "string"}, {"minLength", 1}}})},
-                     {"flag", {{"type", "boolean"}}}});
+  const Json column = strict_object(
+      {{"categories", {{"type", "integer"}, {"minimum", 1}, {"maximum", 1000000}}},
+       {"date",
+        {{"type", "array"}, {"minItems", 1}, {"items", {{"enum", split_words(kDateParts)}}}}},
+       {"cyclic", {{"type", "boolean"}}},
+       {"format", {{"type", "string"}, {"minLength", 1}}},
+       {"missing", any_of({number, Json{{"type", "string"}, {"minLength", 1}}})},
+       {"flag", {{"type", "boolean"}}}});
   const Json extent = {{"type", "integer"}, {"minimum", 1}, {"maximum", 65536}};
   const Json resize = strict_object({{"size", list_schema(extent, 2)},
                                      {"fit", {{"enum", {"stretch", "crop", "pad"}}}},

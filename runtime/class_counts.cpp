@@ -83,6 +83,48 @@ Status given(const gradc_rt_tensor& target, const TensorMeaning& meaning, Vec<do
 
 }  // namespace
 
+namespace {
+
+// One class for each example: [batch], or a row for each.
+bool is_class_of_example(const gradc_rt_tensor& target) {
+  if (target.kind != GRADC_RT_TARGET || target.data == nullptr || target.data->classes < 2)
+    return false;
+  const bool rows = target.data->one_hot_depth > 0;
+  return target.rank == (rows ? 2 : 1) || (!rows && target.rank == 2 && target.dims[1] == 1);
+}
+
+void append_count(Str& line, const TensorMeaning& meaning, const Vec<double>& counts, size_t c) {
+  line.appendf("%s (%.0f)", class_name(meaning, c).c_str(), counts[c]);
+}
+
+}  // namespace
+
+Str class_text(const gradc_rt_model& model, const DataSet& set, int64_t train_rows) {
+  constexpr size_t kShown = 20;
+  Str text;
+  for (size_t t = 0; t < set.train.arrays.size(); ++t) {
+    const gradc_rt_tensor& target = model.tensors[t];
+    const Array& array = set.train.arrays[t];
+    if (array.source.empty() || !is_class_of_example(target)) continue;
+    const Vec<double> counts = count_classes(target, {&array, 0, static_cast<size_t>(train_rows)});
+    const TensorMeaning& meaning = set.meanings[t];
+    text.appendf("%sclasses of %s: ", text.empty() ? "" : "\n", short_name(target));
+    if (counts.size() > kShown) {
+      const auto [least, most] = std::minmax_element(counts.begin(), counts.end());
+      text.appendf("%zu, from ", counts.size());
+      append_count(text, meaning, counts, static_cast<size_t>(least - counts.begin()));
+      text.append(" to ");
+      append_count(text, meaning, counts, static_cast<size_t>(most - counts.begin()));
+      continue;
+    }
+    for (size_t c = 0; c < counts.size(); ++c) {
+      if (c > 0) text.append(", ");
+      append_count(text, meaning, counts, c);
+    }
+  }
+  return text;
+}
+
 Status set_class_weights(Instance& instance, const DataSet& set, int64_t train_rows, Str* text) {
   Status problems;
   for (size_t t = 0; t < instance.num_tensors(); ++t) {

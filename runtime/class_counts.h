@@ -17,6 +17,11 @@ struct ClassRows {
 /// the class of their largest. What the loss ignores does not count.
 Vec<double> count_classes(const gradc_rt_tensor& target, const ClassRows& rows);
 
+/// "classes of y: ham (4825), spam (747)" of each target that has one class for each example: how
+/// many of the first `train_rows` there are; of many classes the least and the most. "" if none
+/// has.
+Str class_text(const gradc_rt_model& model, const DataSet& set, int64_t train_rows);
+
 /// Gives the states of class weights their values: what the model says of each class by name, or
 /// n / (k n_c) of n positions in k classes, n_c of them in class c ("balanced", as scikit-learn's;
 /// 1 for classes that are not there). Those of the first `train_rows` rows count. *text tells the

@@ -133,6 +133,8 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
     return error("%s: the part that is trained on is shorter than one window",
                  command.data.spec.c_str());
   }
+  if (const Str classes = class_text(model, set, rows); !command.quiet && !classes.empty())
+    fprintf(stderr, "%s\n", classes.c_str());
   Str class_weights;
   GRADC_RT_TRY(set_class_weights(instance, set, rows, &class_weights));
   if (!command.quiet && !class_weights.empty()) fprintf(stderr, "%s\n", class_weights.c_str());

@@ -61,6 +61,10 @@ void FeatureRows::read(size_t index, CsvField field, size_t line, double* row,
   if (flag != nullptr) *flag = 0;
   const CsvField cell = csv_trimmed(field);
   const bool refused = rule.missing == GRADC_RT_MISSING_REFUSED;
+  if (rule.date_parts != 0) {
+    read_date_cell(rule, cell, line, out, flag, trouble);
+    return;
+  }
   if (rule.categories > 0) {
     CsvField name = cell;
     if (cell.size == 0 && refused) {
@@ -92,6 +96,38 @@ void FeatureRows::read(size_t index, CsvField field, size_t line, double* row,
   } else {
     trouble->note(line, "holds \"%s\", a finite number was expected", text.c_str());
   }
+}
+
+// Seconds until all rows are there: a mean or median is one of moments.
+void FeatureRows::read_date_cell(const gradc_rt_column& rule, CsvField cell, size_t line,
+                                 double* out, double* flag, CsvTrouble* trouble) const {
+  if (read_date(cell, rule.date_format, out)) return;
+  const bool missing = csv_is_missing(cell);
+  if (missing && rule.missing != GRADC_RT_MISSING_REFUSED) {
+    *out = std::nan("");
+    if (flag != nullptr) *flag = 1;
+    return;
+  }
+  const Str text = trouble->count == 0 ? shown(cell.text, cell.size) : Str();
+  if (missing) {
+    trouble->note(line,
+                  "holds \"%s\", a date was expected (\"missing\": \"median\" in the model's rule "
+                  "of the column fills it in)",
+                  text.c_str());
+  } else if (rule.date_format == nullptr) {
+    trouble->note(line,
+                  "holds \"%s\", a date as 2020-12-31 or 2020-12-31T23:59 was expected "
+                  "(\"format\" in the model's rule of the column says how others are written)",
+                  text.c_str());
+  } else {
+    trouble->note(line, "holds \"%s\", a date as %s was expected (\"format\")", text.c_str(),
+                  shown(rule.date_format).c_str());
+  }
+}
+
+void FeatureRows::split_dates(const FeatureColumn& column, Span<double> values) const {
+  for (size_t at = column.place; at < values.size(); at += width_)
+    split_date(*column.rule, values[at], values.data() + at);
 }
 
 Status FeatureRows::finish_number(const char* path, size_t index, Span<double> values,
@@ -197,6 +233,7 @@ Status FeatureRows::finish(const char* path, Span<double> values, const Vec<uint
       if (column.rule->missing != GRADC_RT_MISSING_REFUSED)
         one = finish_number(path, c, values, trained, known, &fill);
       if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
+      if (column.rule->date_parts != 0) split_dates(column, values);
       continue;
     }
     Vec<Str> table;

@@ -1,8 +1,9 @@
 // What the columns of a table become for an input whose rule names them: numbers, with those that
-// are missing filled in, and categories, as rows of 0 and 1 or as numbers.
+// are missing filled in, the parts of dates, and categories, as rows of 0 and 1 or as numbers.
 #pragma once
 
 #include "runtime/csv.h"
+#include "runtime/dates.h"
 #include "runtime/meaning.h"
 #include "runtime/model_abi.h"
 
@@ -18,6 +19,7 @@ struct FeatureColumn {
 
 /// Values that a column becomes, without the flag.
 inline size_t column_values(const gradc_rt_column& rule, bool integers) {
+  if (rule.date_parts != 0) return date_values(rule);
   return rule.categories > 0 && !integers ? static_cast<size_t>(rule.categories) : 1;
 }
 
@@ -42,6 +44,9 @@ class FeatureRows {
                 const TensorMeaning* known, TensorMeaning* meaning, Vec<Str>* unknown);
 
  private:
+  void read_date_cell(const gradc_rt_column& rule, CsvField cell, size_t line, double* out,
+                      double* flag, CsvTrouble* trouble) const;
+  void split_dates(const FeatureColumn& column, Span<double> values) const;
   Status finish_number(const char* path, size_t column, Span<double> values,
                        const Vec<uint8_t>& trained, const TensorMeaning* known, Str* fill) const;
   Status find_table(const char* path, const FeatureColumn& column, Span<const double> values,

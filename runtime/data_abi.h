@@ -57,7 +57,25 @@ typedef struct gradc_rt_column {
   double fill;
   const char* fill_text;
   int64_t flag; /* 1: another value behind, 1 where the cell is missing */
+  /* Dates and times: as many values as there are parts. */
+  int64_t date_parts;  /* four bits each, gradc_rt_date_part, the first one lowest; 0: no dates */
+  int64_t date_cyclic; /* 1: periodic parts are a sine and a cosine each */
+  const char* date_format; /* as strptime's; NULL: ISO 8601 */
 } gradc_rt_column;
+
+/* Of a date and time; numbers are those of pandas. */
+enum gradc_rt_date_part {
+  GRADC_RT_DATE_YEAR = 1,
+  GRADC_RT_DATE_QUARTER = 2,     /* 1 to 4 */
+  GRADC_RT_DATE_MONTH = 3,       /* 1 to 12 */
+  GRADC_RT_DATE_DAY = 4,         /* of the month, from 1 */
+  GRADC_RT_DATE_DAY_OF_WEEK = 5, /* 0 Monday to 6 Sunday */
+  GRADC_RT_DATE_DAY_OF_YEAR = 6, /* from 1 */
+  GRADC_RT_DATE_HOUR = 7,
+  GRADC_RT_DATE_MINUTE = 8,
+  GRADC_RT_DATE_SECOND = 9,
+  GRADC_RT_DATE_DAYS = 10 /* since the beginning of 1970, with the day's fraction */
+};
 
 /* What the examples of a class weigh in the loss that is trained on. */
 typedef struct gradc_rt_class_weight {
@@ -83,9 +101,9 @@ enum gradc_rt_sound_align {
 enum gradc_rt_mel_scale { GRADC_RT_MEL_HTK = 0, GRADC_RT_MEL_SLANEY = 1 };
 
 /* What happens to one input or target between the file and the model, in this order:
- * crop/flip/shift (training only, except the centred crop), x*scale + offset, (x - mean)/std, noise
- * (training only). Integer class targets become one-hot rows if one_hot_depth > 0. Shapes that
- * differ but have equal element counts are reshaped. */
+ * crop/flip/shift (training only, except the centred crop), x*scale + offset, (x - mean)/std,
+ * noise, cutout, mixing of two examples (training only). Integer class targets become one-hot rows
+ * if one_hot_depth > 0. Shapes that differ but have equal element counts are reshaped. */
 typedef struct gradc_rt_data {
   double scale; /* 1 = none */
   double offset;
@@ -150,6 +168,16 @@ typedef struct gradc_rt_data {
   double mel_high;
   double mel_least;  /* power; less counts as that much */
   int64_t mel_scale; /* gradc_rt_mel_scale */
+  /* In training only: */
+  int64_t flip_vertical; /* 1: mirror the height axis with probability 1/2 */
+  int64_t cutout_height; /* a hole of so many rows around a place drawn evenly, cut off at the
+                            edges; 0: none */
+  int64_t cutout_width;
+  double cutout_fill; /* what stands in it, before scale; NaN: the mean of the standardization */
+  /* Of one input, for all inputs and targets of an example: mixed with another example. Where both
+   * are above 0, either is drawn. */
+  double mixup_alpha;  /* in shares drawn from Beta(alpha, alpha); 0: not */
+  double cutmix_alpha; /* in a box with the other share of the pixels; 0: not */
 } gradc_rt_data;
 
 #ifdef __cplusplus

@@ -123,8 +123,8 @@ void set_geometry(const gradc_rt_tensor& tensor, const Array& array, FeedColumn*
     column->source_height = array.dims[1];
     column->source_width = array.dims[2];
   }
-  column->augments =
-      data.flip_horizontal != 0 || data.shift_height > 0 || data.shift_width > 0 || column->crops;
+  column->augments = data.flip_horizontal != 0 || data.flip_vertical != 0 ||
+                     data.shift_height > 0 || data.shift_width > 0 || column->crops;
 }
 
 // Bytes stay bytes when one table serves every element.
@@ -186,11 +186,19 @@ void take_bytes(const Array& array, size_t first, size_t count, FeedColumn* colu
   }
 }
 
+// An example of nothing but `value` before the transform; NaN: of what it makes of the mean.
+void fill_example(const Transform& transform, double value, const FeedColumn& column,
+                  Vec<uint8_t>* out) {
+  out->resize(column.out_elements * dtype_bytes(column.dtype));
+  for (size_t i = 0; i < column.out_elements; ++i) {
+    store_f64(out->data(), column.dtype, i, std::isnan(value) ? 0.0 : transform.apply(value, i));
+  }
+}
+
 void make_fill(const Transform& transform, FeedColumn* column) {
-  if (!column->augments) return;
-  column->fill.resize(column->out_elements * dtype_bytes(column->dtype));
-  for (size_t i = 0; i < column->out_elements; ++i)
-    store_f64(column->fill.data(), column->dtype, i, transform.apply(0, i));
+  if (column->augments) fill_example(transform, 0, *column, &column->fill);
+  if (column->data == nullptr || column->data->cutout_height == 0 || column->height == 0) return;
+  fill_example(transform, column->data->cutout_fill, *column, &column->hole);
 }
 
 }  // namespace
@@ -259,7 +267,24 @@ Status Feed::prepare_columns(Instance& instance, const DataPart& part, const Tak
     if (column.asks && column.data != nullptr) column.ignored = column.data->ignored;
     columns_.push(static_cast<FeedColumn&&>(column));
   }
+  find_mixing(instance);
   return {};
+}
+
+// Whichever input's rule says so, it is of all columns.
+void Feed::find_mixing(const Instance& instance) {
+  mixing_ = MixRule();
+  partner_bytes_ = 0;
+  for (const FeedColumn& column : columns_) {
+    partner_bytes_ = std::max(partner_bytes_, column.out_elements * dtype_bytes(column.dtype));
+    if (column.data == nullptr) continue;
+    if (column.data->mixup_alpha > 0 || column.data->cutmix_alpha > 0) {
+      mixing_ = {
+          column.data->mixup_alpha, column.data->cutmix_alpha, {column.height, column.width}};
+    }
+  }
+  partners_.clear();
+  if (mixing_.on()) partners_.resize(partner_bytes_ * static_cast<size_t>(instance.threads()));
 }
 
 Status Feed::prepare(Instance& instance, const DataPart& part, int64_t first, int64_t count,
@@ -302,11 +327,28 @@ void prefetch_example(const FeedColumn& column, int64_t example) {
 
 }  // namespace
 
+// The partner is as it is in this epoch by itself: flipped, moved, with its own hole.
+void Feed::mix_example(const FeedColumn& column, const Mix& mix, const BatchRequest& request,
+                       uint8_t* partner, uint8_t* out) const {
+  copy_example(column, mix.partner, request, partner);
+  const bool in_place =
+      mix.boxed && column.height == mixing_.image.height && column.width == mixing_.image.width;
+  if (in_place) {
+    const size_t pixel_bytes = static_cast<size_t>(column.channels) * dtype_bytes(column.dtype);
+    copy_box(mix.box, column.width, pixel_bytes, partner, out);
+  } else {
+    blend(column.dtype, mix.share, partner, column.out_elements, out);
+  }
+}
+
 void Feed::gather(const Instance& instance, const BatchRequest& request,
                   const gradc_rt_thread& thread) const {
   const int64_t batch = instance.model().batch_size;
   const int64_t begin = batch * thread.index / thread.count;
   const int64_t end = batch * (thread.index + 1) / thread.count;
+  const bool mixes = request.training && mixing_.on();
+  uint8_t* partner =
+      partners_.data() + (mixes ? static_cast<size_t>(thread.index) * partner_bytes_ : 0);
   for (const FeedColumn& column : columns_) {
     const size_t row_bytes = column.out_elements * dtype_bytes(column.dtype);
     uint8_t* out = static_cast<uint8_t*>(instance.data(column.tensor));
@@ -315,7 +357,11 @@ void Feed::gather(const Instance& instance, const BatchRequest& request,
         prefetch_example(column, request.order[(row + kRowsAhead) % request.valid]);
       }
       const int64_t example = request.order[row % request.valid];
-      copy_example(column, example, request, out + static_cast<size_t>(row) * row_bytes);
+      uint8_t* row_out = out + static_cast<size_t>(row) * row_bytes;
+      copy_example(column, example, request, row_out);
+      if (!mixes) continue;
+      const Mix mix = draw_mix(mixing_, rows_, request.seed, request.epoch, example);
+      mix_example(column, mix, request, partner, row_out);
     }
   }
 }

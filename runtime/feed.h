@@ -6,6 +6,7 @@
 
 #include "runtime/dataset.h"
 #include "runtime/instance.h"
+#include "runtime/mix.h"
 
 namespace gradc::rt {
 
@@ -36,11 +37,12 @@ struct FeedColumn {
   Vec<uint8_t> table;        // kLookup: 256 elements of dtype
   ByteLine line;             // kLinear
   Vec<uint8_t> fill;  // one source example's worth of transformed zeros (shift), dtype elements
+  Vec<uint8_t> hole;  // likewise of what cutout leaves; empty: none
   const gradc_rt_data* data = nullptr;
   HiddenTokens hidden;                          // none where tokens are as they are
   int64_t ignored = 0;                          // targets: stands where no token is hidden
   bool asks = false;                            // a target of hidden tokens
-  bool augments = false;                        // flip, shift or random crop in training
+  bool augments = false;                        // flips, shift or random crop in training
   bool crops = false;                           // source larger than the model's rows
   int64_t height = 0, width = 0, channels = 0;  // of the model's example, if image-like
   int64_t source_height = 0, source_width = 0;
@@ -89,7 +91,14 @@ class Feed {
                          TargetNeed need);
   Status prepare_column(Instance& instance, size_t tensor, const Array& array, const Taken& taken,
                         FeedColumn* column);
+  void find_mixing(const Instance& instance);
+  void mix_example(const FeedColumn& column, const Mix& mix, const BatchRequest& request,
+                   uint8_t* partner, uint8_t* out) const;
+
   Vec<FeedColumn> columns_;
+  MixRule mixing_;
+  mutable Bytes partners_;  // an example for each thread
+  size_t partner_bytes_ = 0;
   int64_t rows_ = 0;   // stored
   int64_t draws_ = 0;  // 0: an epoch has each once
 };

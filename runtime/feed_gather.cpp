@@ -75,6 +75,7 @@ struct Placement {
   int64_t top = 0;  // source row and column of the output's first pixel; may be negative (filled)
   int64_t left = 0;
   bool flip = false;
+  bool upside_down = false;
 };
 
 int64_t draw(RandomStream& random, int64_t low, int64_t high) {  // both ends included
@@ -84,7 +85,7 @@ int64_t draw(RandomStream& random, int64_t low, int64_t high) {  // both ends in
 Placement place(const FeedColumn& column, int64_t example, const BatchRequest& request) {
   const int64_t spare_height = column.source_height - column.height;
   const int64_t spare_width = column.source_width - column.width;
-  Placement at{spare_height / 2, spare_width / 2, false};
+  Placement at{spare_height / 2, spare_width / 2};
   if (!request.training) return at;
   RandomStream random(random_key(request.seed, RandomUse::kAugment), static_cast<uint64_t>(example),
                       static_cast<uint32_t>(request.epoch) * 2 + 1);
@@ -96,6 +97,7 @@ Placement place(const FeedColumn& column, int64_t example, const BatchRequest& r
   if (data.shift_height > 0) at.top += draw(random, -data.shift_height, data.shift_height);
   if (data.shift_width > 0) at.left += draw(random, -data.shift_width, data.shift_width);
   if (data.flip_horizontal != 0) at.flip = random.below(2) == 1;
+  if (data.flip_vertical != 0) at.upside_down = random.below(2) == 1;
   return at;
 }
 
@@ -104,7 +106,7 @@ void copy_placed(const FeedColumn& column, size_t example, const Placement& at, 
   const size_t pixel_bytes = pixel * dtype_bytes(column.dtype);
   const size_t base = example * column.row_step;
   for (int64_t y = 0; y < column.height; ++y) {
-    const int64_t sy = y + at.top;
+    const int64_t sy = (at.upside_down ? column.height - 1 - y : y) + at.top;
     for (int64_t x = 0; x < column.width; ++x) {
       const int64_t sx = (at.flip ? column.width - 1 - x : x) + at.left;
       const size_t here = static_cast<size_t>(y * column.width + x);
@@ -129,6 +131,16 @@ void add_noise(const FeedColumn& column, int64_t example, const BatchRequest& re
     const double value = load_f64(out, column.dtype, i);
     store_f64(out, column.dtype, i, value + column.data->noise_stddev * random.normal());
   }
+}
+
+void cut_out(const FeedColumn& column, int64_t example, const BatchRequest& request, uint8_t* out) {
+  RandomStream random(random_key(request.seed, RandomUse::kCutout), static_cast<uint64_t>(example),
+                      static_cast<uint32_t>(request.epoch));
+  const gradc_rt_data& data = *column.data;
+  const Box hole =
+      draw_box(random, {data.cutout_height, data.cutout_width}, {column.height, column.width});
+  const size_t pixel_bytes = static_cast<size_t>(column.channels) * dtype_bytes(column.dtype);
+  copy_box(hole, column.width, pixel_bytes, column.hole.data(), out);
 }
 
 // Some tokens are asked for, drawn by (seed, epoch, example): the input has the mask, another token
@@ -178,6 +190,7 @@ void copy_example(const FeedColumn& column, int64_t example, const BatchRequest&
       is_float(column.dtype)) {
     add_noise(column, example, request, out);
   }
+  if (request.training && !column.hole.empty()) cut_out(column, example, request, out);
 }
 
 }  // namespace gradc::rt

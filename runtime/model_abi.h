@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-#define GRADC_RT_ABI_VERSION 11
+#define GRADC_RT_ABI_VERSION 12
 #define GRADC_RT_MAX_RANK 8
 /* Alignment of the arena and of every slot that the runtime allocates. Slots of inputs, targets and
  * outputs may point at a caller's buffer: compiled code may assume only the alignment of one

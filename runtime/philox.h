@@ -37,6 +37,8 @@ enum class RandomUse : uint32_t {
   kInitialize = 0x494E4954,
   kShuffle = 0x53485546,
   kAugment = 0x4155474D,
+  kCutout = 0x4355544F,
+  kMix = 0x4D495850,
   kGenerate = 0x47454E45,
   kHide = 0x48494445,
   kSplit = 0x53504C54,

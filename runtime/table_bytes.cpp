@@ -20,7 +20,7 @@ int64_t rule_bytes(const gradc_rt_data& rule) {
       rows<gradc_rt_data>(1) + rows<double>(numbers) + rows<int64_t>(2 * rule.num_ranges);
   for (int64_t i = 0; i < rule.num_columns; ++i) {
     bytes += rows<gradc_rt_column>(1) + text_bytes(rule.columns[i].name);
-    bytes += text_bytes(rule.columns[i].fill_text);
+    bytes += text_bytes(rule.columns[i].fill_text) + text_bytes(rule.columns[i].date_format);
   }
   return bytes;
 }

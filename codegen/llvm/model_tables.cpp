@@ -148,14 +148,18 @@ class TableEmitter {
     std::vector<llvm::Constant*> list;
     for (int64_t i = 0; i < data.num_columns; ++i) {
       const gradc_rt_column& column = data.columns[i];
-      list.push_back(Fields(module_)
-                         .pointer(text(column.name))
-                         .integer(column.categories)
-                         .integer(column.missing)
-                         .number(column.fill)
-                         .pointer(column.fill_text == nullptr ? nullptr : text(column.fill_text))
-                         .integer(column.flag)
-                         .finish());
+      list.push_back(
+          Fields(module_)
+              .pointer(text(column.name))
+              .integer(column.categories)
+              .integer(column.missing)
+              .number(column.fill)
+              .pointer(column.fill_text == nullptr ? nullptr : text(column.fill_text))
+              .integer(column.flag)
+              .integer(column.date_parts)
+              .integer(column.date_cyclic)
+              .pointer(column.date_format == nullptr ? nullptr : text(column.date_format))
+              .finish());
     }
     return array(list, "columns");
   }
@@ -220,6 +224,12 @@ class TableEmitter {
                       .number(data->mel_high)
                       .number(data->mel_least)
                       .integer(data->mel_scale)
+                      .integer(data->flip_vertical)
+                      .integer(data->cutout_height)
+                      .integer(data->cutout_width)
+                      .number(data->cutout_fill)
+                      .number(data->mixup_alpha)
+                      .number(data->cutmix_alpha)
                       .finish(),
                   "preprocessing");
   }

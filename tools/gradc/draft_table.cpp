@@ -20,6 +20,7 @@ std::string reason_to_ignore(const ColumnProfile& column, size_t rows) {
   if (column.is_constant() && (column.missing == 0 || column.distinct.empty()))
     return "holds one value";
   if (column.is_numbers()) return column.counts_rows ? "counts the rows" : "";
+  if (column.dates) return "";
   if (column.numbers > column.texts)
     return fmt::format(
         "is numbers but for {} cells, such as {}", column.texts,
@@ -36,8 +37,45 @@ std::string reason_to_ignore(const ColumnProfile& column, size_t rows) {
       column.more ? "more than " : "", column.distinct.size());
 }
 
+/// Parts that differ within the time that the dates span: its course, unless what comes later is to
+/// be told, the season, the day of the week, the hour. No values: nothing differs.
+std::pair<Json, size_t> date_rule(const DateProfile& dates, bool course) {
+  constexpr double kDay = 86400;
+  const double days = (dates.high - dates.low) / kDay;
+  Json parts = Json::array();
+  size_t values = 0;
+  const auto add = [&](const char* part, bool differs, size_t width) {
+    if (!differs) return;
+    parts.push_back(part);
+    values += width;
+  };
+  add("days", course, 1);
+  add("day_of_year", days >= 200, 2);
+  add("day_of_week", days >= 14, 2);
+  add("hour", dates.clock, 2);
+  Json rule = {{"date", parts}, {"cyclic", true}};
+  if (!dates.format.empty()) rule["format"] = dates.format;
+  return {rule, values};
+}
+
+void note_dates(const ColumnProfile& column, const Json& rule, Draft& draft) {
+  const std::string format = rule.value("format", "ISO 8601");
+  std::string note = fmt::format("column {} is dates as {}: it becomes {}", quoted(column.name),
+                                 format, rule["date"].dump());
+  if (!column.dates->other.empty())
+    note += fmt::format("; they fit {} as well, \"format\" says which it is", column.dates->other);
+  draft.notes.push_back(note);
+}
+
 /// The rule of a feature, and how many values it becomes.
-std::pair<Json, size_t> column_rule(const ColumnProfile& column, size_t rows) {
+std::pair<Json, size_t> column_rule(const ColumnProfile& column, size_t rows, bool series) {
+  if (column.dates) {
+    auto [rule, values] = date_rule(*column.dates, !series);
+    if (column.missing == 0 || values == 0) return {rule, values};
+    rule["missing"] = "median";
+    rule["flag"] = true;
+    return {rule, values + 1};
+  }
   Json rule = Json::object();
   if (!column.is_numbers()) {
     const size_t categories = column.distinct.size() + (column.empty > 0 ? 1 : 0);
@@ -69,15 +107,22 @@ size_t add_features(const TableProfile& table, bool also_target, Json& columns, 
           fmt::format("column {} is left out: it {}", quoted(column.name), reason));
       continue;
     }
-    const auto [rule, values] = column_rule(column, table.rows);
+    const auto [rule, values] = column_rule(column, table.rows, also_target);
+    if (values == 0) {
+      draft.notes.push_back(fmt::format(
+          "column {} is left out: it holds dates of less than two weeks", quoted(column.name)));
+      continue;
+    }
     if (rule.contains("categories")) {
       draft.notes.push_back(fmt::format("column {} is {} categories", quoted(column.name),
                                         rule["categories"].get<size_t>()));
     }
+    if (column.dates) note_dates(column, rule, draft);
     if (column.missing > 0 && rule.contains("missing")) {
-      draft.notes.push_back(fmt::format(
-          "column {}: {} of {} cells are missing and become {}", quoted(column.name),
-          column.is_numbers() ? column.missing : column.empty, table.rows, rule["missing"].dump()));
+      draft.notes.push_back(fmt::format("column {}: {} of {} cells are missing and become {}",
+                                        quoted(column.name),
+                                        rule.contains("categories") ? column.empty : column.missing,
+                                        table.rows, rule["missing"].dump()));
     }
     columns[column.name] = rule;
     width += values;
@@ -135,7 +180,8 @@ void add_output(const ColumnProfile& target, size_t classes, Draft& draft) {
   training["metrics"] = two ? Json{"accuracy", "auc"} : Json{"accuracy"};
   std::string list;
   for (size_t i = 0; i < std::min<size_t>(target.distinct.size(), 10); ++i)
-    list += (i > 0 ? ", " : "") + quoted(target.distinct[i]);
+    list +=
+        fmt::format("{}{} ({})", i > 0 ? ", " : "", quoted(target.distinct[i]), target.counts[i]);
   draft.notes.push_back(fmt::format("target {} is {} classes: {}{}", quoted(target.name), classes,
                                     list, target.distinct.size() > 10 ? ", ..." : ""));
 }

@@ -3,14 +3,64 @@
 #include "driver/runtime_status.h"
 #include "runtime/csv_options.h"
 #include "runtime/dataset.h"
+#include "runtime/dates.h"
 #include "runtime/text.h"
 
 #include <algorithm>
 #include <cmath>
 #include <string_view>
+#include <utility>
 
 namespace gradc::tool {
 namespace {
+
+/// The ways to write a date that a column's cells have all kept to so far.
+class DateGuess {
+ public:
+  void add(rt::CsvField cell) {
+    if (!any_ && first_) start();
+    first_ = false;
+    if (!any_) return;
+    std::erase_if(found_, [&](DateProfile& one) {
+      double seconds = 0;
+      if (!rt::read_date(cell, one.format.empty() ? nullptr : one.format.c_str(), &seconds))
+        return true;
+      one.low = count_ == 0 ? seconds : std::min(one.low, seconds);
+      one.high = count_ == 0 ? seconds : std::max(one.high, seconds);
+      one.clock = one.clock || std::fmod(seconds, 86400.0) != 0;
+      return false;
+    });
+    ++count_;
+    any_ = !found_.empty();
+  }
+
+  std::optional<DateProfile> best() const {
+    if (!any_) return std::nullopt;
+    DateProfile best = found_.front();
+    for (const DateProfile& one : found_)
+      if (best.other.empty() && (one.low != best.low || one.high != best.high))
+        best.other = one.format;
+    return best;
+  }
+
+ private:
+  void start() {
+    found_.emplace_back();
+    for (const char* day :
+         {"%m/%d/%Y", "%d/%m/%Y", "%Y/%m/%d", "%d.%m.%Y", "%d-%m-%Y", "%m-%d-%Y", "%m/%d/%y",
+          "%d/%m/%y", "%d.%m.%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%b %d, %Y", "%b %d %Y"}) {
+      for (const char* clock : {"", " %H:%M", " %H:%M:%S", " %I:%M %p", " %I:%M:%S %p"}) {
+        found_.emplace_back();
+        found_.back().format = std::string(day) + clock;
+      }
+    }
+    any_ = true;
+  }
+
+  std::vector<DateProfile> found_;
+  size_t count_ = 0;
+  bool first_ = true, any_ = false;
+};
 
 /// Counts of a column while its cells come by.
 class ColumnCounts {
@@ -18,7 +68,7 @@ class ColumnCounts {
   void add(rt::CsvField cell, size_t line) {
     double value = 0;
     if (cell.size == 0) ++profile_.empty;
-    if (cell.size > 0 && !profile_.more) profile_.more = texts_.number(cell, line) >= kLast;
+    if (cell.size > 0 && !profile_.more) count(texts_.number(cell, line));
     if (rt::csv_is_missing(cell)) {
       ++profile_.missing;
       profile_.counts_rows = false;
@@ -26,6 +76,7 @@ class ColumnCounts {
     }
     if (!rt::csv_number(cell, &value) || !std::isfinite(value)) {
       ++profile_.texts;
+      dates_.add(cell);
       return;
     }
     const bool first = profile_.numbers++ == 0;
@@ -41,23 +92,38 @@ class ColumnCounts {
 
   ColumnProfile finish(const rt::Str& name) {
     profile_.name.assign(name.c_str(), name.size());
-    for (const rt::Str& text : texts_.texts())
-      profile_.distinct.emplace_back(text.c_str(), text.size());
-    std::sort(profile_.distinct.begin(), profile_.distinct.end());
+    std::vector<std::pair<std::string, size_t>> met;
+    for (size_t i = 0; i < counts_.size(); ++i)
+      met.emplace_back(std::string(texts_.texts()[i].c_str(), texts_.texts()[i].size()),
+                       counts_[i]);
+    std::sort(met.begin(), met.end());
+    for (auto& [text, count] : met) {
+      profile_.distinct.push_back(std::move(text));
+      profile_.counts.push_back(count);
+    }
     if (profile_.numbers > 0) {
       const double count = static_cast<double>(profile_.numbers);
       const double mean = sum_ / count;
       profile_.mean = origin_ + mean;
       profile_.deviation = std::sqrt(std::max(squares_ / count - mean * mean, 0.0));
     }
+    if (profile_.numbers == 0) profile_.dates = dates_.best();
     return std::move(profile_);
   }
 
  private:
   static constexpr auto kLast = static_cast<int32_t>(kMostDistinct) - 1;
 
+  void count(int32_t text) {
+    profile_.more = text >= kLast;
+    counts_.resize(std::max(counts_.size(), static_cast<size_t>(text) + 1));
+    ++counts_[static_cast<size_t>(text)];
+  }
+
   ColumnProfile profile_;
+  DateGuess dates_;
   rt::CsvTexts texts_;
+  std::vector<size_t> counts_;
   double origin_ = 0, last_ = 0, sum_ = 0, squares_ = 0;
 };
 

@@ -158,7 +158,7 @@ TEST_F(New, TextsOfATable) {
   ASSERT_EQ(trained.code, 0) << trained.output;
   expect_told("column \"message\" is read as texts: the first 8 words of each");
   expect_told("column \"id\" is left out");
-  expect_told("target \"kind\" is 2 classes");
+  expect_told("target \"kind\" is 2 classes: \"blame\" (150), \"praise\" (150)");
   EXPECT_GT(last(trained.output, "accuracy"), 0.9) << trained.output;
 }
 

@@ -104,6 +104,14 @@ TEST_F(ExampleWeights, BalancedIsWhatItsFormulaSaysByNameAndInCompiledPrograms) 
   const double ham = std::atof(found[1].str().c_str()), spam = std::atof(found[2].str().c_str());
   EXPECT_NEAR(0.5 / ham + 0.5 / spam, 1, 2e-3);
   EXPECT_NEAR(0.5 / spam, double(spam_) / kRows, 0.02);
+  std::smatch counts;
+  ASSERT_TRUE(std::regex_search(
+      told, counts, std::regex("classes of y: ham \\(([0-9]+)\\), spam \\(([0-9]+)\\)\n")))
+      << told;
+  const double hams = std::atof(counts[1].str().c_str());
+  const double spams = std::atof(counts[2].str().c_str());
+  EXPECT_NEAR(hams + spams, 0.8 * kRows, 1);
+  EXPECT_NEAR(spam, (hams + spams) / (2 * spams), 1e-3 * spam);
   const Outcome compiled = gradc("compile " + (scratch_ / "m.json") + " -o " + (scratch_ / "m"));
   ASSERT_EQ(compiled.code, 0) << compiled.output;
   const Outcome ran = shell((scratch_ / "m") + " train" + table(":drop=w:validation=0.2") +
@@ -151,6 +159,50 @@ TEST_F(ExampleWeights, WhatIsMissingOrWrongIsSaid) {
   expect(R"("sample_weight": true)", ":weight=v", "weight=v: there is no such column");
   expect(R"("sample_weight": true)", ":weight=kind", "named by target= and by weight=");
   expect(R"("sample_weight": true)", ":weight=a:drop=w", "target/sample_weight");  // below 0
+}
+
+// Of many classes the least and the most; none where an example has more than one.
+TEST(Classes, HowManyThereAreIsToldBeforeTraining) {
+  const Scratch scratch;
+  const auto told = [&](const std::string& layers, const std::string& inputs,
+                        const std::string& loss, const std::string& data) {
+    write_text_file(scratch / "m.json", R"({"inputs": [)" + inputs + R"(], "layers": [)" + layers +
+                                            R"(], "training": {"optimizer": "sgd", "loss": ")" +
+                                            loss + "\"}}");
+    const Outcome trained = gradc("train " + (scratch / "m.json") + " --epochs 1 --data " + data);
+    EXPECT_EQ(trained.code, 0) << trained.output;
+    const size_t at = trained.output.find("classes of ");
+    return at == std::string::npos ? std::string()
+                                   : trained.output.substr(at, trained.output.find('\n', at) - at);
+  };
+  std::string many = "a,y\n", few = "a,y\n";
+  for (int i = 0; i < 400; ++i) {
+    const int of = i % 30 == 11 && i > 40 ? 12 : i % 30;
+    many += std::to_string(i % 7) + "," + std::to_string(of) + "\n";
+    few += std::to_string(i % 7) + "," + std::to_string(i % 4 == 0 ? 2 : 0) + "\n";
+  }
+  write_text_file(scratch / "many.csv", many);
+  write_text_file(scratch / "few.csv", few);
+  const std::string x = R"({"name": "x", "shape": [1]})";
+  const auto softmax = [](int units) {
+    return R"({"type": "dense", "activation": "softmax", "name": "y", "units": )" +
+           std::to_string(units) + "}";
+  };
+  EXPECT_EQ(
+      told(softmax(30), x, "sparse_categorical_crossentropy", (scratch / "many.csv") + ":target=y"),
+      "classes of y: 30, from 11 (1) to 12 (25)");
+  for (const char* loss : {"sparse_categorical_crossentropy", "categorical_crossentropy"}) {
+    EXPECT_EQ(told(softmax(3), x, loss, (scratch / "few.csv") + ":target=y"),
+              "classes of y: 0 (300), 1 (0), 2 (100)");
+  }
+  EXPECT_EQ(told(R"({"type": "dense", "units": 1, "name": "y"})", x, "mse",
+                 (scratch / "few.csv") + ":target=y"),
+            "");
+  write_text_file(scratch / "t.txt", "abababcabababcabababc");
+  EXPECT_EQ(told(R"({"type": "embedding", "input_dim": 3, "output_dim": 2}, )" + softmax(3),
+                 R"({"name": "x", "shape": [3], "dtype": "int32"})",
+                 "sparse_categorical_crossentropy", (scratch / "t.txt") + ":chars"),
+            "");
 }
 
 }  // namespace

@@ -42,6 +42,41 @@ TEST(ColumnRules, SayWhatEachColumnBecomes) {
   EXPECT_EQ(rules[2].fill_text, "none");
 }
 
+TEST(ColumnRules, DatesBecomeParts) {
+  using Part = ColumnRule::Part;
+  const Result<Model> model =
+      parse_model(text_of(R"({"d": {"date": ["days", "month"], "cyclic": true,
+      "format": "%d.%m.%Y", "missing": "median", "flag": true}})"));
+  ASSERT_TRUE(model.ok()) << model.message();
+  const ColumnRule& rule = model->data[0].columns[0];
+  EXPECT_EQ(rule.date, (std::vector{Part::kDays, Part::kMonth}));
+  EXPECT_TRUE(rule.cyclic);
+  EXPECT_EQ(rule.format, "%d.%m.%Y");
+  EXPECT_EQ(rule.missing, ColumnRule::Missing::kMedian);
+  EXPECT_EQ(problems_of(text_of(R"({"d": {"date": ["year", "hour", "minute", "second"]}})")), "");
+  EXPECT_EQ(problems_of(text_of(R"({"d": {"date": ["hour", "minute"], "format": "%H:%M",
+                                    "cyclic": true}})")),
+            "");
+}
+
+TEST(ColumnRules, DatesThatAreNone) {
+  refuses(text_of(R"({"d": {"date": ["month", "day"], "cyclic": true}, "a": {}})"),
+          "the columns give 5 values");
+  refuses(text_of(R"({"d": {"date": []}})"), "a list of parts");
+  refuses(text_of(R"({"d": {"date": "month"}})"), "a list of parts");
+  refuses(text_of(R"({"d": {"date": ["mont"]}})"), "must be one of: year, quarter, month");
+  refuses(text_of(R"({"d": {"date": ["day", "day"]}})"), "twice");
+  refuses(text_of(R"({"d": {"date": ["day"], "categories": 3}})"), "one of them was expected");
+  refuses(text_of(R"({"d": {"date": ["day"], "missing": 3}})"), "must be \"mean\" or \"median\"");
+  refuses(text_of(R"({"d": {"cyclic": true}})"), "has no \"date\"");
+  refuses(text_of(R"({"d": {"format": "%Y"}})"), "has no \"date\"");
+  refuses(text_of(R"({"d": {"date": ["year"], "format": "%Y %q"}})"), "which has %q");
+  refuses(text_of(R"({"d": {"date": ["year"], "format": "%Y%"}})"), "which has %");
+  refuses(text_of(R"({"d": {"date": ["year", "day_of_week"], "format": "%m/%Y"}})"),
+          "do not tell the part \"day_of_week\"");
+  refuses(text_of(R"({"d": {"date": ["hour"], "format": "%F"}})"), "do not tell the part \"hour\"");
+}
+
 TEST(ColumnRules, FitTheInput) {
   EXPECT_EQ(problems_of(text_of(R"({"a": {}, "k": {"categories": 3}})")), "");
   refuses(text_of(R"({"a": {}, "k": {"categories": 4}})"),

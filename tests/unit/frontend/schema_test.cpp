@@ -242,6 +242,23 @@ TEST_F(Agreement, TopLevel) {
   }
 }
 
+TEST_F(Agreement, WhatAugmentHolds) {
+  for (const char* member : {"flip_horizontal", "flip_vertical", "shift", "crop", "noise", "cutout",
+                             "mixup", "cutmix"}) {
+    std::vector<Json> list = probes();
+    list.push_back({{"size", 3}});
+    list.push_back({{"size", Json::array({2, 3})}, {"fill", 0.5}});
+    list.push_back({{"size", 3}, {"fill", "mean"}});
+    list.push_back({{"size", 3}, {"fill", "median"}});
+    list.push_back({{"fill", 0.5}});
+    for (const Json& probe : list) {
+      expect({{"inputs", {{{"name", "x"}, {"shape", {9, 9}}}}},
+              {"layers", {{{"type", "flatten"}}, {{"type", "dense"}, {"units", 3}, {"name", "y"}}}},
+              {"data", {{"x", {{"standardize", true}, {"augment", {{member, probe}}}}}}}});
+    }
+  }
+}
+
 TEST(Schema, AcceptsTheExamples) {
   const Json schema = model_schema();
   const SchemaValidator validator(schema);

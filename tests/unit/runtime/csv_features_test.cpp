@@ -66,9 +66,9 @@ class Features : public ::testing::Test {
   Values x(const DataPart& part) const { return values_of(part.arrays[0]); }
 
   std::vector<gradc_rt_column> columns_ = {
-      {"size", 0, GRADC_RT_MISSING_MEDIAN, 0, nullptr, 1},
-      {"kind", 3, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0},
-      {"age", 0, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0},
+      {"size", 0, GRADC_RT_MISSING_MEDIAN, 0, nullptr, 1, 0, 0, nullptr},
+      {"kind", 3, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0, 0, 0, nullptr},
+      {"age", 0, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0, 0, 0, nullptr},
   };
   TempDir dir_;
   FakeModel model_;
@@ -122,9 +122,9 @@ TEST_F(Features, WhatStandsForThemIsOfTheTrainingRows) {
 }
 
 TEST_F(Features, MeansConstantsAndNamesOfTheirOwn) {
-  columns_[0] = {"size", 0, GRADC_RT_MISSING_MEAN, 0, nullptr, 0};
-  columns_[1] = {"kind", 3, GRADC_RT_MISSING_GIVEN, 0, "none", 1};
-  columns_[2] = {"age", 0, GRADC_RT_MISSING_GIVEN, -1.5, nullptr, 0};
+  columns_[0] = {"size", 0, GRADC_RT_MISSING_MEAN, 0, nullptr, 0, 0, 0, nullptr};
+  columns_[1] = {"kind", 3, GRADC_RT_MISSING_GIVEN, 0, "none", 1, 0, 0, nullptr};
+  columns_[2] = {"age", 0, GRADC_RT_MISSING_GIVEN, -1.5, nullptr, 0, 0, 0, nullptr};
   ASSERT_TRUE(load("age,kind,size,y\n,red,10,1\n2,,?,2\nnull,red,25,3\n").ok());
   EXPECT_EQ(x(set_.train), (Values{10, 0, 1, 0, 0, -1.5,  //
                                    17.5, 1, 0, 0, 1, 2,   //
@@ -156,6 +156,64 @@ TEST_F(Features, ProblemsSayWhatHelps) {
   expect_part(problem("age,size,y\n1,1,1\n"), "has no \"kind\", which input/x takes");
   expect_part(load("age,kind,size,y\n1,a,1,1\n", ":target=y:drop=age").text.c_str(),
               "column \"age\" is one of input/x, and named by target=, weight= or drop=");
+}
+
+// ---- dates ------------------------------------------------------------------------------------
+
+/// "when" by year, month and day, then "size".
+class DateFeatures : public Features {
+ protected:
+  DateFeatures() {
+    model_.tensor("input/x").dims[1] = 4;
+    columns_[0] = {"when",
+                   0,
+                   GRADC_RT_MISSING_REFUSED,
+                   0,
+                   nullptr,
+                   0,
+                   GRADC_RT_DATE_YEAR + 16 * GRADC_RT_DATE_MONTH + 256 * GRADC_RT_DATE_DAY,
+                   0,
+                   nullptr};
+    columns_[1] = {"size", 0, GRADC_RT_MISSING_REFUSED, 0, nullptr, 0, 0, 0, nullptr};
+    use(columns_.data(), 2);
+  }
+};
+
+TEST_F(DateFeatures, BecomeTheirParts) {
+  ASSERT_TRUE(load("size,when,y\n5,2020-03-04,1\n6, 1999-12-31T23:59 ,2\n").ok());
+  EXPECT_EQ(x(set_.train), (Values{2020, 3, 4, 5, 1999, 12, 31, 6}));
+  EXPECT_EQ(names_of(set_.meanings[0].columns), (Names{"when", "size"}));
+  EXPECT_EQ(names_of(set_.meanings[0].fill), (Names{"", ""}));
+  EXPECT_TRUE(set_.meanings[0].categories.empty());
+  columns_[0].date_format = "%d.%m.%Y";
+  ASSERT_TRUE(load("size,when,y\n5,4.3.2020,1\n").ok());
+  EXPECT_EQ(x(set_.train), (Values{2020, 3, 4, 5}));
+}
+
+// The median of moments of the rows that are trained on, the same for other files.
+TEST_F(DateFeatures, MissingOnesAreAMoment) {
+  columns_[0].missing = GRADC_RT_MISSING_MEDIAN;
+  columns_[0].flag = 1;
+  model_.tensor("input/x").dims[1] = 5;
+  ASSERT_TRUE(load("size,when,y\n1,2020-01-01,1\n2,NA,2\n3,2020-01-05,3\n4,2030-01-01,4\n",
+                   ":target=y", 0.25)
+                  .ok());
+  EXPECT_EQ(x(set_.train), (Values{2020, 1, 1, 0, 1,  //
+                                   2020, 1, 3, 1, 2,  //
+                                   2020, 1, 5, 0, 3,  //
+                                   2030, 1, 1, 0, 4}));
+  known_ = static_cast<Vec<TensorMeaning>&&>(set_.meanings);
+  ASSERT_TRUE(load("when,size\n,7\n", "", 0, TargetNeed::kOptional).ok());
+  EXPECT_EQ(x(set_.train), (Values{2020, 1, 3, 1, 7}));
+}
+
+TEST_F(DateFeatures, ProblemsSayWhatHelps) {
+  expect_part(problem("size,when,y\n1,2020-01-01,1\n1,2020-02-30,1\n1,soon,1\n"),
+              "d.csv:3: column \"when\" holds \"2020-02-30\", a date as 2020-12-31 or "
+              "2020-12-31T23:59 was expected (\"format\"");
+  expect_part(problem("size,when,y\n1,,1\n"), "(\"missing\": \"median\"");
+  columns_[0].date_format = "%d.%m.%Y";
+  expect_part(problem("size,when,y\n1,2020-01-01,1\n"), "a date as %d.%m.%Y was expected");
 }
 
 // ---- parts ------------------------------------------------------------------------------------

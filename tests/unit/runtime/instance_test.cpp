@@ -20,8 +20,8 @@ using testing::OwnedInstance;
 
 TEST(Abi, TablesAreMadeOfEightByteFields) {
   static_assert(sizeof(gradc_rt_initializer) == 13 * 8);
-  static_assert(sizeof(gradc_rt_column) == 6 * 8);
-  static_assert(sizeof(gradc_rt_data) == 48 * 8);
+  static_assert(sizeof(gradc_rt_column) == 9 * 8);
+  static_assert(sizeof(gradc_rt_data) == 54 * 8);
   static_assert(sizeof(gradc_rt_tensor) == (11 + GRADC_RT_MAX_RANK) * 8);
   static_assert(sizeof(gradc_rt_entry) == 12 * 8);
   static_assert(sizeof(gradc_rt_step) == 9 * 8);
