@@ -8,6 +8,7 @@
 #include "frontend/layer_def.h"
 #include "frontend/parameter_steps.h"
 #include "frontend/scores.h"
+#include "frontend/step_marks.h"
 #include "ir/builder.h"
 #include "ir/contraction_types.h"
 #include "ir/step_output.h"
@@ -53,8 +54,7 @@ class EntryBuilder {
     check_batch_size(model_, request_.batch_size, sink);
     const bool gives_outputs =
         request_.kind == EntryKind::kPredict || request_.kind == EntryKind::kForward;
-    const bool needs_training = !gives_outputs;
-    if (needs_training && !model_.training) {
+    if (!gives_outputs && !model_.training) {
       sink.error(DiagKind::kMissingOption, {.file = model_.file},
                  "the model has no \"training\" section, so it has no loss")
           .with_help("add \"training\": {\"loss\": ..., \"optimizer\": ...}");
@@ -70,10 +70,12 @@ class EntryBuilder {
     add_parameters();
     for (const Call& call : model_.calls)
       build_call(call);
+    if (request_.kind == EntryKind::kMasks) {
+      add_outputs(kMaskOutput, masks_);
+      return EntryGraph{graph_, {}};
+    }
     if (gives_outputs) {
-      for (const ModelOutput& output : model_.outputs) {
-        graph_->add_output("output/" + output.name, values_[output.value].id());
-      }
+      add_outputs("output/", values_);
       update_states();
       return EntryGraph{graph_, {}};
     }
@@ -83,7 +85,7 @@ class EntryBuilder {
       entry.optimizer = make_optimizer_spec(model_.training->optimizer);
       add_constraints();
       mark_rows();
-      mark_steps();
+      mark_steps(model_, builder_);
       build_learning_rate();
     }
     return entry;
@@ -107,6 +109,13 @@ class EntryBuilder {
     }
   }
 
+  void add_outputs(const std::string& prefix, const std::vector<Val>& of_values) {
+    for (const ModelOutput& output : model_.outputs) {
+      if (const Val value = of_values[output.value]; value.valid())
+        graph_->add_output(prefix + output.name, value.id());
+    }
+  }
+
   EntryGraph build_update() {
     add_parameters();
     builder_.set_phase(Phase::kUpdate);
@@ -120,7 +129,7 @@ class EntryBuilder {
       graph_->add_output(gradient, given.id());
     }
     add_constraints();
-    mark_steps();
+    mark_steps(model_, builder_);
     builder_.set_phase(Phase::kUpdate);
     build_learning_rate();
     return EntryGraph{graph_, make_optimizer_spec(model_.training->optimizer)};
@@ -259,7 +268,6 @@ class EntryBuilder {
   }
 
   // ---- loss and metrics
-  // -------------------------------------------------------------------------------------------
 
   /// An output as losses and metrics see it: f32 at least.
   Val output_value(const ModelOutput& output) {
@@ -414,51 +422,6 @@ class EntryBuilder {
           graph_->add_output(kByRowsOutput + name, parameters_.at(name).id());
       }
     }
-  }
-
-  /// What the optimizer does otherwise for some parameters, and besides its step.
-  void mark_steps() {
-    const Component& optimizer = model_.training->optimizer;
-    locate(optimizer.place);
-    builder_.set_phase(Phase::kUpdate);
-    const StepAttrs usual = make_optimizer_spec(optimizer).step;
-    std::map<double, Val> rates;
-    for (const Layer& layer : model_.layers) {
-      for (const ParameterSpec& spec : layer.parameters) {
-        if (!spec.trainable) continue;
-        const std::string name = layer.name + "/" + spec.name;
-        mark_numbers(name, usual, step_of(optimizer, layer, spec));
-        if (!decays(optimizer, layer, spec)) mark_number("weight_decay", name, 0.0);
-        const double multiplier = rate_multiplier(layer);
-        if (multiplier == 1.0) continue;
-        Val& rate = rates[multiplier];
-        if (!rate.valid()) rate = builder_.scalar(multiplier);
-        graph_->add_output(kRateOutput + name, rate.id());
-      }
-    }
-    const auto mark = [&](const char* name, double value, DType dtype) {
-      graph_->add_output(name, builder_.scalar(value, dtype).id());
-    };
-    if (const int64_t steps = accumulated_steps(optimizer); steps > 1)
-      mark(kAccumulateOutput, static_cast<double>(steps), DType::kF64);
-    if (const auto average = average_options(optimizer)) {
-      mark(kAverageOutput, average->momentum, DType::kF32);
-      if (average->overwrite)
-        mark(kOverwriteOutput, static_cast<double>(*average->overwrite), DType::kF64);
-    }
-    builder_.set_phase(Phase::kForward);
-  }
-
-  void mark_numbers(const std::string& parameter, const StepAttrs& usual, const StepAttrs& own) {
-    for (const StepNumber& number : usual.rule().numbers) {
-      const double value = own.number(number.name);
-      if (value != usual.number(number.name)) mark_number(number.name, parameter, value);
-    }
-  }
-
-  void mark_number(std::string_view number, const std::string& parameter, double value) {
-    graph_->add_output(fmt::format("{}{}/{}", kStepNumberOutput, number, parameter),
-                       builder_.scalar(value, DType::kF64).id());
   }
 
   void build_learning_rate() {

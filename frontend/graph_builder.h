@@ -3,7 +3,8 @@
 //
 // Names (DESIGN 2.2): inputs "input/<name>", "target/<output>", "tail/weight", "seed"; parameters
 // "<layer>/<parameter>"; outputs "output/<name>" (predict), "loss", "metric/<name>",
-// "count/<output>" (where not every position counts), and in training kLearningRateOutput.
+// "count/<output>" (where not every position counts), kMaskOutput (on request), and in training
+// kLearningRateOutput.
 #pragma once
 
 #include "frontend/model.h"
@@ -18,6 +19,8 @@ namespace gradc {
 
 /// Begins the name of the f32 number of a batch's positions that count in the scores of an output.
 inline constexpr const char* kCountOutput = "count/";
+/// Begins the name of bool[batch, steps]: which positions of an output count, where its layers say.
+inline constexpr const char* kMaskOutput = "mask/";
 /// f32[batch]: what each example weighs in the loss, where the training section says so.
 inline constexpr const char* kSampleWeightInput = "target/sample_weight";
 /// Begins the name of the state f32[classes] with the weights of classes that follow from the data.
@@ -30,6 +33,7 @@ enum class EntryKind : uint8_t {
   kForward,   ///< outputs in training mode, updates of moving averages
   kUpdate,    ///< learning rate, and as each parameter's gradient an input of its name
   kRate,      ///< learning rate alone
+  kMasks,     ///< kMaskOutput of every output that has a mask, inference mode
 };
 
 struct EntryRequest {

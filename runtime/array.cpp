@@ -16,6 +16,7 @@ Array Array::clone() const {
   copy.row_step = row_step;
   copy.draws = draws;
   copy.hidden = hidden;
+  copy.files = files.clone();
   return copy;
 }
 

@@ -26,6 +26,7 @@ struct Array {
   size_t row_step = 0;  // elements of data from row to row where rows overlap; 0: they do not
   int64_t draws = 0;    // that many rows are an epoch, drawn anew for each; 0: every row once
   HiddenTokens hidden;
+  Vec<Str> files;  // of each row, where rows are files of their own; else empty
 
   const uint8_t* bytes() const { return lent != nullptr ? lent : data.data(); }
   size_t count() const {

@@ -194,6 +194,8 @@ Status evaluate(Instance& instance, CommandLine& line) {
   command.data = static_cast<DataSource&&>(line.data);
   command.weights = or_null(line.weights);
   command.json = line.json;
+  command.report = or_null(line.report);
+  command.taker = line.evaluated;
   command.warnings = line.warnings;
   return run_eval(instance, command);
 }

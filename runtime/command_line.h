@@ -49,6 +49,8 @@ struct CommandLine {
   int64_t top_k = 0;
   int64_t length = 200;
   bool json = false;
+  Str report;           ///< eval, of a host that writes one
+  EvalTaker evaluated;  ///< likewise
   bool help = false;
   Warnings warnings;
 };

@@ -282,6 +282,19 @@ Status keep_results(Instance& instance, const TrainCommand& command, Status ende
   return ended;
 }
 
+void print_evaluation(const Instance& instance, const EvalCommand& command, const Scores& scores,
+                      int64_t rows, bool test) {
+  const auto examples = static_cast<long long>(rows);
+  if (command.json) {
+    Str line("{");
+    append_scores_json(line, instance, scores, "");
+    printf("%s,\"examples\":%lld}\n", line.c_str(), examples);
+    return;
+  }
+  print_scores(stdout, instance, format("%lld examples%s", examples, test ? " (test)" : "").c_str(),
+               scores);
+}
+
 // The file that --out makes last: its own, unless it names a folder of another format.
 Status find_main_file(const Instance& instance, const char* out, Str* main_file) {
   if (out == nullptr) return {};
@@ -357,6 +370,10 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
 }
 
 Status run_eval(Instance& instance, const EvalCommand& command) {
+  if (command.report != nullptr) {
+    GRADC_RT_TRY(check_writable(command.report));
+    GRADC_RT_TRY(check_inputs_kept(command.data, {&command.report, 1}));
+  }
   if (command.weights != nullptr)
     GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
   DataSet set;
@@ -370,19 +387,9 @@ Status run_eval(Instance& instance, const EvalCommand& command) {
   GRADC_RT_TRY(evaluate(instance, feed, &scores));
   if (command.scores != nullptr) *command.scores = scores;
   GRADC_RT_TRY(check_scores("data's", scores));
-  if (command.quiet) return {};
-  if (command.json) {
-    Str line("{");
-    append_scores_json(line, instance, scores, "");
-    printf("%s,\"examples\":%lld}\n", line.c_str(), static_cast<long long>(feed.rows()));
-  } else {
-    print_scores(stdout, instance,
-                 format("%lld examples%s", static_cast<long long>(feed.rows()),
-                        set.test.present ? " (test)" : "")
-                     .c_str(),
-                 scores);
-  }
-  return {};
+  if (!command.quiet) print_evaluation(instance, command, scores, feed.rows(), set.test.present);
+  if (command.taker.take == nullptr) return {};
+  return command.taker.take(command.taker.self, instance, {feed, part, scores, set.test.present});
 }
 
 Status run_predict(Instance& instance, const PredictCommand& command) {

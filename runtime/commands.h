@@ -38,6 +38,20 @@ struct TrainCommand {
 /// writes weights.
 Status run_train(Instance& instance, const TrainCommand& command, TrainResult* result);
 
+/// What an evaluation was made of, for who makes more of it than scores.
+struct Evaluated {
+  const Feed& feed;
+  const DataPart& part;  // that the feed has its rows of: row i is its row i * part.apart
+  const Scores& scores;
+  bool test;  // the data have a test part, and it is this
+};
+
+/// A host's look at an evaluation, when its scores are printed.
+struct EvalTaker {
+  Status (*take)(void* self, Instance& instance, const Evaluated& evaluated) = nullptr;
+  void* self = nullptr;
+};
+
 struct EvalCommand {
   DataSource data;
   const char* weights = nullptr;  // null: the instance's own
@@ -45,6 +59,8 @@ struct EvalCommand {
   bool quiet = false;  // prints nothing (library use)
   Scores* scores = nullptr;
   Warnings warnings;
+  const char* report = nullptr;  // a file that the taker will write; null: none
+  EvalTaker taker;
 };
 
 /// Loss and metrics on the test part if the data has one, else on all of it; printed to stdout.

@@ -1,6 +1,7 @@
 // Predictions as a table.
 #include "runtime/number.h"
 #include "runtime/output_file.h"
+#include "runtime/output_units.h"
 #include "runtime/predictions.h"
 #include "runtime/sorted_names.h"
 #include "runtime/text.h"
@@ -14,95 +15,28 @@ namespace {
 
 constexpr size_t kPiece = 1u << 16;  // the text is written in pieces of about this size
 
-enum class Meaning {
-  kValues,      // every unit is a number of its own
-  kClasses,     // one unit for each class: the largest is the prediction
-  kTwoClasses,  // one unit: how much it is the second class
-};
-
-// What the units of one output stand for.
-struct OutputColumns {
-  const gradc_rt_tensor* tensor = nullptr;
-  const gradc_rt_tensor* target = nullptr;  // null: the model has no training section
-  const TensorMeaning* meaning = nullptr;   // of the target; null: nothing is known
-  Meaning kind = Meaning::kValues;
-  size_t units = 1;
-};
-
 struct Table {
-  Vec<OutputColumns> outputs;
+  Vec<OutputUnits> outputs;
   Vec<int64_t> positions;  // the dimensions between the batch and the units, the same for all
   Vec<Str> header;
 };
 
-Meaning kind_of(const OutputColumns& columns) {
-  const gradc_rt_tensor* target = columns.target;
-  if (target == nullptr || target->data == nullptr) return Meaning::kValues;
-  const int64_t classes = target->data->classes;
-  if (classes == 2 && columns.units == 1) return Meaning::kTwoClasses;
-  const bool exclusive =
-      target->rank < columns.tensor->rank || target->data->one_hot_depth > 0;  // not one label each
-  const bool fits = classes > 1 && static_cast<size_t>(classes) == columns.units;
-  return exclusive && fits ? Meaning::kClasses : Meaning::kValues;
-}
-
-OutputColumns columns_of(const Instance& instance, size_t index) {
-  OutputColumns columns;
-  columns.tensor = &instance.tensor(index);
-  const int64_t target = target_of_output(instance.model(), index);
-  if (target >= 0) {
-    columns.target = &instance.tensor(static_cast<size_t>(target));
-    if (instance.meanings() != nullptr)
-      columns.meaning = &(*instance.meanings())[static_cast<size_t>(target)];
-  }
-  const int64_t rank = columns.tensor->rank;
-  columns.units = rank > 1 ? static_cast<size_t>(columns.tensor->dims[rank - 1]) : 1;
-  columns.kind = kind_of(columns);
-  return columns;
-}
-
-// Bytes that no CSV can hold (a zero, half a character) are spelled.
-Str spelled(const Str& name) {
-  const bool whole = valid_utf8(name.c_str(), name.size()) == name.size();
-  if (whole && memchr(name.c_str(), 0, name.size()) == nullptr) return name.clone();
-  Str text;
-  for (size_t i = 0; i < name.size(); ++i)
-    text.appendf("\\x%02x", static_cast<unsigned>(static_cast<uint8_t>(name[i])));
-  return text;
-}
-
-// The name of class `number`; its digits where no names are known.
-Str class_name(const OutputColumns& columns, size_t number) {
-  if (columns.meaning != nullptr) {
-    for (const Vec<Str>* names : {&columns.meaning->classes, &columns.meaning->characters})
-      if (number < names->size()) return spelled((*names)[number]);
-  }
-  return format("%zu", number);
-}
-
-Str value_name(const OutputColumns& columns, size_t unit) {
-  if (columns.meaning != nullptr && columns.meaning->columns.size() == columns.units)
-    return columns.meaning->columns[unit].clone();
-  const char* name = short_name(*columns.tensor);
-  return columns.units == 1 ? Str(name) : format("%s_%zu", name, unit);
-}
-
-void name_columns(const OutputColumns& columns, const char* prefix, Vec<Str>* header) {
+void name_columns(const OutputUnits& columns, const char* prefix, Vec<Str>* header) {
   const auto add = [&](const Str& name) {
     Str whole(prefix);
     whole.append(name);
     header->push(static_cast<Str&&>(whole));
   };
   switch (columns.kind) {
-    case Meaning::kValues:
+    case UnitMeaning::kValues:
       for (size_t unit = 0; unit < columns.units; ++unit)
         header->push(value_name(columns, unit));
       return;
-    case Meaning::kTwoClasses:
+    case UnitMeaning::kTwoClasses:
       add(Str("prediction"));
       add(class_name(columns, 1));
       return;
-    case Meaning::kClasses:
+    case UnitMeaning::kClasses:
       add(Str("prediction"));
       for (size_t unit = 0; unit < columns.units; ++unit)
         add(class_name(columns, unit));
@@ -145,13 +79,13 @@ Status plan_table(const Instance& instance, const char* out, Table* table) {
           table->outputs[0].tensor->name, tensor_type_text(*table->outputs[0].tensor).c_str(),
           tensor.name, tensor_type_text(tensor).c_str());
     }
-    table->outputs.push(columns_of(instance, index));
+    table->outputs.push(units_of(instance, index));
   }
   const size_t places = table->positions.size();
   if (places > 0) table->header.push(Str("example"));
   for (size_t d = 0; d < places; ++d)
     table->header.push(places == 1 ? Str("position") : format("position_%zu", d));
-  for (const OutputColumns& columns : table->outputs) {
+  for (const OutputUnits& columns : table->outputs) {
     const Str prefix = count > 1 ? format("%s/", short_name(*columns.tensor)) : Str();
     name_columns(columns, prefix.c_str(), &table->header);
   }
@@ -221,28 +155,12 @@ class Writer {
   bool first_ = true;
 };
 
-// Which class a line's values say; none where one of them is NaN.
-bool predicted_class(const OutputColumns& columns, const Array& array, size_t line, size_t* out) {
-  const auto value = [&](size_t unit) {
-    return load_f64(array.data.data(), array.dtype, line * columns.units + unit);
-  };
-  *out = 0;
-  for (size_t unit = 0; unit < columns.units; ++unit) {
-    if (std::isnan(value(unit))) return false;
-    if (value(unit) > value(*out)) *out = unit;
-  }
-  if (columns.kind == Meaning::kTwoClasses) {
-    const bool logits = (columns.target->data->flags & GRADC_RT_TARGET_OF_LOGITS) != 0;
-    *out = value(0) > (logits ? 0.0 : 0.5) ? 1 : 0;
-  }
-  return true;
-}
-
-void write_output(const OutputColumns& columns, const Vec<Str>& names, const Array& array,
+void write_output(const OutputUnits& columns, const Vec<Str>& names, const Array& array,
                   size_t line, Writer& writer) {
-  if (columns.kind != Meaning::kValues) {
+  if (columns.kind != UnitMeaning::kValues) {
     size_t number = 0;
-    if (predicted_class(columns, array, line, &number)) {
+    const size_t first = line * columns.units;
+    if (predicted_class(columns, array.data.data(), array.dtype, first, &number)) {
       writer.field(names[number]);
     } else {
       writer.empty();
@@ -256,9 +174,9 @@ void write_output(const OutputColumns& columns, const Vec<Str>& names, const Arr
 Vec<Vec<Str>> predicted_names(const Table& table) {
   Vec<Vec<Str>> names(table.outputs.size());
   for (size_t o = 0; o < names.size(); ++o) {
-    const OutputColumns& columns = table.outputs[o];
-    if (columns.kind == Meaning::kValues) continue;
-    const size_t classes = columns.kind == Meaning::kTwoClasses ? 2 : columns.units;
+    const OutputUnits& columns = table.outputs[o];
+    if (columns.kind == UnitMeaning::kValues) continue;
+    const size_t classes = columns.kind == UnitMeaning::kTwoClasses ? 2 : columns.units;
     for (size_t number = 0; number < classes; ++number)
       names[o].push(class_name(columns, number));
   }

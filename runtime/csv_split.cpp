@@ -93,24 +93,38 @@ void move_parts(const Vec<RowPart>& parts, Array* array, Array* validation, Arra
     held->dims[0] = static_cast<int64_t>(count[held == validation ? 1 : 2]);
     held->data.reserve(static_cast<size_t>(held->dims[0]) * row_bytes);
   }
+  const auto move_file = [array](size_t row, Array* to, size_t place) {
+    if (row >= array->files.size()) return;
+    Str file = static_cast<Str&&>(array->files[row]);
+    if (to == array) {
+      to->files[place] = static_cast<Str&&>(file);
+    } else {
+      to->files.push(static_cast<Str&&>(file));
+    }
+  };
   uint8_t* kept = array->data.data();
+  size_t kept_rows = 0;
   for (size_t r = 0; r < parts.size(); ++r) {
     const uint8_t* row = array->data.data() + r * row_bytes;
     switch (parts[r]) {
       case RowPart::kTrain:
         if (kept != row) memmove(kept, row, row_bytes);
         kept += row_bytes;
+        move_file(r, array, kept_rows++);
         break;
       case RowPart::kValidation:
         validation->data.append(row, row_bytes);
+        move_file(r, validation, 0);
         break;
       case RowPart::kTest:
         test->data.append(row, row_bytes);
+        move_file(r, test, 0);
         break;
     }
   }
   array->dims[0] = static_cast<int64_t>(count[0]);
   array->data.resize(count[0] * row_bytes);
+  if (!array->files.empty()) array->files.resize(count[0]);
 }
 
 }  // namespace gradc::rt

@@ -413,11 +413,40 @@ Status evaluate(Instance& instance, const Feed& feed, Scores* scores) {
   return {};
 }
 
-Status predict(Instance& instance, const Feed& feed, Vec<Array>* outputs) {
+Status predict_batches(Instance& instance, const Feed& feed, const BatchTaker& taker) {
   GRADC_RT_TRY(instance.prepare(GRADC_RT_PREDICT));
   const int64_t batch = instance.model().batch_size;
   Vec<int64_t> order(static_cast<size_t>(feed.rows()));
   epoch_order(0, 0, false, {order.data(), order.size()});
+  instance.reset_carried();
+  for (int64_t step = 0; step < batches_of(feed.rows(), batch); ++step) {
+    const int64_t valid = valid_rows(feed.rows(), batch, step);
+    const BatchRequest request{order.data() + step * batch, valid, false, 0, 0};
+    GatherCall call{&feed, &instance, &request};
+    instance.run_after(gather_job, &call, GRADC_RT_PREDICT);
+    GRADC_RT_TRY(taker.take(taker.self, instance, step * batch, valid));
+  }
+  return {};
+}
+
+namespace {
+
+Status append_outputs(void* self, const Instance& instance, int64_t /*first*/, int64_t valid) {
+  Vec<Array>& outputs = *static_cast<Vec<Array>*>(self);
+  const int64_t batch = instance.model().batch_size;
+  for (size_t n = 0; n < outputs.size(); ++n) {
+    const size_t index =
+        static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, static_cast<int64_t>(n)));
+    const size_t bytes = static_cast<size_t>(instance.tensor(index).bytes / batch * valid);
+    outputs[n].data.append(static_cast<const uint8_t*>(instance.data(index)), bytes);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status predict(Instance& instance, const Feed& feed, Vec<Array>* outputs) {
+  const int64_t batch = instance.model().batch_size;
   for (int64_t n = 0; n < instance.count_of(GRADC_RT_OUTPUT); ++n) {
     const gradc_rt_tensor& tensor =
         instance.tensor(static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, n)));
@@ -430,20 +459,7 @@ Status predict(Instance& instance, const Feed& feed, Vec<Array>* outputs) {
     array.data.reserve(static_cast<size_t>(tensor.bytes / batch * feed.rows()));
     outputs->push(static_cast<Array&&>(array));
   }
-  instance.reset_carried();
-  for (int64_t step = 0; step < batches_of(feed.rows(), batch); ++step) {
-    const int64_t valid = valid_rows(feed.rows(), batch, step);
-    const BatchRequest request{order.data() + step * batch, valid, false, 0, 0};
-    GatherCall call{&feed, &instance, &request};
-    instance.run_after(gather_job, &call, GRADC_RT_PREDICT);
-    for (size_t n = 0; n < outputs->size(); ++n) {
-      const size_t index =
-          static_cast<size_t>(instance.nth(GRADC_RT_OUTPUT, static_cast<int64_t>(n)));
-      const size_t bytes = static_cast<size_t>(instance.tensor(index).bytes / batch * valid);
-      (*outputs)[n].data.append(static_cast<const uint8_t*>(instance.data(index)), bytes);
-    }
-  }
-  return {};
+  return predict_batches(instance, feed, {append_outputs, outputs});
 }
 
 }  // namespace gradc::rt

@@ -137,6 +137,16 @@ Status train(Instance& instance, const Feed& feed, const Feed* validation,
 /// Loss and metrics in inference mode over all rows.
 Status evaluate(Instance& instance, const Feed& feed, Scores* scores);
 
+/// Somebody who looks at what each batch of predictions left in the tensors: rows [first, first +
+/// valid) of the feed. What fails ends the pass.
+struct BatchTaker {
+  Status (*take)(void* self, const Instance& instance, int64_t first, int64_t valid) = nullptr;
+  void* self = nullptr;
+};
+
+/// Runs predict over all rows, batch by batch; targets that the feed has lie beside the outputs.
+Status predict_batches(Instance& instance, const Feed& feed, const BatchTaker& taker);
+
 /// Runs predict over all rows; outputs[i] becomes the i-th output as an array of `rows` rows.
 Status predict(Instance& instance, const Feed& feed, Vec<Array>* outputs);
 

@@ -2,11 +2,12 @@
 // browser would take for a tag, and the script only makes text of it.
 #include "driver/report/html_report.h"
 
+#include "driver/report/document.h"
 #include "driver/report/page.h"
 
 #include <fmt/format.h>
 
-#include <string_view>
+#include <utility>
 
 namespace gradc {
 
@@ -27,36 +28,18 @@ std::string escaped_json(const Json& json) {
   return out;
 }
 
-std::string escaped_text(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<' || c == '>' || c == '&' || c == '\'' || c == '"') {
-      out += fmt::format("&#{};", static_cast<unsigned>(c));
-    } else {
-      out += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
-    }
-  }
-  return out;
-}
-
 }  // namespace
 
 std::string html_page(const Json& report) {
-  const std::string title = report["model"].get<std::string>();
-  std::string page =
-      "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width\">\n<title>";
-  page += escaped_text(title) + ": " + escaped_text(report["entry"].get<std::string>());
-  page += "</title>\n<style>\n";
-  page += page::kStyle;
-  page += "</style>\n</head>\n";
-  page += page::kBody;
-  page += "<script type=\"application/json\" id=\"report\">";
-  page += escaped_json(report);
-  page += "</script>\n<script type=\"text/javascript\">\n";
-  page += page::kScript;
-  page += "</script>\n</body>\n</html>\n";
-  return page;
+  std::string body(page::kBody);
+  body += "<script type=\"application/json\" id=\"report\">";
+  body += escaped_json(report);
+  body += "</script>\n<script type=\"text/javascript\">\n";
+  body += page::kScript;
+  body += "</script>\n</body>\n";
+  return html_document(
+      {.title = report["model"].get<std::string>() + ": " + report["entry"].get<std::string>(),
+       .body = std::move(body)});
 }
 
 Result<std::string> html_report(const Model& model, const ReportOptions& options) {

@@ -9,5 +9,7 @@ namespace gradc::page {
 extern const std::string_view kStyle;
 extern const std::string_view kBody;
 extern const std::string_view kScript;
+/// Of pages of results, behind kStyle: driver/results/results.css.
+extern const std::string_view kResultsStyle;
 
 }  // namespace gradc::page

@@ -199,6 +199,9 @@ Status add_classes(const rt::Loading& loading, const Str& folder, const Part& pa
 }
 
 Status read(const gradc_rt_tensor& input, rt::Span<const Str> paths, rt::Array* out) {
+  out->files.clear();
+  for (const Str& path : paths)
+    out->files.push(path.clone());
   return media_of(input) == Media::kSound ? read_sounds(input, paths, out)
                                           : read_images(input, paths, out);
 }

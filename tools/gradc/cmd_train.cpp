@@ -3,6 +3,9 @@
 #include "driver/compiled_model.h"
 #include "driver/foreign_weights.h"
 #include "driver/free_memory.h"
+#include "driver/results/confusion_text.h"
+#include "driver/results/evaluation.h"
+#include "driver/results/results_page.h"
 #include "runtime/command_line.h"
 #include "support/utf8.h"
 #include "tools/gradc/command.h"
@@ -29,11 +32,17 @@ struct TrainCommandLine {
   std::optional<int64_t> memory_budget;
   bool force = false;
   bool cache = true;
+  std::string report;  ///< eval: where the results go; empty: nowhere
+  bool confusion = false;
   rt::CommandLine line;
 };
 
+std::string text_of(const rt::Str& text) {
+  return {text.c_str(), text.size()};
+}
+
 std::string text_of(const rt::Status& status) {
-  return {status.text.c_str(), status.text.size()};
+  return text_of(status.text);
 }
 
 /// Throws what CLI11 reports as a wrong command line.
@@ -116,6 +125,37 @@ int check_memory(CompiledModel& model, const TrainCommandLine& options) {
   return tool::report({problem});
 }
 
+/// What eval makes of an evaluation beside its scores.
+struct ResultsOfEval {
+  const CompiledModel& model;
+  const TrainCommandLine& options;
+  std::string data;
+
+  Status show(rt::Instance& instance, const rt::Evaluated& evaluated) const {
+    GRADC_TRY(const Json results,
+              results::evaluation_results(model.model(), instance, evaluated, data));
+    if (options.confusion) {
+      const std::string text = results::confusion_text(results);
+      std::fwrite(text.data(), 1, text.size(), stdout);
+    }
+    if (options.report.empty()) return Ok{};
+    const bool page = has_extension(options.report, "html");
+    GRADC_TRY_STATUS(write_text(options.report,
+                                page ? results::results_page(results) : json_text(results) + "\n"));
+    if (!options.line.json) std::printf("report: %s\n", options.report.c_str());
+    return Ok{};
+  }
+
+  static rt::Status take(void* self, rt::Instance& instance, const rt::Evaluated& evaluated) {
+    const Status shown = static_cast<const ResultsOfEval*>(self)->show(instance, evaluated);
+    rt::Status status;
+    if (shown.ok()) return status;
+    for (const Diagnostic& problem : shown.diagnostics())
+      rt::add_problem(status, "%s", problem.message.c_str());
+    return status;
+  }
+};
+
 /// Opens the model and runs a command on an instance of it.
 int run(rt::CommandKind kind, TrainCommandLine& options) {
   options.line.data.files = exchange::media_reader();
@@ -144,6 +184,11 @@ int run(rt::CommandKind kind, TrainCommandLine& options) {
   if (status.ok()) {
     instance->set_weights_reader(weights_reader(foreign));
     instance->set_weights_writer(weights_writer(foreign));
+  }
+  ResultsOfEval results{**model, options, text_of(options.line.data.spec)};
+  if (!options.report.empty() || options.confusion) {
+    options.line.report = rt::Str(options.report.c_str());
+    options.line.evaluated = {&ResultsOfEval::take, &results};
   }
   if (status.ok()) status = rt::run_command(*instance, kind, options.line);
   if (instance != nullptr) rt::Instance::destroy(instance);
@@ -200,10 +245,28 @@ void register_eval(CLI::App& app, Selection& selection) {
   auto options = std::make_shared<TrainCommandLine>();
   CLI::App* command = add_command(app, selection, rt::kEvalCommand, "eval",
                                   "loss and metrics of trained weights on data", options);
+  CLI::Option* json = command->get_option("--json");
+  command
+      ->add_option("--report", options->report,
+                   "the results of the whole set: matrix, classes, curves, mistakes, or errors "
+                   "(.html or .json)")
+      ->type_name("FILE")
+      ->check(CLI::Validator(
+          [](const std::string& path) -> std::string {
+            if (has_extension(path, "html") || has_extension(path, "json")) return {};
+            return fmt::format("\"{}\" ends neither in .html nor in .json", printable(path, 80));
+          },
+          ""));
+  command
+      ->add_flag("--confusion", options->confusion,
+                 "print which classes are taken for which: rows are the true ones")
+      ->excludes(json);
   command->footer(
-      "Example:\n"
+      "Examples:\n"
       "  gradc eval examples/fashion_mnist_mlp.json --data /usr/share/datasets/fashion-mnist "
-      "--weights weights.safetensors");
+      "--weights weights.safetensors\n"
+      "  gradc eval iris.json --data iris.csv:target=species --weights iris.safetensors --report "
+      "results.html");
 }
 
 void register_predict(CLI::App& app, Selection& selection) {
