@@ -248,6 +248,42 @@ TEST(Feed, CutmixCopiesABoxAndBlendsTheTargetByItsArea) {
   EXPECT_GT(copied, 0);
 }
 
+// A mask or an image that is to be given back: what stands beside each pixel must be its own.
+TEST(Feed, ATargetOfTheImagesSizeGetsTheBoxItself) {
+  Images images;
+  gradc_rt_tensor& y = images.model.tensor("target/y");
+  y.rank = 3;
+  y.dims[1] = kHeight;
+  y.dims[2] = kWidth;
+  y.bytes *= kPixels;
+  images.part.arrays[1] = images.part.arrays[0].clone();
+  images.model.input_data().cutmix_alpha = 1;
+  bool differs = false;
+  for (int64_t epoch = 0; epoch < 10; ++epoch) {
+    const Images::Batch batch = images.gather(true, epoch);
+    EXPECT_EQ(batch.x, batch.y);
+    differs = differs || batch.x != images.gather(false, epoch).x;
+  }
+  EXPECT_TRUE(differs);
+}
+
+TEST(Mix, BlendsEveryFloatWithOneRounding) {
+  for (const Dtype dtype : {Dtype::kF32, Dtype::kF64, Dtype::kBF16, Dtype::kF16}) {
+    uint8_t own[3 * 8], other[3 * 8], expected[3 * 8];
+    for (size_t i = 0; i < 3; ++i) {
+      const double a = 1.0 / static_cast<double>(i + 3), b = -2.7 * static_cast<double>(i);
+      store_f64(own, dtype, i, a);
+      store_f64(other, dtype, i, b);
+      const double stored = load_f64(own, dtype, i), partner = load_f64(other, dtype, i);
+      store_f64(expected, dtype, i, 0.3 * stored + (1 - 0.3) * partner);
+    }
+    blend(dtype, 0.3, other, 3, own);
+    EXPECT_EQ(std::vector<uint8_t>(own, own + 3 * dtype_bytes(dtype)),
+              std::vector<uint8_t>(expected, expected + 3 * dtype_bytes(dtype)))
+        << dtype_name(dtype);
+  }
+}
+
 TEST(Feed, CutoutLeavesOneHoleOfTransformedFill) {
   Images images;
   gradc_rt_data& data = images.model.input_data();
