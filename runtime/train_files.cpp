@@ -151,7 +151,7 @@ Status check_checkpoint(const TrainFiles& files) {
 Status check_kept(const TrainFiles& files) {
   OutputPlace place;
   GRADC_RT_TRY(find_output(files.kept_beside(), &place));
-  if (!place.in_place) return {};
+  if (!place.in_place && !place.standard_output) return {};
   return error("%s: is no regular file, so the best epochs have no place beside it",
                files.kept_beside());
 }

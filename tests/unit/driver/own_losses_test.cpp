@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 #include <random>
 #include <vector>
@@ -68,17 +69,15 @@ TEST(OwnLosses, GivenTripletsTrainWithoutATarget) {
 }
 
 /// A network that gives back what it sees: its input is one of its outputs.
-constexpr const char* kAutoencoder = R"({"inputs": [{"name": "x", "shape": [6]}], "layers": [
+constexpr const char* kAutoencoder = R"json({"inputs": [{"name": "x", "shape": [6]}], "layers": [
   {"type": "dense", "units": 3, "activation": "tanh", "name": "code"},
   {"type": "dense", "units": 6, "name": "again"},
   {"type": "activation", "activation": "linear", "name": "seen", "inputs": "x"}],
   "outputs": ["again", "seen", "code"],
   "training": {"loss": {"type": "formula",
-                        "value": "mean((again - seen)^2) + 0.001 * mean(square(code))"
-}
-, "optimizer" : {"type" : "adam", "learning_rate" : 0.01}, "batch_size" : 16, "epochs" : 6
-}
-})";
+                        "value": "mean((again - seen)^2) + 0.001 * mean(square(code))"},
+               "optimizer": {"type": "adam", "learning_rate": 0.01}, "batch_size": 16,
+               "epochs": 6}})json";
 
 TEST(OwnLosses, AnAutoencoderReadsItsInputAlone) {
   const Scratch scratch;

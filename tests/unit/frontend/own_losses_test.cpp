@@ -1,5 +1,8 @@
 // Losses of one's own: formulas against plain C++, what they name and need, functions in the IR's
 // text form, and what is wrong with either, at its place in the text.
+#include "frontend/own_losses.h"
+
+#include "frontend/families.h"
 #include "frontend/formula_functions.h"
 #include "frontend/graph_builder.h"
 #include "tests/unit/frontend/run_model.h"
@@ -161,9 +164,9 @@ std::string two_outputs(const std::string& training) {
 TEST(Formula, NamesOutputsAndTheirTargets) {
   const auto model = [](const std::string& training) {
     const std::string text = two_outputs(training);
-    Result<Model> model = parse_model(text);
-    EXPECT_TRUE(model.ok()) << problems_of(text);
-    return model.take();
+    Result<Model> parsed = parse_model(text);
+    EXPECT_TRUE(parsed.ok()) << problems_of(text);
+    return parsed.take();
   };
   const auto value = [&](const std::string& training, const Named& targets) {
     Named given = {{"input/x", {1, -2, 3, 0.5}}};
@@ -177,7 +180,7 @@ TEST(Formula, NamesOutputsAndTheirTargets) {
               kClose);
   const Model none = model(R"("loss": )" + formula("sum((a - 'b-1')^2)"));
   ASSERT_EQ(none.training->losses.size(), 1U);
-  EXPECT_FALSE(none.training->losses[0].has_target);
+  EXPECT_FALSE(has_target(none.training->losses[0]));
   const std::string weighed = R"("loss": )" + formula("2 * huber(a) + 0.5 * mse('b-1')");
   const Named targets = {{"target/a", {0, 1, 2, 3}}, {"target/b-1", {1, 1, 0, -1}}};
   EXPECT_NEAR(
@@ -185,7 +188,7 @@ TEST(Formula, NamesOutputsAndTheirTargets) {
       value(R"("losses": {"a": "huber", "b-1": "mse"}, "loss_weights": {"a": 2, "b-1": 0.5})",
             targets),
       1e-6);
-  EXPECT_EQ(model(weighed).training->num_losses(), 1);
+  EXPECT_EQ(num_losses(*model(weighed).training), 1);
   // What stands for one output may name others, and the target of one that has no loss.
   const std::string crossed =
       R"("losses": {"a": )" + formula("mse(output) + mean(abs(target('b-1') - a))") + "}";
@@ -237,7 +240,7 @@ TEST(Formula, ProblemsAreShownAtTheirPlace) {
       {"output ** 2", "**", "\"**\" is no operator of formulas"},
       {"output[3]", "3", "the subscript takes nothing, or what is not there, of axis 0 of [3]"},
       {"sum(output, axis=1)", "axis=1", "1 is none of the 1 axes of an example of shape [3]"},
-      {"huber(output, delta=-1)", "delta=-1", "delta is -1"},
+      {"huber(output, delta=-1)", "delta=-1", "\"delta\" is -1.0, but must be above 0"},
       {"huber(output, dleta=1)", "dleta=1", "huber has no option \"dleta\" in a formula"},
       {"exp(output, 2)", "exp", "exp takes 1 value, got 2"},
       {"output[:2] - target", "-", "\"-\" joins [2] and [3], which do not fit"},
@@ -363,7 +366,7 @@ forward:
 })"));
   const Result<Model> model = parse_model(text);
   ASSERT_TRUE(model.ok()) << problems_of(text);
-  EXPECT_FALSE(model->training->losses[0].has_target);
+  EXPECT_FALSE(has_target(model->training->losses[0]));
   EXPECT_NEAR(
       run_model(text, {EntryKind::kEvaluate, 2, false}, {{"input/x", {1, -2, 0.5, 3, 0.25, -1}}})
           .outputs.at("loss")
@@ -393,8 +396,14 @@ forward:
   return %value
 })"),
          "so it must take %counts");
-  expect(problems(changed(kSquares, "f32[BxN]\n  input %pred", "i32[BxN]\n  input %pred")),
-         "is given f32[4x3]");
+  expect(problems(R"(graph @other {
+  input %output : f32[BxN]
+  input %target : i32[B]
+forward:
+  %value = abs %output
+  return %value
+})"),
+         "is given f32[4x3] for %target : i32[4]");
   expect(problems(kSquares, R"(, "sizes": {"M": 3})"), "has no extent \"M\"");
   expect(problems("graph @none {\nforward:\n  %v = constant {value=1.0} : f32[]\n  return %v\n}"),
          "takes inputs that are not those of a loss");
