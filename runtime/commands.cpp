@@ -348,7 +348,8 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
                          command.log,
                          command.resume,
                          command.overwrite,
-                         defaults.early_stopping != 0 && defaults.restore_best_weights != 0};
+                         defaults.early_stopping != 0 && defaults.restore_best_weights != 0,
+                         command.keep_best};
   KeepBest keep_best;
   GRADC_RT_TRY(read_keep_best(command, defaults, files, &keep_best));
   GRADC_RT_TRY(check_train_files(instance, files));
