@@ -5,6 +5,7 @@
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
 #include "frontend/layer_def.h"
+#include "frontend/own_losses.h"
 #include "ir/optimizer_spec.h"
 #include "ir/step_output.h"
 #include "passes/index_ranges.h"
@@ -282,8 +283,8 @@ void ModelTables::link_scores(const Model& model) {
     link(name, metric.output, 0.0);
   }
   for (const OutputLoss& loss : training.losses) {
-    if (sums_positions(loss.loss)) continue;
-    if (training.losses.size() == 1)
+    if (is_for_target(loss) || sums_positions(loss.loss)) continue;
+    if (num_losses(training) == 1)
       link("loss", loss.output, 0.0);
     else
       link("metric/" + model.outputs[loss.output].name + "_loss", loss.output, loss.weight);

@@ -14,7 +14,9 @@ namespace {
 /// One window of numbers of tokens, or of rows of 0 and 1, and of each place or of the last what
 /// comes next.
 bool may_go_on_with_text(const Model& model) {
-  if (model.inputs.size() != 1 || model.outputs.size() != 1 || !model.training) return false;
+  if (model.inputs.size() != 1 || model.outputs.size() != 1 || !model.training ||
+      model.training->losses.empty())
+    return false;
   const TensorSpec& in = model.inputs.front().spec;
   const TensorSpec& out = model.spec(model.outputs.front().value);
   const DataRule* rule = model.data_rule(model.inputs.front().name, false);

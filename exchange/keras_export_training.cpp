@@ -1,5 +1,7 @@
 #include "exchange/keras_export_training.h"
 
+#include "frontend/own_losses.h"
+
 #include "exchange/tfjs_optimizers.h"
 
 #include <algorithm>
@@ -12,7 +14,7 @@ constexpr std::string_view kMetricsNotInKeras[] = {"matthews_correlation", "cohe
                                                    "perplexity"};
 // Losses that Keras does not have, and those that only Keras 3 has.
 constexpr std::string_view kLossesNotInKeras[] = {"contrastive", "triplet_semi_hard",
-                                                  "triplet_hard"};
+                                                  "triplet_hard", "formula", "gir"};
 constexpr std::string_view kLossesOfKerasThree[] = {"dice", "tversky", "ctc"};
 // Schedules that Keras does not have.
 constexpr std::string_view kSchedulesNotInKeras[] = {"step_decay", "warmup", "one_cycle"};
@@ -34,6 +36,7 @@ class TrainingExport {
   Json losses() {
     Json list = per_output(nullptr);
     for (const OutputLoss& one : training_.losses) {
+      if (is_for_target(one)) continue;
       const std::string_view type = one.loss.def->type;
       if (is_one_of(type, kLossesNotInKeras) ||
           (form_ != KerasForm::kThree && is_one_of(type, kLossesOfKerasThree))) {

@@ -194,6 +194,16 @@ std::optional<NamedInts> read_named_ints(DiagnosticSink& sink, const JsonCursor&
   return named;
 }
 
+/// A text of at most def.max bytes, which is understood later.
+std::optional<std::string> read_long_text(DiagnosticSink& sink, const JsonCursor& at,
+                                          const OptionDef& def) {
+  auto text = read_string(sink, at);
+  if (!text || static_cast<double>(text->size()) <= def.max) return text;
+  sink.error(DiagKind::kBadValue, at.place(), "{} has {} bytes, at most {} are possible",
+             place_name(at.pointer()), text->size(), def.max);
+  return std::nullopt;
+}
+
 /// Turns optional<T> into optional<OptionValue>.
 template <class T>
 std::optional<OptionValue> lift(std::optional<T> value) {
@@ -214,7 +224,7 @@ std::optional<OptionValue> read_option(DiagnosticSink& sink, const JsonCursor& a
     case OptionType::kFloat:
       return lift(read_number(sink, at, def));
     case OptionType::kString:
-      return lift(read_text(sink, at));
+      return lift(def.max == kNoMax ? read_text(sink, at) : read_long_text(sink, at, def));
     case OptionType::kEnum:
       return lift(read_choice(sink, at, def));
     case OptionType::kInts:

@@ -2,6 +2,7 @@
 #include "frontend/component_reader.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
+#include "frontend/own_losses.h"
 #include "frontend/training_reader.h"
 #include "support/suggest.h"
 
@@ -237,7 +238,8 @@ void read_data(std::span<const JsonCursor> sections, DiagnosticSink& sink, Model
     names.push_back(output.name);
   for (size_t i = 0; model.training && i < model.training->losses.size(); ++i) {
     const OutputLoss& loss = model.training->losses[i];
-    specs.emplace(model.outputs[loss.output].name, std::pair(model.target_spec(loss), true));
+    if (has_target(loss))
+      specs.emplace(model.outputs[loss.output].name, std::pair(model.target_spec(loss), true));
   }
   const NameIndex known(std::move(names));
   std::vector<std::pair<std::string, JsonCursor>> rules;

@@ -3,6 +3,7 @@
 
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
+#include "frontend/own_losses.h"
 #include "support/check.h"
 #include "support/suggest.h"
 
@@ -25,28 +26,33 @@ class WeightsReader {
       : sink_(sink), model_(model), training_(training) {}
 
   void read(const JsonCursor& at) {
-    if (training_.losses.empty()) return;
+    if (training_.losses.empty()) {
+      if (!sink_.has_errors())
+        sink_.error(DiagKind::kBadValue, at.place(), "there is no loss that classes weigh in");
+      return;
+    }
     if (!is_by_output(at.value())) {
-      if (training_.losses.size() == 1) return read_output(at, training_.losses.front());
+      if (num_losses(training_) == 1) return read_output(at, training_.losses.front());
       const std::string& first = output_name(training_.losses.front());
       sink_
           .error(DiagKind::kBadValue, at.place(),
                  "the model has {} losses, so \"class_weight\" must say which output it is for",
-                 training_.losses.size())
+                 num_losses(training_))
           .with_help(fmt::format("use \"class_weight\": {{\"{}\": ...}}", first));
       return;
     }
     for (const auto& [name, value] : at.value().items()) {
       const JsonCursor member = at.member(name, value);
-      const auto loss = std::ranges::find_if(
-          training_.losses, [&](const OutputLoss& l) { return output_name(l) == name; });
+      const auto loss = std::ranges::find_if(training_.losses, [&](const OutputLoss& l) {
+        return !is_for_target(l) && output_name(l) == name;
+      });
       if (loss != training_.losses.end()) {
         read_output(member, *loss);
         continue;
       }
       std::vector<std::string> names;
       for (const OutputLoss& l : training_.losses)
-        names.push_back(output_name(l));
+        if (!is_for_target(l)) names.push_back(output_name(l));
       sink_
           .error(DiagKind::kUnknownReference, member.key_place(),
                  "no output with a loss is named \"{}\"", name)
@@ -117,6 +123,11 @@ class WeightsReader {
 void check_sample_weight(DiagnosticSink& sink, const JsonCursor& training_at, const Model& model,
                          const Training& training) {
   if (!training.sample_weight) return;
+  if (training.losses.empty() && !sink.has_errors()) {
+    sink.error(DiagKind::kBadValue,
+               training_at.member("sample_weight", training_at.value().at("sample_weight")).place(),
+               "there is no loss that examples weigh in");
+  }
   for (const OutputLoss& loss : training.losses) {
     if (!is_batch_loss(loss.loss)) continue;
     const JsonCursor at =
@@ -140,8 +151,14 @@ std::optional<std::vector<double>> ClassWeights::by_number(int64_t classes) cons
 }
 
 int64_t classes_of(const Model& model, const OutputLoss& loss) {
-  if (is_whole_loss(loss.loss)) return 0;
+  if (is_whole_loss(loss.loss) || !has_target(loss)) return 0;
   const Ints& shape = model.spec(model.outputs[loss.output].value).shape;
+  if (const Ints* values = own_values(loss)) {  // the weight of a class is that of a position
+    const Ints positions = loss_target_shape(loss.loss, shape);
+    if (values->size() < positions.size() ||
+        !std::equal(positions.begin(), positions.end(), values->begin()))
+      return 0;
+  }
   switch (loss_domain(loss.loss).classes) {
     case TargetDomain::Classes::kNone:
       return 0;

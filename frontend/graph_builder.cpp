@@ -3,9 +3,11 @@
 
 #include "frontend/batch_check.h"
 #include "frontend/call_locations.h"
+#include "frontend/example_values.h"
 #include "frontend/example_weights.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
+#include "frontend/own_losses.h"
 #include "frontend/parameter_steps.h"
 #include "frontend/scores.h"
 #include "frontend/step_marks.h"
@@ -14,6 +16,7 @@
 #include "ir/step_output.h"
 #include "support/check.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
@@ -283,10 +286,14 @@ class EntryBuilder {
     return total + part;
   }
 
-  /// One for each loss, and behind them the weights of examples.
+  /// One for each loss, empty where it needs none, and behind them the weights of examples.
   std::vector<Val> add_targets() {
     std::vector<Val> targets;
     for (const OutputLoss& loss : model_.training->losses) {
+      if (!has_target(loss)) {
+        targets.emplace_back();
+        continue;
+      }
       locate(loss.loss.place);
       const std::string& output = model_.outputs[loss.output].name;
       targets.push_back(builder_.input(InputKind::kInput,
@@ -326,6 +333,11 @@ class EntryBuilder {
       auto& of_output = scores[loss.output];
       of_output = std::make_unique<OutputScores>(loss.loss, output_value(output), targets[i],
                                                  masks_[output.value], tail_);
+      if (is_for_target(loss)) continue;
+      if (own_loss(loss.loss) == OwnLoss::kFormula)
+        of_output->take(build_formula_loss(model_, loss, targets, [this](size_t named) {
+          return floats_of(output_value(model_.outputs[named]));
+        }));
       const Val part = of_output->loss(sample_weights_, class_weights(loss, output.name));
       parts.emplace_back(output.name + "_loss", part);
       const Val weighted = loss.weight == 1.0 ? part : part * loss.weight;
@@ -370,23 +382,9 @@ class EntryBuilder {
     builder_.set_phase(Phase::kForward);
   }
 
-  /// A penalty on the rows of a result that count, divided by the number of examples. A result may
-  /// have several rows for each example.
   void add_penalty(Val result, const std::function<Val(Val)>& make) {
-    Val count;
-    if (tail_.valid()) {
-      const Val counts = cast(greater(tail_, 0.0), result.dtype());
-      const int64_t rows = result.shape()[0] / request_.batch_size;
-      const Val of_rows = reshape(broadcast(counts, Shape{request_.batch_size, rows}, {0}),
-                                  Shape{result.shape()[0]});
-      result = select(broadcast(greater(of_rows, 0.0), result.shape(), {0}), result, 0.0);
-      count = reduce_sum(counts, {0});
-    }
-    const Val penalty = make(result);
-    if (!penalty.valid()) return;
-    const Val mean =
-        count.valid() ? penalty / count : penalty / static_cast<double>(request_.batch_size);
-    penalties_ = penalties_.valid() ? plus(penalties_, mean) : mean;
+    const Val mean = mean_penalty(result, tail_, request_.batch_size, make);
+    if (mean.valid()) penalties_ = penalties_.valid() ? plus(penalties_, mean) : mean;
   }
 
   Val add_regularizers(Val total) {

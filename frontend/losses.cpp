@@ -2,8 +2,11 @@
 // for each element or each row of the last axis, which frontend/scores.cpp reduces, and in
 // frontend/whole_losses.h.
 #include "frontend/families.h"
+#include "frontend/function_loss.h"
+#include "frontend/gir_function.h"
 #include "frontend/layer_def.h"
 #include "frontend/loss_formulas.h"
+#include "frontend/own_losses.h"
 #include "frontend/whole_losses.h"
 #include "support/check.h"
 
@@ -134,6 +137,24 @@ constexpr OptionDef kCtcOptions[] = {
     kReduction,
 };
 
+constexpr OptionDef kTargetIs = {
+    .name = "target",
+    .type = OptionType::kEnum,
+    .default_json = "\"same\"",
+    .doc =
+        "what data give beside an output: values of its shape, or a class number for each row of "
+        "its last axis",
+    .choices = "same class"};
+constexpr OptionDef kFormulaOptions[] = {
+    {.name = "value",
+     .type = OptionType::kString,
+     .doc = "arithmetic over outputs and targets, of one example",
+     .max = kMostFormulaBytes},
+    kTargetIs,
+    kReduction,
+};
+constexpr OptionDef kFunctionOptions[] = {kFunctionFile, kFunctionSizes, kTargetIs, kReduction};
+
 constexpr TargetDomain kAnyTarget{};
 constexpr TargetDomain kCountTarget{.min = 0};
 constexpr TargetDomain kSignTarget{.min = -1, .max = 1, .whole = true};
@@ -155,6 +176,8 @@ struct LossDef {
   Val (*build_whole)(const WholeLossArgs&) = nullptr;
   /// Whether the batch is not an axis of what `build_whole` gives; null: it is.
   bool (*of_batch)(const Options&) = nullptr;
+  /// Instead: written by the model's author (frontend/own_losses.h).
+  OwnLoss own = OwnLoss::kNone;
 };
 
 bool always(const Options&) {
@@ -287,6 +310,24 @@ constexpr LossDef kLosses[] = {
      kAnyTarget,
      nullptr,
      build_ctc},
+    {{"formula", "arithmetic over outputs and targets: docs/schema.md, \"Losses of one's own\"",
+      kFormulaOptions},
+     TargetKind::kSameShape,
+     kAnyTarget,
+     nullptr,
+     nullptr,
+     nullptr,
+     OwnLoss::kFormula},
+    {{"gir",
+      "a function in the IR's text form (docs/ir.md) of an output and its target: a value of each "
+      "example or position, or one number of a batch where it takes %counts",
+      kFunctionOptions},
+     TargetKind::kSameShape,
+     kAnyTarget,
+     build_function_loss,
+     build_function_of_batch,
+     function_of_batch,
+     OwnLoss::kFunction},
 };
 
 const LossDef& loss_def(const Component& loss) {
@@ -309,12 +350,29 @@ std::span<const ComponentDef* const> loss_components() {
   return list;
 }
 
+namespace {
+/// A loss of one's own whose targets are class numbers.
+bool wants_classes(const Component& loss) {
+  return loss_def(loss).own != OwnLoss::kNone && loss.options.text(kTargetIs.name) == "class";
+}
+}  // namespace
+
 TargetKind loss_target(const Component& loss) {
-  return loss_def(loss).target;
+  return wants_classes(loss) ? TargetKind::kClassIndex : loss_def(loss).target;
 }
 
 const TargetDomain& loss_domain(const Component& loss) {
-  return loss_def(loss).domain;
+  return wants_classes(loss) ? kIndexTarget : loss_def(loss).domain;
+}
+
+OwnLoss own_loss(const Component& loss) {
+  return loss_def(loss).own;
+}
+
+bool is_loss_of_two(const ComponentDef& loss) {
+  const auto def =
+      std::ranges::find(kLosses, loss.type, [](const LossDef& d) { return d.base.type; });
+  return def != std::end(kLosses) && def->own == OwnLoss::kNone && def->build_whole == nullptr;
 }
 
 bool loss_of_logits(const Component& loss) {
@@ -363,9 +421,9 @@ bool whole_fits(const Component& loss, const Ints& output, std::string& problem)
 
 bool loss_fits(const Component& loss, const Ints& output, std::string& problem) {
   const LossDef& def = loss_def(loss);
-  if (def.build_whole != nullptr) return whole_fits(loss, output, problem);
+  if (is_whole_loss(loss) && def.own == OwnLoss::kNone) return whole_fits(loss, output, problem);
   const bool classes =
-      def.target == TargetKind::kClassIndex || def.base.type.starts_with("categorical_");
+      loss_target(loss) == TargetKind::kClassIndex || def.base.type.starts_with("categorical_");
   if (classes && output.empty()) {
     problem = fmt::format("{} needs an output with one value per class, got shape {}",
                           def.base.type, shape_text(output));
@@ -390,7 +448,8 @@ Val build_loss(const Component& loss, Val output, Val target) {
 }
 
 bool is_whole_loss(const Component& loss) {
-  return loss_def(loss).build_whole != nullptr;
+  const LossDef& def = loss_def(loss);
+  return def.build_whole != nullptr && (def.build == nullptr || def.of_batch(loss.options));
 }
 
 bool is_batch_loss(const Component& loss) {

@@ -67,7 +67,7 @@ Val OutputScores::mean(Val values, int64_t kept) const {
 
 Val OutputScores::sum(Val values) const {
   const bool elementwise = values.rank() == output_.rank() && values.rank() > 1;
-  const double width = elementwise ? static_cast<double>(output_.shape().back()) : 1.0;
+  const double width = elementwise ? static_cast<double>(values.shape().back()) : 1.0;
   if (counted_.valid()) values = select(spread(counted_, values.shape()), values, 0.0);
   Val rows = values.rank() == 1 ? values : reduce_sum(values, axes_from(values, 1));
   if (width != 1.0) rows = rows * (1.0 / width);
@@ -96,7 +96,9 @@ Val OutputScores::classes() const {
 
 Val OutputScores::loss(Val sample_weights, Val class_weights) const {
   if (is_batch_loss(loss_)) return batch_loss();
-  Val values = is_whole_loss(loss_) ? whole_values() : build_loss(loss_, output_, target_);
+  Val values = values_.valid()        ? values_
+               : is_whole_loss(loss_) ? whole_values()
+                                      : build_loss(loss_, output_, target_);
   if (class_weights.valid()) {
     const Val weights = values.builder().add(Op::kGather, {class_weights, classes()});
     values = values * spread(cast(weights, values.dtype()), values.shape());
@@ -114,6 +116,21 @@ MeanOfMetric OutputScores::metric(const OutputMetric& metric) const {
   const Val value = metric_of(formula, means);
   if (formula == MetricFormula::kMean) means.clear();
   return {value, std::move(means)};
+}
+
+Val mean_penalty(Val result, Val tail, int64_t examples, const std::function<Val(Val)>& make) {
+  Val count;
+  if (tail.valid()) {
+    const Val counts = cast(greater(tail, 0.0), result.dtype());
+    const int64_t rows = result.shape()[0] / examples;
+    const Val of_rows =
+        reshape(broadcast(counts, Shape{examples, rows}, {0}), Shape{result.shape()[0]});
+    result = select(broadcast(greater(of_rows, 0.0), result.shape(), {0}), result, 0.0);
+    count = reduce_sum(counts, {0});
+  }
+  const Val penalty = make(result);
+  if (!penalty.valid()) return {};
+  return count.valid() ? penalty / count : penalty / static_cast<double>(examples);
 }
 
 }  // namespace gradc

@@ -4,6 +4,8 @@
 #include "frontend/model.h"
 #include "ir/builder.h"
 
+#include <functional>
+
 namespace gradc {
 
 struct MeanOfMetric {
@@ -23,6 +25,8 @@ class OutputScores {
   /// `sample_weights` is f32[batch], `class_weights` f32[classes]; either may be empty. They
   /// multiply the values of positions; what a mean is divided by stays, as in Keras.
   Val loss(Val sample_weights, Val class_weights) const;
+  /// The loss's values, [batch, ...], where it is not made of this output and target alone.
+  void take(Val values) { values_ = values; }
   MeanOfMetric metric(const OutputMetric& metric) const;
   /// How many positions count, f32; empty where all do but for the tail's.
   Val count() const { return count_; }
@@ -44,6 +48,11 @@ class OutputScores {
   Val counted_;  ///< bool[batch, positions...]; empty: all
   Val steps_;    ///< the mask, where it is the loss's own matter
   Val count_;
+  Val values_;  ///< empty: the loss says how they are made
 };
+
+/// A penalty on the rows of a result that count, divided by the number of examples; a result may
+/// have several rows for each example. Empty where `make` makes nothing.
+Val mean_penalty(Val result, Val tail, int64_t examples, const std::function<Val(Val)>& make);
 
 }  // namespace gradc

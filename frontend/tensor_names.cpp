@@ -3,6 +3,7 @@
 
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
+#include "frontend/own_losses.h"
 #include "frontend/parameter_steps.h"
 #include "ir/optimizer_spec.h"
 #include "ir/step_output.h"
@@ -104,7 +105,8 @@ void check_scores(const Model& model, DiagnosticSink& sink) {
   add("loss", "the loss", {.file = model.file});
   const Training& training = *model.training;
   for (const OutputLoss& loss : training.losses) {
-    if (training.losses.size() == 1) break;
+    if (num_losses(training) == 1) break;
+    if (is_for_target(loss)) continue;
     const std::string& output = model.outputs[loss.output].name;
     add(output + "_loss", fmt::format("the loss of \"{}\"", output), loss.loss.place);
   }

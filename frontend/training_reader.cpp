@@ -7,6 +7,7 @@
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
 #include "frontend/loss_advice.h"
+#include "frontend/own_losses.h"
 #include "frontend/parameter_steps.h"
 #include "frontend/schedule_check.h"
 #include "frontend/watch_reader.h"
@@ -17,6 +18,11 @@
 #include <set>
 
 namespace gradc {
+
+namespace layers {
+extern const LayerDef kAddLoss;
+}
+
 namespace {
 
 constexpr OptionDef kTrainingOptions[] = {
@@ -89,7 +95,7 @@ class TrainingReader {
     check_optimizer();
     if (sink_.has_errors()) return;
     for (const OutputLoss& loss : training_.losses)
-      warn_of_activation(model_, loss, sink_);
+      if (!is_for_target(loss)) warn_of_activation(model_, loss, sink_);
     warn_of_learning_rate();
     model_.training = std::move(training_);
   }
@@ -188,6 +194,28 @@ class TrainingReader {
                                        : "training will hardly move with it");
   }
 
+  /// The one loss of a model with several outputs: a formula that names them.
+  void add_loss_of_all(const JsonCursor& at) {
+    const auto loss = read_component(sink_, at, Family::kLoss);
+    if (!loss) return;
+    if (own_loss(*loss) == OwnLoss::kFormula) {
+      OutputLoss& added = training_.losses.emplace_back();
+      added.loss = *loss;
+      set_of_all(added);
+      return;
+    }
+    sink_
+        .error(DiagKind::kBadValue, at.place(),
+               "the model has {} outputs, so \"loss\" is not clear", model_.outputs.size())
+        .with_help(fmt::format("use \"losses\": {{\"{}\": ..., \"{}\": ...}}, or a formula",
+                               model_.outputs[0].name, model_.outputs[1].name));
+  }
+
+  bool has_layer_that_adds_loss() const {
+    return std::any_of(model_.layers.begin(), model_.layers.end(),
+                       [](const Layer& layer) { return layer.def == &layers::kAddLoss; });
+  }
+
   void read_losses() {
     const auto one = reader_.get("loss");
     const auto many = reader_.get("losses");
@@ -196,11 +224,7 @@ class TrainingReader {
       sink_.error(DiagKind::kBadValue, many->key_place(),
                   "\"loss\" and \"losses\" are both given; one of them is enough");
     } else if (one && model_.outputs.size() > 1) {
-      sink_
-          .error(DiagKind::kBadValue, one->place(),
-                 "the model has {} outputs, so \"loss\" is not clear", model_.outputs.size())
-          .with_help(fmt::format("use \"losses\": {{\"{}\": ..., \"{}\": ...}}",
-                                 model_.outputs[0].name, model_.outputs[1].name));
+      add_loss_of_all(*one);
     } else if (one) {
       add_loss(*one, 0);
     } else if (many && !many->value().is_object()) {
@@ -215,11 +239,20 @@ class TrainingReader {
         }
       }
     }
-    if (!one && (!many || (many->value().is_object() && many->value().empty()))) {
-      sink_.error(DiagKind::kMissingOption, reader_.cursor().place(),
-                  "\"training\" has no \"loss\", which must be given");
+    const bool none = !one && (!many || (many->value().is_object() && many->value().empty()));
+    if (none && !has_layer_that_adds_loss()) {
+      sink_
+          .error(DiagKind::kMissingOption, reader_.cursor().place(),
+                 "\"training\" has no \"loss\", which must be given")
+          .with_help(model_.layers.empty() ? ""
+                                           : "or a layer \"add_loss\" says what is trained on");
     }
     if (weights) read_weights(*weights);
+    if (sink_.has_errors()) return;
+    finish_own_losses(model_, training_, sink_);
+    losses_by_output_.clear();
+    for (size_t i = 0; i < training_.losses.size(); ++i)
+      losses_by_output_.emplace(training_.losses[i].output, i);
   }
 
   void read_weights(const JsonCursor& weights) {
@@ -274,10 +307,10 @@ class TrainingReader {
     const auto metric = read_component(sink_, at, Family::kMetric);
     if (!metric || output >= model_.outputs.size()) return;
     const OutputLoss* loss = loss_of(output);
-    if (loss == nullptr) {
+    if (loss == nullptr || !has_target(*loss)) {
       if (!sink_.has_errors()) {
-        sink_.error(DiagKind::kBadValue, at.place(), "output \"{}\" has a metric but no loss",
-                    model_.outputs[output].name);
+        sink_.error(DiagKind::kBadValue, at.place(), "output \"{}\" has a metric but no {}",
+                    model_.outputs[output].name, loss == nullptr ? "loss" : "target");
       }
       return;
     }
@@ -304,9 +337,10 @@ class TrainingReader {
   Monitors monitors() const {
     Monitors monitors;
     monitors.add("loss", Better::kSmaller);
-    if (training_.losses.size() > 1) {
+    if (num_losses(training_) > 1) {
       for (const OutputLoss& loss : training_.losses)
-        monitors.add(model_.outputs[loss.output].name + "_loss", Better::kSmaller);
+        if (!is_for_target(loss))
+          monitors.add(model_.outputs[loss.output].name + "_loss", Better::kSmaller);
     }
     for (const OutputMetric& metric : training_.metrics)
       monitors.add(metric.name, metric_direction(*metric.resolved));

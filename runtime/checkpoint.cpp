@@ -52,6 +52,7 @@ Vec<Metadata> make_metadata(const Instance& instance, const CheckpointFacts& fac
   put(&list, "plateau_best", number_text(state.plateau.best));
   put(&list, "plateau_wait", integer_text(state.plateau.wait));
   put(&list, "plateau_cooldown", integer_text(state.plateau.cooldown));
+  put(&list, "kept", kept_text(state.kept));
   return list;
 }
 
@@ -123,6 +124,9 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
   state->plateau.wait = reader.integer("plateau_wait");
   state->plateau.cooldown = reader.integer("plateau_cooldown");
   GRADC_RT_TRY(reader.status());
+  if (const char* kept = file.meta("kept"); kept != nullptr && !parse_kept(kept, &state->kept))
+    return error("%s: the checkpoint's \"kept\" is %s, epochs and values were expected", path,
+                 kept);
   const int64_t steps = (facts.rows + facts.batch_size - 1) / facts.batch_size;
   if (state->epoch < 0 || state->step < 0 || state->step >= steps) {
     return error("%s: the checkpoint stands at epoch %lld, step %lld, which this run does not have",

@@ -10,6 +10,7 @@ namespace gradc::rt {
 namespace {
 
 constexpr int64_t kMaxEpochs = 1000000000;
+constexpr int64_t kMaxKept = 1000;
 constexpr int64_t kMaxTokens = 1000000000;
 
 Status read_integer(const OptionRow& option, const char* text, int64_t high, int64_t* out) {
@@ -34,6 +35,16 @@ Status read_seed(const OptionRow& option, const char* text, CommandLine* line) {
   line->has_seed = true;
   if (parse_unsigned(text, &line->seed)) return {};
   return usage_error("%s %s: expected a whole number from 0 to 2^64 - 1", option.name, text);
+}
+
+Status read_keep_best(const OptionRow& option, const char* text, CommandLine* line) {
+  return read_integer(option, text, kMaxKept, &line->keep_best);
+}
+
+Status read_keep_by(const OptionRow& option, const char* text, CommandLine* line) {
+  if (*text == '\0') return usage_error("%s: the name is empty", option.name);
+  line->keep_by = Str(text);
+  return {};
 }
 
 Status read_length(const OptionRow& option, const char* text, CommandLine* line) {
@@ -137,6 +148,9 @@ constexpr OptionRow kOptions[] = {
      "the last fraction of the data is held out for validation", &read_split},
     {"--weights", "FILE", kTrainCommand, false, "start from these weights (.safetensors)",
      &read_file_name<&CommandLine::weights>},
+    {"--what-fits", nullptr, kTrainCommand, false,
+     "take of --weights what fits by name and shape, and list the rest: another model's weights",
+     &read_flag<&CommandLine::what_fits>},
     {"--weights", "FILE", kEvalCommand | kPredictCommand | kGenerateCommand, false,
      "the weights (.safetensors)", &read_file_name<&CommandLine::weights>},
     {"--in", "FILE", kPredictCommand, false, "the inputs: .npy, .npz, .safetensors or .csv",
@@ -150,6 +164,14 @@ constexpr OptionRow kOptions[] = {
     {"--checkpoint", "FILE", kTrainCommand, false,
      "write a checkpoint here after each epoch and when interrupted",
      &read_file_name<&CommandLine::checkpoint>},
+    {"--keep-best", "K", kTrainCommand, false,
+     "keep the weights of the best K epochs too, beside --out: "
+     "NAME.epoch012.val_loss0.1234.safetensors",
+     &read_keep_best},
+    {"--keep-by", "NAME", kTrainCommand, false,
+     "what is best: a loss, or max:METRIC or min:METRIC, with val_ in front of validation's "
+     "(default val_loss)",
+     &read_keep_by},
     {"--resume", nullptr, kTrainCommand, false, "go on from the checkpoint if it exists",
      &read_flag<&CommandLine::resume>},
     {"--overwrite", nullptr, kTrainCommand, false, "start anew and replace an existing checkpoint",
@@ -178,9 +200,12 @@ Status train(Instance& instance, CommandLine& line) {
   command.seed = line.seed;
   command.validation_split = line.validation_split;
   command.weights = or_null(line.weights);
+  command.what_fits = line.what_fits;
   command.goes_on = line.goes_on;
   command.out = or_null(line.out);
   command.checkpoint = or_null(line.checkpoint);
+  command.keep_best = line.keep_best;
+  command.keep_by = or_null(line.keep_by);
   command.resume = line.resume;
   command.overwrite = line.overwrite;
   command.log = or_null(line.log);
@@ -237,6 +262,13 @@ Status check_needed(CommandKind command, const CommandLine& line) {
   if ((command & kWithData) != 0 && !some_data) {
     return usage_error("--data SPEC (or --input NAME=FILE and --target NAME=FILE) is required");
   }
+  if (line.what_fits && line.weights.empty())
+    return usage_error("--what-fits needs --weights FILE");
+  if (!line.keep_by.empty() && line.keep_best == 0)
+    return usage_error("--keep-by needs --keep-best K");
+  if (line.keep_best > 0 && line.out.empty() && line.checkpoint.empty())
+    return usage_error(
+        "--keep-best needs --out FILE or --checkpoint FILE, beside which the files are");
   const int trained = kEvalCommand | kPredictCommand | kGenerateCommand;
   if ((command & trained) != 0 && line.weights.empty()) {
     return usage_error("--weights FILE is required");

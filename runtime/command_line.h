@@ -40,8 +40,11 @@ struct CommandLine {
   uint64_t seed = 0;
   int64_t threads = 1;
   double validation_split = -1;
+  int64_t keep_best = 0;
+  Str keep_by;
   Str weights, in, out, checkpoint, log;  ///< file names; empty: not given
   bool goes_on = false;  ///< training takes the optimizer's state of the weights too
+  bool what_fits = false;
   bool resume = false;
   bool overwrite = false;
   Str prompt;

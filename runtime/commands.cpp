@@ -6,6 +6,7 @@
 #include "runtime/class_counts.h"
 #include "runtime/data_warnings.h"
 #include "runtime/epoch_log.h"
+#include "runtime/fitting_weights.h"
 #include "runtime/known_data.h"
 #include "runtime/output_file.h"
 #include "runtime/predictions.h"
@@ -16,6 +17,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 
 namespace gradc::rt {
 namespace {
@@ -105,9 +107,12 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
   const gradc_rt_model& model = instance.model();
   DataSet set;
   const bool resumes = command.resume && file_exists(command.checkpoint);
-  GRADC_RT_TRY(load_known_dataset(
-      instance, command.data, TargetNeed::kRequired, resumes ? command.checkpoint : command.weights,
-      command.quiet ? nullptr : &command.warnings, &set, command.validation_split));
+  GRADC_RT_TRY(load_known_dataset(instance, command.data, TargetNeed::kRequired,
+                                  resumes             ? command.checkpoint
+                                  : command.what_fits ? nullptr
+                                                      : command.weights,
+                                  command.quiet ? nullptr : &command.warnings, &set,
+                                  command.validation_split));
   if (!set.train.present) {
     return error("%s: has test data only, training data was expected", command.data.spec.c_str());
   }
@@ -199,7 +204,7 @@ void leave_out(const TrainCommand& command, const char* who, const char* monitor
 }
 
 TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& defaults,
-                          bool has_validation, Observer* observer) {
+                          const KeepBest& keep_best, bool has_validation, Observer* observer) {
   TrainOptions options;
   options.epochs = command.epochs >= 0 ? command.epochs : defaults.epochs;
   options.seed = command.has_seed ? command.seed : defaults.seed;
@@ -211,6 +216,7 @@ TrainOptions make_options(const TrainCommand& command, const gradc_rt_training& 
                      defaults.plateau_factor,         defaults.plateau_patience,
                      defaults.plateau_min_delta,      defaults.plateau_mode,
                      defaults.plateau_cooldown,       defaults.plateau_least};
+  options.keep_best = keep_best;
   if (!has_validation) {
     leave_out(command, "early stopping", options.early_stopping.monitor,
               &options.early_stopping.enabled);
@@ -244,9 +250,15 @@ Status save_results(Instance& instance, const TrainCommand& command) {
   return {};
 }
 
+void print_kept(FILE* out, const KeepBest& options, const TrainResult& result) {
+  for (const KeptEpoch& one : result.kept)
+    fprintf(out, "kept: %s\n", kept_path(options, one).c_str());
+}
+
 Status finish_training(Instance& instance, const TrainCommand& command, const TrainData& data,
-                       const TrainResult& result) {
+                       const TrainOptions& options, const TrainResult& result) {
   FILE* out = results_of(command);
+  if (!command.quiet) print_kept(out, options.keep_best, result);
   if (!command.quiet && result.early_stopped) {
     fprintf(out, "stopped early after epoch %lld, best epoch %lld\n",
             static_cast<long long>(result.epochs_done), static_cast<long long>(result.best_epoch));
@@ -315,6 +327,31 @@ Status find_main_file(const Instance& instance, const char* out, Str* main_file)
   return {};
 }
 
+/// "val_loss", "max:val_accuracy": what is watched, and which direction is better. Of a metric only
+/// a person knows, or the model where its early stopping watches the same.
+Status read_keep_best(const TrainCommand& command, const gradc_rt_training& defaults,
+                      const TrainFiles& files, KeepBest* out) {
+  out->keep = command.keep_best;
+  out->beside = files.kept_beside();
+  if (out->keep == 0) return {};
+  if (out->beside == nullptr)
+    return usage_error("the best epochs are kept beside --out or --checkpoint: neither is given");
+  const char* name = monitor_or_default(command.keep_by);
+  const bool says = strncmp(name, "min:", 4) == 0 || strncmp(name, "max:", 4) == 0;
+  out->monitor = says ? name + 4 : name;
+  const bool watched =
+      defaults.early_stopping != 0 && strcmp(monitor_or_default(defaults.monitor), name) == 0;
+  const Str end(name);
+  if (says) {
+    out->mode = name[1] == 'a' ? 1 : -1;
+  } else if (watched) {
+    out->mode = defaults.mode;
+  } else if (!(end == "loss") && !end.ends_with("_loss")) {
+    return usage_error("--keep-by %s: say what is better, max:%s or min:%s", name, name, name);
+  }
+  return {};
+}
+
 }  // namespace
 
 Status run_train(Instance& instance, const TrainCommand& command, TrainResult* result) {
@@ -326,14 +363,21 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
                          command.log,
                          command.resume,
                          command.overwrite,
-                         defaults.early_stopping != 0 && defaults.restore_best_weights != 0};
+                         defaults.early_stopping != 0 && defaults.restore_best_weights != 0,
+                         command.keep_best};
+  KeepBest keep_best;
+  GRADC_RT_TRY(read_keep_best(command, defaults, files, &keep_best));
   GRADC_RT_TRY(check_train_files(instance, files));
   const char* const outputs[] = {files.out, command.checkpoint, command.log};
   GRADC_RT_TRY(check_inputs_kept(command.data, {outputs, 3}));
   const uint64_t seed = command.has_seed ? command.seed : defaults.seed;
   if (!command.keeps) GRADC_RT_TRY(instance.initialize(seed));
   if (command.weights != nullptr) {
-    if (command.goes_on) {
+    if (command.what_fits) {
+      Str report;
+      GRADC_RT_TRY(load_fitting(instance, command.weights, &report));
+      if (!command.quiet) fprintf(stderr, "%s\n", report.c_str());
+    } else if (command.goes_on) {
       GRADC_RT_TRY(load_tensors(instance, command.weights, true));
     } else {
       GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kPartial));
@@ -348,7 +392,8 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
   Progress progress(instance, stderr);
   const StopSignals signals(command.handle_signals);  // until all files are written
   Observer observer{&instance, &command, &progress, &signals, {}};
-  const TrainOptions options = make_options(command, defaults, data.has_validation, &observer);
+  const TrainOptions options =
+      make_options(command, defaults, keep_best, data.has_validation, &observer);
   Status status = train(instance, data.train, data.has_validation ? &data.validation : nullptr,
                         options, result);
   progress.clear();
@@ -356,7 +401,7 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
     if (!result->has_weights) return status;
     status = keep_results(instance, command, static_cast<Status&&>(status));
   } else {
-    status = finish_training(instance, command, data, *result);
+    status = finish_training(instance, command, data, options, *result);
   }
   if (!observer.log.status().ok()) {
     if (status.code == Code::kStopped) status.code = Code::kUserError;

@@ -17,9 +17,12 @@ struct TrainCommand {
   uint64_t seed = 0;
   double validation_split = -1;  // -1: the data's own validation part, else the model's split
   const char* weights = nullptr;
-  bool goes_on = false;  // with the optimizer's state in the weights' file, where it has it
+  bool what_fits = false;  // of another model's weights: the rest is listed
+  bool goes_on = false;    // with the optimizer's state in the weights' file, where it has it
   const char* out = nullptr;
   const char* checkpoint = nullptr;
+  int64_t keep_best = 0;          // so many of the best epochs' weights, beside `out`
+  const char* keep_by = nullptr;  // "val_loss", "max:val_accuracy", "min:mae"; null: "val_loss"
   bool keeps = false;    // trains on: weights, optimizer and iteration are as the instance has them
   int64_t shuffle = -1;  // 0: examples in their order; 1: shuffled; -1: the model's
   bool resume = false;

@@ -40,6 +40,8 @@ Vec<RunFact> run_facts(const CheckpointFacts& facts) {
   push_fact(&list, "validation_data", "validation data", digest_text(facts.validation_data), true);
   if (facts.monitor != nullptr)
     push_fact(&list, "monitor", "early stopping on", Str(facts.monitor));
+  if (facts.kept_monitor != nullptr)
+    push_fact(&list, "kept_monitor", "the best epochs by", Str(facts.kept_monitor));
   return list;
 }
 
@@ -111,8 +113,8 @@ void compare_facts(const gradc_rt_model& model, const CheckpointFacts& facts,
   bool same_rows = true;
   for (const RunFact& fact : run_facts(facts)) {
     const char* before = file.meta(fact.key);
-    // Early stopping may be switched on or off between runs, but not look at something else.
-    if (before == nullptr && strcmp(fact.key, "monitor") == 0) continue;
+    // What watches may be switched on or off between runs, but not look at something else.
+    if (before == nullptr && strstr(fact.key, "monitor") != nullptr) continue;
     if (before != nullptr && strcmp(before, fact.value.c_str()) == 0) continue;
     if (before == nullptr) {
       add_problem(problems, "%s: the checkpoint says nothing of \"%s\"", path, fact.key);

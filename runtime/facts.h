@@ -16,7 +16,8 @@ struct CheckpointFacts {
   uint64_t data = 0;  // digests of what training and validation see
   int64_t validation_rows = 0;
   uint64_t validation_data = 0;
-  const char* monitor = nullptr;  // early stopping's; null: off
+  const char* monitor = nullptr;       // early stopping's; null: off
+  const char* kept_monitor = nullptr;  // of the epochs that are kept; null: none are
 };
 
 /// Appends the model's facts and the run's.

@@ -138,6 +138,7 @@ void Progress::epoch(const EpochReport& report) {
   line.appendf("  %.2f s  %s", report.seconds, speed_text(report.examples_per_second).c_str());
   if (report.reduced_to > 0)
     line.appendf("  learning rate times %g from now on", report.reduced_to);
+  if (report.kept) line.append("  kept");
   if (report.stopping) line.append("  stopping early");
   fprintf(out_, "%s\n", line.c_str());
   fflush(out_);

@@ -54,6 +54,7 @@ struct Part {
   uint64_t bytes;
   bool repeatedly;
   OutputPlace place;
+  uint64_t count = 1;  // of such files
 };
 
 Status check_limit(const Part& part) {
@@ -82,9 +83,9 @@ Status check_room_beside(Span<const Part> parts, size_t first) {
       continue;
     }
     if (i < first) return {};  // counted already
-    need += peak_of(parts[i].bytes, parts[i].place, parts[i].repeatedly);
+    need += parts[i].count * peak_of(parts[i].bytes, parts[i].place, parts[i].repeatedly);
     list.appendf("%s%s %s", list.empty() ? "" : ", ", parts[i].what,
-                 bytes_text(parts[i].bytes).c_str());
+                 bytes_text(parts[i].count * parts[i].bytes).c_str());
   }
   const uint64_t blocks = geteuid() == 0 ? room.f_bfree : room.f_bavail;
   const uint64_t free_bytes = blocks * room.f_frsize;
@@ -102,6 +103,16 @@ Status check_room(const Instance& instance, const TrainFiles& files) {
     parts.push({files.checkpoint, "checkpoint", sizes.checkpoint, true, {}});
   if (files.out != nullptr) parts.push({files.out, "weights", sizes.weights, false, {}});
   if (files.log != nullptr) parts.push({files.log, "log", kLogBytes, false, {}});
+  Str kept;
+  if (files.keep_best > 0) {  // a new one stands beside the others until the worst goes
+    kept = format("%s.kept", files.kept_beside());
+    parts.push({kept.c_str(),
+                "epochs that are kept",
+                sizes.weights,
+                false,
+                {},
+                static_cast<uint64_t>(files.keep_best) + 1});
+  }
   Vec<Part> stored;
   for (Part& part : parts) {
     GRADC_RT_TRY(find_output(part.path, &part.place));
@@ -135,6 +146,14 @@ Status check_checkpoint(const TrainFiles& files) {
         files.checkpoint);
   }
   return {};
+}
+
+Status check_kept(const TrainFiles& files) {
+  OutputPlace place;
+  GRADC_RT_TRY(find_output(files.kept_beside(), &place));
+  if (!place.in_place && !place.standard_output) return {};
+  return error("%s: is no regular file, so the best epochs have no place beside it",
+               files.kept_beside());
 }
 
 Status check_apart(const TrainFiles& files) {
@@ -181,6 +200,7 @@ Status check_train_files(const Instance& instance, const TrainFiles& files) {
     }
   }
   if (files.checkpoint != nullptr) GRADC_RT_TRY(check_checkpoint(files));
+  if (files.keep_best > 0) GRADC_RT_TRY(check_kept(files));
   GRADC_RT_TRY(check_apart(files));
   return check_room(instance, files);
 }

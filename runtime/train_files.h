@@ -13,6 +13,9 @@ struct TrainFiles {
   bool resume = false;
   bool overwrite = false;           // an existing checkpoint may go
   bool keeps_best_weights = false;  // the checkpoint holds those of early stopping too
+  int64_t keep_best = 0;            // files of weights beside one of these
+
+  const char* kept_beside() const { return out != nullptr ? out : checkpoint; }
 };
 
 /// Refuses what cannot work, before any of it is opened: no file is changed.

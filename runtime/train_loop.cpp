@@ -108,6 +108,7 @@ class Trainer {
     result_.steps = state_.total_steps;
     result_.early_stopped = state_.finished;
     result_.best_epoch = state_.best_epoch;
+    result_.kept = static_cast<Vec<KeptEpoch>&&>(state_.kept);
     return status;
   }
 
@@ -154,6 +155,8 @@ class Trainer {
       check_.validation_data = validation_->digest();
     }
     if (options_.early_stopping.enabled) check_.monitor = monitor();
+    if (options_.keep_best.keep > 0)
+      check_.kept_monitor = monitor_or_default(options_.keep_best.monitor);
   }
 
   // Takes up the checkpoint, and refuses to start from weights that are no numbers.
@@ -163,6 +166,8 @@ class Trainer {
     if (resumed) {
       GRADC_RT_TRY(load_checkpoint(instance_, options_.checkpoint, check_, &state_, best_span()));
       result_.resumed_at_epoch = state_.epoch;
+      if (options_.keep_best.keep > 0)
+        forget_missing(options_.keep_best, state_.epoch, &state_.kept);
     }
     if (const NotFinite place = first_not_finite(instance_); place.found()) {
       return error("%s before the first step: training cannot start from it",
@@ -180,6 +185,11 @@ class Trainer {
     const bool validates = validation_ != nullptr;
     if (options_.early_stopping.enabled)
       GRADC_RT_TRY(check_monitor(instance_, "early stopping", monitor(), validates));
+    if (options_.keep_best.keep > 0) {
+      GRADC_RT_TRY(check_monitor(instance_, "keeping the best epochs",
+                                 monitor_or_default(options_.keep_best.monitor), validates));
+      state_.kept.reserve(static_cast<size_t>(options_.keep_best.keep) + 1);
+    }
     if (!options_.plateau.enabled) return {};
     return check_monitor(instance_, "\"reduce_on_plateau\"",
                          monitor_or_default(options_.plateau.monitor), validates);
@@ -350,7 +360,7 @@ class Trainer {
     state_.sums.begin(instance_);
     if (options_.early_stopping.enabled) watch(&report);
     if (options_.plateau.enabled) reduce_on_plateau(&report);
-    return {};
+    return options_.keep_best.keep > 0 ? keep_if_best(&report) : Status{};
   }
 
   void watch(EpochReport* report) {
@@ -370,6 +380,16 @@ class Trainer {
     state_.wait += 1;
     state_.finished = state_.wait >= options_.early_stopping.patience;
     report->stopping = state_.finished;
+  }
+
+  Status keep_if_best(EpochReport* report) {
+    double value = 0;
+    monitored_value(instance_, monitor_or_default(options_.keep_best.monitor), *report, &value);
+    Status status = keep_epoch(instance_, options_.keep_best, {state_.epoch, value}, &state_.kept);
+    only_checkpoint_failed_ = !status.ok();
+    for (const KeptEpoch& one : state_.kept)
+      report->kept = report->kept || one.epoch == state_.epoch;
+    return status;
   }
 
   void reduce_on_plateau(EpochReport* report) {

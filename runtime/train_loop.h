@@ -4,6 +4,7 @@
 
 #include "runtime/feed.h"
 #include "runtime/instance.h"
+#include "runtime/kept_epochs.h"
 #include "runtime/monitor.h"
 
 namespace gradc::rt {
@@ -67,6 +68,7 @@ struct EpochReport {
   bool improved;      // the monitored value did (early stopping only)
   bool stopping;      // early stopping ends training here
   double reduced_to;  // what the rate is multiplied by from now on (a plateau's end); 0: as before
+  bool kept;          // among the best, whose weights are kept
 };
 
 struct BeginReport {
@@ -90,6 +92,7 @@ struct TrainOptions {
   bool shuffle = true;
   EarlyStopping early_stopping;
   ReduceOnPlateau plateau;
+  KeepBest keep_best;
   const char* checkpoint = nullptr;  // written after each epoch, and when stopped
   bool resume = false;               // continue from `checkpoint` if the file exists
   void* user = nullptr;
@@ -110,6 +113,7 @@ struct TrainResult {
   Scores validation;
   bool early_stopped = false;
   int64_t best_epoch = 0;  // early stopping only
+  Vec<KeptEpoch> kept;     // files that there are
   /// The instance holds finite weights of the steps done: training ended as planned, was stopped,
   /// or only its checkpoint could not be written.
   bool has_weights = false;
@@ -128,6 +132,7 @@ struct TrainState {
   int64_t wait = 0;
   bool finished = false;  // early stopping ended training
   PlateauState plateau;
+  Vec<KeptEpoch> kept;
 };
 
 /// Runs training on prepared parameters (initialised, loaded, or resumed from options.checkpoint).

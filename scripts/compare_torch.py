@@ -44,6 +44,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import peer_cases as cases
 import peer_initializers as initializers
 import peer_optimizers
+import peer_own_losses
 import peer_sparse
 import safetensors_io as st
 
@@ -215,6 +216,7 @@ def main():
     options = parser.parse_args()
     if options.store:
         os.makedirs(options.store, exist_ok=True)
+        peer_own_losses.write_files(options.store)
 
     jobs = [(case, "gradients", None) for case in cases.gradient_cases() if "gradients" in case.entries]
     jobs += [(case, "predict", None) for case in cases.sequence_cases() if "predict" in case.entries]
@@ -231,6 +233,7 @@ def main():
 
     failures, largest = 0, {"gradients": (0.0, ""), "predict": (0.0, ""), "train_step": (0.0, ""), "init": (0.0, "")}
     with tempfile.TemporaryDirectory() as directory:
+        peer_own_losses.write_files(directory)
         for case, entry, update in jobs:
             if not case.name.startswith(options.only):
                 continue

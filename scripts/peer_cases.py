@@ -13,6 +13,7 @@ import peer_attention
 import peer_conv_lstm
 import peer_images
 import peer_losses
+import peer_own_losses
 import peer_weights
 import peer_norm
 import peer_optimizers
@@ -116,7 +117,7 @@ LOSSES = {  # name -> (gradc loss, function, last activation, target kind)
     "scce_logits": ({"type": "sparse_categorical_crossentropy", "from_logits": True},
                     lambda z, t: F.cross_entropy(z, t), "linear", "sparse"),
     "scce": ({"type": "sparse_categorical_crossentropy"}, sparse, "softmax", "sparse"),
-} | peer_losses.KERAS_LOSSES
+} | peer_losses.KERAS_LOSSES | peer_own_losses.LOSSES
 
 
 def target_for(kind, generator, batch, units):

@@ -5,6 +5,7 @@
 #include "support/diagnostic_render.h"
 
 #include "support/json_index.h"
+#include "support/text_part.h"
 #include "support/utf8.h"
 
 #include <algorithm>
@@ -58,6 +59,34 @@ std::vector<Cell> to_cells(std::string_view line) {
   return cells;
 }
 
+/// The bytes of a JSON string in quotes that bytes of what it says come from: an escape is as many
+/// as it stands for.
+ByteRange part_of_string(std::string_view text, ByteRange string, ByteRange part) {
+  const auto after = [&](size_t wanted) {
+    size_t at = string.begin + 1;
+    for (size_t said = 0; said < wanted && at + 1 < string.end;) {
+      if (text[at] != '\\') {
+        ++at;
+        ++said;
+        continue;
+      }
+      const size_t length = text[at + 1] == 'u' ? 6 : 2;
+      uint32_t code = 0;
+      if (length == 6) {
+        for (size_t i = at + 2; i < std::min(at + 6, string.end); ++i) {
+          const char c = text[i];
+          const int digit = c <= '9' ? c - '0' : (c | 0x20) - 'a' + 10;
+          code = code * 16 + static_cast<uint32_t>(digit);
+        }
+      }
+      said += code < 0x80 ? 1 : code < 0x800 ? 2 : 3 - (code >> 11U == 0x1BU ? 1U : 0U);
+      at += length;  // of a pair of surrogates each says two bytes of four
+    }
+    return std::min(at, string.end - 1);
+  };
+  return {after(part.begin), std::max(after(part.end), after(part.begin) + 1)};
+}
+
 /// Where a place is in a file whose text is known.
 struct Located {
   const SourceFile* file = nullptr;
@@ -79,10 +108,12 @@ class Locator {
     } else if (!place.pointer.empty()) {
       const JsonIndex& index = indices_.try_emplace(file, file->text()).first->second;
       auto found = index.find(place.pointer, place.at_key ? JsonPart::kKey : JsonPart::kValue);
+      const auto part = found && !place.at_key ? text_part(place) : std::nullopt;
+      const bool in_string = part && file->text()[found->begin] == '"';
       // The place may be a member that is missing: then the nearest enclosing value is shown.
       if (!found) found = index.find_enclosing(place.pointer);
       if (!found) return std::nullopt;
-      range = *found;
+      range = in_string ? part_of_string(file->text(), *found, *part) : *found;
     } else {
       return std::nullopt;
     }

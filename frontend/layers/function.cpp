@@ -2,37 +2,16 @@
 // layer's with the batch as their first axis, its params and states are the layer's parameters, its
 // results the layer's; names of extents take over what the inputs have.
 #include "frontend/families.h"
+#include "frontend/gir_function.h"
 #include "frontend/layer_def.h"
-#include "ir/op_attrs.h"
-#include "ir/parser.h"
-#include "ir/rows.h"
 
 #include <algorithm>
-#include <unordered_map>
 #include <vector>
 
 namespace gradc::layers {
 namespace {
 
-constexpr OptionDef kFunctionOptions[] = {
-    {.name = "file",
-     .type = OptionType::kFile,
-     .doc = "a text of one graph, the path relative to this file"},
-    {.name = "sizes",
-     .type = OptionType::kNamedInts,
-     .default_json = "{}",
-     .doc = "numbers of the names in it that no input says",
-     .min = 1},
-};
-
-using Function = std::shared_ptr<Graph>;
-
-/// The function for inputs of these types.
-Result<Function> instantiate(const Options& options, std::vector<TensorType> inputs) {
-  const SourceFile& file = options.file("file");
-  ExtentNames names{options.named_ints("sizes"), std::move(inputs)};
-  return parse_graph(file.text(), file.path(), names);
-}
+constexpr OptionDef kFunctionOptions[] = {kFunctionFile, kFunctionSizes};
 
 std::vector<TensorType> batched(std::span<const TensorSpec> specs, int64_t batch) {
   std::vector<TensorType> types;
@@ -44,27 +23,10 @@ std::vector<TensorType> batched(std::span<const TensorSpec> specs, int64_t batch
   return types;
 }
 
-Ints without_batch(const Shape& shape) {
-  return {shape.begin() + 1, shape.end()};
-}
-
 bool is_plain(std::string_view name) {
   return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
   });
-}
-
-/// Where the rows of the batch are in the values of a function (the larger one of two).
-std::vector<RowPlace> rows_in(const Graph& larger, const Graph& graph) {
-  std::vector<RowPlace> inputs;
-  int64_t rows = 2;
-  for (const GraphInput& input : larger.inputs()) {
-    const Shape& shape = larger.type(input.value).shape;
-    const bool given = input.kind == InputKind::kInput && shape.rank() > 0;
-    if (given) rows = shape[0];
-    inputs.push_back(given ? leading_rows(shape) : RowPlace());
-  }
-  return find_rows(larger, rows, inputs, &graph);
 }
 
 /// Checks a function, and says what a layer makes of it. Problems are reported at the layer, with a
@@ -121,14 +83,11 @@ class Inference {
   void check_nodes() {
     for (const NodeId id : graph_.nodes()) {
       const Node& node = graph_.node(id);
-      const OpDef& op = def(node.op);
       const bool moves =
           node.op == Op::kUpdate && graph_.input_of(node.operands[0]).kind == InputKind::kState;
-      const bool usable =
-          !op.has(kTraitEffect) && !op.has(kTraitRandom) && (!op.body || !op.body->sealed);
-      if (moves || usable) continue;
+      if (moves || is_usable(node)) continue;
       fail("has {}, but a function updates states only, draws no random numbers and has no kernels",
-           op.name);
+           op_name(node.op));
     }
   }
 
@@ -170,11 +129,7 @@ class Inference {
       const GraphOutput& output = graph_.outputs()[i];
       const TensorType& type = graph_.type(output.value);
       const TensorType& in_larger = larger_.type(larger_.outputs()[i].value);
-      const bool follows = type.rank() > 0 && in_larger.rank() == type.rank() &&
-                           type.shape[0] == a_.batch_size &&
-                           in_larger.shape[0] == a_.batch_size + 1 &&
-                           without_batch(type.shape) == without_batch(in_larger.shape);
-      if (!follows) {
+      if (!follows_batch(type, in_larger, a_.batch_size)) {
         fail(
             "returns {}, whose first axis, and no other, must be the batch of {}: give it a name "
             "in the text",
@@ -202,20 +157,13 @@ class Inference {
 
 /// Names of "sizes" that say nothing.
 bool check_sizes(LayerInferArgs& a) {
-  bool good = true;
-  const SourceFile& file = a.options().file("file");
-  for (const auto& [name, value] : a.options().named_ints("sizes")) {
-    ExtentNames others{a.options().named_ints("sizes"), batched(a.inputs, a.batch_size)};
-    others.values.erase(name);
-    const bool unused =
-        parse_graph(file.text(), file.path(), others).ok() && !others.values.contains(name);
-    if (!unused) continue;
+  const auto unused = unused_sizes(a.options(), batched(a.inputs, a.batch_size));
+  for (const std::string& name : unused) {
     a.sink.error(DiagKind::kUnknownName, a.place,
                  "{} has a size of \"{}\", but \"{}\" has no extent of this name", a.who(), name,
-                 file.path());
-    good = false;
+                 a.options().file("file").path());
   }
-  return good;
+  return unused.empty();
 }
 
 bool infer_function(LayerInferArgs& a) {
@@ -253,26 +201,11 @@ Val build_function(const LayerBuildArgs& a) {
   }
   const Function function = instantiate(a.options(), std::move(types)).take();
   const Graph& graph = *function;
-  std::unordered_map<uint32_t, Val> made;
   size_t next = 0;
-  for (const GraphInput& input : graph.inputs()) {
-    const bool given = input.kind == InputKind::kInput;
-    made[input.value.index] =
-        given ? cast(a.inputs[next++], graph.type(input.value).dtype) : a.parameter(input.name);
-  }
-  for (const NodeId id : graph.nodes()) {
-    const Node& node = graph.node(id);
-    if (node.op == Op::kUpdate) continue;
-    std::vector<Val> operands;
-    for (const ValueId operand : node.operands)
-      operands.push_back(made.at(operand.index));
-    const std::vector<Val> results = a.builder.add_multi(
-        node.op, std::move(operands), node.attrs, {}, node.body ? node.body->clone() : nullptr);
-    for (size_t i = 0; i < results.size(); ++i) {
-      a.builder.graph().set_name_hint(results[i].id(), graph.value(node.results[i]).name);
-      made[node.results[i].index] = results[i];
-    }
-  }
+  const auto made = copy_function(graph, a.builder, [&](const GraphInput& input) {
+    return input.kind == InputKind::kInput ? cast(a.inputs[next++], graph.type(input.value).dtype)
+                                           : a.parameter(input.name);
+  });
   std::vector<RowPlace> rows;
   if (larger) rows = rows_in(**larger, graph);
   for (const NodeId id : graph.nodes()) {

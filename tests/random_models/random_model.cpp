@@ -425,7 +425,7 @@ class ModelMaker {
   /// logarithm of anything has gradients of 1e7.
   Json loss_for(const Output& output) {
     while (true) {
-      Json loss = random_component(random_, Family::kLoss);
+      Json loss = random_component(random_, Family::kLoss, {"formula", "gir"});
       if (loss.is_string()) loss = {{"type", loss}};
       const ComponentDef* def = find_member(Family::kLoss, loss["type"].get<std::string>());
       if (has_option(*def, "from_logits")) loss["from_logits"] = !output.probabilities;
