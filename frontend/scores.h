@@ -24,12 +24,16 @@ class OutputScores {
   /// multiply the values of positions; what a mean is divided by stays, as in Keras.
   Val loss(Val sample_weights, Val class_weights) const;
   MeanOfMetric metric(const OutputMetric& metric) const;
+  /// For metrics that are weighted: from then on their means are sums of weighted values, divided
+  /// by the sum of the weights (as Keras's, 0 by 0 is 0), which is given. Both empty: all weigh 1.
+  Val weigh(Val sample_weights, Val class_weights);
   /// How many positions count, f32; empty where all do but for the tail's.
   Val count() const { return count_; }
 
  private:
   /// Over all axes but the last `kept`.
   Val mean(Val values, int64_t kept = 0) const;
+  Val weighted_mean(Val values, int64_t kept) const;
   Val sum(Val values) const;
   /// Of a loss of examples or batches as a whole.
   Val whole_values() const;
@@ -44,6 +48,8 @@ class OutputScores {
   Val counted_;  ///< bool[batch, positions...]; empty: all
   Val steps_;    ///< the mask, where it is the loss's own matter
   Val count_;
+  Val weights_;     ///< of each position that counts, f32[batch, positions...], else 0
+  Val weight_sum_;  ///< f32
 };
 
 }  // namespace gradc
