@@ -2,6 +2,7 @@
 
 #include "driver/data_tables.h"
 #include "driver/entry_builder.h"
+#include "frontend/example_weights.h"
 #include "frontend/families.h"
 #include "frontend/graph_builder.h"
 #include "frontend/layer_def.h"
@@ -59,7 +60,7 @@ gradc_rt_tensor_kind kind_of_output(std::string_view name) {
   if (starts_with(name, "metric/")) return GRADC_RT_METRIC;
   if (starts_with(name, "part/")) return GRADC_RT_METRIC_PART;
   if (starts_with(name, "gradient/")) return GRADC_RT_GRADIENT;
-  if (starts_with(name, kCountOutput)) return GRADC_RT_COUNT;
+  if (starts_with(name, kCountOutput) || starts_with(name, kWeightSumOutput)) return GRADC_RT_COUNT;
   GRADC_CHECK(starts_with(name, "output/"), "a graph output of unknown meaning: {}", name);
   return GRADC_RT_OUTPUT;
 }
@@ -261,16 +262,14 @@ void ModelTables::add_outputs(const Graph& graph) {
 
 /// What the loss and the metrics of outputs with a count are means of.
 void ModelTables::link_scores(const Model& model) {
-  std::map<std::string, int64_t> counts;  // by output, from 1
+  std::map<std::string, int64_t> counts;  // by name, from 1
   for (const gradc_rt_tensor& tensor : tensors_) {
     if (tensor.kind != GRADC_RT_COUNT) continue;
-    const std::string output =
-        std::string(tensor.name).substr(std::string_view(kCountOutput).size());
-    counts.emplace(output, static_cast<int64_t>(counts.size()) + 1);
+    counts.emplace(tensor.name, static_cast<int64_t>(counts.size()) + 1);
   }
-  const auto link = [&](const std::string& name, size_t output, double share) {
+  const auto link = [&](const std::string& name, const std::string& counted_by, double share) {
     gradc_rt_tensor& score = tensors_[static_cast<size_t>(slot(name))];
-    const auto count = counts.find(model.outputs[output].name);
+    const auto count = counts.find(counted_by);
     if (count == counts.end()) return;
     score.counted_by = count->second;
     score.share = share;
@@ -280,14 +279,17 @@ void ModelTables::link_scores(const Model& model) {
     const std::string name = "metric/" + metric.name;
     tensors_[static_cast<size_t>(slot(name))].formula =
         static_cast<int64_t>(metric_formula(metric.metric, *metric.resolved));
-    link(name, metric.output, 0.0);
+    const bool weighted = is_weighted(metric.metric) && is_weighed(training, metric.output);
+    link(name, (weighted ? kWeightSumOutput : kCountOutput) + model.outputs[metric.output].name,
+         0.0);
   }
   for (const OutputLoss& loss : training.losses) {
     if (is_for_target(loss) || sums_positions(loss.loss)) continue;
+    const std::string& output = model.outputs[loss.output].name;
     if (num_losses(training) == 1)
-      link("loss", loss.output, 0.0);
+      link("loss", kCountOutput + output, 0.0);
     else
-      link("metric/" + model.outputs[loss.output].name + "_loss", loss.output, loss.weight);
+      link("metric/" + output + "_loss", kCountOutput + output, loss.weight);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "exchange/keras_export_training.h"
 
+#include "frontend/example_weights.h"
 #include "frontend/own_losses.h"
 
 #include "exchange/tfjs_optimizers.h"
@@ -62,17 +63,39 @@ class TrainingExport {
     return list;
   }
 
-  Json metrics() {
+  /// Those that count weights, or the others; null where there are no weighted ones.
+  Json metrics(bool weighted) {
     Json list = per_output(Json::array());
+    bool any = !weighted;
     for (const OutputMetric& metric : training_.metrics) {
+      if (is_weighted(metric.metric) != weighted) continue;
+      any = true;
       if (is_one_of(metric.resolved->type, kMetricsNotInKeras)) {
         leave_out(fmt::format("the metric \"{}\", which Keras does not have", metric.name));
         continue;
       }
+      // Of one class Keras has precision and recall alone.
+      const Options& options = metric.metric.options;
+      const auto given = [&](const char* name) {
+        return options.defines(name) && options.has(name);
+      };
+      const bool counts = options.defines("top_k");
+      if (given("target_class_ids") || (given("class_id") && !counts)) {
+        leave_out(fmt::format("the metric \"{}\" of single classes, which Keras does not have",
+                              metric.name));
+        continue;
+      }
       Component component = metric.metric;
+      component.options.set("weighted", NoValue{});
       if (component.def->type == "top_k_accuracy") component.def = metric.resolved;
-      list[metric.output].push_back(export_by_name(component, Family::kMetric, form_));
+      Json json = export_by_name(component, Family::kMetric, form_);
+      for (const char* own : {"weighted", "target_class_ids", "class_id"}) {
+        if (json.is_object() && !(counts && own == std::string_view("class_id")))
+          json["config"].erase(own);
+      }
+      list[metric.output].push_back(std::move(json));
     }
+    if (!any) return nullptr;
     return single() ? list[0] : list;
   }
 
@@ -161,8 +184,8 @@ class TrainingExport {
 Json export_training_config(const Model& model, std::vector<Diagnostic>& left_out) {
   if (!model.training) return nullptr;
   TrainingExport training(model, KerasForm::kTwo, left_out);
-  Json config = {{"loss", training.losses()}, {"metrics", training.metrics()}};
-  config["weighted_metrics"] = nullptr;
+  Json config = {{"loss", training.losses()}, {"metrics", training.metrics(false)}};
+  config["weighted_metrics"] = training.metrics(true);
   config["loss_weights"] = training.loss_weights();
   config["optimizer_config"] = training.optimizer();
   return config;
@@ -173,8 +196,8 @@ Json export_compile_config(const Model& model, KerasForm form, std::vector<Diagn
   TrainingExport training(model, form, left_out);
   Json config = {{"optimizer", training.optimizer()}, {"loss", training.losses()}};
   config["loss_weights"] = training.loss_weights();
-  config["metrics"] = training.metrics();
-  config["weighted_metrics"] = nullptr;
+  config["metrics"] = training.metrics(false);
+  config["weighted_metrics"] = training.metrics(true);
   config["run_eagerly"] = false;
   config["steps_per_execution"] = 1;
   config["jit_compile"] = false;

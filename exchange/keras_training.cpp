@@ -23,7 +23,8 @@ class TrainingTranslator {
   Piece run() {
     if (const auto loss = member("loss")) put_losses(*loss);
     if (const auto weights = member("loss_weights")) put_weights(*weights);
-    if (const auto metrics = member("metrics")) put_metrics(*metrics);
+    for (const char* key : {"metrics", "weighted_metrics"})
+      if (const auto metrics = member(key)) put_metrics(*metrics, key);
     const auto optimizer =
         member(config_.has("optimizer_config") ? "optimizer_config" : "optimizer");
     if (optimizer) put_optimizer(*optimizer);
@@ -113,14 +114,14 @@ class TrainingTranslator {
     if (!weights.json.empty()) out_.put("loss_weights", std::move(weights));
   }
 
-  void put_metrics(const JsonCursor& at) {
+  void put_metrics(const JsonCursor& at, const char* key) {
     const Json& value = at.value();
     const bool nested = value.is_array() && !value.empty() && value[0].is_array();
     if (single()) {
       std::optional<JsonCursor> list = at;
       if (nested) list = at.element(0);
       if (value.is_object() && !is_one(value)) list = by_output(at, false)[0];
-      if (list) out_.put("metrics", metrics_of(*list));
+      if (list) out_.put(key, metrics_of(*list));
       return;
     }
     // A plain list is for every output that has a loss.
@@ -134,7 +135,7 @@ class TrainingTranslator {
       const bool has_loss = out_.json.contains("losses") && out_.json["losses"].contains(name);
       if (parts[i] && has_loss) all.put(name, metrics_of(*parts[i]));
     }
-    if (!all.json.empty()) out_.put("metrics", std::move(all));
+    if (!all.json.empty()) out_.put(key, std::move(all));
   }
 
   Piece metrics_of(const JsonCursor& at) {

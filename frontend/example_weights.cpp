@@ -150,6 +150,17 @@ std::optional<std::vector<double>> ClassWeights::by_number(int64_t classes) cons
   return weights;
 }
 
+bool is_weighted(const Component& metric) {
+  return metric.options.has("weighted") && metric.options.flag("weighted");
+}
+
+bool is_weighed(const Training& training, size_t output) {
+  return training.sample_weight ||
+         std::ranges::any_of(training.losses, [&](const OutputLoss& loss) {
+           return loss.output == output && loss.class_weights;
+         });
+}
+
 int64_t classes_of(const Model& model, const OutputLoss& loss) {
   if (is_whole_loss(loss.loss) || !has_target(loss)) return 0;
   const Ints& shape = model.spec(model.outputs[loss.output].value).shape;

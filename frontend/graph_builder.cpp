@@ -350,6 +350,7 @@ class EntryBuilder {
       for (const auto& [name, part] : parts)
         graph_->add_output("metric/" + name, cast(part, DType::kF32).id());
     }
+    weigh_metrics(scores);
     for (const OutputMetric& metric : section.metrics) {
       locate(metric.metric.place);
       const MeanOfMetric mean = scores.at(metric.output)->metric(metric);
@@ -367,6 +368,24 @@ class EntryBuilder {
       graph_->add_output(kCountOutput + name, of_output->count().id());
     }
     update_states();
+  }
+
+  /// Outputs with metrics that count weights, and with weights: in entries that weigh nothing all
+  /// weigh 1, so that the sum is there in each.
+  void weigh_metrics(std::map<size_t, std::unique_ptr<OutputScores>>& scores) {
+    std::set<size_t> weighed;
+    for (const OutputMetric& metric : model_.training->metrics) {
+      if (!is_weighted(metric.metric) || !is_weighed(*model_.training, metric.output)) continue;
+      if (!weighed.insert(metric.output).second) continue;
+      locate(metric.metric.place);
+      const std::string& name = model_.outputs[metric.output].name;
+      Val classes;
+      for (const OutputLoss& loss : model_.training->losses) {
+        if (loss.output == metric.output) classes = class_weights(loss, name);
+      }
+      const Val sum = scores.at(metric.output)->weigh(sample_weights_, classes);
+      graph_->add_output(kWeightSumOutput + name, sum.id());
+    }
   }
 
   /// What layers keep of this batch, and what stands for trained parameters in this step.

@@ -18,19 +18,6 @@ Val ranking(Val output) {
 
 namespace {
 
-// Counts of two classes: what is guessed, what is there, and both.
-Val guessed(const Component& metric, Val output, Val) {
-  return as_float(greater(output, metric.options.number("threshold")));
-}
-
-Val present(const Component&, Val, Val target) {
-  return as_float(greater(target, 0.5));
-}
-
-Val found(const Component& metric, Val output, Val target) {
-  return guessed(metric, output, target) * present(metric, output, target);
-}
-
 /// One-hot rows of class numbers.
 Val rows_of(Val classes, int64_t count) {
   const Val rows =
@@ -60,6 +47,53 @@ std::pair<Val, Val> classes_of(Val output, Val target) {
   return {rows_of(argmax(ranking(output), last), count), rows_of(argmax(target, last), count)};
 }
 
+/// 1 where an output is one of the k largest of its position; of equal ones the first are.
+Val among_largest(Val output, int64_t k) {
+  Shape wide = output.shape();
+  const int64_t count = wide.back(), last = output.rank();
+  wide.push_back(count);
+  Ints dims;
+  for (int64_t axis = 0; axis < last; ++axis)
+    dims.push_back(axis);
+  const Val own = broadcast(output, wide, dims);
+  dims.back() = last;
+  const Val other = broadcast(output, wide, dims);
+  Builder& b = output.builder();
+  const TensorType pairs = {DType::kI32, Shape{count, count}};
+  const Val before = as_float(less(iota(b, pairs, 1), iota(b, pairs, 0)));
+  const Val ahead = as_float(greater(other, own)) +
+                    as_float(equal(other, own)) * broadcast(before, wide, {last - 1, last});
+  return as_float(less(reduce_sum(ahead, {last}), static_cast<double>(k)));
+}
+
+/// One class's column.
+Val column(Val x, int64_t index) {
+  const Shape shape = x.shape();
+  std::vector<int64_t> start(static_cast<size_t>(x.rank()), 0);
+  std::vector<int64_t> limit(shape.begin(), shape.end());
+  start.back() = index;
+  limit.back() = index + 1;
+  return slice(x, start, limit);
+}
+
+/// What is guessed and what is there, 0 or 1 for each output: of all classes or of one.
+std::pair<Val, Val> chosen(const Component& metric, Val output, Val target) {
+  const bool sparse = target.rank() < output.rank();
+  const bool ranked = metric.options.defines("top_k") && metric.options.has("top_k");
+  Val guess, truth;
+  if (sparse) {
+    std::tie(guess, truth) = classes_of(output, target);
+  } else {
+    guess = as_float(greater(output, metric.options.number("threshold")));
+    truth = as_float(greater(target, 0.5));
+  }
+  if (ranked && output.rank() > 1)
+    guess = among_largest(ranking(output), metric.options.integer("top_k"));
+  if (!metric.options.has("class_id") || output.rank() == 1) return {guess, truth};
+  const int64_t id = metric.options.integer("class_id");
+  return {column(guess, id), column(truth, id)};
+}
+
 Val sum_of_row(Val x) {
   return reduce_sum(x, {x.rank() - 1});
 }
@@ -67,11 +101,13 @@ Val sum_of_row(Val x) {
 }  // namespace
 
 Parts precision_parts(const Component& metric, Val output, Val target) {
-  return {{found(metric, output, target)}, {guessed(metric, output, target)}};
+  const auto [guess, truth] = chosen(metric, output, target);
+  return {{guess * truth}, {guess}};
 }
 
 Parts recall_parts(const Component& metric, Val output, Val target) {
-  return {{found(metric, output, target)}, {present(metric, output, target)}};
+  const auto [guess, truth] = chosen(metric, output, target);
+  return {{guess * truth}, {truth}};
 }
 
 Parts agreement_parts(const Component&, Val output, Val target) {
@@ -79,18 +115,24 @@ Parts agreement_parts(const Component&, Val output, Val target) {
   return {{sum_of_row(guess * truth)}, {guess, 1}, {truth, 1}};
 }
 
-Parts overlap_parts(const Component&, Val output, Val target) {
-  const auto [guess, truth] = classes_of(output, target);
+Parts overlap_parts(const Component& metric, Val output, Val target) {
+  auto [guess, truth] = classes_of(output, target);
+  if (metric.options.has("target_class_ids")) {
+    std::vector<Val> guesses, truths;
+    for (const int64_t id : metric.options.ints("target_class_ids")) {
+      guesses.push_back(column(guess, id));
+      truths.push_back(column(truth, id));
+    }
+    guess = concat(guesses, guess.rank() - 1);
+    truth = concat(truths, truth.rank() - 1);
+  }
   return {{guess * truth, 1}, {guess + truth - guess * truth, 1}};
 }
 
 // (1 + b^2) found / (guessed + b^2 present), over everything or of each class.
 Parts fbeta_parts(const Component& metric, Val output, Val target) {
   const double beta = metric.options.defines("beta") ? metric.options.number("beta") : 1.0;
-  const bool sparse = target.rank() < output.rank();
-  Val guess = sparse ? Val() : guessed(metric, output, target);
-  Val truth = sparse ? Val() : present(metric, output, target);
-  if (sparse) std::tie(guess, truth) = classes_of(output, target);
+  const auto [guess, truth] = chosen(metric, output, target);
   const Val above = guess * truth * (1.0 + beta * beta);
   const Val below = guess + truth * (beta * beta);
   if (metric.options.text("average") == "micro") return {{above}, {below}};

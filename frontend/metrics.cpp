@@ -15,6 +15,11 @@ enum class MetricTarget : uint8_t { kSameShape, kClassIndex, kEither };
 
 constexpr OptionDef kName = {
     .name = "name", .type = OptionType::kString, .default_json = "null", .doc = "name in logs"};
+constexpr OptionDef kWeighted = {
+    .name = "weighted",
+    .type = OptionType::kBool,
+    .default_json = "null",
+    .doc = "examples and classes count by their weights, as in \"weighted_metrics\""};
 constexpr OptionDef kFromLogits = {.name = "from_logits",
                                    .type = OptionType::kBool,
                                    .default_json = "false",
@@ -26,17 +31,19 @@ constexpr OptionDef kLabelSmoothing = {.name = "label_smoothing",
                                        .min = 0,
                                        .max = 1};
 
-constexpr OptionDef kNameOptions[] = {kName};
+constexpr OptionDef kNameOptions[] = {kWeighted, kName};
 constexpr OptionDef kThresholdOptions[] = {{.name = "threshold",
                                             .type = OptionType::kFloat,
                                             .default_json = "0.5",
                                             .doc = "outputs above count as 1"},
+                                           kWeighted,
                                            kName};
 constexpr OptionDef kTopOptions[] = {{.name = "k",
                                       .type = OptionType::kInt,
                                       .default_json = "5",
                                       .doc = "how many guesses count",
                                       .min = 1},
+                                     kWeighted,
                                      kName};
 constexpr OptionDef kHuberOptions[] = {{.name = "delta",
                                         .type = OptionType::kFloat,
@@ -44,9 +51,10 @@ constexpr OptionDef kHuberOptions[] = {{.name = "delta",
                                         .doc = "where the square becomes a line",
                                         .min = 0,
                                         .above_min = true},
+                                       kWeighted,
                                        kName};
-constexpr OptionDef kCrossEntropyOptions[] = {kFromLogits, kLabelSmoothing, kName};
-constexpr OptionDef kSparseOptions[] = {kFromLogits, kName};
+constexpr OptionDef kCrossEntropyOptions[] = {kFromLogits, kLabelSmoothing, kWeighted, kName};
+constexpr OptionDef kSparseOptions[] = {kFromLogits, kWeighted, kName};
 
 constexpr OptionDef kAverage = {.name = "average",
                                 .type = OptionType::kEnum,
@@ -55,7 +63,29 @@ constexpr OptionDef kAverage = {.name = "average",
                                     "micro: over all outputs; macro: the mean over the classes; "
                                     "weighted: by how often a class is there",
                                 .choices = "micro macro weighted"};
-constexpr OptionDef kScoreOptions[] = {kThresholdOptions[0], kAverage, kName};
+constexpr OptionDef kClassId = {.name = "class_id",
+                                .type = OptionType::kInt,
+                                .default_json = "null",
+                                .doc = "of this class alone; null: of all",
+                                .min = 0};
+constexpr OptionDef kCountOptions[] = {
+    kThresholdOptions[0],
+    {.name = "top_k",
+     .type = OptionType::kInt,
+     .default_json = "null",
+     .doc = "the k largest outputs of a position count as 1, in place of those above the threshold",
+     .min = 1},
+    kClassId,
+    kWeighted,
+    kName};
+constexpr OptionDef kOverlapOptions[] = {{.name = "target_class_ids",
+                                          .type = OptionType::kIntOrInts,
+                                          .default_json = "null",
+                                          .doc = "the classes of the mean; null: all",
+                                          .min = 0},
+                                         kWeighted,
+                                         kName};
+constexpr OptionDef kScoreOptions[] = {kThresholdOptions[0], kAverage, kClassId, kWeighted, kName};
 constexpr OptionDef kBetaOptions[] = {{.name = "beta",
                                        .type = OptionType::kFloat,
                                        .default_json = "1",
@@ -64,6 +94,8 @@ constexpr OptionDef kBetaOptions[] = {{.name = "beta",
                                        .above_min = true},
                                       kThresholdOptions[0],
                                       kAverage,
+                                      kClassId,
+                                      kWeighted,
                                       kName};
 constexpr OptionDef kAucOptions[] = {
     {.name = "num_thresholds",
@@ -78,6 +110,7 @@ constexpr OptionDef kAucOptions[] = {
      .doc = "ROC: recall over false alarms; PR: precision over recall",
      .choices = "ROC PR"},
     kFromLogits,
+    kWeighted,
     kName};
 
 struct MetricDef {
@@ -161,13 +194,19 @@ constexpr MetricDef kMetrics[] = {
      Better::kLarger,
      one<build_binary_accuracy>,
      kIsMean},
-    {{"precision", "share of right ones among the outputs above the threshold", kThresholdOptions},
-     MetricTarget::kSameShape,
+    {{"precision",
+      "share of right ones among the outputs above the threshold; of class indices the largest "
+      "output is the guess",
+      kCountOptions},
+     MetricTarget::kEither,
      Better::kLarger,
      precision_parts,
      always<MetricFormula::kQuotient>},
-    {{"recall", "share of the targets of 1 whose output is above the threshold", kThresholdOptions},
-     MetricTarget::kSameShape,
+    {{"recall",
+      "share of the targets of 1 whose output is above the threshold; of class indices the largest "
+      "output is the guess",
+      kCountOptions},
+     MetricTarget::kEither,
      Better::kLarger,
      recall_parts,
      always<MetricFormula::kQuotient>},
@@ -202,7 +241,7 @@ constexpr MetricDef kMetrics[] = {
      Better::kLarger,
      agreement_parts,
      always<MetricFormula::kKappa>},
-    {{"mean_iou", "mean over the classes of intersection over union", kNameOptions, "iou"},
+    {{"mean_iou", "mean over the classes of intersection over union", kOverlapOptions, "iou"},
      MetricTarget::kEither,
      Better::kLarger,
      overlap_parts,
@@ -327,6 +366,27 @@ constexpr MetricDef kMetrics[] = {
      kIsMean},
 };
 
+/// Whether the classes that options name are there, and not more guesses asked for than there are.
+bool names_classes(const Options& options, const Ints& output, std::string& problem) {
+  const int64_t units = output.empty() ? 1 : output.back();
+  const auto given = [&](const char* name) { return options.defines(name) && options.has(name); };
+  if (given("class_id") && options.integer("class_id") >= units) {
+    problem = fmt::format("\"class_id\" is {}, but the output has {} for each position",
+                          options.integer("class_id"), units);
+  } else if (given("top_k") && options.integer("top_k") > units) {
+    problem = fmt::format("\"top_k\" is {}, but the output has {} for each position",
+                          options.integer("top_k"), units);
+  } else if (given("target_class_ids")) {
+    const int64_t classes = units == 1 ? 2 : units;
+    for (const int64_t id : options.ints("target_class_ids")) {
+      if (id < 0 || id >= classes)
+        problem = fmt::format("\"target_class_ids\" has {}, but classes are numbered 0 to {}", id,
+                              classes - 1);
+    }
+  }
+  return problem.empty();
+}
+
 const MetricDef& metric_def(const ComponentDef& def) {
   for (const MetricDef& metric : kMetrics) {
     if (&metric.base == &def) return metric;
@@ -382,6 +442,7 @@ const ComponentDef* resolve_metric(const Component& metric, const Ints& output, 
                      type);
     return nullptr;
   }
+  if (!names_classes(metric.options, output, problem)) return nullptr;
   const bool needs_classes = type.find("categorical") != std::string_view::npos;
   if (needs_classes && (output.empty() || output.back() < 2)) {
     problem = fmt::format("metric {} needs an output with one value per class", type);

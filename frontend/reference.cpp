@@ -118,8 +118,8 @@ std::string layer_reference() {
   out += "\n# Training\n";
   add_options(out, training_options());
   out +=
-      "\nBesides: `loss`, or `losses` and `loss_weights` by output; `metrics`; `class_weight`; "
-      "`early_stopping`:\n";
+      "\nBesides: `loss`, or `losses` and `loss_weights` by output; `metrics` and "
+      "`weighted_metrics`; `class_weight`; `early_stopping`:\n";
   add_options(out, early_stopping_options());
   out += "\nand `reduce_on_plateau`:\n";
   add_options(out, reduce_on_plateau_options());

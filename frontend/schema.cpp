@@ -251,6 +251,7 @@ Json training_schema() {
                                 {"additionalProperties", {{"type", "number"}, {"minimum", 0}}}};
   properties["metrics"] = any_of({Json{{"type", "string"}}, list_schema(metric),
                                   Json{{"type", "object"}, {"additionalProperties", metrics}}});
+  properties["weighted_metrics"] = properties["metrics"];
   const Json by_class = class_weights_schema();
   properties["class_weight"] =
       any_of({by_class, Json{{"type", "object"}, {"additionalProperties", by_class}}});

@@ -1,6 +1,7 @@
 // Reductions are Keras 3's (keras/src/losses/loss.py, keras/src/metrics/reduction_metrics.py).
 #include "frontend/scores.h"
 
+#include "frontend/example_weights.h"
 #include "frontend/families.h"
 
 #include <numeric>
@@ -20,6 +21,11 @@ Val spread(Val leading, const Shape& shape) {
   Ints dims(static_cast<size_t>(leading.rank()));
   std::iota(dims.begin(), dims.end(), 0);
   return leading.shape() == shape ? leading : broadcast(leading, shape, dims);
+}
+
+/// 1 for examples that are there, 0 for those that fill up the last batch.
+Val as_counts(Val tail) {
+  return cast(greater(tail, 0.0), DType::kF32);
 }
 
 Val both(Val a, Val b) {
@@ -63,6 +69,42 @@ Val OutputScores::mean(Val values, int64_t kept) const {
   Val divisor = maximum(cast(count_, values.dtype()), 1.0);
   if (width != 1.0) divisor = divisor * width;
   return total / (kept == 0 ? divisor : broadcast(divisor, total.shape(), {}));
+}
+
+Val OutputScores::weighted_mean(Val values, int64_t kept) const {
+  Val weighted = values * spread(cast(weights_, values.dtype()), values.shape());
+  if (counted_.valid()) weighted = select(spread(counted_, values.shape()), weighted, 0.0);
+  const Val total = reduce_sum(weighted, axes_from(values, 0, kept));
+  const auto width = static_cast<double>(
+      values.type().num_elements() / total.type().num_elements() / weights_.type().num_elements());
+  const Val sum = cast(weight_sum_, values.dtype());
+  const Val divisor = select(greater(sum, 0.0), sum * width, 1.0);
+  return total / (kept == 0 ? divisor : broadcast(divisor, total.shape(), {}));
+}
+
+Val OutputScores::weigh(Val sample_weights, Val class_weights) {
+  Val weights;
+  if (class_weights.valid()) {
+    weights = output_.builder().add(Op::kGather, {class_weights, classes()});
+    // Of a single unit the target has its axis too.
+    if (weights.rank() == output_.rank() && weights.rank() > 1)
+      weights = reduce_sum(weights, {weights.rank() - 1});
+  }
+  if (sample_weights.valid()) {
+    weights = weights.valid() ? weights * spread(sample_weights, weights.shape()) : sample_weights;
+  } else if (!weights.valid()) {
+    weights = output_.builder().splat(1.0, {DType::kF32, Shape{output_.shape()[0]}});
+  }
+  weights = cast(weights, DType::kF32);
+  if (counted_.valid()) {
+    if (counted_.rank() > weights.rank()) weights = spread(weights, counted_.shape());
+    weights = select(spread(counted_, weights.shape()), weights, 0.0);
+  } else if (tail_.valid()) {
+    weights = weights * spread(as_counts(tail_), weights.shape());
+  }
+  weights_ = weights;
+  weight_sum_ = reduce_sum(weights, axes_from(weights, 0));
+  return weight_sum_;
 }
 
 Val OutputScores::sum(Val values) const {
@@ -112,7 +154,9 @@ MeanOfMetric OutputScores::metric(const OutputMetric& metric) const {
   const MetricFormula formula = metric_formula(metric.metric, *metric.resolved);
   std::vector<Val> means;
   for (const MetricPart& part : metric_parts(metric.metric, *metric.resolved, output_, target_))
-    means.push_back(mean(part.values, part.kept));
+    means.push_back(is_weighted(metric.metric) && weights_.valid()
+                        ? weighted_mean(part.values, part.kept)
+                        : mean(part.values, part.kept));
   const Val value = metric_of(formula, means);
   if (formula == MetricFormula::kMean) means.clear();
   return {value, std::move(means)};

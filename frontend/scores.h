@@ -28,12 +28,16 @@ class OutputScores {
   /// The loss's values, [batch, ...], where it is not made of this output and target alone.
   void take(Val values) { values_ = values; }
   MeanOfMetric metric(const OutputMetric& metric) const;
+  /// For metrics that are weighted: from then on their means are sums of weighted values, divided
+  /// by the sum of the weights (as Keras's, 0 by 0 is 0), which is given. Both empty: all weigh 1.
+  Val weigh(Val sample_weights, Val class_weights);
   /// How many positions count, f32; empty where all do but for the tail's.
   Val count() const { return count_; }
 
  private:
   /// Over all axes but the last `kept`.
   Val mean(Val values, int64_t kept = 0) const;
+  Val weighted_mean(Val values, int64_t kept) const;
   Val sum(Val values) const;
   /// Of a loss of examples or batches as a whole.
   Val whole_values() const;
@@ -48,7 +52,9 @@ class OutputScores {
   Val counted_;  ///< bool[batch, positions...]; empty: all
   Val steps_;    ///< the mask, where it is the loss's own matter
   Val count_;
-  Val values_;  ///< empty: the loss says how they are made
+  Val values_;      ///< empty: the loss says how they are made
+  Val weights_;     ///< of each position that counts, f32[batch, positions...], else 0
+  Val weight_sum_;  ///< f32
 };
 
 /// A penalty on the rows of a result that count, divided by the number of examples; a result may

@@ -76,7 +76,10 @@ class TrainingReader {
     Options options;
     read_options(reader_, kTrainingOptions, options);
     read_example_weights(reader_, model_, training_);
-    if (const auto metrics = reader_.get("metrics")) read_metrics(*metrics);
+    for (const char* key : {"metrics", "weighted_metrics"}) {
+      weighted_ = key[0] == 'w';
+      if (const auto metrics = reader_.get(key)) read_metrics(*metrics, key);
+    }
     if (const auto stopping = reader_.get("early_stopping"))
       training_.early_stopping = read_early_stopping(*stopping, sink_, monitors());
     if (const auto plateau = reader_.get("reduce_on_plateau"))
@@ -275,14 +278,14 @@ class TrainingReader {
     }
   }
 
-  void read_metrics(const JsonCursor& at) {
+  void read_metrics(const JsonCursor& at, const char* key) {
     if (at.value().is_array() || at.value().is_string()) {
       if (model_.outputs.size() > 1) {
         sink_
             .error(DiagKind::kBadValue, at.place(),
-                   "the model has {} outputs, so \"metrics\" must say which output each belongs to",
-                   model_.outputs.size())
-            .with_help(fmt::format("use \"metrics\": {{\"{}\": [...]}}", model_.outputs[0].name));
+                   "the model has {} outputs, so \"{}\" must say which output each belongs to",
+                   model_.outputs.size(), key)
+            .with_help(fmt::format("use \"{}\": {{\"{}\": [...]}}", key, model_.outputs[0].name));
         return;
       }
       add_metrics(at, 0);
@@ -316,6 +319,7 @@ class TrainingReader {
     }
     OutputMetric entry{
         .output = output, .metric = *metric, .resolved = nullptr, .name = metric_name(*metric)};
+    if (weighted_) entry.metric.options.set("weighted", true);
     std::string problem;
     entry.resolved =
         resolve_metric(*metric, output_shape(output), loss_target(loss->loss), problem);
@@ -324,7 +328,10 @@ class TrainingReader {
                   model_.outputs[output].name, shape_text(output_shape(output)), problem);
       return;
     }
-    if (model_.outputs.size() > 1) entry.name = model_.outputs[output].name + "_" + entry.name;
+    const std::string prefix = model_.outputs.size() > 1 ? model_.outputs[output].name + "_" : "";
+    // As Keras: beside the same metric without weights the name says that it is weighted.
+    const bool again = weighted_ && metric_names_.contains(prefix + entry.name);
+    entry.name = prefix + (again ? "weighted_" : "") + entry.name;
     if (!metric_names_.insert(entry.name).second) {
       sink_.error(DiagKind::kDuplicateName, at.place(), "two metrics are named \"{}\"", entry.name)
           .with_help("give one of them another \"name\"");
@@ -402,6 +409,7 @@ class TrainingReader {
   NameIndex output_names_;
   std::map<size_t, size_t> losses_by_output_;
   std::set<std::string> metric_names_;
+  bool weighted_ = false;  ///< the metrics that are being read
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // Folders of images through the command: Fashion-MNIST as PNG files trains to the bits of its IDX
 // files.
 #include "runtime/array.h"
+#include "support/json.h"
 #include "tests/support/png_file.h"
 #include "tests/unit/driver/command.h"
 
@@ -90,6 +91,22 @@ TEST_F(Images, AFolderForEachClassTrainsToTheBitsOfItsIdxFiles) {
             " --in " + one + " --out " + (scratch_ / "p.csv"));
   ASSERT_EQ(predicted.code, 0) << predicted.output;
   EXPECT_EQ(read_file(scratch_ / "p.csv").substr(0, 31), "prediction,0,1,2,3,4,5,6,7,8,9\n");
+  // Mistakes are told by their files, of given parts and of drawn ones.
+  for (const char* data : {"png", "png/train:test=0.2"}) {
+    const Outcome done =
+        gradc("eval " + (scratch_ / "m.json") + " --weights " + (scratch_ / "png.safetensors") +
+              " --data " + (scratch_ / data) + " --report " + (scratch_ / "r.json"));
+    ASSERT_EQ(done.code, 0) << done.output;
+    const Json results = Json::parse(read_file(scratch_ / "r.json"));
+    const Json& output = results["outputs"][0];
+    ASSERT_FALSE(output["mistakes"].empty());
+    for (const Json& mistake : output["mistakes"]) {
+      const fs::path file = mistake["file"].get<std::string>();
+      EXPECT_TRUE(fs::exists(file)) << file;
+      EXPECT_EQ(file.parent_path().filename().string(),
+                output["classes"][mistake["true"].get<size_t>()]);
+    }
+  }
   fs::rename(scratch_ / "png/test/9", scratch_ / "png/test/boots");
   const Outcome boots = gradc("eval " + (scratch_ / "m.json") + " --weights " +
                               (scratch_ / "png.safetensors") + " --data " + (scratch_ / "png"));

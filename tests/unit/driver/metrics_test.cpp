@@ -1,99 +1,11 @@
 // Metrics that are no means: over a data set in batches of any size they are what their definition
 // says of all predictions at once.
-#include "runtime/array.h"
-#include "tests/unit/driver/command.h"
-
-#include <gtest/gtest.h>
+#include "tests/unit/driver/metrics_fixture.h"
 
 #include <algorithm>
-#include <cmath>
-#include <random>
-#include <vector>
 
 namespace gradc::test {
 namespace {
-
-using Numbers = std::vector<double>;
-
-class Metrics : public ::testing::Test {
- protected:
-  static constexpr size_t kRows = 203;  // a tail with every batch size below
-
-  std::string path(const std::string& name) const { return scratch_ / name; }
-
-  void write(const std::string& name, rt::Dtype dtype, size_t width, const Numbers& values) const {
-    rt::Array array;
-    array.dtype = dtype;
-    array.dims.push(static_cast<int64_t>(values.size() / width));
-    if (width > 1) array.dims.push(static_cast<int64_t>(width));
-    array.data.resize(values.size() * 4);
-    for (size_t i = 0; i < values.size(); ++i) {
-      if (dtype == rt::Dtype::kI32)
-        rt::store_i64(array.data.data(), dtype, i, static_cast<int64_t>(values[i]));
-      else
-        rt::store_f64(array.data.data(), dtype, i, values[i]);
-    }
-    ASSERT_TRUE(rt::write_npy(path(name).c_str(), array).ok());
-  }
-
-  /// A dense layer on three features.
-  void make(const std::string& layer, const std::string& loss, const std::string& metrics) {
-    write_text_file(path("m.json"), R"({"name": "m", "inputs": [{"name": "x", "shape": [3]}],
-      "layers": [{"type": "dense", "name": "y", )" +
-                                        layer + R"(}],
-      "training": {"loss": )" + loss + R"(, "optimizer": "sgd", "metrics": [)" +
-                                        metrics + R"(],
-                   "epochs": 1}})");
-    std::mt19937 random(3);
-    std::normal_distribution<double> normal;
-    Numbers x;
-    for (size_t i = 0; i < kRows * 3; ++i)
-      x.push_back(static_cast<double>(static_cast<float>(normal(random))));
-    write("x.npy", rt::Dtype::kF32, 3, x);
-  }
-
-  Numbers predictions() const {
-    const Outcome done =
-        gradc("train " + path("m.json") + files() + " --seed 5 --out " + path("w.safetensors"));
-    EXPECT_EQ(done.code, 0) << done.output;
-    const Outcome made = gradc("predict " + path("m.json") + " --weights " + path("w.safetensors") +
-                               " --input x=" + path("x.npy") + " --out " + path("p.npy"));
-    EXPECT_EQ(made.code, 0) << made.output;
-    rt::Array array;
-    const std::string bytes = read_file(path("p.npy"));
-    EXPECT_TRUE(
-        rt::parse_npy(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size(), "p", &array)
-            .ok());
-    Numbers values;
-    for (size_t i = 0; i < array.count(); ++i)
-      values.push_back(rt::load_f64(array.data.data(), array.dtype, i));
-    return values;
-  }
-
-  std::string files() const {
-    return " --input x=" + path("x.npy") + " --target y=" + path("y.npy");
-  }
-
-  double metric(const std::string& name, int batch) const {
-    const Outcome scores = gradc("eval " + path("m.json") + files() + " --json --weights " +
-                                 path("w.safetensors") + " --batch-size " + std::to_string(batch));
-    EXPECT_EQ(scores.code, 0) << scores.output;
-    const size_t at = scores.output.find("\"" + name + "\":");
-    return at == std::string::npos ? std::nan("")
-                                   : std::atof(scores.output.c_str() + at + name.size() + 3);
-  }
-
-  void expect(const std::string& name, double wanted) const {
-    for (const int batch : {1, 32, 203, 256})
-      EXPECT_NEAR(metric(name, batch), wanted, 2e-6) << name << ", batch " << batch;
-  }
-
-  Scratch scratch_;
-};
-
-double over(double a, double b) {
-  return b > 0 ? a / b : 0;
-}
 
 struct Point {
   double found, wrong;
@@ -206,6 +118,73 @@ TEST_F(Metrics, OfClasses) {
   expect("weighted", weighted);
   for (const int batch : {1, 32, 256})
     EXPECT_NEAR(metric("perplexity", batch) / std::exp(logs / kRows), 1, 2e-6);
+}
+
+// Keras's class_id and top_k: of one class, and of what is among the largest outputs.
+TEST_F(Metrics, OfOneClassAndOfTheLargest) {
+  const std::string metrics = R"({"type": "precision", "class_id": 2, "name": "precision_2"},
+    {"type": "recall", "class_id": 2, "name": "recall_2"}, {"type": "f1", "class_id": 1, "name": "f1_1"},
+    {"type": "precision", "top_k": 2, "name": "precision_top"},
+    {"type": "recall", "top_k": 2, "class_id": 0, "name": "recall_top_0"},
+    {"type": "iou", "target_class_ids": [0, 2], "name": "iou_0_2"})";
+  std::mt19937 random(12);
+  Numbers numbers, rows;
+  for (size_t i = 0; i < kRows; ++i) {
+    numbers.push_back(static_cast<double>(random() % 4));
+    for (int c = 0; c < 4; ++c)
+      rows.push_back(c == numbers.back() ? 1 : 0);
+  }
+  for (const bool sparse : {false, true}) {
+    make(R"("units": 4, "activation": "softmax")",
+         sparse ? R"("sparse_categorical_crossentropy")" : R"("categorical_crossentropy")",
+         metrics);
+    if (sparse)
+      write("y.npy", rt::Dtype::kI32, 1, numbers);
+    else
+      write("y.npy", rt::Dtype::kF32, 4, rows);
+    const Numbers p = predictions();
+    double found[4] = {}, guessed[4] = {}, present[4] = {}, first[4] = {}, largest[4] = {};
+    double unions[4] = {}, both[4] = {}, top = 0;
+    for (size_t i = 0; i < kRows; ++i) {
+      const auto row = p.begin() + static_cast<std::ptrdiff_t>(i * 4);
+      const auto truth = static_cast<size_t>(numbers[i]);
+      present[truth] += 1;
+      const auto best = static_cast<size_t>(std::max_element(row, row + 4) - row);
+      for (size_t c = 0; c < 4; ++c) {
+        const bool guess = sparse ? c == best : row[static_cast<std::ptrdiff_t>(c)] > 0.5;
+        const auto ahead = std::count_if(row, row + 4, [&](double x) { return x > p[i * 4 + c]; });
+        guessed[c] += guess ? 1 : 0;
+        found[c] += guess && c == truth ? 1 : 0;
+        largest[c] += ahead < 2 ? 1 : 0;
+        first[c] += ahead < 2 && c == truth ? 1 : 0;
+        both[c] += c == best && c == truth ? 1 : 0;
+        unions[c] += c == best || c == truth ? 1 : 0;
+      }
+    }
+    for (const double count : first)
+      top += count;
+    expect("precision_2", over(found[2], guessed[2]));
+    expect("recall_2", over(found[2], present[2]));
+    expect("f1_1", over(2 * found[1], guessed[1] + present[1]));
+    expect("precision_top", top / (2 * kRows));
+    expect("recall_top_0", over(first[0], present[0]));
+    expect("iou_0_2", (both[0] / unions[0] + both[2] / unions[2]) / 2);
+  }
+}
+
+// With equal outputs everywhere the first two are the largest.
+TEST_F(Metrics, OfEqualOutputsTheFirstAreTheLargest) {
+  make(R"("units": 3, "kernel_initializer": "zeros", "trainable": false)",
+       R"({"type": "categorical_crossentropy", "from_logits": true})",
+       R"({"type": "recall", "top_k": 2, "class_id": 1, "name": "second"},
+          {"type": "recall", "top_k": 2, "class_id": 2, "name": "third"})");
+  Numbers y;
+  for (size_t i = 0; i < kRows * 3; ++i)
+    y.push_back(i % 3 == i / 3 % 3 ? 1 : 0);
+  write("y.npy", rt::Dtype::kF32, 3, y);
+  predictions();
+  expect("second", 1);
+  expect("third", 0);
 }
 
 TEST_F(Metrics, OfRegression) {

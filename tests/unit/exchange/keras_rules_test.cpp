@@ -127,6 +127,33 @@ TEST(KerasRules, ThresholdsOfPrecisionGoBothWays) {
   EXPECT_EQ(again.model->training->metrics[0].metric.options.number("threshold"), 0.7);
 }
 
+TEST(KerasRules, WeightedMetricsGoBothWays) {
+  const Read read =
+      read_text(native("[4]", R"({"type": "dense", "name": "y", "units": 3})",
+                       R"(, "training": {"loss": "categorical_crossentropy", "optimizer": "adam",
+        "metrics": ["accuracy", {"type": "f1_score", "class_id": 1}],
+        "weighted_metrics": ["accuracy", {"type": "recall", "class_id": 2}]})"));
+  ASSERT_TRUE(read.model.ok()) << read.problems;
+  std::vector<Diagnostic> left_out;
+  auto written = export_keras(*read.model, KerasForm::kThree);
+  ASSERT_TRUE(written.ok());
+  Json& compiled = (**written)["compile_config"];
+  compiled = export_compile_config(*read.model, KerasForm::kThree, left_out);
+  ASSERT_EQ(left_out.size(), 1U);  // Keras has no F1 of one class
+  EXPECT_NE(left_out[0].message.find("f1_score"), std::string::npos);
+  EXPECT_EQ(compiled["metrics"].size(), 1U);
+  ASSERT_EQ(compiled["weighted_metrics"].size(), 2U);
+  EXPECT_EQ(compiled["weighted_metrics"][1]["config"]["class_id"], 2);
+  const Read again = read_text((**written).dump());
+  ASSERT_TRUE(again.model.ok()) << again.problems;
+  const auto& metrics = again.model->training->metrics;
+  ASSERT_EQ(metrics.size(), 3U);
+  EXPECT_FALSE(metrics[0].metric.options.has("weighted"));
+  EXPECT_EQ(metrics[1].name, "weighted_accuracy");
+  EXPECT_TRUE(metrics[1].metric.options.flag("weighted"));
+  EXPECT_EQ(metrics[2].metric.options.integer("class_id"), 2);
+}
+
 TEST(KerasRules, ZeroOutputForMaskIsRefused) {
   const auto keras = [](const char* value) {
     return std::string(R"({"class_name": "Sequential", "keras_version": "3.8.0", "config": {
