@@ -1,4 +1,4 @@
-// The commands of docs/data.md, and the real data that they are about.
+// The commands of docs/data.md and docs/results.md, and the real data that they are about.
 #pragma once
 
 #include "tests/unit/driver/command.h"
@@ -19,9 +19,10 @@ inline std::string shared_data(const std::string& file) {
   return "";
 }
 
-/// The lines of the page's section that are commands.
+/// The lines of a section of one of the pages that are commands.
 inline std::vector<std::string> page_commands(const std::string& section) {
-  const std::string page = read_file(source("docs/data.md"));
+  const std::string page =
+      read_file(source("docs/data.md")) + "\n" + read_file(source("docs/results.md"));
   const size_t begin = page.find("## " + section + "\n");
   const std::string text = page.substr(begin, page.find("\n## ", begin) - begin);
   std::vector<std::string> lines;
