@@ -22,6 +22,7 @@ namespace gradc {
 namespace {
 
 constexpr int kMostLevels = 64;
+constexpr int kMostParts = 1000;  // names, numbers and subscripts: what is built is as deep
 
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -181,6 +182,7 @@ class FormulaParser {
     const size_t begin = at_;
     Parsed node = part();
     while (node && take("[")) {
+      if (!count_part()) return std::nullopt;
       FormulaNode outer{.kind = Kind::kSubscript};
       do {
         const auto subscript = one_subscript();
@@ -220,7 +222,15 @@ class FormulaParser {
     return number;
   }
 
+  /// False after a report: there are too many.
+  bool count_part() {
+    if (++parts_ <= kMostParts) return true;
+    report({at_, at_}, fmt::format("a formula of more than {} names and numbers", kMostParts));
+    return false;
+  }
+
   Parsed part() {
+    if (!count_part()) return std::nullopt;
     skip_blanks();
     const char c = at_ < text_.size() ? text_[at_] : '\0';
     if (is_digit(c) || c == '.') return number();
@@ -339,6 +349,7 @@ class FormulaParser {
   DiagnosticSink& sink_;
   size_t at_ = 0;
   int levels_ = 0;
+  int parts_ = 0;
 };
 
 }  // namespace

@@ -118,6 +118,7 @@ class Trial {
     added.output = output;
     added.loss = formula.loss;
     added.loss.options.set(kForTarget, true);
+    added.loss.options.set(kOfAll, false);
     set_has_target(added, true);
   }
 
@@ -156,7 +157,7 @@ bool is_for_target(const OutputLoss& loss) {
   return loss.loss.options.defines(kForTarget);
 }
 bool is_of_all(const OutputLoss& loss) {
-  return loss.loss.options.defines(kOfAll);
+  return loss.loss.options.defines(kOfAll) && loss.loss.options.flag(kOfAll);
 }
 const Ints* own_values(const OutputLoss& loss) {
   return loss.loss.options.defines(kValues) ? &loss.loss.options.ints(kValues) : nullptr;

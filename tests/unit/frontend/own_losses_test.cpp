@@ -271,6 +271,14 @@ TEST(Formula, ProblemsAreShownAtTheirPlace) {
   const std::string deep(100, '('), wide(10001, '1');
   EXPECT_NE(problems_of(one_output(formula(deep))).find("more than 64 levels"), std::string::npos);
   EXPECT_NE(problems_of(one_output(formula(wide))).find("at most 10000"), std::string::npos);
+  std::string sum = "output", parts = "output";
+  for (int i = 0; i < 1000; ++i) {
+    sum += "+output";
+    parts += "[0:]";
+  }
+  for (const std::string& many : {sum, parts})
+    EXPECT_NE(problems_of(one_output(formula(many))).find("more than 1000 names and numbers"),
+              std::string::npos);
   const std::string unclear = problems_of(two_outputs(R"("loss": )" + formula("mse(output)")));
   EXPECT_NE(unclear.find("so \"output\" is not clear"), std::string::npos) << unclear;
 }
