@@ -67,8 +67,7 @@ enum gradc_rt_tensor_kind {
   GRADC_RT_METRIC_PART = 11, /* "part/<metric>/<n>", f32, behind their metric in order, means as it
                                 is one: over many batches the metric follows from their means */
   GRADC_RT_COUNT = 12, /* "count/<output>", f32 scalar: positions of the batch that count, where not
-                          all do; "weight_sum/<output>": what those weigh, for weighted metrics;
-                          written with the loss */
+                          all do; "weight_sum/<output>": what they weigh; written with the loss */
   GRADC_RT_CARRIED = 13, /* "<layer>/<state>", first dimension is the batch: what a stateful layer
                             hands from one batch to the next; zeros at first */
   GRADC_RT_STEP = 14,    /* "step/...": what the entry of one step reads, gives and keeps; in memory
