@@ -142,7 +142,8 @@ enum class SumOrder : uint8_t {
 /// for var in [begin, end), step 1. Vector loops may hold serial and unrolled loops (each lane runs
 /// them), no further vector loop; parallel loops stand at the top level only. A kParallelVector
 /// loop is both and accumulates only into locals started inside it. A sum in groups over a loop
-/// with `below` is that of all iterations, of which the others add nothing.
+/// with `below` is that of all iterations, of which the others add nothing. `ahead`: one iteration
+/// of a serial loop is to ask memory for what the next one reads.
 struct For {
   VarId var;
   int64_t begin = 0;
@@ -151,6 +152,7 @@ struct For {
   ExprId below;       ///< an integer, known before the loop, that `var` stays below too; or empty
   int64_t grain = 1;  ///< parallel: the smallest number of iterations worth a thread
   SumOrder sums = SumOrder::kSequence;
+  bool ahead = false;
   Block body;
 };
 

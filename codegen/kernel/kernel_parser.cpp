@@ -92,7 +92,7 @@ bool Parser::store(Block& out) {
   return true;
 }
 
-/// i in 0..8 below=%count grain=4 sums=groups
+/// i in 0..8 below=%count grain=4 sums=groups ahead
 bool Parser::loop(LoopKind kind, For& out) {
   take();
   out.kind = kind;
@@ -101,12 +101,14 @@ bool Parser::loop(LoopKind kind, For& out) {
     return false;
   if (accept_word("below") && (!expect("=") || !expr(out.below))) return false;
   if (accept_word("grain") && (!expect("=") || !integer(out.grain))) return false;
-  if (!accept_word("sums")) return true;
-  if (!expect("=")) return false;
-  const auto order = find_word(kOrderWords, peek().text);
-  if (!order) return expected("groups or lanes");
-  out.sums = *order;
-  take();
+  if (accept_word("sums")) {
+    if (!expect("=")) return false;
+    const auto order = find_word(kOrderWords, peek().text);
+    if (!order) return expected("groups or lanes");
+    out.sums = *order;
+    take();
+  }
+  out.ahead = accept_word("ahead");
   return true;
 }
 

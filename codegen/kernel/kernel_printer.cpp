@@ -259,6 +259,7 @@ class Printer {
     below("below", s->below);
     if (s->grain != 1) write(" grain={}", s->grain);
     if (s->sums != SumOrder::kSequence) write(" sums={}", word_of(kOrderWords, s->sums));
+    if (s->ahead) write(" ahead");
     nested(s->body);
   }
 

@@ -256,6 +256,8 @@ class Verifier {
     if (s->below.valid() && to_end)
       error("loop {} ends early, but is unrolled, sums by lanes or does not begin at 0",
             kernel_.vars[s->var.index]);
+    if (s->ahead && s->kind != LoopKind::kSerial)
+      error("loop {} reads ahead, but is not serial", kernel_.vars[s->var.index]);
     if (bounds_.in_scope(s->var))
       error("loop variable {} is used twice", kernel_.vars[s->var.index]);
     if (vector && in_vector_)

@@ -25,9 +25,9 @@ Contraction with_copy(const Contraction& c, const std::optional<Copy>& copy, Uni
 std::vector<NestDim> nest_dims(const Contraction& c);
 std::vector<int64_t> space_offsets(const Contraction& c);
 
-/// Operands as they are multiplied.
-ExprId operand_a(const Contraction& c, NestCursor& at);
-ExprId operand_b(const Contraction& c, NestCursor& at);
+/// Operands as they are multiplied; zero where they do not count.
+ExprId operand_a(const Contraction& c, NestCursor& at, ExprId counts = {});
+ExprId operand_b(const Contraction& c, NestCursor& at, ExprId counts = {});
 
 /// Lets the epilogue see the sum as the contraction's result.
 void bind_sum(const Contraction& c, NestCursor& at, size_t space, LocalId sum);

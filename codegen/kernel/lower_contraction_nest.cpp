@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <functional>
+#include <numeric>
+#include <optional>
 
 namespace gradc::kernel {
 
@@ -26,11 +28,15 @@ std::vector<int64_t> space_offsets(const Contraction& c) {
   return offsets;
 }
 
-ExprId operand_a(const Contraction& c, NestCursor& at) {
+ExprId operand_a(const Contraction& c, NestCursor& at, ExprId counts) {
   Emitter& e = at.emitter();
-  if (c.copy.valid()) return e.builder().load(c.copy, at.at(kA).affine);
+  if (c.copy.valid()) {
+    const ExprId element = e.builder().load(c.copy, at.at(kA).affine);
+    if (!counts.valid()) return element;
+    return e.builder().guard(counts, element, e.builder().constant(0, c.types.multiply));
+  }
   const ExprId zero = e.builder().constant(0, e.body().type(c.a).dtype);
-  ExprId condition;
+  ExprId condition = counts;
   for (size_t g = 0; g < c.guards.size(); ++g) {
     const Index place = at.at(kFirstGuard + g);
     if (e.never_in_range(place, 0, c.guards[g].last))  // the window sees padding only
@@ -40,9 +46,10 @@ ExprId operand_a(const Contraction& c, NestCursor& at) {
   return e.builder().cast(e.guarded(condition, c.a, at.at(kA), zero), c.types.multiply);
 }
 
-ExprId operand_b(const Contraction& c, NestCursor& at) {
+ExprId operand_b(const Contraction& c, NestCursor& at, ExprId counts) {
   Emitter& e = at.emitter();
-  return e.builder().cast(e.value(c.b, at.at(kB)), c.types.multiply);
+  const ExprId zero = e.builder().constant(0, e.body().type(c.b).dtype);
+  return e.builder().cast(e.guarded(counts, c.b, at.at(kB), zero), c.types.multiply);
 }
 
 void bind_sum(const Contraction& c, NestCursor& at, size_t space, LocalId sum) {
@@ -63,6 +70,9 @@ Contraction with_copy(const Contraction& c, const std::optional<Copy>& copy, Uni
 }
 
 namespace {
+
+constexpr int kRowsGroup = 100;  // of dimensions that are cut apart, and stay so
+constexpr int kBlocksGroup = 101;
 
 /// Adds products as they come, long sums in groups so that they keep their digits (each dimension
 /// is a sum of its own then, so none is merged), or by lanes along the innermost k.
@@ -85,11 +95,21 @@ void set_order(Nest& nest, bool dot, bool in_groups) {
 /// What is stored of a sum.
 using SumStores = std::function<std::vector<NestStore>(NestCursor&, LocalId sum)>;
 
+/// Sums that go by in equal blocks end before the last block does: terms count whose position in
+/// this space is at most `last`.
+struct RowEnd {
+  size_t space = 0;
+  int64_t last = 0;
+};
+
 /// The sums of a nest, at every point so many beside each other.
 Status add_sums(Unit& unit, const Unit::Frame& frame, const Contraction& c, Nest nest,
                 const std::vector<std::vector<int64_t>>& beside, const SumStores& stored,
-                bool joins) {
+                bool joins, std::optional<RowEnd> end = {}) {
   std::vector<LocalId> sums(beside.size());
+  const auto counts = [&](NestCursor& at) {
+    return end ? at.emitter().in_range(at.at(end->space), 0, end->last) : ExprId{};
+  };
   nest.stages.emplace_back();
   for (size_t i = 0; i < beside.size(); ++i) {
     const std::vector<int64_t>& offsets = beside[i];
@@ -97,9 +117,9 @@ Status add_sums(Unit& unit, const Unit::Frame& frame, const Contraction& c, Nest
     r.dtype = c.types.accumulate();
     r.value = [&](NestCursor& at) {
       NestCursor there = moved(at, offsets);
-      return operand_a(c, there);
+      return operand_a(c, there, counts(at));
     };
-    r.factor = [&](NestCursor& at) { return operand_b(c, at); };
+    r.factor = [&](NestCursor& at) { return operand_b(c, at, counts(at)); };
     r.done = [&sums, i](NestCursor&, LocalId acc) { sums[i] = acc; };
     nest.stages.back().push_back(std::move(r));
   }
@@ -150,42 +170,128 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
   return add_sums(unit, frame, c, std::move(nest), beside, stored, joins);
 }
 
+namespace {
+
+/// How many rows, a divisor of theirs, one piece adds up: at most 16, so that sums keep their
+/// digits, and fewer where there would be few pieces. Rows that nothing divides are one piece, or
+/// one each.
+int64_t rows_of_piece(int64_t images, int64_t rows) {
+  constexpr int64_t kMostRows = 16;
+  constexpr int64_t kEnoughPieces = 16;
+  constexpr int64_t kFewPieces = 4;
+  for (int64_t count = std::min(kMostRows, rows); count > 1; --count) {
+    if (rows % count == 0 && images * (rows / count) >= kEnoughPieces) return count;
+  }
+  for (int64_t count = 2; count <= kMostRows; ++count) {
+    if (rows % count == 0 && rows / count > 1) return count;
+  }
+  return images >= kFewPieces ? rows : 1;
+}
+
+/// Makes the outermost so many dimensions of k points, those of the partial results, which come
+/// first of all. The last of several, rows, is cut in two: what threads share, and the rows that
+/// are added up one after the other. The pieces' extents.
+std::vector<int64_t> take_pieces(Nest& nest, size_t outer, size_t space, int64_t size) {
+  std::vector<NestDim> pieces;
+  std::vector<int64_t> extents;
+  int64_t images = 1;
+  for (auto dim = nest.dims.begin(); pieces.size() < outer;) {
+    if (!dim->reduce) {
+      ++dim;
+      continue;
+    }
+    pieces.push_back(std::move(*dim));
+    pieces.back().reduce = false;
+    pieces.back().group = 0;
+    dim = nest.dims.erase(dim);
+    if (pieces.size() < outer) images *= pieces.back().extent;
+  }
+  std::optional<NestDim> rows;
+  if (const int64_t count = rows_of_piece(images, pieces.back().extent); outer > 1 && count > 1) {
+    rows = pieces.back();
+    rows->extent = count;
+    rows->adds = true;
+    rows->group = kRowsGroup;
+    pieces.back().name += "s";
+    pieces.back().extent /= count;
+    for (int64_t& stride : pieces.back().strides)
+      stride *= count;
+  }
+  int64_t step = size;
+  for (size_t d = pieces.size(); d-- > 0; step *= pieces[d].extent)
+    pieces[d].strides[space] = step;
+  for (const NestDim& piece : pieces)
+    extents.push_back(piece.extent);
+  if (rows) pieces.push_back(std::move(*rows));
+  nest.dims.insert(nest.dims.begin(), pieces.begin(), pieces.end());
+  return extents;
+}
+
+/// Cuts the innermost sum, if it is too long to be unrolled, into equal blocks that are, and that
+/// reach as little beyond its end as may be.
+void take_blocks(Nest& nest, int64_t sums) {
+  constexpr int64_t kManySums = 6;
+  constexpr int64_t kUnrolled = 128;  // products
+  constexpr int64_t kBlock = 72;
+  constexpr int64_t kLongest = 16;
+  NestDim& row = nest.dims.back();
+  if (sums < kManySums || row.extent <= std::min(kLongest, kUnrolled / sums)) return;
+  const auto rounded = [&](int64_t length) { return (row.extent + length - 1) / length * length; };
+  int64_t best = kBlock / sums;
+  for (int64_t length = best; 2 * length > kBlock / sums; --length) {
+    if (rounded(length) < rounded(best)) best = length;
+  }
+  NestDim blocks = row;
+  blocks.name += "b";
+  blocks.group = kBlocksGroup;
+  blocks.extent = rounded(best) / best;
+  for (int64_t& stride : blocks.strides)
+    stride *= best;
+  row.extent = best;
+  nest.dims.insert(nest.dims.end() - 1, std::move(blocks));
+}
+
+}  // namespace
+
 Status lower_in_pieces(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
                        size_t outer) {
   const int64_t size = unit.body().type(part.y).num_elements();
   const DType dtype = part.types.accumulate();
   Unit::Frame frame = unit.frame(".partial");
   const Contraction c = with_copy(part, copy, frame);
-  const size_t space = kFirstGuard + c.guards.size();
+  const size_t space = kFirstGuard + c.guards.size();  // of the partial results
+  const size_t along = space + 1;                      // in a row
   Nest nest = nest_of(c);
   set_order(nest, false, true);
-  for (NestDim& dim : nest.dims)
-    dim.strides.push_back(dim.strides[kY]);
-  nest.offsets.push_back(0);
-  std::vector<int64_t> pieces;
   for (NestDim& dim : nest.dims) {
-    if (!dim.reduce || pieces.size() == outer) continue;
-    pieces.push_back(dim.extent);
-    dim.reduce = false;
-    dim.group = 0;
+    dim.strides.push_back(dim.strides[kY]);
+    dim.strides.push_back(0);
   }
-  int64_t step = size;
-  for (size_t d = nest.dims.size(), left = outer; d-- > 0;) {
-    const NestDim& inner = nest.dims[d];
-    if (inner.reduce || left == 0) continue;
-    nest.dims[d].strides[space] = step;
-    step *= inner.extent;
-    --left;
-  }
-  const int64_t count = step / size;
+  nest.dims.back().strides[along] = 1;
+  nest.offsets.insert(nest.offsets.end(), 2, 0);
+  const RowEnd end{along, nest.dims.back().extent - 1};
+  const std::vector<int64_t> pieces = take_pieces(nest, outer, space, size);
+  const int64_t count =
+      std::accumulate(pieces.begin(), pieces.end(), int64_t{1}, std::multiplies<>());
+  const bool adds =
+      std::any_of(nest.dims.begin(), nest.dims.end(), [](const NestDim& dim) { return dim.adds; });
   const UnitRef partial = unit.temporary(dtype, Shape{count, size});
   const BufferId out = frame.add("partial", dtype, Shape{count, size}, BufferRole::kOut, partial);
   nest.rows_share = true;
   const auto beside = take_beside(c, nest, 1);
+  take_blocks(nest, static_cast<int64_t>(beside.size()));
   const SumStores stored = [&](NestCursor& at, LocalId sum) {
-    return std::vector<NestStore>{{out, at.at(space), at.emitter().builder().read(sum)}};
+    return std::vector<NestStore>{{out, at.at(space), at.emitter().builder().read(sum), adds}};
   };
-  GRADC_TRY_STATUS(add_sums(unit, frame, c, std::move(nest), beside, stored, false));
+  nest.zeros = [&](NestCursor& at) {
+    std::vector<NestStore> stores;
+    for (const std::vector<int64_t>& offsets : beside) {
+      const ExprId zero = at.emitter().builder().constant(0, dtype);
+      stores.push_back({out, moved(at, offsets).at(space), zero});
+    }
+    return stores;
+  };
+  GRADC_TRY_STATUS(add_sums(unit, frame, c, std::move(nest), beside, stored, false, end));
   return lower_combine(unit, c, pieces, partial);
 }
 
@@ -201,7 +307,7 @@ size_t piece_dims(const Contraction& c) {
   });
   if (dims < 2) return 0;
   // Sums of rows are few beside what they are made of only where rows are long.
-  return dims > 2 && 2 * taps <= innermost_k(c)->extent ? 2 : 1;
+  return dims > 2 && 2 * taps <= innermost_k(c)->extent ? static_cast<size_t>(dims) - 1 : 1;
 }
 
 Status lower_combine(Unit& unit, const Contraction& c, const std::vector<int64_t>& pieces,

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -199,7 +200,10 @@ Order choose_order(const Nest& nest, const std::vector<NestDim>& dims,
       std::rotate(order.points.begin(), order.points.end() - 1, order.points.end());
   }
   if (order.points.empty() || work < kParallelWork) return order;
-  order.parallel = rows && order.points.size() > 2 ? 2 : 1;
+  const auto adds = std::find_if(order.points.begin(), order.points.end(),
+                                 [&](size_t d) { return dims[d].adds; });
+  const auto outside = static_cast<size_t>(adds - order.points.begin());
+  order.parallel = std::min<size_t>(outside, rows && order.points.size() > 2 ? 2 : 1);
   const int64_t inner = std::max<int64_t>(1, work / dims[order.points.front()].extent);
   order.grain = std::max<int64_t>(1, kGrainWork / inner);
   return order;
@@ -223,7 +227,7 @@ class Emission {
   }
 
   Result<Kernel> run() {
-    points(0);
+    points(0, [&] { point(); });
     if (emitter_.failed())
       return make_error(DiagKind::kInternal, {}, "{}: {}", kernel_.name, emitter_.failure());
     return std::move(kernel_);
@@ -260,37 +264,48 @@ class Emission {
 
   template <class Emit>
   void loop(size_t d, LoopKind kind, int64_t grain, const Emit& emit,
-            SumOrder sums = SumOrder::kSequence) {
+            SumOrder sums = SumOrder::kSequence, bool ahead = false) {
     auto statement = std::make_unique<For>();
     statement->var = vars_[d];
     statement->end = dims_[d].extent;
     statement->kind = kind;
     statement->grain = grain;
     statement->sums = sums;
+    statement->ahead = ahead;
     emitter_.open(&statement->body, {vars_[d]});
     emit();
     emitter_.close();
     emitter_.block().push_back(std::move(statement));
   }
 
-  void points(size_t i) {
-    if (i == order_.points.size()) return point();
+  /// The loops over points from the i-th on.
+  /// (A template here would be instantiated without end: each level makes a lambda.)
+  void points(size_t i, const std::function<void()>& emit) {
+    if (i == order_.points.size()) return emit();
     const size_t d = order_.points[i];
     const bool vector = order_.vector == d;
     const bool parallel = i < order_.parallel;
     const LoopKind kind = parallel ? (vector ? LoopKind::kParallelVector : LoopKind::kParallel)
                                    : (vector ? LoopKind::kVector : LoopKind::kSerial);
-    loop(d, kind, parallel ? order_.grain : 1, [&] { points(i + 1); });
+    const bool adds = dims_[d].adds;
+    if (adds) {
+      points(i + 1, [&] {
+        NestCursor at = cursor();
+        this->emit(nest_.zeros(at));
+      });
+    }
+    const auto inner = [&] { points(i + 1, emit); };
+    loop(d, kind, parallel ? order_.grain : 1, inner, SumOrder::kSequence, adds);
   }
 
   LoopKind reduce_kind(size_t d) const {
     if (order_.vector == d) return LoopKind::kVector;
     const bool taps = nest_.rows_share && d == order_.reduces.back();  // of a row of a window
     const auto sums = static_cast<int64_t>(nest_.stages.size() == 1 ? nest_.stages[0].size() : 0);
-    const bool shares = sums >= kManySums && d == order_.reduces.back();
-    const int64_t most = shares ? std::min(kSumGroup, kUnrolledSums / sums)
-                         : taps ? kUnrollTaps
-                                : kUnrollExtent;
+    if (sums >= kManySums && d != order_.reduces.back()) return LoopKind::kSerial;
+    const int64_t most = sums >= kManySums ? std::min(kSumGroup, kUnrolledSums / sums)
+                         : taps            ? kUnrollTaps
+                                           : kUnrollExtent;
     return dims_[d].extent <= most ? LoopKind::kUnroll : LoopKind::kSerial;
   }
 

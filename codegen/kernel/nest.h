@@ -23,6 +23,9 @@ struct NestDim {
   bool reduce = false;
   std::vector<int64_t> strides;
   int group = 0;  ///< only dimensions of one group merge; a sum in groups or lanes has a loop each
+  /// Of points: its steps add to the same results, one after the other (Nest::zeros); it stands
+  /// behind what threads share and alone in its group.
+  bool adds = false;
 };
 
 /// The current position while statements are emitted.
@@ -72,6 +75,8 @@ struct Nest {
   bool lanes_outside = false;  ///< kLanes: a column runs over all other dimensions in sequence
   std::vector<std::vector<Reduction>> stages;
   std::function<std::vector<NestStore>(NestCursor&)> points;
+  /// Where a dimension `adds`: what is stored before its first step.
+  std::function<std::vector<NestStore>(NestCursor&)> zeros;
   std::function<std::vector<NestStore>(NestCursor&)> map;  ///< may be empty
   std::vector<KeptValue> kept;
   /// Neighbouring rows read the same elements: threads take runs of rows, image after image.

@@ -140,6 +140,7 @@ void Emitter::emit_serial(const For& loop_stmt, llvm::Value* low, llvm::Value* h
   const char* name = kernel_.vars[loop_stmt.var.index].c_str();
   const auto iteration = [&](llvm::Value* iv) {
     bind_var(loop_stmt.var, iv, 0, range);
+    read_ahead(loop_stmt.var);
     emit_block(loop_stmt.body);
   };
   if (loop_stmt.sums == kernel::SumOrder::kSequence)
@@ -212,6 +213,7 @@ void Emitter::emit_unrolled(const For& loop_stmt) {
   const bool outside = std::exchange(is_branchless_, is_branchless_ || sums >= kManySums);
   for (int64_t i = loop_stmt.begin; i < loop_stmt.end; ++i) {
     bind_var(loop_stmt.var, nullptr, i, {i, i});
+    read_ahead(loop_stmt.var);
     emit_block(loop_stmt.body);
   }
   is_branchless_ = outside;
@@ -222,8 +224,13 @@ void Emitter::emit(const For& loop_stmt) {
   llvm::Value* low = i64(loop_stmt.begin);
   llvm::Value* high = limit(loop_stmt.below, loop_stmt.end);
   switch (loop_stmt.kind) {
-    case LoopKind::kSerial:
-      return emit_serial(loop_stmt, low, high);
+    case LoopKind::kSerial: {
+      if (!loop_stmt.ahead) return emit_serial(loop_stmt, low, high);
+      const ReadAhead outside = std::exchange(ahead_, reads_ahead(kernel_, *exprs_, loop_stmt));
+      emit_serial(loop_stmt, low, high);
+      ahead_ = outside;
+      return;
+    }
     case LoopKind::kParallel:
     case LoopKind::kParallelVector:
       return emit_parallel(loop_stmt);

@@ -113,6 +113,21 @@ llvm::Value* Emitter::load_or_zeros(BufferId buffer, const Affine& index, llvm::
   return from_memory(masked_load(type, pointer, dtype_bytes(dtype)), dtype);
 }
 
+void Emitter::read_ahead(kernel::VarId var) {
+  if (!ahead_.step.valid() || ahead_.step != var) return;
+  for (const auto& [buffer, index] : ahead_.touches) {
+    // Behind the end of a buffer it does no harm: a prefetch never faults.
+    llvm::Type* type = memory_type(context(), kernel_.buffer(buffer).dtype);
+    const auto [dynamic, constant] = affine_parts(index);
+    llvm::Value* pointer = buffers_[buffer.index];
+    if (dynamic != nullptr) pointer = ir_.CreateGEP(type, pointer, dynamic);
+    if (constant != 0) pointer = ir_.CreateGEP(type, pointer, i64(constant));
+    // For reading, into the second cache: the first one holds what this iteration reads.
+    ir_.CreateIntrinsic(llvm::Intrinsic::prefetch, {static_cast<llvm::Type*>(ir_.getPtrTy())},
+                        {pointer, ir_.getInt32(0), ir_.getInt32(2), ir_.getInt32(1)});
+  }
+}
+
 void Emitter::store(BufferId buffer, const Affine& index, ExprId dynamic, llvm::Value* value) {
   const DType dtype = kernel_.buffer(buffer).dtype;
   const int64_t align = dtype_bytes(dtype);

@@ -239,7 +239,21 @@ bool is_comparison(ScalarOp op) {
 
 }  // namespace
 
+/// What a comparison of integers is wherever its loop variables may be.
+std::optional<bool> Emitter::decided(const Expr& e) const {
+  const DType dtype = expr(e.args[0]).dtype;
+  if (dtype != DType::kI64 && dtype != DType::kI32) return std::nullopt;
+  const Interval a = range_of(e.args[0]);
+  const Interval b = range_of(e.args[1]);
+  if (e.op == ScalarOp::kGe && a.low >= b.high) return true;
+  if (e.op == ScalarOp::kGe && a.high < b.low) return false;
+  if (e.op == ScalarOp::kLe && a.high <= b.low) return true;
+  if (e.op == ScalarOp::kLe && a.low > b.high) return false;
+  return std::nullopt;
+}
+
 llvm::Value* Emitter::eval_compare(const Expr& e) {
+  if (const std::optional<bool> known = decided(e)) return ir_.getInt1(*known);
   const bool narrow = is_narrow(e.args[0]) && is_narrow(e.args[1]);
   llvm::Value* a = narrow ? eval_narrow(e.args[0]) : eval(e.args[0]);
   llvm::Value* b = narrow ? eval_narrow(e.args[1]) : eval(e.args[1]);

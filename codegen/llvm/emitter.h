@@ -8,6 +8,7 @@
 
 #include "codegen/kernel/kernel.h"
 #include "codegen/llvm/math/math.h"
+#include "codegen/llvm/read_ahead.h"
 #include "codegen/llvm/types.h"
 #include "codegen/target_info.h"
 
@@ -146,6 +147,8 @@ class Emitter {
   /// else zeros.
   llvm::Value* load_or_zeros(kernel::BufferId buffer, const kernel::Affine& index,
                              llvm::Value* condition);
+  /// Asks for what one step of the loop of this variable, where it stands, reads ahead.
+  void read_ahead(kernel::VarId var);
   void store(kernel::BufferId buffer, const kernel::Affine& index, kernel::ExprId dynamic,
              llvm::Value* value);
   /// Address of lane 0's element.
@@ -197,6 +200,7 @@ class Emitter {
 
   llvm::Value* eval_scalar_op(const kernel::Expr& e);
   llvm::Value* rounded(llvm::Value* value, const kernel::Expr& e);
+  std::optional<bool> decided(const kernel::Expr& comparison) const;
   llvm::Value* eval_compare(const kernel::Expr& e);
   llvm::Value* cast_to_short(llvm::Value* x, DType from, DType to);
   llvm::Value* eval_cast(llvm::Value* x, DType from, DType to);
@@ -259,6 +263,7 @@ class Emitter {
   DrawnBlocks drawn_;
   llvm::Value* holds_ = nullptr;      ///< a scalar condition that is true where code is emitted
   bool is_branchless_ = false;        ///< guarded loads are better done than branched around
+  ReadAhead ahead_;                   ///< of the innermost loop that reads ahead
   bool first_thread_stores_ = false;  ///< stores belong to thread 0 (outside parallel statements)
 };
 

@@ -84,6 +84,17 @@ std::vector<ConvCase> conv_cases() {
       // With sums over images and rows, or over images, that are made in pieces.
       {f32({2, 24, 24, 32}), f32({3, 3, 1, 32}), {{1, 1}, {1, 1}, {1, 1}, {}, 32, {}}},
       {f32({4, 12, 12, 64}), f32({3, 3, 1, 64}), {{1, 1}, {1, 1}, {1, 1}, {}, 64, {}}},
+      // Rows of blocks: added up in pieces of 12 rows, with blocks of 6; of 7 rows that nothing
+      // cuts, with blocks of 5 of which the last is not full, 17 channels, two steps; of a single
+      // image.
+      {f32({4, 24, 30, 16}), f32({3, 3, 1, 16}), {{1, 1}, {1, 1}, {1, 1}, {}, 16, {}}},
+      {f32({8, 14, 39, 17}), f32({3, 3, 1, 17}), {{2, 2}, {1, 1}, {1, 0}, {}, 17, {}}},
+      {f32({1, 34, 37, 32}), f32({3, 3, 1, 32}), {{1, 1}, {2, 2}, {2, 2}, {2, 2}, 32, {}}},
+      {f32({1, 19, 19, 96}), f32({3, 3, 1, 96}), {{1, 1}, {1, 1}, {1, 1}, {}, 96, {}}},
+      {f32({2, 2, 6, 57, 16}),
+       f32({2, 3, 3, 1, 16}),
+       {{1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {}, 16, {}}},
+      {f32({2, 8, 19, 512}), f32({3, 3, 1, 512}), {{1, 1}, {1, 1}, {1, 1}, {}, 512, {}}},
       // With rows of channels that would evict one another, of one and of two steps.
       {f32({2, 5, 6, 512}), f32({3, 3, 1, 512}), {{1, 1}, {1, 1}, {1, 1}, {}, 512, {}}},
       {f32({2, 5, 8, 512}), f32({3, 3, 1, 512}), {{2, 2}, {1, 0}, {1, 1}, {}, 512, {}}},
@@ -167,6 +178,21 @@ TEST(LowerContraction, LongSumsOfFewResultsAreSplit) {
                          make_attrs(attrs)));
   const test::LoweredRun run = made.run();
   EXPECT_NE(run.text.find("contract batch=(chunk:4)"), std::string::npos) << run.text;
+}
+
+// 19 rows of 57: rows are added up one after the other, from zero, and end inside a block of six.
+TEST(LowerContraction, RowsOfDepthwiseFiltersGradientsGoByInBlocks) {
+  Made made;
+  const ConvAttrs attrs{{1, 1}, {1, 1}, {1, 1}, {}, 16, {3, 3, 1, 16}};
+  const TensorType image = f32({4, 19, 57, 16});
+  made.output(
+      made.b.add(Op::kConvFilterGrad, {made.input(image), made.input(image)}, make_attrs(attrs)));
+  const test::LoweredRun run = made.run();
+  EXPECT_EQ(test::count_of(run.text, " in 0..19 ahead {"), 1U) << run.text;
+  EXPECT_EQ(test::count_of(run.text, "unroll o1 in 0..6 {"), 1U) << run.text;
+  EXPECT_EQ(test::count_of(run.text, " in 0..10 {"), 1U) << run.text;
+  EXPECT_EQ(test::count_of(run.text, "] = 0"), 9U) << run.text;
+  EXPECT_NE(run.text.find("<= 56:i64"), std::string::npos) << run.text;
 }
 
 TEST(LowerReduction, LongSumsOfFewResultsAreSplit) {
