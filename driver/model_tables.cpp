@@ -284,7 +284,7 @@ void ModelTables::link_scores(const Model& model) {
          0.0);
   }
   for (const OutputLoss& loss : training.losses) {
-    if (is_for_target(loss) || sums_positions(loss.loss)) continue;
+    if (loss.for_target || sums_positions(loss.loss)) continue;
     const std::string& output = model.outputs[loss.output].name;
     if (num_losses(training) == 1)
       link("loss", kCountOutput + output, 0.0);

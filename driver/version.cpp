@@ -2,13 +2,14 @@
 
 #include "codegen/llvm_version.h"
 #include "codegen/target_info.h"
+#include "runtime/version.h"
 
 #include <fmt/format.h>
 
 namespace gradc {
 
 const char* version_number() {
-  return "0.1.0";
+  return rt::kVersion;
 }
 
 std::string version_text() {

@@ -1,7 +1,6 @@
 #include "exchange/keras_export_training.h"
 
 #include "frontend/example_weights.h"
-#include "frontend/own_losses.h"
 
 #include "exchange/tfjs_optimizers.h"
 
@@ -37,7 +36,7 @@ class TrainingExport {
   Json losses() {
     Json list = per_output(nullptr);
     for (const OutputLoss& one : training_.losses) {
-      if (is_for_target(one)) continue;
+      if (one.for_target) continue;
       const std::string_view type = one.loss.def->type;
       if (is_one_of(type, kLossesNotInKeras) ||
           (form_ != KerasForm::kThree && is_one_of(type, kLossesOfKerasThree))) {

@@ -2,7 +2,6 @@
 #include "frontend/component_reader.h"
 #include "frontend/families.h"
 #include "frontend/layer_def.h"
-#include "frontend/own_losses.h"
 #include "frontend/training_reader.h"
 #include "support/suggest.h"
 
@@ -238,7 +237,7 @@ void read_data(std::span<const JsonCursor> sections, DiagnosticSink& sink, Model
     names.push_back(output.name);
   for (size_t i = 0; model.training && i < model.training->losses.size(); ++i) {
     const OutputLoss& loss = model.training->losses[i];
-    if (has_target(loss))
+    if (loss.has_target)
       specs.emplace(model.outputs[loss.output].name, std::pair(model.target_spec(loss), true));
   }
   const NameIndex known(std::move(names));

@@ -44,7 +44,7 @@ class WeightsReader {
     for (const auto& [name, value] : at.value().items()) {
       const JsonCursor member = at.member(name, value);
       const auto loss = std::ranges::find_if(training_.losses, [&](const OutputLoss& l) {
-        return !is_for_target(l) && output_name(l) == name;
+        return !l.for_target && output_name(l) == name;
       });
       if (loss != training_.losses.end()) {
         read_output(member, *loss);
@@ -52,7 +52,7 @@ class WeightsReader {
       }
       std::vector<std::string> names;
       for (const OutputLoss& l : training_.losses)
-        if (!is_for_target(l)) names.push_back(output_name(l));
+        if (!l.for_target) names.push_back(output_name(l));
       sink_
           .error(DiagKind::kUnknownReference, member.key_place(),
                  "no output with a loss is named \"{}\"", name)
@@ -162,12 +162,12 @@ bool is_weighed(const Training& training, size_t output) {
 }
 
 int64_t classes_of(const Model& model, const OutputLoss& loss) {
-  if (is_whole_loss(loss.loss) || !has_target(loss)) return 0;
+  if (is_whole_loss(loss.loss) || !loss.has_target) return 0;
   const Ints& shape = model.spec(model.outputs[loss.output].value).shape;
-  if (const Ints* values = own_values(loss)) {  // the weight of a class is that of a position
+  if (loss.values) {  // the weight of a class is that of a position
     const Ints positions = loss_target_shape(loss.loss, shape);
-    if (values->size() < positions.size() ||
-        !std::equal(positions.begin(), positions.end(), values->begin()))
+    if (loss.values->size() < positions.size() ||
+        !std::equal(positions.begin(), positions.end(), loss.values->begin()))
       return 0;
   }
   switch (loss_domain(loss.loss).classes) {

@@ -11,7 +11,6 @@
 #include "frontend/formula.h"
 
 #include "support/numbers.h"
-#include "support/text_part.h"
 
 #include <fmt/format.h>
 
@@ -355,7 +354,9 @@ class FormulaParser {
 }  // namespace
 
 Place place_in(Place text, FormulaRange range) {
-  return part_of_text(std::move(text), range.begin, std::max(range.end, range.begin + 1));
+  text.text_begin = range.begin;
+  text.text_end = std::max(range.end, range.begin + 1);
+  return text;
 }
 
 std::shared_ptr<const Formula> parse_formula(const std::string& text, const Place& place,

@@ -85,7 +85,7 @@ class FunctionCheck {
           "number of a batch, counts");
       return;
     }
-    set_has_target(loss_, has(inputs_, FunctionInput::kTarget));
+    loss_.has_target = has(inputs_, FunctionInput::kTarget);
     constexpr int64_t kBatch = 4;
     const Function graph = made_for(kBatch);
     const Function larger = graph ? made_for(kBatch + 1) : nullptr;
@@ -195,7 +195,7 @@ class FunctionCheck {
           to_string(type));
     }
     const Ints values = without_batch(type.shape);
-    set_own_values(loss_, values);
+    loss_.values = values;
     const Ints& output = model_.spec(model_.outputs[loss_.output].value).shape;
     const bool by_steps = !values.empty() && !output.empty() && values.front() == output.front();
     if (model_.masked(model_.outputs[loss_.output].value) && !by_steps)

@@ -290,7 +290,7 @@ class EntryBuilder {
   std::vector<Val> add_targets() {
     std::vector<Val> targets;
     for (const OutputLoss& loss : model_.training->losses) {
-      if (!has_target(loss)) {
+      if (!loss.has_target) {
         targets.emplace_back();
         continue;
       }
@@ -333,7 +333,7 @@ class EntryBuilder {
       auto& of_output = scores[loss.output];
       of_output = std::make_unique<OutputScores>(loss.loss, output_value(output), targets[i],
                                                  masks_[output.value], tail_);
-      if (is_for_target(loss)) continue;
+      if (loss.for_target) continue;
       if (own_loss(loss.loss) == OwnLoss::kFormula)
         of_output->take(build_formula_loss(model_, loss, targets, [this](size_t named) {
           return floats_of(output_value(model_.outputs[named]));

@@ -121,6 +121,11 @@ struct OutputLoss {
   Component loss;
   double weight = 1.0;
   std::optional<ClassWeights> class_weights;
+  // Of losses of one's own (frontend/own_losses.h):
+  bool has_target = true;      ///< false: it needs none, so data give none
+  bool for_target = false;     ///< no loss: another output's formula names this target
+  bool of_all = false;         ///< a formula that belongs to no output more than to others
+  std::optional<Ints> values;  ///< the shape of an example's values
 };
 
 struct OutputMetric {

@@ -12,11 +12,6 @@
 namespace gradc {
 namespace {
 
-// Facts that stand beside a loss's options, under names that no table has.
-constexpr const char* kNoTarget = " no target";
-constexpr const char* kForTarget = " for its target";
-constexpr const char* kOfAll = " of all outputs";
-constexpr const char* kValues = " values";
 constexpr const char* kText = "value";
 
 constexpr int64_t kTrialBatch = 2;
@@ -28,7 +23,7 @@ TensorType trial_type(const TensorSpec& spec) {
 }
 
 FormulaScope scope_of(const Model& model, const OutputLoss& loss) {
-  return {.model = model, .own = is_of_all(loss) ? std::nullopt : std::optional(loss.output)};
+  return {.model = model, .own = loss.of_all ? std::nullopt : std::optional(loss.output)};
 }
 
 /// Builds formulas in graphs that are thrown away, to see what they name and give.
@@ -39,7 +34,7 @@ class Trial {
 
   void run() {
     for (OutputLoss& loss : training_.losses) {
-      if (own_loss(loss.loss) == OwnLoss::kFormula) set_has_target(loss, false);
+      if (own_loss(loss.loss) == OwnLoss::kFormula) loss.has_target = false;
       if (own_loss(loss.loss) == OwnLoss::kFunction) check_function_loss(model_, loss, sink_);
     }
     const size_t written = training_.losses.size();
@@ -68,12 +63,12 @@ class Trial {
     if (!formula) return;
     const auto made = build_formula(*formula, scope, place, sink_);
     if (!made) return;
-    if (is_of_all(loss)) training_.losses[index].output = order.front();
+    if (loss.of_all) training_.losses[index].output = order.front();
     const size_t own = training_.losses[index].output;
-    if (targets.contains(own)) set_has_target(training_.losses[index], true);
+    if (targets.contains(own)) training_.losses[index].has_target = true;
     for (const auto& [output, value] : targets)
       if (output != own) need_target(output, loss);
-    set_own_values(training_.losses[index], example_shape(made->value));
+    training_.losses[index].values = example_shape(made->value);
     for (const auto& [output, value] : outputs)
       check_mask(training_.losses[index], output, *made, place);
   }
@@ -97,7 +92,7 @@ class Trial {
   /// The loss that an output has, or null.
   OutputLoss* loss_of(size_t output) {
     const auto found = std::ranges::find_if(training_.losses, [&](const OutputLoss& loss) {
-      return loss.output == output && !is_of_all(loss);
+      return loss.output == output && !loss.of_all;
     });
     return found == training_.losses.end() ? nullptr : &*found;
   }
@@ -111,31 +106,29 @@ class Trial {
   void need_target(size_t output, const OutputLoss& formula) {
     OutputLoss* known = loss_of(output);
     if (known != nullptr) {
-      set_has_target(*known, true);
+      known->has_target = true;
       return;
     }
     OutputLoss& added = training_.losses.emplace_back();
     added.output = output;
     added.loss = formula.loss;
-    added.loss.options.set(kForTarget, true);
-    added.loss.options.set(kOfAll, false);
-    set_has_target(added, true);
+    added.for_target = true;
   }
 
   void check_mask(const OutputLoss& loss, size_t output, const FormulaValue& made,
                   const Place& place) {
     if (!model_.masked(model_.outputs[output].value)) return;
     const Ints& shape = model_.spec(model_.outputs[output].value).shape;
-    const Ints& values = *own_values(loss);
+    const Ints& values = *loss.values;
     const bool by_steps = !values.empty() && values.front() == shape.front();
-    if (by_steps && !made.meets_steps && output == loss.output && !is_of_all(loss)) return;
+    if (by_steps && !made.meets_steps && output == loss.output && !loss.of_all) return;
     sink_
         .error(DiagKind::kUnsupported, place,
                "some steps of output \"{}\" do not count, but the formula {}",
                model_.outputs[output].name,
-               output != loss.output || is_of_all(loss) ? "is not that of its loss"
-               : made.meets_steps                       ? "lets its steps meet"
-                                                        : "has no value for each of its steps")
+               output != loss.output || loss.of_all ? "is not that of its loss"
+               : made.meets_steps                   ? "lets its steps meet"
+                                                    : "has no value for each of its steps")
         .with_help("end with a layer that drops the mask, like flatten or pooling");
   }
 
@@ -150,31 +143,9 @@ void finish_own_losses(const Model& model, Training& training, DiagnosticSink& s
   Trial(model, training, sink).run();
 }
 
-bool has_target(const OutputLoss& loss) {
-  return !loss.loss.options.defines(kNoTarget) || !loss.loss.options.flag(kNoTarget);
-}
-bool is_for_target(const OutputLoss& loss) {
-  return loss.loss.options.defines(kForTarget);
-}
-bool is_of_all(const OutputLoss& loss) {
-  return loss.loss.options.defines(kOfAll) && loss.loss.options.flag(kOfAll);
-}
-const Ints* own_values(const OutputLoss& loss) {
-  return loss.loss.options.defines(kValues) ? &loss.loss.options.ints(kValues) : nullptr;
-}
 int64_t num_losses(const Training& training) {
   return std::ranges::count_if(training.losses,
-                               [](const OutputLoss& loss) { return !is_for_target(loss); });
-}
-
-void set_has_target(OutputLoss& loss, bool has_target) {
-  loss.loss.options.set(kNoTarget, !has_target);
-}
-void set_of_all(OutputLoss& loss) {
-  loss.loss.options.set(kOfAll, true);
-}
-void set_own_values(OutputLoss& loss, Ints values) {
-  loss.loss.options.set(kValues, std::move(values));
+                               [](const OutputLoss& loss) { return !loss.for_target; });
 }
 
 Val build_formula_loss(const Model& model, const OutputLoss& loss, const std::vector<Val>& targets,
@@ -184,7 +155,7 @@ Val build_formula_loss(const Model& model, const OutputLoss& loss, const std::ve
   scope.target = [&](size_t named) {
     const auto& losses = model.training->losses;
     const auto found = std::ranges::find_if(
-        losses, [&](const OutputLoss& one) { return one.output == named && has_target(one); });
+        losses, [&](const OutputLoss& one) { return one.output == named && one.has_target; });
     GRADC_CHECK(found != losses.end(), "a formula names a target that no loss has");
     return targets[static_cast<size_t>(found - losses.begin())];
   };

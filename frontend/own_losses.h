@@ -16,26 +16,12 @@ OwnLoss own_loss(const Component& loss);
 /// Whether it is of one output and one target, and has a value for each position.
 bool is_loss_of_two(const ComponentDef& loss);
 
-/// Finds out which targets losses of one's own need, adds entries for those that no loss has yet,
-/// and reports what does not fit.
+/// Finds out which targets losses of one's own need and what values they have, adds entries for the
+/// targets that no loss has yet, and reports what does not fit.
 void finish_own_losses(const Model& model, Training& training, DiagnosticSink& sink);
 
-// What it found out; of other losses what is true of them all.
-
-/// False: the loss needs none, so data give none.
-bool has_target(const OutputLoss& loss);
-/// No loss: the formula of another output's loss names this target.
-bool is_for_target(const OutputLoss& loss);
-/// A formula that belongs to no output more than to others.
-bool is_of_all(const OutputLoss& loss);
-/// The shape of an example's values, or null: of losses of one's own only.
-const Ints* own_values(const OutputLoss& loss);
 /// How many are added up; the others are there for their targets.
 int64_t num_losses(const Training& training);
-
-void set_has_target(OutputLoss& loss, bool has_target);
-void set_of_all(OutputLoss& loss);
-void set_own_values(OutputLoss& loss, Ints values);
 
 /// The values of a formula in a graph, which finish_own_losses has seen: `targets` are those of the
 /// losses, empty where one has none, `output` gives the floats of an output.

@@ -106,7 +106,7 @@ void check_scores(const Model& model, DiagnosticSink& sink) {
   const Training& training = *model.training;
   for (const OutputLoss& loss : training.losses) {
     if (num_losses(training) == 1) break;
-    if (is_for_target(loss)) continue;
+    if (loss.for_target) continue;
     const std::string& output = model.outputs[loss.output].name;
     add(output + "_loss", fmt::format("the loss of \"{}\"", output), loss.loss.place);
   }

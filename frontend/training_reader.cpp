@@ -98,7 +98,7 @@ class TrainingReader {
     check_optimizer();
     if (sink_.has_errors()) return;
     for (const OutputLoss& loss : training_.losses)
-      if (!is_for_target(loss)) warn_of_activation(model_, loss, sink_);
+      if (!loss.for_target) warn_of_activation(model_, loss, sink_);
     warn_of_learning_rate();
     model_.training = std::move(training_);
   }
@@ -204,7 +204,7 @@ class TrainingReader {
     if (own_loss(*loss) == OwnLoss::kFormula) {
       OutputLoss& added = training_.losses.emplace_back();
       added.loss = *loss;
-      set_of_all(added);
+      added.of_all = true;
       return;
     }
     sink_
@@ -310,7 +310,7 @@ class TrainingReader {
     const auto metric = read_component(sink_, at, Family::kMetric);
     if (!metric || output >= model_.outputs.size()) return;
     const OutputLoss* loss = loss_of(output);
-    if (loss == nullptr || !has_target(*loss)) {
+    if (loss == nullptr || !loss->has_target) {
       if (!sink_.has_errors()) {
         sink_.error(DiagKind::kBadValue, at.place(), "output \"{}\" has a metric but no {}",
                     model_.outputs[output].name, loss == nullptr ? "loss" : "target");
@@ -346,7 +346,7 @@ class TrainingReader {
     monitors.add("loss", Better::kSmaller);
     if (num_losses(training_) > 1) {
       for (const OutputLoss& loss : training_.losses)
-        if (!is_for_target(loss))
+        if (!loss.for_target)
           monitors.add(model_.outputs[loss.output].name + "_loss", Better::kSmaller);
     }
     for (const OutputMetric& metric : training_.metrics)

@@ -8,6 +8,7 @@
 #include "runtime/epoch_log.h"
 #include "runtime/fitting_weights.h"
 #include "runtime/known_data.h"
+#include "runtime/log_lines.h"
 #include "runtime/output_file.h"
 #include "runtime/predictions.h"
 #include "runtime/process.h"
@@ -28,6 +29,7 @@ struct Observer {
   const TrainCommand* command;
   Progress* progress;
   const StopSignals* signals;
+  Str run;  // the head of the log, until it is written
   EpochLog log;
 };
 
@@ -62,7 +64,10 @@ bool observe_epoch(void* user, const EpochReport& report) {
   Observer* observer = static_cast<Observer*>(user);
   const TrainCommand& command = *observer->command;
   if (!command.quiet) observer->progress->epoch(report);
-  if (command.log != nullptr) observer->log.write(epoch_json(*observer->instance, report));
+  if (command.log != nullptr) {
+    observer->log.write(epoch_json(*observer->instance, report, observer->run));
+    observer->run = Str();
+  }
   return command.on_epoch == nullptr || command.on_epoch(command.user, report);
 }
 
@@ -256,7 +261,7 @@ void print_kept(FILE* out, const KeepBest& options, const TrainResult& result) {
 }
 
 Status finish_training(Instance& instance, const TrainCommand& command, const TrainData& data,
-                       const TrainOptions& options, const TrainResult& result) {
+                       const TrainOptions& options, const TrainResult& result, EpochLog& log) {
   FILE* out = results_of(command);
   if (!command.quiet) print_kept(out, options.keep_best, result);
   if (!command.quiet && result.early_stopped) {
@@ -264,11 +269,12 @@ Status finish_training(Instance& instance, const TrainCommand& command, const Tr
             static_cast<long long>(result.epochs_done), static_cast<long long>(result.best_epoch));
   }
   Status problem;
-  if (!command.quiet && data.has_test) {
+  if (data.has_test && (!command.quiet || command.log != nullptr)) {
     Scores scores;
     GRADC_RT_TRY(evaluate(instance, data.test, &scores));
     problem = check_scores("test", scores);
-    if (problem.ok()) print_scores(out, instance, "test", scores);
+    if (problem.ok() && !command.quiet) print_scores(out, instance, "test", scores);
+    if (problem.ok()) log.amend(test_json(instance, scores));
   }
   // The weights are finite: not the test data's fault that they are to be kept.
   Status saved = save_results(instance, command);
@@ -391,7 +397,11 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
   GRADC_RT_TRY(prepare_data(instance, command, &data));
   Progress progress(instance, stderr);
   const StopSignals signals(command.handle_signals);  // until all files are written
-  Observer observer{&instance, &command, &progress, &signals, {}};
+  Observer observer{&instance, &command, &progress, &signals, {}, {}};
+  if (command.log != nullptr) {
+    observer.run = run_json(instance, command.data.spec, data.train.rows(),
+                            data.has_validation ? data.validation.rows() : 0);
+  }
   const TrainOptions options =
       make_options(command, defaults, keep_best, data.has_validation, &observer);
   Status status = train(instance, data.train, data.has_validation ? &data.validation : nullptr,
@@ -401,7 +411,7 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
     if (!result->has_weights) return status;
     status = keep_results(instance, command, static_cast<Status&&>(status));
   } else {
-    status = finish_training(instance, command, data, options, *result);
+    status = finish_training(instance, command, data, options, *result, observer.log);
   }
   if (!observer.log.status().ok()) {
     if (status.code == Code::kStopped) status.code = Code::kUserError;

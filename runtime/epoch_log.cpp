@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -82,6 +83,7 @@ Status EpochLog::open(const char* path, int64_t epochs_done, bool durable) {
   } else {
     const int create = regular_ ? O_CREAT | O_APPEND | (epochs_done < 0 ? O_TRUNC : 0) : O_NOCTTY;
     const char* target = place.in_place ? path : place.path.c_str();
+    target_ = Str(target);
     descriptor_ = open_descriptor(target, O_WRONLY | create, 0666);
   }
   return descriptor_ >= 0 ? Status{} : error("%s: cannot write: %s", path, strerror(errno));
@@ -98,6 +100,26 @@ void EpochLog::write(const Str& line) {
   if (written) return;
   status_ = error("%s: cannot write: %s; the log ends here", path_.c_str(), strerror(errno));
   if (before >= 0) (void)again_if_interrupted([&] { return ftruncate(descriptor_, before); });
+}
+
+// Written over the line's end in one piece: a run that is killed here leaves one line or the other.
+void EpochLog::amend(const Str& members) {
+  constexpr char kEnd[] = "}\n";
+  if (descriptor_ < 0 || !status_.ok() || !regular_ || members.empty()) return;
+  const int file = open_descriptor(target_.c_str(), O_RDWR, 0);
+  if (file < 0) return;
+  const off_t end = lseek(file, 0, SEEK_END) - 2;
+  char last[2] = {};
+  if (end > 0 && pread(file, last, 2, end) == 2 && memcmp(last, kEnd, 2) == 0) {
+    Str more(",");
+    more.append(members.c_str());
+    more.append(kEnd);
+    if (pwrite(file, more.c_str(), more.size(), end) != static_cast<ssize_t>(more.size())) {
+      status_ = error("%s: cannot write: %s", path_.c_str(), strerror(errno));
+      if (pwrite(file, kEnd, 2, end) == 2) (void)ftruncate(file, end + 2);
+    }
+  }
+  close(file);
 }
 
 }  // namespace gradc::rt

@@ -21,6 +21,8 @@ class EpochLog {
   Status open(const char* path, int64_t epochs_done, bool durable);
   /// One line. The first failure is kept for status(); training goes on without a log.
   void write(const Str& line);
+  /// More members, "name":value, for the last line that was written; of a file only.
+  void amend(const Str& members);
   const Status& status() const { return status_; }
 
  private:
@@ -28,6 +30,7 @@ class EpochLog {
   Status trim(const char* path, int64_t epochs_done);
 
   Str path_;
+  Str target_;  // what was opened
   int descriptor_ = -1;
   bool durable_ = false;
   bool regular_ = false;

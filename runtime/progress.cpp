@@ -61,23 +61,6 @@ void append_scores_json(Str& out, const Instance& instance, const Scores& scores
   });
 }
 
-Str epoch_json(const Instance& instance, const EpochReport& report) {
-  Str line = format("{\"epoch\":%lld,\"step\":%lld", static_cast<long long>(report.epoch),
-                    static_cast<long long>(report.step));
-  append_scores_json(line, instance, report.scores, "");
-  if (report.has_validation) append_scores_json(line, instance, report.validation, "val_");
-  line.append(",\"seconds\":");
-  append_json_number(line, report.seconds);
-  line.append(",\"examples_per_second\":");
-  append_json_number(line, report.examples_per_second);
-  if (report.reduced_to > 0) {
-    line.append(",\"rate_factor\":");
-    append_json_number(line, report.reduced_to);
-  }
-  line.push('}');
-  return line;
-}
-
 Progress::Progress(const Instance& instance, FILE* out) : instance_(instance), out_(out) {
   const char* terminal = getenv("TERM");
   const char* no_color = getenv("NO_COLOR");

@@ -1,5 +1,5 @@
 // What a person sees of training: a bar on a terminal, a plain line per epoch otherwise, all on
-// stderr; and the JSON Lines log.
+// stderr.
 #pragma once
 
 #include "runtime/train_loop.h"
@@ -13,9 +13,6 @@ void append_scores(Str& out, const Instance& instance, const Scores& scores, con
 /// "loss":0.31,"accuracy":0.88 for JSON objects.
 void append_scores_json(Str& out, const Instance& instance, const Scores& scores,
                         const char* prefix);
-/// One line of the log, without newline.
-Str epoch_json(const Instance& instance, const EpochReport& report);
-
 class Progress {
  public:
   /// Bars only if `out` is a terminal; colours only if NO_COLOR is unset as well.

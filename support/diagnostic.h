@@ -32,6 +32,8 @@ struct Place {
   bool at_key = false;    ///< the caret goes under the member's key, not its value
   size_t byte_begin = SIZE_MAX;  ///< byte range in the file's text, when known directly (parsers)
   size_t byte_end = SIZE_MAX;
+  size_t text_begin = SIZE_MAX;  ///< of the JSON string that the pointer names: bytes of what it
+  size_t text_end = SIZE_MAX;    ///< says, escapes resolved
 };
 
 struct Note {

@@ -5,7 +5,6 @@
 #include "support/diagnostic_render.h"
 
 #include "support/json_index.h"
-#include "support/text_part.h"
 #include "support/utf8.h"
 
 #include <algorithm>
@@ -108,12 +107,13 @@ class Locator {
     } else if (!place.pointer.empty()) {
       const JsonIndex& index = indices_.try_emplace(file, file->text()).first->second;
       auto found = index.find(place.pointer, place.at_key ? JsonPart::kKey : JsonPart::kValue);
-      const auto part = found && !place.at_key ? text_part(place) : std::nullopt;
-      const bool in_string = part && file->text()[found->begin] == '"';
+      const bool in_string = found && !place.at_key && place.text_begin != SIZE_MAX &&
+                             file->text()[found->begin] == '"';
       // The place may be a member that is missing: then the nearest enclosing value is shown.
       if (!found) found = index.find_enclosing(place.pointer);
       if (!found) return std::nullopt;
-      range = in_string ? part_of_string(file->text(), *found, *part) : *found;
+      range = in_string ? part_of_string(file->text(), *found, {place.text_begin, place.text_end})
+                        : *found;
     } else {
       return std::nullopt;
     }
