@@ -75,9 +75,9 @@ Str run_json(const Instance& instance, const Str& data, int64_t examples,
 }
 
 Str test_json(const Instance& instance, const Scores& scores) {
-  Str out;
-  append_scores_json(out, instance, scores, "test_");
-  return out;
+  Str object("{");
+  append_scores_json(object, instance, scores, "test_");
+  return Str(object.c_str() + 1);
 }
 
 }  // namespace gradc::rt

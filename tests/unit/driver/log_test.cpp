@@ -81,7 +81,7 @@ TEST_F(Log, SaysWhatWasTrainedAndHowItWasTested) {
 TEST_F(Log, OfAResumedRunHasTwoHeads) {
   const std::string files =
       " --checkpoint " + (folder_ / "c") + " --log " + (folder_ / "log") + " --seed 9";
-  ASSERT_EQ(train("--epochs 2 --quiet" + files, ":test=0.25").code, 0);
+  ASSERT_EQ(train("--epochs 2" + files, ":test=0.25").code, 0);
   EXPECT_TRUE(lines("log")[1].contains("test_loss"));
   ASSERT_EQ(train("--epochs 4 --resume" + files, ":test=0.25").code, 0);
   const std::vector<json> log = lines("log");
