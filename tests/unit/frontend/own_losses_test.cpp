@@ -180,7 +180,7 @@ TEST(Formula, NamesOutputsAndTheirTargets) {
               kClose);
   const Model none = model(R"("loss": )" + formula("sum((a - 'b-1')^2)"));
   ASSERT_EQ(none.training->losses.size(), 1U);
-  EXPECT_FALSE(has_target(none.training->losses[0]));
+  EXPECT_FALSE(none.training->losses[0].has_target);
   const std::string weighed = R"("loss": )" + formula("2 * huber(a) + 0.5 * mse('b-1')");
   const Named targets = {{"target/a", {0, 1, 2, 3}}, {"target/b-1", {1, 1, 0, -1}}};
   EXPECT_NEAR(
@@ -374,7 +374,7 @@ forward:
 })"));
   const Result<Model> model = parse_model(text);
   ASSERT_TRUE(model.ok()) << problems_of(text);
-  EXPECT_FALSE(has_target(model->training->losses[0]));
+  EXPECT_FALSE(model->training->losses[0].has_target);
   EXPECT_NEAR(
       run_model(text, {EntryKind::kEvaluate, 2, false}, {{"input/x", {1, -2, 0.5, 3, 0.25, -1}}})
           .outputs.at("loss")
