@@ -5,10 +5,10 @@
                 [--cases a,b] [--parts forward,input,kernel] [--cpu x86-64-v3] [--least]
 
 float32, data in memory. Each round runs PyTorch's variants (contiguous and channels_last, with oneDNN and without, each
-with and without AVX-512 in ATen) and then gradc; a figure is the median over rounds of the median over calls, and of
-PyTorch the best variant counts. PyTorch 1.13 gives no transposed convolution to oneDNN; as what it is, the gradient of
-an ordinary convolution ("mirrored"), it does, and that is a variant too. The ratio is PyTorch's time over gradc's.
---cases takes parts of names. Exits 77 where there is no PyTorch.
+with and without AVX-512 in ATen) and then gradc; a figure is the median over rounds of the median over calls (--least:
+the least of both), and of PyTorch the best variant counts. PyTorch 1.13 gives no transposed convolution to oneDNN; as
+what it is, the gradient of an ordinary convolution ("mirrored"), it does, and that is a variant too. The ratio is
+PyTorch's time over gradc's. --cases takes parts of names. Exits 77 where there is no PyTorch.
 """
 import argparse
 import json
@@ -181,7 +181,7 @@ def main():
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--cpu", default="")
     parser.add_argument("--least", action="store_true",
-                        help="count the fastest call, not the median one: for a machine that does other work too")
+                        help="count the fastest call of all rounds, not medians: for a machine that does other work too")
     parser.add_argument("--no-peer", action="store_true", help="gradc alone")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -205,11 +205,12 @@ def main():
                 for part in parts:
                     ours.setdefault(part, []).append(gradc_ms(options, case, part, threads))
             for part in parts:
-                own = statistics.median(ours[part])
-                medians = {variant: statistics.median(ms) for variant, ms in peer.get(part, {"-": [math.nan]}).items()}
-                best = min(medians, key=medians.get)
-                ratios.append(medians[best] / own)
-                print(f"{name:24s} {part:8s} {threads:>3s}  {medians[best]:10.3f}  {own:8.3f}  {ratios[-1]:5.2f}   ({best})",
+                time_of = min if options.least else statistics.median
+                own = time_of(ours[part])
+                theirs = {variant: time_of(ms) for variant, ms in peer.get(part, {"-": [math.nan]}).items()}
+                best = min(theirs, key=theirs.get)
+                ratios.append(theirs[best] / own)
+                print(f"{name:24s} {part:8s} {threads:>3s}  {theirs[best]:10.3f}  {own:8.3f}  {ratios[-1]:5.2f}   ({best})",
                       flush=True)
     if ratios and not options.no_peer:
         print(f"{sum(r >= 1 for r in ratios)} of {len(ratios)} at least as fast; least ratio {min(ratios):.2f}")
