@@ -150,19 +150,35 @@ Nest nest_of(const Contraction& c) {
 
 }  // namespace
 
-Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Copy>& copy, bool dot,
-                     bool joins) {
+namespace {
+
+/// How many neighbours of a row of depthwise windows one pass may make. Their many streams of reads
+/// and writes are no pattern that memory foresees: without a copy only what the caches hold.
+int64_t neighbours_of_row(const Graph& body, const Contraction& c) {
   constexpr size_t kFewNodes = 6;  // more behind a sum are much code for every neighbour
   constexpr int64_t kLongTile = 8;
   constexpr int64_t kShortTile = 4;
+  constexpr int64_t kCached = int64_t{8} << 20;  // bytes
+  if (!is_depthwise(c)) return 1;
+  const int64_t most = body.num_nodes() <= kFewNodes ? kLongTile : kShortTile;
+  if (c.copy.valid()) return most;
+  const auto bytes = [&](ValueId id) {
+    return body.type(id).num_elements() * dtype_bytes(body.type(id).dtype);
+  };
+  return body.is_input(c.a) && bytes(c.a) + bytes(c.y) <= kCached ? most : 1;
+}
+
+}  // namespace
+
+Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Copy>& copy, bool dot,
+                     bool joins) {
   const Graph& body = unit.body();
   Unit::Frame frame = unit.frame(part.suffix);
   const Contraction c = with_copy(part, copy, frame);
   Nest nest = nest_of(c);
   set_order(nest, dot, sums_in_groups(c));
   std::vector<std::vector<int64_t>> beside = {std::vector<int64_t>(nest.offsets.size(), 0)};
-  const int64_t row = body.num_nodes() <= kFewNodes ? kLongTile : kShortTile;
-  if (!dot) beside = take_beside(c, nest, copy && is_depthwise(c) ? row : 1);
+  if (!dot) beside = take_beside(c, nest, neighbours_of_row(body, c));
   const SumStores stored = [&](NestCursor& at, LocalId sum) {
     bind_sum(c, at, kY, sum);
     return output_stores(frame, body, at, kY);

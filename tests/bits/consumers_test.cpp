@@ -1,11 +1,15 @@
 // The bits of every output and update depend on nothing else: 300 random graphs, 100 with loops,
 // 100 more with products of other types, and the entries of the examples, compiled as they are, and
 // with further outputs and consumers of their values; the random ones for this machine and, if that
-// has more, for AVX2. What both have in common is equal to the bit, with one thread or three. And a
-// model's metrics change nothing but themselves.
+// has more, for AVX2. What both have in common is equal to the bit, with one thread or three. The
+// same for depthwise windows, of which neighbours are one pass, or each one where much follows. And
+// a model's metrics change nothing but themselves.
 #include "driver/compiled_model.h"
 #include "frontend/families.h"
 #include "frontend/native_reader.h"
+#include "ir/builder.h"
+#include "ir/conv_geometry.h"
+#include "ir/op_attrs.h"
 #include "tests/bits/graph_bits.h"
 #include "tests/bits/nets.h"
 
@@ -55,6 +59,60 @@ INSTANTIATE_TEST_SUITE_P(Loops, Bits300,
 INSTANTIATE_TEST_SUITE_P(Products, Bits300,
                          ::testing::Range(testing::kFirstProductSeed / kPerBlock,
                                           testing::kFirstProductSeed / kPerBlock + 5));
+
+/// Depthwise windows and the gradients of their images, alone or with much behind each.
+testing::RandomEntry depthwise_windows(bool followed) {
+  struct Case {
+    TensorType x, w;
+    ConvAttrs attrs;
+  };
+  const std::vector<Case> cases = {
+      {f32({3, 9, 14, 40}), f32({3, 3, 1, 40}), {{1, 1}, {1, 1}, {1, 1}, {}, 40, {}}},
+      {f32({2, 15, 32, 24}), f32({3, 3, 1, 24}), {{2, 2}, {1, 1}, {1, 1}, {}, 24, {}}},
+      {f32({2, 9, 16, 19}), f32({3, 3, 1, 19}), {{1, 1}, {2, 2}, {2, 2}, {2, 2}, 19, {}}},
+      {f32({5, 72, 16}), f32({3, 1, 16}), {{1}, {2}, {0}, {}, 16, {}}},
+      {f32({2, 5, 6, 12, 16}),
+       f32({3, 2, 3, 1, 16}),
+       {{1, 1, 1}, {1, 1, 1}, {1, 0, 1}, {}, 16, {}}},
+  };
+  testing::RandomEntry entry;
+  entry.graph = std::make_shared<Graph>("windows");
+  Builder b(*entry.graph);
+  const auto input = [&](const TensorType& type) {
+    const std::string name = fmt::format("x{}", entry.graph->inputs().size());
+    return b.input(InputKind::kInput, type, name, name);
+  };
+  const auto output = [&](const Val& y) {
+    entry.graph->add_output(fmt::format("y{}", entry.graph->outputs().size()), y.id());
+  };
+  std::vector<Val> results;
+  for (const Case& c : cases) {
+    const auto geometry = conv_geometry("conv", c.x, c.w, c.attrs);
+    EXPECT_TRUE(geometry.ok()) << geometry.message();
+    const Val w = input(c.w);
+    results.push_back(b.add(Op::kConv, {input(c.x), w}, make_attrs(c.attrs)));
+    ConvAttrs attrs = c.attrs;
+    attrs.shape = c.x.shape.to_vector();
+    const Val dy = input(c.x.with(geometry->output_shape()));
+    results.push_back(b.add(Op::kConvInputGrad, {dy, w}, make_attrs(attrs)));
+  }
+  for (const Val& y : results)
+    output(y);
+  for (const Val& y : results) {
+    if (followed) output(tanh(exp(neg(y * y)) * sigmoid(y) + tanh(y) * y));
+  }
+  return entry;
+}
+
+TEST(DepthwiseWindows, HaveTheSameBitsAloneAndBesideEachOther) {
+  const std::vector<Planned> alone = {planned(depthwise_windows(false), false)};
+  const std::vector<Planned> followed = {planned(depthwise_windows(true), false)};
+  const std::vector<Bits> wanted = run(alone, TargetInfo::host());
+  expect_equal(wanted.at(0), run(followed, TargetInfo::host()).at(0), "followed");
+  const Narrower narrower = narrower_than_host();
+  if (!narrower.missing.empty()) return;
+  expect_equal(wanted.at(0), run(alone, narrower.target).at(0), "by AVX2");
+}
 
 class Examples : public ::testing::TestWithParam<Net> {};
 

@@ -21,6 +21,13 @@ struct Made {
   }
   void output(Val v) { graph->add_output("y" + std::to_string(graph->outputs().size()), v.id()); }
   test::LoweredRun run() { return test::expect_same(*graph, testing::random_inputs(*graph, 5)); }
+  std::string lowered() {
+    const MemoryPlan plan = test::plain_plan(*graph);
+    const kernel::LowerEntry entry = test::entry_of(*graph, plan);
+    const auto program = kernel::lower("test", std::span(&entry, 1), TargetInfo::generic_avx512());
+    EXPECT_TRUE(program.ok()) << program.message();
+    return program.ok() ? kernel::to_string(*program) : "";
+  }
 };
 
 TEST(LowerContraction, MatmulWithEveryTranspose) {
@@ -95,6 +102,15 @@ std::vector<ConvCase> conv_cases() {
        f32({2, 3, 3, 1, 16}),
        {{1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {}, 16, {}}},
       {f32({2, 8, 19, 512}), f32({3, 3, 1, 512}), {{1, 1}, {1, 1}, {1, 1}, {}, 512, {}}},
+      // With neighbours of a row in one pass, which read padding in place: of one step, two steps,
+      // dilated, in one and three dimensions, with channels that fill no vector.
+      {f32({2, 5, 14, 19}), f32({3, 3, 1, 19}), {{1, 1}, {1, 1}, {1, 1}, {}, 19, {}}},
+      {f32({2, 9, 16, 24}), f32({3, 3, 1, 24}), {{2, 2}, {1, 1}, {1, 1}, {}, 24, {}}},
+      {f32({2, 9, 16, 24}), f32({3, 3, 1, 24}), {{1, 1}, {2, 2}, {2, 2}, {2, 2}, 24, {}}},
+      {f32({3, 21, 16}), f32({3, 1, 16}), {{1}, {2}, {0}, {}, 16, {}}},
+      {f32({1, 3, 4, 12, 16}),
+       f32({2, 3, 3, 1, 16}),
+       {{1, 1, 1}, {1, 1, 1}, {0, 1, 1}, {}, 16, {}}},
       // With rows of channels that would evict one another, of one and of two steps.
       {f32({2, 5, 6, 512}), f32({3, 3, 1, 512}), {{1, 1}, {1, 1}, {1, 1}, {}, 512, {}}},
       {f32({2, 5, 8, 512}), f32({3, 3, 1, 512}), {{2, 2}, {1, 0}, {1, 1}, {}, 512, {}}},
@@ -193,6 +209,23 @@ TEST(LowerContraction, RowsOfDepthwiseFiltersGradientsGoByInBlocks) {
   EXPECT_EQ(test::count_of(run.text, " in 0..10 {"), 1U) << run.text;
   EXPECT_EQ(test::count_of(run.text, "] = 0"), 9U) << run.text;
   EXPECT_NE(run.text.find("<= 56:i64"), std::string::npos) << run.text;
+}
+
+// Seven neighbours of a row read an element of the filter once. Not where their pixels evict one
+// another, where fewer would be as many branches, nor of what the caches do not hold.
+TEST(LowerContraction, NeighboursOfDepthwiseWindowsAreOnePass) {
+  const auto sums_of = [](const Shape& image, const Shape& filter) {
+    Made made;
+    const ConvAttrs attrs{{1, 1}, {1, 1}, {1, 1}, {}, filter[3], {}};
+    made.output(made.b.add(Op::kConv,
+                           {made.input({DType::kF32, image}), made.input({DType::kF32, filter})},
+                           make_attrs(attrs)));
+    return test::count_of(made.lowered(), " fma= ");
+  };
+  EXPECT_EQ(sums_of({2, 5, 14, 48}, {3, 3, 1, 48}), 7U);
+  EXPECT_EQ(sums_of({2, 5, 14, 256}, {3, 3, 1, 256}), 1U);
+  EXPECT_EQ(sums_of({2, 5, 15, 48}, {3, 3, 1, 48}), 1U);
+  EXPECT_EQ(sums_of({8, 112, 112, 48}, {3, 3, 1, 48}), 1U);
 }
 
 TEST(LowerReduction, LongSumsOfFewResultsAreSplit) {
