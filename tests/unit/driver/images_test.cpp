@@ -104,7 +104,7 @@ TEST_F(Images, AFolderForEachClassTrainsToTheBitsOfItsIdxFiles) {
       const fs::path file = mistake["file"].get<std::string>();
       EXPECT_TRUE(fs::exists(file)) << file;
       EXPECT_EQ(file.parent_path().filename().string(),
-                output["classes"][mistake["true"].get<size_t>()]);
+                output["classes"][mistake["true"].get<size_t>()].get<std::string>());
     }
   }
   fs::rename(scratch_ / "png/test/9", scratch_ / "png/test/boots");
