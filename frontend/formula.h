@@ -68,7 +68,8 @@ struct Formula {
 /// The place of a part of a formula that stands in a JSON string.
 Place place_in(Place text, FormulaRange range);
 
-/// Null after a report (bad-value), at the place in the text. At most 64 levels and 1,000 names and numbers.
+/// Null after a report (bad-value), at the place in the text. At most 64 levels and 1,000 names and
+/// numbers.
 std::shared_ptr<const Formula> parse_formula(const std::string& text, const Place& place,
                                              DiagnosticSink& sink);
 
