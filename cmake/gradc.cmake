@@ -42,16 +42,26 @@ endfunction()
 
 # gradc_test(NAME libs...): tests/unit/NAME/*.cpp as one gtest program.
 function(gradc_test name)
+  cmake_parse_arguments(ARG "" "PARTS" "" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/unit/${name}/*.cpp)
   if(NOT sources)
     return()
   endif()
   add_executable(gradc_${name}_tests ${sources})
-  target_link_libraries(gradc_${name}_tests PRIVATE ${ARGN} GTest::gtest GTest::gtest_main)
+  target_link_libraries(gradc_${name}_tests PRIVATE ${ARG_UNPARSED_ARGUMENTS} GTest::gtest GTest::gtest_main)
   target_compile_definitions(gradc_${name}_tests PRIVATE GRADC_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              GRADC_BINARY_DIR="${PROJECT_BINARY_DIR}")
   gradc_compile_options(gradc_${name}_tests)
-  add_test(NAME ${name} COMMAND gradc_${name}_tests)
+  if(NOT ARG_PARTS)
+    add_test(NAME ${name} COMMAND gradc_${name}_tests)
+    return()
+  endif()
+  math(EXPR last "${ARG_PARTS} - 1")
+  foreach(part RANGE ${last})
+    add_test(NAME ${name}_${part} COMMAND gradc_${name}_tests)
+    set_tests_properties(${name}_${part} PROPERTIES
+                         ENVIRONMENT "GTEST_TOTAL_SHARDS=${ARG_PARTS};GTEST_SHARD_INDEX=${part}")
+  endforeach()
 endfunction()
 
 # gradc_test_limits([QUICK patterns...]): a time limit for every test of the current folder, and the label "quick" for

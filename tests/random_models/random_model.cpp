@@ -437,6 +437,18 @@ class ModelMaker {
       if (loss_fits(component, output.shape, problem)) return loss;
     }
   }
+  /// Metrics of single classes name classes that the output has.
+  static void keep_classes(Json& metric, int64_t classes) {
+    metric.erase("target_class_ids");
+    const auto named = metric.find("class_id");
+    if (named == metric.end()) return;
+    if (!named->is_number_integer() || classes < 2) {
+      metric.erase("class_id");
+    } else {
+      *named = named->get<int64_t>() % classes;
+    }
+  }
+
   Json metrics_for(const Output& output, const Json& loss) {
     const std::string type = loss["type"];
     const TargetKind target = loss_target(default_component(Family::kLoss, type));
@@ -450,6 +462,7 @@ class ModelMaker {
           default_component(Family::kMetric, metric["type"].get<std::string>());
       if (resolve_metric(component, output.shape, target, problem) == nullptr) continue;
       if (has_option(*component.def, "from_logits")) metric["from_logits"] = !output.probabilities;
+      keep_classes(metric, output.shape.back());
       metrics.push_back(std::move(metric));
     }
     return metrics;
