@@ -437,15 +437,15 @@ class ModelMaker {
       if (loss_fits(component, output.shape, problem)) return loss;
     }
   }
-  /// Metrics of single classes name classes that the output has.
+  /// Metrics name classes that the output has.
   static void keep_classes(Json& metric, int64_t classes) {
     metric.erase("target_class_ids");
-    const auto named = metric.find("class_id");
-    if (named == metric.end()) return;
-    if (!named->is_number_integer() || classes < 2) {
-      metric.erase("class_id");
-    } else {
-      *named = named->get<int64_t>() % classes;
+    for (const auto& [option, first] : {std::pair("class_id", 0), std::pair("top_k", 1)}) {
+      const auto named = metric.find(option);
+      if (named == metric.end()) continue;
+      const bool fits = named->is_number_integer() && classes > 1;
+      if (fits) *named = first + named->get<int64_t>() % classes;
+      if (!fits) metric.erase(option);
     }
   }
 
