@@ -214,7 +214,7 @@ NodeId FusionGroups::only_reader(NodeId id) const {
     return {};
   NodeId only;
   for (const Use& use : graph_.value(node.results[0]).uses) {
-    if (live_[use.node.index] == 0 || graph_.node(use.node).op == Op::kUpdate) continue;
+    if (!counts(use)) continue;
     const Node& reader = graph_.node(use.node);
     if (inline_[use.node.index] != 0 || def(reader.op).lowering != Lowering::kScalar) return {};
     const NodeId last(last_[use.node.index]);
@@ -225,7 +225,7 @@ NodeId FusionGroups::only_reader(NodeId id) const {
   const Node& last = graph_.node(only);
   const bool together = node.phase == last.phase &&
                         graph_.type(node.results[0]).shape == graph_.type(last.results[0]).shape &&
-      bytes(node.results[0]) >= bytes(last.results[0]);
+                        bytes(node.results[0]) >= bytes(last.results[0]);
   return together ? only : NodeId();
 }
 
@@ -258,16 +258,19 @@ void FusionGroups::make_first_groups() {
     const NodeId last = only_reader(id);
     if (!last.valid()) continue;
     Size& group = size[last.index];
-    const size_t inside =
-        graph_.value(node.results[0]).uses.size() + (is_kept(node.results[0]) ? 0 : 1);
+    const UseList& uses = graph_.value(node.results[0]).uses;
+    const auto inside = static_cast<size_t>(std::ranges::count_if(
+                            uses, [&](const Use& use) { return counts(use); })) +
+                        (is_kept(node.results[0]) ? 0 : 1);
     const Size both = {group.nodes + own.nodes, group.arguments + own.arguments - inside};
     if (both.nodes > kMaxBodyNodes || both.arguments > kMaxKernelOperands) continue;
     group = both;
     last_[id.index] = last.index;
   }
   for (const NodeId id : owned) {
-    if (last_[id.index] == id.index) owner_[id.index] = static_cast<uint32_t>(groups_.size());
-    if (last_[id.index] == id.index) groups_.emplace_back();
+    if (last_[id.index] != id.index) continue;
+    owner_[id.index] = static_cast<uint32_t>(groups_.size());
+    groups_.emplace_back();
   }
   for (const NodeId id : owned) {
     owner_[id.index] = owner_[last_[id.index]];

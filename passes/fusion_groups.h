@@ -11,6 +11,7 @@
 #pragma once
 
 #include "ir/graph.h"
+#include "ir/op.h"
 #include "passes/fusion_cost.h"
 #include "passes/fusion_form.h"
 #include "passes/fusion_remarks.h"
@@ -66,6 +67,10 @@ class FusionGroups : private GroupEdges {
   bool joins_what_is_made(NodeId id) const;
   bool looks_up_sums(NodeId id) const;
   bool surely_stored(ValueId value);
+  /// Whether a use is by a node of a group.
+  bool counts(const Use& use) const {
+    return live_[use.node.index] != 0 && graph_.node(use.node).op != Op::kUpdate;
+  }
   NodeId only_reader(NodeId id) const;
   void make_first_groups();
   void make_first_group(FusionGroup& group);

@@ -97,6 +97,7 @@ void EpochLog::write(const Str& line) {
   bool written = write_whole(descriptor_, whole.c_str(), whole.size());
   if (written && durable_)
     written = again_if_interrupted([&] { return fdatasync(descriptor_); }) == 0;
+  wrote_ = wrote_ || written;
   if (written) return;
   status_ = error("%s: cannot write: %s; the log ends here", path_.c_str(), strerror(errno));
   if (before >= 0) (void)again_if_interrupted([&] { return ftruncate(descriptor_, before); });
@@ -105,7 +106,7 @@ void EpochLog::write(const Str& line) {
 // Written over the line's end in one piece: a run that is killed here leaves one line or the other.
 void EpochLog::amend(const Str& members) {
   constexpr char kEnd[] = "}\n";
-  if (descriptor_ < 0 || !status_.ok() || !regular_ || members.empty()) return;
+  if (descriptor_ < 0 || !status_.ok() || !regular_ || !wrote_ || members.empty()) return;
   const int file = open_descriptor(target_.c_str(), O_RDWR, 0);
   if (file < 0) return;
   const off_t end = lseek(file, 0, SEEK_END) - 2;

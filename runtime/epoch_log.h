@@ -21,7 +21,7 @@ class EpochLog {
   Status open(const char* path, int64_t epochs_done, bool durable);
   /// One line. The first failure is kept for status(); training goes on without a log.
   void write(const Str& line);
-  /// More members, "name":value, for the last line that was written; of a file only.
+  /// More members, "name":value, for the last line that this run wrote; of a file only.
   void amend(const Str& members);
   const Status& status() const { return status_; }
 
@@ -34,6 +34,7 @@ class EpochLog {
   int descriptor_ = -1;
   bool durable_ = false;
   bool regular_ = false;
+  bool wrote_ = false;
   Status status_;
   Held held_{&EpochLog::abandon, this};
 };

@@ -92,6 +92,10 @@ TEST_F(Log, OfAResumedRunHasTwoHeads) {
     EXPECT_EQ(log[i].contains("test_loss"), i % 2 == 1);
   }
   EXPECT_EQ(log[2]["run"]["seed"], 9);
+  // A run without an epoch has nothing to add.
+  const std::string before = read_file(folder_ / "log");
+  ASSERT_EQ(train("--epochs 4 --resume" + files, ":test=0.25").code, 0);
+  EXPECT_EQ(read_file(folder_ / "log"), before);
 }
 
 TEST_F(Log, OfAPipeAndWithoutTestDataIsWhatItWas) {
