@@ -3,12 +3,14 @@
 #include "ir/op.h"
 #include "ir/ops/step_pieces.h"
 #include "ir/optimizer_spec.h"
+#include "ir/step_size.h"
 #include "support/check.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <variant>
 
 namespace gradc {
@@ -124,11 +126,8 @@ bool is_element_wise(const Graph& graph, const Node& node) {
   return node.op == Op::kConstant || def(node.op).has(kTraitElementwise);
 }
 
-}  // namespace
-
-std::string_view why_not_by_rows(const StepAttrs& attrs) {
-  if (attrs.decays()) return "decays all weights";
-  Graph graph("step");
+/// Writes the step of a small matrix; false where a slot has another type than its parameter.
+bool write_formula(const StepAttrs& attrs, Graph& graph) {
   Builder b(graph);
   const TensorType type = {DType::kF32, Shape{3, 2}};
   const auto operand = [&](const TensorType& t) { return b.input(InputKind::kInput, t, "", "x"); };
@@ -137,14 +136,36 @@ std::string_view why_not_by_rows(const StepAttrs& attrs) {
   o.w = operand(type);
   o.g = operand(type);
   for (const StepSlot& slot : step_slots(attrs, type)) {
-    if (slot.type != type) return "remembers something of the whole parameter";
+    if (slot.type != type) return false;
     o.slots.push_back(operand(type));
   }
   for (size_t i = 0; i < num_step_scalars(attrs); ++i)
     o.scalars.push_back(operand({DType::kF32, {}}));
-  attrs.rule().expand(attrs, o);
-  for (const NodeId id : graph.nodes()) {
-    if (!is_element_wise(graph, graph.node(id))) return "looks at the whole parameter";
+  expand_step(std::move(o), attrs.decays() ? operand({DType::kF32, {}}) : Val());
+  return true;
+}
+
+}  // namespace
+
+size_t element_wise_size(const StepAttrs& attrs) {
+  Graph formula("step");
+  if (!write_formula(attrs, formula)) return 0;
+  size_t size = 0;
+  for (const NodeId id : formula.nodes()) {
+    const Node& node = formula.node(id);
+    if (node.op == Op::kConstant) continue;
+    if (!is_element_wise(formula, node) || formula.type(node.results[0]).rank() == 0) return 0;
+    size += node.op == Op::kBroadcast ? 0 : 1;
+  }
+  return size;
+}
+
+std::string_view why_not_by_rows(const StepAttrs& attrs) {
+  if (attrs.decays()) return "decays all weights";
+  Graph formula("step");
+  if (!write_formula(attrs, formula)) return "remembers something of the whole parameter";
+  for (const NodeId id : formula.nodes()) {
+    if (!is_element_wise(formula, formula.node(id))) return "looks at the whole parameter";
   }
   return {};
 }

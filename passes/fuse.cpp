@@ -5,6 +5,7 @@
 #include "passes/fusion_label.h"
 #include "passes/kernel_bodies.h"
 #include "passes/passes.h"
+#include "passes/whole_steps.h"
 #include "support/check.h"
 
 #include <fmt/ranges.h>
@@ -132,10 +133,11 @@ class Emitter {
 Result<bool> fuse(Graph& graph, PassContext& context) {
   bool any = false;
   bool fused = false;
+  WholeSteps steps;
   for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
     const Lowering lowering = def(node.op).lowering;
-    if (lowering == Lowering::kComposite) {
+    if (lowering == Lowering::kComposite && steps.size(node) == 0) {
       return make_error(DiagKind::kUnsupported, {},
                         "fuse works on primitive ops, the graph has {}; run expand_composites "
                         "first",

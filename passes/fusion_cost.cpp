@@ -63,13 +63,14 @@ double op_cost(const Node& node) {
   GRADC_UNREACHABLE();
 }
 
-WorkMeter::WorkMeter(const Graph& graph)
+WorkMeter::WorkMeter(const Graph& graph, WholeSteps& steps)
     : graph_(graph), costs_(graph.node_capacity()), values_(graph.value_capacity()) {
   for (size_t i = 0; i < values_.size(); ++i)
     values_[i].elements = static_cast<double>(graph.type(ValueId(i)).num_elements());
   for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     const Node& node = graph.node(id);
-    costs_[id.index] = {op_cost(node), operand_repeats(node), is_plain_reduction(node)};
+    const double cost = op_cost(node) + steps.size(node);
+    costs_[id.index] = {cost, operand_repeats(node), is_plain_reduction(node)};
   }
 }
 

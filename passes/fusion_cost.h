@@ -7,6 +7,7 @@
 #pragma once
 
 #include "passes/fusion_form.h"
+#include "passes/whole_steps.h"
 
 #include <cstdint>
 #include <span>
@@ -31,7 +32,7 @@ double op_cost(const Node& node);
 /// Measures kernels of one graph; keeps scratch tables, so that many can be asked about.
 class WorkMeter {
  public:
-  explicit WorkMeter(const Graph& graph);
+  WorkMeter(const Graph& graph, WholeSteps& steps);
 
   /// Units of a whole kernel without the contraction's own multiplications: every node at each
   /// point where it is evaluated, which counts work that fusion repeats.

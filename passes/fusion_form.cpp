@@ -121,8 +121,9 @@ FormFinder::Role FormFinder::role_of(const Node& node) {
     case Lowering::kMatmul:
     case Lowering::kConv:
       return Role::kContraction;
-    case Lowering::kStructure:
     case Lowering::kComposite:
+      return node.op == Op::kOptimizerStep ? Role::kElement : Role::kOther;
+    case Lowering::kStructure:
       return Role::kOther;
   }
   GRADC_UNREACHABLE();
@@ -214,7 +215,8 @@ bool FormFinder::classify(NodeId id, const KernelForm& form) {
       def(graph_.node(form.anchor).op).lowering == Lowering::kAttention)
     return no("attention is complete only at its end");
   if (role_[id.index] == Role::kView) return classify_view(id, form, operand);
-  set_class(node.results[0], operand);
+  for (ValueId result : node.results)
+    set_class(result, operand);
   return true;
 }
 

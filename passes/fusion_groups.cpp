@@ -22,7 +22,7 @@ FusionGroups::FusionGroups(const Graph& graph, PassContext& context)
     : graph_(graph),
       context_(context),
       forms_(graph),
-      work_(graph),
+      work_(graph, steps_),
       position_(graph.node_capacity(), 0),
       live_(graph.node_capacity(), 0),
       inline_(graph.node_capacity(), 0),
@@ -31,12 +31,14 @@ FusionGroups::FusionGroups(const Graph& graph, PassContext& context)
       owner_(graph.node_capacity(), kNoGroup),
       mark_(graph.node_capacity(), 0),
       seen_(graph.node_capacity(), 0),
-      constant_(graph.node_capacity(), 0),
+      weight_(graph.node_capacity(), 1),
       values_(graph.value_capacity()) {
   uint32_t position = 0;
   for (NodeId id = graph.first_node(); id.valid(); id = graph.node(id).next) {
     position_[id.index] = position++;
-    constant_[id.index] = graph.node(id).op == Op::kConstant ? 1 : 0;
+    const Node& node = graph.node(id);
+    if (node.op == Op::kConstant) weight_[id.index] = 0;
+    if (const uint32_t size = steps_.size(node); size > 0) weight_[id.index] = size;
   }
   for (size_t i = 0; i < values_.size(); ++i) {
     const Value& value = graph.value(ValueId(i));
@@ -73,7 +75,7 @@ void FusionGroups::choose_inline_nodes() {
   for (NodeId id = graph_.first_node(); id.valid(); id = graph_.node(id).next) {
     const Node& node = graph_.node(id);
     double cost = op_cost(node);
-    uint32_t size = 1;
+    uint32_t size = std::max(weight_[id.index], 1U);
     for (ValueId operand : node.operands) {
       const NodeId producer = maker(operand);
       if (!is_inline_producer(producer)) continue;
@@ -203,23 +205,29 @@ bool FusionGroups::surely_stored(ValueId value) {
   });
 }
 
-/// Whether the elementwise value of this node of an update is for one other group of it alone, at
-/// whose points it is made: then every search would end with both in one kernel. (In other phases
-/// it may be worth while to store something in between, for later.) Gives that group's last node.
-/// What is stored all the same is stored by that kernel.
+/// Whether a node makes each element of the elements in its place: what it is for may be in one
+/// kernel with it.
+bool FusionGroups::is_element_wise(const Node& node) const {
+  return def(node.op).lowering == Lowering::kScalar || node.op == Op::kOptimizerStep;
+}
+
+/// Whether the elementwise values of this node of an update are for one other group of it alone, at
+/// whose points they are made: then every search would end with both in one kernel. (In other
+/// phases it may be worth while to store something in between, for later.) Gives that group's last
+/// node. What is stored all the same is stored by that kernel.
 NodeId FusionGroups::only_reader(NodeId id) const {
   const Node& node = graph_.node(id);
-  if (node.phase != Phase::kUpdate || inline_[id.index] != 0 ||
-      def(node.op).lowering != Lowering::kScalar)
-    return {};
+  if (node.phase != Phase::kUpdate || inline_[id.index] != 0 || !is_element_wise(node)) return {};
   NodeId only;
-  for (const Use& use : graph_.value(node.results[0]).uses) {
-    if (!counts(use)) continue;
-    const Node& reader = graph_.node(use.node);
-    if (inline_[use.node.index] != 0 || def(reader.op).lowering != Lowering::kScalar) return {};
-    const NodeId last(last_[use.node.index]);
-    if (only.valid() && only != last) return {};
-    only = last;
+  for (const ValueId result : node.results) {
+    for (const Use& use : graph_.value(result).uses) {
+      if (!counts(use)) continue;
+      const Node& reader = graph_.node(use.node);
+      if (inline_[use.node.index] != 0 || !is_element_wise(reader)) return {};
+      const NodeId last(last_[use.node.index]);
+      if (only.valid() && only != last) return {};
+      only = last;
+    }
   }
   if (!only.valid()) return {};
   const Node& last = graph_.node(only);
@@ -250,7 +258,7 @@ void FusionGroups::make_first_groups() {
     const Node& node = graph_.node(id);
     last_[id.index] = id.index;
     Size& own = size[id.index];
-    own = {inline_size_[id.index], 1};
+    own = {inline_size_[id.index], node.results.size()};
     for (ValueId operand : node.operands) {
       const NodeId producer = maker(operand);
       own.arguments += is_inline_producer(producer) ? inline_size_[producer.index] : 1;
@@ -258,10 +266,12 @@ void FusionGroups::make_first_groups() {
     const NodeId last = only_reader(id);
     if (!last.valid()) continue;
     Size& group = size[last.index];
-    const UseList& uses = graph_.value(node.results[0]).uses;
-    const auto inside = static_cast<size_t>(std::ranges::count_if(
-                            uses, [&](const Use& use) { return counts(use); })) +
-                        (is_kept(node.results[0]) ? 0 : 1);
+    size_t inside = 0;  // arguments that are values of both
+    for (const ValueId result : node.results) {
+      for (const Use& use : graph_.value(result).uses)
+        inside += counts(use) ? 1 : 0;
+      inside += is_kept(result) ? 0 : 1;
+    }
     const Size both = {group.nodes + own.nodes, group.arguments + own.arguments - inside};
     if (both.nodes > kMaxBodyNodes || both.arguments > kMaxKernelOperands) continue;
     group = both;

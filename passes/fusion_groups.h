@@ -71,6 +71,7 @@ class FusionGroups : private GroupEdges {
   bool counts(const Use& use) const {
     return live_[use.node.index] != 0 && graph_.node(use.node).op != Op::kUpdate;
   }
+  bool is_element_wise(const Node& node) const;
   NodeId only_reader(NodeId id) const;
   void make_first_groups();
   void make_first_group(FusionGroup& group);
@@ -159,6 +160,7 @@ class FusionGroups : private GroupEdges {
   const Graph& graph_;
   PassContext& context_;
   FormFinder forms_;
+  WholeSteps steps_;
   WorkMeter work_;
   std::vector<uint32_t> position_;     ///< by NodeId
   std::vector<char> live_;             ///< by NodeId
@@ -170,7 +172,7 @@ class FusionGroups : private GroupEdges {
   std::vector<uint32_t> mark_;         ///< by NodeId: nodes of the group looked at
   std::vector<uint32_t> seen_;         ///< by NodeId
   uint32_t stamp_ = 0;
-  std::vector<char> constant_;      ///< by NodeId
+  std::vector<uint32_t> weight_;    ///< by NodeId: nodes of a body, constants not counted
   std::vector<ValueState> values_;  ///< by ValueId
   std::vector<uint32_t> readers_;   ///< of all values: merging only makes them fewer
   std::vector<FusionGroup> groups_;

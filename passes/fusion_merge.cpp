@@ -202,9 +202,10 @@ bool FusionGroups::unite_nodes(const FusionGroup& p, const FusionGroup& c, Fusio
   both.nodes.clear();
   std::set_union(p.nodes.begin(), p.nodes.end(), c.nodes.begin(), c.nodes.end(),
                  std::back_inserter(both.nodes), in_order);
-  const auto counted = std::count_if(both.nodes.begin(), both.nodes.end(),
-                                     [&](NodeId id) { return constant_[id.index] == 0; });
-  if (static_cast<size_t>(counted) > kMaxBodyNodes) return false;
+  size_t counted = 0;
+  for (NodeId id : both.nodes)
+    counted += weight_[id.index];
+  if (counted > kMaxBodyNodes) return false;
   std::merge(p.owned.begin(), p.owned.end(), c.owned.begin(), c.owned.end(),
              std::back_inserter(both.owned), in_order);
   both.forward = p.forward || c.forward;

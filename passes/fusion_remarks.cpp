@@ -111,9 +111,12 @@ FusionRemark FusionGroups::remark(uint32_t first, uint32_t second) {
 }
 
 Result<std::vector<FusionRemark>> fusion_remarks(const Graph& graph) {
+  WholeSteps steps;
   for (NodeId id : graph.nodes()) {
-    const Op op = graph.node(id).op;
-    if (op != Op::kKernel && def(op).lowering != Lowering::kComposite) continue;
+    const Node& node = graph.node(id);
+    const Op op = node.op;
+    const bool expands = def(op).lowering == Lowering::kComposite && steps.size(node) == 0;
+    if (op != Op::kKernel && !expands) continue;
     return make_error(DiagKind::kInvalidUsage, {},
                       "graph @{} has a {}: remarks are about a graph of primitives before fusion, "
                       "the stage optimized",

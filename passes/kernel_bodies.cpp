@@ -2,6 +2,7 @@
 
 #include "ir/op.h"
 #include "passes/fusion_label.h"
+#include "passes/whole_steps.h"
 #include "support/check.h"
 
 #include <map>
@@ -29,6 +30,7 @@ class BodyMaker {
       add(id);
     for (ValueId output : group_.outputs)
       body_->add_output("", reshaped(mapped_[output], graph_.type(output).shape));
+    drop_numbers_of_steps();
     return body_;
   }
 
@@ -55,9 +57,42 @@ class BodyMaker {
     return reshapes_[key] = body_->node(id).results[0];
   }
 
+  /// A step of an optimizer: what its formula says, at the kernel's points where it is made there.
+  void add_step(const Node& node, PointClass point_class) {
+    const ValueId first = node.results[0];
+    const Shape& shape = point_class == PointClass::kFree   ? graph_.type(first).shape
+                         : point_class == PointClass::kFull ? group_.form.full()
+                                                            : group_.form.per_row();
+    Builder builder(*body_);
+    builder.set_phase(node.phase);
+    builder.set_location(std::string(graph_.location(node.loc)));
+    std::vector<Val> operands;
+    for (const ValueId operand : node.operands) {
+      // The parameter, its gradient and slots, then scalars.
+      const bool is_scalar = operands.size() > node.results.size();
+      const Shape& wanted = is_scalar ? graph_.type(operand).shape : shape;
+      operands.push_back(builder.wrap(reshaped(mapped_[operand], wanted)));
+    }
+    const std::vector<Val> made = step_formula(builder, node, operands);
+    for (size_t i = 0; i < made.size(); ++i) {
+      body_->set_name_hint(made[i].id(), graph_.value(node.results[i]).name);
+      mapped_[node.results[i]] = made[i].id();
+    }
+  }
+
+  /// Formulas have their own constants.
+  void drop_numbers_of_steps() {
+    for (NodeId id = body_->last_node(), before; id.valid(); id = before) {
+      before = body_->node(id).prev;
+      if (body_->node(id).op == Op::kConstant && !body_->has_uses(body_->node(id).results[0]))
+        body_->erase(id);
+    }
+  }
+
   void add(NodeId id) {
     const Node& node = graph_.node(id);
     const PointClass point_class = forms_.point_class(node.results[0]);
+    if (node.op == Op::kOptimizerStep) return add_step(node, point_class);
     const bool plain =
         point_class == PointClass::kFree || id == group_.form.anchor || is_plain_reduction(node);
     if (plain) return copy(node);

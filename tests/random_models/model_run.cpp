@@ -155,6 +155,7 @@ InterpreterRun::InterpreterRun(const CompiledModel& model, const EntryCall& call
   PassContext context;
   const Status status = run_passes(graph, "expand_composites", context);
   GRADC_CHECK(status.ok(), "{}", status.message());
+  expand_steps(graph);
   std::vector<Tensor> inputs;
   for (const GraphInput& input : graph.inputs()) {
     const bool known = before.read(input.name, graph.type(input.value), &inputs.emplace_back());

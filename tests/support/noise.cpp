@@ -1,6 +1,7 @@
 #include "tests/support/noise.h"
 
 #include "ir/contraction_types.h"
+#include "ir/expand.h"
 #include "ir/op.h"
 #include "support/check.h"
 #include "tests/support/random_graph_builder.h"
@@ -174,6 +175,12 @@ NamedNumbers named_numbers(const Graph& graph, InterpretResult result) {
   for (auto& [name, value] : result.updates)
     numbers["update of " + name] = std::move(value);
   return numbers;
+}
+
+void expand_steps(Graph& graph) {
+  for (const NodeId id : graph.nodes()) {
+    if (graph.node(id).op == Op::kOptimizerStep) expand_node(graph, id);
+  }
 }
 
 NamedNumbers interpret_with_noise(const Graph& graph, std::span<const Tensor> inputs,

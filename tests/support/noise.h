@@ -22,6 +22,10 @@ NamedNumbers named_numbers(const Graph& graph, InterpretResult result);
 /// of a sum is not: there equal ones move apart.
 enum class Noise : uint8_t { kOfTheElement, kOfTheNumber };
 
+/// Steps of an optimizer, which expand_composites leaves whole, as their formulas: their rounding
+/// is that of the formulas' ops.
+void expand_steps(Graph& graph);
+
 /// Runs a graph of primitives as the interpreter does, but multiplies every number an op rounds by
 /// 1 + relative * r, r uniform in [-1, 1]. Sums get noise on their terms too, so cancellation
 /// shows. What is rounded to a short float, as operands of a contraction may be, is moved by its

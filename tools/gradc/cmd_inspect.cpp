@@ -258,8 +258,9 @@ void register_inspect(CLI::App& app, Selection& selection) {
       *command, "--stage", options->stage,
       {"graph", "gradient", "optimized", "fused", "scheduled", "planned", "kernels", "llvm", "asm"},
       "graph: as the layers built it; gradient: with backward and update; optimized (default): "
-      "primitives, simplified; fused; scheduled; planned: with memory; kernels; llvm; asm. A "
-      ".gir is carried on from the stage that it holds (default: shown as it is)");
+      "primitives and whole steps of the optimizer, simplified; fused; scheduled; planned: with "
+      "memory; kernels; llvm; asm. A .gir is carried on from the stage that it holds (default: "
+      "shown as it is)");
   add_choice(*command, "--format", options->format, {"text", "dot", "json", "html"},
              "text (default; graphs read back); dot (Graphviz): a model's layers, or the ops of "
              "the stage that --stage names; json; html: one page with everything");
