@@ -246,8 +246,8 @@ bool try_direct_a(ContractPlan& plan, const TargetInfo& target) {
   const size_t inner = crosses ? 2 : 1;
   const Dims m(plan.m.end() - static_cast<std::ptrdiff_t>(inner), plan.m.end());
   const Dims outside(plan.m.begin(), plan.m.end() - static_cast<std::ptrdiff_t>(inner));
-  const Tile tile =
-      choose_tile(extent_of(m), plan.columns, target, plan.word_bytes(), plan.products(outside));
+  const Tile tile = choose_tile(extent_of(m), plan.columns, target, plan.word_bytes(),
+                                plan.products(outside), panel_depth(plan, outside));
   const int64_t k_stride = load->index.coefficient(plan.k.back().var);
   int64_t most = most_direct_steps(tile.mr, tile.nv, stride == 1 && !crosses, plan, target);
   int64_t steps = blocked ? aligned_steps(plan.k, most) : plan.depth;

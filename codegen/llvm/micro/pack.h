@@ -42,6 +42,9 @@ class Packer {
   void for_each(const Dims& dims, const FlatRange& range,
                 const std::function<void(llvm::Value* flat)>& body);
   void for_steps(const FlatRange& steps, const std::function<void(llvm::Value* step)>& body);
+  using EachStep = std::function<void(const std::function<void(int64_t later)>&)>;
+  void for_steps_together(const FlatRange& steps,
+                          const std::function<void(llvm::Value* step, const EachStep& each)>& body);
   int64_t steps_multiple() const;
   void copy_run(kernel::VarId var, int64_t extent, llvm::Value* low, llvm::Value* high,
                 int64_t multiple, llvm::Value* to);

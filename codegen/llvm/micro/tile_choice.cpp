@@ -84,6 +84,32 @@ int64_t even_blocks(int64_t total, int64_t most, int64_t unit) {
   return std::max(ceil_div(ceil_div(total, count), unit) * unit, unit);
 }
 
+/// How B goes by panel by panel: the rows of A that it meets at a time at most, all of k or a
+/// block.
+struct PanelRows {
+  int64_t most = 0;  ///< 0: B is not so large, or too few rows meet it
+  bool whole_sums = true;
+};
+
+PanelRows panel_rows(int64_t rows, int64_t columns, int64_t depth, int64_t word_bytes,
+                     const TargetInfo& target) {
+  constexpr int64_t kManyRows = 256;
+  constexpr int64_t kMostRows = 512;
+  constexpr int64_t kShortSum = 512;
+  if (depth * columns * word_bytes <= target.l2_bytes / 4) return {};
+  const bool short_sums = depth < kShortSum;
+  const int64_t held = target.l2_bytes / (short_sums ? 2 : 1) / (depth * word_bytes);
+  const bool whole_sums = held >= std::min(rows, short_sums ? rows : kManyRows);
+  if (short_sums && !whole_sums) return {};
+  return {whole_sums ? held : kMostRows, whole_sums};
+}
+
+/// Cycles of packing so many words that the second cache does not hold.
+double packing_far(double words, int64_t lanes, int64_t word_bytes) {
+  return words * (kPackCycles / static_cast<double>(lanes) +
+                  static_cast<double>(word_bytes) / kFarBytesPerCycle);
+}
+
 }  // namespace
 
 bool leaves_lines(int64_t mr, int64_t nv, const ContractPlan& plan, const TargetInfo& target) {
@@ -109,17 +135,29 @@ int64_t aligned_steps(const Dims& k, int64_t most) {
   return best;
 }
 
+int64_t panel_depth(const ContractPlan& plan, const Dims& rows_outside) {
+  return plan.k.size() == 1 && rows_outside.empty() ? plan.depth : 0;
+}
+
 Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes,
-                 int64_t products) {
+                 int64_t products, int64_t panel_depth) {
   constexpr double kAsFast = 1.01;
   constexpr double kWorth = 0.99;
   const int64_t lanes = target.lanes(word_bytes);
+  // A step of k of B is packed once for each block of rows, which are whole tiles.
+  const PanelRows held = panel_rows(rows, columns, panel_depth, word_bytes, target);
+  const auto packing = [&](const Tile& tile) {
+    if (held.most == 0) return 0.0;
+    const int64_t times = ceil_div(rows, even_blocks(rows, held.most, tile.mr));
+    return packing_far(static_cast<double>(times * columns), lanes, word_bytes);
+  };
   // Threads divide the longer side: what the other one packs is packed by each.
   const auto slowest = [&](const Tile& tile) {
     const int64_t tiles = products * ceil_div(rows, tile.mr);
     const int64_t panels = ceil_div(columns, tile.nv * lanes);
     const int64_t pieces = products * rows >= columns ? tiles : panels;
-    return tile.cost * std::min(largest_share(products, target), largest_share(pieces, target));
+    return (tile.cost + packing(tile)) *
+           std::min(largest_share(products, target), largest_share(pieces, target));
   };
   Tile best;
   best.cost = std::numeric_limits<double>::infinity();
@@ -132,7 +170,8 @@ Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_
       if (tiles.back().cost < best.cost * 0.999) best = tiles.back();
     }
   }
-  // Of those that one thread finds equal, one that several can share.
+  // Of those whose sums take one thread the same time, one that packs less or that several can
+  // share.
   Tile shared = best;
   for (const Tile& tile : tiles) {
     if (tile.cost < kAsFast * best.cost && slowest(tile) < kWorth * slowest(shared)) shared = tile;
@@ -152,25 +191,18 @@ namespace {
 /// stays in the first cache; partial sums cost about 4 / kc of the time.
 bool try_panelwise(ContractPlan& plan, const TargetInfo& target) {
   constexpr int64_t kFewTiles = 3;
-  constexpr int64_t kManyRows = 256;
-  constexpr int64_t kMostRows = 512;
-  constexpr int64_t kShortSum = 512;
   constexpr int64_t kLeastSteps = 96;
   constexpr int64_t kUnit = 8;
   const int64_t word = plan.word_bytes();
-  const bool streams = plan.depth * plan.columns * word > target.l2_bytes / 4;
-  if (!streams || plan.k.size() > 1 || !plan.m_outer.empty()) return false;
-  if (plan.row_tiles() <= kFewTiles) return false;
-  const bool short_sums = plan.depth < kShortSum;
-  const int64_t rows = target.l2_bytes / (short_sums ? 2 : 1) / (plan.depth * word);
-  const bool whole_sums = rows >= std::min(plan.rows, short_sums ? plan.rows : kManyRows);
-  if (short_sums && !whole_sums) return false;
+  const PanelRows held =
+      panel_rows(plan.rows, plan.columns, panel_depth(plan, plan.m_outer), word, target);
+  if (held.most == 0 || plan.row_tiles() <= kFewTiles) return false;
   plan.panelwise = true;
-  plan.mc = even_blocks(plan.rows, whole_sums ? rows : kMostRows, plan.mr);
+  plan.mc = even_blocks(plan.rows, held.most, plan.mr);
   const int64_t row_bytes = plan.mc * word;  // of all rows at one k, or in one column
   plan.panel_k = plan.depth;
   plan.nc = plan.panels() * plan.nr();
-  if (!whole_sums) {
+  if (!held.whole_sums) {
     plan.panel_k = even_blocks(plan.depth, target.l2_bytes / 2 / row_bytes, kUnit);
     plan.nc = even_blocks(plan.columns, target.l2_bytes / row_bytes, plan.nr());
   }
@@ -183,8 +215,8 @@ bool try_panelwise(ContractPlan& plan, const TargetInfo& target) {
 }  // namespace
 
 void choose_blocks(ContractPlan& plan, const TargetInfo& target) {
-  const Tile tile =
-      choose_tile(plan.rows, plan.columns, target, plan.word_bytes(), plan.products(plan.m_outer));
+  const Tile tile = choose_tile(plan.rows, plan.columns, target, plan.word_bytes(),
+                                plan.products(plan.m_outer), panel_depth(plan, plan.m_outer));
   plan.mr = tile.mr;
   plan.nv = tile.nv;
   if (try_panelwise(plan, target)) return;
@@ -233,10 +265,10 @@ void choose_split(ContractPlan& plan, const TargetInfo& target) {
   // What the second cache does not hold also has to come and go.
   const auto packing = [&](bool packed, int64_t words) {
     if (!packed) return 0.0;
-    const auto bytes = static_cast<double>(words * plan.word_bytes());
-    const double copies = static_cast<double>(words) / static_cast<double>(plan.lanes);
+    const auto count = static_cast<double>(words);
     const bool far = words * plan.word_bytes() > target.l2_bytes / 4;
-    return copies * kPackCycles + (far ? bytes / kFarBytesPerCycle : 0.0);
+    return far ? packing_far(count, plan.lanes, plan.word_bytes())
+               : count / static_cast<double>(plan.lanes) * kPackCycles;
   };
   const int64_t rows = plan.rows * extent_of(plan.m_outer);
   const double outer = static_cast<double>(extent_of(plan.outer));

@@ -30,11 +30,14 @@ struct Tile {
   double cost = 0;  ///< cycles per step of k for the whole matrix, estimated
 };
 
+/// Steps of k of a B that may go by panel by panel, these rows being looped over outside; else 0.
+int64_t panel_depth(const ContractPlan& plan, const Dims& rows_outside);
+
 /// The register tile with the least estimated time for rows x columns of words. Of tiles that are
 /// as good, one whose rows of tiles or panels threads can share evenly, where there are few such
-/// products to share.
+/// products to share, and whose rows meet a large B of so many steps of k fewer times.
 Tile choose_tile(int64_t rows, int64_t columns, const TargetInfo& target, int64_t word_bytes = 4,
-                 int64_t products = 1);
+                 int64_t products = 1, int64_t panel_depth = 0);
 
 /// Whether a tile of mr rows that lie side by side reads a part of a line at each step and goes on
 /// before the line has come from the second cache, where the tile beside it reads the rest.

@@ -64,7 +64,7 @@ TEST(TileChoice, ThreadsGetEqualShares) {
   TargetInfo target = TargetInfo::generic_avx2();
   target.l2_bytes = 1 << 20;
   target.cores = 2;
-  const test::MatmulShape shape{.m = 256, .n = 1024, .k = 1024};
+  const test::MatmulShape shape{.m = 256, .n = 1024, .k = 784};
   const ContractPlan plan = plan_of(shape, target);
   EXPECT_TRUE(plan.panelwise);
   EXPECT_EQ(plan.split, Split::kColumns);
@@ -75,6 +75,24 @@ TEST(TileChoice, ThreadsGetEqualShares) {
   EXPECT_LT(choose_tile(256, 1024, target).cost, 1.01 * alone);
   // Many products beside each other are shared as wholes.
   EXPECT_EQ(choose_tile(256, 1024, target, 4, 64).cost, alone);
+}
+
+// The second cache holds 256 rows of 1024: 64 tiles of 4, but not 43 of 6, whose two blocks would
+// each have B packed. That costs two threads more than 22 of 43 panels instead of half of them,
+// sixteen less than 3 instead of a sixteenth.
+TEST(TileChoice, LargeOperandsArePackedOnce) {
+  TargetInfo target = TargetInfo::generic_avx2();
+  target.l2_bytes = 1 << 20;
+  const test::MatmulShape shape{.m = 256, .n = 1024, .k = 1024};
+  for (const int cores : {1, 2}) {
+    target.cores = cores;
+    const ContractPlan plan = plan_of(shape, target);
+    EXPECT_TRUE(plan.panelwise);
+    EXPECT_EQ(plan.mr, 4) << cores;
+    EXPECT_EQ(plan.mc, 256) << cores;
+  }
+  target.cores = 16;
+  EXPECT_EQ(plan_of(shape, target).panels() % 16, 0);
 }
 
 // B goes by once for each block of rows that the second cache holds: packing it is paid by rows.
