@@ -153,7 +153,10 @@ const kernel::Entry& train_step_of(const kernel::Program& program) {
 }  // namespace
 
 Result<BenchResult> run_bench(const BenchOptions& options, SourceSet& sources) {
-  if (!options.trace.empty()) GRADC_TRY_STATUS(check_output(options.trace));
+  if (!options.trace.empty()) {
+    GRADC_TRY_STATUS(check_apart(options.trace, options.model));
+    GRADC_TRY_STATUS(check_output(options.trace));
+  }
   if (is_gir(options.model)) return bench_gir(options);
   CompileOptions compile;
   compile.batch_size = options.batch_size;

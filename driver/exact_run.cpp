@@ -199,7 +199,8 @@ Status run_exact(const ExactRun& run, SourceSet& sources) {
   const auto* entry = std::find_if(kEntries.begin(), kEntries.end(),
                                    [&](const EntryName& e) { return e.name == run.entry; });
   GRADC_CHECK(entry != kEntries.end(), "unknown entry {}", run.entry);
-  GRADC_TRY_STATUS(check_apart(run.out, run.in));
+  for (const std::string& input : {run.in, run.model})
+    GRADC_TRY_STATUS(check_apart(run.out, input));
   GRADC_TRY_STATUS(check_output(run.out));
   rt::SafetensorsFile file;
   GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(run.in.c_str(), &file)));

@@ -121,7 +121,8 @@ Status run_interpreted(const GirFile& file, const GirProgram& program, rt::Insta
 }  // namespace
 
 Status run_gir(const ExactRun& run) {
-  GRADC_TRY_STATUS(check_apart(run.out, run.in));
+  for (const std::string& input : {run.in, run.model})
+    GRADC_TRY_STATUS(check_apart(run.out, input));
   GRADC_TRY_STATUS(check_output(run.out));
   rt::SafetensorsFile given;
   GRADC_TRY_STATUS(from_runtime(rt::read_safetensors(run.in.c_str(), &given)));

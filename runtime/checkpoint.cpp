@@ -8,6 +8,7 @@ namespace gradc::rt {
 namespace {
 
 constexpr char kFormat[] = "gradc-checkpoint/5";
+constexpr int64_t kMostCounted = int64_t{1} << 53;
 
 void put(Vec<Metadata>* list, const char* key, Str value) {
   list->push({Str(key), static_cast<Str&&>(value)});
@@ -74,6 +75,16 @@ class MetadataReader {
   MetadataReader(const SafetensorsFile& file, const char* path) : file_(file), path_(path) {}
 
   int64_t integer(const char* key) { return value<int64_t>(key, parse_integer); }
+  /// What training counts on from: as many as no training reaches.
+  int64_t count(const char* key) {
+    const int64_t result = integer(key);
+    if (result >= 0 && result <= kMostCounted) return result;
+    if (status_.ok()) {
+      status_ = error("%s: the checkpoint's \"%s\" is %lld, a count was expected", path_, key,
+                      static_cast<long long>(result));
+    }
+    return 0;
+  }
   uint64_t unsigned_integer(const char* key) { return value<uint64_t>(key, parse_unsigned); }
   double number(const char* key) { return value<double>(key, parse_double); }
   WeightedSum sum(const char* key) {
@@ -106,9 +117,9 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
                   const CheckpointFacts& facts, TrainState* state) {
   MetadataReader reader(file, path);
   state->seed = facts.seed;
-  state->epoch = reader.integer("epoch");
-  state->step = reader.integer("step");
-  state->total_steps = reader.integer("total_steps");
+  state->epoch = reader.count("epoch");
+  state->step = reader.count("step");
+  state->total_steps = reader.count("total_steps");
   state->sums.begin(instance);
   state->sums.loss = reader.sum("loss");
   for (int64_t m = 0; m < instance.count_of(GRADC_RT_METRIC) && m < kMaxMetrics; ++m)
@@ -116,19 +127,19 @@ Status read_state(const Instance& instance, const SafetensorsFile& file, const c
   reader.numbers("sum_parts", {state->sums.parts.data(), state->sums.parts.size()});
   state->has_best = reader.integer("has_best") != 0;
   state->best = reader.number("best");
-  state->best_epoch = reader.integer("best_epoch");
-  state->wait = reader.integer("wait");
+  state->best_epoch = reader.count("best_epoch");
+  state->wait = reader.count("wait");
   state->finished = reader.integer("finished") != 0;
   state->plateau.has_best = reader.integer("plateau_has_best") != 0;
   state->plateau.best = reader.number("plateau_best");
-  state->plateau.wait = reader.integer("plateau_wait");
-  state->plateau.cooldown = reader.integer("plateau_cooldown");
+  state->plateau.wait = reader.count("plateau_wait");
+  state->plateau.cooldown = reader.count("plateau_cooldown");
   GRADC_RT_TRY(reader.status());
   if (const char* kept = file.meta("kept"); kept != nullptr && !parse_kept(kept, &state->kept))
     return error("%s: the checkpoint's \"kept\" is %s, epochs and values were expected", path,
                  kept);
   const int64_t steps = (facts.rows + facts.batch_size - 1) / facts.batch_size;
-  if (state->epoch < 0 || state->step < 0 || state->step >= steps) {
+  if (state->step >= steps) {
     return error("%s: the checkpoint stands at epoch %lld, step %lld, which this run does not have",
                  path, static_cast<long long>(state->epoch), static_cast<long long>(state->step));
   }

@@ -168,19 +168,10 @@ Status prepare_data(Instance& instance, const TrainCommand& command, TrainData* 
   return {};
 }
 
-// "file.csv" of "file.csv:target=x": any part before a colon may be the file.
-bool names_file(const Str& spec, const char* path) {
-  for (size_t end = 1; end <= spec.size(); ++end) {
-    const bool whole = end == spec.size() || spec[end] == ':';
-    if (whole && is_same_file(path, spec.part(0, end).c_str())) return true;
-  }
-  return false;
-}
-
 // An output that took the place of an input would lose it.
 Status check_inputs_kept(const DataSource& data, Span<const char* const> outputs) {
   for (const char* path : outputs) {
-    bool is_input = path != nullptr && names_file(data.spec, path);
+    bool is_input = path != nullptr && names_file(data.spec.c_str(), path);
     for (const Vec<NamedFile>* list : {&data.inputs, &data.targets}) {
       for (const NamedFile& file : *list)
         is_input = is_input || (path != nullptr && is_same_file(path, file.path.c_str()));
@@ -188,6 +179,12 @@ Status check_inputs_kept(const DataSource& data, Span<const char* const> outputs
     if (is_input) return error("%s: holds the data: it would be overwritten", path);
   }
   return {};
+}
+
+// Weights are taken once: only what training makes of them may take their place.
+Status check_weights_kept(const char* weights, const char* output) {
+  if (weights == nullptr || output == nullptr || !is_same_file(output, weights)) return {};
+  return error("%s: holds the weights: it would be overwritten", output);
 }
 
 // Finite weights can still give a loss beyond all numbers.
@@ -376,6 +373,7 @@ Status run_train(Instance& instance, const TrainCommand& command, TrainResult* r
   GRADC_RT_TRY(check_train_files(instance, files));
   const char* const outputs[] = {files.out, command.checkpoint, command.log};
   GRADC_RT_TRY(check_inputs_kept(command.data, {outputs, 3}));
+  GRADC_RT_TRY(check_weights_kept(command.weights, command.log));
   const uint64_t seed = command.has_seed ? command.seed : defaults.seed;
   if (!command.keeps) GRADC_RT_TRY(instance.initialize(seed));
   if (command.weights != nullptr) {
@@ -428,6 +426,7 @@ Status run_eval(Instance& instance, const EvalCommand& command) {
   if (command.report != nullptr) {
     GRADC_RT_TRY(check_writable(command.report));
     GRADC_RT_TRY(check_inputs_kept(command.data, {&command.report, 1}));
+    GRADC_RT_TRY(check_weights_kept(command.weights, command.report));
   }
   if (command.weights != nullptr)
     GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
@@ -451,6 +450,7 @@ Status run_predict(Instance& instance, const PredictCommand& command) {
   GRADC_RT_TRY(check_prediction_file(instance, command.out));
   GRADC_RT_TRY(check_writable(command.out));
   GRADC_RT_TRY(check_inputs_kept(command.data, {&command.out, 1}));
+  GRADC_RT_TRY(check_weights_kept(command.weights, command.out));
   if (command.weights != nullptr)
     GRADC_RT_TRY(load_weights(instance, command.weights, LoadMode::kComplete));
   DataSet set;

@@ -138,8 +138,8 @@ Status FeatureRows::finish_number(const char* path, size_t index, Span<double> v
   const size_t rows = values.size() / width_;
   double value = rule.fill;
   if (known != nullptr && known->fill.size() == columns_.size()) {
-    if (!parse_double(known->fill[index].c_str(), &value)) {
-      return error("%s: the weights say no number for missing cells of column \"%s\"", path,
+    if (!parse_double(known->fill[index].c_str(), &value) || !std::isfinite(value)) {
+      return error("%s: the weights say no finite number for missing cells of column \"%s\"", path,
                    shown(rule.name).c_str());
     }
   } else if (rule.missing != GRADC_RT_MISSING_GIVEN) {
@@ -232,8 +232,11 @@ Status FeatureRows::finish(const char* path, Span<double> values, const Vec<uint
     if (room == 0) {
       if (column.rule->missing != GRADC_RT_MISSING_REFUSED)
         one = finish_number(path, c, values, trained, known, &fill);
-      if (!one.ok()) add_problem(problems, "%s", one.text.c_str());
-      if (column.rule->date_parts != 0) split_dates(column, values);
+      // No moment is known for missing cells where something is wrong: there are no parts of none.
+      if (!one.ok())
+        add_problem(problems, "%s", one.text.c_str());
+      else if (column.rule->date_parts != 0)
+        split_dates(column, values);
       continue;
     }
     Vec<Str> table;

@@ -6,6 +6,7 @@
 #include "runtime/json.h"
 #include "runtime/output_file.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -39,8 +40,8 @@ Bytes kept_lines(const Bytes& old, int64_t epochs_done) {
     const int64_t epoch = epoch_of(at, length);
     if (epoch == 0 || (epoch > last && epoch <= epochs_done)) {
       kept.append(reinterpret_cast<const uint8_t*>(at), length);
+      last = std::max(last, epoch);
     }
-    if (epoch > last) last = epoch;
     at += length;
   }
   return kept;

@@ -202,6 +202,17 @@ bool is_same_file(const char* one, const char* other) {
   return stat(one, &a) == 0 && stat(other, &b) == 0 && S_ISREG(a.st_mode) && same_file(a, b);
 }
 
+bool names_file(const char* data, const char* path) {
+  for (const char* begin = data; begin != nullptr; begin = strchr(begin, '=')) {
+    if (begin != data) ++begin;
+    for (size_t size = 0; begin[size] != '\0';) {
+      size += 1 + strcspn(begin + size + 1, ":");
+      if (is_same_file(path, Str(begin, size).c_str())) return true;
+    }
+  }
+  return false;
+}
+
 OutputFile::~OutputFile() {
   abandon(this);
 }

@@ -33,6 +33,9 @@ void remove_abandoned(const char* target);
 bool is_standard_output(const char* path);
 /// Whether two names stand for one file; false if one of them does not exist.
 bool is_same_file(const char* one, const char* other);
+/// Whether `path` is a file that a data set's text names: "file.csv" of "file.csv:target=x", or
+/// "v.csv" of "file.csv:validation=v.csv". Colons and equals signs may be parts of names.
+bool names_file(const char* data, const char* path);
 
 /// Writes one file; without commit() nothing has happened (where nothing is written in place).
 class OutputFile {

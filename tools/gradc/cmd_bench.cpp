@@ -1,5 +1,6 @@
 // gradc bench: the time of a training step.
 #include "driver/bench.h"
+#include "driver/output.h"
 #include "tools/gradc/command.h"
 
 #include <nlohmann/json.hpp>
@@ -68,30 +69,34 @@ nlohmann::ordered_json to_json(const Profile& profile) {
           {"kernels", std::move(kernels)}};
 }
 
-void print_text(const BenchResult& r, bool ignores) {
-  fmt::print("step          {:.4f} ms median, {:.4f} ms min, of {} steps (batch {}, {} thread{})\n",
-             r.step_ms_median, r.step_ms_min, r.steps, r.batch_size, r.threads,
-             r.threads == 1 ? "" : "s");
-  fmt::print("throughput    {:.0f} examples/s\n", r.examples_per_second);
+void print_text(std::FILE* out, const BenchResult& r, bool ignores) {
   fmt::print(
+      out, "step          {:.4f} ms median, {:.4f} ms min, of {} steps (batch {}, {} thread{})\n",
+      r.step_ms_median, r.step_ms_min, r.steps, r.batch_size, r.threads, r.threads == 1 ? "" : "s");
+  fmt::print(out, "throughput    {:.0f} examples/s\n", r.examples_per_second);
+  fmt::print(
+      out,
       "arithmetic    {:.4f} GFLOP per step, {:.1f} GFLOP/s, {:.1f} % of the measured peak of "
       "{:.0f} GFLOP/s{}\n",
       r.gflop_per_step, r.gflops, 100.0 * r.peak_gflops_fraction, r.peak_gflops,
       ignores ? ", as if no row was skipped" : "");
   fmt::print(
+      out,
       "compile       {:.1f} ms (train_step{}; {} of {} kernels from the cache); LLVM's stages run "
       "on "
       "all cores, here summed:\n",
       r.compile_ms, r.cached_entries > 0 ? " as it was kept, without passes" : "", r.cached_kernels,
       r.kernels);
   for (const auto& [name, ms] : r.compile_stages_ms)
-    fmt::print("  {:<14}{:.1f} ms\n", name, ms);
+    fmt::print(out, "  {:<14}{:.1f} ms\n", name, ms);
   fmt::print(
+      out,
       "memory        arena {}, scratch {} a thread, parameters {}, states {}, inputs {}, outputs "
       "{}, tables {}, code {}: {} bytes planned\n",
       r.arena_bytes, r.scratch_bytes, r.parameter_bytes, r.state_bytes, r.input_bytes,
       r.output_bytes, r.table_bytes, r.code_bytes, r.planned_bytes);
   fmt::print(
+      out,
       "resident      {} bytes anonymous while training, {} at the peak with code of libraries\n",
       r.resident_bytes, r.peak_rss_bytes);
 }
@@ -136,13 +141,15 @@ void register_bench(CLI::App& app, Selection& selection) {
       options->given = given_of_model();
       const auto result = run_bench(*options, sources);
       if (!result.ok()) return report(result.diagnostics());
+      const bool traced = !options->trace.empty() && rt::is_standard_output(options->trace.c_str());
+      std::FILE* out = traced ? stderr : stdout;
       if (*json) {
         nlohmann::ordered_json object = to_json(*result);
         if (result->profile) object["profile"] = to_json(*result->profile);
-        fmt::print("{}", json_text(object));
+        fmt::print(out, "{}", json_text(object));
       } else {
-        print_text(*result, options->ignored > 0);
-        if (result->profile) fmt::print("\n{}", profile_text(*result->profile));
+        print_text(out, *result, options->ignored > 0);
+        if (result->profile) fmt::print(out, "\n{}", profile_text(*result->profile));
       }
       return static_cast<int>(kSuccess);
     };

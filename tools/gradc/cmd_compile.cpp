@@ -48,6 +48,7 @@ struct CompileCommandLine {
 Result<AotResult> compile(const CompileCommandLine& options, SourceSet& sources) {
   GRADC_TRY_STATUS(check_apart(options.output, options.model));
   GRADC_TRY(const Model model, exchange::read_model(options.model, sources, given_of_model()));
+  GRADC_TRY_STATUS(check_apart(options.output, sources));
   report(model.warnings);
   AotOptions aot;
   aot.output = options.output;

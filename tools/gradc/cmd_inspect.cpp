@@ -230,12 +230,15 @@ int run_inspect(const InspectCommandLine& options) {
   SourceSet sources;
   if (!options.output.empty()) {
     Status place = check_apart(options.output, options.file);
+    if (place.ok()) place = check_apart(options.output, options.profile);
     if (place.ok()) place = check_output(options.output);
     if (!place.ok()) return report(place.diagnostics());
   }
   const auto text =
       has_extension(options.file, "gir") ? inspect_gir(options) : inspect_model(options, sources);
   if (!text.ok()) return report(text.diagnostics());
+  if (const Status place = check_apart(options.output, sources); !place.ok())
+    return report(place.diagnostics());
   const auto written = write_text(options.output, *text);
   return written.ok() ? static_cast<int>(kSuccess) : report(written.diagnostics());
 }

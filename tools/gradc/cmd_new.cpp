@@ -1,4 +1,5 @@
 // gradc new: a model for one's own data, after looking at them.
+#include "driver/output.h"
 #include "support/utf8.h"
 #include "tools/gradc/command.h"
 #include "tools/gradc/draft.h"
@@ -42,7 +43,18 @@ std::string installed_schema() {
   return std::filesystem::exists(schema, error) ? "file://" + schema.string() : std::string();
 }
 
+/// Before work is spent on what cannot be written, or would take the place of the data.
+Status check_place(const NewCommandLine& options) {
+  if (options.output.empty()) return Ok{};
+  if (rt::names_file(options.spec.c_str(), options.output.c_str())) {
+    return make_error(DiagKind::kFileUnwritable, {},
+                      "\"{}\" holds the data: it would be overwritten", options.output);
+  }
+  return check_output(options.output);
+}
+
 int run(const NewCommandLine& options, Result<Draft> (*draft_of)(const std::string&)) {
+  if (const Status place = check_place(options); !place.ok()) return report(place.diagnostics());
   const auto draft = draft_of(options.spec);
   if (!draft.ok()) return report(draft.diagnostics());
   Json model = Json::object();
@@ -50,7 +62,7 @@ int run(const NewCommandLine& options, Result<Draft> (*draft_of)(const std::stri
   model.update(draft->model);
   const auto written = write_text(options.output, json_text(model));
   if (!written.ok()) return report(written.diagnostics());
-  const bool to_file = !options.output.empty() && options.output != "-";
+  const bool to_file = !options.output.empty() && !rt::is_standard_output(options.output.c_str());
   std::FILE* out = to_file ? stdout : stderr;
   for (const std::string& note : draft->notes)
     std::fprintf(out, "%s\n", note.c_str());

@@ -127,7 +127,8 @@ Result<std::string> explain(const OptOptions& options) {
 int run_opt(const OptOptions& options) {
   TimeReport times;
   if (!options.output.empty()) {
-    const Status place = check_output(options.output);
+    Status place = check_apart(options.output, options.file);
+    if (place.ok()) place = check_output(options.output);
     if (!place.ok()) return report(place.diagnostics());
   }
   const bool explains = options.print_pipeline || options.passes == "help";

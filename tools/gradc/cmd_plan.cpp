@@ -63,7 +63,10 @@ Result<std::string> plan_gir(const PlanCommandLine& options) {
 }
 
 Result<std::string> plan_buffers(const PlanCommandLine& options) {
-  if (!options.output.empty()) GRADC_TRY_STATUS(check_output(options.output));
+  if (!options.output.empty()) {
+    GRADC_TRY_STATUS(check_apart(options.output, options.buffers));
+    GRADC_TRY_STATUS(check_output(options.output));
+  }
   GRADC_TRY(const SourceFile source, read_source_file(options.buffers));
   GRADC_TRY(const std::vector<BufferSpec> buffers,
             parse_buffers_csv(source.text(), options.buffers));

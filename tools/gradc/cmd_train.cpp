@@ -3,6 +3,7 @@
 #include "driver/compiled_model.h"
 #include "driver/foreign_weights.h"
 #include "driver/free_memory.h"
+#include "driver/output.h"
 #include "driver/results/confusion_text.h"
 #include "driver/results/evaluation.h"
 #include "driver/results/results_page.h"
@@ -125,6 +126,19 @@ int check_memory(CompiledModel& model, const TrainCommandLine& options) {
   return tool::report({problem});
 }
 
+/// What is written takes the place of nothing that the model was read from. Weights may go into
+/// another program's file that they came from.
+Status check_model_kept(const TrainCommandLine& options, const SourceSet& sources) {
+  std::vector<std::string> outputs = {options.report, text_of(options.line.checkpoint),
+                                      text_of(options.line.log)};
+  if (!exchange::has_foreign_weights(options.model)) outputs.push_back(text_of(options.line.out));
+  for (const std::string& output : outputs) {
+    GRADC_TRY_STATUS(check_apart(output, options.model));
+    GRADC_TRY_STATUS(check_apart(output, sources));
+  }
+  return Ok{};
+}
+
 /// What eval makes of an evaluation beside its scores.
 struct ResultsOfEval {
   const CompiledModel& model;
@@ -169,6 +183,8 @@ int run(rt::CommandKind kind, TrainCommandLine& options) {
   compile.target = target.take();
   auto model = CompiledModel::open(options.model, compile, sources, given_of_model());
   if (!model.ok()) return tool::report(model.diagnostics());
+  if (const Status kept = check_model_kept(options, sources); !kept.ok())
+    return tool::report(kept.diagnostics());
   tool::report((*model)->take_warnings());
   if (kind == rt::kTrainCommand) {
     const int code = check_memory(**model, options);

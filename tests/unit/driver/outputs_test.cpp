@@ -1,5 +1,6 @@
 // Every option that writes a file, on every kind of thing that its name can stand for: right, or
 // refused with nothing lost.
+#include "support/json.h"
 #include "tests/unit/driver/process.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +28,10 @@ const Writer kWriters[] = {
     {"train --checkpoint", "train MODEL --data DATA --epochs 1 --overwrite --checkpoint PLACE",
      true},
     {"train --log", "train MODEL --data DATA --epochs 1 --log PLACE", true, true},
+    {"eval --report", "eval MODEL --data DATA --weights WEIGHTS --report PLACE.json"},
     {"predict --out", "predict MODEL --weights WEIGHTS --in INPUT --out PLACE.npy"},
+    {"new table -o", "new table DATA -o PLACE", true},
+    {"bench --trace", "bench MODEL --steps 1 --trace PLACE", true},
     {"run --out", "run MODEL --entry predict --in STEP --out PLACE", true},
     {"inspect -o", "inspect MODEL -o PLACE", true},
     {"inspect --format html", "inspect MODEL --format html -o PLACE", true},
@@ -83,9 +87,10 @@ class Outputs : public ::testing::Test {
     line = replaced(line, "BUFFERS", *small_ / "buffers.csv");
     return shell(before + replaced(line, "PLACE", place));
   }
-  /// PLACE or PLACE.npy.
+  /// PLACE, PLACE.npy or PLACE.json.
   static std::string file_of(const Writer& writer, const std::string& place) {
-    return std::strstr(writer.arguments, "PLACE.npy") != nullptr ? place + ".npy" : place;
+    const std::string_view rest = std::strstr(writer.arguments, "PLACE") + std::strlen("PLACE");
+    return place + std::string(rest.substr(0, rest.find(' ')));
   }
   static struct stat look(const std::string& path) {
     struct stat info{};
@@ -106,7 +111,7 @@ TEST_F(Outputs, ADeviceStaysADevice) {
     if (mknod(device.c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0)
       GTEST_SKIP() << "device nodes are for root";
     const Outcome outcome = run(writer, scratch / "null");
-    const bool takes = writer.text || device.ends_with(".npy");
+    const bool takes = writer.text || device != scratch / "null";
     EXPECT_EQ(outcome.code, takes ? 0 : 1) << writer.name << "\n" << outcome.output;
     EXPECT_TRUE(S_ISCHR(look(device).st_mode)) << writer.name;
   }
@@ -168,7 +173,8 @@ TEST_F(Outputs, LinksAreFollowedAndModesKept) {
 TEST_F(Outputs, WhatCannotBeWrittenIsSaidBeforeTheWork) {
   const Scratch scratch;
   std::filesystem::create_directory(scratch / "folder");
-  std::filesystem::create_directory(scratch / "folder.npy");
+  for (const char* ending : {".npy", ".json"})
+    std::filesystem::create_directory(scratch / "folder" + ending);
   const std::string long_name(300, 'n');
   for (const Writer& writer : kWriters) {
     for (const std::string& place :
@@ -180,6 +186,52 @@ TEST_F(Outputs, WhatCannotBeWrittenIsSaidBeforeTheWork) {
     }
   }
   EXPECT_TRUE(std::filesystem::is_empty(scratch / "folder"));
+}
+
+// Whatever a command reads is there afterwards, also when an output is another name of it.
+TEST_F(Outputs, NothingThatIsReadIsOverwritten) {
+  std::vector<Writer> writers(std::begin(kWriters), std::end(kWriters));
+  writers.insert(writers.end(),
+                 {{"train --log beside --weights",
+                   "train MODEL --data DATA --weights WEIGHTS --epochs 1 --log PLACE"},
+                  {"run --out of a graph", "run GRAPH --in STEP --out PLACE"},
+                  {"inspect -o of a graph", "inspect GRAPH -o PLACE"},
+                  {"inspect --profile", "inspect MODEL --format html --profile BUFFERS -o PLACE"},
+                  {"convert -o", "convert MODEL --weights WEIGHTS -o PLACE.safetensors"}});
+  const std::pair<const char*, const char*> inputs[] = {
+      {"MODEL", "model.json"},   {"DATA", "data.csv"},         {"WEIGHTS", "weights.safetensors"},
+      {"INPUT", "input.csv"},    {"STEP", "step.safetensors"}, {"GRAPH", "g.gir"},
+      {"BUFFERS", "buffers.csv"}};
+  for (const Writer& writer : writers) {
+    for (const auto& [word, name] : inputs) {
+      if (std::strstr(writer.arguments, word) == nullptr) continue;
+      const Scratch scratch;
+      const std::string file = *small_ / name;
+      ASSERT_EQ(symlink(file.c_str(), file_of(writer, scratch / "link").c_str()), 0);
+      const std::string bytes = read_file(file);
+      ASSERT_FALSE(bytes.empty()) << file;
+      const Outcome outcome = run(writer, scratch / "link");
+      EXPECT_EQ(outcome.code, 1) << writer.name << " " << word << "\n" << outcome.output;
+      EXPECT_NE(outcome.output.find("it would be overwritten"), std::string::npos)
+          << writer.name << " " << word << "\n"
+          << outcome.output;
+      ASSERT_TRUE(read_file(file) == bytes) << writer.name << " " << word;
+    }
+  }
+}
+
+TEST_F(Outputs, AModelInTheModelIsNotOverwritten) {
+  const Scratch scratch;
+  const std::string inner = scratch / "inner.json", bytes = read_file(small_->model());
+  write_text_file(inner, bytes);
+  write_text_file(scratch / "outer.json", R"({"model": "inner.json"})");
+  for (const char* option : {"--out", "--log", "--overwrite --checkpoint"}) {
+    const Outcome outcome = gradc("train " + (scratch / "outer.json") + " --epochs 1 --data '" +
+                                  (*small_ / "data.csv") + ":target=y' " + option + " " + inner);
+    EXPECT_EQ(outcome.code, 1) << option;
+    EXPECT_NE(outcome.output.find("it would be overwritten"), std::string::npos) << outcome.output;
+    EXPECT_TRUE(read_file(inner) == bytes) << option;
+  }
 }
 
 TEST_F(Outputs, AReadOnlyFileIsKeptFromOtherUsers) {
@@ -246,6 +298,8 @@ TEST_F(Outputs, StandardOutput) {
       if (writer.in_parts) {  // the speed differs
         EXPECT_EQ(seen.rfind("{\"epoch\":1", 0), 0U) << writer.name;
         EXPECT_EQ(seen.find('\n'), seen.size() - 1) << writer.name << seen;
+      } else if (std::strstr(writer.name, "bench") != nullptr) {  // its times differ
+        EXPECT_TRUE(Json::accept(seen)) << seen;
       } else if (std::strstr(writer.name, "plan") == nullptr) {
         EXPECT_TRUE(seen == read_file(scratch / "file")) << writer.name;
       }

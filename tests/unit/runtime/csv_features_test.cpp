@@ -121,6 +121,21 @@ TEST_F(Features, WhatStandsForThemIsOfTheTrainingRows) {
   EXPECT_EQ(set_.unknown.size(), 1u);
 }
 
+// Weights may come from anywhere.
+TEST_F(Features, WhatWeightsSayOfMissingCellsIsAFiniteNumber) {
+  for (const bool date : {false, true}) {
+    if (date) columns_[0].date_parts = GRADC_RT_DATE_DAYS;
+    const std::string cell = date ? "2020-01-02" : "4";
+    for (const char* fill : {"nan", "inf", "-inf", "1e999", "x", ""}) {
+      ASSERT_TRUE(load("age,kind,size,y\n1,red," + cell + ",1\n2,red,,2\n").ok());
+      set_.meanings[0].fill[0] = Str(fill);
+      known_ = static_cast<Vec<TensorMeaning>&&>(set_.meanings);
+      expect_part(problem("age,kind,size,y\n1,red,,1\n"),
+                  "the weights say no finite number for missing cells of column \"size\"");
+    }
+  }
+}
+
 TEST_F(Features, MeansConstantsAndNamesOfTheirOwn) {
   columns_[0] = {"size", 0, GRADC_RT_MISSING_MEAN, 0, nullptr, 0, 0, 0, nullptr};
   columns_[1] = {"kind", 3, GRADC_RT_MISSING_GIVEN, 0, "none", 1, 0, 0, nullptr};

@@ -319,5 +319,21 @@ TEST(OutputFile, SameFileIsSeenThroughLinks) {
   EXPECT_FALSE(is_same_file("/dev/null", "/dev/null"));
 }
 
+TEST(OutputFile, ADataSetsTextNamesItsFiles) {
+  TempDir dir;
+  for (const char* name : {"d.csv", "v.csv", "x:y=z.csv", "y"})
+    write_bytes(dir.file(name), "x");
+  const std::string spec = dir.file("d.csv") + ":target=y:validation=" + dir.file("v.csv") +
+                           ":test=" + dir.file("x:y=z.csv");
+  EXPECT_TRUE(names_file(spec.c_str(), dir.file("d.csv").c_str()));
+  EXPECT_TRUE(names_file(spec.c_str(), dir.file("v.csv").c_str()));
+  EXPECT_TRUE(names_file(spec.c_str(), dir.file("x:y=z.csv").c_str()));
+  EXPECT_TRUE(names_file(dir.file("x:y=z.csv").c_str(), dir.file("x:y=z.csv").c_str()));
+  EXPECT_FALSE(names_file(spec.c_str(), dir.file("y").c_str()));  // a column
+  EXPECT_FALSE(names_file(spec.c_str(), dir.file("none").c_str()));
+  EXPECT_FALSE(names_file("", dir.file("d.csv").c_str()));
+  EXPECT_FALSE(names_file(":=:", dir.file("d.csv").c_str()));
+}
+
 }  // namespace
 }  // namespace gradc::rt

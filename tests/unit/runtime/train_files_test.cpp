@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <sys/mount.h>
 #include <sys/resource.h>
@@ -130,6 +131,57 @@ TEST(TrainFiles, OutputsAreApartFromEachOtherAndFromInputs) {
   }
   ASSERT_EQ(program.train("--epochs 1 --out @w").code, 0);
   EXPECT_EQ(program.train("--epochs 1 --weights @w --out @w").code, 0);  // training on
+  const std::string weights = read_bytes(program.path("w"));
+  EXPECT_EQ(program.train("--epochs 1 --weights @w --log @w").code, 1);
+  EXPECT_TRUE(read_bytes(program.path("w")) == weights);
+}
+
+/// A file of safetensors with another value of its metadata.
+std::string with_metadata(const std::string& file, const std::string& key,
+                          const std::string& value) {
+  uint64_t size = 0;
+  std::memcpy(&size, file.data(), sizeof size);
+  std::string header = file.substr(sizeof size, size);
+  const size_t begin = header.find("\"" + key + "\":\"");
+  EXPECT_NE(begin, std::string::npos) << key;
+  const size_t at = begin + key.size() + 4;
+  header.replace(at, header.find('"', at) - at, value);
+  header.resize((header.size() + 7) / 8 * 8, ' ');
+  const std::string data = file.substr(sizeof size + size);
+  size = header.size();
+  return std::string(reinterpret_cast<const char*>(&size), sizeof size) + header + data;
+}
+
+// Numbers that nothing can count on from: one more would be none.
+TEST(TrainFiles, ACheckpointsCountsAreCounts) {
+  Program program;
+  ASSERT_EQ(program.train("--epochs 1 --checkpoint @c").code, 0);
+  const std::string whole = read_bytes(program.path("c"));
+  for (const char* key :
+       {"epoch", "step", "total_steps", "best_epoch", "wait", "plateau_wait", "plateau_cooldown"}) {
+    for (const char* value : {"9223372036854775807", "9007199254740993", "-1"}) {
+      const std::string bytes = with_metadata(whole, key, value);
+      write_bytes(program.path("c"), bytes);
+      const Outcome outcome = program.train("--epochs 2 --checkpoint @c --resume");
+      EXPECT_EQ(outcome.code, 1) << key << " " << value;
+      EXPECT_TRUE(contains(outcome.err, std::string("the checkpoint's \"") + key + "\" is " +
+                                            value + ", a count was expected"))
+          << outcome.err;
+      EXPECT_TRUE(read_bytes(program.path("c")) == bytes) << key;
+    }
+  }
+  write_bytes(program.path("c"), with_metadata(whole, "wait", "0"));
+  EXPECT_EQ(program.train("--epochs 2 --checkpoint @c --resume").code, 0);
+}
+
+// A damaged line of an epoch that never was goes; those behind it are of epochs that count.
+TEST(TrainFiles, ADamagedLineOfTheLogTakesNoOtherAway) {
+  Program program;
+  ASSERT_EQ(program.train("--epochs 3 --checkpoint @c --log @log").code, 0);
+  std::string lines = read_bytes(program.path("log"));
+  write_bytes(program.path("log"), "{\"epoch\":9223372036854775807}\n" + lines);
+  ASSERT_EQ(program.train("--epochs 4 --checkpoint @c --log @log --resume").code, 0);
+  EXPECT_EQ(program.epochs_of("log"), "1 2 3 4");
 }
 
 TEST(TrainFiles, TheLogHasEachEpochOnce) {
