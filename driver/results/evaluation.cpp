@@ -79,7 +79,7 @@ class OutputResults {
     out["left_out"] = left_out_;
     if (not_numbers_ > 0)
       out["notes"].push_back(std::to_string(not_numbers_) +
-                             " positions are left out: NaN among their predictions");
+                             " positions are left out: NaN or infinity among their predictions");
     if (values_ && is_rescaled())
       out["notes"].push_back(
           "values are those that the model gives: its \"data\" section rescales the targets");
@@ -115,6 +115,16 @@ class OutputResults {
     return mask[row * static_cast<int64_t>(steps) + static_cast<int64_t>(step)] != 0;
   }
 
+  /// Numbers of which something can be said: what is before a softmax may hold -inf, a class that
+  /// cannot be, but neither +inf nor that alone.
+  bool are_predictions() const {
+    if (std::ranges::any_of(units_, [](double unit) { return std::isnan(unit); })) return false;
+    if (values_)
+      return std::ranges::all_of(units_, [](double unit) { return std::isfinite(unit); });
+    const bool softmax = output_.logits() && !output_.labels() && units_.size() > 1;
+    return !softmax || std::isfinite(*std::ranges::max_element(units_));
+  }
+
   bool is_rescaled() const {
     const gradc_rt_data* data = output_.target->data;
     return data != nullptr && (data->scale != 1 || data->offset != 0 || data->standardize != 0);
@@ -137,12 +147,9 @@ class OutputResults {
       return;
     }
     const auto dtype = static_cast<rt::Dtype>(output_.tensor->dtype);
-    bool numbers = true;
-    for (size_t u = 0; u < units; ++u) {
+    for (size_t u = 0; u < units; ++u)
       units_[u] = rt::load_f64(instance.data(tensor_), dtype, at * units + u);
-      numbers = numbers && !std::isnan(units_[u]);
-    }
-    if (!numbers) {
+    if (!are_predictions()) {
       ++not_numbers_;
       return;
     }

@@ -52,7 +52,9 @@ Json ValueResults::residuals(size_t index) const {
   std::vector<int64_t> counts(kBins);
   for (size_t at = index * 2; at < held_.size(); at += stride) {
     const double error = held_[at + 1] - held_[at];
-    const double share = high > low ? (error - low) / (high - low) : 0.5;
+    // A range beyond the largest number has no parts.
+    const bool parts = high > low && std::isfinite(high - low);
+    const double share = parts ? (error - low) / (high - low) : 0.5;
     ++counts[std::min(kBins - 1, static_cast<size_t>(share * kBins))];
   }
   return {{"low", low}, {"high", high}, {"counts", counts}};

@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <vector>
 
@@ -78,6 +79,19 @@ Json value_results(const Json& one) {
     values.add(one["units"][i].get<std::vector<double>>(),
                one["truth"][i].get<std::vector<double>>());
   return values.json(std::vector<std::string>(columns, "y"));
+}
+
+TEST(Results, ErrorsBeyondTheLargestNumberAreCounted) {
+  for (const double far : {1e308, std::numeric_limits<double>::infinity()}) {
+    ValueResults values(1, 2);
+    for (const double sign : {1.0, -1.0})
+      values.add(std::vector<double>{sign * far}, std::vector<double>{-sign * far});
+    const Json counts = values.json({"y"}).at("columns").at(0).at("residuals").at("counts");
+    int64_t all = 0;
+    for (const Json& count : counts)
+      all += count.get<int64_t>();
+    EXPECT_EQ(all, 2) << far;
+  }
 }
 
 TEST(Results, AreThoseOfTheDefinitions) {
