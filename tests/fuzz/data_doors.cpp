@@ -2,12 +2,19 @@
 // hand-written one of the runtime's tests, so that no compiler stands between the bytes and the
 // door.
 #include "runtime/commands.h"
+#include "runtime/dates.h"
+#include "runtime/dtype.h"
+#include "runtime/epoch_log.h"
 #include "runtime/feed.h"
 #include "runtime/library.h"
 #include "tests/fuzz/door.h"
 #include "tests/unit/runtime/fake_model.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
+#include <fstream>
+#include <iterator>
 #include <string>
 
 namespace gradc::fuzz {
@@ -56,6 +63,87 @@ void csv_door(std::string_view bytes) {
   constexpr std::array<const char*, 4> kOptions = {":target=y", ":target=y:drop=d", "",
                                                    ":target=y,z"};
   load(model, file_of("data.csv", bytes) + kOptions[choice / 6 % 4]);
+}
+
+namespace {
+
+/// Everything up to the next line break, which is left out.
+std::string take_line(std::string_view& bytes) {
+  const size_t size = std::min(bytes.find('\n'), bytes.size());
+  std::string line(bytes.substr(0, size));
+  bytes.remove_prefix(std::min(size + 1, bytes.size()));
+  return line;
+}
+
+}  // namespace
+
+/// Columns by a rule: moments "d" in all their parts, names "k", numbers "n" with a flag. The first
+/// byte chooses what missing cells become, and whether weights know that already; a line is the
+/// format of moments (an empty one: ISO 8601), the next what weights say of missing cells.
+void table_door(std::string_view bytes) {
+  const uint8_t choice = take_byte(bytes);
+  const std::string format = take_line(bytes), fill = take_line(bytes);
+  const int64_t missing = choice % 2 == 0 ? GRADC_RT_MISSING_MEAN : GRADC_RT_MISSING_MEDIAN;
+  constexpr int64_t kAllParts = 0xA987654321;
+  const std::array<gradc_rt_column, 3> columns = {{
+      {"d", 0, choice % 4 == 3 ? int64_t{GRADC_RT_MISSING_REFUSED} : missing, 0, nullptr, 1,
+       kAllParts, choice / 4 % 2, format.empty() ? nullptr : format.c_str()},
+      {"k", 3, GRADC_RT_MISSING_GIVEN, 0, "none", 1, 0, 0, nullptr},
+      {"n", 0, missing, 0, nullptr, 1, 0, 0, nullptr},
+  }};
+  FakeModel model({.batch = 2, .features = 7 + static_cast<int64_t>(rt::date_values(columns[0]))});
+  model.input_data().num_columns = std::ssize(columns);
+  model.input_data().columns = columns.data();
+  rt::DataSource source;
+  source.spec = rt::Str((file_of("table.csv", bytes) + ":target=y").c_str());
+  rt::Vec<rt::TensorMeaning> known(static_cast<size_t>(model.get().num_tensors));
+  for (const char* name : {"d", "k", "n"})
+    known[0].columns.push(rt::Str(name));
+  for (const char* name : {"a", "", "none"})
+    known[0].categories.push(rt::Str(name));
+  for (const std::string& text : {fill, std::string(), fill})
+    known[0].fill.push(rt::Str(text.c_str(), text.size()));
+  rt::DataSet data;
+  const rt::Status status = rt::load_dataset(model.get(), source, rt::TargetNeed::kOptional, &data,
+                                             choice / 8 % 2 == 1 ? &known : nullptr);
+  check_status(status);
+  if (!status.ok() || !data.train.present) return;
+  const rt::Status checked = rt::check_part(model.get(), data.train, rt::TargetNeed::kOptional);
+  check_status(checked);
+  if (!checked.ok()) return;
+  const rt::Array& table = data.train.arrays[0];
+  for (size_t i = 0; i < table.count(); ++i) {
+    require(std::isfinite(rt::load_f64(table.data.data(), table.dtype, i)),
+            "what is made of cells is a number", bytes);
+  }
+}
+
+/// What stands in a log when a training of so many epochs goes on: a line is added, whatever stood
+/// there, and nothing of what a person wrote is lost; once more changes nothing.
+void log_door(std::string_view bytes) {
+  const int64_t epochs = take_byte(bytes) % 8;
+  const std::string path = file_of("log.jsonl", bytes);
+  const auto go_on = [&](int64_t done, const char* line) {
+    rt::EpochLog log;
+    check_status(log.open(path.c_str(), done, false));
+    if (line != nullptr) log.write(rt::Str(line));
+    if (line != nullptr) log.amend(rt::Str("\"test_loss\":1"));
+    check_status(log.status());
+    std::ifstream file(path, std::ios::binary);
+    return std::string(std::istreambuf_iterator<char>(file), {});
+  };
+  const std::string line = "{\"epoch\":" + std::to_string(epochs + 1) + "}";
+  const std::string once = go_on(epochs, line.c_str());
+  const std::string last = line.substr(0, line.size() - 1) + ",\"test_loss\":1}\n";
+  require(once.ends_with(last), "the line stands at the end", once);
+  require(go_on(epochs + 1, nullptr) == once, "a log that fits stays as it is", once);
+  for (std::string_view rest = bytes; rest.find('\n') != std::string_view::npos;) {
+    const std::string one = take_line(rest) + "\n";
+    const size_t begin = one.find_first_not_of(" \t\r");  // as JSON has it
+    require(
+        one[begin == std::string::npos ? 0 : begin] == '{' || once.find(one) != std::string::npos,
+        "what is not ours is kept", one);
+  }
 }
 
 void text_door(std::string_view bytes) {
