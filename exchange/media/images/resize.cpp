@@ -12,6 +12,7 @@ namespace {
 struct Reach {
   int64_t first = 0;
   std::vector<double> weights;  // their sum is 1
+  int64_t end() const { return first + static_cast<int64_t>(weights.size()); }
 };
 
 // Pixels of `length`, from `begin` on, as `wanted` ones. Centres of pixels are at halves.
@@ -51,10 +52,18 @@ Image scaled(const Image& image, double top, double left, double rows, double co
   const std::vector<Reach> across = reaches(left, columns, image.width, width, nearest);
   const auto channels = static_cast<size_t>(image.channels);
   const auto wide = static_cast<size_t>(width) * channels;
-  std::vector<double> lines(static_cast<size_t>(image.height) * wide);
+  // Line by line, each added to all rows of the result that it is part of: an image may be as high
+  // as 2^16 lines, and a thread has one of its own.
+  std::vector<double> line(wide);
+  std::vector<double> sums(static_cast<size_t>(height) * wide);
+  size_t begin = 0;
   for (int64_t y = 0; y < image.height; ++y) {
+    while (begin < down.size() && down[begin].end() <= y)
+      ++begin;
+    if (begin == down.size()) break;
+    if (down[begin].first > y) continue;
     const uint8_t* row = image.pixels.data() + static_cast<size_t>(y * image.width) * channels;
-    double* line = lines.data() + static_cast<size_t>(y) * wide;
+    std::fill(line.begin(), line.end(), 0.0);
     for (size_t x = 0; x < across.size(); ++x) {
       const uint8_t* from = row + static_cast<size_t>(across[x].first) * channels;
       for (const double weight : across[x].weights) {
@@ -62,20 +71,17 @@ Image scaled(const Image& image, double top, double left, double rows, double co
           line[x * channels + c] += weight * *from++;
       }
     }
+    for (size_t r = begin; r < down.size() && down[r].first <= y; ++r) {
+      const double weight = down[r].weights[static_cast<size_t>(y - down[r].first)];
+      double* sum = sums.data() + r * wide;
+      for (size_t x = 0; x < wide; ++x)
+        sum[x] += weight * line[x];
+    }
   }
   Image out{height, width, image.channels, {}};
   out.pixels.resize(out.bytes());
-  std::vector<double> sum(wide);
-  for (size_t y = 0; y < down.size(); ++y) {
-    std::fill(sum.begin(), sum.end(), 0.0);
-    const double* line = lines.data() + static_cast<size_t>(down[y].first) * wide;
-    for (const double weight : down[y].weights) {
-      for (size_t x = 0; x < wide; ++x)
-        sum[x] += weight * *line++;
-    }
-    for (size_t x = 0; x < wide; ++x)
-      out.pixels[y * wide + x] = static_cast<uint8_t>(std::floor(sum[x] + 0.5));
-  }
+  for (size_t i = 0; i < sums.size(); ++i)
+    out.pixels[i] = static_cast<uint8_t>(std::floor(sums[i] + 0.5));
   return out;
 }
 

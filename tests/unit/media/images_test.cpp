@@ -1,6 +1,7 @@
 // Decoding, sizes and damage of image files.
 #include "runtime/model_abi.h"
 #include "tests/support/png_file.h"
+#include "tests/support/sanitized.h"
 
 #include "exchange/media/images/image.h"
 #include <gtest/gtest.h>
@@ -8,7 +9,11 @@
 #include <cmath>
 #include <cstdio>
 #include <jpeglib.h>
+#include <new>
 #include <random>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace gradc::exchange {
 namespace {
@@ -211,6 +216,29 @@ TEST(Resize, CropsAndPadsKeepTheShape) {
   form = {.height = 7, .width = 5, .channels = 3};
   const Image flat{3, 11, 3, Bytes(3 * 11 * 3, 77)};
   EXPECT_EQ(resized(flat, form).pixels, Bytes(7 * 5 * 3, 77)) << "weights sum to 1";
+}
+
+// An image of few bytes in a file may have 2^16 lines: what making it smaller takes is as large as
+// the result, not as all lines in the result's width.
+TEST(Resize, TakesTheMemoryOfTheResult) {
+  if (GRADC_SANITIZED) GTEST_SKIP() << "sanitizers reserve address space without bound";
+  Image image{kLongestSide, 16, 1, {}};
+  image.pixels.assign(image.bytes(), 7);
+  const ImageForm form{.height = 4, .width = 1024};  // all lines: 512 MiB
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const rlimit memory{size_t{384} << 20, size_t{384} << 20};
+    setrlimit(RLIMIT_AS, &memory);
+    try {
+      _exit(resized(image, form).pixels == Bytes(4 * 1024, 7) ? 0 : 1);
+    } catch (const std::bad_alloc&) {
+      _exit(2);
+    }
+  }
+  int state = 0;
+  ASSERT_EQ(waitpid(child, &state, 0), child);
+  EXPECT_TRUE(WIFEXITED(state) && WEXITSTATUS(state) == 0) << state;
 }
 
 }  // namespace
