@@ -287,6 +287,13 @@ Status lower_contraction(Unit& unit, const Node& node) {
                         "{}: a result of another size than the contraction", unit.name());
   }
   GRADC_TRY(ContractionSet set, contractions(body, node, false));
+  if (wants_image_blocks(body, set)) {
+    GRADC_TRY(ContractionSet padded, contractions(body, node, true));
+    if (const std::optional<PaddedCopy> copy = take_image_blocks(padded)) {
+      refine(padded.parts.front(), emitter, body, true, nullptr, false);
+      return lower_by_blocks(unit, padded.parts.front(), *copy);
+    }
+  }
   std::optional<Copy> copy;
   if (wants_copy(set)) {
     GRADC_TRY(set, contractions(body, node, true));

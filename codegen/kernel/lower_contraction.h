@@ -2,6 +2,7 @@
 #pragma once
 
 #include "codegen/kernel/contraction.h"
+#include "codegen/kernel/image_blocks.h"
 #include "codegen/kernel/nest.h"
 
 #include <optional>
@@ -35,6 +36,8 @@ void bind_sum(const Contraction& c, NestCursor& at, size_t space, LocalId sum);
 /// As a plain loop nest; `dot`: summed by lanes.
 Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Copy>& copy, bool dot,
                      bool joins);
+/// Depthwise windows, the rows that each block of them reads copied before.
+Status lower_by_blocks(Unit& unit, const Contraction& part, const PaddedCopy& copy);
 /// Sums of images, or of their rows, which threads share, then their sum.
 Status lower_in_pieces(Unit& unit, const Contraction& part, const std::optional<Copy>& copy,
                        size_t outer);

@@ -186,6 +186,24 @@ Status lower_as_nest(Unit& unit, const Contraction& part, const std::optional<Co
   return add_sums(unit, frame, c, std::move(nest), beside, stored, joins);
 }
 
+Status lower_by_blocks(Unit& unit, const Contraction& part, const PaddedCopy& copy) {
+  const Graph& body = unit.body();
+  Unit::Frame frame = unit.frame(part.suffix);
+  Contraction c = part;
+  c.copy = BufferId(frame.kernel.buffers.size());
+  frame.kernel.buffers.push_back({"image", c.types.multiply, Shape{copy.size}, BufferRole::kLocal,
+                                  false, dtype_bytes(c.types.multiply)});
+  Nest nest = nest_of(c);
+  set_order(nest, false, false);
+  const auto beside = take_beside(c, nest, neighbours_of_row(body, c));
+  share_image_blocks(nest, c, copy);
+  const SumStores stored = [&](NestCursor& at, LocalId sum) {
+    bind_sum(c, at, kY, sum);
+    return output_stores(frame, body, at, kY);
+  };
+  return add_sums(unit, frame, c, std::move(nest), beside, stored, false);
+}
+
 namespace {
 
 /// How many rows, a divisor of theirs, one piece adds up: at most 16, so that sums keep their

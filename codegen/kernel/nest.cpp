@@ -204,6 +204,10 @@ Order choose_order(const Nest& nest, const std::vector<NestDim>& dims,
                                  [&](size_t d) { return dims[d].adds; });
   const auto outside = static_cast<size_t>(adds - order.points.begin());
   order.parallel = std::min<size_t>(outside, rows && order.points.size() > 2 ? 2 : 1);
+  if (nest.first) {
+    order.parallel = static_cast<size_t>(std::count_if(order.points.begin(), order.points.end(),
+                                                       [&](size_t d) { return dims[d].shared; }));
+  }
   const int64_t inner = std::max<int64_t>(1, work / dims[order.points.front()].extent);
   order.grain = std::max<int64_t>(1, kGrainWork / inner);
   return order;
@@ -281,6 +285,10 @@ class Emission {
   /// The loops over points from the i-th on.
   /// (A template here would be instantiated without end: each level makes a lambda.)
   void points(size_t i, const std::function<void()>& emit) {
+    if (i == order_.parallel && nest_.first) {
+      NestCursor at = cursor();
+      nest_.first(at);
+    }
     if (i == order_.points.size()) return emit();
     const size_t d = order_.points[i];
     const bool vector = order_.vector == d;

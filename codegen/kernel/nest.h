@@ -26,6 +26,7 @@ struct NestDim {
   /// Of points: its steps add to the same results, one after the other (Nest::zeros); it stands
   /// behind what threads share and alone in its group.
   bool adds = false;
+  bool shared = false;  ///< Of points: one of the outermost, around Nest::first
 };
 
 /// The current position while statements are emitted.
@@ -78,6 +79,9 @@ struct Nest {
   /// Where a dimension `adds`: what is stored before its first step.
   std::function<std::vector<NestStore>(NestCursor&)> zeros;
   std::function<std::vector<NestStore>(NestCursor&)> map;  ///< may be empty
+  /// Statements inside the loops over `shared` dimensions, which threads share, and before all
+  /// other loops; may be empty. Only positions that `shared` dimensions alone move are of use.
+  std::function<void(NestCursor&)> first;
   std::vector<KeptValue> kept;
   /// Neighbouring rows read the same elements: threads take runs of rows, image after image.
   bool rows_share = false;

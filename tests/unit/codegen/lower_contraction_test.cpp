@@ -115,6 +115,14 @@ std::vector<ConvCase> conv_cases() {
       {f32({2, 5, 6, 512}), f32({3, 3, 1, 512}), {{1, 1}, {1, 1}, {1, 1}, {}, 512, {}}},
       {f32({2, 5, 8, 512}), f32({3, 3, 1, 512}), {{2, 2}, {1, 0}, {1, 1}, {}, 512, {}}},
       {f32({4, 12, 12, 512}), f32({3, 3, 1, 512}), {{1, 1}, {1, 1}, {1, 1}, {}, 512, {}}},
+      // In blocks: of some rows of an image, in steps and dilated, in one and three dimensions, of
+      // channels that fill no vector, and longer than the stride is.
+      {f32({1, 12, 14, 256}), f32({3, 3, 1, 256}), {{1, 1}, {1, 1}, {1, 1}, {}, 256, {}}},
+      {f32({1, 23, 8, 256}), f32({3, 3, 1, 256}), {{2, 2}, {1, 1}, {1, 1}, {}, 256, {}}},
+      {f32({1, 12, 9, 256}), f32({3, 3, 1, 256}), {{1, 1}, {2, 1}, {2, 3}, {2, 2}, 256, {}}},
+      {f32({2, 45, 256}), f32({3, 1, 256}), {{1}, {1}, {1}, {}, 256, {}}},
+      {f32({9, 5, 6, 3, 17}), f32({3, 3, 3, 1, 17}), {{1, 1, 2}, {1, 1, 1}, {1, 1, 1}, {}, 17, {}}},
+      {f32({8, 3, 4, 256}), f32({3, 3, 1, 256}), {{5, 5}, {1, 1}, {1, 0}, {}, 256, {}}},
   };
 }
 
@@ -223,9 +231,31 @@ TEST(LowerContraction, NeighboursOfDepthwiseWindowsAreOnePass) {
     return test::count_of(made.lowered(), " fma= ");
   };
   EXPECT_EQ(sums_of({2, 5, 14, 48}, {3, 3, 1, 48}), 7U);
-  EXPECT_EQ(sums_of({2, 5, 14, 256}, {3, 3, 1, 256}), 1U);
+  EXPECT_EQ(sums_of({8, 28, 28, 256}, {3, 3, 1, 256}), 1U);
   EXPECT_EQ(sums_of({2, 5, 15, 48}, {3, 3, 1, 48}), 1U);
   EXPECT_EQ(sums_of({8, 112, 112, 48}, {3, 3, 1, 48}), 1U);
+}
+
+// Pixels that evict one another are read from a copy of 64 channels of one image, or of some of its
+// rows where there would be few blocks for threads to share.
+TEST(LowerContraction, DepthwiseWindowsAreCopiedBlockByBlock) {
+  const auto lowered = [](const Shape& image) {
+    Made made;
+    const ConvAttrs attrs{{1, 1}, {1, 1}, {1, 1}, {}, 512, {}};
+    made.output(made.b.add(
+        Op::kConv,
+        {made.input({DType::kF32, image}), made.input({DType::kF32, Shape{3, 3, 1, 512}})},
+        make_attrs(attrs)));
+    return made.lowered();
+  };
+  const std::string whole = lowered({2, 14, 14, 512});
+  EXPECT_EQ(test::count_of(whole, "kernel @conv"), 1U) << whole;
+  EXPECT_NE(whole.find("image: local f32[20480]"), std::string::npos) << whole;  // 16 x 16 x 80
+  EXPECT_EQ(test::count_of(whole, "parallel nb in 0..2 {"), 1U) << whole;
+  EXPECT_EQ(test::count_of(whole, "parallel gb in 0..8 {"), 1U) << whole;
+  const std::string rows = lowered({1, 28, 60, 512});
+  EXPECT_NE(rows.find("image: local f32[79360]"), std::string::npos) << rows;  // 16 x 62 x 80
+  EXPECT_EQ(test::count_of(rows, "parallel o0b in 0..2 {"), 1U) << rows;
 }
 
 TEST(LowerReduction, LongSumsOfFewResultsAreSplit) {
