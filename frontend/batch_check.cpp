@@ -21,6 +21,8 @@ class BatchCheck {
         check_size(result.name, result.spec, call.place);
     }
     if (sink_.all().size() != errors) return;
+    // The model was read for its own batch size.
+    if (model_.training && model_.training->batch_size == batch_size_) return;
     for (const Call& call : model_.calls)
       infer_again(call);
   }
