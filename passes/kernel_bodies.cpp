@@ -57,12 +57,15 @@ class BodyMaker {
     return reshapes_[key] = body_->node(id).results[0];
   }
 
+  /// The shape that all values of a class other than kFree have.
+  const Shape& points(PointClass point_class) const {
+    return point_class == PointClass::kFull ? group_.form.full() : group_.form.per_row();
+  }
+
   /// A step of an optimizer: what its formula says, at the kernel's points where it is made there.
   void add_step(const Node& node, PointClass point_class) {
-    const ValueId first = node.results[0];
-    const Shape& shape = point_class == PointClass::kFree   ? graph_.type(first).shape
-                         : point_class == PointClass::kFull ? group_.form.full()
-                                                            : group_.form.per_row();
+    const Shape& shape =
+        point_class == PointClass::kFree ? graph_.type(node.results[0]).shape : points(point_class);
     Builder builder(*body_);
     builder.set_phase(node.phase);
     builder.set_location(std::string(graph_.location(node.loc)));
@@ -97,8 +100,7 @@ class BodyMaker {
         point_class == PointClass::kFree || id == group_.form.anchor || is_plain_reduction(node);
     if (plain) return copy(node);
     if (def(node.op).lowering == Lowering::kView) return add_view(node);
-    const Shape& shape =
-        point_class == PointClass::kFull ? group_.form.full() : group_.form.per_row();
+    const Shape& shape = points(point_class);
     std::vector<ValueId> operands;
     for (ValueId operand : node.operands)
       operands.push_back(reshaped(mapped_[operand], shape));

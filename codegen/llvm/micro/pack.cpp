@@ -13,14 +13,6 @@ namespace gradc::cg {
 using kernel::ContractDim;
 using kernel::VarId;
 
-namespace {
-
-int64_t round_up(int64_t value, int64_t unit) {
-  return (value + unit - 1) / unit * unit;
-}
-
-}  // namespace
-
 llvm::Type* word_type(llvm::LLVMContext& context, const ContractPlan& plan) {
   return plan.type == TileType::kF64 ? llvm::Type::getDoubleTy(context)
                                      : llvm::Type::getFloatTy(context);

@@ -17,6 +17,11 @@ struct FlatRange {
   bool whole = false;
 };
 
+/// The least multiple of a unit that is no less.
+inline int64_t round_up(int64_t value, int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
 /// The type of a word in memory: pairs of bf16 pass as floats.
 llvm::Type* word_type(llvm::LLVMContext& context, const ContractPlan& plan);
 

@@ -19,7 +19,7 @@ void Packer::panel_row(llvm::Value* to, llvm::Value* panel, int64_t columns) {
   Builder& ir = em_.ir();
   llvm::Value* column = ir.CreateNSWMul(panel, em_.i64(plan_.nr()));
   const Interval range{0, plan_.columns - 1};
-  const auto width = static_cast<unsigned>((columns + plan_.lanes - 1) / plan_.lanes * plan_.lanes);
+  const auto width = static_cast<unsigned>(round_up(columns, plan_.lanes));
   Lanes lanes{width, plan_.n.var};
   const bool edge = static_cast<int64_t>(width) != columns;
   llvm::Type* type = with_lanes(word_type(em_.context(), plan_), width);
